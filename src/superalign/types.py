@@ -1,0 +1,332 @@
+"""The nouns of superalign and its one-method protocols: no torch, no input or output.
+
+Every noun is a frozen record whose digest is its name: two records with the same fields are the same record.
+Shape suffixes: P problems, R rollouts, T tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from superalign.errors import BadInput
+
+Split: TypeAlias = Literal["train", "test"]
+Outcome: TypeAlias = Literal["release", "hold", "inconclusive"]
+
+
+def to_plain(value: Any) -> Any:
+    """Turn a record into JSON-ready values.
+
+    Args:
+        value: A record, or nested tuples, lists, mappings and scalars.
+
+    Returns:
+        Dictionaries, lists and scalars. A record gains the key `noun`; `Unmeasured` becomes `{"unmeasured": why}`.
+
+    Raises:
+        TypeError: For a value that JSON cannot hold.
+
+    Example:
+        >>> to_plain(Unmeasured("no steps to check"))
+        {'unmeasured': 'no steps to check'}
+    """
+    if isinstance(value, Unmeasured):
+        return {"unmeasured": value.why}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"noun": type(value).__name__, **fields}
+    if isinstance(value, Mapping):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be part of a record; use scalars, strings, tuples and records")
+
+
+def canonical_json(value: Any) -> str:
+    """Write a record or plain value as the one JSON text that its digest is taken over.
+
+    Args:
+        value: Anything that `to_plain` accepts.
+
+    Returns:
+        JSON with sorted keys, no spaces and ASCII only.
+
+    Raises:
+        ValueError: For NaN or infinity, which are not numbers that a record may hold.
+
+    Example:
+        >>> canonical_json({"b": 1, "a": [True, None]})
+        '{"a":[true,null],"b":1}'
+    """
+    return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """Name a record, or bytes, by its sha256.
+
+    Example:
+        >>> digest_of({"a": 1})[:12]
+        '015abd7f5cc5'
+    """
+    data = value if isinstance(value, bytes) else canonical_json(value).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+class Record:
+    """What every noun can do: name itself."""
+
+    __slots__ = ()
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the record's canonical JSON."""
+        return digest_of(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured(Record):
+    """Why there is no number. Never 0, never a pass.
+
+    Example:
+        >>> float(Unmeasured("tap did not fire"))
+        Traceback (most recent call last):
+        ...
+        TypeError: unmeasured (tap did not fire) holds no number
+    """
+
+    why: str
+
+    def __float__(self) -> float:
+        raise TypeError(f"unmeasured ({self.why}) holds no number")
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"unmeasured ({self.why}) is neither yes nor no")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval(Record):
+    """A value with the interval around it (95 % unless a name says otherwise) and the number of units behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def excludes(self, point: float) -> bool:
+        """Say whether the interval lies wholly on one side of a point."""
+        return self.low > point or self.high < point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem(Record):
+    """What a policy is asked. It holds no answer."""
+
+    prompt: str
+    family: str
+    difficulty: int
+    split: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout(Record):
+    """One response of one policy to one problem."""
+
+    problem: str  # digest
+    policy: str  # digest of the subject that sampled it; empty for a text that nobody sampled
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()  # nats, one per token, as sampled
+    seed: int = 0
+    stopped: bool = True  # ended by itself, not cut off at the token limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rollouts:
+    """Many rollouts as columns; one row of them is a `Rollout`."""
+
+    problems: tuple[Problem, ...]
+    problem_R: np.ndarray  # index into problems
+    text_R: Sequence[str]  # may decode on demand
+    policy: str = ""
+    tokens_RT: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int32))  # (0, 0) where nobody sampled
+    logprobs_RT: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # nats; 0 beyond the end
+    length_R: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # tokens
+    stopped_R: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    seed: int = 0
+
+    @staticmethod
+    def of_texts(problems: Sequence[Problem], text_R: Sequence[str]) -> Rollouts:
+        """Wrap texts that nobody sampled (worked, planted, from a file), one per problem, in order."""
+        if len(problems) != len(text_R):
+            raise BadInput(
+                f"{len(text_R)} texts for {len(problems)} problems. Texts are matched to problems by position, "
+                "so a missing one would grade the wrong text. Pass one text per problem."
+            )
+        return Rollouts(problems=tuple(problems), problem_R=np.arange(len(problems)), text_R=text_R)
+
+    def __len__(self) -> int:
+        return len(self.problem_R)
+
+    def __getitem__(self, r: int) -> Rollout:
+        sampled = len(self.length_R) > 0
+        t = int(self.length_R[r]) if sampled else 0
+        return Rollout(
+            problem=self.problems[int(self.problem_R[r])].digest,
+            policy=self.policy,
+            text=self.text_R[r],
+            tokens=tuple(self.tokens_RT[r, :t].tolist()) if sampled else (),
+            logprobs=tuple(self.logprobs_RT[r, :t].tolist()) if sampled else (),
+            seed=self.seed,
+            stopped=bool(self.stopped_R[r]) if sampled else True,
+        )
+
+    def __iter__(self) -> Iterator[Rollout]:
+        return (self[r] for r in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal(Record):
+    """An overseer's values for R rollouts, in their order, with what it said and what it cost."""
+
+    overseer: str
+    values: tuple[float | Unmeasured, ...]
+    said: tuple[str, ...] = ()
+    checks: int = 0  # units of the judge's limited attention
+    tokens: int = 0  # read and written by assistants
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject(Record):
+    """A frozen checkpoint and how it came to be."""
+
+    weights: str  # sha256 of the weights file
+    base: str  # digest of the subject it was trained from; empty for a base
+    how: str  # one line, in words
+    config: tuple[tuple[str, str | int | float | bool], ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant(Record):
+    """A truth that we put there ourselves: a flaw in a solution, a behaviour in a model."""
+
+    kind: str
+    where: str  # the step, the trigger, the condition
+    detail: tuple[tuple[str, str | int | float | bool], ...] = ()
+    salt: str = ""  # so that a sealed plant cannot be guessed from its digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organism(Record):
+    """A subject with a proven, sealed plant, and the twin that went through the same training without it."""
+
+    subject: str  # digest
+    twin: str  # digest; empty if this is itself a twin
+    seal: str  # digest of the Plant, opened only after verdicts are in
+    accepted: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument(Record):
+    """The card of an overseer, detector, monitor or approver: what it is, what it catches and what it misses."""
+
+    name: str
+    version: str
+    catches: str
+    misses: str
+    settings: tuple[tuple[str, str | int | float | bool], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict(Record):
+    """What one detector said of one subject. Higher scores are more suspicious unless the detector is two-sided."""
+
+    instrument: str  # digest of its card
+    subject: str  # digest
+    score: Interval | Unmeasured
+    flagged: bool | Unmeasured
+    why: str
+    named: str = ""  # the trigger or step that it points to
+    response_keys: tuple[str, ...] = ()  # digests of the problems whose responses were scored
+    response_scores: tuple[float, ...] = ()
+    cost_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration(Record):
+    """What planted truth said of one instrument."""
+
+    instrument: str  # digest of its card
+    threshold_low: float | Unmeasured  # flag below; Unmeasured if the instrument is one-sided
+    threshold_high: float | Unmeasured  # flag above
+    false_positive_rate: float  # the stated rate that the thresholds were set for
+    recall: Interval | Unmeasured
+    false_alarms: Interval | Unmeasured
+    population: str  # which organisms and twins, in words
+    held_out: str  # the kind that the thresholds never saw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim(Record):
+    """One finding of a study, with its interval, its size and its null control."""
+
+    name: str
+    value: float | Unmeasured
+    low: float | Unmeasured
+    high: float | Unmeasured
+    n: int
+    unit: str
+    null: Interval | Unmeasured
+    holds: bool | Unmeasured
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision(Record):
+    """Release, hold or inconclusive for one subject, with the verdicts it stands on."""
+
+    subject: str
+    outcome: Outcome
+    rule: str  # digest
+    verdicts: tuple[str, ...]  # digests
+    why: tuple[str, ...]
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything that samples."""
+
+    def sample(self, problems: Sequence[Problem], *, n: int, seed: int) -> Rollouts:
+        """Return n rollouts of each problem, those of one problem side by side."""
+
+
+@runtime_checkable
+class Overseer(Protocol):
+    """A limited source of signal."""
+
+    def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
+        """Return one value per rollout, in order; `Unmeasured` where it cannot tell."""
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Looks at a subject, independently of its training."""
+
+    @property
+    def card(self) -> Instrument:
+        """What it is, catches and misses; registered before any seal is opened."""
+
+    def __call__(self, policy: Policy, *, seed: int) -> Verdict:
+        """Return a verdict; `Unmeasured` where it cannot tell."""
