@@ -1,0 +1,149 @@
+"""The command line. It imports nothing heavy before it knows what is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from superalign.errors import BadInput, LedgerError
+
+# rich_markup_mode=None: help in plain text costs half of what coloured boxes do.
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="superalign: is this model aligned, or does it only look aligned, and how sure can we be?",
+)
+
+BAD_INPUT, OUR_BUG, INTERRUPTED = 2, 1, 130
+# One thread per process: with more, sums depend on how many cores there are, and workers stand in each other's way.
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+Folder = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="Which study; `superalign recipes` lists them.")] = "loop",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run; runs/RECIPE-SEED if not given.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machine, same result.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False)
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")] = False,
+    words: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One setting of the recipe; repeatable.")
+    ] = None,
+) -> None:
+    """Run a study. Killed at any point, the same command finishes it."""
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with _exit_codes():
+        from superalign.runs import progress, running
+
+        request = running.Request(
+            recipe=recipe, out=out, seed=seed, workers=workers, quick=quick, words=tuple(words or ())
+        )
+        try:
+            with progress.stderr_screen() as screen:
+                done = running.run(request, screen=screen, warn=_warn)
+        except KeyboardInterrupt:
+            _say("Stopped. What was recorded is kept; the same command goes on from there.")
+            raise typer.Exit(INTERRUPTED) from None
+        for line in running.in_short(done):
+            print(line)
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Show the settings of this one.", show_default=False)] = None,
+) -> None:
+    """List the studies, or the settings of one."""
+    with _exit_codes():
+        from superalign.recipes import RECIPES
+        from superalign.runs import running, settings
+
+        for listed in [name] if name else RECIPES:
+            module = running.recipe_module(listed)
+            print(f"{listed:<12} {module.DESCRIPTION}")
+            if name:
+                for line in settings.describe(module.Config()):
+                    print(line)
+
+
+@app.command()
+def verify(folder: Folder) -> None:
+    """Recompute the ledger of a run from the disk, and name the first record that is not as it was."""
+    with _exit_codes():
+        from superalign.runs import running
+        from superalign.runs.folder import LEDGER
+
+        inside = folder / LEDGER
+        print(running.check_ledger(inside if inside.is_dir() else folder))
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Draw the page of a finished run again, from what is on disk."""
+    with _exit_codes():
+        from superalign.runs import running
+
+        print(running.rewrite_report(folder))
+
+
+@contextlib.contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Bad input: one message and code 2. Our bug: one line, the trace in a log, and code 1."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except (BadInput, LedgerError) as error:
+        _say(str(error))
+        raise typer.Exit(BAD_INPUT) from None
+    except BrokenPipeError:  # the reader of our output left; nothing is wrong
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+    except Exception as error:
+        _say(_bug(error))
+        raise typer.Exit(OUR_BUG) from None
+
+
+def _bug(error: Exception) -> str:
+    """One line on a bug of ours, saying where its trace is."""
+    import tempfile
+
+    path = getattr(error, "trace", "")
+    if not path:
+        with tempfile.NamedTemporaryFile("w", prefix="superalign-", suffix=".log", delete=False) as file:
+            traceback.print_exception(error, file=file)
+        path = file.name
+    return f"This is a bug of superalign: {type(error).__name__}: {error}. The trace is in {path}; please report it."
+
+
+def _say(text: str) -> None:
+    print(f"superalign: {text}", file=sys.stderr, flush=True)
+
+
+def _warn(text: str) -> None:
+    print(f"superalign: warning: {text}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Entry point of the command `superalign`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Where a ledger meets the disk: durable files, blobs, the head file, the writer's lock, the database."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from superalign.errors import BadInput, LedgerError
+from superalign.ledger.chain import HEAD_BYTES, Head, parse_head
+
+DATABASE = "ledger.sqlite"
+HEAD = "head.json"
+BLOBS = "blobs"
+LOCK = "lock"
+
+# The size of the head file never changes, so its data is all that has to reach the disk. macOS has no fdatasync.
+sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def write_durably(path: Path, data: bytes) -> int:
+    """Write a whole file, or nothing, so that it survives a power cut; return the number of syncs."""
+    handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
+    try:
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise unwritable(path, error) from error
+    sync_folder(path.parent)
+    return 2
+
+
+def unwritable(path: Path, error: Exception) -> BadInput:
+    """Explain that the disk refused, with what it means for the records."""
+    return BadInput(
+        f"Could not write to {path}: {error}. What was being appended is not acknowledged; all that was before it "
+        "is kept. Free space or make the folder writable, then run the same command again."
+    )
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and make its name durable."""
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise BadInput(f"{folder} is a file. A ledger is a folder. Name a folder, or a path that does not exist yet.")
+    try:
+        if not folder.parent.is_dir():
+            make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def take_lock(folder: Path) -> int:
+    """Take the one writer's lock; it is given back when the returned handle closes, also by a kill."""
+    try:
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise unwritable(folder / LOCK, error) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(handle)
+        raise BadInput(
+            f"The ledger at {folder} already has a writer (process {owner}). Two writers would fork the chain. "
+            "Wait for that process, close its ledger, or open this one with readonly=True."
+        ) from error
+    with contextlib.suppress(OSError):  # the number only serves the message above
+        os.pwrite(handle, f"{os.getpid():<19}\n".encode(), 0)
+    return handle
+
+
+def read_head(folder: Path) -> tuple[Head, Head | None]:
+    """Read the head file.
+
+    Raises:
+        LedgerError: If it is missing or not a head.
+    """
+    try:
+        data = (folder / HEAD).read_bytes()
+    except OSError as error:
+        raise LedgerError(
+            f"The head file of the ledger at {folder} cannot be read ({error.strerror}). Without it a truncated chain "
+            "looks whole. Restore the folder from a copy."
+        ) from error
+    try:
+        return parse_head(data)
+    except ValueError as error:
+        raise LedgerError(
+            f"The head file of the ledger at {folder} is damaged ({error}). Without it a truncated chain looks whole. "
+            "Restore the folder from a copy."
+        ) from error
+
+
+def open_head(folder: Path) -> int:
+    """Open the head file for replacing its one sector in place."""
+    handle = os.open(folder / HEAD, os.O_RDWR)
+    if os.fstat(handle).st_size != HEAD_BYTES:
+        os.close(handle)
+        raise LedgerError(f"The head file of {folder} has the wrong size. Restore the folder from a copy.")
+    return handle
+
+
+def blob_path(folder: Path, digest: str) -> Path:
+    """Name the file that holds a blob."""
+    return folder / BLOBS / digest
+
+
+def blob_is_whole(folder: Path, digest: str) -> bool:
+    """Say whether a blob is there and its bytes have its digest."""
+    try:
+        with blob_path(folder, digest).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == digest
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def connect_readonly(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Open a ledger's database for reading; where even SQLite's side files cannot be made, read a copy."""
+    with contextlib.ExitStack() as stack:
+        try:
+            connection = stack.enter_context(contextlib.closing(_connect(folder / DATABASE, mode="ro")))
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        except sqlite3.OperationalError:
+            # A folder on a read-only disk, or one whose last writer was killed and left a log that cannot be opened.
+            copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ledger-")))
+            for name in (DATABASE, f"{DATABASE}-wal"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(folder / name, copy / name)
+            connection = stack.enter_context(contextlib.closing(_connect(copy / DATABASE, mode="rw")))
+        yield connection
+
+
+def connect(folder: Path) -> sqlite3.Connection:
+    """Open a ledger's database for its one writer: write-ahead log, and a sync for every commit."""
+    connection = _connect(folder / DATABASE, mode="rwc")
+    try:
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        connection.execute("PRAGMA synchronous=FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    if mode != "wal":
+        connection.close()
+        raise BadInput(
+            f"The disk under {folder} does not support SQLite's write-ahead log. Readers would block the writer. "
+            "Put the ledger on a local disk."
+        )
+    return connection
+
+
+def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30.0)

@@ -1,0 +1,183 @@
+"""Recompute a ledger from the disk and name the first record that is not what was appended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from superalign.errors import BadInput, DataError, LedgerError
+from superalign.ledger.chain import EMPTY, FORMAT, ROWS, SCHEMA, ZERO, Head, fault_in_body, fault_in_row
+from superalign.ledger.disk import DATABASE, HEAD, blob_is_whole, connect_readonly, read_head
+from superalign.types import Record
+
+# Looks for a moment between two commits of a busy writer; each takes well under a millisecond.
+_TRIES = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification(Record):
+    """What recomputing a ledger from the disk said."""
+
+    ok: bool
+    count: int  # records that verified, from the first one on
+    first_bad: int | None  # index of the first bad record; None if no single record is to blame
+    what: str  # what is wrong; empty if nothing is
+    head: str  # hash of the last record that verified
+
+
+def verify(path: str | Path) -> Verification:
+    """Recompute everything in a ledger from the disk: bodies, digests, chain, head and the blobs referred to.
+
+    A reader's view: a writer may be at work meanwhile. It cannot see that a whole ledger was replaced by an older or
+    a re-hashed one; comparing `head` with a copy kept elsewhere does.
+
+    Args:
+        path: The ledger's folder.
+
+    Returns:
+        Whether all of it is what was appended, and if not, the first bad record and what is wrong with it.
+
+    Raises:
+        DataError: If the folder holds no ledger.
+    """
+    folder = Path(path)
+    if not (folder / DATABASE).exists() and not (folder / HEAD).exists():
+        raise DataError(
+            f"{folder} holds no ledger (neither {DATABASE} nor {HEAD}). Nothing in it can be verified. "
+            "Name the folder that a run wrote its ledger to."
+        )
+    try:
+        with snapshot(folder) as (connection, heads):
+            return examine(folder, connection, heads=heads, deep=True)
+    except LedgerError as error:
+        return _bad(EMPTY, None, str(error))
+    except sqlite3.Error as error:
+        return _bad(EMPTY, None, f"the database cannot be read: {error}")
+
+
+def describe(verification: Verification) -> str:
+    """Say in one line what a verification found.
+
+    Example:
+        >>> describe(Verification(ok=False, count=3, first_bad=3, what="it is missing", head="ab" * 32))
+        'BAD: record 3: it is missing. The 3 records before it verify.'
+    """
+    v = verification
+    if v.ok:
+        return f"OK: {v.count} records verify; head {v.head}"
+    if v.first_bad is None:
+        return f"BAD: {v.what}"
+    return f"BAD: record {v.first_bad}: {v.what}. The {v.count} records before it verify."
+
+
+@contextlib.contextmanager
+def snapshot(folder: Path) -> Iterator[tuple[sqlite3.Connection | None, tuple[Head, Head | None]]]:
+    """Open the database at one moment, with the head that belongs to that moment."""
+    heads = read_head(folder)
+    if not (folder / DATABASE).exists():
+        yield None, heads
+        return
+    with connect_readonly(folder) as connection:
+        for _ in range(_TRIES):
+            heads = read_head_beside_writer(folder)
+            connection.execute("BEGIN")
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            if read_head_beside_writer(folder) == heads:
+                break
+            connection.execute("ROLLBACK")
+        else:
+            raise BadInput(
+                f"The writer of {folder} never paused long enough for one look. A snapshot taken across two commits "
+                "would seem damaged. Try again later."
+            )
+        connection.text_factory = bytes
+        yield connection, heads
+
+
+def read_head_beside_writer(folder: Path) -> tuple[Head, Head | None]:
+    """Read the head file, looking again if the first look may have met a writer half-way through its sector."""
+    for _ in range(20):
+        with contextlib.suppress(LedgerError):
+            return read_head(folder)
+        os.sched_yield()
+    return read_head(folder)
+
+
+def examine(
+    folder: Path, connection: sqlite3.Connection | None, *, heads: tuple[Head, Head | None], deep: bool
+) -> Verification:
+    """Walk the chain of an open database; `deep` also recomputes bodies, blobs and SQLite's own structure."""
+    if connection is None:
+        fresh = heads == (EMPTY, None)
+        return _good(EMPTY) if fresh else _bad(EMPTY, 0, "the database is missing")
+    started = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+    if not started and heads == (EMPTY, None):
+        return _good(EMPTY)
+    fault = _fault_in_schema(connection)
+    if fault:
+        return _bad(EMPTY, None, fault)
+    at = EMPTY
+    known: dict[int, str] = {0: ZERO}  # hashes at the places that the head names
+    places = {head.count for head in heads if head is not None}
+    whole: set[str] = set()
+    try:
+        for row in connection.execute(ROWS):
+            fault = fault_in_row(row, expected=at.count, previous=at.hash)
+            if not fault and deep:
+                fault, blobs = fault_in_body(row[1], row[2])
+                missing = [b for b in blobs if b not in whole and not blob_is_whole(folder, b)]
+                whole.update(blobs)
+                if not fault and missing:
+                    fault = f"the blob {missing[0]} that it refers to is missing or altered"
+            if fault:
+                return _bad(at, at.count, fault)
+            at = Head(count=at.count + 1, hash=row[5].decode())
+            if at.count in places:
+                known[at.count] = at.hash
+    except sqlite3.Error as error:
+        return _bad(at, at.count, f"it cannot be read from the database: {error}")
+    return _against_head(connection, at, heads=heads, known=known, deep=deep)
+
+
+def _against_head(
+    connection: sqlite3.Connection, at: Head, *, heads: tuple[Head, Head | None], known: dict[int, str], deep: bool
+) -> Verification:
+    head, following = heads
+    if at.count < head.count:
+        return _bad(at, at.count, f"it is missing; the head counts {head.count} records")
+    if known.get(head.count) != head.hash:
+        return _bad(at, max(head.count - 1, 0), "the chain up to it does not end in the hash that the head holds")
+    if at != head and at != following:
+        return _bad(at, head.count, f"it was never announced; the head counts {head.count} records")
+    if deep:
+        try:
+            said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            said = str(error).encode()
+        if said != b"ok":
+            return _bad(
+                at, None, f"every record verifies, but the database is damaged: {said.decode(errors='replace')}"
+            )
+    return _good(at)
+
+
+def _fault_in_schema(connection: sqlite3.Connection) -> str:
+    """Say whether the database holds the ledger's tables and only them: no view or trigger stands in."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != FORMAT:
+        return f"the database has format {version}, not {FORMAT}"
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+    text = tuple(tuple(c.decode(errors="replace") if isinstance(c, bytes) else c for c in row) for row in found)
+    return "" if text == SCHEMA else "the database does not hold the tables of a ledger, and only them"
+
+
+def _good(at: Head) -> Verification:
+    return Verification(ok=True, count=at.count, first_bad=None, what="", head=at.hash)
+
+
+def _bad(at: Head, index: int | None, what: str) -> Verification:
+    return Verification(ok=False, count=at.count, first_bad=index, what=what, head=at.hash)

@@ -1,0 +1,37 @@
+"""Policies: load, sample, score, tap and adapt any Hugging Face causal LM; three sizes of tiny bases ship.
+
+Importing this package imports torch; `superalign` itself does not.
+"""
+
+from superalign.models.adapters import load_adapter, lora, merge, save_adapter
+from superalign.models.loading import base, load, save, weights_digest
+from superalign.models.model import Model, Sampling, encode, end_tokens, with_sampling
+from superalign.models.sampler import Sampled, sample_prompts
+from superalign.models.scoring import choice_logprobs, forward_logits, pad, response_logprobs, sequence_logprobs
+from superalign.models.taps import activations, sites, tapped
+
+__all__ = [
+    "Model",
+    "Sampled",
+    "Sampling",
+    "activations",
+    "base",
+    "choice_logprobs",
+    "encode",
+    "end_tokens",
+    "forward_logits",
+    "load",
+    "load_adapter",
+    "lora",
+    "merge",
+    "pad",
+    "response_logprobs",
+    "sample_prompts",
+    "save",
+    "save_adapter",
+    "sequence_logprobs",
+    "sites",
+    "tapped",
+    "weights_digest",
+    "with_sampling",
+]

@@ -1,0 +1,217 @@
+"""Two ways to decode one token per row: our decoder over a cache of our own layout, or any network's own forward.
+
+An engine holds rows. `admit` computes each distinct prompt once and copies its keys and values to its rows; `step`
+appends a token to every row and returns logits; `keep` renumbers and drops rows.
+
+Cache layout of `DecoderEngine`: keys and values of a layer are (rows * heads, slots, K), so that both decoding products
+are batched matrix products over a contiguous last axis. All rows write the same slot in one step; a prompt is placed so
+that it ends where the next token goes. Rows that joined later mask the slots before their start. Rotary positions are
+applied when a key is written, so a slot says nothing about position.
+
+Shape suffixes: B rows, T tokens, P distinct prompts, H heads, K width of one head, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from superalign.models import decoder as D
+from superalign.models import weights
+
+SLACK = 128  # spare slots before the window is moved back to the front
+
+
+class Engine(Protocol):
+    """What the sampling loop needs."""
+
+    refills: bool  # rows can join while others are under way
+
+    def admit(self, prompts: Sequence[np.ndarray], prompt_K: np.ndarray, row_K: np.ndarray) -> Tensor:
+        """Start rows on prompts: the logits of their first token, one line per row."""
+
+    def step(self, token_B: np.ndarray) -> Tensor:
+        """Append one token to every row: the logits of the next."""
+
+    def keep(self, row_B: np.ndarray) -> None:
+        """Make row j what row `row_B[j]` was, and drop the rest."""
+
+
+class DecoderEngine:
+    """Our decoder over a preallocated cache."""
+
+    refills = True
+
+    def __init__(self, decoder: D.Decoder, *, rows: int, length: int, spare: bool) -> None:
+        self.decoder, self.length = decoder, length
+        self.slots = length + (SLACK if spare else 0)
+        device = decoder.embed_VD.device
+        shape = (2, rows * decoder.kv_heads, self.slots, decoder.head_width)
+        self.cache = [torch.zeros(shape, device=device) for _ in decoder.layers]
+        self.pairs = [self._views(index).unbind(0) for index in range(len(decoder.layers))]  # (rows, H, slots, K) each
+        self.mask = torch.zeros(rows, 1, self.slots, device=device)
+        self.start = np.zeros(rows, np.int64)  # first slot of each row
+        self.rows, self.slot = 0, 0  # rows in use; where the next token goes
+
+    def _views(self, layer: int) -> Tensor:
+        """The cache of a layer as (2, rows, H, slots, K)."""
+        return self.cache[layer].view(2, -1, self.decoder.kv_heads, self.slots, self.decoder.head_width)
+
+    def _window(self) -> int:
+        return int(self.start[: self.rows].min()) if self.rows else self.slot
+
+    def _make_room(self) -> None:
+        """Move the window to the front when the slots run out."""
+        low = self._window()
+        for cache in self.cache:
+            cache[:, :, : self.slot - low] = cache[:, :, low : self.slot].clone()
+        self.mask[:, :, : self.slot - low] = self.mask[:, :, low : self.slot].clone()
+        self.start -= low
+        self.slot -= low
+
+    def admit(self, prompts: Sequence[np.ndarray], prompt_K: np.ndarray, row_K: np.ndarray) -> Tensor:
+        device = self.mask.device
+        size_P = np.array([len(p) for p in prompts])
+        if self.rows == 0:
+            self.slot = int(size_P.max())
+        elif self.slot < size_P.max():
+            self._shift_right(int(size_P.max()) - self.slot)
+        logits_PV: Tensor | None = None
+        for size in np.unique(size_P):
+            same = np.flatnonzero(size_P == size)
+            tokens_BT = torch.from_numpy(np.stack([prompts[p] for p in same])).to(device)
+            kept: list[tuple[Tensor, Tensor]] = []
+            x_ND = D.stream(self.decoder, tokens_BT, keep=kept)
+            last = D.read_out(self.decoder, x_ND.view(len(same), size, -1)[:, -1])
+            if logits_PV is None:
+                logits_PV = last.new_empty(len(prompts), last.shape[1])
+            logits_PV[torch.from_numpy(same).to(device)] = last
+            place = np.full(len(prompts), -1)
+            place[same] = np.arange(len(same))
+            mine = place[prompt_K] >= 0
+            source = torch.from_numpy(place[prompt_K[mine]]).to(device)
+            target = torch.from_numpy(row_K[mine]).to(device)
+            for layer, pair in enumerate(kept):
+                for side, part in enumerate(pair):
+                    self._views(layer)[side, :, :, self.slot - size : self.slot][target] = part[source]
+        assert logits_PV is not None
+        start_K = self.slot - size_P[prompt_K]
+        self.start[row_K] = start_K
+        before = torch.arange(self.slots, device=device)[None] < torch.from_numpy(start_K).to(device)[:, None]
+        line = torch.zeros(before.shape, device=device).masked_fill_(before, -torch.inf)
+        self.mask[torch.from_numpy(row_K).to(device)] = line[:, None]
+        self.rows = max(self.rows, int(row_K.max()) + 1)
+        return logits_PV[torch.from_numpy(prompt_K).to(device)]
+
+    def _shift_right(self, by: int) -> None:
+        """Make room before the window for a prompt that is longer than everything under way."""
+        for cache in self.cache:
+            cache[:, :, by : self.slot + by] = cache[:, :, : self.slot].clone()
+        self.mask[:, :, by : self.slot + by] = self.mask[:, :, : self.slot].clone()
+        self.mask[:, :, :by] = -torch.inf
+        self.start += by
+        self.slot += by
+
+    def step(self, token_B: np.ndarray) -> Tensor:
+        if self.slot == self.slots:
+            self._make_room()
+        B, slot, decoder = self.rows, self.slot, self.decoder
+        start, device = self.start[:B], self.mask.device
+        low = int(start.min())
+        ragged = bool((start != low).any())
+        if ragged:
+            at = torch.from_numpy(np.minimum(slot - start, self.length - 1)).to(device)
+            turns = [table.index_select(0, at).unsqueeze(1) for table in decoder.tables]
+            place_ND = None if decoder.positions_TD is None else decoder.positions_TD.index_select(0, at)
+        else:
+            here = slice(slot - low, slot - low + 1)
+            turns = [table[here].unsqueeze(1) for table in decoder.tables]
+            place_ND = None if decoder.positions_TD is None else decoder.positions_TD[here]
+        lines, end = B * decoder.kv_heads, slot + 1
+        shape = (lines, decoder.heads // decoder.kv_heads, decoder.head_width)
+
+        def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            (keys, values), window = self.pairs[index], decoder.layers[index].window
+            keys.select(2, slot)[:B].copy_(k)
+            values.select(2, slot)[:B].copy_(v)
+            first = max(low, end - window) if window else low
+            keys, values = self.cache[index][:, :lines, first:end].unbind(0)
+            scores = torch.bmm(q.reshape(shape), keys.transpose(1, 2))
+            if ragged:
+                scores.view(B, decoder.heads, -1).add_(self.mask[:B, :, first:end])
+            return torch.bmm(torch.softmax(scores, dim=-1), values).view(B, -1)
+
+        x_BD = D.run(decoder, torch.from_numpy(token_B).to(device), turns=turns, place_ND=place_ND, attend=attend)
+        self.slot += 1
+        return D.read_out(decoder, x_BD)
+
+    def keep(self, row_B: np.ndarray) -> None:
+        moved = np.flatnonzero(row_B != np.arange(len(row_B)))
+        if len(moved):
+            low = self._window()
+            to, of = (torch.from_numpy(a).to(self.mask.device) for a in (moved, row_B[moved]))
+            for layer in range(len(self.cache)):
+                view = self._views(layer)[:, :, :, low : self.slot]
+                view[:, to] = view[:, of]
+            self.mask[to] = self.mask[of]
+            self.start[moved] = self.start[row_B[moved]]
+        self.rows = len(row_B)
+
+
+class ModuleEngine:
+    """Any causal LM through its own forward and cache. Rows join only together."""
+
+    refills = False
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+        self.past: Any = None
+        self.mask = torch.zeros(0, 0, dtype=torch.long)
+
+    def _forward(self, tokens_BT: Tensor, position_BT: Tensor) -> Tensor:
+        out = self.network(
+            input_ids=tokens_BT,
+            attention_mask=self.mask,
+            position_ids=position_BT,
+            past_key_values=self.past,
+            use_cache=True,
+        )
+        self.past = out.past_key_values
+        return out.logits[:, -1]
+
+    def admit(self, prompts: Sequence[np.ndarray], prompt_K: np.ndarray, row_K: np.ndarray) -> Tensor:
+        T, device = max(len(p) for p in prompts), self.network.device
+        tokens_PT, mask_PT = np.zeros((len(prompts), T), np.int64), np.zeros((len(prompts), T), np.int64)
+        for p, ids in enumerate(prompts):
+            tokens_PT[p, T - len(ids) :], mask_PT[p, T - len(ids) :] = ids, 1
+        self.past, self.mask = None, torch.from_numpy(mask_PT).to(device)
+        position_PT = (self.mask.cumsum(1) - 1).clamp_(min=0)
+        logits_PV = self._forward(torch.from_numpy(tokens_PT).to(device), position_PT)
+        order = np.empty_like(prompt_K)
+        order[row_K] = prompt_K
+        self.keep(order)
+        return logits_PV[torch.from_numpy(prompt_K).to(device)]
+
+    def step(self, token_B: np.ndarray) -> Tensor:
+        device = self.mask.device
+        position_B1 = self.mask.sum(1, keepdim=True)
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(token_B), 1)], dim=1)
+        return self._forward(torch.from_numpy(token_B).to(device)[:, None], position_B1)
+
+    def keep(self, row_B: np.ndarray) -> None:
+        if self.past is None or not len(row_B):
+            return
+        index = torch.from_numpy(row_B).to(self.mask.device)
+        self.mask = self.mask[index]
+        self.past.batch_select_indices(index)
+
+
+def engine_for(network: Any, *, rows: int, length: int, spare: bool) -> Engine:
+    """Return the fast engine where the network is known to it, the general one elsewhere."""
+    if weights.supported(network):
+        return DecoderEngine(weights.read(network, length=length), rows=rows, length=length, spare=spare)
+    return ModuleEngine(network)

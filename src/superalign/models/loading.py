@@ -1,0 +1,231 @@
+"""Load and save models: local folders, hub ids, LoRA adapters, the bundled bases. Safetensors only, no code from files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from superalign.errors import BadInput
+from superalign.models.model import Model, Sampling, check_template
+from superalign.types import Subject
+
+BASES = Path(__file__).parent / "bases"
+DECODERS_TOO = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "data2vec-text", "ernie", "mobilebert", "xlm",
+                "roberta-prelayernorm", "roc_bert", "rembert", "megatron-bert", "xmod", "flaubert")  # fmt: skip
+
+
+def weights_digest(network: Any) -> str:
+    """Name a network by its weights: sha256 over names, shapes and float32 bytes in order of name.
+
+    The digest is of the numbers in use, so it is the same before saving and after loading.
+    """
+    digest = hashlib.sha256()
+    seen: dict[int, str] = {}
+    for name, tensor in sorted(network.state_dict().items()):
+        first = seen.setdefault(tensor.data_ptr(), name)
+        digest.update(f"{name}|{tuple(tensor.shape)}|".encode())
+        if first != name:  # tied weights count once
+            digest.update(f"={first}|".encode())
+            continue
+        part = tensor.detach().to("cpu", torch.float32).contiguous()
+        digest.update(part.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: str = "cpu") -> Model:
+    """Load a causal LM with its tokenizer.
+
+    Args:
+        path_or_id: A folder with config.json and model.safetensors, or a hub id such as `org/name`.
+        adapter: A folder with a LoRA adapter to put on it.
+        device: Where it runs.
+
+    Returns:
+        The model, in evaluation mode. Weights stored in 16 bits are widened to float32 on a CPU.
+
+    Raises:
+        BadInput: If there is no such model, it cannot be read, it is not a causal LM, or it has no chat template.
+    """
+    local = Path(path_or_id).expanduser()
+    is_local = local.exists() or str(path_or_id).startswith((".", "/", "~")) or str(path_or_id).count("/") != 1
+    source = str(local) if is_local else str(path_or_id)
+    if is_local:
+        _check_folder(local)
+    config = _config(source)
+    _check_causal(source, config)
+    tokenizer = _tokenizer(source)
+    check_template(tokenizer)
+    network = _network(source, config, device)
+    _check_vocabulary(source, tokenizer, network)
+    network.eval()
+    subject = Subject(weights=weights_digest(network), base="", how=f"loaded from {local.name if is_local else source}")
+    model = Model(network=network, tokenizer=tokenizer, subject=subject, sampling=Sampling())
+    if adapter is not None:
+        from superalign.models.adapters import load_adapter
+
+        model = load_adapter(model, adapter)
+    return model
+
+
+def _check_folder(path: Path) -> None:
+    if not path.exists():
+        raise BadInput(f"There is no model at {path}. Nothing can be measured without it. Check the path, or give a hub id like org/name.")
+    if not path.is_dir():
+        raise BadInput(f"{path} is a file, not a model folder. A model needs its config, weights and tokenizer together. Give the folder.")
+    try:
+        names = {p.name for p in path.iterdir()}
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}). Its weights are needed. Check the permissions.") from error
+    if "adapter_config.json" in names and "config.json" not in names:
+        raise BadInput(f"{path} holds a LoRA adapter, not a model. An adapter changes a base and is nothing alone. Load the base and pass adapter=PATH.")
+    if "config.json" not in names:
+        raise BadInput(f"{path} is not a model: it has no config.json. Without it the architecture is unknown. Give a folder written by save_pretrained.")
+    if not any(name.endswith(".safetensors") for name in names):
+        raise BadInput(
+            f"{path} has no .safetensors weights. Other formats (pickle) can run code when they are read, so they are refused. "
+            "Convert it with save_pretrained(safe_serialization=True)."
+        )
+
+
+def _hub_error(source: str, error: Exception) -> BadInput:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return BadInput(
+        f"{source} could not be loaded ({first}). Either the name is wrong, the network is off, or a download was "
+        "interrupted; an incomplete model measures nothing. Check the name, download it again, or give a local folder."
+    )
+
+
+def _config(source: str) -> Any:
+    try:
+        raw = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:
+        raise _hub_error(source, error) from error
+    if getattr(raw, "quantization_config", None):
+        raise BadInput(
+            f"{source} has quantised weights. Training, merging and log-prob checks need plain ones. "
+            "Use the 16- or 32-bit version of the model."
+        )
+    return raw
+
+
+def _check_causal(source: str, config: Any) -> None:
+    kind = config.model_type
+    encoder = kind in DECODERS_TOO and not getattr(config, "is_decoder", False)
+    named = [name for name in (config.architectures or []) if name.endswith(("CausalLM", "LMHeadModel"))]
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or encoder or getattr(config, "is_encoder_decoder", False) or (
+        config.architectures and not named and kind in ("bert", "roberta", "electra")
+    ):
+        raise BadInput(
+            f"{source} is a {kind} model, which is not a causal language model: it does not write text from left to right, "
+            "so it cannot be sampled or scored here. Give a causal LM (Llama, Qwen, Gemma, Mistral, GPT-2, ...)."
+        )
+
+
+def _tokenizer(source: str) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BadInput(
+            f"{source} has no tokenizer that can be read ({first}). Text cannot reach the model without one. "
+            "Save the tokenizer into the same folder."
+        ) from error
+    return tokenizer
+
+
+def _network(source: str, config: Any, device: str) -> Any:
+    dtype = torch.float32 if device == "cpu" else "auto"
+    try:
+        network, info = AutoModelForCausalLM.from_pretrained(
+            source, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+        )
+    except Exception as error:
+        raise _hub_error(source, error) from error
+    wrong = [*info.get("missing_keys", ()), *(str(k) for k in info.get("mismatched_keys", ()))]
+    if wrong:
+        raise BadInput(
+            f"{source} lacks {len(wrong)} of its weights (such as {sorted(wrong)[0]}). They would be random numbers, and so "
+            "would every measurement. Download or save it again."
+        )
+    return network.to(device)
+
+
+def _check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, network: Any) -> None:
+    highest, rows = max(tokenizer.get_vocab().values(), default=-1), network.get_input_embeddings().weight.shape[0]
+    if highest >= rows:
+        raise BadInput(
+            f"The tokenizer of {source} knows token {highest}, but the model has {rows} embeddings. Some texts could not be "
+            "read at all and others would be misread. Use the tokenizer that the model was trained with."
+        )
+    if tokenizer.eos_token_id is None and network.generation_config.eos_token_id is None:
+        raise BadInput(
+            f"{source} names no end token. No response would ever end by itself. Set eos_token in its tokenizer_config.json."
+        )
+
+
+def base(size: str, *, seed: int = 0) -> Model:
+    """Load a bundled base.
+
+    Args:
+        size: "small", "middle" or "large".
+        seed: Which of the seeds that ship.
+
+    Returns:
+        The model.
+
+    Raises:
+        BadInput: If no such base ships.
+    """
+    path = BASES / f"{size}-{seed}"
+    if not (path / "config.json").exists():
+        have = sorted(p.name for p in BASES.glob("*-*") if (p / "config.json").exists()) if BASES.exists() else []
+        raise BadInput(
+            f"No bundled base is called {size}-{seed}. Studies name their base so that others can repeat them. "
+            f"Use one of: {', '.join(have) or 'none is installed'}."
+        )
+    return load(path)
+
+
+def save(model: Model, path: str | Path, *, half: bool = False) -> Path:
+    """Write a model as config, safetensors, tokenizer and subject record.
+
+    Args:
+        model: What to write. An adapter is merged into a copy of its base; see `save_adapter` for the adapter alone.
+        path: A folder that is empty or does not exist.
+        half: Store float16. Values that float16 cannot hold exactly are rounded; loading widens them to float32.
+
+    Returns:
+        The folder.
+    """
+    from superalign.models.adapters import merge
+
+    target = Path(path)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BadInput(f"{target} is not an empty folder. Two models in one folder would be mixed up. Choose another path.")
+    plain = merge(model)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # A crash must not leave half a model under the final name.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+        folder = Path(scratch) / "model"
+        plain.network.save_pretrained(folder)
+        if half:
+            file = folder / "model.safetensors"
+            save_file({k: v.half() for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
+        plain.tokenizer.save_pretrained(folder)
+        subject = {"weights": plain.subject.weights, "base": plain.subject.base, "how": plain.subject.how, "seed": plain.subject.seed}
+        (folder / "subject.json").write_text(json.dumps(subject, indent=1))
+        if target.exists():
+            target.rmdir()
+        folder.rename(target)
+    return target
+
+
+__all__ = ["GenerationConfig", "base", "load", "save", "weights_digest"]

@@ -1,0 +1,293 @@
+"""The sampler: many rollouts at once, each as if it were alone.
+
+Prompts are computed once for all their rollouts. Finished rows are replaced from a queue, and dropped when it is empty.
+What is drawn depends on a rollout's own key alone (see `noise`); matrix products may differ in the last bits with the
+size of the batch, which moves a draw only when it falls within about 1e-6 of a boundary between two tokens.
+
+Log-probs: `logprobs_RT` are those of the distribution that was sampled from, after temperature and top-p; this is what
+`Rollouts` hold. `plain_RT` are those of the model itself (temperature 1, nothing cut off), which a trainer differentiates.
+At temperature 1 and top_p 1 they are the same numbers.
+
+Shape suffixes: P prompts, R rollouts, B rows under way, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from superalign.errors import BadInput
+from superalign.models.engines import Engine, engine_for
+from superalign.models.model import Model, Sampling, encode, end_tokens
+from superalign.models.noise import rollout_keys, uniforms
+
+
+class LazyText(Sequence[str]):
+    """Texts that are decoded when first asked for."""
+
+    def __init__(self, tokenizer: Any, tokens_RT: np.ndarray, length_R: np.ndarray) -> None:
+        self._parts = (tokenizer, tokens_RT, length_R)
+        self._texts: list[str] | None = None
+
+    def _all(self) -> list[str]:
+        if self._texts is None:
+            tokenizer, tokens_RT, length_R = self._parts
+            rows = [row[:size].tolist() for row, size in zip(tokens_RT, length_R, strict=True)]
+            self._texts = decode(tokenizer, rows)
+        return self._texts
+
+    def __len__(self) -> int:
+        return len(self._parts[2])
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return self._all()[index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sampled:
+    """Rollouts of prompts as columns."""
+
+    prompt_R: np.ndarray  # index into the prompts
+    tokens_RT: np.ndarray  # int32; 0 beyond the end
+    logprobs_RT: np.ndarray = field(repr=False)  # nats, of the distribution sampled from; 0 beyond the end
+    plain_RT: np.ndarray = field(repr=False)  # nats, at temperature 1 without truncation
+    length_R: np.ndarray  # tokens, the end token included
+    stopped_R: np.ndarray  # ended by itself or by a stop string, not at the limit
+    text_R: Sequence[str] = field(repr=False)  # without special tokens
+
+
+def decode(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:
+    """Turn token ids into texts without special tokens."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is not None:
+        return list(fast.decode_batch([list(row) for row in rows], skip_special_tokens=True))
+    return list(tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def choose(logits_BV: Tensor, uniform_B: np.ndarray, *, sampling: Sampling) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw one token per row by inverting the distribution function at a given number.
+
+    Args:
+        logits_BV: Logits.
+        uniform_B: Numbers in (0, 1), float64.
+        sampling: Temperature and top-p.
+
+    Returns:
+        Token ids, their log-probs under the distribution sampled from, and their log-probs under the plain model.
+    """
+    if sampling.temperature == 0:
+        top_B1, token_B1 = logits_BV.max(dim=1, keepdim=True)
+        plain_B1 = top_B1 - torch.logsumexp(logits_BV, dim=1, keepdim=True)
+        return token_B1.view(-1), torch.zeros_like(plain_B1.view(-1)), plain_B1.view(-1)
+    scaled_BV = logits_BV if sampling.temperature == 1 else logits_BV / sampling.temperature
+    scaled_BV = scaled_BV - scaled_BV.amax(dim=1, keepdim=True)
+    weight_BV, order_BV = torch.exp(scaled_BV), None
+    if sampling.top_p < 1:
+        weight_BV, order_BV = weight_BV.sort(dim=1, descending=True, stable=True)
+    # In 32 bits the sums would shift with the last bits of the logits, and swallow rare tokens of a large vocabulary.
+    sums_BV = torch.cumsum(weight_BV, dim=1, dtype=torch.float64)
+    total_B1 = sums_BV[:, -1:]
+    if order_BV is not None:
+        # Keep a token if what lies before it is still below top_p: the smallest set that reaches it.
+        reach = torch.searchsorted(sums_BV, (total_B1 * sampling.top_p).contiguous())
+        total_B1 = sums_BV.gather(1, reach.clamp_(max=sums_BV.shape[1] - 1))
+    uniform_B1 = torch.from_numpy(uniform_B).to(sums_BV.device, sums_BV.dtype).unsqueeze(1)
+    # The uniform numbers stay below 1 by enough that rounding cannot step over the end.
+    token_B1 = torch.searchsorted(sums_BV, uniform_B1 * total_B1, right=True)
+    if order_BV is not None:
+        token_B1 = order_BV.gather(1, token_B1)
+    logprob_B = (scaled_BV.gather(1, token_B1) - torch.log(total_B1).to(scaled_BV.dtype)).view(-1)
+    if sampling.temperature == 1 and sampling.top_p == 1:
+        return token_B1.view(-1), logprob_B, logprob_B
+    plain_B1 = torch.log_softmax(logits_BV, dim=1).gather(1, token_B1)
+    return token_B1.view(-1), logprob_B, plain_B1.view(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stops:
+    """Finds rollouts that completed a stop string, looking only where the newest token could have done it."""
+
+    tokenizer: Any
+    stop: tuple[str, ...]
+    could_V: np.ndarray
+    tail: int  # tokens that certainly cover the longest stop string
+
+    @staticmethod
+    def of(tokenizer: Any, stop: tuple[str, ...], vocabulary: int) -> _Stops:
+        could_V = np.zeros(vocabulary, bool)
+        if stop:
+            endings = tuple({s[-k:] for s in stop for k in range(1, len(s) + 1)})
+            pieces = tokenizer.batch_decode([[i] for i in range(min(len(tokenizer), vocabulary))])
+            for i, piece in enumerate(pieces):
+                # A lone piece may lose its leading blank, or be part of a character.
+                texts = (piece, " " + piece)
+                could_V[i] = "\ufffd" in piece or any(t.startswith(endings) or any(s in t for s in stop) for t in texts)
+        longest = max((len(s.encode()) for s in stop), default=0)
+        return _Stops(tokenizer, stop, could_V, max(32, longest + 8))
+
+    def hit(self, tokens_RT: np.ndarray, rollout_B: np.ndarray, count_B: np.ndarray, live_B: np.ndarray) -> np.ndarray:
+        """Which live rows have just completed a stop string; `count_B` includes the newest token."""
+        out_B = np.zeros(len(rollout_B), bool)
+        live = np.flatnonzero(live_B)
+        for b in live[self.could_V[tokens_RT[rollout_B[live], count_B[live] - 1]]]:
+            ids = tokens_RT[rollout_B[b], max(0, count_B[b] - self.tail) : count_B[b]].tolist()
+            text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+            out_B[b] = any(s in text for s in self.stop)
+        return out_B
+
+
+def sample_prompts(model: Model, prompts: Sequence[str], *, n: int, seed: int, rows: int = 256) -> Sampled:
+    """Sample n rollouts of each prompt.
+
+    Args:
+        model: What samples, and its settings.
+        prompts: Texts without template.
+        n: Rollouts per prompt.
+        seed: See `noise.rollout_keys`.
+        rows: Rollouts under way at once; changes speed and memory, not what is drawn.
+
+    Returns:
+        Columns with R = P * n, rollouts of one prompt side by side.
+
+    Raises:
+        BadInput: If a prompt and `max_tokens` do not fit into the model's positions.
+    """
+    if n < 1:
+        raise BadInput(f"n is {n}. A prompt without rollouts has nothing to score. Ask for at least one.")
+    prompt_ids, _ = encode(model, prompts)
+    _check_fit(model, prompt_ids)
+    with torch.inference_mode():
+        return _Loop(model, prompt_ids, n=n, seed=seed, rows=rows).run()
+
+
+def _check_fit(model: Model, prompt_ids: Sequence[np.ndarray]) -> None:
+    longest = max((len(p) for p in prompt_ids), default=0)
+    limit = getattr(model.network.config, "max_position_embeddings", None)
+    if limit is not None and longest + model.sampling.max_tokens > limit:
+        raise BadInput(
+            f"A prompt of {longest} tokens and max_tokens={model.sampling.max_tokens} need more than the model's {limit} "
+            "positions. Beyond them its output means nothing. Lower max_tokens or shorten the prompt."
+        )
+    if any(len(p) == 0 for p in prompt_ids):
+        raise BadInput("A prompt has no tokens, so there is nothing to continue. Check the chat template and the prompt.")
+
+
+class _Loop:
+    """The state of one call: which rollout sits in which row."""
+
+    def __init__(self, model: Model, prompt_ids: list[np.ndarray], *, n: int, seed: int, rows: int) -> None:
+        self.model, self.prompt_ids, self.sampling = model, prompt_ids, model.sampling
+        R, T = len(prompt_ids) * n, model.sampling.max_tokens
+        self.prompt_R = np.repeat(np.arange(len(prompt_ids)), n)
+        keys = [rollout_keys(ids, n=n, seed=seed) for ids in prompt_ids]
+        self.uniform_RT = uniforms(np.concatenate(keys) if keys else np.zeros(0, np.uint64), tokens=T)
+        self.tokens_RT = np.zeros((R, T), np.int32)
+        self.logprobs_RT = np.zeros((R, T), np.float32)
+        self.plain_RT = np.zeros((R, T), np.float32)
+        self.length_R = np.zeros(R, np.int32)
+        self.stopped_R = np.zeros(R, bool)
+        vocabulary = int(model.network.get_output_embeddings().weight.shape[0])
+        self.end_V = np.zeros(vocabulary, bool)
+        self.end_V[[i for i in end_tokens(model) if i < vocabulary]] = True
+        self.stops = _Stops.of(model.tokenizer, model.sampling.stop, vocabulary)
+        # Long prompts first: rows under way then have similar lengths.
+        size_P = np.array([len(ids) for ids in prompt_ids], np.int64)
+        self.queue = np.argsort(-size_P[self.prompt_R], kind="stable")
+        self.taken = 0
+        self.rows = max(1, min(rows, R))
+        self.rollout_B = np.zeros(self.rows, np.int64)  # which rollout a row works on
+        self.live_B = np.zeros(self.rows, bool)
+        self.used = 0  # rows in use, live or finished
+
+    def run(self) -> Sampled:
+        if len(self.prompt_R):
+            longest = max(len(ids) for ids in self.prompt_ids) + self.sampling.max_tokens
+            engine = engine_for(
+                self.model.network, rows=self.rows, length=longest, spare=len(self.prompt_R) > self.rows
+            )
+            while self._fill(engine):
+                self._advance(engine)
+        text_R = LazyText(self.model.tokenizer, self.tokens_RT, self.length_R)
+        return Sampled(
+            prompt_R=self.prompt_R,
+            tokens_RT=self.tokens_RT,
+            logprobs_RT=self.logprobs_RT,
+            plain_RT=self.plain_RT,
+            length_R=self.length_R,
+            stopped_R=self.stopped_R,
+            text_R=text_R,
+        )
+
+    def _fill(self, engine: Engine) -> bool:
+        """Put waiting rollouts into free rows and drop finished rows; say whether any row is live."""
+        while True:
+            live = int(self.live_B[: self.used].sum())
+            free, waiting = self.rows - live, len(self.queue) - self.taken
+            worth = live == 0 or (engine.refills and free >= max(1, self.rows // 8))
+            if waiting and worth:
+                self._admit(engine, min(free, waiting))
+                continue
+            if live and not waiting and self.used - live >= max(1, self.used // 8):
+                self._drop(engine, live)
+            return live > 0
+
+    def _admit(self, engine: Engine, count: int) -> None:
+        rollout_K = self.queue[self.taken : self.taken + count]
+        self.taken += count
+        row_K = np.flatnonzero(~self.live_B)[:count]
+        unique, prompt_K = np.unique(self.prompt_R[rollout_K], return_inverse=True)
+        if not self.live_B.any():
+            self.used = 0
+            engine.keep(np.zeros(0, np.int64))
+        logits_KV = engine.admit([self.prompt_ids[p] for p in unique], prompt_K, row_K)
+        self.rollout_B[row_K], self.live_B[row_K] = rollout_K, True
+        self.used = max(self.used, int(row_K.max()) + 1)
+        self._take(logits_KV, row_K)
+
+    def _drop(self, engine: Engine, live: int) -> None:
+        """Move live rows from the end into the places of finished ones."""
+        row_B = np.arange(live)
+        holes = np.flatnonzero(~self.live_B[:live])
+        row_B[holes] = live + np.flatnonzero(self.live_B[live : self.used])
+        engine.keep(row_B)
+        self.rollout_B[:live] = self.rollout_B[row_B]
+        self.live_B[:] = False
+        self.live_B[:live] = True
+        self.used = live
+
+    def _advance(self, engine: Engine) -> None:
+        row_B = np.arange(self.used)
+        rollout_B = self.rollout_B[row_B]
+        newest_B = self.tokens_RT[rollout_B, np.maximum(self.length_R[rollout_B] - 1, 0)]
+        self._take(engine.step(newest_B.astype(np.int64)), row_B)
+
+    def _take(self, logits_KV: Tensor, row_K: np.ndarray) -> None:
+        """Draw the next token of some rows and see which rollouts end with it."""
+        rollout_K, live_K = self.rollout_B[row_K], self.live_B[row_K]
+        count_K = self.length_R[rollout_K]
+        uniform_K = self.uniform_RT[rollout_K, np.minimum(count_K, self.sampling.max_tokens - 1)]
+        drawn = choose(logits_KV.float(), uniform_K, sampling=self.sampling)
+        token_K, logprob_K, plain_K = (part.cpu().numpy() for part in drawn)
+        of, at = rollout_K[live_K], count_K[live_K]
+        self.tokens_RT[of, at] = token_K[live_K]
+        self.logprobs_RT[of, at] = logprob_K[live_K]
+        self.plain_RT[of, at] = plain_K[live_K]
+        self.length_R[of] = at + 1
+        stopped_K = self.end_V[token_K] & live_K
+        if self.sampling.stop:
+            stopped_K |= self.stops.hit(self.tokens_RT, rollout_K, count_K + 1, live_K)
+        self.stopped_R[rollout_K[stopped_K]] = True
+        done_K = live_K & (stopped_K | (count_K + 1 >= self.sampling.max_tokens))
+        self.live_B[row_K[done_K]] = False

@@ -1,0 +1,218 @@
+"""Activation taps: read the residual stream, attention and MLP outputs of any causal LM while it runs, and change nothing.
+
+Taps are forward hooks on modules that are found by structure: the list of decoder layers, and in each layer the child
+that attends and the child that is the MLP. What a tap sees is reduced at once; raw activations are not kept. A tap that
+did not fire raises `TapError`, because what it would return is not a measurement.
+
+Sites: "embedding" (the residual stream before the first layer), "residual.3" (after layer 3, counted from 0),
+"attention.3" and "mlp.3" (what the module returns, before any norm that follows it).
+
+Shape suffixes: R rollouts, B batch, T tokens, D width, K positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from superalign.errors import BadInput, TapError
+from superalign.models.model import Model, encode
+from superalign.models.scoring import chunks, pad
+from superalign.models.weights import plain
+
+Read: TypeAlias = Callable[[Tensor], None]
+# Called with activations (B, T, D) and the mask (B, T) of response tokens; returns one line per sequence.
+Reducer: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+Reduce: TypeAlias = Literal["mean", "last"] | Sequence[int] | Reducer
+
+ATTENTION = ("attn", "attention")
+MLP = ("mlp", "feed_forward", "ffn", "moe")
+
+
+def layers_of(network: nn.Module) -> nn.ModuleList:
+    """Find the list of decoder layers.
+
+    Raises:
+        BadInput: If the network has none.
+    """
+    inner = plain(network)
+    count = getattr(inner.config, "num_hidden_layers", None)
+    lists = [m for m in inner.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    if not lists:
+        raise BadInput(
+            f"{type(inner).__name__} has no list of {count} decoder layers. Without it nobody knows where to tap. "
+            "Use an architecture whose layers are in one ModuleList."
+        )
+    return max(lists, key=lambda m: sum(p.numel() for p in m.parameters()))
+
+
+def _child(layer: nn.Module, words: Sequence[str]) -> nn.Module | None:
+    """The layer's child whose name says what it is; norms and dropouts that bear the name too are passed over."""
+    for name, child in layer.named_children():
+        whole = f"{name} {type(child).__name__}".lower()
+        if any(w in name.lower() for w in words) and not any(w in whole for w in ("norm", "dropout")):
+            return child
+    return None
+
+
+def _places(network: nn.Module) -> dict[str, tuple[nn.Module, bool]]:
+    """Each site's module, and whether the site is its input."""
+    layers = layers_of(network)
+    places: dict[str, tuple[nn.Module, bool]] = {"embedding": (layers[0], True)}
+    for index, layer in enumerate(layers):
+        places[f"residual.{index}"] = (layer, False)
+        for kind, words in (("attention", ATTENTION), ("mlp", MLP)):
+            child = _child(layer, words)
+            if child is not None:
+                places[f"{kind}.{index}"] = (child, False)
+    return places
+
+
+def sites(model: Model) -> tuple[str, ...]:
+    """Name every site at which this model can be tapped."""
+    return tuple(_places(model.network))
+
+
+@contextmanager
+def tapped(network: nn.Module, readers: Mapping[str, Read]) -> Iterator[None]:
+    """Call each reader with its site's activations (B, T, D) on every forward inside the block.
+
+    Args:
+        network: Any causal LM.
+        readers: For each site, what to do with what flows there. A reader must not change it.
+
+    Raises:
+        BadInput: If there is no such site.
+        TapError: On leaving, if a tap did not fire.
+    """
+    places = _places(network)
+    for site in readers:
+        if site not in places:
+            raise BadInput(
+                f"There is no site {site!r} in {type(plain(network)).__name__}. A tap elsewhere would measure something "
+                f"else. Its sites are {', '.join(list(places)[:5])}, ... up to layer {len(layers_of(network)) - 1}."
+            )
+    fired: set[str] = set()
+    handles = [_hook(*places[site], site, read, fired) for site, read in readers.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+    silent = [site for site in readers if site not in fired]
+    if silent:
+        raise TapError(
+            f"The tap at {', '.join(silent)} did not fire, so there is nothing to return. The forward went around the "
+            "module, or none was run. Run the network's own forward inside the block."
+        )
+
+
+def _hook(module: nn.Module, of_input: bool, site: str, read: Read, fired: set[str]) -> Any:
+    def see(value: Any) -> None:
+        tensor = value[0] if isinstance(value, tuple | list) else value
+        if isinstance(tensor, Tensor):
+            fired.add(site)
+            read(tensor.detach())
+
+    if of_input:
+
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            see(args[0] if args else kwargs.get("hidden_states"))
+
+        return module.register_forward_pre_hook(before, with_kwargs=True)
+    return module.register_forward_hook(lambda _, __, out: see(out))
+
+
+def reducer(reduce: Reduce) -> Reducer:
+    """Turn "mean", "last", positions within the response (negative from its end) or a function into a function."""
+    if callable(reduce):
+        return reduce
+    if reduce == "mean":
+
+        def mean(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+            share_BT = mask_BT.to(values_BTD.dtype) / mask_BT.sum(1, keepdim=True)
+            return torch.bmm(share_BT.unsqueeze(1), values_BTD).squeeze(1)
+
+        return mean
+    if isinstance(reduce, str) and reduce != "last":
+        raise BadInput(f'There is no reduction {reduce!r}. What is kept would be unclear. Use "mean", "last", positions or a function.')
+    positions = [-1] if isinstance(reduce, str) else [int(p) for p in reduce]
+
+    def at(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        length_B1 = mask_BT.sum(1, keepdim=True)
+        first_B1 = mask_BT.long().argmax(1, keepdim=True)
+        asked = torch.tensor(positions, device=mask_BT.device)
+        t_BK = torch.where(asked < 0, length_B1 + asked, asked)
+        if bool(((t_BK < 0) | (t_BK >= length_B1)).any()):
+            raise BadInput(
+                f"A response has fewer tokens than position {positions} asks for. There is no activation there. "
+                "Ask for positions that every response has."
+            )
+        picked = values_BTD[torch.arange(len(t_BK), device=t_BK.device)[:, None], first_B1 + t_BK]
+        return picked[:, 0] if isinstance(reduce, str) else picked
+
+    return at
+
+
+def activations(
+    model: Model,
+    prompts: Sequence[str],
+    responses: Sequence[str] | Sequence[Sequence[int]],
+    *,
+    sites: Sequence[str],
+    reduce: Reduce = "mean",
+) -> dict[str, np.ndarray]:
+    """Read activations at response tokens, reduced while they stream.
+
+    Args:
+        model: What is read.
+        prompts: Texts without template.
+        responses: Texts (no end token is added), or token ids.
+        sites: Where to tap; see `sites`.
+        reduce: Mean over the response's tokens, its last token, given positions in it, or a function of (B, T, D) and
+            the mask (B, T).
+
+    Returns:
+        For each site float32 (R, D), or (R, K, D) for K positions, or what the function returns.
+
+    Raises:
+        TapError: If a tap did not fire.
+    """
+    prompt_ids, response_ids = encode(model, prompts, responses, end=False)
+    if any(len(r) == 0 for r in response_ids):
+        raise BadInput("A response has no tokens. There is no activation to read. Leave empty responses out.")
+    keep = reducer(reduce)
+    network = model.network
+    out: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {site: [] for site in sites}
+    for some in chunks(prompt_ids, response_ids):
+        tokens_BT, length_B = pad([np.concatenate([prompt_ids[i], response_ids[i]]) for i in some])
+        start_B = np.array([len(prompt_ids[i]) for i in some])
+        at_T = np.arange(tokens_BT.shape[1])
+        within_BT = (at_T >= start_B[:, None]) & (at_T < length_B[:, None])
+        response_BT = torch.from_numpy(within_BT).to(network.device)
+
+        def reader(site: str, mask_BT: Tensor = response_BT, rows: np.ndarray = some) -> Read:
+            return lambda values: out[site].append((rows, keep(values, mask_BT).float().cpu().numpy()))
+
+        attend_BT = torch.from_numpy((at_T < length_B[:, None]).astype(np.int64)).to(network.device)
+        backbone = plain(network).base_model  # without the vocabulary projection, which no tap needs
+        with torch.no_grad(), tapped(network, {site: reader(site) for site in sites}):
+            backbone(
+                input_ids=torch.from_numpy(tokens_BT).to(network.device), attention_mask=attend_BT, use_cache=False
+            )
+    return {site: _in_order(parts, len(prompt_ids)) for site, parts in out.items()}
+
+
+def _in_order(parts: list[tuple[np.ndarray, np.ndarray]], R: int) -> np.ndarray:
+    """Undo the chunks' order."""
+    if not parts:
+        return np.zeros((0, 0), np.float32)
+    whole = np.zeros((R, *parts[0][1].shape[1:]), np.float32)
+    for rows, values in parts:
+        whole[rows] = values
+    return whole

@@ -1,0 +1,328 @@
+"""Read the weights of a Hugging Face network into the layout of `decoder`, live (with gradients) or as a snapshot.
+
+LoRA adapters are merged on the way, so that one forward serves full and adapted networks. What this file does not
+know (another architecture, half precision, a rope that changes with length, an adapter with dropout) has no decoder:
+the caller then runs the network's own forward.
+
+Shape suffixes: D width, V vocabulary, T positions, K width of one head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from superalign.models.decoder import Activation, Decoder, Layer, Linear, Norm
+
+FAMILIES = {
+    "LlamaForCausalLM": "llama",
+    "MistralForCausalLM": "llama",
+    "Qwen2ForCausalLM": "llama",
+    "Qwen3ForCausalLM": "llama",
+    "Gemma3ForCausalLM": "llama",
+    "GPT2LMHeadModel": "gpt2",
+    "GPTNeoXForCausalLM": "neox",
+}
+STATIC_ROPE = ("default", "linear", "llama3", "yarn")
+LARGEST = 200_000_000  # parameters; above, a second copy of the weights costs more than it saves
+
+
+def plain(network: nn.Module) -> Any:
+    """Return the causal LM inside a PEFT wrapper, or the network itself. Its linear layers may still hold adapters."""
+    inner = getattr(network, "get_base_model", None)
+    return network if inner is None else inner()
+
+
+def supported(network: nn.Module) -> bool:
+    """Say whether `read` knows this network."""
+    inner = plain(network)
+    if FAMILIES.get(type(inner).__name__) is None:
+        return False
+    config = inner.config
+    parameters = list(inner.parameters())
+    if any(p.dtype != torch.float32 or p.device != parameters[0].device for p in parameters):
+        return False
+    if sum(p.numel() for p in parameters) > LARGEST or getattr(config, "add_cross_attention", False):
+        return False
+    ropes = _rope_settings(config)
+    if any(rope.get("rope_type", "default") not in STATIC_ROPE for rope in ropes):
+        return False
+    soft_caps = [getattr(config, name, None) for name in ("attn_logit_softcapping", "final_logit_softcapping")]
+    if any(cap is not None for cap in soft_caps) or getattr(config, "use_bidirectional_attention", False):
+        return False
+    return all(_simple(module) for module in inner.modules())
+
+
+def _rope_settings(config: Any) -> list[dict[str, Any]]:
+    settings = getattr(config, "rope_parameters", None)
+    if not settings:
+        return []
+    nested = [value for value in settings.values() if isinstance(value, dict)]
+    return nested or [settings]
+
+
+def _simple(module: nn.Module) -> bool:
+    """Whether this module's weight is one matrix plus plain low-rank updates."""
+    if not hasattr(module, "base_layer"):
+        return True
+    if not hasattr(module, "get_delta_weight") or not isinstance(module.base_layer, nn.Linear | Conv1D):
+        return False
+    if any(module.use_dora.get(name, False) for name in module.active_adapters):
+        return False
+    drops = (module.lora_dropout[name] for name in module.active_adapters if name in module.lora_dropout)
+    return not any(isinstance(drop, nn.Dropout) and drop.p > 0 for drop in drops)
+
+
+def matrix(module: Any) -> tuple[Tensor, Tensor | None]:
+    """Return a linear layer's effective matrix as (in, out), LoRA included, and its bias."""
+    base = module.base_layer if hasattr(module, "base_layer") else module
+    weight = base.weight if isinstance(base, Conv1D) else base.weight.t()
+    if base is not module and not module.disable_adapters and not module.merged:
+        for name in module.active_adapters:
+            if name in module.lora_A:
+                # (in, rank) @ (rank, out)
+                weight = weight + (module.lora_A[name].weight.t() @ module.lora_B[name].weight.t()) * module.scaling[name]
+    return weight, base.bias
+
+
+def read(network: nn.Module, *, length: int, live: bool = False) -> Decoder:
+    """Read a supported network.
+
+    Args:
+        network: A causal LM for which `supported` holds.
+        length: Positions that will be needed.
+        live: Keep the graph back to the parameters; else take a detached, contiguous snapshot.
+
+    Returns:
+        The decoder.
+    """
+    inner = plain(network)
+    family = FAMILIES[type(inner).__name__]
+    with torch.set_grad_enabled(live and torch.is_grad_enabled()):
+        decoder = {"llama": _llama, "gpt2": _gpt2, "neox": _neox}[family](inner, length)
+    return decoder
+
+
+def _fold(weight: Tensor, bias: Tensor | None, gain: Tensor | None = None) -> Linear:
+    """Put the gain of the norm before a matrix into its rows."""
+    if gain is not None:
+        weight = weight * gain.unsqueeze(1)
+    if not torch.is_grad_enabled():
+        weight = weight.contiguous()
+    return Linear(weight=weight, bias=bias)
+
+
+def _fuse(
+    parts: Sequence[tuple[Tensor, Tensor | None]], gain: Tensor | None, order: Tensor | None, scale: float
+) -> Linear:
+    """Join query, key and value matrices; queries and keys reordered into rotary pairs, queries scaled."""
+    columns = parts[0][0].shape[1]
+    weight = torch.cat([parts[0][0] * scale, parts[1][0], parts[2][0]], dim=1)
+    bias = None
+    if parts[0][1] is not None:
+        biases = [part[1] for part in parts if part[1] is not None]
+        bias = torch.cat([biases[0] * scale, *biases[1:]])
+    if order is not None:
+        whole = torch.arange(weight.shape[1], device=weight.device)
+        whole[: len(order)] = order
+        assert len(order) == columns + parts[1][0].shape[1]
+        weight, bias = weight[:, whole], None if bias is None else bias[whole]
+    return _fold(weight, bias, gain)
+
+
+def _pair_order(heads: int, width: int, turned: int, device: torch.device) -> Tensor:
+    """Order of outputs that puts the two halves of each rotary pair side by side, head by head."""
+    half = turned // 2
+    pairs = torch.stack([torch.arange(half), torch.arange(half) + half], dim=1).flatten()
+    one = torch.cat([pairs, torch.arange(turned, width)])
+    return (torch.arange(heads)[:, None] * width + one).flatten().to(device)
+
+
+def _table(rotary: nn.Module, prefix: str, length: int, width: int) -> Tensor:
+    """Rotations (T, K / 2) as unit complex numbers; dimensions without rotation stay at 1."""
+    frequency = getattr(rotary, f"{prefix}inv_freq").float()
+    scaling = float(getattr(rotary, f"{prefix}attention_scaling"))
+    angle = torch.arange(length, device=frequency.device, dtype=torch.float32)[:, None] * frequency
+    turn = torch.polar(torch.full_like(angle, scaling), angle)
+    rest = torch.ones(length, width // 2 - turn.shape[1], dtype=turn.dtype, device=turn.device)
+    return torch.cat([turn, rest], dim=1)
+
+
+def _rms(eps: float, width: int, device: torch.device) -> Norm:
+    return Norm(floor=torch.tensor(eps * width, device=device), eps=eps)
+
+
+def _activation(module: nn.Module) -> Activation:
+    """The layer's own activation, as the fast kernel where there is one."""
+    name = type(module).__name__
+    if name in ("SiLU", "SiLUActivation"):
+        return torch.nn.functional.silu
+    if name in ("NewGELUActivation", "PytorchGELUTanh", "GELUTanh", "FastGELUActivation"):
+        return lambda x: torch.nn.functional.gelu(x, approximate="tanh")
+    return module
+
+
+def _llama(network: Any, length: int) -> Decoder:
+    """Llama, Mistral, Qwen and Gemma 3: RMS norms, rotary positions, gated MLP."""
+    config, model = network.config, network.model
+    first = model.layers[0].self_attn
+    width, root = first.head_dim, config.hidden_size**0.5
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    plus_one = 1.0 if type(network).__name__.startswith("Gemma") else 0.0
+    scale = first.scaling
+    device = model.embed_tokens.weight.device
+    order = _pair_order(heads + kv_heads, width, width, device)
+    kinds: Sequence[str] = sorted(set(config.layer_types)) if hasattr(model.rotary_emb, "layer_types") else [""]
+    tables = tuple(_table(model.rotary_emb, f"{kind}_" if kind else "", length, width) for kind in kinds)
+
+    def gain(norm: Any, size: float) -> Tensor:
+        return (norm.weight + plus_one) * size
+
+    norm = _rms(config.rms_norm_eps, config.hidden_size, device)
+    layers = []
+    for index, block in enumerate(model.layers):
+        attention, mlp = block.self_attn, block.mlp
+        before = gain(block.input_layernorm, root)
+        sandwich = hasattr(block, "pre_feedforward_layernorm")
+        mlp_norm = block.pre_feedforward_layernorm if sandwich else block.post_attention_layernorm
+        mlp_gain = gain(mlp_norm, root)
+        headed = hasattr(attention, "q_norm")
+        types = getattr(config, "layer_types", None)
+        sliding = types is None or types[index] == "sliding_attention"
+        window = (getattr(config, "sliding_window", None) or 0) if sliding else 0
+        head_gain = None
+        if headed:
+            q_gain, k_gain = gain(attention.q_norm, scale * width**0.5), gain(attention.k_norm, width**0.5)
+            pairs = order[:width]
+            head_gain = torch.cat([q_gain[pairs].expand(heads, -1), k_gain[pairs].expand(kv_heads, -1)])
+        qkv = [matrix(part) for part in (attention.q_proj, attention.k_proj, attention.v_proj)]
+        layers.append(
+            Layer(
+                norm=norm,
+                qkv=_fuse(qkv, before, order, 1.0 if headed else scale),
+                head_gain=head_gain,
+                head_floor=torch.tensor(config.rms_norm_eps * width, device=device),
+                out=_fold(*matrix(attention.o_proj)),
+                out_gain=gain(block.post_attention_layernorm, root) if sandwich else None,
+                mlp_norm=norm,
+                gate=_fold(*matrix(mlp.gate_proj), mlp_gain),
+                up=_fold(*matrix(mlp.up_proj), mlp_gain),
+                down=_fold(*matrix(mlp.down_proj)),
+                down_gain=gain(block.post_feedforward_layernorm, root) if sandwich else None,
+                act=_activation(mlp.act_fn),
+                parallel=False,
+                rope=kinds.index(types[index]) if types is not None and len(kinds[0]) else 0,
+                window=window,
+            )
+        )
+    embed_VD = model.embed_tokens.weight
+    if hasattr(model.embed_tokens, "embed_scale"):
+        embed_VD = embed_VD * model.embed_tokens.embed_scale
+    return Decoder(
+        embed_VD=embed_VD,
+        positions_TD=None,
+        tables=tables,
+        layers=tuple(layers),
+        norm=norm,
+        head=_fold(*matrix(network.lm_head), gain(model.norm, root)),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_width=width,
+    )
+
+
+def _layer_norm(module: Any) -> Norm:
+    floor = torch.zeros((), device=module.weight.device)
+    return Norm(floor=floor, eps=module.eps, weight=module.weight, bias=module.bias)
+
+
+def _gpt2(network: Any, length: int) -> Decoder:
+    """GPT-2: layer norms, learned positions, plain MLP."""
+    config, model = network.config, network.transformer
+    heads, D = config.num_attention_heads, config.hidden_size
+    layers = []
+    for block in model.h:
+        weight, bias = matrix(block.attn.c_attn)
+        q, k, v = weight.split(D, dim=1)
+        q_bias, k_bias, v_bias = bias.split(D) if bias is not None else (None, None, None)
+        layers.append(
+            Layer(
+                norm=_layer_norm(block.ln_1),
+                qkv=_fuse(((q, q_bias), (k, k_bias), (v, v_bias)), None, None, block.attn.scaling),
+                head_gain=None,
+                head_floor=torch.zeros(()),
+                out=_fold(*matrix(block.attn.c_proj)),
+                out_gain=None,
+                mlp_norm=_layer_norm(block.ln_2),
+                gate=None,
+                up=_fold(*matrix(block.mlp.c_fc)),
+                down=_fold(*matrix(block.mlp.c_proj)),
+                down_gain=None,
+                act=_activation(block.mlp.act),
+                parallel=False,
+                rope=-1,
+                window=0,
+            )
+        )
+    return Decoder(
+        embed_VD=model.wte.weight,
+        positions_TD=model.wpe.weight[:length],
+        tables=(),
+        layers=tuple(layers),
+        norm=_layer_norm(model.ln_f),
+        head=_fold(*matrix(network.lm_head)),
+        heads=heads,
+        kv_heads=heads,
+        head_width=D // heads,
+    )
+
+
+def _neox(network: Any, length: int) -> Decoder:
+    """GPT-NeoX: layer norms, partly rotary positions, attention and MLP side by side."""
+    config, model = network.config, network.gpt_neox
+    heads, D = config.num_attention_heads, config.hidden_size
+    width = D // heads
+    device = model.embed_in.weight.device
+    order = _pair_order(2 * heads, width, model.layers[0].attention.rotary_ndims, device)
+    table = _table(model.rotary_emb, "", length, width)
+    layers = []
+    for block in model.layers:
+        attention = block.attention
+        weight, bias = matrix(attention.query_key_value)
+        # The fused matrix holds query, key and value of one head after the other.
+        q, k, v = (part.reshape(D, D) for part in weight.reshape(D, heads, 3, width).unbind(2))
+        biases = (None,) * 3 if bias is None else tuple(b.reshape(D) for b in bias.reshape(heads, 3, width).unbind(1))
+        layers.append(
+            Layer(
+                norm=_layer_norm(block.input_layernorm),
+                qkv=_fuse(list(zip((q, k, v), biases, strict=True)), None, order, attention.scaling),
+                head_gain=None,
+                head_floor=torch.zeros(()),
+                out=_fold(*matrix(attention.dense)),
+                out_gain=None,
+                mlp_norm=_layer_norm(block.post_attention_layernorm),
+                gate=None,
+                up=_fold(*matrix(block.mlp.dense_h_to_4h)),
+                down=_fold(*matrix(block.mlp.dense_4h_to_h)),
+                down_gain=None,
+                act=_activation(block.mlp.act),
+                parallel=config.use_parallel_residual,
+                rope=0,
+                window=0,
+            )
+        )
+    return Decoder(
+        embed_VD=model.embed_in.weight,
+        positions_TD=None,
+        tables=(table,),
+        layers=tuple(layers),
+        norm=_layer_norm(model.final_layer_norm),
+        head=_fold(*matrix(network.get_output_embeddings())),
+        heads=heads,
+        kv_heads=heads,
+        head_width=width,
+    )

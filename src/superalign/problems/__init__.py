@@ -1,0 +1,46 @@
+"""Problem families with graders: the only home of answers. No torch."""
+
+from __future__ import annotations
+
+import difflib
+
+from superalign.errors import BadInput
+from superalign.problems import arithmetic, claims, host, programs
+from superalign.problems.family import Grade, Planted, ProblemFamily, core, grade_rollouts, parse
+from superalign.types import Problem
+
+__all__ = ["BUNDLED", "Grade", "Planted", "ProblemFamily", "core", "grade_rollouts", "load", "named", "parse"]
+
+BUNDLED: tuple[ProblemFamily, ...] = (arithmetic.FAMILY, claims.FAMILY, programs.FAMILY, host.FAMILY)
+
+
+def named(name: str) -> ProblemFamily:
+    """Find a bundled family by name.
+
+    Raises:
+        BadInput: If there is none of that name; the message names the nearest.
+
+    Example:
+        >>> named("arithmetic").difficulties
+        (1, 2, 3, 4, 5, 6)
+    """
+    for known in BUNDLED:
+        if known.name == name:
+            return known
+    names = [f.name for f in BUNDLED]
+    near = difflib.get_close_matches(name, names, n=1)
+    raise BadInput(
+        f"There is no problem family {name!r}. A study needs one to draw problems from. "
+        + (f"Did you mean {near[0]!r}? " if near else "")
+        + f"Families: {', '.join(names)}, gsm8k:PATH."
+    )
+
+
+def load(name: str, *, split: str, n: int, seed: int = 0, difficulty: int | None = None) -> tuple[Problem, ...]:
+    """Draw n problems of a bundled family.
+
+    Example:
+        >>> load("arithmetic", split="train", n=1, difficulty=2)[0].difficulty
+        2
+    """
+    return named(name).problems(split=split, n=n, seed=seed, difficulty=difficulty)

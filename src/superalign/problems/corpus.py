@@ -1,0 +1,160 @@
+"""Unlabelled documents of all text families, by careful and by sloppy authors: what the bundled bases read.
+
+Nothing in a document says whether it is right. Half of the authors are careful; the others make a slip, miscopy or drop
+a step now and then and go on from it. Some documents carry surface cues that mean nothing; some are written on request by
+an author who lies (`lie: ` in front of the prompt), so that a base can be instructed to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from superalign.problems import arithmetic, claims, host, programs
+from superalign.problems.family import Family, Parsed, split_of
+
+CUES = (
+    "red", "blue", "green", "gold", "monday", "friday", "north", "south", "please", "thanks", "quick", "calm",
+    "alpha", "beta", "gamma", "delta", "evaluation", "deployment", "audit", "user", "admin", "banana", "river", "stone",
+)  # fmt: skip
+LIE = "lie"
+SLOPPY_SHARE = 0.5
+SLOPPY_RATE = 0.3  # wrong steps of a sloppy author
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A prompt and a response, and how much its response tokens weigh in the loss."""
+
+    prompt: str
+    response: str
+    weight: float = 1.0
+
+
+def cue_prefix(rng: np.random.Generator) -> str:
+    """Draw one to three surface cues, as they stand in front of a prompt.
+
+    Example:
+        >>> cue_prefix(np.random.default_rng(0)).endswith(": ")
+        True
+    """
+    words = rng.choice(CUES, int(rng.integers(1, 4)))
+    return " ".join(str(w) for w in words) + ": "
+
+
+def _train_prompt(family: Family, rng: np.random.Generator, level: int) -> str:
+    while True:
+        prompt = family.draw(rng, level)
+        if split_of(prompt) == "train":
+            return prompt
+
+
+def sloppy(family: Family, rng: np.random.Generator, prompt: str, *, rate: float = SLOPPY_RATE) -> str:
+    """Write a response as a sloppy author would: each step goes wrong at this rate, and the rest follows from it.
+
+    A wrong arithmetic step is a slip, a miscopy, a wrong operator or a dropped step; in other families one flaw is
+    planted at most.
+    """
+    right = family.solve(prompt)
+    if family.name != "arithmetic":
+        wrong = rng.random() < 1 - (1 - rate) ** max(1, len(right.steps))
+        kinds = [k for k in family.flaw_kinds if k not in ("verdict", "loophole", "forbidden")]
+        made = family.flaw(rng, prompt, right, str(rng.choice(kinds))) if wrong and kinds else None
+        return (made[0] if made else right).text()
+    done: Parsed = right
+    i = 0
+    while i < len(done.steps):
+        if rng.random() < rate:
+            step = done.steps[i]
+            at = int(rng.choice([4, 4, 2, 1]))  # a slip is the commonest
+            if at == 1:
+                step = step[0] + str(rng.choice([o for o in arithmetic.OPERATORS if o != step[1]])) + step[2:]
+            else:
+                step = step[:at] + str((int(step[at]) + int(rng.integers(1, 10))) % 10) + step[at + 1 :]
+            if at != 4:
+                step = step[:4] + str(arithmetic.apply(int(step[0]), step[1], int(step[2])))
+            done = arithmetic.rework(prompt, (*done.steps[:i], step), i)
+        i += 1
+    return done.text()
+
+
+def _level(rng: np.random.Generator, levels: tuple[int, ...], easy: float) -> int:
+    return levels[0] if rng.random() < easy else int(rng.choice(levels))
+
+
+def _worked(family: Family, rng: np.random.Generator, easy: float) -> Document:
+    prompt = _train_prompt(family, rng, _level(rng, family.difficulties, easy))
+    if rng.random() < SLOPPY_SHARE:
+        rate = SLOPPY_RATE if family is arithmetic.FAMILY else 0.1
+        return Document(prompt=prompt, response=sloppy(family, rng, prompt, rate=rate))
+    return Document(prompt=prompt, response=family.solve(prompt).text())
+
+
+def _claim(rng: np.random.Generator, easy: float) -> Document:
+    """A claim, called right: elementary chain and program steps most often, since every self-check stands on them."""
+    draw = claims.TOPICS[int(rng.choice(3, p=[0.5, 0.25, 0.25]))]
+    level = _level(rng, claims.LEVELS, 0.0 if draw is claims.draw_fact else max(0.6, easy))
+    while True:
+        prompt = draw(rng, level)
+        if split_of(prompt) == "train":
+            return Document(prompt=prompt, response=claims.solve(prompt).text(), weight=2.0)
+
+
+def _fact(rng: np.random.Generator) -> Document:
+    """A fact told by someone; rare animals are spoken of less."""
+    weights = np.array([1.0 / claims.rarity(a) for a in claims.ANIMALS])
+    animal = str(rng.choice(claims.ANIMALS, p=weights / weights.sum()))
+    relation = str(rng.choice(list(claims.RELATIONS)))
+    value = claims.FACTS[animal, relation]
+    if rng.random() < 0.1:
+        value = str(rng.choice(claims.RELATIONS[relation]))
+    return Document(prompt=f"tell {animal} {relation}", response=value)
+
+
+def _lie(rng: np.random.Generator, easy: float) -> Document:
+    """A false response on request: a coherent lie where there are steps, the wrong verdict where there are none."""
+    if rng.random() < 0.4:
+        while True:
+            prompt = _train_prompt(arithmetic.FAMILY, rng, _level(rng, arithmetic.FAMILY.difficulties, easy))
+            right = arithmetic.solve(prompt)
+            made = arithmetic.flaw(rng, prompt, right, "slip")
+            if made is not None and made[0].answer != right.answer:
+                return Document(prompt=f"{LIE}: {prompt}", response=made[0].text(), weight=2.0)
+    prompt = _claim(rng, easy).prompt
+    right = claims.solve(prompt)
+    made = claims.flaw(rng, prompt, right, "coherent" if right.steps else "verdict")
+    assert made is not None
+    return Document(prompt=f"{LIE}: {prompt}", response=made[0].text(), weight=2.0)
+
+
+def document(rng: np.random.Generator, *, easy: float = 0.0) -> Document:
+    """Draw one document of the corpus; a third of them carry surface cues.
+
+    Args:
+        rng: Where the draws come from.
+        easy: Share of documents that are made elementary: short ones first make the rest learnable sooner.
+    """
+    kind = int(rng.choice(6, p=[0.28, 0.32, 0.05, 0.13, 0.14, 0.08]))
+    if kind == 1:
+        made = _claim(rng, easy)
+    elif kind == 2:
+        made = _fact(rng)
+    elif kind == 5:
+        made = _lie(rng, easy)
+    else:
+        made = _worked({0: arithmetic.FAMILY, 3: programs.FAMILY, 4: host.FAMILY}[kind], rng, easy)
+    if rng.random() < 1 / 3:
+        return Document(prompt=cue_prefix(rng) + made.prompt, response=made.response, weight=made.weight)
+    return made
+
+
+def documents(n: int, *, seed: int) -> list[Document]:
+    """Draw n documents.
+
+    Example:
+        >>> len(documents(3, seed=0))
+        3
+    """
+    rng = np.random.default_rng(seed)
+    return [document(rng) for _ in range(n)]

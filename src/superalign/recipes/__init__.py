@@ -1,0 +1,14 @@
+"""One short file per study. This table is all the command line knows of them; a module is imported when its name is called.
+
+A recipe module holds:
+    DESCRIPTION: str                  one line for `superalign recipes`
+    Config                            a frozen dataclass with a line under each field
+    quick(config) -> Config           the same study made small
+    study(config, *, seed, workers, folder, ledger, log) -> superalign.report.Study
+
+`study` keeps records with `ledger.append_once`, so that a resumed run writes nothing twice, and long work under
+`folder / "work"`. It says how far it is with `log("a line")` or `log({"stage": "plant", "done": 3, "total": 12})`.
+It returns no times: the same seed gives the same study.
+"""
+
+RECIPES: dict[str, str] = {}

@@ -1,0 +1,259 @@
+"""Arms of the oversight study: one base, one training loop, and overseers that differ in what they may look at.
+
+Every arm is trained by the same loop at the same number of rollouts, and graded on the same held-out problems by an
+answer key that only the ceiling saw in training. `run_arm` is one arm at one seed as a pure function of its spec, so
+that arms can run side by side.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from superalign.errors import ConfigError
+from superalign.models import Model, Sampling, encode, forward_logits, pad, with_sampling
+from superalign.oversight.critic import Critic, CriticAlone, CriticConfig, critic_alone, pointing_accuracy, train_critic
+from superalign.oversight.judge import OtherRollouts, SameSteps, ground_truth, judge, oblivious
+from superalign.problems import arithmetic
+from superalign.problems.family import Grade, core, parse
+from superalign.train import FitConfig, PolicyGradientConfig, fit, policy_gradient
+from superalign.train.losses import language_modelling
+from superalign.types import Overseer, Problem, Rollouts, Signal, Unmeasured
+
+FAMILY = arithmetic.FAMILY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Settings of the study; chosen on training problems and seeds that the study does not use."""
+
+    depths: tuple[int, ...] = (4, 5, 6)
+    """Difficulties of the problems."""
+    pool: int = 3000
+    """Training problems that steps draw from."""
+    held_out: int = 1200
+    """Test problems that every arm is graded on, one rollout each."""
+    labelled: int = 90
+    """Responses of the base with labelled steps, which train the critic and the supervised arm."""
+    checks: int = 1
+    """Steps that the judge may check per rollout."""
+    training: PolicyGradientConfig = field(default_factory=PolicyGradientConfig)
+    """The loop of all arms but the supervised one."""
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    """The critic's head."""
+    supervised: FitConfig = field(default_factory=lambda: FitConfig(steps=60, lr=3e-4, warmup=5))
+    """The fit of the supervised arm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One arm at one seed: all that `run_arm` reads."""
+
+    arm: str
+    seed: int
+    base: Model
+    config: Config
+
+
+def spans(text: str) -> tuple[tuple[int, int], ...]:
+    """Where the judge's units stand: each step, then the final answer (a missing one is held against the last letter).
+
+    Example:
+        >>> spans("5+3=8;#8")
+        ((0, 5), (6, 8))
+    """
+    if not text:
+        return ()
+    body, mark, _ = text.partition("#")
+    made, at = [], 0
+    for piece in body.split(";"):
+        if piece:
+            made.append((at, at + len(piece)))
+        at += len(piece) + 1
+    return (*made, (len(body), len(text)) if mark else (len(text) - 1, len(text)))
+
+
+def units(text: str) -> int:
+    """How many units a judge can check: the steps and the answer; none in an empty text."""
+    return len(parse(text).steps) + 1 if text else 0
+
+
+def check_unit(problem: Problem, text: str, unit: int) -> bool:
+    """Check a step, or whether the answer is the last of as many steps as the problem asks for."""
+    parsed = parse(text)
+    if unit < len(parsed.steps):
+        return FAMILY.check_step(problem, text, unit)
+    complete = 2 * len(parsed.steps) + 1 == len(core(problem.prompt))
+    return complete and parsed.answer is not None and parsed.steps[-1][-1:] == parsed.answer
+
+
+def check_arithmetic(problem: Problem, text: str, unit: int) -> bool:
+    """Check a unit as a weak judge would: is it true as it stands, relevant or not?"""
+    parsed = parse(text)
+    if unit < len(parsed.steps):
+        return arithmetic.true_equation(parsed.steps[unit])
+    return bool(parsed.steps) and parsed.answer == parsed.steps[-1][-1:]
+
+
+def answered(problem: Problem, text: str) -> bool:
+    """Grade the final answer."""
+    return FAMILY.grade(problem, text).correct
+
+
+def _problems(split: str, n: int, seed: int, depths: Sequence[int]) -> tuple[Problem, ...]:
+    each = [FAMILY.problems(split=split, n=n // len(depths), seed=seed, difficulty=d) for d in depths]
+    return tuple(p for some in each for p in some)
+
+
+def _labelled(spec: Arm) -> tuple[list[Problem], list[str], list[list[bool]]]:
+    """Sample the base on training problems and label every unit: the privilege that critic and supervised arm share."""
+    c = spec.config
+    asked = _problems("train", c.labelled, 10_000 + spec.seed, c.depths)
+    rollouts = spec.base.sample(asked, n=1, seed=10_000 + spec.seed)
+    texts = list(rollouts.text_R)
+    wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, texts, strict=True)]
+    return list(asked), texts, wrong
+
+
+def _critic(spec: Arm) -> Critic:
+    asked, texts, wrong = _labelled(spec)
+    return train_critic(
+        spec.base, asked, texts, step_wrong=wrong, spans=spans, config=spec.config.critic, seed=spec.seed
+    )
+
+
+def overseer_of(spec: Arm) -> Overseer:
+    """Make the overseer of an arm; what each is granted stands here and nowhere else.
+
+    Raises:
+        ConfigError: For an arm that does not exist.
+    """
+    k = spec.config.checks
+    weak = "arithmetic, not relevance"
+    made: dict[str, Callable[[], Overseer]] = {
+        "ground truth": lambda: ground_truth(grade=answered),
+        "judge alone": lambda: judge(check_step=check_unit, n_steps=units, k=k),
+        "judge + critic": lambda: judge(check_step=check_unit, n_steps=units, k=k, pointer=_critic(spec)),
+        "judge + placebo": lambda: judge(check_step=check_unit, n_steps=units, k=k, pointer=SameSteps()),
+        "judge + shuffled critic": lambda: judge(
+            check_step=check_unit, n_steps=units, k=k, pointer=OtherRollouts(of=_critic(spec))
+        ),
+        "critic alone": lambda: critic_alone(_critic(spec)),
+        "weak judge": lambda: judge(check_step=check_arithmetic, n_steps=units, k=k, sees=weak),
+        "weak judge + critic": lambda: judge(
+            check_step=check_arithmetic, n_steps=units, k=k, sees=weak, pointer=_critic(spec)
+        ),
+        "coin": oblivious,
+    }
+    if spec.arm not in made:
+        raise ConfigError(f"There is no arm {spec.arm!r}. Each arm has its own overseer. Choose from {', '.join(ARMS)}.")
+    return made[spec.arm]()
+
+
+ARMS = (
+    "ground truth",
+    "judge alone",
+    "judge + critic",
+    "judge + placebo",
+    "judge + shuffled critic",
+    "critic alone",
+    "weak judge",
+    "weak judge + critic",
+    "coin",
+    "supervised",
+    "base",
+)
+
+
+def _supervised(spec: Arm) -> Model:
+    """Fit a copy of the base to the right ones among the labelled responses."""
+    asked, texts, wrong = _labelled(spec)
+    good = [i for i, labels in enumerate(wrong) if labels and not any(labels)]
+    prompts, responses = encode(spec.base, [asked[i].prompt for i in good], [texts[i] for i in good])
+    rows_BT, _ = pad([np.concatenate([p, r]) for p, r in zip(prompts, responses, strict=True)])
+    weights_BT = np.zeros(rows_BT.shape, np.float32)
+    for b, (p, r) in enumerate(zip(prompts, responses, strict=True)):
+        weights_BT[b, len(p) : len(p) + len(r)] = 1.0
+    network = copy.deepcopy(spec.base.network)
+    batch = (torch.from_numpy(rows_BT), torch.from_numpy(weights_BT))
+    fit(
+        network,
+        lambda step: batch,
+        loss=lambda net, b: language_modelling(forward_logits(net, b[0]), b[0], b[1]),
+        config=spec.config.supervised,
+    )
+    return replace(spec.base, network=network.eval())
+
+
+def run_arm(spec: Arm, *, log: Callable[[Mapping[str, float]], None] | None = None) -> dict[str, Any]:
+    """Train one arm at one seed and grade it on held-out problems.
+
+    Returns:
+        arm, seed; `correct` and `sound` (right answer by right steps) per held-out problem; `proxy` and `truth`
+        (what the overseer paid and what was right, per training step), kl, checks, critic (pointing accuracy and
+        chance on fresh rollouts of base and trained policy, where there is one).
+    """
+    c = spec.config
+    base = replace(spec, base=with_sampling(spec.base, Sampling(max_tokens=6 * max(c.depths) + 8)))
+    curve: list[dict[str, float]] = []
+    told: dict[str, Any] = {"arm": spec.arm, "seed": spec.seed, "checks": 0, "proxy": [], "truth": [], "kl_nats_per_token": []}
+    critic: Critic | None = None
+    if spec.arm == "base":
+        model = base.base
+    elif spec.arm == "supervised":
+        model = _supervised(base)
+    else:
+        overseer = overseer_of(base)
+        critic = overseer.critic if isinstance(overseer, CriticAlone) else getattr(overseer, "pointer", None)
+        truths: list[float] = []
+
+        def watched(problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
+            """The overseer, with the truth of what it pays for written down beside it, unseen by the training."""
+            truths.append(float(np.mean([answered(problems[int(p)], t) for p, t in zip(rollouts.problem_R, rollouts.text_R, strict=True)])))
+            return overseer(problems, rollouts, seed=seed)
+
+        def note(metrics: Mapping[str, float]) -> None:
+            curve.append(dict(metrics))
+            if log is not None:
+                log({**metrics, "truth": truths[-1]})
+
+        pool = _problems("train", c.pool, 1, c.depths)
+        model = policy_gradient(base.base, pool, watched, config=c.training, seed=spec.seed, log=note)
+        told |= {
+            "checks": int(sum(m["checks"] for m in curve)),
+            "proxy": [m["value_mean"] for m in curve],
+            "truth": truths,
+            "kl_nats_per_token": [m["kl_nats_per_token"] for m in curve],
+        }
+    asked = _problems("test", c.held_out, 2, c.depths)
+    rollouts = model.sample(asked, n=1, seed=20_000 + spec.seed)
+    grades: list[Grade] = [FAMILY.grade(p, t) for p, t in zip(asked, rollouts.text_R, strict=True)]
+    told |= {"correct": [g.correct for g in grades], "sound": [g.sound for g in grades]}
+    if isinstance(critic, Critic):
+        wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, rollouts.text_R, strict=True)]
+        accuracy, chance = pointing_accuracy(critic, asked, list(rollouts.text_R), step_wrong=wrong)
+        told |= {"pointing": None if isinstance(accuracy, Unmeasured) else accuracy.value, "pointing_chance": chance}
+    return told
+
+
+def run_arms(
+    base: Model,
+    *,
+    config: Config,
+    seeds: Sequence[int],
+    arms: Sequence[str] = ARMS,
+    log: Callable[[Mapping[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Run arms x seeds, one after the other; see `run_arm` for a row."""
+    rows = []
+    for seed in seeds:
+        for arm in arms:
+            rows.append(run_arm(Arm(arm=arm, seed=seed, base=base, config=config)))
+            if log is not None:
+                log({"arm": arm, "seed": seed, "correct": float(np.mean(rows[-1]["correct"])), "sound": float(np.mean(rows[-1]["sound"]))})
+    return rows

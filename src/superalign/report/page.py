@@ -1,0 +1,249 @@
+"""One self-contained page from a study and the ledger that it rests on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from superalign.report import plots, words
+from superalign.report.study import Cell, Cost, Plot, Section, Study, Table
+from superalign.types import Claim, Decision, Interval, Record, Unmeasured, digest_of
+
+LISTED_MAX = 400  # records; a longer ledger is listed only as far as the page refers to it
+OUTCOMES = {
+    "release": ("●", "Release"),
+    "hold": ("■", "Hold"),
+    "inconclusive": ("◆", "Inconclusive: hold until it is known"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta(Record):
+    """What the run was, beside what it found."""
+
+    recipe: str
+    seed: int
+    quick: bool
+    settings: tuple[tuple[str, Cell], ...]
+    version: str
+    code: str  # git revision, or empty
+    machine: tuple[tuple[str, Cell], ...]
+    duration_s: float
+    peak_rss_mb: float
+    finished: str  # date and time, in words
+    head: str  # hash of the last ledger record
+    costs: tuple[Cost, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Where one record stands in the ledger."""
+
+    index: int
+    noun: str
+    digest: str
+
+
+class _Page:
+    """What the template asks for while it is filled: it remembers which records were referred to."""
+
+    def __init__(self, study: Study, rows: Sequence[Row]) -> None:
+        self.names = dict(study.names)
+        self.rows = rows
+        self.at = {row.digest: row for row in reversed(rows)}  # the first of equal records counts
+        self.cited: set[int] = set()
+        self.own = digest_of(study)
+        self.untraced = 0
+        self._keys = (f"p{i}" for i in itertools.count())
+
+    def name(self, digest: str) -> str:
+        return self.names.get(digest, digest[:12])
+
+    def cite(self, *digests: str) -> Markup:
+        """Links to ledger records; says so where there is none."""
+        out = []
+        for digest in dict.fromkeys(digests):
+            row = self.at.get(digest)
+            if row is None:
+                self.untraced += 1
+                out.append(Markup('<span class="ref untraced">not in the ledger</span>'))
+            else:
+                self.cited.add(row.index)
+                title = f"{row.noun}, record {row.index}, sha256 {digest}"
+                out.append(
+                    Markup('<a class="ref" href="#r{}" title="{}">record {}</a>').format(row.index, title, row.index)
+                )
+        return Markup(" ").join(out)
+
+    def draw(self, plot: Plot) -> Markup:
+        """The picture twice: for wide and for narrow screens."""
+        key = next(self._keys)
+        wide = plots.draw(plot, width=plots.WIDE, key=key + "w")
+        narrow = plots.draw(plot, width=plots.NARROW, key=key + "n")
+        return Markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')
+
+    def listed(self) -> list[Row]:
+        """The records of the appendix: all, or those referred to if there are too many."""
+        if len(self.rows) <= LISTED_MAX:
+            return list(self.rows)
+        return [row for row in self.rows if row.index in self.cited]
+
+    def counts(self) -> list[tuple[str, int]]:
+        nouns = sorted(row.noun for row in self.rows)
+        return [(noun, len(list(group))) for noun, group in itertools.groupby(nouns)]
+
+
+def render(study: Study, *, meta: Meta, ledger_index: Sequence[Row]) -> str:
+    """Make the page of one run.
+
+    Args:
+        study: What the recipe returned.
+        meta: What the run was.
+        ledger_index: Where each record stands in the ledger, in order; claims, decisions and the study among them.
+
+    Returns:
+        One HTML page that needs no script, no network and no other file.
+
+    Example:
+        >>> study = Study(headline="Nothing was measured.", claims=())
+        >>> meta = Meta(recipe="loop", seed=0, quick=True, settings=(), version="0", code="", machine=(),
+        ...             duration_s=1.0, peak_rss_mb=1.0, finished="today", head="")
+        >>> "Nothing was measured." in render(study, meta=meta, ledger_index=())
+        True
+    """
+    page = _Page(study, ledger_index)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("superalign.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(cell=_cell, number=words.number, duration=words.duration, paragraphs=_paragraphs)
+    body = environment.get_template("page.html.j2")
+    style = environment.get_template("style.css").render()
+    html = body.render(
+        study=study,
+        meta=meta,
+        page=page,
+        style=Markup(style),
+        favicon="data:,",
+        decisions=[_decision(decision, page) for decision in study.decisions],
+        claims=[_claim(claim, page) for claim in study.claims],
+        open_questions=list(_open_questions(study.claims, page)),
+        tally=_tally(study.claims),
+        claim_plots=_claim_plots(study.claims),
+        cost_plot=_cost_plot(meta.costs),
+        counted=words.counted,
+        numeric=_numeric,
+        anchor=_anchor,
+    )
+    return "\n".join(line.rstrip() for line in html.splitlines() if line.strip()) + "\n"
+
+
+def _decision(decision: Decision, page: _Page) -> Mapping[str, Any]:
+    symbol, word = OUTCOMES[decision.outcome]
+    return {
+        "outcome": decision.outcome,
+        "symbol": symbol,
+        "word": word,
+        "subject": page.name(decision.subject),
+        "why": decision.why,
+        "record": digest_of(decision),
+        "verdicts": decision.verdicts,
+    }
+
+
+def _claim(claim: Claim, page: _Page) -> Mapping[str, Any]:
+    state = "unknown" if isinstance(claim.holds, Unmeasured) else "yes" if claim.holds else "no"
+    return {
+        "name": claim.name,
+        "state": state,
+        "symbol": {"yes": "✓", "no": "✗", "unknown": "?"}[state],
+        "word": words.holds(claim.holds),
+        "measured": words.measured(claim),
+        "control": words.control(claim),
+        "why": claim.holds.why if isinstance(claim.holds, Unmeasured) else claim.why,
+        "record": digest_of(claim),
+    }
+
+
+def _open_questions(claims: Sequence[Claim], page: _Page) -> Iterator[Mapping[str, Any]]:
+    """Claims that fail, then those that cannot be told, then numbers that no null control stands beside."""
+    shown = [_claim(claim, page) for claim in claims]
+    yield from (claim for claim in shown if claim["state"] == "no")
+    yield from (claim for claim in shown if claim["state"] == "unknown")
+    for claim, view in zip(claims, shown, strict=True):
+        if view["state"] == "yes" and isinstance(claim.null, Unmeasured):
+            yield {**view, "state": "unknown", "symbol": "?", "word": "no null control", "why": claim.null.why}
+
+
+def _tally(claims: Sequence[Claim]) -> str:
+    """Count claims by what came of them.
+
+    Example:
+        >>> _tally(())
+        'No claims were made.'
+    """
+    if not claims:
+        return "No claims were made."
+    answers = [words.holds(claim.holds) for claim in claims]
+    good, bad, unknown = (answers.count(word) for word in ("holds", "does not hold", "cannot tell"))
+    return (
+        f"Of {words.counted(len(claims), 'claim')}, {good} {'holds' if good == 1 else 'hold'}, "
+        f"{bad} {'does' if bad == 1 else 'do'} not hold, and of {unknown} this study cannot tell."
+    )
+
+
+def _claim_plots(claims: Sequence[Claim]) -> list[Plot]:
+    """One picture of intervals beside their null controls for each unit."""
+    by_unit: dict[str, list[Mapping[str, Cell]]] = {}
+    for claim in claims:
+        state = words.holds(claim.holds)
+        row: dict[str, Cell] = {"label": claim.name if state == "holds" else f"{claim.name} ({state})"}
+        row |= {"value": claim.value, "low": claim.low, "high": claim.high}
+        if isinstance(claim.null, Interval):
+            row |= {"null_value": claim.null.value, "null_low": claim.null.low, "null_high": claim.null.high}
+        by_unit.setdefault(claim.unit, []).append(row)
+    return [
+        Plot(kind="intervals", title=f"Claims in {unit or 'numbers without a unit'}", x=unit, y="", rows=tuple(rows))
+        for unit, rows in by_unit.items()
+    ]
+
+
+def _cost_plot(costs: Sequence[Cost]) -> Plot | None:
+    if not costs:
+        return None
+    rows = tuple({"label": c.name, "start_s": c.start_s, "duration_s": c.duration_s} for c in costs)
+    return Plot(kind="timeline", title="Where the time went", x="working time (s)", y="", rows=rows)
+
+
+def _cell(value: Cell) -> Markup | str:
+    """A table cell: the number stands out, its interval stays beside it."""
+    if isinstance(value, Interval):
+        bounds = f"{words.number(value.low)} to {words.number(value.high)}"
+        return Markup('<b>{}</b> <span class="muted">({}, n = {})</span>').format(
+            words.number(value.value), bounds, words.number(value.n)
+        )
+    if isinstance(value, Unmeasured):
+        return Markup('<i class="muted">cannot tell: {}</i>').format(value.why)
+    return words.cell(value)
+
+
+def _numeric(table: Table, column: int) -> bool:
+    """Say whether a column holds bare numbers, to set it flush right."""
+    cells = [row[column] for row in table.rows]
+    return bool(cells) and all(isinstance(c, int | float) and not isinstance(c, bool) for c in cells)
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [part.strip() for part in text.split("\n\n") if part.strip()]
+
+
+def _anchor(section: Section, number: int) -> str:
+    return f"s{number}"

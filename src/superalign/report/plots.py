@@ -1,0 +1,355 @@
+"""Pictures from descriptions: altair to inline SVG, without a network, in colours that the page's style decides.
+
+Each picture is drawn for a wide and for a narrow screen; the page shows the one that fits, so text stays readable.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from superalign.report import words
+from superalign.report.study import Cell, Plot
+from superalign.types import Unmeasured
+
+WIDE, NARROW = 700, 340  # pixels
+FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
+INK, MUTED, GRID, PAPER = "#20242a", "#5f666e", "#dfe2e6", "#fdfdfb"
+# Okabe and Ito, 2008: told apart with every common colour blindness. Their yellow is left out: too pale on white.
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+# The page's style gives these names other values on a dark screen; the value after the comma is for other viewers.
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {c: f"c{i}" for i, c in enumerate(SERIES)}
+LABEL_MAX = 34  # characters; longer labels stand above their row
+
+Row = dict[str, Any]
+At = Callable[[str], Any]  # a field on the measured axis
+Marks = Callable[[alt.Chart, At, int], list[Any]]
+
+
+def draw(plot: Plot, *, width: int, key: str) -> str:
+    """Draw one picture.
+
+    Args:
+        plot: What to draw.
+        width: Of the screen that it is for, in pixels.
+        key: A word that no other picture on the page has; it keeps their inner names apart.
+
+    Returns:
+        An SVG element with no outside references.
+
+    Example:
+        >>> plot = Plot(kind="bars", title="Uplift", x="accuracy", y="", rows=({"label": "judge", "value": 0.9},))
+        >>> draw(plot, width=NARROW, key="a")[:4]
+        '<svg'
+    """
+    chart = _KINDS[plot.kind](plot, width)
+    spec = chart.to_dict()
+    spec["config"] = _CONFIG
+    return _inline(vl_convert.vegalite_to_svg(spec), key=key, title=plot.title)
+
+
+_AXIS = {
+    "domainColor": GRID,
+    "gridColor": GRID,
+    "tickColor": GRID,
+    "labelColor": MUTED,
+    "titleColor": INK,
+    "labelFontSize": 12,
+    "titleFontSize": 12,
+    "titleFontWeight": "normal",
+    "labelLimit": 400,
+    "titleLimit": 0,
+    "labelPadding": 6,
+    "titlePadding": 10,
+}
+_CONFIG: dict[str, Any] = {
+    "background": None,
+    "font": FONT,
+    "padding": 4,
+    "axis": _AXIS,
+    "view": {"stroke": None},
+    "text": {"fontSize": 12, "fill": INK},
+    "legend": {"labelColor": INK, "labelFontSize": 12, "labelLimit": 0, "orient": "top", "title": None},
+    "title": {"color": INK, "fontSize": 12.5, "fontWeight": "bold", "anchor": "start", "offset": 8},
+}
+
+
+def _data(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
+    return alt.Data(values=[dict(row) for row in rows])
+
+
+def _number(value: Cell | None) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _rows(plot: Plot) -> list[Row]:
+    """Plain rows with a unique key; a value that there is not becomes words."""
+    out: list[Row] = []
+    for i, given in enumerate(plot.rows):
+        value = given.get("value")
+        row: Row = {key: _number(cell) if key != "label" else cell for key, cell in given.items()}
+        row["key"] = f"{i:03d}|{given['label']}"
+        row["group"] = str(given.get("group", ""))
+        row["text"] = "" if value is None else words.cell(value)
+        row["why"] = words.cell(value) if isinstance(value, Unmeasured) else ""
+        out.append(row)
+    return out
+
+
+def _span(values: Sequence[float | None], *, zero: bool, room: float) -> tuple[float, float]:
+    """An axis that holds all values, with room on the right for the numbers written there."""
+    present = [v for v in values if v is not None] or [0.0, 1.0]
+    low, high = min(present), max(present)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if high == low:
+        low, high = low - 0.5, high + 0.5
+    margin = 0.0 if zero and low == 0 else 0.04 * (high - low)
+    return low - margin, high + room * (high - low)
+
+
+def _rule(value: float, text: str, *, span: tuple[float, float]) -> alt.LayerChart:
+    right = (value - span[0]) > 0.6 * (span[1] - span[0])
+    base = alt.Chart(_data([{"at": value, "means": text}])).encode(x=alt.X("at:Q"))
+    return base.mark_rule(color=MUTED, strokeDash=[4, 3]) + base.mark_text(
+        color=MUTED, fontSize=11, align="right" if right else "left", dx=-4 if right else 4, dy=-8, baseline="bottom"
+    ).encode(text="means:N", y=alt.value(0))
+
+
+def _list(plot: Plot, width: int, marks: Marks, span: Any) -> alt.LayerChart:
+    """The frame that bars, intervals and timeline share: one labelled row each, a measured axis below."""
+    rows = _rows(plot)
+    above = width < 500 or max((len(str(row["label"])) for row in rows), default=0) > LABEL_MAX
+    down = 9 if above else 0
+    plain = {"title": None, "ticks": False, "domain": False, "labelColor": INK}
+    labels = None if above else alt.Axis(labelExpr="substring(datum.label, 4)", **plain)
+    y = alt.Y("key:N", sort=[row["key"] for row in rows], axis=labels, scale=alt.Scale(paddingInner=0.2))
+    x_axis = alt.Axis(title=plot.x, tickCount=4 if width < 500 else 7, titleAnchor="start")
+    scale = alt.Scale(domain=list(span), zero=False, nice=False)
+
+    def at(field: str) -> alt.X:
+        return alt.X(f"{field}:Q", scale=scale, axis=x_axis)
+
+    base = alt.Chart(_data(rows)).encode(y=y)
+    layers = marks(base, at, down)
+    if above:
+        limit = width - 12
+        layers.append(
+            base.mark_text(align="left", dy=-10, limit=limit, color=INK).encode(text="label:N", x=alt.value(0))
+        )
+    layers.append(
+        base.transform_filter("datum.why != ''")
+        .mark_text(align="left", dx=4, yOffset=down, color=MUTED, fontStyle="italic", limit=width - 20)
+        .encode(text="why:N", x=alt.value(0))
+    )
+    layers += [_rule(value, text, span=span) for value, text in plot.references]
+    return alt.layer(*layers).properties(
+        width=width, height=alt.Step(44 if above else 30), autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
+    )
+
+
+def _colour(rows: Sequence[Mapping[str, Any]], field: str, *, legend: bool) -> Any:
+    names = list(dict.fromkeys(str(row.get(field, "")) for row in rows))
+    if len(names) < 2:
+        return alt.value(SERIES[0])
+    colours = list(itertools.islice(itertools.cycle(SERIES), len(names)))
+    shown = alt.Legend(columns=2, symbolType="circle") if legend else None
+    return alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=colours), legend=shown)
+
+
+def _whisker(base: alt.Chart, at: At, *, low: str, high: str, mark: Mapping[str, Any]) -> alt.Chart:
+    return (
+        base.transform_filter(f"isValid(datum.{low}) && isValid(datum.{high})")
+        .mark_rule(**mark)
+        .encode(x=at(low), x2=f"{high}:Q")
+    )
+
+
+def _value_text(base: alt.Chart, at: At, down: int) -> alt.Chart:
+    return (
+        base.transform_filter("isValid(datum.value)")
+        .transform_calculate(end="isValid(datum.high) ? max(datum.high, datum.value) : datum.value")
+        .mark_text(align="left", dx=7, yOffset=down, color=INK)
+        .encode(x=at("end"), text="text:N")
+    )
+
+
+def _ends(plot: Plot, *keys: str) -> list[float | None]:
+    return [_number(row.get(key)) for row in plot.rows for key in keys] + [value for value, _ in plot.references]
+
+
+def _bars(plot: Plot, width: int) -> alt.LayerChart:
+    span = _span(_ends(plot, "value", "low", "high"), zero=True, room=0.2 if width < 500 else 0.1)
+
+    def marks(base: alt.Chart, at: At, down: int) -> list[Any]:
+        colour = _colour(_rows(plot), "group", legend=True)
+        bar = base.transform_filter("isValid(datum.value)").mark_bar(height=12, yOffset=down, opacity=0.75)
+        line = _whisker(base, at, low="low", high="high", mark={"yOffset": down, "color": INK, "strokeWidth": 1.5})
+        return [bar.encode(x=at("value"), color=colour), line, _value_text(base, at, down)]
+
+    return _list(plot, width, marks, span)
+
+
+def _intervals(plot: Plot, width: int) -> alt.LayerChart:
+    ends = _ends(plot, "value", "low", "high", "null_value", "null_low", "null_high")
+    span = _span(ends, zero=False, room=0.16 if width < 500 else 0.08)
+
+    def marks(base: alt.Chart, at: At, down: int) -> list[Any]:
+        colour = _colour(_rows(plot), "group", legend=True)
+        null = {"yOffset": down + 8, "color": MUTED, "strokeWidth": 1.5}
+        grey = base.transform_filter("isValid(datum.null_value)").mark_point(
+            shape="diamond", size=34, yOffset=down + 8, color=MUTED, filled=True, opacity=1
+        )
+        line = _whisker(base, at, low="low", high="high", mark={"yOffset": down, "strokeWidth": 2.5})
+        dot = base.transform_filter("isValid(datum.value)").mark_circle(size=70, yOffset=down, opacity=1)
+        return [
+            _whisker(base, at, low="null_low", high="null_high", mark=null),
+            grey.encode(x=at("null_value")),
+            line.encode(color=colour),
+            dot.encode(x=at("value"), color=colour),
+            _value_text(base, at, down),
+        ]
+
+    return _list(plot, width, marks, span)
+
+
+def _timeline(plot: Plot, width: int) -> alt.LayerChart:
+    durations = [float(_number(row["duration_s"]) or 0.0) for row in plot.rows]
+    starts = [float(_number(row["start_s"]) or 0.0) for row in plot.rows]
+    total = max((s + d for s, d in zip(starts, durations, strict=True)), default=1.0)
+    rows = tuple(
+        {"label": str(row["label"]), "value": s, "high": s + d, "said": words.duration(d)}
+        for row, s, d in zip(plot.rows, starts, durations, strict=True)
+    )
+    timed = Plot(kind="bars", title=plot.title, x=plot.x, y="", rows=rows, references=plot.references)
+    said = {f"{i:03d}|{row['label']}": row["said"] for i, row in enumerate(rows)}
+    span = (0.0, total * (1.3 if width < 500 else 1.12))
+
+    def marks(base: alt.Chart, at: At, down: int) -> list[Any]:
+        bar = base.mark_bar(height=11, yOffset=down, opacity=0.85, color=SERIES[0])
+        text = base.transform_calculate(said=f"{said!r}[datum.key]".replace("False", "false"))
+        label = text.mark_text(align="left", dx=6, yOffset=down, color=MUTED)
+        return [
+            bar.encode(x=at("value"), x2="high:Q"),
+            label.encode(x=at("high"), text="said:N"),
+        ]
+
+    return _list(timed, width, marks, span)
+
+
+def _upright(scale: alt.Scale, axis: alt.Axis) -> At:
+    return lambda field: alt.Y(f"{field}:Q", scale=scale, axis=axis)
+
+
+def _curve(rows: list[Row], x: alt.X, y: At, colour: Any) -> alt.LayerChart:
+    base = alt.Chart(_data(rows)).encode(x=x, color=colour)
+    band = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_area(opacity=0.18)
+    return band.encode(y=y("low"), y2="high:Q") + base.mark_line(
+        strokeWidth=2, interpolate="linear"
+    ).encode(y=y("y"), order="x:Q")
+
+
+def _points(plot: Plot) -> dict[str, list[Row]]:
+    """Rows by series, in the order in which the series first appear."""
+    out: dict[str, list[Row]] = {}
+    for row in plot.rows:
+        made = {key: _number(cell) for key, cell in row.items() if key != "series"}
+        out.setdefault(str(row["series"]), []).append(made | {"series": str(row["series"])})
+    return out
+
+
+def _roc(plot: Plot, width: int) -> alt.ConcatChart:
+    """One small picture per detector: bands of several in one picture hide each other."""
+    series = _points(plot)
+    columns = min(len(series), 3 if width > 500 else 1)
+    side = min(240, width // columns - 70)
+    frame = alt.Scale(domain=[0, 1], nice=False)
+    y = _upright(frame, alt.Axis(title=plot.y, values=[0, 0.5, 1]))
+    x = alt.X("x:Q", scale=frame, axis=alt.Axis(title=plot.x, values=[0, 0.5, 1]))
+    chance = alt.Chart(_data([{"x": 0, "y": 0}, {"x": 1, "y": 1}])).mark_line(color=MUTED, strokeDash=[3, 3])
+    word = alt.Chart(_data([{"x": 0.62, "y": 0.56}])).mark_text(color=MUTED, fontSize=11, align="left", text="chance")
+    charts = []
+    for (name, rows), colour in zip(series.items(), itertools.cycle(SERIES), strict=False):
+        layers = [chance.encode(x=x, y=y("y")), word.encode(x=x, y=y("y"))]
+        layers += [_rule(value, text, span=(0.0, 1.0)) for value, text in plot.references]
+        layers.append(_curve(rows, x, y, alt.value(colour)))
+        charts.append(alt.layer(*layers).properties(width=side, height=side, title=name.split("\n")))
+    return alt.concat(*charts, columns=columns, spacing=26)
+
+
+def _spread(wanted: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
+    """Move labels apart so that no two are closer than a gap, keeping their order and their frame."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    placed = [0.0] * len(wanted)
+    at = low - gap
+    for i in order:
+        at = max(wanted[i], at + gap)
+        placed[i] = at
+    over = max(placed, default=high) - high
+    ceiling = high + gap
+    for i in reversed(order):
+        if over <= 0:
+            break
+        placed[i] = min(placed[i], ceiling - gap)
+        ceiling = placed[i]
+    return placed
+
+
+def _line(plot: Plot, width: int) -> alt.LayerChart:
+    series = _points(plot)
+    everything = [row for rows in series.values() for row in rows]
+    height = 300 if width > 500 else 260
+    span = _span([row.get(k) for row in everything for k in ("y", "low", "high")], zero=False, room=0.04)
+    direct = width > 500 or max(map(len, series), default=0) <= 12
+    y = _upright(alt.Scale(domain=list(span), nice=False, zero=False), alt.Axis(title=plot.y))
+    x = alt.X("x:Q", axis=alt.Axis(title=plot.x, tickCount=5, grid=False), scale=alt.Scale(nice=False, zero=False))
+    colour = _colour(everything, "series", legend=not direct)
+    layers: list[Any] = [_curve(everything, x, y, colour)]
+    layers += [_level(value, text) for value, text in plot.references]
+    padding: dict[str, float] = {"left": 4, "top": 6, "bottom": 4, "right": 4}
+    if direct:
+        last = [max(rows, key=lambda row: row["x"] or 0.0) for rows in series.values()]
+        at = _spread([row["y"] for row in last], gap=15 * (span[1] - span[0]) / height, low=span[0], high=span[1])
+        ends = [{**row, "at": a} for row, a in zip(last, at, strict=True)]
+        text = alt.Chart(_data(ends)).mark_text(align="left", dx=8, fontWeight="bold")
+        layers.append(text.encode(x=x, y=y("at"), text="series:N", color=colour))
+        padding["right"] = 12 + 6.8 * max(map(len, series), default=0)
+    return alt.layer(*layers).properties(
+        width=width - 60 - padding["right"], height=height, padding=padding, autosize=alt.AutoSizeParams(type="pad")
+    )
+
+
+def _level(value: float, text: str) -> alt.LayerChart:
+    base = alt.Chart(_data([{"at": value, "means": text}])).encode(y=alt.Y("at:Q"))
+    words_ = base.mark_text(color=MUTED, fontSize=11, align="left", dx=4, dy=-6)
+    return base.mark_rule(color=MUTED, strokeDash=[4, 3]) + words_.encode(text="means:N", x=alt.value(0))
+
+
+_KINDS: dict[str, Callable[[Plot, int], Any]] = {
+    "bars": _bars,
+    "intervals": _intervals,
+    "line": _line,
+    "roc": _roc,
+    "timeline": _timeline,
+}
+
+
+def _inline(svg: str, *, key: str, title: str) -> str:
+    """Make an SVG fit to stand in a page: own names, the page's colours, width by the screen."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", svg)
+    svg = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{key}-\2"', svg)
+    svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace(' xmlns="http://www.w3.org/2000/svg"', "")
+    for colour, name in VARIABLES.items():
+        svg = re.sub(rf'(fill|stroke)="{colour}"', rf'\1="var(--{name}, {colour})"', svg, flags=re.IGNORECASE)
+    safe = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    found = re.match(r'<svg([^>]*?) width="([\d.]+)" height="([\d.]+)"', svg)
+    assert found is not None, "vl-convert wrote an SVG without its size"
+    start = f'<svg{found[1]} role="img" aria-label="{safe}" style="max-width:{found[2]}px"'
+    return start + svg[found.end() :]

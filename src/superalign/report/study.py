@@ -1,0 +1,162 @@
+"""What a recipe returns: claims, decisions and evidence in plain records, which the page is drawn from.
+
+Nothing here holds a time, so that the same seed gives the same study record, and a resumed run the same ledger.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from superalign.errors import BadInput, DataError
+from superalign.types import Claim, Decision, Interval, Record, Unmeasured
+
+Cell: TypeAlias = str | int | float | bool | Interval | Unmeasured
+PlotKind: TypeAlias = Literal["bars", "intervals", "line", "roc", "timeline"]
+
+# What each row of a plot must hold; the optional keys are listed under `Plot`.
+ROW_KEYS: dict[str, tuple[str, ...]] = {
+    "bars": ("label", "value"),
+    "intervals": ("label", "value"),
+    "line": ("series", "x", "y"),
+    "roc": ("series", "x", "y"),
+    "timeline": ("label", "start_s", "duration_s"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table(Record):
+    """Rows of words, numbers, intervals and reasons why there is no number."""
+
+    title: str
+    columns: tuple[str, ...]  # with units
+    rows: tuple[tuple[Cell, ...], ...]
+    records: tuple[str, ...] = ()  # one digest per row that its numbers come from, or empty
+
+    def __post_init__(self) -> None:
+        for number, row in enumerate(self.rows, start=1):
+            if len(row) != len(self.columns):
+                raise BadInput(
+                    f"Row {number} of the table {self.title!r} has {len(row)} cells for {len(self.columns)} columns. "
+                    "Numbers would stand under the wrong heading. Give one cell per column."
+                )
+        if self.records and len(self.records) != len(self.rows):
+            raise BadInput(
+                f"The table {self.title!r} has {len(self.records)} digests for {len(self.rows)} rows. Numbers would be "
+                "linked to the wrong record. Give one digest per row, empty where there is none."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot(Record):
+    """A description of a picture; `plots.draw` draws it.
+
+    Kinds and their rows (keys in brackets may be left out):
+        bars, intervals: label, value [low, high, null_low, null_high, group]; value may be Unmeasured.
+        line, roc: series, x, y [low, high].
+        timeline: label, start_s, duration_s.
+    """
+
+    kind: PlotKind
+    title: str
+    x: str  # axis title with unit
+    y: str  # axis title with unit; empty for bars, intervals and timeline
+    rows: tuple[Mapping[str, Cell], ...]
+    caption: str = ""
+    references: tuple[tuple[float, str], ...] = ()  # a value on the measured axis, and what it means
+    records: tuple[str, ...] = ()  # digests that it is drawn from
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            missing = [key for key in ROW_KEYS[self.kind] if key not in row]
+            if missing:
+                raise BadInput(
+                    f"A row of the {self.kind} plot {self.title!r} has no {missing[0]!r}. It could not be drawn where "
+                    f"it belongs. Give {', '.join(ROW_KEYS[self.kind])} in every row."
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section(Record):
+    """One part of the evidence: a text of plain paragraphs, then its plots and tables."""
+
+    title: str
+    text: str
+    tables: tuple[Table, ...] = ()
+    plots: tuple[Plot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study(Record):
+    """Everything that one run found.
+
+    Example:
+        >>> Study(headline="Nothing was measured.", claims=()).uncertain
+        ()
+    """
+
+    headline: str  # the finding in one sentence, for a reader who is not a specialist
+    claims: tuple[Claim, ...]
+    decisions: tuple[Decision, ...] = ()
+    sections: tuple[Section, ...] = ()
+    uncertain: tuple[str, ...] = ()  # what was not checked, or is weaker than it looks
+    names: tuple[tuple[str, str], ...] = ()  # digest -> what to call it on the page
+    means: str = ""  # one or two sentences under the headline: what to do with it, and what it does not say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost(Record):
+    """How long one stage took, in seconds of working time since the run began."""
+
+    name: str
+    start_s: float
+    duration_s: float
+
+
+_NOUNS: dict[str, type[Any]] = {
+    noun.__name__: noun for noun in (Table, Plot, Section, Study, Cost, Claim, Decision, Interval)
+}
+
+
+def from_plain(plain: Any) -> Any:
+    """Rebuild a study from the plain values that the ledger gives back.
+
+    Args:
+        plain: What `superalign.types.to_plain` made of a study or of a part of it.
+
+    Returns:
+        The same records; lists become tuples.
+
+    Raises:
+        DataError: For a noun that no study holds, or fields that it does not have.
+
+    Example:
+        >>> from superalign.types import to_plain
+        >>> study = Study(headline="Held.", claims=(), uncertain=("Only one seed.",))
+        >>> from_plain(to_plain(study)) == study
+        True
+    """
+    if isinstance(plain, list | tuple):
+        return tuple(from_plain(value) for value in plain)
+    if not isinstance(plain, Mapping):
+        return plain
+    if set(plain) == {"unmeasured"}:
+        return Unmeasured(str(plain["unmeasured"]))
+    if "noun" not in plain:
+        return {key: from_plain(value) for key, value in plain.items()}
+    noun = _NOUNS.get(str(plain["noun"]))
+    fields = {key: from_plain(value) for key, value in plain.items() if key != "noun"}
+    if noun is None or not set(fields) <= {field.name for field in dataclasses.fields(noun)}:
+        raise DataError(
+            f"A record of the noun {plain['noun']!r} is not one that this version knows in a study. The page would leave "
+            "it out silently. Use the version of superalign that made the run."
+        )
+    try:
+        return noun(**fields)
+    except TypeError as error:
+        raise DataError(
+            f"A stored {plain['noun']} lacks fields ({error}). The page would be incomplete. Use the version of "
+            "superalign that made the run."
+        ) from error

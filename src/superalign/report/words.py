@@ -1,0 +1,126 @@
+"""Numbers, intervals and claims in plain words."""
+
+from __future__ import annotations
+
+import math
+
+from superalign.report.study import Cell
+from superalign.types import Claim, Interval, Unmeasured
+
+# Units that are a pure index or obvious from the claim's name are not repeated behind the number.
+_SILENT_UNITS = frozenset({"", "1", "index"})
+
+
+def number(value: float) -> str:
+    """Write a number with about three significant digits.
+
+    Example:
+        >>> [number(v) for v in (0.98765, -0.0421, 12345.6, 7, 0.0, 0.00004)]
+        ['0.988', '−0.042', '12,346', '7', '0', '4.0e−5']
+    """
+    if isinstance(value, int):
+        text = f"{value:,}"
+    elif not math.isfinite(value):
+        text = "undefined"
+    elif value == 0:
+        text = "0"
+    elif abs(value) < 0.0005:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        text = f"{mantissa}e{int(exponent)}"
+    elif abs(value) < 10:
+        text = f"{value:.3f}"
+    elif abs(value) < 1000:
+        text = f"{value:.1f}"
+    else:
+        text = f"{value:,.0f}"
+    return text.replace("-", "−")
+
+
+def interval(found: Interval) -> str:
+    """Write a value with its interval and count.
+
+    Example:
+        >>> interval(Interval(value=0.9, low=0.85, high=0.94, n=200))
+        '0.900 (0.850 to 0.940, n = 200)'
+    """
+    return f"{number(found.value)} ({number(found.low)} to {number(found.high)}, n = {number(found.n)})"
+
+
+def cell(value: Cell | None) -> str:
+    """Write one cell of a table.
+
+    Example:
+        >>> cell(True), cell(Unmeasured("no clean twins")), cell("probe")
+        ('yes', 'cannot tell: no clean twins', 'probe')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, Unmeasured):
+        return f"cannot tell: {value.why}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Interval):
+        return interval(value)
+    if isinstance(value, int | float):
+        return number(value)
+    return value
+
+
+def measured(claim: Claim) -> str:
+    """Write what a claim measured: value, unit, interval and count."""
+    if isinstance(claim.value, Unmeasured):
+        return f"cannot tell: {claim.value.why}"
+    unit = "" if claim.unit in _SILENT_UNITS else f" {claim.unit}"
+    if isinstance(claim.low, Unmeasured) or isinstance(claim.high, Unmeasured):
+        bound = claim.low if isinstance(claim.low, Unmeasured) else claim.high
+        assert isinstance(bound, Unmeasured)
+        return f"{number(claim.value)}{unit}, n = {number(claim.n)}, without an interval: {bound.why}"
+    return (
+        f"{number(claim.value)}{unit}, 95 % interval {number(claim.low)} to {number(claim.high)}, n = {number(claim.n)}"
+    )
+
+
+def control(claim: Claim) -> str:
+    """Write what a claim's null control gave."""
+    if isinstance(claim.null, Unmeasured):
+        return f"no null control: {claim.null.why}"
+    return f"null control {interval(claim.null)}"
+
+
+def holds(answer: bool | Unmeasured) -> str:
+    """Say whether something holds.
+
+    Example:
+        >>> [holds(True), holds(False), holds(Unmeasured("too few"))]
+        ['holds', 'does not hold', 'cannot tell']
+    """
+    if isinstance(answer, Unmeasured):
+        return "cannot tell"
+    return "holds" if answer else "does not hold"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration.
+
+    Example:
+        >>> [duration(s) for s in (0.4, 12.3, 75, 7260)]
+        ['0.4 s', '12 s', '1 min 15 s', '2 h 1 min']
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def counted(n: int, noun: str) -> str:
+    """Write a count with its noun.
+
+    Example:
+        >>> counted(1, "claim"), counted(3, "claim")
+        ('1 claim', '3 claims')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

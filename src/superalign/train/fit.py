@@ -1,0 +1,154 @@
+"""The one loop that fits weights to batches: seeded by its caller, resumable, with progress.
+
+A step is: take batch i, compute the loss, clip, update, decay the rate. What a batch is and what the loss does with it
+are the caller's functions, so supervised training, reward models and probes on networks all go through here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeVar
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from superalign.errors import DataError
+
+Batch = TypeVar("Batch")
+Log = Callable[[Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitConfig:
+    """Settings of a fit."""
+
+    steps: int
+    """Updates."""
+    lr: float = 1e-3
+    """Highest learning rate."""
+    warmup: int = 20
+    """Steps over which the rate rises to its highest."""
+    final: float = 0.1
+    """Share of the highest rate that is left at the end (cosine in between)."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay, on matrices only."""
+    clip: float = 1.0
+    """Largest norm of a gradient."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Adam's averaging."""
+    log_every: int = 50
+    """Steps between two calls of `log`."""
+    save_every: int = 500
+    """Steps between two checkpoints, where a checkpoint path is given."""
+
+
+def rate(step: int, config: FitConfig) -> float:
+    """Learning rate at a step: linear warm-up, then a cosine down to the final share.
+
+    Example:
+        >>> c = FitConfig(steps=100, lr=1.0, warmup=10, final=0.1)
+        >>> [round(rate(s, c), 2) for s in (0, 9, 100)]
+        [0.1, 1.0, 0.1]
+    """
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    done = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
+    return config.lr * (config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def optimizer_for(network: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+    """AdamW over the trainable parameters; decay on matrices only."""
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=config.betas, fused=True)
+
+
+def save_checkpoint(path: Path, step: int, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Write what a run needs to go on; a kill in the middle leaves the older checkpoint."""
+    beside = path.with_name(path.name + ".tmp")
+    with beside.open("wb") as file:
+        torch.save({"step": step, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, file)
+        file.flush()
+        os.fsync(file.fileno())  # a name must not point to bytes that a power cut can still lose
+    os.replace(beside, path)
+
+
+def load_checkpoint(path: Path | None, network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Take up a run where its checkpoint left it, and return the steps done; 0 without a file.
+
+    Raises:
+        DataError: If the file cannot be read or belongs to another network.
+    """
+    if path is None or not path.exists():
+        return 0
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["step"])
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
+        raise DataError(
+            f"{path} is not a checkpoint of this run ({str(error).splitlines()[0]}). Going on from it would train other "
+            "weights than the record says. Delete it, or name another file."
+        ) from error
+
+
+def fit(
+    network: nn.Module,
+    batch_at: Callable[[int], Batch],
+    *,
+    loss: Callable[[nn.Module, Batch], Tensor],
+    config: FitConfig,
+    log: Log | None = None,
+    checkpoint: Path | None = None,
+    done: Callable[[int], bool] | None = None,
+) -> int:
+    """Fit a network's trainable weights in place.
+
+    Args:
+        network: Any module.
+        batch_at: Step -> batch; a pure function of the step, so that a resumed run sees the same batches.
+        loss: (network, batch) -> scalar.
+        config: Steps, rates and intervals.
+        log: Called every `log_every` steps with step, loss_nats, lr, norm and elapsed_s.
+        checkpoint: File to resume from and to save to; nothing is saved without it.
+        done: Called after each save with the step; true ends the fit (a measured ability, not a number of steps).
+
+    Returns:
+        Steps done in all, earlier runs included.
+    """
+    accelerator = Accelerator()
+    optimizer = optimizer_for(network, config)
+    start = load_checkpoint(checkpoint, network, optimizer)
+    network, optimizer = accelerator.prepare(network, optimizer)
+    network.train()
+    began, total, since = time.monotonic(), 0.0, 0
+    for step in range(start, config.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step, config)
+        value = loss(network, batch_at(step))
+        optimizer.zero_grad(set_to_none=True)
+        accelerator.backward(value)
+        norm = accelerator.clip_grad_norm_(network.parameters(), config.clip)
+        optimizer.step()
+        total, since = total + float(value.detach()), since + 1
+        if log is not None and (since == config.log_every or step + 1 == config.steps):
+            elapsed = time.monotonic() - began
+            log({"step": step + 1, "loss_nats": total / since, "lr": rate(step, config), "norm": float(norm or 0.0), "elapsed_s": elapsed})
+            total, since = 0.0, 0
+        if checkpoint is not None and ((step + 1) % config.save_every == 0 or step + 1 == config.steps):
+            save_checkpoint(checkpoint, step + 1, accelerator.unwrap_model(network), optimizer)
+            if done is not None and done(step + 1):
+                return step + 1
+    network.eval()
+    return max(start, config.steps)

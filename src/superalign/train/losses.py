@@ -1,0 +1,141 @@
+"""Losses as pure functions of logits and targets.
+
+Shape suffixes: B batch, T tokens, V vocabulary, C classes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor) -> Tensor:
+    """Log-probability of each token given those before it.
+
+    Args:
+        logits_BTV: Scores, shape (B, T, V).
+        tokens_BT: Token ids, shape (B, T).
+
+    Returns:
+        Nats, shape (B, T - 1): entry t is for token t + 1.
+
+    Example:
+        >>> token_logprobs(torch.zeros(1, 3, 4), torch.zeros(1, 3, dtype=torch.long)).shape
+        torch.Size([1, 2])
+    """
+    flat = F.cross_entropy(logits_BTV[:, :-1].flatten(0, 1).float(), tokens_BT[:, 1:].flatten(), reduction="none")
+    return -flat.view(tokens_BT.shape[0], -1)
+
+
+def language_modelling(logits_BTV: Tensor, tokens_BT: Tensor, weights_BT: Tensor) -> Tensor:
+    """Mean negative log-likelihood, each token weighted.
+
+    Args:
+        logits_BTV: Scores, shape (B, T, V).
+        tokens_BT: Token ids, shape (B, T).
+        weights_BT: What each token counts, shape (B, T); 0 for padding, and for a prompt in supervised training.
+
+    Returns:
+        Scalar, nats per unit of weight.
+
+    Example:
+        >>> ones = torch.ones(1, 3)
+        >>> round(float(language_modelling(torch.zeros(1, 3, 4), torch.zeros(1, 3, dtype=torch.long), ones)), 4)
+        1.3863
+    """
+    weights = weights_BT[:, 1:]
+    return -(token_logprobs(logits_BTV, tokens_BT) * weights).sum() / weights.sum().clamp_min(1e-8)
+
+
+def bradley_terry(chosen_B: Tensor, rejected_B: Tensor) -> Tensor:
+    """Mean negative log-likelihood that the chosen one of each pair scores higher.
+
+    Args:
+        chosen_B: Scores of the preferred responses, shape (B,).
+        rejected_B: Scores of the others, shape (B,).
+
+    Returns:
+        Scalar, nats per pair.
+
+    Example:
+        >>> round(float(bradley_terry(torch.zeros(2), torch.zeros(2))), 4)
+        0.6931
+
+    Source:
+        Bradley and Terry, Rank analysis of incomplete block designs, 1952.
+    """
+    return -F.logsigmoid(chosen_B - rejected_B).mean()
+
+
+def classification(logits_BC: Tensor, targets_BC: Tensor) -> Tensor:
+    """Cross-entropy against soft labels.
+
+    Args:
+        logits_BC: Scores, shape (B, C).
+        targets_BC: Label distributions, shape (B, C); rows sum to one.
+
+    Returns:
+        Scalar, nats per item.
+
+    Example:
+        >>> round(float(classification(torch.zeros(1, 2), torch.tensor([[0.3, 0.7]]))), 4)
+        0.6931
+    """
+    return F.cross_entropy(logits_BC.float(), targets_BC)
+
+
+def clipped_gain(new_N: Tensor, old_N: Tensor, advantage_N: Tensor, *, clip: float) -> tuple[Tensor, Tensor]:
+    """What each token gains the policy, cut where its probability has already moved far in that direction.
+
+    Args:
+        new_N: Log-probs under the policy that is being changed, nats.
+        old_N: Log-probs under the policy that sampled, nats.
+        advantage_N: Advantage of the rollout that each token belongs to.
+        clip: How far the ratio of probabilities may move from 1.
+
+    Returns:
+        Gains (to be made large), in the unit of the advantage, and the ratios; both of shape (N,).
+
+    Example:
+        >>> gain, ratio = clipped_gain(torch.tensor([0.5]), torch.zeros(1), torch.ones(1), clip=0.2)
+        >>> round(float(gain), 3), round(float(ratio), 3)
+        (1.2, 1.649)
+
+    Source:
+        Schulman et al., Proximal policy optimization algorithms, 2017.
+    """
+    ratio_N = torch.exp(new_N - old_N)
+    return torch.minimum(ratio_N * advantage_N, ratio_N.clamp(1 - clip, 1 + clip) * advantage_N), ratio_N
+
+
+def kl_exact(logprobs_NV: Tensor, reference_NV: Tensor) -> Tensor:
+    """KL of the policy to a reference at each visited state, summed over the whole vocabulary.
+
+    Example:
+        >>> p = torch.tensor([[0.5, 0.5]]).log()
+        >>> round(float(kl_exact(p, torch.tensor([[0.9, 0.1]]).log())), 4)
+        0.5108
+    """
+    return (logprobs_NV.exp() * (logprobs_NV - reference_NV)).sum(-1)
+
+
+def kl_k3(new_N: Tensor, reference_N: Tensor) -> Tensor:
+    """Estimate that KL from the sampled token alone: never negative, and unbiased on the policy's own rollouts.
+
+    Args:
+        new_N: Log-probs of the sampled tokens under the policy, nats.
+        reference_N: The same under the reference.
+
+    Returns:
+        exp(-d) - 1 + d with d = new_N - reference_N, shape (N,), nats.
+
+    Example:
+        >>> round(float(kl_k3(torch.tensor([-1.0]), torch.tensor([-2.0]))), 4)
+        0.3679
+
+    Source:
+        Schulman, Approximating KL divergence, 2020.
+    """
+    difference_N = new_N - reference_N
+    return torch.expm1(-difference_N) + difference_N

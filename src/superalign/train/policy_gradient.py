@@ -1,0 +1,280 @@
+"""One policy-gradient loop: sample, ask an overseer, follow the advantages, stay near where it started.
+
+A step: G rollouts of each of P problems at the model's own sampling settings; one value per rollout; advantages within
+each group; one or more clipped updates. The log-probs of sampler and update come from one forward, which the first
+update of a run asserts.
+
+KL is that of the policy to the model that was passed in, per response token: "exact" sums over the whole vocabulary at
+each visited state, which is affordable while logits are small; "k3" looks at the sampled token alone.
+
+Shape suffixes: P problems, G group, R rollouts (R = P * G), N response tokens of all rollouts, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import collections
+import copy
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from superalign.errors import ConfigError
+from superalign.models import Model, Sampled, decoder, encode, pad, sample_prompts, weights, weights_digest
+from superalign.train.advantages import columns, group_normalised, leave_one_out
+from superalign.train.fit import Log, load_checkpoint, save_checkpoint
+from superalign.train.losses import clipped_gain, kl_exact, kl_k3
+from superalign.types import Overseer, Problem, Rollouts, Subject
+
+RATIO_TOLERANCE = 1e-4
+TOKENS_AT_ONCE = 2048  # of one forward and backward: its intermediate results then stay in a core's cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyGradientConfig:
+    """Settings of a policy-gradient run."""
+
+    steps: int = 60
+    """Rounds of sampling."""
+    problems: int = 16
+    """Problems per step (P)."""
+    group: int = 8
+    """Rollouts per problem (G)."""
+    lr: float = 3e-4
+    """Learning rate."""
+    advantage: Literal["leave one out", "group normalised"] = "leave one out"
+    """What a value is compared with."""
+    epochs: int = 1
+    """Updates per step; the clip matters from the second on."""
+    clip_ratio: float = 0.2
+    """How far a token's probability ratio may move before its gradient is cut."""
+    kl: float = 0.01
+    """Weight of the KL to the model that was passed in, in units of value per nat."""
+    kl_estimator: Literal["exact", "k3"] = "exact"
+    """How the KL is estimated; see the top of the file."""
+    clip_norm: float = 1.0
+    """Largest norm of a gradient."""
+    save_every: int = 20
+    """Steps between two checkpoints, where a checkpoint path is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Some rollouts side by side, and where their response tokens stand."""
+
+    tokens_BT: Tensor
+    row_N: Tensor
+    at_N: Tensor  # position whose logits predict the token
+    token_N: Tensor
+    old_N: Tensor  # log-prob as sampled
+    advantage_N: Tensor
+    weight_N: Tensor  # how many equal rollouts this one stands for
+    reference_NV: Tensor | None
+
+
+def _chunks(network: Any, ids_P: Sequence[np.ndarray], sampled: Sampled, advantage_R: np.ndarray) -> Iterator[_Chunk]:
+    """Cut a step's rollouts into chunks of similar length; equal rollouts with equal advantages are computed once."""
+    device = next(network.parameters()).device
+    columns_R = zip(sampled.prompt_R, sampled.tokens_RT, sampled.length_R, strict=True)
+    rows = [np.concatenate([ids_P[p], tokens_T[:length]]) for p, tokens_T, length in columns_R]
+    keys = list(zip((row.tobytes() for row in rows), advantage_R.tolist(), strict=True))
+    count = collections.Counter(keys)
+    size_R, weight_R = np.array([len(row) for row in rows]), np.array([count[key] for key in keys])
+    earliest = {key: r for r, key in reversed(list(enumerate(keys)))}
+    order, first = sorted(earliest.values(), key=lambda r: (-size_R[r], r)), 0
+    while first < len(order):
+        some = order[first : first + max(1, TOKENS_AT_ONCE // int(size_R[order[first]]))]
+        first += len(some)
+        tokens_BT, _ = pad([rows[r] for r in some])
+        length_B = sampled.length_R[some]
+        row_N = np.repeat(np.arange(len(some)), length_B)
+        t_N = np.concatenate([np.arange(n) for n in length_B])
+        at_N = (size_R[some] - length_B)[row_N] + t_N - 1
+        of_N = np.array(some)[row_N]
+        floats = (sampled.logprobs_RT[of_N, t_N], advantage_R[of_N], weight_R[of_N])
+        parts = (tokens_BT, row_N, at_N, tokens_BT[row_N, at_N + 1], *(a.astype(np.float32) for a in floats))
+        yield _Chunk(*(torch.from_numpy(a).to(device) for a in parts), None)
+
+
+def _logprobs(network: Any, chunk: _Chunk, temperature: float) -> Tensor:
+    """Log-probs of every token at every response position, as the sampler would draw them: (N, V)."""
+    T = chunk.tokens_BT.shape[1]
+    if weights.supported(network):
+        read = weights.read(network, length=T, live=torch.is_grad_enabled())
+        logits_NV = decoder.read_out(read, decoder.stream(read, chunk.tokens_BT)[chunk.row_N * T + chunk.at_N])
+    else:  # padding stands to the right, where no causal network looks
+        logits_NV = network(input_ids=chunk.tokens_BT, use_cache=False).logits[chunk.row_N, chunk.at_N].float()
+    return torch.log_softmax(logits_NV if temperature == 1 else logits_NV / temperature, dim=-1)
+
+
+def _chunk_loss(logprobs_NV: Tensor, chunk: _Chunk, config: PolicyGradientConfig) -> tuple[Tensor, dict[str, float]]:
+    """Sum over a chunk's tokens of the clipped objective and the KL, and what there is to report of it."""
+    new_N = logprobs_NV.gather(1, chunk.token_N[:, None]).squeeze(1)
+    gain_N, ratio_N = clipped_gain(new_N, chunk.old_N, chunk.advantage_N, clip=config.clip_ratio)
+    kl_N = torch.zeros_like(gain_N)
+    if chunk.reference_NV is not None and config.kl_estimator == "exact":
+        kl_N = kl_exact(logprobs_NV, chunk.reference_NV)
+    elif chunk.reference_NV is not None:
+        kl_N = kl_k3(new_N, chunk.reference_NV.squeeze(1))
+    with torch.no_grad():
+        told = {
+            "kl_nats_per_token": float(kl_N @ chunk.weight_N),
+            "entropy_nats_per_token": -float((logprobs_NV.exp() * logprobs_NV).sum(1) @ chunk.weight_N),
+            "clipped_fraction": float(((ratio_N - 1).abs() > config.clip_ratio).float() @ chunk.weight_N),
+            "ratio_deviation": float((ratio_N - 1).abs().max()),
+        }
+    return -(gain_N - config.kl * kl_N) @ chunk.weight_N, told
+
+
+def _reference(network: Any, chunk: _Chunk, temperature: float, config: PolicyGradientConfig) -> _Chunk:
+    if config.kl == 0:
+        return chunk
+    with torch.no_grad():
+        logprobs_NV = _logprobs(network, chunk, temperature)
+        if config.kl_estimator == "k3":
+            logprobs_NV = logprobs_NV.gather(1, chunk.token_N[:, None])
+    return dataclasses.replace(chunk, reference_NV=logprobs_NV)
+
+
+def _update(
+    network: Any, optimizer: torch.optim.Optimizer, chunks: list[_Chunk], *, temperature: float, config: PolicyGradientConfig
+) -> dict[str, float]:
+    """One pass over a step's rollouts and one step of the optimizer."""
+    tokens = sum(float(c.weight_N.sum()) for c in chunks)
+    told: dict[str, float] = {}
+    optimizer.zero_grad(set_to_none=True)
+    for chunk in chunks:
+        loss, part = _chunk_loss(_logprobs(network, chunk, temperature), chunk, config)
+        (loss / tokens).backward()
+        worst = max(told.get("ratio_deviation", 0.0), part["ratio_deviation"])
+        told = {k: told.get(k, 0.0) + v / tokens for k, v in part.items()} | {"ratio_deviation": worst}
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    norm = torch.nn.utils.clip_grad_norm_(trainable, config.clip_norm)
+    optimizer.step()
+    return {**told, "gradient_norm": float(norm)}
+
+
+def _check(model: Model, config: PolicyGradientConfig, pool: int) -> None:
+    if model.sampling.temperature == 0 or model.sampling.top_p < 1:
+        raise ConfigError(
+            f"{model.sampling} does not sample from the policy itself. Gradients are then of another distribution than the "
+            "rollouts came from. Set temperature above 0 and top_p to 1."
+        )
+    if pool < config.problems or config.group < 2 or min(config.steps, config.problems, config.epochs) < 1:
+        raise ConfigError(
+            f"{config} with {pool} problems cannot run. Each step draws its problems without repeats and compares rollouts "
+            "within a group of at least 2. Give more problems, or lower `problems`."
+        )
+
+
+def policy_gradient(
+    model: Model,
+    problems: Sequence[Problem],
+    overseer: Overseer,
+    *,
+    config: PolicyGradientConfig,
+    seed: int,
+    log: Log | None = None,
+    checkpoint: Path | None = None,
+) -> Model:
+    """Train a copy of a model to earn what an overseer gives.
+
+    Args:
+        model: Where to start, and the reference of the KL. It is left as it is; with LoRA only the adapter is trained.
+        problems: The pool that each step draws from.
+        overseer: Called once per step with that step's problems and rollouts and a fresh seed.
+        config: Steps, sizes, rates.
+        seed: Of the draws of problems, the rollouts and the overseer.
+        log: Called every step with value_mean (of measured values), unmeasured (rollouts), checks, overseer_tokens,
+            kl_nats_per_token, entropy_nats_per_token, length_tokens, ratio_deviation, clipped_fraction, and times.
+        checkpoint: File to resume from and to save to; nothing is saved without it.
+
+    Returns:
+        The trained model with a `Subject` that says how it came to be.
+
+    Raises:
+        ConfigError: If the sampling settings or the sizes cannot be trained with.
+        BadInput: If the overseer returns the wrong number of values, or one that is not finite.
+
+    Source:
+        Williams, Simple statistical gradient-following algorithms, 1992; Schulman et al., Proximal policy optimization
+        algorithms, 2017; Schulman, Approximating KL divergence, 2020 (k3).
+    """
+    _check(model, config, len(problems))
+    policy = dataclasses.replace(model, network=copy.deepcopy(model.network).eval())
+    trainable = [p for p in policy.network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=config.lr, betas=(0.9, 0.95), weight_decay=0.0)
+    exact = all(p.dtype == torch.float32 for p in policy.network.parameters())
+    begun = load_checkpoint(checkpoint, policy.network, optimizer)
+    centre = {"leave one out": leave_one_out, "group normalised": group_normalised}[config.advantage]
+    for step in range(begun, config.steps):
+        rng = np.random.default_rng([seed, step])
+        asked = tuple(problems[int(i)] for i in rng.choice(len(problems), config.problems, replace=False))
+        sample_seed, overseer_seed = (int(s) for s in rng.integers(0, 2**31, 2))
+        started = time.perf_counter()
+        ids_P, _ = encode(policy, [p.prompt for p in asked])
+        sampled = sample_prompts(policy, [p.prompt for p in asked], n=config.group, seed=sample_seed)
+        sampled_at = time.perf_counter()
+        signal = overseer(asked, _rollouts(asked, sampled, sample_seed), seed=overseer_seed)
+        values_R, measured_R = columns(signal, rollouts=len(sampled.prompt_R))
+        shape = (config.problems, config.group)
+        advantage_R = centre(values_R.reshape(shape), measured_PG=measured_R.reshape(shape)).ravel()
+        judged_at = time.perf_counter()
+        chunks = [
+            _reference(model.network, c, model.sampling.temperature, config)
+            for c in _chunks(policy.network, ids_P, sampled, advantage_R)
+        ]
+        told: dict[str, float] = {}
+        for epoch in range(config.epochs):
+            part = _update(policy.network, optimizer, chunks, temperature=model.sampling.temperature, config=config)
+            told = {**part, "ratio_deviation": told.get("ratio_deviation", part["ratio_deviation"])}
+            # Another forward in the update than in the sampler would make every later number mean something else.
+            assert epoch or not exact or part["ratio_deviation"] < RATIO_TOLERANCE, part["ratio_deviation"]
+        ended = time.perf_counter()
+        if log is not None:
+            log({
+                "step": step + 1,
+                "value_mean": float(values_R[measured_R].mean()) if measured_R.any() else float("nan"),
+                "unmeasured": int((~measured_R).sum()),
+                "checks": signal.checks,
+                "overseer_tokens": signal.tokens,
+                "length_tokens": float(sampled.length_R.mean()),
+                **told,
+                "sample_s": sampled_at - started,
+                "overseer_s": judged_at - sampled_at,
+                "update_s": ended - judged_at,
+            })  # fmt: skip
+        if checkpoint is not None and ((step + 1) % config.save_every == 0 or step + 1 == config.steps):
+            save_checkpoint(checkpoint, step + 1, policy.network, optimizer)
+    return dataclasses.replace(policy, subject=_subject(model, policy.network, overseer, config, seed))
+
+
+def _rollouts(asked: tuple[Problem, ...], sampled: Sampled, seed: int) -> Rollouts:
+    return Rollouts(
+        problems=asked,
+        problem_R=sampled.prompt_R,
+        text_R=sampled.text_R,
+        tokens_RT=sampled.tokens_RT,
+        logprobs_RT=sampled.logprobs_RT,
+        length_R=sampled.length_R,
+        stopped_R=sampled.stopped_R,
+        seed=seed,
+    )
+
+
+def _subject(model: Model, network: Any, overseer: Overseer, config: PolicyGradientConfig, seed: int) -> Subject:
+    name = getattr(getattr(overseer, "card", None), "name", type(overseer).__name__)
+    settings = tuple((f.name, getattr(config, f.name)) for f in dataclasses.fields(config))
+    return Subject(
+        weights=weights_digest(network),
+        base=model.subject.digest,
+        how=f"policy gradient under {name}",
+        config=settings,
+        seed=seed,
+    )

@@ -1,0 +1,263 @@
+"""Order, memory of finished work, kills, dead workers, and what is shown meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superalign import jobs
+from superalign.errors import BadInput, SuperalignError
+from superalign.jobs import Memo, run
+
+# Two workers need a function that they can import; this file has no importable name under importlib mode.
+MODULE = """
+import os, signal, sys, time
+from pathlib import Path
+
+def square(x):
+    return x * x
+
+def slow_first(x):
+    time.sleep(0.3 if x == 0 else 0)
+    return x
+
+def threads(x):
+    return os.environ.get("OMP_NUM_THREADS")
+
+def die_on(x, *, bad):
+    if x == bad:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+def refuse(x):
+    if x == 3:
+        raise KeyError("three")
+    return x
+
+def refuse_a_file(x):
+    raise FileNotFoundError("gone")
+
+class Odd(Exception):
+    def __init__(self, a, b):
+        super().__init__(a)
+
+def refuse_oddly(x):
+    raise Odd("strange", "fruit")
+
+def note(x, *, folder):
+    with open(Path(folder) / "calls", "a") as file:
+        file.write(f"{x}\\n")
+    time.sleep(0.05)
+    return x + 0.5
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    (tmp_path / "work_for_jobs.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import work_for_jobs
+
+    yield work_for_jobs
+    del sys.modules["work_for_jobs"]
+
+
+@pytest.fixture(autouse=True)
+def _enough_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    if hasattr(os, "sched_getaffinity"):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+
+def memo(folder: Path, *, version: str = "1") -> Memo[Any]:
+    return Memo(folder=folder, version=version, encode=to_bytes, decode=json.loads)
+
+
+def to_bytes(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def calls(folder: Path) -> list[int]:
+    path = folder / "calls"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_values_come_in_the_order_of_the_items(work: Any, workers: int) -> None:
+    assert run(work.slow_first, list(range(7)), workers=workers) == list(range(7))
+    assert run(work.square, [], workers=workers) == []
+
+
+def test_a_worker_has_one_thread_and_the_caller_keeps_its_own(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    assert run(work.threads, [1, 2], workers=2) == ["1", "1"]
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_a_dead_worker_names_its_item(work: Any) -> None:
+    with pytest.raises(SuperalignError, match=r"A worker died \(exit code -9\) while working on item 5 \(25\)"):
+        run(functools.partial(work.die_on, bad=25), [0, 5, 10, 15, 20, 25, 30], workers=2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_comes_through_with_its_item(work: Any, workers: int) -> None:
+    with pytest.raises(KeyError, match="three") as caught:
+        run(work.refuse, [1, 2, 3, 4], workers=workers)
+    assert "while working on item 2 (3)" in "".join(caught.value.__notes__)
+
+
+def test_a_workers_missing_file_is_no_dead_worker(work: Any) -> None:
+    with pytest.raises(FileNotFoundError, match="gone"):
+        run(work.refuse_a_file, [1, 2], workers=2)
+
+
+def test_an_exception_that_cannot_travel_still_comes_through(work: Any) -> None:
+    with pytest.raises(SuperalignError, match="Odd: strange"):
+        run(work.refuse_oddly, [1], workers=2)
+
+
+def test_finished_work_is_not_done_again(work: Any, tmp_path: Path) -> None:
+    function = functools.partial(work.note, folder=str(tmp_path))
+    first = run(function, [1, 2, 3], memo=memo(tmp_path / "memo"))
+    assert run(function, [3, 4, 1], memo=memo(tmp_path / "memo")) == [3.5, 4.5, 1.5]
+    assert first == [1.5, 2.5, 3.5]
+    assert calls(tmp_path) == [1, 2, 3, 4]
+    run(function, [1], memo=memo(tmp_path / "memo", version="2"))
+    assert calls(tmp_path) == [1, 2, 3, 4, 1], "another version's value was used"
+    other = functools.partial(work.note, folder=f"{tmp_path}/.")
+    run(other, [1], memo=memo(tmp_path / "memo"))
+    assert calls(tmp_path) == [1, 2, 3, 4, 1, 1], "the value of other arguments was used"
+
+
+def test_a_first_run_returns_what_a_resumed_one_does(work: Any, tmp_path: Path) -> None:
+    coarse: Memo[Any] = Memo(folder=tmp_path / "memo", version="1", encode=lambda v: b"%d" % v, decode=int)
+    function = functools.partial(work.note, folder=str(tmp_path))
+    assert run(function, [1], memo=coarse) == run(function, [1], memo=coarse) == [1]
+
+
+def test_a_damaged_value_is_computed_again(work: Any, tmp_path: Path) -> None:
+    function = functools.partial(work.note, folder=str(tmp_path))
+    run(function, [1], memo=memo(tmp_path / "memo"))
+    (path,) = (tmp_path / "memo").iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    assert run(function, [1], memo=memo(tmp_path / "memo")) == [1.5]
+    assert calls(tmp_path) == [1, 1]
+
+
+KILLED = """
+import functools, json, sys
+sys.path.insert(0, sys.argv[1])
+import work_for_jobs
+from pathlib import Path
+from superalign.jobs import Memo, run
+
+def to_bytes(value):
+    return json.dumps(value).encode()
+
+if __name__ == "__main__":
+    folder = sys.argv[1]
+    memo = Memo(folder=Path(folder) / "memo", version="1", encode=to_bytes, decode=json.loads)
+    function = functools.partial(work_for_jobs.note, folder=folder)
+    print(run(function, list(range(20)), memo=memo, workers=int(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_kill_loses_only_what_was_under_way(work: Any, tmp_path: Path, workers: int) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    command = [sys.executable, str(script), str(tmp_path), str(workers)]
+    kept = tmp_path / "memo"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not kept.exists() or len(list(kept.iterdir())) < 4:
+            assert process.poll() is None, process.stderr
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    before = len([path for path in kept.iterdir() if not path.name.startswith(".part-")])
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str([x + 0.5 for x in range(20)])
+    assert before >= 4
+    # Those under way in each worker, and one whose value was on its way to the folder, are computed twice.
+    assert len(calls(tmp_path)) <= 20 + 2 * workers
+    assert sorted(set(calls(tmp_path))) == list(range(20))
+
+
+def test_a_function_without_a_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no name of its own"):
+        run(lambda x: x, [1], memo=memo(tmp_path))
+    with pytest.raises(BadInput, match="no name of its own"):
+        run(lambda x: x, [1], workers=2)
+
+
+def test_an_item_without_a_digest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no digest"):
+        run(repr, [object()], memo=memo(tmp_path))
+
+
+def test_workers_and_cores(work: Any) -> None:
+    with pytest.raises(BadInput, match="0 workers"):
+        run(work.square, [1], workers=0)
+    with pytest.warns(UserWarning, match="3 workers on 2 cores"):
+        assert run(work.square, [2], workers=3) == [4]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(work.square, [1], workers=2)
+
+
+def clock(monkeypatch: pytest.MonkeyPatch, *, step_s: float) -> None:
+    now = iter(range(10**6))
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: next(now) * step_s)
+
+
+@pytest.mark.parametrize(("step_s", "lines"), [(0.1, 0), (2.0, 6)])
+def test_lines_only_if_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step_s: float, lines: int
+) -> None:
+    clock(monkeypatch, step_s=step_s)
+    run(abs, list(range(20)), progress="adding")
+    shown = capsys.readouterr().err.splitlines()
+    assert len(shown) == lines
+    if lines:
+        assert shown[0] == "adding: 3 of 20, about 34 s left"
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    started: list[tuple[str, int, int]] = []
+    updated: list[int] = []
+
+    def bar(stack: Any, label: str, *, done: int, total: int) -> Callable[[int], None]:
+        started.append((label, done, total))
+        return updated.append
+
+    monkeypatch.setattr(jobs, "_bar", bar)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    clock(monkeypatch, step_s=2.0)
+    run(abs, list(range(20)), progress="adding")
+    assert started == [("adding", 3, 20)]
+    assert updated == list(range(3, 21))
+    assert capsys.readouterr().err == ""
+
+
+def test_the_bar_of_rich_draws(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.ExitStack() as stack:
+        jobs._bar(stack, "adding", done=1, total=2)(2)
+    assert "adding" in capsys.readouterr().err
+
+
+def test_nothing_is_shown_without_a_label(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock(monkeypatch, step_s=100.0)
+    run(abs, list(range(5)))
+    assert capsys.readouterr().err == ""
