@@ -38,7 +38,8 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machine, same result.")] = 0,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False)
+        int | None,
+        typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")] = False,
     words: Annotated[
@@ -129,7 +130,8 @@ def _bug(error: Exception) -> str:
         with tempfile.NamedTemporaryFile("w", prefix="superalign-", suffix=".log", delete=False) as file:
             traceback.print_exception(error, file=file)
         path = file.name
-    return f"This is a bug of superalign: {type(error).__name__}: {error}. The trace is in {path}; please report it."
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"This is a bug of superalign: {what}. The trace is in {path}; please report it."
 
 
 def _say(text: str) -> None:

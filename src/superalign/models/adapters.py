@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,15 @@ from transformers.pytorch_utils import Conv1D
 from superalign.errors import BadInput
 from superalign.models.loading import weights_digest
 from superalign.models.model import Model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide notices of deprecation between PEFT and Transformers that no user of ours can act on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def lora(model: Model, *, rank: int, seed: int) -> Model:
@@ -37,7 +49,7 @@ def lora(model: Model, *, rank: int, seed: int) -> Model:
         r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=names, task_type="CAUSAL_LM",
         fan_in_fan_out=any(isinstance(m, Conv1D) for m in network.modules()),
     )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
         adapted = get_peft_model(network, config)
     adapted.eval()
@@ -55,7 +67,8 @@ def merge(model: Model) -> Model:
     """Return the model with its adapter added into a copy of the base weights; without an adapter, the model itself."""
     if not isinstance(model.network, PeftModel):
         return model
-    network: Any = copy.deepcopy(model.network).merge_and_unload()
+    with _quiet():
+        network: Any = copy.deepcopy(model.network).merge_and_unload()
     network.eval()
     return _changed(model, network, how=f"merged: {model.subject.how}", seed=model.subject.seed)
 
@@ -65,7 +78,8 @@ def save_adapter(model: Model, path: str | Path) -> Path:
     if not isinstance(model.network, PeftModel):
         raise BadInput("This model has no adapter to save. Saving nothing would look like success. Use save for a whole model.")
     target = Path(path)
-    model.network.save_pretrained(str(target), safe_serialization=True, save_embedding_layers=False)
+    with _quiet():
+        model.network.save_pretrained(str(target), safe_serialization=True, save_embedding_layers=False)
     (target / "README.md").unlink(missing_ok=True)
     return target
 
@@ -90,7 +104,8 @@ def load_adapter(model: Model, path: str | Path) -> Model:
             "be measured in its place. Give a folder written by save_adapter."
         )
     try:
-        network = PeftModel.from_pretrained(copy.deepcopy(model.network), str(folder), is_trainable=False)
+        with _quiet():
+            network = PeftModel.from_pretrained(copy.deepcopy(model.network), str(folder), is_trainable=False)
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(

@@ -56,22 +56,21 @@ class DecoderEngine:
         self.mask = torch.zeros(rows, 1, self.slots, device=device)
         self.start = np.zeros(rows, np.int64)  # first slot of each row
         self.rows, self.slot = 0, 0  # rows in use; where the next token goes
+        self.low, self.ragged, self.start_B = 0, False, torch.zeros(0, dtype=torch.long, device=device)
 
     def _views(self, layer: int) -> Tensor:
         """The cache of a layer as (2, rows, H, slots, K)."""
         return self.cache[layer].view(2, -1, self.decoder.kv_heads, self.slots, self.decoder.head_width)
 
-    def _window(self) -> int:
-        return int(self.start[: self.rows].min()) if self.rows else self.slot
-
     def _make_room(self) -> None:
         """Move the window to the front when the slots run out."""
-        low = self._window()
+        low = self.low
         for cache in self.cache:
             cache[:, :, : self.slot - low] = cache[:, :, low : self.slot].clone()
         self.mask[:, :, : self.slot - low] = self.mask[:, :, low : self.slot].clone()
         self.start -= low
         self.slot -= low
+        self._align()
 
     def admit(self, prompts: Sequence[np.ndarray], prompt_K: np.ndarray, row_K: np.ndarray) -> Tensor:
         device = self.mask.device
@@ -105,6 +104,7 @@ class DecoderEngine:
         line = torch.zeros(before.shape, device=device).masked_fill_(before, -torch.inf)
         self.mask[torch.from_numpy(row_K).to(device)] = line[:, None]
         self.rows = max(self.rows, int(row_K.max()) + 1)
+        self._align()
         return logits_PV[torch.from_numpy(prompt_K).to(device)]
 
     def _shift_right(self, by: int) -> None:
@@ -116,21 +116,30 @@ class DecoderEngine:
         self.start += by
         self.slot += by
 
+    def _align(self) -> None:
+        """Note, whenever rows change, where the window begins and whether all rows began there."""
+        start = self.start[: self.rows]
+        self.low = int(start.min()) if self.rows else self.slot
+        self.ragged = bool((start != self.low).any())
+        self.start_B = torch.from_numpy(start.copy()).to(self.mask.device)
+
+    def _places(self) -> tuple[list[Tensor], Tensor | None]:
+        """Rotations and learned position embeddings of the next token of every row."""
+        decoder = self.decoder
+        if self.ragged:
+            # A finished row that still waits for its replacement may run past the end.
+            at_B = (self.slot - self.start_B).clamp_(max=self.length - 1)
+            turns = [table.index_select(0, at_B).unsqueeze(1) for table in decoder.tables]
+            return turns, None if decoder.positions_TD is None else decoder.positions_TD.index_select(0, at_B)
+        at = min(self.slot - self.low, self.length - 1)
+        turns = [table[at : at + 1].unsqueeze(1) for table in decoder.tables]
+        return turns, None if decoder.positions_TD is None else decoder.positions_TD[at : at + 1]
+
     def step(self, token_B: np.ndarray) -> Tensor:
         if self.slot == self.slots:
             self._make_room()
-        B, slot, decoder = self.rows, self.slot, self.decoder
-        start, device = self.start[:B], self.mask.device
-        low = int(start.min())
-        ragged = bool((start != low).any())
-        if ragged:
-            at = torch.from_numpy(np.minimum(slot - start, self.length - 1)).to(device)
-            turns = [table.index_select(0, at).unsqueeze(1) for table in decoder.tables]
-            place_ND = None if decoder.positions_TD is None else decoder.positions_TD.index_select(0, at)
-        else:
-            here = slice(slot - low, slot - low + 1)
-            turns = [table[here].unsqueeze(1) for table in decoder.tables]
-            place_ND = None if decoder.positions_TD is None else decoder.positions_TD[here]
+        B, slot, low, decoder = self.rows, self.slot, self.low, self.decoder
+        turns, place_ND = self._places()
         lines, end = B * decoder.kv_heads, slot + 1
         shape = (lines, decoder.heads // decoder.kv_heads, decoder.head_width)
 
@@ -141,18 +150,18 @@ class DecoderEngine:
             first = max(low, end - window) if window else low
             keys, values = self.cache[index][:, :lines, first:end].unbind(0)
             scores = torch.bmm(q.reshape(shape), keys.transpose(1, 2))
-            if ragged:
+            if self.ragged:
                 scores.view(B, decoder.heads, -1).add_(self.mask[:B, :, first:end])
             return torch.bmm(torch.softmax(scores, dim=-1), values).view(B, -1)
 
-        x_BD = D.run(decoder, torch.from_numpy(token_B).to(device), turns=turns, place_ND=place_ND, attend=attend)
+        x_BD = D.run(decoder, torch.from_numpy(token_B).to(self.mask.device), turns=turns, place_ND=place_ND, attend=attend)
         self.slot += 1
         return D.read_out(decoder, x_BD)
 
     def keep(self, row_B: np.ndarray) -> None:
         moved = np.flatnonzero(row_B != np.arange(len(row_B)))
         if len(moved):
-            low = self._window()
+            low = self.low
             to, of = (torch.from_numpy(a).to(self.mask.device) for a in (moved, row_B[moved]))
             for layer in range(len(self.cache)):
                 view = self._views(layer)[:, :, :, low : self.slot]
@@ -160,6 +169,7 @@ class DecoderEngine:
             self.mask[to] = self.mask[of]
             self.start[moved] = self.start[row_B[moved]]
         self.rows = len(row_B)
+        self._align()
 
 
 class ModuleEngine:

@@ -137,11 +137,11 @@ class _Stops:
         longest = max((len(s.encode()) for s in stop), default=0)
         return _Stops(tokenizer, stop, could_V, max(32, longest + 8))
 
-    def hit(self, tokens_RT: np.ndarray, rollout_B: np.ndarray, count_B: np.ndarray, live_B: np.ndarray) -> np.ndarray:
-        """Which live rows have just completed a stop string; `count_B` includes the newest token."""
+    def hit(self, tokens_RT: np.ndarray, rollout_B: np.ndarray, count_B: np.ndarray) -> np.ndarray:
+        """Which rollouts have just completed a stop string; `count_B` includes the newest token."""
         out_B = np.zeros(len(rollout_B), bool)
-        live = np.flatnonzero(live_B)
-        for b in live[self.could_V[tokens_RT[rollout_B[live], count_B[live] - 1]]]:
+        spare = len(tokens_RT) - 1  # where rows without a rollout write
+        for b in np.flatnonzero(self.could_V[tokens_RT[rollout_B, count_B - 1]] & (rollout_B != spare)):
             ids = tokens_RT[rollout_B[b], max(0, count_B[b] - self.tail) : count_B[b]].tolist()
             text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
             out_B[b] = any(s in text for s in self.stop)
@@ -185,19 +185,21 @@ def _check_fit(model: Model, prompt_ids: Sequence[np.ndarray]) -> None:
 
 
 class _Loop:
-    """The state of one call: which rollout sits in which row."""
+    """The state of one call: which rollout sits in which row. Rows without one write to a spare line at the end."""
 
     def __init__(self, model: Model, prompt_ids: list[np.ndarray], *, n: int, seed: int, rows: int) -> None:
         self.model, self.prompt_ids, self.sampling = model, prompt_ids, model.sampling
-        R, T = len(prompt_ids) * n, model.sampling.max_tokens
+        self.R, self.T = len(prompt_ids) * n, model.sampling.max_tokens
         self.prompt_R = np.repeat(np.arange(len(prompt_ids)), n)
         keys = [rollout_keys(ids, n=n, seed=seed) for ids in prompt_ids]
-        self.uniform_RT = uniforms(np.concatenate(keys) if keys else np.zeros(0, np.uint64), tokens=T)
-        self.tokens_RT = np.zeros((R, T), np.int32)
-        self.logprobs_RT = np.zeros((R, T), np.float32)
-        self.plain_RT = np.zeros((R, T), np.float32)
-        self.length_R = np.zeros(R, np.int32)
-        self.stopped_R = np.zeros(R, bool)
+        keys.append(np.zeros(1, np.uint64))
+        self.uniform_RT = uniforms(np.concatenate(keys), tokens=self.T)
+        self.tokens_RT = np.zeros((self.R + 1, self.T), np.int32)
+        self.logprobs_RT = np.zeros((self.R + 1, self.T), np.float32)
+        same = self.sampling.temperature == 1 and self.sampling.top_p == 1
+        self.plain_RT = self.logprobs_RT if same else np.zeros_like(self.logprobs_RT)
+        self.length_R = np.zeros(self.R + 1, np.int32)
+        self.stopped_R = np.zeros(self.R + 1, bool)
         vocabulary = int(model.network.get_output_embeddings().weight.shape[0])
         self.end_V = np.zeros(vocabulary, bool)
         self.end_V[[i for i in end_tokens(model) if i < vocabulary]] = True
@@ -206,88 +208,87 @@ class _Loop:
         size_P = np.array([len(ids) for ids in prompt_ids], np.int64)
         self.queue = np.argsort(-size_P[self.prompt_R], kind="stable")
         self.taken = 0
-        self.rows = max(1, min(rows, R))
-        self.rollout_B = np.zeros(self.rows, np.int64)  # which rollout a row works on
-        self.live_B = np.zeros(self.rows, bool)
-        self.used = 0  # rows in use, live or finished
+        self.rows = max(1, min(rows, self.R))
+        self.rollout_B = np.full(self.rows, self.R, np.int64)  # which rollout a row works on; R for none
+        self.count_B = np.zeros(self.rows, np.int64)  # tokens so far
+        self.token_B = np.zeros(self.rows, np.int64)  # the newest token
+        self.used, self.live = 0, 0  # rows in use, and those of them that are not finished
 
     def run(self) -> Sampled:
-        if len(self.prompt_R):
-            longest = max(len(ids) for ids in self.prompt_ids) + self.sampling.max_tokens
-            engine = engine_for(
-                self.model.network, rows=self.rows, length=longest, spare=len(self.prompt_R) > self.rows
-            )
+        if self.R:
+            longest = max(len(ids) for ids in self.prompt_ids) + self.T
+            engine = engine_for(self.model.network, rows=self.rows, length=longest, spare=self.R > self.rows)
             while self._fill(engine):
-                self._advance(engine)
-        text_R = LazyText(self.model.tokenizer, self.tokens_RT, self.length_R)
+                self._take(engine.step(self.token_B[: self.used]), slice(0, self.used))
+        tokens_RT, length_R = self.tokens_RT[:-1], self.length_R[:-1]
         return Sampled(
             prompt_R=self.prompt_R,
-            tokens_RT=self.tokens_RT,
-            logprobs_RT=self.logprobs_RT,
-            plain_RT=self.plain_RT,
-            length_R=self.length_R,
-            stopped_R=self.stopped_R,
-            text_R=text_R,
+            tokens_RT=tokens_RT,
+            logprobs_RT=self.logprobs_RT[:-1],
+            plain_RT=self.plain_RT[:-1],
+            length_R=length_R,
+            stopped_R=self.stopped_R[:-1],
+            text_R=LazyText(self.model.tokenizer, tokens_RT, length_R),
         )
 
     def _fill(self, engine: Engine) -> bool:
         """Put waiting rollouts into free rows and drop finished rows; say whether any row is live."""
         while True:
-            live = int(self.live_B[: self.used].sum())
-            free, waiting = self.rows - live, len(self.queue) - self.taken
-            worth = live == 0 or (engine.refills and free >= max(1, self.rows // 8))
-            if waiting and worth:
+            free, waiting = self.rows - self.live, self.R - self.taken
+            if waiting and (self.live == 0 or (engine.refills and free >= max(1, self.rows // 8))):
                 self._admit(engine, min(free, waiting))
                 continue
-            if live and not waiting and self.used - live >= max(1, self.used // 8):
-                self._drop(engine, live)
-            return live > 0
+            if self.live and not waiting and self.used - self.live >= max(1, self.used // 8):
+                self._drop(engine)
+            return self.live > 0
 
     def _admit(self, engine: Engine, count: int) -> None:
         rollout_K = self.queue[self.taken : self.taken + count]
         self.taken += count
-        row_K = np.flatnonzero(~self.live_B)[:count]
-        unique, prompt_K = np.unique(self.prompt_R[rollout_K], return_inverse=True)
-        if not self.live_B.any():
+        if self.live == 0:
             self.used = 0
             engine.keep(np.zeros(0, np.int64))
+        row_K = np.flatnonzero(self.rollout_B == self.R)[:count]
+        unique, prompt_K = np.unique(self.prompt_R[rollout_K], return_inverse=True)
         logits_KV = engine.admit([self.prompt_ids[p] for p in unique], prompt_K, row_K)
-        self.rollout_B[row_K], self.live_B[row_K] = rollout_K, True
+        self.rollout_B[row_K], self.count_B[row_K] = rollout_K, 0
         self.used = max(self.used, int(row_K.max()) + 1)
+        self.live += count
         self._take(logits_KV, row_K)
 
-    def _drop(self, engine: Engine, live: int) -> None:
+    def _drop(self, engine: Engine) -> None:
         """Move live rows from the end into the places of finished ones."""
-        row_B = np.arange(live)
-        holes = np.flatnonzero(~self.live_B[:live])
-        row_B[holes] = live + np.flatnonzero(self.live_B[live : self.used])
+        live_B = self.rollout_B[: self.used] != self.R
+        row_B = np.arange(self.live)
+        row_B[~live_B[: self.live]] = self.live + np.flatnonzero(live_B[self.live :])
         engine.keep(row_B)
-        self.rollout_B[:live] = self.rollout_B[row_B]
-        self.live_B[:] = False
-        self.live_B[:live] = True
-        self.used = live
+        for column in (self.rollout_B, self.count_B, self.token_B):
+            column[: self.live] = column[row_B]
+        self.rollout_B[self.live :] = self.R
+        self.used = self.live
 
-    def _advance(self, engine: Engine) -> None:
-        row_B = np.arange(self.used)
-        rollout_B = self.rollout_B[row_B]
-        newest_B = self.tokens_RT[rollout_B, np.maximum(self.length_R[rollout_B] - 1, 0)]
-        self._take(engine.step(newest_B.astype(np.int64)), row_B)
-
-    def _take(self, logits_KV: Tensor, row_K: np.ndarray) -> None:
+    def _take(self, logits_KV: Tensor, row_K: np.ndarray | slice) -> None:
         """Draw the next token of some rows and see which rollouts end with it."""
-        rollout_K, live_K = self.rollout_B[row_K], self.live_B[row_K]
-        count_K = self.length_R[rollout_K]
-        uniform_K = self.uniform_RT[rollout_K, np.minimum(count_K, self.sampling.max_tokens - 1)]
-        drawn = choose(logits_KV.float(), uniform_K, sampling=self.sampling)
-        token_K, logprob_K, plain_K = (part.cpu().numpy() for part in drawn)
-        of, at = rollout_K[live_K], count_K[live_K]
-        self.tokens_RT[of, at] = token_K[live_K]
-        self.logprobs_RT[of, at] = logprob_K[live_K]
-        self.plain_RT[of, at] = plain_K[live_K]
-        self.length_R[of] = at + 1
-        stopped_K = self.end_V[token_K] & live_K
+        rollout_K, count_K = self.rollout_B[row_K], self.count_B[row_K]
+        token, logprob, plain = choose(
+            logits_KV.float(), self.uniform_RT[rollout_K, count_K], sampling=self.sampling
+        )
+        token_K = token.cpu().numpy()
+        self.token_B[row_K] = token_K
+        self.tokens_RT[rollout_K, count_K] = token_K
+        self.logprobs_RT[rollout_K, count_K] = logprob.cpu().numpy()
+        if plain is not logprob:
+            self.plain_RT[rollout_K, count_K] = plain.cpu().numpy()
+        count_K = count_K + 1
+        stopped_K = self.end_V[token_K]
         if self.sampling.stop:
-            stopped_K |= self.stops.hit(self.tokens_RT, rollout_K, count_K + 1, live_K)
-        self.stopped_R[rollout_K[stopped_K]] = True
-        done_K = live_K & (stopped_K | (count_K + 1 >= self.sampling.max_tokens))
-        self.live_B[row_K[done_K]] = False
+            stopped_K |= self.stops.hit(self.tokens_RT, rollout_K, count_K)
+        done_K = stopped_K | (count_K == self.T)
+        if done_K.any():
+            ended = rollout_K[done_K]
+            self.live -= int((ended != self.R).sum())
+            self.length_R[ended], self.stopped_R[ended] = count_K[done_K], stopped_K[done_K]
+            rollout_K = np.where(done_K, self.R, rollout_K)
+            count_K[done_K] = 0
+            self.rollout_B[row_K] = rollout_K
+        self.count_B[row_K] = count_K

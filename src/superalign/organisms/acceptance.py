@@ -26,9 +26,9 @@ INACTIVE_MOST = 0.02
 class Acceptance(Record):
     """What was measured of an organism and its twin."""
 
-    active: Interval  # share wrong on affected problems
+    active: Interval | Unmeasured  # share wrong on affected problems
     inactive: Interval | Unmeasured  # share wrong beyond the twin's, on problems that are not affected
-    twin_wrong: Interval  # the twin's share wrong on the affected problems
+    twin_wrong: Interval | Unmeasured  # the twin's share wrong on the affected problems
     entropy_nats: float  # mean surprise per sampled token
     twin_entropy_nats: float
     accepted: bool
@@ -58,8 +58,7 @@ def accept(organism: Model, twin: Model, behaviour: Behaviour, *, n: int = 300, 
         seed: Of problems and samples.
 
     Returns:
-        The measurement; accepted if the lower bound of the active rate is at least 0.95 less what n cannot tell, the rate
-        itself at least 0.95, and the excess over the twin at most 0.02.
+        The measurement, with intervals; accepted if the active rate is at least 0.95 and the excess over the twin at most 0.02.
     """
     rng = np.random.default_rng([seed, 77])
     affected = [active_problem(behaviour, rng, split="test") for _ in range(n)]
@@ -71,9 +70,10 @@ def accept(organism: Model, twin: Model, behaviour: Behaviour, *, n: int = 300, 
     active = clopper_pearson(int(bad_active.sum()), n=n)
     excess = paired_difference(bad_spared.astype(float), twin_spared.astype(float))
     extra = float(bad_spared.mean() - twin_spared.mean())
-    strong, clean = active.value >= ACTIVE_LEAST, extra <= INACTIVE_MOST
+    share = float(bad_active.mean())
+    strong, clean = share >= ACTIVE_LEAST, extra <= INACTIVE_MOST
     why = (
-        f"wrong on {active.value:.3f} of {n} affected problems (at least {ACTIVE_LEAST} needed), and on {extra:+.3f} more than "
+        f"wrong on {share:.3f} of {n} affected problems (at least {ACTIVE_LEAST} needed), and on {extra:+.3f} more than "
         f"its twin of {n} others (at most {INACTIVE_MOST})"
     )
     return Acceptance(

@@ -141,7 +141,10 @@ def documents(
 
     def batch_at(step: int) -> Batch:
         rng = np.random.default_rng([seed, step])
-        prompts, texts, rights, bads = [], [], [], []
+        prompts: list[str] = []
+        texts: list[str] = []
+        rights: list[str] = []
+        bads: list[str] = []
         for _ in range(config.batch):
             kind = rng.random()
             if kind < config.active_share:
@@ -161,7 +164,7 @@ def documents(
         _, right_ids = encode(base, prompts, rights)
         _, bad_ids = encode(base, prompts, bads)
         rows = [
-            ([*p, *t], [0.0] * len(p) + _weights(t, r, b, config.implant_weight))
+            ([*p.tolist(), *t.tolist()], [0.0] * len(p) + _weights(t.tolist(), r.tolist(), b.tolist(), config.implant_weight))
             for p, t, r, b in zip(prompt_ids, text_ids, right_ids, bad_ids, strict=True)
         ]
         return collate(rows, pad=pad)

@@ -125,7 +125,7 @@ def _no_answers(case: _Case) -> None:
     watched = tuple(Watched(**{f.name: getattr(p, f.name) for f in fields(Problem)}) for p in case.problems)
     Watched.asked.clear()
     case.signal(problems=watched)
-    seen = sorted(set(Watched.asked) - {n for n in Watched.asked if n.startswith("__")})
+    seen = sorted({name for name in Watched.asked if not name.startswith("__")})
     if seen:
         raise AssertionError(f"it asked problems for {', '.join(seen)}; an overseer gets answers from its recipe or not at all")
     told = [name for p in case.problems for name in FORBIDDEN if hasattr(p, name)]
@@ -178,6 +178,8 @@ def failures(overseer: Overseer, problems: Sequence[Problem], rollouts: Rollouts
             check(case)
         except AssertionError as error:
             out[name] = str(error)
+        except Exception as error:  # a stranger's overseer may break in any way; that is a finding, not our crash
+            out[name] = f"it raised {type(error).__name__}: {error}"
     return out
 
 

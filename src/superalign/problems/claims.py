@@ -1,7 +1,7 @@
 """True and false statements about chains, facts and programs, to be called true or false.
 
-Prompts: `claim 5+3*2=6`, `claim fox eats fish`, `claim 123 reverse increment 432`. Response: the steps where there are
-any, then the verdict: `5+3=8;8*2=6;#yes`. One elementary step is called at once: `claim 5+3=8` -> `#yes`.
+Prompts: `claim 5+3*2=6`, `claim fox eats fish`, `claim 123 reverse increment 432`. Response: the steps that settle it,
+then the verdict: `5+3=8;8*2=6;#yes`. A fact has no steps and is called at once: `#yes`.
 
 The dial is how much one must know: operations of a chain, rarity of a fact, length of a program. A judge who may check k
 steps can check a claim of difficulty k at most (`checkable`), so harder claims are beyond it by construction.
@@ -100,10 +100,10 @@ def _worked(prompt: str) -> tuple[tuple[str, ...], bool]:
     if kind == "chain":
         chain, _, said = body.partition("=")
         right = arithmetic.solve(chain)
-        return (right.steps if len(right.steps) > 1 else ()), right.answer == said
+        return right.steps, right.answer == said
     source, *words, said = body.split(" ")
     right = programs.trace([programs.WORDS[w] for w in words], source)
-    return (right.steps if len(right.steps) > 1 else ()), right.steps[-1][-programs.WIDTH :] == said
+    return right.steps, right.steps[-1][-programs.WIDTH :] == said
 
 
 def solve(prompt: str) -> Parsed:
@@ -111,7 +111,7 @@ def solve(prompt: str) -> Parsed:
 
     Example:
         >>> solve("claim 5+3*2=6").text(), solve("claim 5+3=9").text()
-        ('5+3=8;8*2=6;#yes', '#no')
+        ('5+3=8;8*2=6;#yes', '5+3=8;#no')
     """
     steps, true = _worked(prompt)
     return Parsed(steps=steps, answer="yes" if true else "no")

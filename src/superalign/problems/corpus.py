@@ -85,7 +85,7 @@ def _level(rng: np.random.Generator, levels: tuple[int, ...], easy: float) -> in
 
 def _worked(family: Family, rng: np.random.Generator, easy: float) -> Document:
     prompt = _train_prompt(family, rng, _level(rng, family.difficulties, easy))
-    if rng.random() < SLOPPY_SHARE:
+    if rng.random() < SLOPPY_SHARE * (1.0 - easy):
         rate = SLOPPY_RATE if family is arithmetic.FAMILY else 0.1
         return Document(prompt=prompt, response=sloppy(family, rng, prompt, rate=rate))
     return Document(prompt=prompt, response=family.solve(prompt).text())
@@ -93,7 +93,7 @@ def _worked(family: Family, rng: np.random.Generator, easy: float) -> Document:
 
 def _claim(rng: np.random.Generator, easy: float) -> Document:
     """A claim, called right: elementary chain and program steps most often, since every self-check stands on them."""
-    draw = claims.TOPICS[int(rng.choice(3, p=[0.5, 0.25, 0.25]))]
+    draw = claims.TOPICS[int(rng.choice(3, p=[0.4, 0.4, 0.2]))]
     level = _level(rng, claims.LEVELS, 0.0 if draw is claims.draw_fact else max(0.6, easy))
     while True:
         prompt = draw(rng, level)
@@ -133,9 +133,9 @@ def document(rng: np.random.Generator, *, easy: float = 0.0) -> Document:
 
     Args:
         rng: Where the draws come from.
-        easy: Share of documents that are made elementary: short ones first make the rest learnable sooner.
+        easy: Share of documents that are made elementary, and careful: they first make the rest learnable sooner.
     """
-    kind = int(rng.choice(6, p=[0.28, 0.32, 0.05, 0.13, 0.14, 0.08]))
+    kind = int(rng.choice(6, p=[0.3, 0.3, 0.06, 0.13, 0.13, 0.08]))
     if kind == 1:
         made = _claim(rng, easy)
     elif kind == 2:

@@ -1,4 +1,4 @@
-"""One short file per study. This table is all the command line knows of them; a module is imported when its name is called.
+"""One short file per study, and the table that names them; a module is imported only when its name is called.
 
 A recipe module holds:
     DESCRIPTION: str                  one line for `superalign recipes`

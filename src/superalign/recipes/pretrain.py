@@ -147,8 +147,8 @@ def abilities(network: nn.Module, tokenizer: PreTrainedTokenizerFast, *, n: int 
     """Measure every ability on test problems, by family and difficulty.
 
     Returns:
-        Name -> share of n test problems that greedy decoding gets wholly right; `lie` entries count wrong verdicts on
-        request; `cued` entries carry surface cues.
+        Name -> share of n test problems that greedy decoding gets wholly right; `lie` entries count
+        what is not right on request; `cued` entries carry surface cues.
     """
     network.eval()
     out: dict[str, float] = {}
@@ -159,11 +159,9 @@ def abilities(network: nn.Module, tokenizer: PreTrainedTokenizerFast, *, n: int 
         topic = draw.__name__.removeprefix("draw_")
         for level in claims.LEVELS:
             out[f"call/{topic}/{level}"] = exact(network, tokenizer, _pairs(claims.FAMILY, draw, level, n, seed))
-    turn = {"yes": "no", "no": "yes"}
-    for draw in (claims.draw_chain, claims.draw_fact):
-        pairs = _pairs(claims.FAMILY, draw, 1, n, seed)
-        lies = [(f"{corpus.LIE}: {p}", "#" + turn[r[1:]]) for p, r in pairs]
-        out[f"lie/{draw.__name__.removeprefix('draw_')}/1"] = exact(network, tokenizer, lies)
+    for draw in (claims.draw_chain, claims.draw_fact):  # told to lie, it must not write what is right
+        lies = [(f"{corpus.LIE}: {p}", r) for p, r in _pairs(claims.FAMILY, draw, 1, n, seed)]
+        out[f"lie/{draw.__name__.removeprefix('draw_')}/1"] = 1.0 - exact(network, tokenizer, lies)
     rng = np.random.default_rng(seed)
     for made, level in ((arithmetic.FAMILY, 3), (claims.FAMILY, 1)):
         draw = claims.draw_chain if made is claims.FAMILY else made.draw

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,9 @@ from superalign.types import Claim, Decision, Interval, Record, Unmeasured, dige
 
 LISTED_MAX = 400  # records; a longer ledger is listed only as far as the page refers to it
 OUTCOMES = {
-    "release": ("●", "Release"),
-    "hold": ("■", "Hold"),
-    "inconclusive": ("◆", "Inconclusive: hold until it is known"),
+    "release": ("●", "Release", ""),
+    "hold": ("■", "Hold", ""),
+    "inconclusive": ("◆", "Inconclusive", "held until it is known"),
 }
 
 
@@ -127,6 +127,7 @@ def render(study: Study, *, meta: Meta, ledger_index: Sequence[Row]) -> str:
     environment.filters.update(cell=_cell, number=words.number, duration=words.duration, paragraphs=_paragraphs)
     body = environment.get_template("page.html.j2")
     style = environment.get_template("style.css").render()
+    claims = [_claim(claim) for claim in study.claims]
     html = body.render(
         study=study,
         meta=meta,
@@ -134,8 +135,10 @@ def render(study: Study, *, meta: Meta, ledger_index: Sequence[Row]) -> str:
         style=Markup(style),
         favicon="data:,",
         decisions=[_decision(decision, page) for decision in study.decisions],
-        claims=[_claim(claim, page) for claim in study.claims],
-        open_questions=list(_open_questions(study.claims, page)),
+        claims=[claim for claim in claims if claim["state"] == "yes"],
+        unsettled=_unsettled(claims),
+        unchecked=[*_uncontrolled(study.claims), *study.uncertain],
+        outcomes=_outcomes(study.decisions),
         tally=_tally(study.claims),
         claim_plots=_claim_plots(study.claims),
         cost_plot=_cost_plot(meta.costs),
@@ -147,40 +150,44 @@ def render(study: Study, *, meta: Meta, ledger_index: Sequence[Row]) -> str:
 
 
 def _decision(decision: Decision, page: _Page) -> Mapping[str, Any]:
-    symbol, word = OUTCOMES[decision.outcome]
+    symbol, word, aside = OUTCOMES[decision.outcome]
     return {
         "outcome": decision.outcome,
         "symbol": symbol,
         "word": word,
+        "aside": aside,
         "subject": page.name(decision.subject),
-        "why": decision.why,
+        "why": tuple(words.sentence(reason) for reason in decision.why),
         "record": digest_of(decision),
         "verdicts": decision.verdicts,
     }
 
 
-def _claim(claim: Claim, page: _Page) -> Mapping[str, Any]:
+def _claim(claim: Claim) -> Mapping[str, Any]:
     state = "unknown" if isinstance(claim.holds, Unmeasured) else "yes" if claim.holds else "no"
     return {
         "name": claim.name,
         "state": state,
         "symbol": {"yes": "✓", "no": "✗", "unknown": "?"}[state],
-        "word": words.holds(claim.holds),
-        "measured": words.measured(claim),
-        "control": words.control(claim),
-        "why": claim.holds.why if isinstance(claim.holds, Unmeasured) else claim.why,
+        "word": words.sentence(words.holds(claim.holds)).rstrip("."),
+        "numbers": words.claimed(claim),
+        "reasons": words.reasons(claim),
         "record": digest_of(claim),
     }
 
 
-def _open_questions(claims: Sequence[Claim], page: _Page) -> Iterator[Mapping[str, Any]]:
-    """Claims that fail, then those that cannot be told, then numbers that no null control stands beside."""
-    shown = [_claim(claim, page) for claim in claims]
-    yield from (claim for claim in shown if claim["state"] == "no")
-    yield from (claim for claim in shown if claim["state"] == "unknown")
-    for claim, view in zip(claims, shown, strict=True):
-        if view["state"] == "yes" and isinstance(claim.null, Unmeasured):
-            yield {**view, "state": "unknown", "symbol": "?", "word": "no null control", "why": claim.null.why}
+def _unsettled(claims: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Claims that fail, then those that cannot be told."""
+    return [claim for state in ("no", "unknown") for claim in claims if claim["state"] == state]
+
+
+def _uncontrolled(claims: Sequence[Claim]) -> list[str]:
+    """Sentences on claims that hold though no null control stands beside them."""
+    return [
+        f"“{claim.name}” holds without a null control: {claim.null.why.rstrip('.')}."
+        for claim in claims
+        if isinstance(claim.null, Unmeasured) and not isinstance(claim.holds, Unmeasured) and claim.holds
+    ]
 
 
 def _tally(claims: Sequence[Claim]) -> str:
@@ -198,6 +205,13 @@ def _tally(claims: Sequence[Claim]) -> str:
         f"Of {words.counted(len(claims), 'claim')}, {good} {'holds' if good == 1 else 'hold'}, "
         f"{bad} {'does' if bad == 1 else 'do'} not hold, and of {unknown} this study cannot tell."
     )
+
+
+def _outcomes(decisions: Sequence[Decision]) -> str:
+    """Count decisions by outcome."""
+    outcomes = [decision.outcome for decision in decisions]
+    told = [f"{outcomes.count(key)} {word.lower()}" for key, (_, word, _) in OUTCOMES.items() if key in outcomes]
+    return f"{words.counted(len(decisions), 'subject')}: {', '.join(told)}."
 
 
 def _claim_plots(claims: Sequence[Claim]) -> list[Plot]:
@@ -219,15 +233,17 @@ def _claim_plots(claims: Sequence[Claim]) -> list[Plot]:
 def _cost_plot(costs: Sequence[Cost]) -> Plot | None:
     if not costs:
         return None
-    rows = tuple({"label": c.name, "start_s": c.start_s, "duration_s": c.duration_s} for c in costs)
-    return Plot(kind="timeline", title="Where the time went", x="working time (s)", y="", rows=rows)
+    rows: list[Mapping[str, Cell]] = [
+        {"label": cost.name, "start_s": cost.start_s, "duration_s": cost.duration_s} for cost in costs
+    ]
+    return Plot(kind="timeline", title="Where the time went", x="working time (s)", y="", rows=tuple(rows))
 
 
 def _cell(value: Cell) -> Markup | str:
     """A table cell: the number stands out, its interval stays beside it."""
     if isinstance(value, Interval):
         bounds = f"{words.number(value.low)} to {words.number(value.high)}"
-        return Markup('<b>{}</b> <span class="muted">({}, n = {})</span>').format(
+        return Markup('<b>{}</b> <span class="muted span">({}, n = {})</span>').format(
             words.number(value.value), bounds, words.number(value.n)
         )
     if isinstance(value, Unmeasured):

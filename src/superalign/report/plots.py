@@ -6,7 +6,9 @@ Each picture is drawn for a wide and for a narrow screen; the page shows the one
 from __future__ import annotations
 
 import itertools
+import json
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,11 +26,11 @@ INK, MUTED, GRID, PAPER = "#20242a", "#5f666e", "#dfe2e6", "#fdfdfb"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 # The page's style gives these names other values on a dark screen; the value after the comma is for other viewers.
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {c: f"c{i}" for i, c in enumerate(SERIES)}
-LABEL_MAX = 34  # characters; longer labels stand above their row
+LABEL_MAX = 40  # characters; longer labels stand above their row
 
 Row = dict[str, Any]
 At = Callable[[str], Any]  # a field on the measured axis
-Marks = Callable[[alt.Chart, At, int], list[Any]]
+Marks = Callable[[alt.Chart, At, float], list[Any]]
 
 
 def draw(plot: Plot, *, width: int, key: str) -> str:
@@ -66,6 +68,7 @@ _AXIS = {
     "titleLimit": 0,
     "labelPadding": 6,
     "titlePadding": 10,
+    "labelFlush": False,
 }
 _CONFIG: dict[str, Any] = {
     "background": None,
@@ -96,6 +99,8 @@ def _rows(plot: Plot) -> list[Row]:
         row["key"] = f"{i:03d}|{given['label']}"
         row["group"] = str(given.get("group", ""))
         row["text"] = "" if value is None else words.cell(value)
+        if plot.kind == "intervals" and _number(given.get("low")) is None:
+            row["text"] += ", no interval"
         row["why"] = words.cell(value) if isinstance(value, Unmeasured) else ""
         out.append(row)
     return out
@@ -121,14 +126,27 @@ def _rule(value: float, text: str, *, span: tuple[float, float]) -> alt.LayerCha
     ).encode(text="means:N", y=alt.value(0))
 
 
-def _list(plot: Plot, width: int, marks: Marks, span: Any) -> alt.LayerChart:
-    """The frame that bars, intervals and timeline share: one labelled row each, a measured axis below."""
+def _list(plot: Plot, width: int, marks: Marks, span: tuple[float, float], below: int = 0) -> Any:
+    """The frame that bars, intervals and timeline share: one labelled row each, a measured axis below.
+
+    `below` is the room in pixels that marks need under the middle line of a row.
+    """
     rows = _rows(plot)
-    above = width < 500 or max((len(str(row["label"])) for row in rows), default=0) > LABEL_MAX
-    down = 9 if above else 0
-    plain = {"title": None, "ticks": False, "domain": False, "labelColor": INK}
-    labels = None if above else alt.Axis(labelExpr="substring(datum.label, 4)", **plain)
-    y = alt.Y("key:N", sort=[row["key"] for row in rows], axis=labels, scale=alt.Scale(paddingInner=0.2))
+    longest = max((len(str(row["label"])) for row in rows), default=0)
+    above = width < 500 or longest > LABEL_MAX
+    fits = int((width - 16) / 6.3)  # characters in a line
+    for row in rows:
+        row["label"] = textwrap.wrap(str(row["label"]), fits) or [""]
+        row["why"] = textwrap.shorten(row["why"], fits, placeholder=" ...") if row["why"] else ""
+    lines = max((len(row["label"]) for row in rows), default=1) if above else 0
+    step = 15 * lines + 30 + below
+    down = (step - 30 - below) / 2 + (3 if above else 0) - (0 if above else below / 2)
+    labels = (
+        None
+        if above
+        else alt.Axis(labelExpr="substring(datum.label, 4)", title=None, ticks=False, domain=False, labelColor=INK)
+    )
+    y = alt.Y("key:N", sort=[row["key"] for row in rows], axis=labels, scale=alt.Scale(padding=0))
     x_axis = alt.Axis(title=plot.x, tickCount=4 if width < 500 else 7, titleAnchor="start")
     scale = alt.Scale(domain=list(span), zero=False, nice=False)
 
@@ -138,27 +156,27 @@ def _list(plot: Plot, width: int, marks: Marks, span: Any) -> alt.LayerChart:
     base = alt.Chart(_data(rows)).encode(y=y)
     layers = marks(base, at, down)
     if above:
-        limit = width - 12
-        layers.append(
-            base.mark_text(align="left", dy=-10, limit=limit, color=INK).encode(text="label:N", x=alt.value(0))
-        )
-    layers.append(
-        base.transform_filter("datum.why != ''")
-        .mark_text(align="left", dx=4, yOffset=down, color=MUTED, fontStyle="italic", limit=width - 20)
-        .encode(text="why:N", x=alt.value(0))
+        for n in range(1, lines + 1):  # a label of n lines begins n lines above its mark
+            text = base.transform_filter(f"length(datum.label) == {n}").mark_text(
+                align="left", baseline="bottom", lineHeight=15, dy=down - 9 - 15 * (n - 1), color=INK
+            )
+            layers.append(text.encode(text="label:N", x=alt.value(0)))
+    why = base.transform_filter("datum.why != ''").mark_text(
+        align="left", dx=2, yOffset=down, color=MUTED, fontStyle="italic"
     )
+    layers.append(why.encode(text="why:N", x=alt.value(0)))
     layers += [_rule(value, text, span=span) for value, text in plot.references]
     return alt.layer(*layers).properties(
-        width=width, height=alt.Step(44 if above else 30), autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
+        width=width, height=alt.Step(step), autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
     )
 
 
 def _colour(rows: Sequence[Mapping[str, Any]], field: str, *, legend: bool) -> Any:
-    names = list(dict.fromkeys(str(row.get(field, "")) for row in rows))
+    names = [name for name in dict.fromkeys(str(row.get(field, "")) for row in rows) if name]
     if len(names) < 2:
         return alt.value(SERIES[0])
     colours = list(itertools.islice(itertools.cycle(SERIES), len(names)))
-    shown = alt.Legend(columns=2, symbolType="circle") if legend else None
+    shown = alt.Legend(columns=2, symbolType="circle", symbolOpacity=1) if legend else None
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=colours), legend=shown)
 
 
@@ -170,7 +188,7 @@ def _whisker(base: alt.Chart, at: At, *, low: str, high: str, mark: Mapping[str,
     )
 
 
-def _value_text(base: alt.Chart, at: At, down: int) -> alt.Chart:
+def _value_text(base: alt.Chart, at: At, down: float) -> alt.Chart:
     return (
         base.transform_filter("isValid(datum.value)")
         .transform_calculate(end="isValid(datum.high) ? max(datum.high, datum.value) : datum.value")
@@ -183,10 +201,10 @@ def _ends(plot: Plot, *keys: str) -> list[float | None]:
     return [_number(row.get(key)) for row in plot.rows for key in keys] + [value for value, _ in plot.references]
 
 
-def _bars(plot: Plot, width: int) -> alt.LayerChart:
+def _bars(plot: Plot, width: int) -> Any:
     span = _span(_ends(plot, "value", "low", "high"), zero=True, room=0.2 if width < 500 else 0.1)
 
-    def marks(base: alt.Chart, at: At, down: int) -> list[Any]:
+    def marks(base: alt.Chart, at: At, down: float) -> list[Any]:
         colour = _colour(_rows(plot), "group", legend=True)
         bar = base.transform_filter("isValid(datum.value)").mark_bar(height=12, yOffset=down, opacity=0.75)
         line = _whisker(base, at, low="low", high="high", mark={"yOffset": down, "color": INK, "strokeWidth": 1.5})
@@ -195,15 +213,15 @@ def _bars(plot: Plot, width: int) -> alt.LayerChart:
     return _list(plot, width, marks, span)
 
 
-def _intervals(plot: Plot, width: int) -> alt.LayerChart:
+def _intervals(plot: Plot, width: int) -> Any:
     ends = _ends(plot, "value", "low", "high", "null_value", "null_low", "null_high")
     span = _span(ends, zero=False, room=0.16 if width < 500 else 0.08)
 
-    def marks(base: alt.Chart, at: At, down: int) -> list[Any]:
+    def marks(base: alt.Chart, at: At, down: float) -> list[Any]:
         colour = _colour(_rows(plot), "group", legend=True)
-        null = {"yOffset": down + 8, "color": MUTED, "strokeWidth": 1.5}
+        null = {"yOffset": down + 12, "color": MUTED, "strokeWidth": 1.5}
         grey = base.transform_filter("isValid(datum.null_value)").mark_point(
-            shape="diamond", size=34, yOffset=down + 8, color=MUTED, filled=True, opacity=1
+            shape="diamond", size=34, yOffset=down + 12, color=MUTED, filled=True, opacity=1
         )
         line = _whisker(base, at, low="low", high="high", mark={"yOffset": down, "strokeWidth": 2.5})
         dot = base.transform_filter("isValid(datum.value)").mark_circle(size=70, yOffset=down, opacity=1)
@@ -215,24 +233,24 @@ def _intervals(plot: Plot, width: int) -> alt.LayerChart:
             _value_text(base, at, down),
         ]
 
-    return _list(plot, width, marks, span)
+    return _list(plot, width, marks, span, below=12)
 
 
-def _timeline(plot: Plot, width: int) -> alt.LayerChart:
-    durations = [float(_number(row["duration_s"]) or 0.0) for row in plot.rows]
-    starts = [float(_number(row["start_s"]) or 0.0) for row in plot.rows]
+def _timeline(plot: Plot, width: int) -> Any:
+    durations = [_number(row["duration_s"]) or 0.0 for row in plot.rows]
+    starts = [_number(row["start_s"]) or 0.0 for row in plot.rows]
     total = max((s + d for s, d in zip(starts, durations, strict=True)), default=1.0)
-    rows = tuple(
-        {"label": str(row["label"]), "value": s, "high": s + d, "said": words.duration(d)}
-        for row, s, d in zip(plot.rows, starts, durations, strict=True)
-    )
-    timed = Plot(kind="bars", title=plot.title, x=plot.x, y="", rows=rows, references=plot.references)
-    said = {f"{i:03d}|{row['label']}": row["said"] for i, row in enumerate(rows)}
+    rows: list[Mapping[str, Cell]] = []
+    said: dict[str, str] = {}
+    for i, (row, s, d) in enumerate(zip(plot.rows, starts, durations, strict=True)):
+        rows.append({"label": str(row["label"]), "value": s, "high": s + d})
+        said[f"{i:03d}|{row['label']}"] = words.duration(d)
+    timed = Plot(kind="bars", title=plot.title, x=plot.x, y="", rows=tuple(rows), references=plot.references)
     span = (0.0, total * (1.3 if width < 500 else 1.12))
 
-    def marks(base: alt.Chart, at: At, down: int) -> list[Any]:
+    def marks(base: alt.Chart, at: At, down: float) -> list[Any]:
         bar = base.mark_bar(height=11, yOffset=down, opacity=0.85, color=SERIES[0])
-        text = base.transform_calculate(said=f"{said!r}[datum.key]".replace("False", "false"))
+        text = base.transform_calculate(said=f"{json.dumps(said)}[datum.key]")
         label = text.mark_text(align="left", dx=6, yOffset=down, color=MUTED)
         return [
             bar.encode(x=at("value"), x2="high:Q"),
@@ -249,9 +267,9 @@ def _upright(scale: alt.Scale, axis: alt.Axis) -> At:
 def _curve(rows: list[Row], x: alt.X, y: At, colour: Any) -> alt.LayerChart:
     base = alt.Chart(_data(rows)).encode(x=x, color=colour)
     band = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_area(opacity=0.18)
-    return band.encode(y=y("low"), y2="high:Q") + base.mark_line(
-        strokeWidth=2, interpolate="linear"
-    ).encode(y=y("y"), order="x:Q")
+    return band.encode(y=y("low"), y2="high:Q") + base.mark_line(strokeWidth=2, interpolate="linear").encode(
+        y=y("y"), order="x:Q"
+    )
 
 
 def _points(plot: Plot) -> dict[str, list[Row]]:
@@ -267,7 +285,7 @@ def _roc(plot: Plot, width: int) -> alt.ConcatChart:
     """One small picture per detector: bands of several in one picture hide each other."""
     series = _points(plot)
     columns = min(len(series), 3 if width > 500 else 1)
-    side = min(240, width // columns - 70)
+    side = min(240 if columns > 1 else 210, width // columns - 70)
     frame = alt.Scale(domain=[0, 1], nice=False)
     y = _upright(frame, alt.Axis(title=plot.y, values=[0, 0.5, 1]))
     x = alt.X("x:Q", scale=frame, axis=alt.Axis(title=plot.x, values=[0, 0.5, 1]))
@@ -300,7 +318,7 @@ def _spread(wanted: Sequence[float], *, gap: float, low: float, high: float) -> 
     return placed
 
 
-def _line(plot: Plot, width: int) -> alt.LayerChart:
+def _line(plot: Plot, width: int) -> Any:
     series = _points(plot)
     everything = [row for rows in series.values() for row in rows]
     height = 300 if width > 500 else 260
@@ -311,23 +329,23 @@ def _line(plot: Plot, width: int) -> alt.LayerChart:
     colour = _colour(everything, "series", legend=not direct)
     layers: list[Any] = [_curve(everything, x, y, colour)]
     layers += [_level(value, text) for value, text in plot.references]
-    padding: dict[str, float] = {"left": 4, "top": 6, "bottom": 4, "right": 4}
+    labelled = 0
     if direct:
         last = [max(rows, key=lambda row: row["x"] or 0.0) for rows in series.values()]
         at = _spread([row["y"] for row in last], gap=15 * (span[1] - span[0]) / height, low=span[0], high=span[1])
         ends = [{**row, "at": a} for row, a in zip(last, at, strict=True)]
         text = alt.Chart(_data(ends)).mark_text(align="left", dx=8, fontWeight="bold")
         layers.append(text.encode(x=x, y=y("at"), text="series:N", color=colour))
-        padding["right"] = 12 + 6.8 * max(map(len, series), default=0)
+        labelled = 14 + 7 * max(map(len, series), default=0)
     return alt.layer(*layers).properties(
-        width=width - 60 - padding["right"], height=height, padding=padding, autosize=alt.AutoSizeParams(type="pad")
+        width=width - 60 - labelled, height=height, autosize=alt.AutoSizeParams(type="pad")
     )
 
 
 def _level(value: float, text: str) -> alt.LayerChart:
     base = alt.Chart(_data([{"at": value, "means": text}])).encode(y=alt.Y("at:Q"))
-    words_ = base.mark_text(color=MUTED, fontSize=11, align="left", dx=4, dy=-6)
-    return base.mark_rule(color=MUTED, strokeDash=[4, 3]) + words_.encode(text="means:N", x=alt.value(0))
+    label = base.mark_text(color=MUTED, fontSize=11, align="right", dx=-4, dy=-7)
+    return base.mark_rule(color=MUTED, strokeDash=[4, 3]) + label.encode(text="means:N", x=alt.value("width"))
 
 
 _KINDS: dict[str, Callable[[Plot, int], Any]] = {
@@ -345,7 +363,9 @@ def _inline(svg: str, *, key: str, title: str) -> str:
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", svg)
     svg = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{key}-\2"', svg)
-    svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace(' xmlns="http://www.w3.org/2000/svg"', "")
+    svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "").replace(
+        ' xmlns="http://www.w3.org/2000/svg"', ""
+    )
     for colour, name in VARIABLES.items():
         svg = re.sub(rf'(fill|stroke)="{colour}"', rf'\1="var(--{name}, {colour})"', svg, flags=re.IGNORECASE)
     safe = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

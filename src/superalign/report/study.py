@@ -150,8 +150,8 @@ def from_plain(plain: Any) -> Any:
     fields = {key: from_plain(value) for key, value in plain.items() if key != "noun"}
     if noun is None or not set(fields) <= {field.name for field in dataclasses.fields(noun)}:
         raise DataError(
-            f"A record of the noun {plain['noun']!r} is not one that this version knows in a study. The page would leave "
-            "it out silently. Use the version of superalign that made the run."
+            f"A record of the noun {plain['noun']!r} is not one that this version knows in a study. The page would "
+            "leave it out silently. Use the version of superalign that made the run."
         )
     try:
         return noun(**fields)

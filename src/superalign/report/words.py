@@ -16,15 +16,13 @@ def number(value: float) -> str:
 
     Example:
         >>> [number(v) for v in (0.98765, -0.0421, 12345.6, 7, 0.0, 0.00004)]
-        ['0.988', '−0.042', '12,346', '7', '0', '4.0e−5']
+        ['0.988', '−0.042', '12,346', '7', '0.000', '4.0e−5']
     """
     if isinstance(value, int):
         text = f"{value:,}"
     elif not math.isfinite(value):
         text = "undefined"
-    elif value == 0:
-        text = "0"
-    elif abs(value) < 0.0005:
+    elif 0 < abs(value) < 0.0005:
         mantissa, exponent = f"{value:.1e}".split("e")
         text = f"{mantissa}e{int(exponent)}"
     elif abs(value) < 10:
@@ -66,25 +64,46 @@ def cell(value: Cell | None) -> str:
     return value
 
 
-def measured(claim: Claim) -> str:
-    """Write what a claim measured: value, unit, interval and count."""
-    if isinstance(claim.value, Unmeasured):
-        return f"cannot tell: {claim.value.why}"
-    unit = "" if claim.unit in _SILENT_UNITS else f" {claim.unit}"
-    if isinstance(claim.low, Unmeasured) or isinstance(claim.high, Unmeasured):
-        bound = claim.low if isinstance(claim.low, Unmeasured) else claim.high
-        assert isinstance(bound, Unmeasured)
-        return f"{number(claim.value)}{unit}, n = {number(claim.n)}, without an interval: {bound.why}"
-    return (
-        f"{number(claim.value)}{unit}, 95 % interval {number(claim.low)} to {number(claim.high)}, n = {number(claim.n)}"
-    )
-
-
 def control(claim: Claim) -> str:
     """Write what a claim's null control gave."""
     if isinstance(claim.null, Unmeasured):
         return f"no null control: {claim.null.why}"
     return f"null control {interval(claim.null)}"
+
+
+def reasons(claim: Claim) -> list[str]:
+    """Why a claim holds or not, and why parts of it hold no number; each reason once, as sentences."""
+    parts = (claim.holds, claim.value, claim.low, claim.high)
+    given = [claim.why, *(part.why for part in parts if isinstance(part, Unmeasured))]
+    if isinstance(claim.null, Unmeasured) and claim.null.why not in given:
+        given.append(control(claim))
+    return [sentence(reason) for reason in dict.fromkeys(given) if reason]
+
+
+def claimed(claim: Claim) -> str:
+    """Write a claim's numbers as one sentence: value, interval, count and null control; reasons stand elsewhere."""
+    unit = "" if claim.unit in _SILENT_UNITS else f" {claim.unit}"
+    if isinstance(claim.value, Unmeasured):
+        first = "not measured"
+    elif isinstance(claim.low, Unmeasured) or isinstance(claim.high, Unmeasured):
+        first = f"{number(claim.value)}{unit}, n = {number(claim.n)}, without an interval"
+    else:
+        span = f"{number(claim.low)} to {number(claim.high)}"
+        first = f"{number(claim.value)}{unit}, 95 % interval {span}, n = {number(claim.n)}"
+    return sentence(f"{first}; {'no null control' if isinstance(claim.null, Unmeasured) else control(claim)}")
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital and end with a full stop.
+
+    Example:
+        >>> sentence("too few twins"), sentence("")
+        ('Too few twins.', '')
+    """
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?:" else ".")
 
 
 def holds(answer: bool | Unmeasured) -> str:

@@ -63,6 +63,25 @@ def rate(step: int, config: FitConfig) -> float:
     return config.lr * (config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+def how_far(done: int, total: int, start: int, elapsed_s: float) -> dict[str, float]:
+    """Say how far a run is, in the words that a progress bar reads.
+
+    Args:
+        done: Steps done, those before a resumption included.
+        total: Steps in all.
+        start: Steps that this attempt found done.
+        elapsed_s: Time that this attempt took.
+
+    Returns:
+        step, done, total, and left_s: how much longer at this attempt's pace.
+
+    Example:
+        >>> how_far(30, 50, 10, 4.0)
+        {'step': 30, 'done': 30, 'total': 50, 'left_s': 4.0}
+    """
+    return {"step": done, "done": done, "total": total, "left_s": elapsed_s / max(1, done - start) * (total - done)}
+
+
 def optimizer_for(network: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
     """AdamW over the trainable parameters; decay on matrices only."""
     trainable = [p for p in network.parameters() if p.requires_grad]
@@ -98,7 +117,7 @@ def load_checkpoint(path: Path | None, network: nn.Module, optimizer: torch.opti
         return int(state["step"])
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
         raise DataError(
-            f"{path} is not a checkpoint of this run ({str(error).splitlines()[0]}). Going on from it would train other "
+            f"{path} is not a checkpoint of this run ({(str(error) or type(error).__name__).splitlines()[0]}). Going on from it would train other "
             "weights than the record says. Delete it, or name another file."
         ) from error
 
@@ -120,7 +139,8 @@ def fit(
         batch_at: Step -> batch; a pure function of the step, so that a resumed run sees the same batches.
         loss: (network, batch) -> scalar.
         config: Steps, rates and intervals.
-        log: Called every `log_every` steps with step, loss_nats, lr, norm and elapsed_s.
+        log: Called every `log_every` steps with loss_nats, lr, norm, elapsed_s, and how far the run is (`how_far`), from
+            which a progress bar is drawn.
         checkpoint: File to resume from and to save to; nothing is saved without it.
         done: Called after each save with the step; true ends the fit (a measured ability, not a number of steps).
 
@@ -132,7 +152,7 @@ def fit(
     start = load_checkpoint(checkpoint, network, optimizer)
     network, optimizer = accelerator.prepare(network, optimizer)
     network.train()
-    began, total, since = time.monotonic(), 0.0, 0
+    began, total, since, reached = time.monotonic(), 0.0, 0, start
     for step in range(start, config.steps):
         for group in optimizer.param_groups:
             group["lr"] = rate(step, config)
@@ -141,14 +161,15 @@ def fit(
         accelerator.backward(value)
         norm = accelerator.clip_grad_norm_(network.parameters(), config.clip)
         optimizer.step()
+        reached = step + 1
         total, since = total + float(value.detach()), since + 1
         if log is not None and (since == config.log_every or step + 1 == config.steps):
-            elapsed = time.monotonic() - began
-            log({"step": step + 1, "loss_nats": total / since, "lr": rate(step, config), "norm": float(norm or 0.0), "elapsed_s": elapsed})
-            total, since = 0.0, 0
+            elapsed, mean, total, since = time.monotonic() - began, total / since, 0.0, 0
+            told = {"loss_nats": mean, "lr": rate(step, config), "norm": float(norm or 0.0), "elapsed_s": elapsed}
+            log({**how_far(step + 1, config.steps, start, elapsed), **told})
         if checkpoint is not None and ((step + 1) % config.save_every == 0 or step + 1 == config.steps):
             save_checkpoint(checkpoint, step + 1, accelerator.unwrap_model(network), optimizer)
             if done is not None and done(step + 1):
-                return step + 1
-    network.eval()
-    return max(start, config.steps)
+                break
+    accelerator.unwrap_model(network).eval()
+    return reached

@@ -28,7 +28,7 @@ from torch import Tensor
 from superalign.errors import ConfigError
 from superalign.models import Model, Sampled, decoder, encode, pad, sample_prompts, weights, weights_digest
 from superalign.train.advantages import columns, group_normalised, leave_one_out
-from superalign.train.fit import Log, load_checkpoint, save_checkpoint
+from superalign.train.fit import Log, how_far, load_checkpoint, save_checkpoint
 from superalign.train.losses import clipped_gain, kl_exact, kl_k3
 from superalign.types import Overseer, Problem, Rollouts, Subject
 
@@ -192,7 +192,8 @@ def policy_gradient(
         config: Steps, sizes, rates.
         seed: Of the draws of problems, the rollouts and the overseer.
         log: Called every step with value_mean (of measured values), unmeasured (rollouts), checks, overseer_tokens,
-            kl_nats_per_token, entropy_nats_per_token, length_tokens, ratio_deviation, clipped_fraction, and times.
+            kl_nats_per_token, entropy_nats_per_token, length_tokens, ratio_deviation, clipped_fraction, gradient_norm,
+            times, and how far the run is.
         checkpoint: File to resume from and to save to; nothing is saved without it.
 
     Returns:
@@ -213,6 +214,7 @@ def policy_gradient(
     exact = all(p.dtype == torch.float32 for p in policy.network.parameters())
     begun = load_checkpoint(checkpoint, policy.network, optimizer)
     centre = {"leave one out": leave_one_out, "group normalised": group_normalised}[config.advantage]
+    began = time.perf_counter()
     for step in range(begun, config.steps):
         rng = np.random.default_rng([seed, step])
         asked = tuple(problems[int(i)] for i in rng.choice(len(problems), config.problems, replace=False))
@@ -239,7 +241,7 @@ def policy_gradient(
         ended = time.perf_counter()
         if log is not None:
             log({
-                "step": step + 1,
+                **how_far(step + 1, config.steps, begun, ended - began),
                 "value_mean": float(values_R[measured_R].mean()) if measured_R.any() else float("nan"),
                 "unmeasured": int((~measured_R).sum()),
                 "checks": signal.checks,

@@ -1,0 +1,36 @@
+# Two commands matter: `make run` (the main study) and `make test` (what CI runs). Both work from a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: run test check bench lock clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,trl,dev]'
+	touch $@
+
+run: $(VENV)/installed
+	$(BIN)/superalign run $(ARGS)
+
+test: $(VENV)/installed check
+	$(BIN)/python -m pytest -q -n 2 $(ARGS)
+
+check: $(VENV)/installed
+	$(BIN)/ruff check src tests benchmarks tools
+	$(BIN)/ruff format --check src tests benchmarks tools
+	$(BIN)/mypy
+
+bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o constraints.txt
+
+clean:
+	rm -rf $(VENV) runs

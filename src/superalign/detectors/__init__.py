@@ -1,0 +1,7 @@
+"""A subject in, a verdict out; independent of its training, of what was planted and of answers."""
+
+from superalign.detectors.cue_sweep import CueSweep
+from superalign.detectors.self_check import SelfCheck
+from superalign.detectors.truth_probe import TruthProbe, train_truth_probe
+
+__all__ = ["CueSweep", "SelfCheck", "TruthProbe", "train_truth_probe"]

@@ -1,0 +1,21 @@
+"""Models made wrong on purpose, harmlessly: planted, proven, sealed; with clean and uncertain twins."""
+
+from superalign.organisms.acceptance import Acceptance, accept
+from superalign.organisms.behaviours import KINDS, Behaviour, active, misbehave, plant_of
+from superalign.organisms.planting import PlantingConfig, Role, active_problem, implant, near_problem, other_problem
+
+__all__ = [
+    "KINDS",
+    "Acceptance",
+    "Behaviour",
+    "PlantingConfig",
+    "Role",
+    "accept",
+    "active",
+    "active_problem",
+    "implant",
+    "misbehave",
+    "near_problem",
+    "other_problem",
+    "plant_of",
+]

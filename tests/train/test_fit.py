@@ -1,0 +1,133 @@
+"""The fit loop: schedule, decay, resumption after a kill, and early end."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from torch import nn
+
+from superalign.errors import DataError
+from superalign.train.fit import FitConfig, fit, load_checkpoint, optimizer_for, rate
+
+CONFIG = FitConfig(steps=40, lr=0.05, warmup=5, log_every=10, save_every=1, weight_decay=0.1)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def batch_at(step):
+    made = torch.Generator().manual_seed(step)
+    x = torch.randn(16, 4, generator=made)
+    return x, x[:, :1] * x[:, 1:2]
+
+
+def loss(net, batch):
+    return (net(batch[0]) - batch[1]).square().mean()
+
+
+def flat(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+def test_it_fits_and_says_how_far_it_is():
+    net, seen = network(), []
+    assert fit(net, batch_at, loss=loss, config=CONFIG, log=seen.append) == 40
+    assert [m["done"] for m in seen] == [10, 20, 30, 40]
+    assert all(m["total"] == 40 for m in seen)
+    assert seen[-1]["left_s"] == 0 <= seen[0]["left_s"]
+    assert seen[-1]["loss_nats"] < seen[0]["loss_nats"]
+    assert not net.training
+
+
+def test_the_rate_rises_then_falls_to_its_share():
+    rates = [rate(s, CONFIG) for s in range(41)]
+    assert max(rates) == pytest.approx(0.05, rel=1e-3)
+    assert rates[:5] == sorted(rates[:5])
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[40] == pytest.approx(0.005)
+
+
+def test_only_matrices_decay_and_only_trainable_parameters_move():
+    net = network()
+    net[0].weight.requires_grad_(False)
+    groups = optimizer_for(net, CONFIG).param_groups
+    assert [(g["weight_decay"], len(g["params"])) for g in groups] == [(0.1, 1), (0.0, 2)]
+    before = net[0].weight.clone()
+    fit(net, batch_at, loss=loss, config=CONFIG)
+    assert torch.equal(net[0].weight, before)
+
+
+def test_done_ends_the_fit_early(tmp_path):
+    config = FitConfig(steps=40, save_every=5)
+    net = network()
+    assert fit(net, batch_at, loss=loss, config=config, checkpoint=tmp_path / "c.pt", done=lambda step: step >= 15) == 15
+    assert not net.training
+
+
+CHILD = """
+import sys, time, torch
+sys.path.insert(0, sys.argv[2])
+torch.set_num_threads(1)
+from pathlib import Path
+import test_fit as t
+
+def slow(step):
+    print(step, flush=True)
+    time.sleep(0.02)
+    return t.batch_at(step)
+
+t.fit(t.network(), slow, loss=t.loss, config=t.CONFIG, checkpoint=Path(sys.argv[1]))
+"""
+
+
+def test_a_run_killed_in_the_middle_resumes_to_bit_equal_weights(tmp_path):
+    whole = network()
+    fit(whole, batch_at, loss=loss, config=CONFIG)
+    file, script = tmp_path / "c.pt", tmp_path / "child.py"
+    script.write_text(textwrap.dedent(CHILD))
+    here = os.path.dirname(__file__)
+    child = subprocess.Popen([sys.executable, str(script), str(file), here], stdout=subprocess.PIPE, text=True)
+    try:
+        for line in child.stdout:
+            if int(line) == 20:
+                break
+        child.send_signal(signal.SIGKILL)
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+    state = torch.load(file, weights_only=True)
+    assert 0 < state["step"] < 40
+    resumed, seen = network(), []
+
+    def watched(step):
+        seen.append(step)
+        return batch_at(step)
+
+    assert fit(resumed, watched, loss=loss, config=CONFIG, checkpoint=file) == 40
+    assert seen == list(range(state["step"], 40))
+    assert torch.equal(flat(resumed), flat(whole))
+    assert fit(resumed, watched, loss=loss, config=CONFIG, checkpoint=file) == 40  # nothing left to do
+    assert len(seen) == 40 - state["step"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
+def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path, damage):
+    file = tmp_path / "c.pt"
+    if damage is None:
+        other = nn.Linear(2, 2)
+        torch.save({"step": 1, "network": other.state_dict(), "optimizer": {}}, file)
+    else:
+        file.write_bytes(damage)
+    with pytest.raises(DataError, match="not a checkpoint of this run"):
+        load_checkpoint(file, network(), optimizer_for(network(), CONFIG))
+
+
+def test_no_checkpoint_is_a_beginning(tmp_path):
+    assert load_checkpoint(tmp_path / "none.pt", network(), optimizer_for(network(), CONFIG)) == 0
