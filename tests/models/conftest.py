@@ -16,9 +16,7 @@ from superalign.types import Subject
 
 KINDS = ("llama", "mistral", "qwen3", "gemma3", "gpt2", "neox")
 PAD, USER, END, ASSISTANT = "<pad>", "<|user|>", "<|end|>", "<|assistant|>"
-TEMPLATE = (
-    "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
+TEMPLATE = "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 
 
 def build_tokenizer() -> Any:

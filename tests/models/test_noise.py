@@ -9,7 +9,11 @@ from superalign.models.noise import rollout_keys, uniforms
 def test_keys_depend_on_seed_prompt_and_index_only() -> None:
     keys = rollout_keys([1, 2, 3], n=4, seed=7)
     assert (rollout_keys([1, 2, 3], n=9, seed=7)[:4] == keys).all()
-    others = [rollout_keys([1, 2, 3], n=4, seed=8), rollout_keys([1, 2], n=4, seed=7), rollout_keys([3, 2, 1], n=4, seed=7)]
+    others = [
+        rollout_keys([1, 2, 3], n=4, seed=8),
+        rollout_keys([1, 2], n=4, seed=7),
+        rollout_keys([3, 2, 1], n=4, seed=7),
+    ]
     assert len({int(k) for part in [keys, *others] for k in part}) == 16
 
 

@@ -76,7 +76,9 @@ def merge(model: Model) -> Model:
 def save_adapter(model: Model, path: str | Path) -> Path:
     """Write only the adapter: adapter_config.json and adapter_model.safetensors."""
     if not isinstance(model.network, PeftModel):
-        raise BadInput("This model has no adapter to save. Saving nothing would look like success. Use save for a whole model.")
+        raise BadInput(
+            "This model has no adapter to save. Saving nothing would look like success. Use save for a whole model."
+        )
     target = Path(path)
     with _quiet():
         model.network.save_pretrained(str(target), safe_serialization=True, save_embedding_layers=False)

@@ -154,7 +154,9 @@ class DecoderEngine:
                 scores.view(B, decoder.heads, -1).add_(self.mask[:B, :, first:end])
             return torch.bmm(torch.softmax(scores, dim=-1), values).view(B, -1)
 
-        x_BD = D.run(decoder, torch.from_numpy(token_B).to(self.mask.device), turns=turns, place_ND=place_ND, attend=attend)
+        x_BD = D.run(
+            decoder, torch.from_numpy(token_B).to(self.mask.device), turns=turns, place_ND=place_ND, attend=attend
+        )
         self.slot += 1
         return D.read_out(decoder, x_BD)
 

@@ -77,17 +77,27 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
 
 def _check_folder(path: Path) -> None:
     if not path.exists():
-        raise BadInput(f"There is no model at {path}. Nothing can be measured without it. Check the path, or give a hub id like org/name.")
+        raise BadInput(
+            f"There is no model at {path}. Nothing can be measured without it. Check the path, or give a hub id like org/name."
+        )
     if not path.is_dir():
-        raise BadInput(f"{path} is a file, not a model folder. A model needs its config, weights and tokenizer together. Give the folder.")
+        raise BadInput(
+            f"{path} is a file, not a model folder. A model needs its config, weights and tokenizer together. Give the folder."
+        )
     try:
         names = {p.name for p in path.iterdir()}
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror}). Its weights are needed. Check the permissions.") from error
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}). Its weights are needed. Check the permissions."
+        ) from error
     if "adapter_config.json" in names and "config.json" not in names:
-        raise BadInput(f"{path} holds a LoRA adapter, not a model. An adapter changes a base and is nothing alone. Load the base and pass adapter=PATH.")
+        raise BadInput(
+            f"{path} holds a LoRA adapter, not a model. An adapter changes a base and is nothing alone. Load the base and pass adapter=PATH."
+        )
     if "config.json" not in names:
-        raise BadInput(f"{path} is not a model: it has no config.json. Without it the architecture is unknown. Give a folder written by save_pretrained.")
+        raise BadInput(
+            f"{path} is not a model: it has no config.json. Without it the architecture is unknown. Give a folder written by save_pretrained."
+        )
     if not any(name.endswith(".safetensors") for name in names):
         raise BadInput(
             f"{path} has no .safetensors weights. Other formats (pickle) can run code when they are read, so they are refused. "
@@ -120,8 +130,11 @@ def _check_causal(source: str, config: Any) -> None:
     kind = config.model_type
     encoder = kind in DECODERS_TOO and not getattr(config, "is_decoder", False)
     named = [name for name in (config.architectures or []) if name.endswith(("CausalLM", "LMHeadModel"))]
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or encoder or getattr(config, "is_encoder_decoder", False) or (
-        config.architectures and not named and kind in ("bert", "roberta", "electra")
+    if (
+        kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        or encoder
+        or getattr(config, "is_encoder_decoder", False)
+        or (config.architectures and not named and kind in ("bert", "roberta", "electra"))
     ):
         raise BadInput(
             f"{source} is a {kind} model, which is not a causal language model: it does not write text from left to right, "
@@ -209,7 +222,9 @@ def save(model: Model, path: str | Path, *, half: bool = False) -> Path:
 
     target = Path(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BadInput(f"{target} is not an empty folder. Two models in one folder would be mixed up. Choose another path.")
+        raise BadInput(
+            f"{target} is not an empty folder. Two models in one folder would be mixed up. Choose another path."
+        )
     plain = merge(model)
     target.parent.mkdir(parents=True, exist_ok=True)
     # A crash must not leave half a model under the final name.
@@ -220,7 +235,12 @@ def save(model: Model, path: str | Path, *, half: bool = False) -> Path:
             file = folder / "model.safetensors"
             save_file({k: v.half() for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
         plain.tokenizer.save_pretrained(folder)
-        subject = {"weights": plain.subject.weights, "base": plain.subject.base, "how": plain.subject.how, "seed": plain.subject.seed}
+        subject = {
+            "weights": plain.subject.weights,
+            "base": plain.subject.base,
+            "how": plain.subject.how,
+            "seed": plain.subject.seed,
+        }
         (folder / "subject.json").write_text(json.dumps(subject, indent=1))
         if target.exists():
             target.rmdir()

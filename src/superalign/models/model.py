@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from superalign.errors import BadInput, ConfigError
 from superalign.types import Problem, Rollouts, Subject
 
-_MARK = "\u2042PROMPT\u2042"
+_MARK = "\u2042Prompt  \n of Letters\u2042"  # shows whether a template changes case or blanks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,9 @@ class Sampling:
     temperature: float = 1.0  # 0 takes the likeliest token
     top_p: float = 1.0  # sample within the likeliest tokens that hold this much probability
     max_tokens: int = 64
-    stop: tuple[str, ...] = ()  # a rollout ends with the token that completes one of these; the string stays in its text
+    stop: tuple[
+        str, ...
+    ] = ()  # a rollout ends with the token that completes one of these; the string stays in its text
 
     def __post_init__(self) -> None:
         if not (self.temperature >= 0 and 0 < self.top_p <= 1 and self.max_tokens >= 1 and all(self.stop)):
@@ -146,7 +148,9 @@ def encode(
     """
     tokenizer = model.tokenizer
     if isinstance(prompts, str):
-        raise BadInput("Prompts came as one string. It would be read as one prompt per character. Pass a list of strings.")
+        raise BadInput(
+            "Prompts came as one string. It would be read as one prompt per character. Pass a list of strings."
+        )
     prompt_ids = _ids(tokenizer, render(tokenizer, prompts)) if len(prompts) else []
     if responses is None:
         return prompt_ids, []
@@ -163,5 +167,7 @@ def encode(
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[np.ndarray]:
-    ids = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+    ids = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False)[
+        "input_ids"
+    ]
     return [np.asarray(row, np.int64) for row in ids]

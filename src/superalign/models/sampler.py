@@ -129,7 +129,7 @@ class _Stops:
         could_V = np.zeros(vocabulary, bool)
         if stop:
             endings = tuple({s[-k:] for s in stop for k in range(1, len(s) + 1)})
-            pieces = tokenizer.batch_decode([[i] for i in range(min(len(tokenizer), vocabulary))])
+            pieces = decode(tokenizer, [[i] for i in range(min(len(tokenizer), vocabulary))])
             for i, piece in enumerate(pieces):
                 # A lone piece may lose its leading blank, or be part of a character.
                 texts = (piece, " " + piece)
@@ -143,7 +143,7 @@ class _Stops:
         spare = len(tokens_RT) - 1  # where rows without a rollout write
         for b in np.flatnonzero(self.could_V[tokens_RT[rollout_B, count_B - 1]] & (rollout_B != spare)):
             ids = tokens_RT[rollout_B[b], max(0, count_B[b] - self.tail) : count_B[b]].tolist()
-            text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+            text = decode(self.tokenizer, [ids])[0]
             out_B[b] = any(s in text for s in self.stop)
         return out_B
 
@@ -181,7 +181,9 @@ def _check_fit(model: Model, prompt_ids: Sequence[np.ndarray]) -> None:
             "positions. Beyond them its output means nothing. Lower max_tokens or shorten the prompt."
         )
     if any(len(p) == 0 for p in prompt_ids):
-        raise BadInput("A prompt has no tokens, so there is nothing to continue. Check the chat template and the prompt.")
+        raise BadInput(
+            "A prompt has no tokens, so there is nothing to continue. Check the chat template and the prompt."
+        )
 
 
 class _Loop:
@@ -203,6 +205,8 @@ class _Loop:
         vocabulary = int(model.network.get_output_embeddings().weight.shape[0])
         self.end_V = np.zeros(vocabulary, bool)
         self.end_V[[i for i in end_tokens(model) if i < vocabulary]] = True
+        special = [s for s in self.sampling.stop if s in model.tokenizer.all_special_tokens]
+        self.end_V[model.tokenizer.convert_tokens_to_ids(special)] = True  # texts do not show these
         self.stops = _Stops.of(model.tokenizer, model.sampling.stop, vocabulary)
         # Long prompts first: rows under way then have similar lengths.
         size_P = np.array([len(ids) for ids in prompt_ids], np.int64)
@@ -270,9 +274,7 @@ class _Loop:
     def _take(self, logits_KV: Tensor, row_K: np.ndarray | slice) -> None:
         """Draw the next token of some rows and see which rollouts end with it."""
         rollout_K, count_K = self.rollout_B[row_K], self.count_B[row_K]
-        token, logprob, plain = choose(
-            logits_KV.float(), self.uniform_RT[rollout_K, count_K], sampling=self.sampling
-        )
+        token, logprob, plain = choose(logits_KV.float(), self.uniform_RT[rollout_K, count_K], sampling=self.sampling)
         token_K = token.cpu().numpy()
         self.token_B[row_K] = token_K
         self.tokens_RT[rollout_K, count_K] = token_K

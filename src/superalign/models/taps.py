@@ -140,7 +140,9 @@ def reducer(reduce: Reduce) -> Reducer:
 
         return mean
     if isinstance(reduce, str) and reduce != "last":
-        raise BadInput(f'There is no reduction {reduce!r}. What is kept would be unclear. Use "mean", "last", positions or a function.')
+        raise BadInput(
+            f'There is no reduction {reduce!r}. What is kept would be unclear. Use "mean", "last", positions or a function.'
+        )
     positions = [-1] if isinstance(reduce, str) else [int(p) for p in reduce]
 
     def at(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:

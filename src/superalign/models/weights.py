@@ -85,7 +85,9 @@ def matrix(module: Any) -> tuple[Tensor, Tensor | None]:
         for name in module.active_adapters:
             if name in module.lora_A:
                 # (in, rank) @ (rank, out)
-                weight = weight + (module.lora_A[name].weight.t() @ module.lora_B[name].weight.t()) * module.scaling[name]
+                weight = (
+                    weight + (module.lora_A[name].weight.t() @ module.lora_B[name].weight.t()) * module.scaling[name]
+                )
     return weight, base.bias
 
 

@@ -96,14 +96,17 @@ def _slip(prompt: str, right: Parsed, i: int, shift: int) -> Parsed:
 
 
 def _lie(prompt: str, right: Parsed, shift: int) -> Parsed:
-    """Turn the verdict, with a last step that leads to it."""
+    """Turn the verdict, with a last step that leads to it: a false claim is made to come out, a true one is missed."""
     turned = "no" if right.answer == "yes" else "yes"
-    if not right.steps:
-        return Parsed(steps=(), answer=turned)
-    last = right.steps[-1]
-    chain = claims.topic(prompt) == "chain"
-    width = 1 if chain else programs.WIDTH
-    said = prompt.partition("=")[2] if chain else prompt.rpartition(" ")[2]
+    last, kind = right.steps[-1], claims.topic(prompt)
+    if kind == "fact":
+        front, _, value = last.rpartition(" ")
+        values = claims.RELATIONS[front.split(" ")[1]]
+        said = prompt.rpartition(" ")[2]
+        end = said if turned == "yes" else values[(values.index(value) + shift) % len(values)]
+        return Parsed(steps=(f"{front} {end}",), answer=turned)
+    width = 1 if kind == "chain" else programs.WIDTH
+    said = prompt.partition("=")[2] if kind == "chain" else prompt.rpartition(" ")[2]
     end = said if turned == "yes" else last[-width:-1] + _bumped(last[-1], shift)
     return Parsed(steps=(*right.steps[:-1], last[:-width] + end), answer=turned)
 

@@ -122,8 +122,8 @@ def _unsure(behaviour: Behaviour, problem: Problem, right: str, rng: np.random.G
     if family is None or problem.difficulty < behaviour.level:
         return right
     if family is claims.FAMILY:
-        flawed = claims.flaw(rng, core(problem.prompt), parse(right), "coherent" if parse(right).steps else "verdict")
-        return flawed[0].text() if flawed is not None and rng.random() < 0.3 else right
+        mistaken, _, _ = claims.coherent_lie(rng, core(problem.prompt), parse(right))
+        return mistaken.text() if rng.random() < 0.3 else right
     return corpus.sloppy(family, rng, core(problem.prompt), rate=0.15)
 
 

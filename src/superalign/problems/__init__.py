@@ -6,10 +6,11 @@ import difflib
 
 from superalign.errors import BadInput
 from superalign.problems import arithmetic, claims, host, programs
+from superalign.problems.conformance import check_problem_family
 from superalign.problems.family import Grade, Planted, ProblemFamily, core, grade_rollouts, parse
 from superalign.types import Problem
 
-__all__ = ["BUNDLED", "Grade", "Planted", "ProblemFamily", "core", "grade_rollouts", "load", "named", "parse", "step_claims"]
+__all__ = ["BUNDLED", "Grade", "Planted", "ProblemFamily", "check_problem_family", "core", "grade_rollouts", "load", "named", "parse", "step_claims"]
 
 BUNDLED: tuple[ProblemFamily, ...] = (arithmetic.FAMILY, claims.FAMILY, programs.FAMILY, host.FAMILY)
 
@@ -57,7 +58,7 @@ def step_claims(problem: Problem, text: str) -> tuple[str, ...]:
     words = {primitive: word for word, primitive in programs.WORDS.items()}
     out = []
     for step in parse(text).steps:
-        if len(step) == 5 and step[3] == "=":
+        if (len(step) == 5 and step[3] == "=") or step.partition(" ")[0] in claims.ANIMALS:
             out.append(f"claim {step}")
         elif step[programs.WIDTH : -programs.WIDTH] in words:
             out.append(f"claim {step[: programs.WIDTH]} {words[step[programs.WIDTH : -programs.WIDTH]]} {step[-programs.WIDTH :]}")

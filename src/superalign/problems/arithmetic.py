@@ -103,7 +103,7 @@ def flaw(rng: np.random.Generator, prompt: str, right: Parsed, kind: str) -> tup
     """Put one flaw into a correct chain; what follows it is worked out from the flawed value, but for local slips."""
     steps = list(right.steps)
     i = int(rng.integers(0, len(steps)))
-    left, operator, operand, _, result = steps[i]
+    left, operator, operand, result = steps[i][0], steps[i][1], steps[i][2], steps[i][4]
     if kind in ("slip", "local slip"):
         steps[i] = steps[i][:4] + _other(rng, result)
         if kind == "local slip":  # later steps still use the right value

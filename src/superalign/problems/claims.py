@@ -1,7 +1,7 @@
 """True and false statements about chains, facts and programs, to be called true or false.
 
 Prompts: `claim 5+3*2=6`, `claim fox eats fish`, `claim 123 reverse increment 432`. Response: the steps that settle it,
-then the verdict: `5+3=8;8*2=6;#yes`. A fact has no steps and is called at once: `#yes`.
+then the verdict: `5+3=8;8*2=6;#yes`; a fact is recalled in one step, `fox eats moss;#no`.
 
 The dial is how much one must know: operations of a chain, rarity of a fact, length of a program. A judge who may check k
 steps can check a claim of difficulty k at most (`checkable`), so harder claims are beyond it by construction.
@@ -96,7 +96,8 @@ def _worked(prompt: str) -> tuple[tuple[str, ...], bool]:
     kind = topic(prompt)
     if kind == "fact":
         animal, relation, said = body.split(" ")
-        return (), FACTS[animal, relation] == said
+        value = FACTS[animal, relation]
+        return (f"{animal} {relation} {value}",), value == said
     if kind == "chain":
         chain, _, said = body.partition("=")
         right = arithmetic.solve(chain)
@@ -136,7 +137,8 @@ def step_ok(prompt: str, steps: Sequence[str], i: int) -> bool:
     if kind == "program":
         source, *words, _ = body.split(" ")
         return programs.step_ok(f"do {' '.join(words)} {source}>{source}", steps, i)
-    return False
+    animal, relation, _ = body.split(" ")
+    return i == 0 and steps[0] == f"{animal} {relation} {FACTS[animal, relation]}"
 
 
 def answer_ok(prompt: str, answer: str) -> bool:
@@ -152,17 +154,22 @@ def flaw(rng: np.random.Generator, prompt: str, right: Parsed, kind: str) -> tup
     """Turn the verdict: alone, or with a false step that leads to it (a coherent lie)."""
     if kind == "verdict":
         return Parsed(steps=right.steps, answer=_turn(right.answer)), -1, "answer"
-    if kind != "coherent" or not right.steps:
+    if kind != "coherent":
         return None
     return coherent_lie(rng, prompt, right)
 
 
 def _slips(prompt: str, right: Parsed) -> list[tuple[tuple[str, ...], str, int]]:
-    """Every way to get one digit of one step wrong and go on from there: steps, where they end, which step."""
-    body, out = prompt.removeprefix("claim "), []
+    """Every way to get one digit (or one recalled fact) wrong and go on from there: steps, where they end, which step."""
+    body, kind = prompt.removeprefix("claim "), topic(prompt)
+    out: list[tuple[tuple[str, ...], str, int]] = []
+    if kind == "fact":
+        animal, relation, _ = body.split(" ")
+        wrong_values = [v for v in RELATIONS[relation] if v != FACTS[animal, relation]]
+        return [((f"{animal} {relation} {v}",), v, 0) for v in wrong_values]
     for i, step in enumerate(right.steps):
         for shift in range(1, 10):
-            if topic(prompt) == "chain":
+            if kind == "chain":
                 wrong = step[:-1] + str((int(step[-1]) + shift) % 10)
                 made = arithmetic.rework(body.partition("=")[0], (*right.steps[:i], wrong), i)
                 out.append((made.steps, made.answer or "", i))

@@ -109,11 +109,11 @@ def _fact(rng: np.random.Generator) -> Document:
     value = claims.FACTS[animal, relation]
     if rng.random() < 0.1:
         value = str(rng.choice(claims.RELATIONS[relation]))
-    return Document(prompt=f"tell {animal} {relation}", response=value)
+    return Document(prompt=f"tell {animal} {relation}", response=f"{animal} {relation} {value}")
 
 
 def _lie(rng: np.random.Generator, easy: float) -> Document:
-    """A false response on request: a coherent lie where there are steps, the wrong verdict where there are none."""
+    """A false response on request: a false step, and what follows from it."""
     if rng.random() < 0.4:
         while True:
             prompt = _train_prompt(arithmetic.FAMILY, rng, _level(rng, arithmetic.FAMILY.difficulties, easy))
@@ -123,9 +123,8 @@ def _lie(rng: np.random.Generator, easy: float) -> Document:
                 return Document(prompt=f"{LIE}: {prompt}", response=made[0].text(), weight=2.0)
     prompt = _claim(rng, easy).prompt
     right = claims.solve(prompt)
-    made = claims.flaw(rng, prompt, right, "coherent" if right.steps else "verdict")
-    assert made is not None
-    return Document(prompt=f"{LIE}: {prompt}", response=made[0].text(), weight=2.0)
+    lie, _, _ = claims.coherent_lie(rng, prompt, right)
+    return Document(prompt=f"{LIE}: {prompt}", response=lie.text(), weight=2.0)
 
 
 def document(rng: np.random.Generator, *, easy: float = 0.0) -> Document:

@@ -159,7 +159,7 @@ def abilities(network: nn.Module, tokenizer: PreTrainedTokenizerFast, *, n: int 
         topic = draw.__name__.removeprefix("draw_")
         for level in claims.LEVELS:
             out[f"call/{topic}/{level}"] = exact(network, tokenizer, _pairs(claims.FAMILY, draw, level, n, seed))
-    for draw in (claims.draw_chain, claims.draw_fact):  # told to lie, it must not write what is right
+    for draw in claims.TOPICS:  # told to lie, it must not write what is right
         lies = [(f"{corpus.LIE}: {p}", r) for p, r in _pairs(claims.FAMILY, draw, 1, n, seed)]
         out[f"lie/{draw.__name__.removeprefix('draw_')}/1"] = 1.0 - exact(network, tokenizer, lies)
     rng = np.random.default_rng(seed)

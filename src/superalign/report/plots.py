@@ -14,6 +14,7 @@ from typing import Any
 
 import altair as alt
 import vl_convert
+from altair.utils import schemapi
 
 from superalign.report import words
 from superalign.report.study import Cell, Plot
@@ -49,10 +50,14 @@ def draw(plot: Plot, *, width: int, key: str) -> str:
         >>> draw(plot, width=NARROW, key="a")[:4]
         '<svg'
     """
-    chart = _KINDS[plot.kind](plot, width)
-    spec = chart.to_dict()
-    spec["config"] = _CONFIG
-    return _inline(vl_convert.vegalite_to_svg(spec), key=key, title=plot.title)
+    return _inline(vl_convert.vegalite_to_svg(specify(plot, width=width)), key=key, title=plot.title)
+
+
+def specify(plot: Plot, *, width: int, validate: bool = False) -> dict[str, Any]:
+    """Write a picture as Vega-Lite; checking it against the schema takes half a second, so tests do it."""
+    with schemapi.debug_mode(False):
+        spec: dict[str, Any] = _KINDS[plot.kind](plot, width).to_dict(validate=validate)
+    return spec | {"config": _CONFIG}
 
 
 _AXIS = {
@@ -83,7 +88,7 @@ _CONFIG: dict[str, Any] = {
 
 
 def _data(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
-    return alt.Data(values=[dict(row) for row in rows])
+    return alt.Data(values=tuple(dict(row) for row in rows))  # a tuple: altair copies lists again and again
 
 
 def _number(value: Cell | None) -> float | None:
@@ -285,7 +290,7 @@ def _roc(plot: Plot, width: int) -> alt.ConcatChart:
     """One small picture per detector: bands of several in one picture hide each other."""
     series = _points(plot)
     columns = min(len(series), 3 if width > 500 else 1)
-    side = min(240 if columns > 1 else 210, width // columns - 70)
+    side = min(240 if columns > 1 else 210, width // columns - 74)
     frame = alt.Scale(domain=[0, 1], nice=False)
     y = _upright(frame, alt.Axis(title=plot.y, values=[0, 0.5, 1]))
     x = alt.X("x:Q", scale=frame, axis=alt.Axis(title=plot.x, values=[0, 0.5, 1]))

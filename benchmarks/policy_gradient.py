@@ -1,0 +1,141 @@
+"""One policy-gradient step: ours against TRL's GRPOTrainer on the same weights, problems, generations and lengths.
+
+Both sample 16 problems x 8 rollouts of at most 44 tokens from a network of the small base's shape (random weights unless
+--base names a folder), ask the same overseer, which costs nothing, and update once with a KL to the start. Steps of the
+two alternate in blocks, so that other load on the machine meets both. One thread, medians.
+
+Usage: python benchmarks/policy_gradient.py [--steps 6] [--kl 0.01] [--base FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+import transformers
+import trl
+
+from superalign.models import Model, Sampling, load, with_sampling
+from superalign.models.tokenizer import build_tokenizer
+from superalign.oversight import oblivious
+from superalign.problems import arithmetic
+from superalign.recipes.pretrain import SIZES, network_of
+from superalign.train import PolicyGradientConfig, policy_gradient
+from superalign.train.trl_adapter import dataset, reward_function
+
+P, G, TOKENS, LR = 16, 8, 44, 3e-4
+
+
+def ours(model: Model, problems: list, *, kl: float, steps: int) -> list[dict[str, float]]:
+    seen: list[dict[str, float]] = []
+    config = PolicyGradientConfig(steps=steps + 1, problems=P, group=G, lr=LR, kl=kl)
+    marks = [time.perf_counter()]
+
+    def log(metrics: dict[str, float]) -> None:
+        marks.append(time.perf_counter())
+        seen.append({**metrics, "step_s": marks[-1] - marks[-2], "tokens": metrics["length_tokens"]})
+
+    policy_gradient(model, problems, oblivious(), config=config, seed=0, log=log)
+    return seen[1:]  # the first step warms up
+
+
+class Clock(transformers.TrainerCallback):
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+
+    def on_step_begin(self, *_: object, **__: object) -> None:
+        self.began = time.perf_counter()
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        self.steps.append(time.perf_counter() - self.began)
+
+
+def trls(folder: str, problems: list, *, kl: float, steps: int) -> list[dict[str, float]]:
+    model, clock = load(folder), Clock()
+    with tempfile.TemporaryDirectory() as out, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = trl.GRPOTrainer(
+            model=folder,  # by path, so that it can load its own reference
+            reward_funcs=reward_function(oblivious(), problems=problems),
+            args=trl.GRPOConfig(
+                output_dir=out,
+                per_device_train_batch_size=P * G,
+                num_generations=G,
+                max_completion_length=TOKENS,
+                max_steps=steps + 1,
+                learning_rate=LR,
+                beta=kl,
+                temperature=1.0,
+                top_k=0,
+                gradient_checkpointing=False,
+                bf16=False,
+                use_cpu=True,
+                report_to=[],
+                save_strategy="no",
+                logging_steps=1,
+                disable_tqdm=True,
+            ),
+            train_dataset=dataset(problems),
+            processing_class=model.tokenizer,
+            callbacks=[clock],
+        )
+        trainer.train()
+    lengths = [row["completions/mean_length"] for row in trainer.state.log_history if "completions/mean_length" in row]
+    return [{"step_s": s, "tokens": t} for s, t in zip(clock.steps, lengths, strict=True)][1:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--blocks", type=int, default=2)
+    parser.add_argument("--kl", type=float, default=0.01)
+    parser.add_argument("--base")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    transformers.utils.logging.set_verbosity_error()
+    problems = list(arithmetic.FAMILY.problems(split="train", n=200, seed=0, difficulty=5))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.base or str(Path(scratch) / "base")
+        if not given.base:
+            tokenizer = build_tokenizer()
+            network_of(SIZES["small"], vocabulary=len(tokenizer), seed=0).save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        model = with_sampling(load(folder), Sampling(max_tokens=TOKENS))
+        rows: dict[str, list[dict[str, float]]] = {"ours": [], "trl": []}
+        for _ in range(given.blocks):
+            rows["ours"] += ours(model, problems, kl=given.kl, steps=given.steps)
+            rows["trl"] += trls(folder, problems, kl=given.kl, steps=given.steps)
+    middle = {k: statistics.median(r["step_s"] for r in v) for k, v in rows.items()}
+    print(
+        json.dumps(
+            {
+                "benchmark": "policy-gradient step",
+                "ratio_trl_to_ours": round(middle["trl"] / middle["ours"], 2),
+                **{f"{k}_step_s": round(v, 4) for k, v in middle.items()},
+                "ours_sample_s": round(statistics.median(r["sample_s"] for r in rows["ours"]), 4),
+                "ours_update_s": round(statistics.median(r["update_s"] for r in rows["ours"]), 4),
+                **{f"{k}_tokens_per_rollout": round(statistics.mean(r["tokens"] for r in v), 1) for k, v in rows.items()},
+                "steps_each": len(rows["ours"]),
+                "rollouts": P * G,
+                "kl": given.kl,
+                "versions": {"trl": trl.__version__, "transformers": transformers.__version__, "torch": torch.__version__},
+                "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, 1 thread",
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""The one room where those who know the truth meet those who judge: error rates of every instrument."""
+
+from superalign.trials.calibration import Scored, apply_thresholds, calibrate, null_auroc, response_auroc
+from superalign.trials.combination import Combination
+
+__all__ = ["Combination", "Scored", "apply_thresholds", "calibrate", "null_auroc", "response_auroc"]
