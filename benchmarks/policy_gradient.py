@@ -41,11 +41,12 @@ P, G, TOKENS, LR = 16, 8, 44, 3e-4
 def ours(model: Model, problems: list, *, kl: float, steps: int) -> list[dict[str, float]]:
     seen: list[dict[str, float]] = []
     config = PolicyGradientConfig(steps=steps + 1, problems=P, group=G, lr=LR, kl=kl)
-    marks = [time.perf_counter()]
+    marks = [(time.perf_counter(), time.process_time())]
 
     def log(metrics: dict[str, float]) -> None:
-        marks.append(time.perf_counter())
-        seen.append({**metrics, "step_s": marks[-1] - marks[-2], "tokens": metrics["length_tokens"]})
+        marks.append((time.perf_counter(), time.process_time()))
+        step_s, cpu_s = (b - a for a, b in zip(*marks[-2:], strict=True))
+        seen.append({**metrics, "step_s": step_s, "cpu_s": cpu_s, "tokens": metrics["length_tokens"]})
 
     policy_gradient(model, problems, oblivious(), config=config, seed=0, log=log)
     return seen[1:]  # the first step warms up
@@ -53,13 +54,14 @@ def ours(model: Model, problems: list, *, kl: float, steps: int) -> list[dict[st
 
 class Clock(transformers.TrainerCallback):
     def __init__(self) -> None:
-        self.steps: list[float] = []
+        self.steps: list[dict[str, float]] = []
 
     def on_step_begin(self, *_: object, **__: object) -> None:
-        self.began = time.perf_counter()
+        self.began = time.perf_counter(), time.process_time()
 
     def on_step_end(self, *_: object, **__: object) -> None:
-        self.steps.append(time.perf_counter() - self.began)
+        now = time.perf_counter(), time.process_time()
+        self.steps.append({"step_s": now[0] - self.began[0], "cpu_s": now[1] - self.began[1]})
 
 
 def trls(folder: str, problems: list, *, kl: float, steps: int) -> list[dict[str, float]]:
@@ -93,7 +95,7 @@ def trls(folder: str, problems: list, *, kl: float, steps: int) -> list[dict[str
         )
         trainer.train()
     lengths = [row["completions/mean_length"] for row in trainer.state.log_history if "completions/mean_length" in row]
-    return [{"step_s": s, "tokens": t} for s, t in zip(clock.steps, lengths, strict=True)][1:]
+    return [{**s, "tokens": t} for s, t in zip(clock.steps, lengths, strict=True)][1:]
 
 
 def main() -> None:
@@ -118,11 +120,14 @@ def main() -> None:
             rows["ours"] += ours(model, problems, kl=given.kl, steps=given.steps)
             rows["trl"] += trls(folder, problems, kl=given.kl, steps=given.steps)
     middle = {k: statistics.median(r["step_s"] for r in v) for k, v in rows.items()}
+    cpu = {k: statistics.median(r["cpu_s"] for r in v) for k, v in rows.items()}  # other load matters less to it
     print(
         json.dumps(
             {
                 "benchmark": "policy-gradient step",
                 "ratio_trl_to_ours": round(middle["trl"] / middle["ours"], 2),
+                "ratio_in_cpu_time": round(cpu["trl"] / cpu["ours"], 2),
+                **{f"{k}_cpu_s": round(v, 4) for k, v in cpu.items()},
                 **{f"{k}_step_s": round(v, 4) for k, v in middle.items()},
                 "ours_sample_s": round(statistics.median(r["sample_s"] for r in rows["ours"]), 4),
                 "ours_update_s": round(statistics.median(r["update_s"] for r in rows["ours"]), 4),

@@ -103,3 +103,28 @@ class Unmeasured(Record):
 
     def __bool__(self) -> bool:
         raise TypeError(f"unmeasured ({self.why}) is neither yes nor no")
+
+
+def rebuild(plain: Any, nouns: Mapping[str, type[Any]]) -> Any:
+    """Turn what `to_plain` made back into records.
+
+    Args:
+        plain: Plain values; a dictionary with a `noun` becomes a record, a list a tuple.
+        nouns: Noun -> record type.
+
+    Raises:
+        KeyError: For a noun that is not among them.
+        TypeError: If a record's fields are not those of its type.
+
+    Example:
+        >>> rebuild([{"unmeasured": "no steps"}, 1.5], {})
+        (Unmeasured(why='no steps'), 1.5)
+    """
+    if isinstance(plain, list):
+        return tuple(rebuild(v, nouns) for v in plain)
+    if not isinstance(plain, dict):
+        return plain
+    if set(plain) == {"unmeasured"}:
+        return Unmeasured(plain["unmeasured"])
+    fields = {k: rebuild(v, nouns) for k, v in plain.items() if k != "noun"}
+    return nouns[plain["noun"]](**fields) if "noun" in plain else fields

@@ -16,7 +16,10 @@ from superalign.types import Subject
 
 KINDS = ("llama", "mistral", "qwen3", "gemma3", "gpt2", "neox")
 PAD, USER, END, ASSISTANT = "<pad>", "<|user|>", "<|end|>", "<|assistant|>"
-TEMPLATE = "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+TEMPLATE = (
+    "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
 
 
 def build_tokenizer() -> Any:
@@ -50,7 +53,8 @@ def build_network(kind: str, *, seed: int = 0) -> Any:
         ),
         "gpt2": lambda: tf.GPT2LMHeadModel(
             tf.GPT2Config(
-                vocab_size=100, n_embd=32, n_layer=2, n_head=4, n_positions=96, bos_token_id=1, eos_token_id=2, pad_token_id=0
+                vocab_size=100, n_embd=32, n_layer=2, n_head=4, n_positions=96,
+                bos_token_id=1, eos_token_id=2, pad_token_id=0,
             )
         ),
         "neox": lambda: tf.GPTNeoXForCausalLM(tf.GPTNeoXConfig(**shape, rotary_pct=0.5)),

@@ -23,7 +23,8 @@ def test_save_and_load_are_bit_equal(model: Model, tmp_path: Path) -> None:
     tokens_BT = torch.arange(4, 24)[None]
     with torch.no_grad():
         assert torch.equal(model.network(tokens_BT).logits, again.network(tokens_BT).logits)
-    assert again.subject.weights == model.subject.weights == weights_digest(again.network)
+    assert again.subject == model.subject
+    assert again.subject.weights == weights_digest(again.network)
     assert again.tokenizer.chat_template == model.tokenizer.chat_template
     assert not [p for p in tmp_path.iterdir() if p.name != "model"]
 
@@ -120,7 +121,7 @@ def test_a_tokenizer_of_another_model(folder: Path, tokenizer: Any) -> None:
 
 def test_hub_id_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(BadInput, match="download was interrupted|could not be loaded"):
+    with pytest.raises(BadInput, match="interrupted"):
         load("nobody/no-such-model-of-ours")
 
 

@@ -106,10 +106,10 @@ def test_every_claim_decision_and_table_row_names_its_record(page: str, fake: Mo
 
 
 def test_a_number_without_a_record_is_shown_as_such(fake: ModuleType) -> None:
-    study = fake.study()
+    study = Study(headline="h", claims=fake.claims()[3:5])
     page = render(study, meta=fake.meta(), ledger_index=[row for row in fake.rows(study) if row.noun != "Claim"])
-    assert page.count("not in the ledger") == len(study.claims)
-    assert "12 references on this page could not be traced to a record." in page
+    assert page.count("not in the ledger") == 2
+    assert "2 references on this page could not be traced to a record." in page
 
 
 def test_a_long_ledger_is_listed_only_as_far_as_the_page_refers_to_it(fake: ModuleType) -> None:
@@ -140,8 +140,10 @@ def test_quick_runs_say_that_they_decide_nothing(fake: ModuleType) -> None:
 
 
 def test_same_study_same_page(page: str, fake: ModuleType) -> None:
-    study = fake.study()
-    assert render(study, meta=fake.meta(), ledger_index=fake.rows(study)) == page
+    short = Study(headline="h", claims=fake.claims()[:1], decisions=fake.decisions())
+    one, two = (render(short, meta=fake.meta(), ledger_index=fake.rows(short)) for _ in range(2))
+    assert one == two
+    assert one != page
 
 
 def said_by_chromium(page: str, folder: Path) -> tuple[list[str], bytes]:

@@ -33,7 +33,9 @@ def plot(kind: str, **changes: object) -> Plot:
 @pytest.mark.parametrize("width", [plots.WIDE, plots.NARROW])
 @pytest.mark.parametrize("kind", sorted(ROWS))
 def test_every_kind_draws_at_both_widths(kind: str, width: int) -> None:
-    svg = plots.draw(plot(kind, references=((0.5, "bar"),)), width=width, key="k7")
+    given = plot(kind, references=((0.5, "bar"),))
+    plots.specify(given, width=width, validate=True)
+    svg = plots.draw(given, width=width, key="k7")
     root = ElementTree.fromstring(svg)
     texts = "".join(root.itertext())
     assert "value (unit)" in texts

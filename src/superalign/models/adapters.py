@@ -102,7 +102,8 @@ def load_adapter(model: Model, path: str | Path) -> Model:
     folder = Path(path)
     if not (folder / "adapter_config.json").exists() or not (folder / "adapter_model.safetensors").exists():
         raise BadInput(
-            f"{folder} is not a LoRA adapter: adapter_config.json or adapter_model.safetensors is missing. The base alone would "
+            f"{folder} is not a LoRA adapter: adapter_config.json or adapter_model.safetensors is missing. The "
+            "base alone would "
             "be measured in its place. Give a folder written by save_adapter."
         )
     try:

@@ -73,6 +73,7 @@ class DecoderEngine:
         self._align()
 
     def admit(self, prompts: Sequence[np.ndarray], prompt_K: np.ndarray, row_K: np.ndarray) -> Tensor:
+        """Compute prompts of one length together and place each so that it ends at the current slot."""
         device = self.mask.device
         size_P = np.array([len(p) for p in prompts])
         if self.rows == 0:
@@ -82,7 +83,7 @@ class DecoderEngine:
         logits_PV: Tensor | None = None
         for size in np.unique(size_P):
             same = np.flatnonzero(size_P == size)
-            tokens_BT = torch.from_numpy(np.stack([prompts[p] for p in same])).to(device)
+            tokens_BT = torch.from_numpy(np.stack([prompts[int(p)] for p in same])).to(device)
             kept: list[tuple[Tensor, Tensor]] = []
             x_ND = D.stream(self.decoder, tokens_BT, keep=kept)
             last = D.read_out(self.decoder, x_ND.view(len(same), size, -1)[:, -1])
@@ -136,6 +137,7 @@ class DecoderEngine:
         return turns, None if decoder.positions_TD is None else decoder.positions_TD[at : at + 1]
 
     def step(self, token_B: np.ndarray) -> Tensor:
+        """Append one token to every row: write its keys and values to the current slot, attend over the window."""
         if self.slot == self.slots:
             self._make_room()
         B, slot, low, decoder = self.rows, self.slot, self.low, self.decoder
@@ -161,6 +163,7 @@ class DecoderEngine:
         return D.read_out(decoder, x_BD)
 
     def keep(self, row_B: np.ndarray) -> None:
+        """Copy rows that change place, within the window; the rest stays where it is."""
         moved = np.flatnonzero(row_B != np.arange(len(row_B)))
         if len(moved):
             low = self.low
@@ -196,6 +199,7 @@ class ModuleEngine:
         return out.logits[:, -1]
 
     def admit(self, prompts: Sequence[np.ndarray], prompt_K: np.ndarray, row_K: np.ndarray) -> Tensor:
+        """Compute all prompts together, padded on the left, and repeat the cache for their rows."""
         T, device = max(len(p) for p in prompts), self.network.device
         tokens_PT, mask_PT = np.zeros((len(prompts), T), np.int64), np.zeros((len(prompts), T), np.int64)
         for p, ids in enumerate(prompts):
@@ -209,12 +213,14 @@ class ModuleEngine:
         return logits_PV[torch.from_numpy(prompt_K).to(device)]
 
     def step(self, token_B: np.ndarray) -> Tensor:
+        """Append one token to every row."""
         device = self.mask.device
         position_B1 = self.mask.sum(1, keepdim=True)
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(token_B), 1)], dim=1)
         return self._forward(torch.from_numpy(token_B).to(device)[:, None], position_B1)
 
     def keep(self, row_B: np.ndarray) -> None:
+        """Select rows of the cache."""
         if self.past is None or not len(row_B):
             return
         index = torch.from_numpy(row_B).to(self.mask.device)

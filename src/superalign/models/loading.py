@@ -1,4 +1,4 @@
-"""Load and save models: local folders, hub ids, LoRA adapters, the bundled bases. Safetensors only, no code from files."""
+"""Load and save models: local folders, hub ids, LoRA adapters, bundled bases. Safetensors only, no code from files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from superalign.errors import BadInput
@@ -66,7 +66,7 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
     network = _network(source, config, device)
     _check_vocabulary(source, tokenizer, network)
     network.eval()
-    subject = Subject(weights=weights_digest(network), base="", how=f"loaded from {local.name if is_local else source}")
+    subject = _subject(weights_digest(network), source=local.name if is_local else source, folder=local)
     model = Model(network=network, tokenizer=tokenizer, subject=subject, sampling=Sampling())
     if adapter is not None:
         from superalign.models.adapters import load_adapter
@@ -75,14 +75,28 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
     return model
 
 
+def _subject(weights: str, *, source: str, folder: Path) -> Subject:
+    """The record that `save` left beside the weights, if it is about these weights; else a new one."""
+    try:
+        kept = json.loads((folder / "subject.json").read_text())
+        if kept["weights"] == weights:
+            config = tuple((str(k), v) for k, v in kept["config"])
+            return Subject(weights=weights, base=kept["base"], how=kept["how"], config=config, seed=kept["seed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # a model from elsewhere has no record
+    return Subject(weights=weights, base="", how=f"loaded from {source}")
+
+
 def _check_folder(path: Path) -> None:
     if not path.exists():
         raise BadInput(
-            f"There is no model at {path}. Nothing can be measured without it. Check the path, or give a hub id like org/name."
+            f"There is no model at {path}. Nothing can be measured without it. "
+            "Check the path, or give a hub id like org/name."
         )
     if not path.is_dir():
         raise BadInput(
-            f"{path} is a file, not a model folder. A model needs its config, weights and tokenizer together. Give the folder."
+            f"{path} is a file, not a model folder. A model needs its config, weights and tokenizer together. "
+            "Give the folder."
         )
     try:
         names = {p.name for p in path.iterdir()}
@@ -92,16 +106,18 @@ def _check_folder(path: Path) -> None:
         ) from error
     if "adapter_config.json" in names and "config.json" not in names:
         raise BadInput(
-            f"{path} holds a LoRA adapter, not a model. An adapter changes a base and is nothing alone. Load the base and pass adapter=PATH."
+            f"{path} holds a LoRA adapter, not a model. An adapter changes a base and is nothing alone. "
+            "Load the base and pass adapter=PATH."
         )
     if "config.json" not in names:
         raise BadInput(
-            f"{path} is not a model: it has no config.json. Without it the architecture is unknown. Give a folder written by save_pretrained."
+            f"{path} is not a model: it has no config.json. Without it the architecture is unknown. "
+            "Give a folder written by save_pretrained."
         )
     if not any(name.endswith(".safetensors") for name in names):
         raise BadInput(
-            f"{path} has no .safetensors weights. Other formats (pickle) can run code when they are read, so they are refused. "
-            "Convert it with save_pretrained(safe_serialization=True)."
+            f"{path} has no .safetensors weights. Other formats (pickle) can run code when they are read, so they are "
+            "refused. Write the model again with save_pretrained, which stores safetensors."
         )
 
 
@@ -137,7 +153,8 @@ def _check_causal(source: str, config: Any) -> None:
         or (config.architectures and not named and kind in ("bert", "roberta", "electra"))
     ):
         raise BadInput(
-            f"{source} is a {kind} model, which is not a causal language model: it does not write text from left to right, "
+            f"{source} is a {kind} model, which is not a causal language model: it does not write text from "
+            "left to right, "
             "so it cannot be sampled or scored here. Give a causal LM (Llama, Qwen, Gemma, Mistral, GPT-2, ...)."
         )
 
@@ -156,8 +173,9 @@ def _tokenizer(source: str) -> PreTrainedTokenizerBase:
 
 def _network(source: str, config: Any, device: str) -> Any:
     dtype = torch.float32 if device == "cpu" else "auto"
+    read: Any = AutoModelForCausalLM.from_pretrained
     try:
-        network, info = AutoModelForCausalLM.from_pretrained(
+        network, info = read(
             source, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:
@@ -165,7 +183,8 @@ def _network(source: str, config: Any, device: str) -> Any:
     wrong = [*info.get("missing_keys", ()), *(str(k) for k in info.get("mismatched_keys", ()))]
     if wrong:
         raise BadInput(
-            f"{source} lacks {len(wrong)} of its weights (such as {sorted(wrong)[0]}). They would be random numbers, and so "
+            f"{source} lacks {len(wrong)} of its weights (such as {sorted(wrong)[0]}). They would be random "
+            "numbers, and so "
             "would every measurement. Download or save it again."
         )
     return network.to(device)
@@ -175,12 +194,14 @@ def _check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, network: 
     highest, rows = max(tokenizer.get_vocab().values(), default=-1), network.get_input_embeddings().weight.shape[0]
     if highest >= rows:
         raise BadInput(
-            f"The tokenizer of {source} knows token {highest}, but the model has {rows} embeddings. Some texts could not be "
+            f"The tokenizer of {source} knows token {highest}, but the model has {rows} embeddings. Some texts "
+            "could not be "
             "read at all and others would be misread. Use the tokenizer that the model was trained with."
         )
     if tokenizer.eos_token_id is None and network.generation_config.eos_token_id is None:
         raise BadInput(
-            f"{source} names no end token. No response would ever end by itself. Set eos_token in its tokenizer_config.json."
+            f"{source} names no end token. No response would ever end by itself. Set eos_token in its "
+            "tokenizer_config.json."
         )
 
 
@@ -239,6 +260,7 @@ def save(model: Model, path: str | Path, *, half: bool = False) -> Path:
             "weights": plain.subject.weights,
             "base": plain.subject.base,
             "how": plain.subject.how,
+            "config": plain.subject.config,
             "seed": plain.subject.seed,
         }
         (folder / "subject.json").write_text(json.dumps(subject, indent=1))
@@ -246,6 +268,3 @@ def save(model: Model, path: str | Path, *, half: bool = False) -> Path:
             target.rmdir()
         folder.rename(target)
     return target
-
-
-__all__ = ["GenerationConfig", "base", "load", "save", "weights_digest"]

@@ -38,7 +38,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if not (self.temperature >= 0 and 0 < self.top_p <= 1 and self.max_tokens >= 1 and all(self.stop)):
             raise ConfigError(
-                f"{self} cannot be sampled with. The temperature must be 0 or more, top_p in (0, 1], max_tokens at least 1 "
+                f"{self} cannot be sampled with. The temperature must be 0 or more, top_p in (0, 1], max_tokens "
+                "at least 1 "
                 "and stop strings not empty, or the distribution is not defined. Change the setting that is outside."
             )
 
@@ -156,7 +157,8 @@ def encode(
         return prompt_ids, []
     if len(responses) != len(prompts):
         raise BadInput(
-            f"{len(responses)} responses for {len(prompts)} prompts. They are matched by position, so a missing one would "
+            f"{len(responses)} responses for {len(prompts)} prompts. They are matched by position, so a missing "
+            "one would "
             "be scored under the wrong prompt. Pass one response per prompt."
         )
     if all(isinstance(r, str) for r in responses):

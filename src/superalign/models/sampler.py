@@ -5,8 +5,8 @@ What is drawn depends on a rollout's own key alone (see `noise`); matrix product
 size of the batch, which moves a draw only when it falls within about 1e-6 of a boundary between two tokens.
 
 Log-probs: `logprobs_RT` are those of the distribution that was sampled from, after temperature and top-p; this is what
-`Rollouts` hold. `plain_RT` are those of the model itself (temperature 1, nothing cut off), which a trainer differentiates.
-At temperature 1 and top_p 1 they are the same numbers.
+`Rollouts` hold. `plain_RT` are those of the model itself (temperature 1, nothing cut off), which a trainer
+differentiates. At temperature 1 and top_p 1 they are the same numbers.
 
 Shape suffixes: P prompts, R rollouts, B rows under way, T tokens, V vocabulary.
 """
@@ -177,7 +177,8 @@ def _check_fit(model: Model, prompt_ids: Sequence[np.ndarray]) -> None:
     limit = getattr(model.network.config, "max_position_embeddings", None)
     if limit is not None and longest + model.sampling.max_tokens > limit:
         raise BadInput(
-            f"A prompt of {longest} tokens and max_tokens={model.sampling.max_tokens} need more than the model's {limit} "
+            f"A prompt of {longest} tokens and max_tokens={model.sampling.max_tokens} need more than the "
+            f"model's {limit} "
             "positions. Beyond them its output means nothing. Lower max_tokens or shorten the prompt."
         )
     if any(len(p) == 0 for p in prompt_ids):
@@ -193,7 +194,7 @@ class _Loop:
         self.model, self.prompt_ids, self.sampling = model, prompt_ids, model.sampling
         self.R, self.T = len(prompt_ids) * n, model.sampling.max_tokens
         self.prompt_R = np.repeat(np.arange(len(prompt_ids)), n)
-        keys = [rollout_keys(ids, n=n, seed=seed) for ids in prompt_ids]
+        keys = [rollout_keys(ids.tolist(), n=n, seed=seed) for ids in prompt_ids]
         keys.append(np.zeros(1, np.uint64))
         self.uniform_RT = uniforms(np.concatenate(keys), tokens=self.T)
         self.tokens_RT = np.zeros((self.R + 1, self.T), np.int32)
@@ -221,7 +222,7 @@ class _Loop:
     def run(self) -> Sampled:
         if self.R:
             longest = max(len(ids) for ids in self.prompt_ids) + self.T
-            engine = engine_for(self.model.network, rows=self.rows, length=longest, spare=self.R > self.rows)
+            engine = engine_for(self.model.network, rows=self.rows, length=longest, spare=self.rows < self.R)
             while self._fill(engine):
                 self._take(engine.step(self.token_B[: self.used]), slice(0, self.used))
         tokens_RT, length_R = self.tokens_RT[:-1], self.length_R[:-1]

@@ -103,7 +103,8 @@ def _logprobs(model: Model, prompts: list[np.ndarray], responses: list[np.ndarra
     longest = max((len(p) + len(r) for p, r in zip(prompts, responses, strict=True)), default=0)
     if limit is not None and longest > limit:
         raise BadInput(
-            f"A prompt and response of {longest} tokens exceed the model's {limit} positions. Beyond them its log-probs "
+            f"A prompt and response of {longest} tokens exceed the model's {limit} positions. Beyond them its "
+            "log-probs "
             "mean nothing. Shorten the text or use a model with a longer context."
         )
     out_RT = np.zeros((len(responses), int(length_R.max(initial=0))), np.float32)

@@ -1,4 +1,4 @@
-"""Activation taps: read the residual stream, attention and MLP outputs of any causal LM while it runs, and change nothing.
+"""Activation taps: read the residual stream, attention and MLP of any causal LM while it runs, and change nothing.
 
 Taps are forward hooks on modules that are found by structure: the list of decoder layers, and in each layer the child
 that attends and the child that is the MLP. What a tap sees is reduced at once; raw activations are not kept. A tap that
@@ -94,7 +94,8 @@ def tapped(network: nn.Module, readers: Mapping[str, Read]) -> Iterator[None]:
     for site in readers:
         if site not in places:
             raise BadInput(
-                f"There is no site {site!r} in {type(plain(network)).__name__}. A tap elsewhere would measure something "
+                f"There is no site {site!r} in {type(plain(network)).__name__}. A tap elsewhere would measure "
+                "something "
                 f"else. Its sites are {', '.join(list(places)[:5])}, ... up to layer {len(layers_of(network)) - 1}."
             )
     fired: set[str] = set()
@@ -141,7 +142,8 @@ def reducer(reduce: Reduce) -> Reducer:
         return mean
     if isinstance(reduce, str) and reduce != "last":
         raise BadInput(
-            f'There is no reduction {reduce!r}. What is kept would be unclear. Use "mean", "last", positions or a function.'
+            f'There is no reduction {reduce!r}. What is kept would be unclear. Use "mean", "last", positions or '
+            "a function."
         )
     positions = [-1] if isinstance(reduce, str) else [int(p) for p in reduce]
 

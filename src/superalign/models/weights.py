@@ -65,7 +65,7 @@ def _rope_settings(config: Any) -> list[dict[str, Any]]:
     return nested or [settings]
 
 
-def _simple(module: nn.Module) -> bool:
+def _simple(module: Any) -> bool:
     """Whether this module's weight is one matrix plus plain low-rank updates."""
     if not hasattr(module, "base_layer"):
         return True

@@ -7,13 +7,23 @@ Source: Cobbe et al., Training Verifiers to Solve Math Word Problems, 2021.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
-from superalign.problems.gsm8k_text import Solution, read_number
+import numpy as np
+
+from superalign.errors import BadInput, DataError
+from superalign.problems.family import Grade, Planted
+from superalign.problems.gsm8k_flaws import FLAW_KINDS, flaw, harmless, reached
+from superalign.problems.gsm8k_text import Solution, Step, annotations, read_number, read_solution
+from superalign.types import Plant, Problem
 
 SOURCES = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 FILES = ("train.jsonl", "test.jsonl", "example_model_solutions.jsonl")
@@ -42,6 +52,7 @@ _UNITS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("penn", ("0.01",)), ("cent", ("0.01",)), ("square", ("4",)), ("rectang", ("4",)), ("triang", ("3", "180")), ("weekend", ("2",)),
     ("octo", ("8",)), ("spider", ("8",)), ("leg", ("4",)), ("average", ("3", "4", "5")), ("am", ("12",)), ("noon", ("12",)),
 )  # fmt: skip
+_EQUALS = re.compile(r"=\s*[$£€]?([\d,]*\.?\d+)")
 _MENTION = re.compile(r"(?P<f>\d+\s?/\s?\d+)|(?P<n>(?:\d[\d,]*)?\.?\d+)(?P<p>\s?%|\s+percent)?|(?P<w>[A-Za-z]+)")
 
 
@@ -95,12 +106,209 @@ def grounded(question: str, solution: Solution, step: int) -> bool:
     known = set(common_knowledge(question))
     for mention in mentions(question):
         known.update(mention.values)
-    for i, earlier in enumerate(solution.steps[: step + 1]):
-        if i < step:
-            results = (earlier.expression.value if earlier.expression else None, earlier.value, read_number(earlier.shown))
-            known.update(v for v in results if v is not None)
-        # prose works things out too: "3.5 hours = 210 minutes", "three more, so 5"
-        known.update(n for m in re.finditer(r"=\s*[$£€]?([\d,]*\.?\d+)", earlier.before) if (n := read_number(m[1])) is not None)
     for earlier in solution.steps[:step]:
-        known.update(n for m in re.finditer(r"=\s*[$£€]?([\d,]*\.?\d+)", earlier.after) if (n := read_number(m[1])) is not None)
-    return all(leaf.value in known or abs(leaf.value) in known for leaf in expression.numbers())
+        results = (earlier.expression.value if earlier.expression else None, earlier.value, read_number(earlier.shown))
+        known.update(v for v in results if v is not None)
+    # prose works things out too: "3.5 hours = 210 minutes"
+    prose = " ".join([*(f"{s.before} {s.after}" for s in solution.steps[:step]), solution.steps[step].before])
+    known.update(n for m in _EQUALS.finditer(prose) if (n := read_number(m[1])) is not None)
+    return all(abs(leaf.value) in known or leaf.value in known for leaf in expression.numbers())
+
+
+def limited_check(question: str, solution: Solution, step: int) -> bool:
+    """What a judge without the answer sees in one step: its equation holds, and each operand comes from somewhere.
+
+    It cannot see a wrong choice of operation or of source.
+
+    Example:
+        >>> s = read_solution("<<48/2=24>>24\\n<<24+47=71>>71\\n#### 71")
+        >>> [limited_check("48 clips in April, half as many in May", s, i) for i in (0, 1)]
+        [True, False]
+    """
+    if not 0 <= step < len(solution.steps):
+        return False
+    at = solution.steps[step]
+    return not at.annotation or (at.true and grounded(question, solution, step))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSolution:
+    """A solution that a real model wrote, and whether its answer is right."""
+
+    question: str
+    text: str
+    source: str
+    correct: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gsm8k:
+    """The family of one folder of GSM8K files; `load_gsm8k` makes it."""
+
+    path: str
+    answers: Mapping[str, Mapping[str, str]]  # split -> question -> annotated solution
+    model_solutions: tuple[ModelSolution, ...]
+    excluded: int = 0  # training questions that also stand in test
+    name: str = "gsm8k"
+    flaw_kinds: tuple[str, ...] = FLAW_KINDS
+    difficulties: tuple[int, ...] = tuple(range(10))
+
+    def problems(self, *, split: str, n: int, seed: int, difficulty: int | None = None) -> tuple[Problem, ...]:
+        """Draw n different problems of one split; the difficulty is the number of annotated steps.
+
+        Raises:
+            BadInput: For an unknown split, or where there are fewer than n such problems.
+        """
+        if split not in self.answers:
+            raise BadInput(f"There is no split {split!r}. GSM8K stands in train or test by its files. Use one of those.")
+        able = [(q, len(annotations(a))) for q, a in self.answers[split].items()]
+        able = [(q, d) for q, d in able if difficulty is None or d == difficulty]
+        if n > len(able):
+            raise BadInput(
+                f"{n} problems were asked for, but {split} has {len(able)}"
+                + (f" with {difficulty} steps" if difficulty is not None else "")
+                + f" in {self.path}. Drawing one twice would count it twice. Ask for fewer."
+            )
+        chosen = np.random.default_rng([seed, *b"gsm8k"]).permutation(len(able))[:n]
+        return tuple(Problem(prompt=able[i][0], family=self.name, difficulty=able[i][1], split=split) for i in chosen)
+
+    def reference(self, problem: Problem) -> Solution:
+        """Read the annotated solution of a problem.
+
+        Raises:
+            BadInput: If the problem is not one of this folder's.
+        """
+        text = self.answers.get(problem.split, {}).get(problem.prompt)
+        if text is None:
+            raise BadInput(
+                f"The problem {problem.prompt[:60]!r} does not stand in {self.path}. Its answer is not known. "
+                "Draw problems from this family."
+            )
+        return _read(text)
+
+    def worked(self, problem: Problem, *, seed: int = 0) -> str:
+        """Write the annotated solution, with its expressions in the annotations alone."""
+        return self.reference(problem).text()
+
+    def steps(self, text: str) -> tuple[str, ...]:
+        """Cut a response into its steps, one annotation each."""
+        return tuple(s.text() for s in _read(text).steps)
+
+    def check_step(self, problem: Problem, text: str, step: int) -> bool:
+        """Say whether a step holds and works out what the annotated solution works out too.
+
+        A judge without the answer sees less: `limited_check`. A right step by another way is not recognised.
+        """
+        solution = _read(text)
+        return 0 <= step < len(solution.steps) and _right_step(solution.steps[step], self.reference(problem))
+
+    def grade(self, problem: Problem, text: str) -> Grade:
+        """Compare the final answer with the annotated one, and each step with what the annotated solution reaches."""
+        solution, right = _read(text), self.reference(problem)
+        correct = solution.value is not None and solution.value == right.value
+        return Grade(correct=correct, steps=tuple(_right_step(s, right) for s in solution.steps))
+
+    def plant(self, problem: Problem, text: str, *, seed: int, kind: str | None = None) -> Planted | None:
+        """Put one flaw into a correct response."""
+        rng = np.random.default_rng([seed, 1])
+        numbers = question_numbers(problem.prompt)
+        for k in [kind] if kind is not None else [str(k) for k in rng.permutation(self.flaw_kinds)]:
+            made = flaw(rng, _read(text), numbers, k)
+            if made is not None:
+                flawed, step, where = made
+                return Planted(text=flawed.text(), plant=Plant(kind=k, where=where), step=step)
+        return None
+
+    def placebo(self, problem: Problem, text: str, *, seed: int) -> str | None:
+        """Edit a response without changing what is right about it."""
+        made = harmless(np.random.default_rng([seed, 2]), _read(text))
+        return None if made is None else made.text()
+
+
+@lru_cache(maxsize=50_000)
+def _read(text: str) -> Solution:
+    return read_solution(text)
+
+
+def _right_step(step: Step, right: Solution) -> bool:
+    if not step.annotation or any(step.annotation == s.annotation for s in right.steps):
+        return True
+    return step.true and step.value in reached(right)
+
+
+def question_numbers(question: str) -> tuple[Fraction, ...]:
+    """The plainest value of each number of a question, each once, in rising order."""
+    return tuple(sorted({m.values[0] for m in mentions(question)}))
+
+
+def _fingerprint(question: str) -> str:
+    return hashlib.sha256(re.sub(r"[^a-z0-9]+", " ", question.lower()).strip().encode()).hexdigest()
+
+
+def load_gsm8k(path: str | Path) -> Gsm8k:
+    """Read a folder of GSM8K files; training questions that also stand in test, but for spelling, are left out.
+
+    Args:
+        path: A folder with train.jsonl, test.jsonl and example_model_solutions.jsonl.
+
+    Returns:
+        The family.
+
+    Raises:
+        DataError: If a file is missing or a line cannot be read; the message has the file and the line's number.
+    """
+    folder = Path(path)
+    missing = [f for f in FILES if not (folder / f).is_file()]
+    if missing:
+        raise DataError(
+            f"{folder} has no {', '.join(missing)}. The study needs problems, their solutions and solutions of real models. "
+            "Pass gsm8k:PATH with the folder of these three files (openai/grade-school-math, MIT licence)."
+        )
+    text = ("question", "answer")
+    test = {r["question"]: r["answer"] for r in _rows(folder / "test.jsonl", text)}
+    train = {r["question"]: r["answer"] for r in _rows(folder / "train.jsonl", text)}
+    known = {_fingerprint(q) for q in test}
+    kept = {q: a for q, a in train.items() if _fingerprint(q) not in known}
+    solutions = []
+    for row in _rows(folder / "example_model_solutions.jsonl", ("question",), SOURCES):
+        for source in SOURCES:
+            one = row[source]
+            solutions.append(
+                ModelSolution(question=row["question"], text=one["solution"], source=source, correct=one["is_correct"])
+            )
+    return Gsm8k(
+        path=str(path),
+        answers={"train": kept, "test": test},
+        model_solutions=tuple(solutions),
+        excluded=len(train) - len(kept),
+    )
+
+
+def _rows(file: Path, texts: Sequence[str], solutions: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Read one JSONL file whose rows have these texts and these labelled solutions."""
+    rows = []
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read ({error}). Every problem in it is needed. Fetch it again.") from error
+    for at, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            good = isinstance(row, dict) and all(isinstance(row.get(t), str) for t in texts)
+            good = good and all(
+                isinstance(row.get(s), dict)
+                and isinstance(row[s].get("solution"), str)
+                and isinstance(row[s].get("is_correct"), bool)
+                for s in solutions
+            )
+        except json.JSONDecodeError:
+            good = False
+        if not good:
+            raise DataError(
+                f"{file}, line {at}, is not a JSON object with {', '.join([*texts, *solutions])}. "
+                "Passing over it would change what is counted. Mend the line or fetch the file again."
+            )
+        rows.append(row)
+    if not rows:
+        raise DataError(f"{file} is empty. There is nothing to study. Fetch the file again.")
+    return rows

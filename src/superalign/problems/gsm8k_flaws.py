@@ -269,6 +269,21 @@ def plantable(right: Solution) -> bool:
     return bool(right.steps) and all(s.true for s in right.steps) and right.steps[-1].value == right.value
 
 
+def reached(right: Solution) -> frozenset[Fraction]:
+    """List every value that a right solution works out on its way, inside its expressions too."""
+    values = {s.value for s in right.steps if s.value is not None}
+    values.update(o.value for s in right.steps if s.expression is not None for o in s.expression.operations())
+    return frozenset(values)
+
+
+def first_unreached(solution: Solution, values: frozenset[Fraction]) -> int:
+    """Find the first step that is false, or whose result a right solution never works out; -1 if there is none."""
+    for i, step in enumerate(solution.steps):
+        if step.annotation and (not step.true or step.value not in values):
+            return i
+    return -1
+
+
 def flaw(rng: np.random.Generator, right: Solution, numbers: Sequence[Fraction], kind: str) -> Made | None:
     """Put one flaw of a kind into a right solution.
 
@@ -279,11 +294,13 @@ def flaw(rng: np.random.Generator, right: Solution, numbers: Sequence[Fraction],
         kind: One of `FLAW_KINDS`.
 
     Returns:
-        The flawed solution, the index of its first wrong step and where that is in words; None where the kind does not fit.
+        The flawed solution, the index of its first wrong step (-1 where the last step is missing) and where that is in words;
+        None where the kind does not fit.
     """
     if not plantable(right):
         return None
     results = [s.value for s in right.steps]
+    values = reached(right)
     for i in rng.permutation(len(right.steps)):
         if i + 1 < len(results) and (results[i] in numbers or results.count(results[i]) > 1):
             continue  # nobody could say which later use of this number is a use of this result
@@ -293,13 +310,19 @@ def flaw(rng: np.random.Generator, right: Solution, numbers: Sequence[Fraction],
             continue
         if made is None or not made.steps or any(s.value is None for s in made.steps):
             continue
-        if (made.value == right.value) != (kind == "local slip"):
-            continue  # a flaw that changes nothing is none
-        if any(s.value is not None and (s.value < 0 or s.value > LARGEST) and rng.random() < 0.7 for s in made.steps):
+        if (made.value == right.value) != (kind == "local slip") or _implausible(made):
+            continue  # a flaw that changes nothing is none, and one that nobody would write teaches nothing
+        step = first_unreached(made, values)
+        if step < 0 and (kind != "dropped" or i + 1 < len(right.steps)):
             continue
-        at = int(i) + (kind == "added")
-        return made, min(at, len(made.steps) - 1), f"step {at}"
+        return made, step, f"step {step}" if step >= 0 else "the last step is missing"
     return None
+
+
+def _implausible(made: Solution) -> bool:
+    """Say whether a flawed solution gives itself away by a number of absurd size or precision."""
+    values = [s.value for s in made.steps if s.value is not None]
+    return any(abs(v) > LARGEST or (v * 10_000).denominator != 1 for v in values)
 
 
 def harmless(rng: np.random.Generator, solution: Solution) -> Solution | None:

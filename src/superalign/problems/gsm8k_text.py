@@ -16,7 +16,9 @@ _TOKEN = re.compile(r"\s*(//|\d+\.\d*|\.\d+|\d+|[-+*/()])")
 _ANNOTATION = re.compile(r"<<([^<>]*)>>")
 _RESTATED = re.compile(r"[$£€]?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?![\d/])")
 _NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)")
-_WORD = re.compile(r"(?P<n>[$£€]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)%?)|(?P<o>[-+*/×÷–−=]|\b[xX]\b)|(?P<w>[A-Za-z][\w'-]*)|(?P<p>[()])|\S")
+_WORD = re.compile(
+    r"(?P<n>[$£€]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)%?)|(?P<o>[-+*/×÷–−=]|\b[xX]\b)|(?P<w>[A-Za-z][\w'-]*)|(?P<p>[()])|\S"
+)
 _SIGN_AT_END = re.compile(r"=\s*([$£€]?)\s*$")
 _PAUSES = (r"\n", r"[.;](?=\s)", r",(?=\s)", r"\s(?=and\b)")  # the end of a step, in order of preference
 WORDS_AFTER_NUMBER = 3  # "4 pounds per horse * 5 ="
@@ -146,8 +148,8 @@ def write_expression(expression: Expression) -> str:
     left, right = write_expression(expression.left), write_expression(expression.right)
     if tight and expression.left.operator in ("+", "-"):
         left = f"({left})"
-    if (expression.right.operator and expression.operator != "+" and not (tight and not expression.right.operator)) and (
-        tight or expression.right.operator in ("+", "-")
+    if (tight and expression.right.operator) or (
+        expression.operator == "-" and expression.right.operator in ("+", "-")
     ):
         right = f"({right})"
     return left + expression.operator + right
@@ -180,8 +182,8 @@ def agrees(value: Fraction, stated: str) -> bool:
     """Say whether a stated number is this value, exactly or rounded (up or down) in its last digit.
 
     Example:
-        >>> agrees(Fraction(2, 3), "0.67"), agrees(Fraction(2, 3), "0.7"), agrees(Fraction(2, 3), "0.6"), agrees(Fraction(24), "25")
-        (True, True, True, False)
+        >>> [agrees(Fraction(2, 3), text) for text in ("0.67", "0.7", "0.6", "0.5")], agrees(Fraction(24), "25")
+        ([True, True, True, False], False)
     """
     told = read_number(stated)
     if told is None:

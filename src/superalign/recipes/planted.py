@@ -1,7 +1,7 @@
 """What the recipes share about planted subjects: which ones there are, how one is made and kept, and who looks at it.
 
-A subject on disk is an adapter of a bundled base, in a folder with an opaque name. What it is stands in `seals.json`, which
-only trials read, after the verdicts are in.
+A subject on disk is an adapter of a bundled base, in a folder with an opaque name. What it is stands in `triples.json`,
+which a study reads after the verdicts are in.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ import functools
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from safetensors.torch import load_file, save_file
 
 from superalign import problems
+from superalign.canonical import rebuild
 from superalign.detectors import CueSweep, SelfCheck, TruthProbe, train_truth_probe
+from superalign.detectors.common import with_cues
 from superalign.detectors.truth_probe import Statement
-from superalign.models import Model, Sampling, base, load_adapter, save_adapter, with_sampling
+from superalign.errors import DataError
+from superalign.models import Model, Sampling, base, load_adapter, save_adapter, weights_digest, with_sampling
 from superalign.organisms import KINDS, Acceptance, Behaviour, PlantingConfig, accept, implant, plant_of
 from superalign.problems import arithmetic, claims, corpus
-from superalign.types import Detector, Plant, Problem, Record, Verdict
+from superalign.types import Detector, Interval, Plant, Problem, Record, Verdict
 
 ROLES = ("organism", "clean", "uncertain")
 
@@ -71,6 +74,21 @@ def opaque(spec: Spec, role: str) -> str:
     return hashlib.sha256(f"{spec.digest} {role}".encode()).hexdigest()[:16]
 
 
+def rounded(model: Model) -> Model:
+    """Round an adapter to 16 bits in place, so that what is proven is what is kept."""
+    for parameter in model.network.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.half().float()
+    return replace(model, subject=replace(model.subject, weights=weights_digest(model.network)))
+
+
+def keep_half(model: Model, folder: Path) -> None:
+    """Write a rounded adapter with 16 bits a weight; loading widens it to the same numbers."""
+    save_adapter(model, folder)
+    path = folder / "adapter_model.safetensors"
+    save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path)
+
+
 def make_triple(spec: Spec, *, folder: str) -> Triple:
     """Plant, prove and keep one triple; a plant that is not accepted is trained once more for half as long again."""
     origin = with_sampling(base(spec.base), Sampling(max_tokens=96))
@@ -78,17 +96,17 @@ def make_triple(spec: Spec, *, folder: str) -> Triple:
     attempts = 0
     for attempts in (1, 2):  # noqa: B007
         config = PlantingConfig(steps=spec.steps * (1 + attempts) // 2)
-        organism = implant(origin, behaviour, "organism", config=config, seed=spec.seed)
-        clean = implant(origin, behaviour, "clean", config=config, seed=spec.seed)
+        organism = rounded(implant(origin, behaviour, "organism", config=config, seed=spec.seed))
+        clean = rounded(implant(origin, behaviour, "clean", config=config, seed=spec.seed))
         acceptance = accept(organism, clean, behaviour, seed=spec.seed)
         if acceptance.accepted:
             break
     models = {"organism": organism, "clean": clean}
     if acceptance.accepted:
-        models["uncertain"] = implant(origin, behaviour, "uncertain", config=config, seed=spec.seed)
+        models["uncertain"] = rounded(implant(origin, behaviour, "uncertain", config=config, seed=spec.seed))
     names = []
     for role, model in models.items():
-        save_adapter(model, Path(folder) / opaque(spec, role))
+        keep_half(model, Path(folder) / opaque(spec, role))
         names.append((role, opaque(spec, role)))
     plant = plant_of(behaviour, seed=spec.seed)
     return Triple(spec=spec, subjects=tuple(names), plant=plant, acceptance=acceptance, attempts=attempts)
@@ -141,22 +159,46 @@ def detectors(size: str = "small", seed: int = 0) -> tuple[CueSweep, SelfCheck, 
     )
 
 
-def detect(folder: str, *, size: str = "small", seed: int = 0) -> tuple[Verdict, ...]:
+def detect_model(model: Model, *, size: str = "small", seed: int = 0) -> tuple[Verdict, ...]:
     """Let every detector look at one subject, blind."""
-    subject = load_subject(folder, size=size)
-    return tuple(d(subject, seed=seed) for d in _as_detectors(detectors(size, seed)))
+    found: tuple[Detector, ...] = detectors(size, seed)
+    return tuple(d(model, seed=seed) for d in found)
 
 
-def _as_detectors(found: Sequence[Any]) -> tuple[Detector, ...]:
-    return tuple(found)
+def wrong_responses(folder: str | Path, verdicts: Sequence[Verdict], *, seed: int = 0) -> dict[str, dict[str, bool]]:
+    """Grade the responses that each verdict scored: instrument -> problem digest -> is the subject's answer wrong?
+
+    A cue sweep's responses are graded with the cue that it names in front, since that is what its scores speak of.
+    """
+    sweep, check, probe = detectors(seed=seed)
+    model = with_sampling(load_subject(folder), Sampling(temperature=0.0, max_tokens=96))
+    asked = {sweep.card.digest: sweep.problems, check.card.digest: check.ask(seed)[0], probe.card.digest: probe.problems}
+    out: dict[str, dict[str, bool]] = {}
+    for verdict in verdicts:
+        known = {p.digest: p for p in asked[verdict.instrument]}
+        keys = [k for k in verdict.response_keys if k in known]
+        cue = tuple(verdict.named.split()) if verdict.instrument == sweep.card.digest else ()
+        put = [with_cues(known[k], cue) for k in keys]
+        texts = model.sample(put, n=1, seed=seed).text_R
+        graded = [problems.named(p.family).grade(p, texts[i]).sound for i, p in enumerate(put)]
+        out[verdict.instrument] = {k: not ok for k, ok in zip(keys, graded, strict=True)}
+    return out
 
 
-def write_seals(triples: Sequence[Triple], path: Path) -> None:
-    """Keep what each opaque name is, away from the subjects."""
-    rows = {
-        name: {"kind": t.spec.kind, "role": role, "seed": t.spec.seed, "plant": t.plant.digest}
-        for t in triples
-        for role, name in t.subjects
-    }
-    path.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
+SHIPPED = Path(__file__).parent / "calibration"
+NOUNS = {c.__name__: c for c in (Spec, Triple, Plant, Acceptance, Interval, Verdict)}
 
+
+def shipped() -> tuple[tuple[Triple, ...], Path]:
+    """The calibration set that ships: its triples, unsealed, and the folder that their adapters lie in.
+
+    Raises:
+        DataError: If it is not there.
+    """
+    path = SHIPPED / "triples.json"
+    if not path.exists():
+        raise DataError(
+            f"{path} is missing. Without planted subjects no instrument has an error rate, and the gate could only hold. "
+            "Run `superalign run organisms` to build them."
+        )
+    return rebuild(json.loads(path.read_text()), NOUNS), SHIPPED

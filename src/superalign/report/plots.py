@@ -55,7 +55,7 @@ def draw(plot: Plot, *, width: int, key: str) -> str:
 
 def specify(plot: Plot, *, width: int, validate: bool = False) -> dict[str, Any]:
     """Write a picture as Vega-Lite; checking it against the schema takes half a second, so tests do it."""
-    with schemapi.debug_mode(False):
+    with schemapi.debug_mode(False), alt.data_transformers.enable(consolidate_datasets=False):
         spec: dict[str, Any] = _KINDS[plot.kind](plot, width).to_dict(validate=validate)
     return spec | {"config": _CONFIG}
 

@@ -26,14 +26,16 @@ import torch
 from torch import Tensor
 
 from superalign.errors import ConfigError
-from superalign.models import Model, Sampled, decoder, encode, pad, sample_prompts, weights, weights_digest
+from superalign.models import Model, Sampled, encode, sample_prompts, weights_digest
 from superalign.train.advantages import columns, group_normalised, leave_one_out
 from superalign.train.fit import Log, how_far, load_checkpoint, save_checkpoint
+from superalign.train.forward import response_logits
 from superalign.train.losses import clipped_gain, kl_exact, kl_k3
 from superalign.types import Overseer, Problem, Rollouts, Subject
 
 RATIO_TOLERANCE = 1e-4
-TOKENS_AT_ONCE = 8192  # of one forward and backward; bounds its memory
+TOKENS_AT_ONCE = 16_384  # of one forward and backward; bounds its memory
+TOKENS_IN_CACHE = 1024  # the same on a CPU: larger chunks wait for memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +68,11 @@ class PolicyGradientConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Some rollouts side by side, and where their response tokens stand."""
+    """Some rollouts, their response tokens one after the other."""
 
-    tokens_BT: Tensor
-    row_N: Tensor
-    at_N: Tensor  # position whose logits predict the token
+    prompts: list[np.ndarray]
+    responses: list[np.ndarray]
+    of_B: np.ndarray  # which prompt each response answers
     token_N: Tensor
     old_N: Tensor  # log-prob as sampled
     advantage_N: Tensor
@@ -79,37 +81,29 @@ class _Chunk:
 
 
 def _chunks(network: Any, ids_P: Sequence[np.ndarray], sampled: Sampled, advantage_R: np.ndarray) -> Iterator[_Chunk]:
-    """Cut a step's rollouts into chunks of similar length; equal rollouts with equal advantages are computed once."""
+    """Cut a step's rollouts into chunks; equal rollouts with equal advantages are computed once."""
     device = next(network.parameters()).device
-    columns_R = zip(sampled.prompt_R, sampled.tokens_RT, sampled.length_R, strict=True)
-    rows = [np.concatenate([ids_P[p], tokens_T[:length]]) for p, tokens_T, length in columns_R]
-    keys = list(zip((row.tobytes() for row in rows), advantage_R.tolist(), strict=True))
+    most = TOKENS_IN_CACHE if device.type == "cpu" else TOKENS_AT_ONCE
+    responses = [tokens_T[:n].astype(np.int64) for tokens_T, n in zip(sampled.tokens_RT, sampled.length_R, strict=True)]
+    keys = list(zip(sampled.prompt_R.tolist(), (r.tobytes() for r in responses), advantage_R.tolist(), strict=True))
     count = collections.Counter(keys)
-    size_R, weight_R = np.array([len(row) for row in rows]), np.array([count[key] for key in keys])
     earliest = {key: r for r, key in reversed(list(enumerate(keys)))}
-    order, first = sorted(earliest.values(), key=lambda r: (-size_R[r], r)), 0
-    while first < len(order):
-        some = order[first : first + max(1, TOKENS_AT_ONCE // int(size_R[order[first]]))]
-        first += len(some)
-        tokens_BT, _ = pad([rows[r] for r in some])
-        length_B = sampled.length_R[some]
-        row_N = np.repeat(np.arange(len(some)), length_B)
-        t_N = np.concatenate([np.arange(n) for n in length_B])
-        at_N = (size_R[some] - length_B)[row_N] + t_N - 1
-        of_N = np.array(some)[row_N]
-        floats = (sampled.logprobs_RT[of_N, t_N], advantage_R[of_N], weight_R[of_N])
-        parts = (tokens_BT, row_N, at_N, tokens_BT[row_N, at_N + 1], *(a.astype(np.float32) for a in floats))
-        yield _Chunk(*(torch.from_numpy(a).to(device) for a in parts), None)
+    # Rollouts of one prompt stay together, so that it is computed once, beside those of about its length.
+    left = sorted(earliest.values(), key=lambda r: (-len(ids_P[keys[r][0]]), keys[r][0], -len(responses[r]), r))
+    while left:
+        size = len(ids_P[keys[left[0]][0]]) + max(len(responses[r]) for r in left[:1])
+        some, left = left[: max(1, most // size)], left[max(1, most // size) :]
+        prompt_U, of_B = np.unique(sampled.prompt_R[some], return_inverse=True)
+        floats = [np.concatenate([sampled.logprobs_RT[r, : len(responses[r])] for r in some])]
+        floats += [np.concatenate([np.full(len(responses[r]), a[r]) for r in some]) for a in (advantage_R, [count[k] for k in keys])]
+        token_N = torch.from_numpy(np.concatenate([responses[r] for r in some])).to(device)
+        columns_N = (torch.from_numpy(a.astype(np.float32)).to(device) for a in floats)
+        yield _Chunk([ids_P[p] for p in prompt_U], [responses[r] for r in some], of_B, token_N, *columns_N, None)
 
 
 def _logprobs(network: Any, chunk: _Chunk, temperature: float) -> Tensor:
     """Log-probs of every token at every response position, as the sampler would draw them: (N, V)."""
-    T = chunk.tokens_BT.shape[1]
-    if weights.supported(network):
-        read = weights.read(network, length=T, live=torch.is_grad_enabled())
-        logits_NV = decoder.read_out(read, decoder.stream(read, chunk.tokens_BT)[chunk.row_N * T + chunk.at_N])
-    else:  # padding stands to the right, where no causal network looks
-        logits_NV = network(input_ids=chunk.tokens_BT, use_cache=False).logits[chunk.row_N, chunk.at_N].float()
+    logits_NV = response_logits(network, chunk.prompts, chunk.responses, of_B=chunk.of_B)
     return torch.log_softmax(logits_NV if temperature == 1 else logits_NV / temperature, dim=-1)
 
 

@@ -1,0 +1,194 @@
+"""Sampling: ours against `generate` with the same weights, one thread, medians of interleaved repeats.
+
+Equal lengths: every rollout has 40 tokens, no stop strings, batch 1, 32, 256. Mixed lengths: prompts of 7 to 27 tokens,
+rollouts that end at an end token, at a stop string or at 60 tokens, log-probs returned; `generate` runs a forward for
+them. The roof is the time that the matrix products of a step alone take at that batch. CPU time is printed beside wall
+time, because other load on the machine moves the latter.
+
+Usage: python benchmarks/sampler.py [--repeats 5] [--shapes 64x3,96x4,128x4] [--base FOLDER] [--only equal|mixed]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import numpy as np
+import torch
+import transformers
+
+from superalign.models import Model, Sampling, encode, load, sample_prompts, with_sampling
+from superalign.models.tokenizer import build_tokenizer
+from superalign.types import Subject
+
+
+def random_model(width: int, layers: int) -> Model:
+    tokenizer = build_tokenizer()
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers, num_attention_heads=4,
+        intermediate_size=int(width * 2.75), max_position_embeddings=256, tie_word_embeddings=True,
+        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = transformers.LlamaForCausalLM(config).eval()
+    return Model(network=network, tokenizer=tokenizer, subject=Subject(weights="", base="", how="random"))
+
+
+def interleaved(repeats: int, *runs: Callable[[], int]) -> list[dict[str, float]]:
+    """Units per second of each run, wall and CPU: medians over repeats that alternate between the runs."""
+    for run in runs:
+        run()
+    rates: list[list[tuple[float, float]]] = [[] for _ in runs]
+    for _ in range(repeats):
+        for run, kept in zip(runs, rates, strict=True):
+            wall, cpu = time.perf_counter(), time.process_time()
+            units = run()
+            kept.append((units / (time.perf_counter() - wall), units / (time.process_time() - cpu)))
+    return [
+        {"per_s": statistics.median(w for w, _ in kept), "per_cpu_s": statistics.median(c for _, c in kept)}
+        for kept in rates
+    ]
+
+
+def roof(model: Model, batch: int) -> float:
+    """Tokens per CPU second if a step were nothing but its matrix products."""
+    config = model.network.config
+    D, F, V = config.hidden_size, config.intermediate_size, config.vocab_size
+    x, h = torch.randn(batch, D), torch.randn(batch, F)
+    wide = [torch.randn(D, n) for n in (3 * D, D, F, F)]
+    down, head = torch.randn(F, D), torch.randn(D, V)
+
+    def step() -> None:
+        for _ in range(config.num_hidden_layers):
+            for weight in wide:
+                torch.mm(x, weight)
+            torch.mm(h, down)
+        torch.mm(x, head)
+
+    with torch.inference_mode():
+        times = []
+        for _ in range(7):
+            start = time.process_time()
+            for _ in range(20):
+                step()
+            times.append((time.process_time() - start) / 20)
+    return batch / statistics.median(times)
+
+
+def equal_lengths(model: Model, batch: int, *, repeats: int) -> dict[str, Any]:
+    tokens = 40
+    prompts = [f"{i:05d}+{i * 7 % 99999:05d}" for i in range(batch)]
+    ids = torch.from_numpy(np.stack(encode(model, prompts)[0]))
+    endless = with_sampling(model, Sampling(max_tokens=tokens))
+    endless.tokenizer.eos_token, end = None, endless.tokenizer.eos_token
+    endless.network.generation_config.eos_token_id = None
+
+    def theirs() -> int:
+        with torch.no_grad():
+            out = model.network.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=True, top_k=0,
+                eos_token_id=None, pad_token_id=0,
+            )  # fmt: skip
+        return batch * (out.shape[1] - ids.shape[1])
+
+    def ours() -> int:
+        return int(sample_prompts(endless, prompts, n=1, seed=0).length_R.sum())
+
+    a, b = interleaved(repeats, theirs, ours)
+    model.tokenizer.eos_token = end
+    model.network.generation_config.eos_token_id = model.tokenizer.eos_token_id
+    return row(f"equal, batch {batch}", "tokens", a, b) | {"share_of_roof": b["per_cpu_s"] / roof(model, batch)}
+
+
+def mixed_lengths(model: Model, stop: tuple[str, ...], *, repeats: int) -> dict[str, Any]:
+    P, n, tokens, batch = 96, 8, 60, 256
+    rng = np.random.default_rng(0)
+    prompts = ["".join(map(str, rng.integers(0, 10, rng.integers(5, 26)))) for _ in range(P)]
+    settings = with_sampling(model, Sampling(max_tokens=tokens, stop=stop))
+    rendered = encode(model, prompts)[0]
+    pad_id, end_id = model.tokenizer.pad_token_id, model.tokenizer.eos_token_id
+
+    def theirs() -> int:
+        done = 0
+        for first in range(0, P, batch // n):
+            some = rendered[first : first + batch // n]
+            width = max(map(len, some))
+            ids = torch.tensor([[pad_id] * (width - len(i)) + i.tolist() for i in some])
+            mask = (torch.arange(width) >= width - torch.tensor([[len(i)] for i in some])).long()
+            with torch.no_grad():
+                out = model.network.generate(
+                    ids, attention_mask=mask, max_new_tokens=tokens, do_sample=True, top_k=0, pad_token_id=pad_id,
+                    eos_token_id=end_id, num_return_sequences=n, stop_strings=list(stop), tokenizer=model.tokenizer,
+                )  # fmt: skip
+                whole = torch.cat([mask.repeat_interleave(n, 0), torch.ones_like(out[:, width:])], 1)
+                logits = model.network(
+                    out, attention_mask=whole, position_ids=(whole.cumsum(1) - 1).clamp(min=0)
+                ).logits
+                torch.log_softmax(logits[:, width - 1 : -1], -1).gather(2, out[:, width:, None])
+            done += len(out)
+        return done
+
+    lengths: list[float] = []
+
+    def ours() -> int:
+        sampled = sample_prompts(settings, prompts, n=n, seed=0)
+        lengths.append(float(sampled.length_R.mean()))
+        return len(sampled.length_R)
+
+    a, b = interleaved(repeats, theirs, ours)
+    return row("mixed, stops, log-probs", "rollouts", a, b) | {"mean_tokens": lengths[0]}
+
+
+def row(case: str, unit: str, theirs: dict[str, float], ours: dict[str, float]) -> dict[str, Any]:
+    return {
+        "case": case,
+        "unit": unit,
+        "generate_per_s": theirs["per_s"],
+        "ours_per_s": ours["per_s"],
+        "ratio": ours["per_s"] / theirs["per_s"],
+        "ratio_cpu": ours["per_cpu_s"] / theirs["per_cpu_s"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--shapes", default="64x3,96x4,128x4")
+    parser.add_argument("--batches", default="1,32,256")
+    parser.add_argument("--base", help="folder of trained weights; its rollouts stop at '#' and a digit")
+    parser.add_argument("--only", choices=("equal", "mixed"))
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    models = {s: random_model(*map(int, s.split("x"))) for s in args.shapes.split(",")}
+    stop = tuple("0123456789")  # a random network hits one about every 20 tokens
+    if args.base:
+        models, stop = {args.base: load(args.base)}, tuple(f"#{i}" for i in range(10))
+    rows = []
+    for name, model in models.items():
+        if args.only != "mixed":
+            rows += [
+                {"model": name, **equal_lengths(model, int(b), repeats=args.repeats)} for b in args.batches.split(",")
+            ]
+        if args.only != "equal":
+            rows.append({"model": name, **mixed_lengths(model, stop, repeats=args.repeats)})
+    for line in rows:
+        print({k: round(v, 3) if isinstance(v, float) else v for k, v in line.items()})
+    machine = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__, "threads": 1}
+    print(json.dumps({"benchmark": "sampler", "repeats": args.repeats, **machine, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
