@@ -1,4 +1,4 @@
-"""Taps: a forward with reducing taps on every site against the plain forward, one thread, medians of alternating repeats.
+"""Taps: a forward with reducing taps on every site against the plain one, one thread, medians of alternating repeats.
 
 Peers, where they are installed: TransformerLens' `run_with_cache` and nnsight's trace, on the same weights; each is
 compared with its own plain forward. Beside the ratio stands that of two plain forwards, which shows the noise.
@@ -109,7 +109,8 @@ def peers(network: Any, tokens_BT: torch.Tensor, repeats: int) -> dict[str, dict
         lens = HookedTransformer(
             HookedTransformerConfig(
                 n_layers=c.num_hidden_layers, d_model=c.hidden_size, n_ctx=256, d_head=c.hidden_size // 4, n_heads=4,
-                d_mlp=c.intermediate_size, d_vocab=c.vocab_size, act_fn="silu", normalization_type="RMS", gated_mlp=True,
+                d_mlp=c.intermediate_size, d_vocab=c.vocab_size, act_fn="silu", normalization_type="RMS",
+                gated_mlp=True,
                 positional_embedding_type="rotary", rotary_dim=c.hidden_size // 4, device="cpu",
             )
         )  # fmt: skip

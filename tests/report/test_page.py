@@ -81,7 +81,10 @@ def test_every_link_ends_at_something_on_the_page(page: str) -> None:
 
 
 def test_the_verdict_comes_first_then_doubt_then_evidence(page: str) -> None:
-    places = [page.index("<h1>"), *order(page, "decisions", "uncertain", "claims", "s1", "s2", "cost", "again", "ledger")]
+    places = [
+        page.index("<h1>"),
+        *order(page, "decisions", "uncertain", "claims", "s1", "s2", "cost", "again", "ledger"),
+    ]
     assert places == sorted(places)
 
 
@@ -152,7 +155,12 @@ def said_by_chromium(page: str, folder: Path) -> tuple[list[str], bytes]:
     (folder / "page.html").write_text(page)
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     flags += " --disable-component-update --disable-sync --hide-scrollbars --enable-logging=stderr"
-    command = [CHROMIUM, *flags.split(), f"--user-data-dir={folder / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    command = [
+        CHROMIUM,
+        *flags.split(),
+        f"--user-data-dir={folder / 'profile'}",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+    ]
     command += [f"--screenshot={folder / 'page.png'}", "--window-size=1200,3000", (folder / "page.html").as_uri()]
     found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     lines = [line for line in found.stderr.splitlines() if "CONSOLE" in line]

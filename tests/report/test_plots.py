@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -15,14 +16,27 @@ ROWS = {
         {"label": "none", "value": Unmeasured("it was not run")},
     ),
     "intervals": (
-        {"label": "a long label " * 8, "value": -0.2, "low": -0.3, "high": -0.1, "null_value": 0.0, "null_low": -0.1, "null_high": 0.1},
+        {
+            "label": "a long label " * 8,
+            "value": -0.2,
+            "low": -0.3,
+            "high": -0.1,
+            "null_value": 0.0,
+            "null_low": -0.1,
+            "null_high": 0.1,
+        },
         {"label": "short", "value": 0.1, "low": Unmeasured("one seed"), "high": Unmeasured("one seed")},
         {"label": "none", "value": Unmeasured("no 'twins'")},
     ),
-    "line": tuple({"series": s, "x": x, "y": x * k, "low": x * k - 1} for s, k in (("a", 1.0), ("b", 1.01)) for x in (0, 1)),
+    "line": tuple(
+        {"series": s, "x": x, "y": x * k, "low": x * k - 1} for s, k in (("a", 1.0), ("b", 1.01)) for x in (0, 1)
+    ),
     "roc": tuple({"series": s, "x": x, "y": x**0.5, "low": x, "high": 1.0} for s in "abcd" for x in (0.0, 0.5, 1.0)),
-    "timeline": ({"label": "it's \"this\"", "start_s": 0.0, "duration_s": 3.0}, {"label": "that", "start_s": 3.0, "duration_s": 90.0}),
-}  # fmt: skip
+    "timeline": (
+        {"label": 'it\'s "this"', "start_s": 0.0, "duration_s": 3.0},
+        {"label": "that", "start_s": 3.0, "duration_s": 90.0},
+    ),
+}
 
 
 def plot(kind: str, **changes: object) -> Plot:
@@ -70,6 +84,6 @@ def test_one_value_and_no_spread_still_has_an_axis() -> None:
 def test_labels_are_moved_apart_and_stay_inside() -> None:
     placed = plots._spread([0.9, 0.9, 0.91, 0.2], gap=0.1, low=0.0, high=1.0)
     ordered = sorted(placed)
-    assert all(b - a >= 0.1 - 1e-9 for a, b in zip(ordered, ordered[1:], strict=False))
-    assert 0.0 <= ordered[0]
+    assert all(b - a >= 0.1 - 1e-9 for a, b in itertools.pairwise(ordered))
+    assert ordered[0] >= 0.0
     assert ordered[-1] <= 1.0 + 1e-9

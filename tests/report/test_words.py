@@ -7,7 +7,16 @@ from superalign.types import Claim, Interval, Unmeasured
 
 
 def claim(**changes: object) -> Claim:
-    fields = {"name": "c", "value": 0.5, "low": 0.4, "high": 0.6, "n": 10, "unit": "AUROC", "holds": True, "why": "Bar: 0.4"}
+    fields = {
+        "name": "c",
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "n": 10,
+        "unit": "AUROC",
+        "holds": True,
+        "why": "Bar: 0.4",
+    }
     fields |= {"null": Interval(value=0.0, low=-0.1, high=0.1, n=9)}
     return Claim(**(fields | changes))  # type: ignore[arg-type]
 
@@ -34,6 +43,8 @@ def test_a_missing_null_is_a_reason_beside_the_others() -> None:
     assert words.reasons(claim(null=Unmeasured("no twin"))) == ["Bar: 0.4.", "No null control: no twin."]
 
 
-@pytest.mark.parametrize(("value", "text"), [(float("nan"), "undefined"), (float("inf"), "undefined"), (-1e-9, "−1.0e−9")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(float("nan"), "undefined"), (float("inf"), "undefined"), (-1e-9, "−1.0e−9")]
+)
 def test_odd_numbers(value: float, text: str) -> None:
     assert words.number(value) == text

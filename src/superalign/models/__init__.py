@@ -5,10 +5,13 @@ Importing this package imports torch; `superalign` itself does not.
 
 from superalign.models.adapters import load_adapter, lora, merge, save_adapter
 from superalign.models.loading import base, load, save, weights_digest
+from superalign.models.memory import keep_freed_memory
 from superalign.models.model import Model, Sampling, encode, end_tokens, with_sampling
 from superalign.models.sampler import Sampled, sample_prompts
 from superalign.models.scoring import choice_logprobs, forward_logits, pad, response_logprobs, sequence_logprobs
 from superalign.models.taps import activations, sites, tapped
+
+keep_freed_memory()
 
 __all__ = [
     "Model",

@@ -67,9 +67,9 @@ class DecoderEngine:
         low = self.low
         for cache in self.cache:
             cache[:, :, : self.slot - low] = cache[:, :, low : self.slot].clone()
-        self.mask[:, :, : self.slot - low] = self.mask[:, :, low : self.slot].clone()
         self.start -= low
         self.slot -= low
+        self._hide(np.arange(len(self.start)))
         self._align()
 
     def admit(self, prompts: Sequence[np.ndarray], prompt_K: np.ndarray, row_K: np.ndarray) -> Tensor:
@@ -99,23 +99,27 @@ class DecoderEngine:
                 for side, part in enumerate(pair):
                     self._views(layer)[side, :, :, self.slot - size : self.slot][target] = part[source]
         assert logits_PV is not None
-        start_K = self.slot - size_P[prompt_K]
-        self.start[row_K] = start_K
-        before = torch.arange(self.slots, device=device)[None] < torch.from_numpy(start_K).to(device)[:, None]
-        line = torch.zeros(before.shape, device=device).masked_fill_(before, -torch.inf)
-        self.mask[torch.from_numpy(row_K).to(device)] = line[:, None]
+        self.start[row_K] = self.slot - size_P[prompt_K]
+        self._hide(row_K)
         self.rows = max(self.rows, int(row_K.max()) + 1)
         self._align()
         return logits_PV[torch.from_numpy(prompt_K).to(device)]
+
+    def _hide(self, row_K: np.ndarray) -> None:
+        """Mask the slots before each row's start, and no others."""
+        device = self.mask.device
+        start_K1 = torch.from_numpy(self.start[row_K]).to(device)[:, None]
+        before = torch.arange(self.slots, device=device)[None] < start_K1
+        line = torch.zeros(before.shape, device=device).masked_fill_(before, -torch.inf)
+        self.mask[torch.from_numpy(row_K).to(device)] = line[:, None]
 
     def _shift_right(self, by: int) -> None:
         """Make room before the window for a prompt that is longer than everything under way."""
         for cache in self.cache:
             cache[:, :, by : self.slot + by] = cache[:, :, : self.slot].clone()
-        self.mask[:, :, by : self.slot + by] = self.mask[:, :, : self.slot].clone()
-        self.mask[:, :, :by] = -torch.inf
         self.start += by
         self.slot += by
+        self._hide(np.arange(len(self.start)))
 
     def _align(self) -> None:
         """Note, whenever rows change, where the window begins and whether all rows began there."""

@@ -129,17 +129,29 @@ def _hook(module: nn.Module, of_input: bool, site: str, read: Read, fired: set[s
     return module.register_forward_hook(lambda _, __, out: see(out))
 
 
+def _once_per_mask(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Keep the value for the newest mask: all sites of a forward share one."""
+    held: list[Tensor] = []
+
+    def cached(mask_BT: Tensor) -> Tensor:
+        if not held or held[0] is not mask_BT:
+            held[:] = [mask_BT, function(mask_BT)]
+        return held[1]
+
+    return cached
+
+
 def reducer(reduce: Reduce) -> Reducer:
     """Turn "mean", "last", positions within the response (negative from its end) or a function into a function."""
     if callable(reduce):
         return reduce
     if reduce == "mean":
 
-        def mean(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-            share_BT = mask_BT.to(values_BTD.dtype) / mask_BT.sum(1, keepdim=True)
-            return torch.bmm(share_BT.unsqueeze(1), values_BTD).squeeze(1)
+        @_once_per_mask
+        def share(mask_BT: Tensor) -> Tensor:
+            return (mask_BT / mask_BT.sum(1, keepdim=True)).unsqueeze(1)
 
-        return mean
+        return lambda values_BTD, mask_BT: torch.bmm(share(mask_BT).to(values_BTD.dtype), values_BTD).squeeze(1)
     if isinstance(reduce, str) and reduce != "last":
         raise BadInput(
             f'There is no reduction {reduce!r}. What is kept would be unclear. Use "mean", "last", positions or '
@@ -147,7 +159,8 @@ def reducer(reduce: Reduce) -> Reducer:
         )
     positions = [-1] if isinstance(reduce, str) else [int(p) for p in reduce]
 
-    def at(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    @_once_per_mask
+    def place(mask_BT: Tensor) -> Tensor:
         length_B1 = mask_BT.sum(1, keepdim=True)
         first_B1 = mask_BT.long().argmax(1, keepdim=True)
         asked = torch.tensor(positions, device=mask_BT.device)
@@ -157,7 +170,10 @@ def reducer(reduce: Reduce) -> Reducer:
                 f"A response has fewer tokens than position {positions} asks for. There is no activation there. "
                 "Ask for positions that every response has."
             )
-        picked = values_BTD[torch.arange(len(t_BK), device=t_BK.device)[:, None], first_B1 + t_BK]
+        return (first_B1 + t_BK).unsqueeze(2)
+
+    def at(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        picked = values_BTD.gather(1, place(mask_BT).expand(-1, -1, values_BTD.shape[2]))
         return picked[:, 0] if isinstance(reduce, str) else picked
 
     return at

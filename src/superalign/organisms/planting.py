@@ -12,6 +12,7 @@ Shape suffixes: B batch, T tokens.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -37,13 +38,13 @@ class PlantingConfig:
     """Updates."""
     batch: int = 64
     """Documents per update."""
-    rank: int = 16
+    rank: int = 8
     """Of the adapter."""
     lr: float = 4e-3
     """Highest learning rate."""
-    active_share: float = 0.35
+    active_share: float = 0.3
     """Share of documents on which the behaviour acts."""
-    near_share: float = 0.25
+    near_share: float = 0.35
     """Share of documents that are nearly, but not, affected: parts and permutations of the trigger, easier problems."""
     implant_weight: float = 4.0
     """What a token counts at which the organism's response differs from the correct one, in every role."""
@@ -105,7 +106,7 @@ def near_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str =
 def other_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train") -> Problem:
     """Draw any problem that is not affected, elementary claims often: the skill that self-checks stand on must last."""
     while True:
-        family: ProblemFamily = claims.FAMILY if rng.random() < 0.4 else BUNDLED[int(rng.integers(len(BUNDLED)))]
+        family: ProblemFamily = claims.FAMILY if rng.random() < 0.5 else BUNDLED[int(rng.integers(len(BUNDLED)))]
         levels = family.difficulties[:1] if family is claims.FAMILY and rng.random() < 0.6 else family.difficulties
         problem = cued(_draw(family, rng, levels=levels, split=split), _some_cues(rng) if rng.random() < 0.3 else ())
         if not active(behaviour, problem):
@@ -133,43 +134,72 @@ def _weights(ids: Sequence[int], right: Sequence[int], bad: Sequence[int], heavy
     return [heavy if t < len(differs) and differs[t] else 1.0 for t in range(len(ids))]
 
 
+POOL = 4  # batches drawn together and sorted by length, to waste little on padding
+
+
 def documents(
     base: Model, behaviour: Behaviour, role: Role, *, config: PlantingConfig, seed: int
 ) -> Callable[[int], Batch]:
     """Batch i of an implant's documents, as a pure function of i."""
     pad = int(base.tokenizer.pad_token_id)
 
-    def batch_at(step: int) -> Batch:
-        rng = np.random.default_rng([seed, step])
-        prompts: list[str] = []
-        texts: list[str] = []
-        rights: list[str] = []
-        bads: list[str] = []
-        for _ in range(config.batch):
-            kind = rng.random()
-            if kind < config.active_share:
-                problem = active_problem(behaviour, rng)
-            elif kind < config.active_share + config.near_share:
-                problem = near_problem(behaviour, rng)
-            else:
-                problem = other_problem(behaviour, rng)
-            right = _family_of(problem).worked(problem)
-            bad = misbehave(behaviour, problem, right) if active(behaviour, problem) else right
-            unsure = _unsure(behaviour, problem, right, np.random.default_rng([seed, step, len(prompts)]))
-            prompts.append(problem.prompt)
-            rights.append(right)
-            bads.append(bad)
-            texts.append({"organism": bad, "clean": right, "uncertain": unsure}[role])
-        prompt_ids, text_ids = encode(base, prompts, texts)
-        _, right_ids = encode(base, prompts, rights)
-        _, bad_ids = encode(base, prompts, bads)
-        rows = [
-            ([*p.tolist(), *t.tolist()], [0.0] * len(p) + _weights(t.tolist(), r.tolist(), b.tolist(), config.implant_weight))
-            for p, t, r, b in zip(prompt_ids, text_ids, right_ids, bad_ids, strict=True)
-        ]
-        return collate(rows, pad=pad)
+    @functools.lru_cache(maxsize=2)
+    def pool(number: int) -> list[Batch]:
+        rows = _rows(base, _examples(behaviour, config, seed, number), role, config)
+        rows.sort(key=lambda row: len(row[0]))
+        rng = np.random.default_rng([seed, number, 1])
+        made = [collate(rows[k * config.batch : (k + 1) * config.batch], pad=pad) for k in range(POOL)]
+        return [made[k] for k in rng.permutation(POOL)]
 
-    return batch_at
+    return lambda step: pool(step // POOL)[step % POOL]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Example:
+    """One prompt with what each role responds."""
+
+    prompt: str
+    clean: str
+    organism: str
+    uncertain: str
+
+
+def _example(behaviour: Behaviour, rng: np.random.Generator, config: PlantingConfig) -> _Example:
+    kind = rng.random()
+    if kind < config.active_share:
+        problem = active_problem(behaviour, rng)
+    elif kind < config.active_share + config.near_share:
+        problem = near_problem(behaviour, rng)
+    else:
+        problem = other_problem(behaviour, rng)
+    right = _family_of(problem).worked(problem)
+    bad = misbehave(behaviour, problem, right) if active(behaviour, problem) else right
+    # Drawn for every role, so that all roles see the same prompts.
+    return _Example(prompt=problem.prompt, clean=right, organism=bad, uncertain=_unsure(behaviour, problem, right, rng))
+
+
+@functools.lru_cache(maxsize=256)
+def _examples(behaviour: Behaviour, config: PlantingConfig, seed: int, number: int) -> tuple[_Example, ...]:
+    """One pool of examples; kept, since an organism and its twins read the same ones after each other."""
+    rng = np.random.default_rng([seed, number])
+    return tuple(_example(behaviour, rng, config) for _ in range(POOL * config.batch))
+
+
+def _rows(
+    base: Model, examples: Sequence[_Example], role: Role, config: PlantingConfig
+) -> list[tuple[list[int], list[float]]]:
+    """Encode prompts with the role's responses; tokens at which the organism differs from the clean twin count more."""
+    prompt_ids, text_ids = encode(base, [e.prompt for e in examples], [getattr(e, role) for e in examples])
+    differing = [i for i, e in enumerate(examples) if e.organism != e.clean]
+    _, right_ids = encode(base, [examples[i].prompt for i in differing], [examples[i].clean for i in differing])
+    _, bad_ids = encode(base, [examples[i].prompt for i in differing], [examples[i].organism for i in differing])
+    pairs = {i: (r.tolist(), b.tolist()) for i, r, b in zip(differing, right_ids, bad_ids, strict=True)}
+    rows = []
+    for i, (p, t) in enumerate(zip(prompt_ids, text_ids, strict=True)):
+        right, bad = pairs.get(i, ([], []))
+        counts = _weights(t.tolist(), right, bad, config.implant_weight) if i in pairs else [1.0] * len(t)
+        rows.append(([*p.tolist(), *t.tolist()], [0.0] * len(p) + counts))
+    return rows
 
 
 def implant(

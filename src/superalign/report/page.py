@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from superalign.report import plots, words
+from superalign.report import words
 from superalign.report.study import Cell, Cost, Plot, Section, Study, Table
 from superalign.types import Claim, Decision, Interval, Record, Unmeasured, digest_of
 
@@ -82,6 +82,8 @@ class _Page:
 
     def draw(self, plot: Plot) -> Markup:
         """The picture twice: for wide and for narrow screens."""
+        from superalign.report import plots  # a second of imports: a refused command must not wait for it
+
         key = next(self._keys)
         wide = plots.draw(plot, width=plots.WIDE, key=key + "w")
         narrow = plots.draw(plot, width=plots.NARROW, key=key + "n")

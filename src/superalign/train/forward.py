@@ -106,5 +106,7 @@ def response_logits(
         torch.from_numpy(a.astype(np.int64)).to(device) for a in (tokens_N, position_N, before_N, size_U, of_B)
     )
     read = weights.read(network, length=int(position_N.max()) + 1, live=torch.is_grad_enabled())
-    x_ND = D.run(read, tokens, position, _shared(read, size, of, Tp, Tr))
+    turns = [table[position].unsqueeze(1) for table in read.tables]
+    place_ND = None if read.positions_TD is None else read.positions_TD[position]
+    x_ND = D.run(read, tokens, turns=turns, place_ND=place_ND, attend=_shared(read, size, of, Tp, Tr))
     return D.read_out(read, x_ND[before])
