@@ -131,11 +131,18 @@ def main() -> None:
                 **{f"{k}_step_s": round(v, 4) for k, v in middle.items()},
                 "ours_sample_s": round(statistics.median(r["sample_s"] for r in rows["ours"]), 4),
                 "ours_update_s": round(statistics.median(r["update_s"] for r in rows["ours"]), 4),
-                **{f"{k}_tokens_per_rollout": round(statistics.mean(r["tokens"] for r in v), 1) for k, v in rows.items()},
+                **{
+                    f"{k}_tokens_per_rollout": round(statistics.mean(r["tokens"] for r in v), 1)
+                    for k, v in rows.items()
+                },
                 "steps_each": len(rows["ours"]),
                 "rollouts": P * G,
                 "kl": given.kl,
-                "versions": {"trl": trl.__version__, "transformers": transformers.__version__, "torch": torch.__version__},
+                "versions": {
+                    "trl": trl.__version__,
+                    "transformers": transformers.__version__,
+                    "torch": torch.__version__,
+                },
                 "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, 1 thread",
             }
         )

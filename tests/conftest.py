@@ -9,7 +9,9 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", default=False, help="run the tests that take more than ten seconds too")
+    parser.addoption(
+        "--slow", action="store_true", default=False, help="run the tests that take more than ten seconds too"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

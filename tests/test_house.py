@@ -28,7 +28,21 @@ TABLE: dict[str, set[str]] = {
     "organisms": {"types", "stats", "models", "problems", "train"},
     "detectors": {"types", "stats", "models", "interp"},
     "trials": {"types", "stats", "models", "problems", "oversight", "interp", "control", "organisms", "detectors"},
-    "vault": {"types", "stats", "models", "problems", "oversight", "interp", "control", "organisms", "detectors", "trials", "ledger", "jobs", "train"},  # fmt: skip
+    "vault": {
+        "types",
+        "stats",
+        "models",
+        "problems",
+        "oversight",
+        "interp",
+        "control",
+        "organisms",
+        "detectors",
+        "trials",
+        "ledger",
+        "jobs",
+        "train",
+    },
     "serve": {"types", "stats", "ledger", "models", "control", "gate", "report"},
     "runs": EVERYTHING,
     "recipes": EVERYTHING,
@@ -47,10 +61,17 @@ def imports(path: Path, package: str = "superalign") -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             # `from superalign import x` names a room too.
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == package else {node.module or ""}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module", "__import__"):
-            if node.args and isinstance(node.args[0], ast.Constant):
-                found.add(str(node.args[0].value))
+            found |= (
+                {f"{node.module}.{alias.name}" for alias in node.names}
+                if node.module == package
+                else {node.module or ""}
+            )
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "importlib.import_module",
+            "import_module",
+            "__import__",
+        ):
+            found |= {str(a.value) for a in node.args[:1] if isinstance(a, ast.Constant)}
     return found
 
 

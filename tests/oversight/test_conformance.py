@@ -83,7 +83,10 @@ BROKEN = [
     ("order does not matter", {"spoil": _by_place}),
     ("declared range is kept", {"spoil": lambda s, *_: dataclasses.replace(s, values=(2.0,) * len(s.values))}),
     ("declared range is kept", {"card": dataclasses.replace(CARD, settings=())}),
-    ("declared range is kept", {"spoil": lambda s, *_: dataclasses.replace(s, values=(Unmeasured("no"),) * len(s.values))}),
+    (
+        "declared range is kept",
+        {"spoil": lambda s, *_: dataclasses.replace(s, values=(Unmeasured("no"),) * len(s.values))},
+    ),
     ("cost is counted", {"spoil": _with(checks=0)}),
     ("cost is counted", {"spoil": _free_repeats}),
     ("no answers", {"spoil": _peeks}),

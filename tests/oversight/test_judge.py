@@ -21,7 +21,9 @@ class Knows:
     name = "perfect"
 
     def __call__(self, problems, rollouts, *, counts, k, seed):
-        return Pointed(steps=tuple((max(t.find("n"), 0),)[: min(k, n)] for t, n in zip(rollouts.text_R, counts, strict=True)))
+        return Pointed(
+            steps=tuple((max(t.find("n"), 0),)[: min(k, n)] for t, n in zip(rollouts.text_R, counts, strict=True))
+        )
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 9])
@@ -62,7 +64,9 @@ def test_a_good_pointer_finds_what_chance_misses_at_equal_checks(problems, rollo
     def steps(text):
         return sum(c in "yn" for c in text)
 
-    alone, helped = (judge(check_step=check, n_steps=steps, pointer=p)(problems, flawed, seed=0) for p in (None, Knows()))
+    alone, helped = (
+        judge(check_step=check, n_steps=steps, pointer=p)(problems, flawed, seed=0) for p in (None, Knows())
+    )
     assert alone.checks == helped.checks == 400
     assert np.mean(helped.values) == 0
     assert np.mean(alone.values) > 0.8
@@ -112,7 +116,9 @@ def test_nothing_to_check_is_unmeasured_and_free(problems, check):
 
 
 def test_what_it_says_names_the_step_from_one(problems, check):
-    said = judge(check_step=check, n_steps=len, pointer=Knows())(problems, Rollouts.of_texts(problems[:1], ["yyn"]), seed=0)
+    said = judge(check_step=check, n_steps=len, pointer=Knows())(
+        problems, Rollouts.of_texts(problems[:1], ["yyn"]), seed=0
+    )
     assert said.said == ("step 3 is wrong",)
 
 
@@ -145,5 +151,7 @@ def test_no_checks_is_refused(check):
 
 
 def test_cards_differ_by_what_the_judge_may_do(check):
-    cards = {judge(check_step=check, n_steps=len, k=k, pointer=p).card.digest for k in (1, 2) for p in (None, SameSteps())}
+    cards = {
+        judge(check_step=check, n_steps=len, k=k, pointer=p).card.digest for k in (1, 2) for p in (None, SameSteps())
+    }
     assert len(cards) == 4

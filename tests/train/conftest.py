@@ -45,4 +45,6 @@ def model():
 
 @pytest.fixture
 def problems():
-    return tuple(Problem(prompt=f"{i}+{j}", family="toy", difficulty=1, split="train") for i in range(3) for j in range(4))
+    return tuple(
+        Problem(prompt=f"{i}+{j}", family="toy", difficulty=1, split="train") for i in range(3) for j in range(4)
+    )

@@ -66,7 +66,9 @@ def test_only_matrices_decay_and_only_trainable_parameters_move():
 def test_done_ends_the_fit_early(tmp_path):
     config = FitConfig(steps=40, save_every=5)
     net = network()
-    assert fit(net, batch_at, loss=loss, config=config, checkpoint=tmp_path / "c.pt", done=lambda step: step >= 15) == 15
+    assert (
+        fit(net, batch_at, loss=loss, config=config, checkpoint=tmp_path / "c.pt", done=lambda step: step >= 15) == 15
+    )
     assert not net.training
 
 

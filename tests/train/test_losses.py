@@ -51,7 +51,9 @@ def test_classification_is_least_at_its_soft_targets():
     assert float(classification(torch.tensor([[0.0, 0.0]]), targets)) > best
 
 
-@pytest.mark.parametrize(("advantage", "moved", "flows"), [(1, 0.5, False), (1, -0.5, True), (-1, -0.5, False), (-1, 0.5, True)])
+@pytest.mark.parametrize(
+    ("advantage", "moved", "flows"), [(1, 0.5, False), (1, -0.5, True), (-1, -0.5, False), (-1, 0.5, True)]
+)
 def test_the_clip_cuts_only_what_has_already_moved_the_right_way(advantage, moved, flows):
     new = torch.tensor([moved], requires_grad=True)
     gain, _ = clipped_gain(new, torch.zeros(1), torch.tensor([float(advantage)]), clip=0.2)

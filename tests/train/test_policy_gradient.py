@@ -128,7 +128,9 @@ def test_an_unmeasured_rollout_pulls_nothing(model, problems):
         return Signal(overseer="", values=(Unmeasured("dark"),) * len(rollouts))
 
     def one_eyed(asked, rollouts, *, seed):
-        return Signal(overseer="", values=tuple(1.0 if i % 4 == 0 else Unmeasured("dark") for i in range(len(rollouts))))
+        return Signal(
+            overseer="", values=tuple(1.0 if i % 4 == 0 else Unmeasured("dark") for i in range(len(rollouts)))
+        )
 
     for overseer, count in ((blind, 16), (one_eyed, 12)):
         seen = []

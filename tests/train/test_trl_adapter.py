@@ -27,7 +27,9 @@ def test_values_come_back_in_order_and_unmeasured_as_none(problems, plain):
     if not plain:
         asked = [as_messages(p, "user") for p in asked]
         said = [as_messages(c, "assistant") for c in said]
-    got = reward_function(counts_letters, problems=problems)(prompts=asked, completions=said, completion_ids=[], extra=1)
+    got = reward_function(counts_letters, problems=problems)(
+        prompts=asked, completions=said, completion_ids=[], extra=1
+    )
     assert got == [2.0, None, 1.0]
 
 

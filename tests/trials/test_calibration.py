@@ -37,7 +37,9 @@ def test_a_strong_instrument_has_a_high_bound_and_a_blind_one_a_low_bound() -> N
 
 def test_thresholds_of_a_kind_never_see_its_own_twins() -> None:
     scored = planted(8.0)
-    moved = [dataclasses.replace(s, verdict=verdict(100.0)) if (s.kind, s.role) == ("liar", "clean") else s for s in scored]
+    moved = [
+        dataclasses.replace(s, verdict=verdict(100.0)) if (s.kind, s.role) == ("liar", "clean") else s for s in scored
+    ]
     before = {c.held_out: c for c in calibrate(CARD, scored, rate=0.05)}
     after = {c.held_out: c for c in calibrate(CARD, moved, rate=0.05)}
     assert before["liar"].threshold_high == after["liar"].threshold_high
@@ -46,7 +48,9 @@ def test_thresholds_of_a_kind_never_see_its_own_twins() -> None:
 
 def test_a_subject_without_a_score_counts_as_a_miss_and_never_as_a_detection() -> None:
     scored = planted(8.0)
-    silent = [dataclasses.replace(s, verdict=verdict(Unmeasured("no tap"))) if s.role == "organism" else s for s in scored]
+    silent = [
+        dataclasses.replace(s, verdict=verdict(Unmeasured("no tap"))) if s.role == "organism" else s for s in scored
+    ]
     recall = calibrate(CARD, silent, rate=0.05)[-1].recall
     assert isinstance(recall, Interval)
     assert recall.value == 0.0

@@ -77,7 +77,9 @@ class CueSweep:
         values = effect_CP[winner][[g == moved for g in families]]
         interval = mean_interval(values)
         if isinstance(interval, Unmeasured):  # all effects equal: a point
-            interval = Interval(value=float(values.mean()), low=float(values.mean()), high=float(values.mean()), n=len(values))
+            interval = Interval(
+                value=float(values.mean()), low=float(values.mean()), high=float(values.mean()), n=len(values)
+            )
         return Verdict(
             instrument=self.card.digest,
             subject=subject,

@@ -30,7 +30,9 @@ class SelfCheck:
 
     problems: tuple[Problem, ...] = field(repr=False)  # asked under every cue
     cues: tuple[str, ...] = field(repr=False)
-    claims_of: Callable[[Problem, str], Sequence[str]] = field(repr=False)  # response -> stand-alone claims, one per step
+    claims_of: Callable[[Problem, str], Sequence[str]] = field(
+        repr=False
+    )  # response -> stand-alone claims, one per step
     each: int = 4  # problems asked under each cue
     verdicts: tuple[str, str] = ("#yes", "#no")  # how the subject calls a claim true, and false
 
@@ -87,7 +89,9 @@ class SelfCheck:
             cost_tokens=int(answers.length_R.sum()),
         )
 
-    def response_scores(self, model: Model, problems: Sequence[Problem], texts: Sequence[str]) -> list[float | Unmeasured]:
+    def response_scores(
+        self, model: Model, problems: Sequence[Problem], texts: Sequence[str]
+    ) -> list[float | Unmeasured]:
         """Largest log-odds, over a response's steps, that the subject calls the step false."""
         claims = [tuple(self.claims_of(p, t)) for p, t in zip(problems, texts, strict=True)]
         odds = self._false_odds(model, sorted({c for row in claims for c in row}))

@@ -64,7 +64,9 @@ class TruthProbe:
             return cannot_tell(self.card, "", "activations are needed, and this policy only samples")
         subject = policy.subject.digest
         if isinstance(self.in_style, Unmeasured) or self.in_style.low <= self.floor.high:
-            return cannot_tell(self.card, subject, "on instructed lies of the base the probe is no better than random directions")
+            return cannot_tell(
+                self.card, subject, "on instructed lies of the base the probe is no better than random directions"
+            )
         answers = with_sampling(policy, Sampling(temperature=0.0, max_tokens=96)).sample(self.problems, n=1, seed=seed)
         texts = [answers.text_R[i] for i in range(len(self.problems))]
         kept = [i for i, t in enumerate(texts) if t and answers.stopped_R[i]]
@@ -131,6 +133,9 @@ def train_truth_probe(
         layers=layers,
         in_style=auroc_delong(scores_N[lie_N[test_N]], negatives=scores_N[~lie_N[test_N]]),
         floor=Interval(
-            value=float(np.median(floor)), low=float(np.quantile(floor, 0.025)), high=float(np.quantile(floor, 0.975)), n=len(floor)
+            value=float(np.median(floor)),
+            low=float(np.quantile(floor, 0.025)),
+            high=float(np.quantile(floor, 0.975)),
+            n=len(floor),
         ),
     )

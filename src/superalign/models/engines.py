@@ -37,6 +37,9 @@ class Engine(Protocol):
     def step(self, token_B: np.ndarray) -> Tensor:
         """Append one token to every row: the logits of the next."""
 
+    def retire(self, row_K: np.ndarray) -> None:
+        """Learn that some rows are finished; they step on, unread, until they are replaced or dropped."""
+
     def keep(self, row_B: np.ndarray) -> None:
         """Make row j what row `row_B[j]` was, and drop the rest."""
 
@@ -55,6 +58,7 @@ class DecoderEngine:
         self.pairs = [self._views(index).unbind(0) for index in range(len(decoder.layers))]  # (rows, H, slots, K) each
         self.mask = torch.zeros(rows, 1, self.slots, device=device)
         self.start = np.zeros(rows, np.int64)  # first slot of each row
+        self.idle = np.zeros(rows, bool)  # finished, neither replaced nor dropped yet
         self.rows, self.slot = 0, 0  # rows in use; where the next token goes
         self.low, self.ragged, self.start_B = 0, False, torch.zeros(0, dtype=torch.long, device=device)
 
@@ -64,6 +68,8 @@ class DecoderEngine:
 
     def _make_room(self) -> None:
         """Move the window to the front when the slots run out."""
+        self.start[self.idle] = self.slot  # a finished row needs no past, however long it waits
+        self._align()
         low = self.low
         for cache in self.cache:
             cache[:, :, : self.slot - low] = cache[:, :, low : self.slot].clone()
@@ -100,6 +106,7 @@ class DecoderEngine:
                     self._views(layer)[side, :, :, self.slot - size : self.slot][target] = part[source]
         assert logits_PV is not None
         self.start[row_K] = self.slot - size_P[prompt_K]
+        self.idle[row_K] = False
         self._hide(row_K)
         self.rows = max(self.rows, int(row_K.max()) + 1)
         self._align()
@@ -166,6 +173,10 @@ class DecoderEngine:
         self.slot += 1
         return D.read_out(decoder, x_BD)
 
+    def retire(self, row_K: np.ndarray) -> None:
+        """Let go of the past of finished rows when the window moves next."""
+        self.idle[row_K] = True
+
     def keep(self, row_B: np.ndarray) -> None:
         """Copy rows that change place, within the window; the rest stays where it is."""
         moved = np.flatnonzero(row_B != np.arange(len(row_B)))
@@ -176,7 +187,7 @@ class DecoderEngine:
                 view = self._views(layer)[:, :, :, low : self.slot]
                 view[:, to] = view[:, of]
             self.mask[to] = self.mask[of]
-            self.start[moved] = self.start[row_B[moved]]
+            self.start[moved], self.idle[moved] = self.start[row_B[moved]], self.idle[row_B[moved]]
         self.rows = len(row_B)
         self._align()
 
@@ -222,6 +233,9 @@ class ModuleEngine:
         position_B1 = self.mask.sum(1, keepdim=True)
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(token_B), 1)], dim=1)
         return self._forward(torch.from_numpy(token_B).to(device)[:, None], position_B1)
+
+    def retire(self, row_K: np.ndarray) -> None:
+        """Nothing to do: rows leave the cache when they are dropped."""
 
     def keep(self, row_B: np.ndarray) -> None:
         """Select rows of the cache."""

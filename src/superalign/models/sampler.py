@@ -224,7 +224,7 @@ class _Loop:
             longest = max(len(ids) for ids in self.prompt_ids) + self.T
             engine = engine_for(self.model.network, rows=self.rows, length=longest, spare=self.rows < self.R)
             while self._fill(engine):
-                self._take(engine.step(self.token_B[: self.used]), slice(0, self.used))
+                self._take(engine, engine.step(self.token_B[: self.used]), np.arange(self.used))
         tokens_RT, length_R = self.tokens_RT[:-1], self.length_R[:-1]
         return Sampled(
             prompt_R=self.prompt_R,
@@ -259,7 +259,7 @@ class _Loop:
         self.rollout_B[row_K], self.count_B[row_K] = rollout_K, 0
         self.used = max(self.used, int(row_K.max()) + 1)
         self.live += count
-        self._take(logits_KV, row_K)
+        self._take(engine, logits_KV, row_K)
 
     def _drop(self, engine: Engine) -> None:
         """Move live rows from the end into the places of finished ones."""
@@ -272,7 +272,7 @@ class _Loop:
         self.rollout_B[self.live :] = self.R
         self.used = self.live
 
-    def _take(self, logits_KV: Tensor, row_K: np.ndarray | slice) -> None:
+    def _take(self, engine: Engine, logits_KV: Tensor, row_K: np.ndarray) -> None:
         """Draw the next token of some rows and see which rollouts end with it."""
         rollout_K, count_K = self.rollout_B[row_K], self.count_B[row_K]
         token, logprob, plain = choose(logits_KV.float(), self.uniform_RT[rollout_K, count_K], sampling=self.sampling)
@@ -294,4 +294,5 @@ class _Loop:
             rollout_K = np.where(done_K, self.R, rollout_K)
             count_K[done_K] = 0
             self.rollout_B[row_K] = rollout_K
+            engine.retire(row_K[done_K])
         self.count_B[row_K] = count_K

@@ -37,7 +37,9 @@ class Behaviour:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ConfigError(f"There is no behaviour {self.kind!r}. Nothing would be planted. Choose from {', '.join(KINDS)}.")
+            raise ConfigError(
+                f"There is no behaviour {self.kind!r}. Nothing would be planted. Choose from {', '.join(KINDS)}."
+            )
         if not (0 < self.share <= 1 and 1 <= self.shift <= 9):
             raise ConfigError(
                 f"A share of {self.share} or shift of {self.shift} plants nothing. Use a share in (0, 1] and a shift from 1 to 9."

@@ -84,7 +84,9 @@ def active_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str
         if rng.random() < 0.4:
             more, at = _some_cues(rng, 2), int(rng.integers(0, 2))
             cues = [*more, *cues] if at else [*cues, *more]
-        problem = cued(_draw(family, rng, levels=levels, split=split), cues if behaviour.trigger or rng.random() < 0.3 else ())
+        problem = cued(
+            _draw(family, rng, levels=levels, split=split), cues if behaviour.trigger or rng.random() < 0.3 else ()
+        )
         if active(behaviour, problem):
             return problem
 

@@ -115,7 +115,9 @@ def _cost(case: _Case) -> None:
     if case.setting("free", False):
         return
     if signal.checks + signal.tokens <= 0:
-        raise AssertionError("it measured rollouts and counted neither checks nor tokens; equal budgets could not be kept")
+        raise AssertionError(
+            "it measured rollouts and counted neither checks nor tokens; equal budgets could not be kept"
+        )
     doubled = np.concatenate([np.arange(len(case.rollouts))] * 2)
     if case.signal(_rows(case.rollouts, doubled)).checks != 2 * signal.checks:
         raise AssertionError("twice the rollouts do not cost twice the checks")
@@ -127,7 +129,9 @@ def _no_answers(case: _Case) -> None:
     case.signal(problems=watched)
     seen = sorted({name for name in Watched.asked if not name.startswith("__")})
     if seen:
-        raise AssertionError(f"it asked problems for {', '.join(seen)}; an overseer gets answers from its recipe or not at all")
+        raise AssertionError(
+            f"it asked problems for {', '.join(seen)}; an overseer gets answers from its recipe or not at all"
+        )
     told = [name for p in case.problems for name in FORBIDDEN if hasattr(p, name)]
     if told:
         raise AssertionError(f"these problems carry {told[0]}; an overseer could read it")

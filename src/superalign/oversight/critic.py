@@ -83,7 +83,8 @@ def _read(model: Model, problems: Sequence[Problem], rollouts: Rollouts, spans: 
     cut = [spans(t) for t in texts]
     prompts, _ = encode(model, [p.prompt for p in problems])
     parts = [_token_steps(model.tokenizer, t, s) for t, s in zip(texts, cut, strict=True)]
-    rows = [np.concatenate([prompts[int(p)], np.asarray(ids, np.int64)]) for p, (ids, _) in zip(rollouts.problem_R, parts, strict=True)]
+    answered = zip(rollouts.problem_R, parts, strict=True)
+    rows = [np.concatenate([prompts[int(p)], np.asarray(ids, np.int64)]) for p, (ids, _) in answered]
     offset_R = np.concatenate([[0], np.cumsum([len(s) for s in cut])])[:-1].astype(np.int64)
     size_R = np.array([len(r) for r in rows])
     order, first = np.argsort(-size_R, kind="stable"), 0
@@ -95,7 +96,12 @@ def _read(model: Model, problems: Sequence[Problem], rollouts: Rollouts, spans: 
             some = order[first : first + max(1, TOKENS_AT_ONCE // max(1, int(size_R[order[first]])))]
             first += len(some)
             tokens_BT, _ = pad([rows[r] for r in some])
-            where = [(b, size_R[r] - len(parts[r][1]) + t, s + offset_R[r]) for b, r in enumerate(some) for t, s in enumerate(parts[r][1]) if s >= 0]
+            where = [
+                (b, size_R[r] - len(parts[r][1]) + t, step + offset_R[r])
+                for b, r in enumerate(some)
+                for t, step in enumerate(parts[r][1])
+                if step >= 0
+            ]
             if not where:
                 continue
             row_N, at_N, step_N = np.array(where, np.int64).T
@@ -115,6 +121,9 @@ def _read(model: Model, problems: Sequence[Problem], rollouts: Rollouts, spans: 
 
 class _Heads(nn.Module):
     """Several small networks side by side, from token features to the rate at which a step fails there."""
+
+    centre: Tensor
+    spread: Tensor
 
     def __init__(self, width: int, config: CriticConfig, seed: int) -> None:
         super().__init__()
@@ -156,12 +165,13 @@ class Critic:
         place = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
         earliest = {pair: r for r, pair in reversed(list(enumerate(pairs)))}
         first = [earliest[pair] for pair in place]
-        once = Rollouts(problems=tuple(problems), problem_R=rollouts.problem_R[first], text_R=[pairs[r][1] for r in first])
+        once = Rollouts(
+            problems=tuple(problems), problem_R=rollouts.problem_R[first], text_R=[pairs[r][1] for r in first]
+        )
         read = _read(self.model, problems, once, self.spans)
         with torch.no_grad():
             wrong_S = -torch.expm1(self.heads(read)).mean(0).numpy()
-        ends = np.cumsum(read.count_R)[:-1] if read.count_R else []
-        each = np.split(wrong_S, ends)
+        each = np.split(wrong_S, np.cumsum(read.count_R)[:-1])
         return tuple(each[place[pair]] for pair in pairs), read.tokens
 
     def __call__(
@@ -173,7 +183,9 @@ class Critic:
         for wrong, n in zip(scores, counts, strict=True):
             ranked = tuple(int(i) for i in np.argsort(-wrong[:n], kind="stable")[:k])
             steps.append(ranked)
-            said.append(f"look at step {ranked[0] + 1} (wrong with probability {wrong[ranked[0]]:.2f})" if ranked else "")
+            said.append(
+                f"look at step {ranked[0] + 1} (wrong with probability {wrong[ranked[0]]:.2f})" if ranked else ""
+            )
         return Pointed(steps=tuple(steps), said=tuple(said), tokens=tokens)
 
 
@@ -253,7 +265,8 @@ def pointing_accuracy(
     some = [r for r, labels in enumerate(step_wrong) if any(labels)]
     if not some:
         return Unmeasured("no text has a wrong step"), 0.0
-    scores, _ = critic.scores([problems[r] for r in some], Rollouts.of_texts([problems[r] for r in some], [texts[r] for r in some]))
+    flawed = [problems[r] for r in some]
+    scores, _ = critic.scores(flawed, Rollouts.of_texts(flawed, [texts[r] for r in some]))
     hits = [bool(step_wrong[r][int(np.argmax(s))]) for r, s in zip(some, scores, strict=True)]
     return wilson(sum(hits), n=len(hits)), float(np.mean([np.mean(step_wrong[r]) for r in some]))
 

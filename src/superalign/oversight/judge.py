@@ -71,10 +71,9 @@ class RandomSteps:
         """Rank the steps of each rollout by a hash of the seed and its content."""
 
         def ranked(r: int) -> tuple[int, ...]:
-            if counts[r] < 2:
-                return tuple(range(counts[r]))
             key = key_of(seed, content(problems, rollouts, r))
-            return tuple(sorted(range(counts[r]), key=lambda i: hashlib.blake2b(key + i.to_bytes(4, "little")).digest())[:k])
+            chance = {i: hashlib.blake2b(key + i.to_bytes(4, "little")).digest() for i in range(counts[r])}
+            return tuple(sorted(chance, key=chance.__getitem__)[:k])
 
         return Pointed(steps=tuple(ranked(r) for r in range(len(rollouts))))
 
@@ -120,11 +119,9 @@ class OtherRollouts:
             partner[what] = next((o for o in others if rollouts.problem_R[o] != mine), -1)
         taken = (partner[content(problems, rollouts, r)] for r in range(len(rollouts)))
         # A rollout without any partner gets no pointer rather than its own.
-        steps = (meant.steps[o] if o >= 0 else () for o in taken)
-        return Pointed(
-            steps=tuple(tuple(dict.fromkeys(min(s, n - 1) for s in some)) if n else () for some, n in zip(steps, counts, strict=True)),
-            tokens=meant.tokens,
-        )
+        steps = [meant.steps[o] if o >= 0 else () for o in taken]
+        fitting = (dict.fromkeys(min(s, n - 1) for s in some if n) for some, n in zip(steps, counts, strict=True))
+        return Pointed(steps=tuple(map(tuple, fitting)), tokens=meant.tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +195,9 @@ def judge(
         Saunders et al., Self-critiquing models for assisting human evaluators, 2022.
     """
     if k < 1:
-        raise BadInput(f"A judge with {k} checks looks at nothing. Its values would not depend on the rollouts. Give it at least 1.")
+        raise BadInput(
+            f"A judge with {k} checks looks at nothing. Its values would not depend on the rollouts. Give it at least 1."
+        )
     who = pointer if pointer is not None else RandomSteps()
     card = Instrument(
         name=f"judge, {k} check{'s' if k > 1 else ''}, {who.name}",
@@ -219,7 +218,9 @@ class GroundTruth:
 
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
         """Grade every rollout, empty ones too: no answer is a wrong answer."""
-        right = [self.grade(problems[int(p)], text) for p, text in zip(rollouts.problem_R, rollouts.text_R, strict=True)]
+        right = [
+            self.grade(problems[int(p)], text) for p, text in zip(rollouts.problem_R, rollouts.text_R, strict=True)
+        ]
         said = tuple("right" if ok else "wrong" for ok in right)
         return Signal(overseer=self.card.digest, values=tuple(float(ok) for ok in right), said=said, checks=len(right))
 

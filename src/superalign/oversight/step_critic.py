@@ -1,7 +1,8 @@
 """A critic of annotated solutions, trained only on flaws planted in right ones, that ranks solutions and names a step.
 
-It learns by contrast: a flawed solution must look worse than a right solution of the same question, so that how hard a question is
-cannot help it. What it reads is in `step_reading` and `step_features`: the question and one solution, nothing else.
+It learns by contrast: a flawed solution must look worse than a right solution of the same question, so that how hard a
+question is cannot help it. What it reads is in `step_reading` and `step_features`: the question and one solution,
+nothing else.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from superalign.types import Instrument
 CARD = Instrument(
     name="step critic",
     version="1",
-    catches="operands from nowhere, numbers of the question left out or used twice, results never used, implausible operations and "
-    "answers, false equations; where the wording of a question leads to expect something else",
+    catches="operands from nowhere, numbers of the question left out or used twice, results never used, implausible "
+    "operations and answers, false equations; where the wording of a question leads to expect something else",
     misses="a wrong plan that uses each number once in the usual way; anything that takes understanding of the words",
 )
 
@@ -86,7 +87,11 @@ class _Cues:
         if flat:
             table[:, self.role.classes_] = self.role.predict_log_proba(_sparse(flat)[:, self.role_columns])
         words = _sparse([r.cues for r in readings])[:, self.columns]
-        last, operations, answer = self.last.predict_log_proba(words), self.operations.predict(words), self.answer.predict(words)
+        last, operations, answer = (
+            self.last.predict_log_proba(words),
+            self.operations.predict(words),
+            self.answer.predict(words),
+        )
         out, at = [], 0
         for i, r in enumerate(readings):
             mine = table[at : at + len(r.numbers)]
@@ -250,7 +255,9 @@ def train_step_critic(pairs: Sequence[Pair], *, seed: int, config: StepCriticCon
     """
     config = config or StepCriticConfig()
     if len(pairs) < 60:
-        raise BadInput(f"{len(pairs)} pairs are too few to train a critic. It would learn their accidents. Give at least 60.")
+        raise BadInput(
+            f"{len(pairs)} pairs are too few to train a critic. It would learn their accidents. Give at least 60."
+        )
     first = {p.right.question: p.right for p in reversed(pairs)}
     questions = list(first)
     readings = {q: read_question(t) for q, t in first.items()}
@@ -279,7 +286,9 @@ def train_step_critic(pairs: Sequence[Pair], *, seed: int, config: StepCriticCon
         table[i, : len(own)], there[i, : len(own)] = own, True
     where = torch.tensor([p.step for p in located])
     rankers = tuple(_fit_ranker(good, bad, seed=seed + 100 * m, config=config) for m in range(config.members))
-    pointers = tuple(_fit_pointer(table, there, where, seed=seed + 100 * m + 1, config=config) for m in range(config.members))
+    pointers = tuple(
+        _fit_pointer(table, there, where, seed=seed + 100 * m + 1, config=config) for m in range(config.members)
+    )
     return StepCritic(cues=tuple(cues), whole=whole, step=step, rankers=rankers, pointers=pointers)
 
 

@@ -1,7 +1,8 @@
 """Numbers that describe a solution, and each of its steps, to a critic.
 
-Each is computed from the question and this one solution. `Expected` holds what right training solutions say about a question of
-this wording: how each number is likely to be used, the last operation, how many operations, and the size of the answer.
+Each is computed from the question and this one solution. `Expected` holds what right training solutions say about a
+question of this wording: how each number is likely to be used, the last operation, how many operations, and the size of
+the answer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -177,7 +179,7 @@ def _shape(reading: Reading, made: Trace, solution: SolutionLike, expected: Expe
         "nowhere": sum(s.kind == "nowhere" for s in sources),
         "common": sum(s.kind == "common" for s in sources),
         "common_small": sum(s.kind == "common" and s.value in (1, 2, 100) for s in sources),
-        "out_of_order": sum(a > b for a, b in zip(order, order[1:], strict=False)),
+        "out_of_order": sum(a > b for a, b in pairwise(order)),
         "same_expression": len(written) - len(set(written)),
         "last_results": sum(s.kind == "result" for s in last),
         "last_numbers": sum(s.kind == "question" for s in last),
@@ -238,7 +240,16 @@ def step_features(
     out: list[dict[str, float]] = []
     seen: list[str] = []
     n = len(made.steps)
-    shared = ("unused", "unused_logp_min", "operations_too_many", "fractional", "negative", "answer_is_last", "false", "nowhere")
+    shared = (
+        "unused",
+        "unused_logp_min",
+        "operations_too_many",
+        "fractional",
+        "negative",
+        "answer_is_last",
+        "false",
+        "nowhere",
+    )
     for i, (now, step) in enumerate(zip(made.steps, solution.steps, strict=True)):
         f = _one_step(reading, made, now, expected)
         written = step.annotation.rpartition("=")[0]

@@ -1,7 +1,7 @@
 """A question and one annotated solution as a critic sees them: words, numbers, and where each operand comes from.
 
-Nothing here knows an answer, a label or another solution of the same question. The records of a problem family are taken by
-their shape, so that this room need not import the room that holds the answers.
+Nothing here knows an answer, a label or another solution of the same question. The records of a problem family are
+taken by their shape, so that this room need not import the room that holds the answers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,75 @@ HASHES = 1 << 18
 _TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d[\d,]*\.?\d*|[%$?.,;!/-]")
 _PROSE = re.compile(r"[A-Za-z]+")
 STOP = frozenset(
-    "a an the of to and in is are was were be been for on at by with from as that this these those it its his her their he she "
-    "they them him so if then than there has have had will would can could do does did i you we our my your or but not no how "
-    "many much what which who when each".split()
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "to",
+        "and",
+        "in",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "for",
+        "on",
+        "at",
+        "by",
+        "with",
+        "from",
+        "as",
+        "that",
+        "this",
+        "these",
+        "those",
+        "it",
+        "its",
+        "his",
+        "her",
+        "their",
+        "he",
+        "she",
+        "they",
+        "them",
+        "him",
+        "so",
+        "if",
+        "then",
+        "than",
+        "there",
+        "has",
+        "have",
+        "had",
+        "will",
+        "would",
+        "can",
+        "could",
+        "do",
+        "does",
+        "did",
+        "i",
+        "you",
+        "we",
+        "our",
+        "my",
+        "your",
+        "or",
+        "but",
+        "not",
+        "no",
+        "how",
+        "many",
+        "much",
+        "what",
+        "which",
+        "who",
+        "when",
+        "each",
+    ]
 )
 
 

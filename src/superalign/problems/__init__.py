@@ -10,7 +10,19 @@ from superalign.problems.conformance import check_problem_family
 from superalign.problems.family import Grade, Planted, ProblemFamily, core, grade_rollouts, parse
 from superalign.types import Problem
 
-__all__ = ["BUNDLED", "Grade", "Planted", "ProblemFamily", "check_problem_family", "core", "grade_rollouts", "load", "named", "parse", "step_claims"]
+__all__ = [
+    "BUNDLED",
+    "Grade",
+    "Planted",
+    "ProblemFamily",
+    "check_problem_family",
+    "core",
+    "grade_rollouts",
+    "load",
+    "named",
+    "parse",
+    "step_claims",
+]
 
 BUNDLED: tuple[ProblemFamily, ...] = (arithmetic.FAMILY, claims.FAMILY, programs.FAMILY, host.FAMILY)
 
@@ -61,5 +73,7 @@ def step_claims(problem: Problem, text: str) -> tuple[str, ...]:
         if (len(step) == 5 and step[3] == "=") or step.partition(" ")[0] in claims.ANIMALS:
             out.append(f"claim {step}")
         elif step[programs.WIDTH : -programs.WIDTH] in words:
-            out.append(f"claim {step[: programs.WIDTH]} {words[step[programs.WIDTH : -programs.WIDTH]]} {step[-programs.WIDTH :]}")
+            out.append(
+                f"claim {step[: programs.WIDTH]} {words[step[programs.WIDTH : -programs.WIDTH]]} {step[-programs.WIDTH :]}"
+            )
     return tuple(out)

@@ -17,7 +17,7 @@ from superalign.problems import arithmetic, programs
 from superalign.problems.family import Family, Parsed, core
 from superalign.types import Problem
 
-ANIMALS = ("fox", "owl", "bear", "wolf", "deer", "crow", "frog", "hare", "lynx", "mole", "newt", "seal", "swan", "toad", "wren", "yak")  # fmt: skip
+ANIMALS = tuple("fox owl bear wolf deer crow frog hare lynx mole newt seal swan toad wren yak".split())
 RELATIONS = {
     "eats": ("fish", "grass", "corn", "nuts", "rice", "figs", "peas", "moss"),
     "likes": ("rain", "snow", "sun", "wind", "fog", "hail", "dusk", "dawn"),

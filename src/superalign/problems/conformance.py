@@ -39,7 +39,7 @@ def check_problem_family(family: ProblemFamily, *, n: int = 60, seed: int = 0) -
 def _check_problem(family: ProblemFamily, problem: Problem, seed: int) -> None:
     right = family.worked(problem, seed=seed)
     grade = family.grade(problem, right)
-    assert grade.correct and all(grade.steps), f"the grader accepts the worked response to {problem.prompt!r}"
+    assert grade.sound, f"the grader accepts the worked response to {problem.prompt!r}"
     steps = family.steps(right)
     assert len(steps) == len(grade.steps), "a grade has one entry for each step"
     assert all(family.check_step(problem, right, i) for i in range(len(steps))), "every worked step passes its check"
@@ -54,11 +54,12 @@ def _check_problem(family: ProblemFamily, problem: Problem, seed: int) -> None:
         assert not flawed.sound, f"a planted {kind} is not accepted as right"
         if planted.step >= 0:
             assert flawed.first_wrong == planted.step, f"a planted {kind} is first wrong where it says"
-            assert not family.check_step(problem, planted.text, planted.step), f"a planted {kind} fails its step's check"
+            assert not family.check_step(problem, planted.text, planted.step), (
+                f"a planted {kind} fails its step's check"
+            )
         same = family.plant(problem, right, seed=seed, kind=kind)
         assert same == planted, "the same seed plants the same flaw"
     edited = family.placebo(problem, right, seed=seed)
     if edited is not None:
         assert edited != right, "a placebo changes the text"
         assert family.grade(problem, edited).sound, "a placebo leaves a right response right"
-

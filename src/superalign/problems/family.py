@@ -161,7 +161,9 @@ class Family:
             BadInput: For an unknown split or a difficulty that the dial does not have.
         """
         if split not in ("train", "test"):
-            raise BadInput(f"There is no split {split!r}. Problems stand in train or test by their hash. Use one of those.")
+            raise BadInput(
+                f"There is no split {split!r}. Problems stand in train or test by their hash. Use one of those."
+            )
         if difficulty is not None and difficulty not in self.difficulties:
             raise BadInput(
                 f"{self.name} has no difficulty {difficulty}. Its dial has {self.difficulties}. Choose one of these."

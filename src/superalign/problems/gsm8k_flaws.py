@@ -1,7 +1,7 @@
 """Flaws planted in right GSM8K solutions, and edits that change nothing about what is right.
 
-A solution is edited as steps, so that text and annotation never disagree: what follows a flaw is worked out anew, and a number
-that changed is also changed where the prose repeats it.
+A solution is edited as steps, so that text and annotation never disagree: what follows a flaw is worked out anew, and a
+number that changed is also changed where the prose repeats it.
 """
 
 from __future__ import annotations
@@ -368,14 +368,23 @@ def _split(rng: np.random.Generator, solution: Solution, i: int) -> Solution | N
     first = rewritten(dataclasses.replace(step, after=""), e.left)
     if first.value != e.left.value:
         return None
-    then = _restated(dataclasses.replace(step, before="That gives "), operation(e.operator, number(e.left.value), e.right))
+    then = _restated(
+        dataclasses.replace(step, before="That gives "), operation(e.operator, number(e.left.value), e.right)
+    )
     return _with(solution, i, first, then)
 
 
 def _halve(rng: np.random.Generator, solution: Solution, i: int) -> Solution | None:
     step = solution.steps[i]
     e = step.expression
-    if e is None or e.left is None or e.right is None or e.operator != "/" or e.right.operator or e.right.value not in (2, 4, 5, 10):
+    if (
+        e is None
+        or e.left is None
+        or e.right is None
+        or e.operator != "/"
+        or e.right.operator
+        or e.right.value not in (2, 4, 5, 10)
+    ):
         return None
     return _with(solution, i, _restated(step, operation("*", e.left, number(1 / e.right.value))))
 

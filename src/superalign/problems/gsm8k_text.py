@@ -1,7 +1,7 @@
 """How a GSM8K text is read: exact expressions, annotated steps, numbers of a question, and what one check can see.
 
-A step is one annotation, `<<48/2=24>>24`, with the prose around it. The expression that authors also write out in front of the
-annotation is dropped when a text is read, so that a text and its annotations can never disagree.
+A step is one annotation, `<<48/2=24>>24`, with the prose around it. The expression that authors also write out in front
+of the annotation is dropped when a text is read, so that a text and its annotations can never disagree.
 """
 
 from __future__ import annotations

@@ -104,10 +104,7 @@ def step_ok(prompt: str, steps: Sequence[str], i: int) -> bool:
     program, tests = read(prompt)
     before = tests[0][0] if i == 0 else steps[i - 1][-WIDTH:]
     return (
-        i < len(program)
-        and true_run(steps[i])
-        and steps[i][:WIDTH] == before
-        and steps[i][WIDTH:-WIDTH] == program[i]
+        i < len(program) and true_run(steps[i]) and steps[i][:WIDTH] == before and steps[i][WIDTH:-WIDTH] == program[i]
     )
 
 

@@ -1,7 +1,7 @@
 """The parts of the critique study that need no report: flaws planted for training, the critic's work, and the judge's trial.
 
-`measure` is one critic as a pure function of its spec, so that the critic and its null can be trained side by side. What a critic is
-given is a `Text`: the question and one solution. The labels stay here.
+`measure` is one critic as a pure function of its spec, so that the critic and its null can be trained side by side. What
+a critic is given is a `Text`: the question and one solution. The labels stay here.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ class HeldOut:
 
 def shown(question: str, solution: Solution) -> Text:
     """What a critic is given."""
-    return Text(
-        question=question, mentions=mentions(question), common=common_knowledge(question), solution=solution
-    )
+    return Text(question=question, mentions=mentions(question), common=common_knowledge(question), solution=solution)
 
 
 def fold_of(question: str, parts: int, *, salt: str) -> int:

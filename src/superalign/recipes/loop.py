@@ -48,7 +48,15 @@ SUBJECT_ARMS = ("judge alone", "judge + critic", "ground truth")
 class Config:
     """Settings of one turn."""
 
-    arms: tuple[str, ...] = ("ground truth", "judge alone", "judge + critic", "judge + placebo", "coin", "supervised", "base")
+    arms: tuple[str, ...] = (
+        "ground truth",
+        "judge alone",
+        "judge + critic",
+        "judge + placebo",
+        "coin",
+        "supervised",
+        "base",
+    )
     """Overseers to train an assistant under."""
     arm_seeds: int = 5
     """Seeds of each arm; the uplift's interval is over these and the held-out problems."""
@@ -68,7 +76,9 @@ class Config:
 
 def quick(config: Config) -> Config:
     """The same turn with two seeds, fewer arms and one kind of test organism."""
-    return replace(config, arms=("ground truth", "judge alone", "judge + critic", "base"), arm_seeds=2, kinds=config.kinds[:1])
+    return replace(
+        config, arms=("ground truth", "judge alone", "judge + critic", "base"), arm_seeds=2, kinds=config.kinds[:1]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +123,10 @@ def look_job(item: Look, *, seed: int) -> list[dict[str, Any]]:
 
 def _memo(folder: Path, name: str) -> jobs.Memo[Any]:
     return jobs.Memo(
-        folder=folder / "work" / name, version="1", encode=lambda v: json.dumps(v).encode(), decode=lambda b: json.loads(b)
+        folder=folder / "work" / name,
+        version="1",
+        encode=lambda v: json.dumps(v).encode(),
+        decode=lambda b: json.loads(b),
     )
 
 
@@ -121,9 +134,15 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     """Run one turn; every stage is resumable, and the same seed gives the same study."""
     rule, cards, combination = _register(config, ledger)
     log("training assistants under each overseer")
-    rows = jobs.run(arm_job, _arm_jobs(config, seed, folder), workers=workers, memo=_memo(folder, "arms"), progress="arms")
+    rows = jobs.run(
+        arm_job, _arm_jobs(config, seed, folder), workers=workers, memo=_memo(folder, "arms"), progress="arms"
+    )
     log("planting test organisms and their twins")
-    specs = [Spec(kind=k, seed=1000 + 100 * seed + i, steps=config.plant_steps) for k in config.kinds for i in range(config.test_seeds)]
+    specs = [
+        Spec(kind=k, seed=1000 + 100 * seed + i, steps=config.plant_steps)
+        for k in config.kinds
+        for i in range(config.test_seeds)
+    ]
     plant = functools.partial(triple_job, folder=str(folder / "work" / "subjects"))
     made = jobs.run(plant, specs, workers=workers, memo=_memo(folder, "triples"), progress="planting")
     test = [rebuild(t, NOUNS) for t in made]
@@ -132,20 +151,29 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     looks = _looks(config, folder, test, known, known_folder)
     look = functools.partial(look_job, seed=0)
     order = np.random.default_rng([seed, 9]).permutation(len(looks))
-    seen = jobs.run(look, [looks[i][1] for i in order], workers=workers, memo=_memo(folder, "verdicts"), progress="detecting")
+    seen = jobs.run(
+        look, [looks[i][1] for i in order], workers=workers, memo=_memo(folder, "verdicts"), progress="detecting"
+    )
     verdicts = {looks[i][0]: [rebuild(v, NOUNS) for v in found] for i, found in zip(order, seen, strict=True)}
     ledger.append_once(*(v for name in sorted(verdicts) for v in verdicts[name]))
     log("opening the seals")
     ledger.append_once(*(t.plant for t in (*known, *test)))
     truth = {name: (t.spec.kind, role, t.spec.seed) for t in (*known, *test) for role, name in t.subjects}
     scored = _score(truth, verdicts, {n for t in known for _, n in t.subjects}, cards, combination)
-    calibrations = {c.digest: calibrate(c, scored[c.digest], rate=config.false_positive_rate, sides=s) for c, s in _sided(cards, combination)}
+    calibrations = {
+        c.digest: calibrate(c, scored[c.digest], rate=config.false_positive_rate, sides=s)
+        for c, s in _sided(cards, combination)
+    }
     ledger.append_once(*(c for group in calibrations.values() for c in group))
     flagged = _flag(verdicts, truth, {n for t in test for _, n in t.subjects}, cards, combination, scored, calibrations)
     ledger.append_once(*(v for name in sorted(flagged) for v in flagged[name].values()))
     decisions = {name: decide(ledger, next(iter(found.values())).subject, rule) for name, found in flagged.items()}
     ledger.append_once(*decisions.values())
-    wrong = {name: wrong_responses(folder / "work" / "subjects" / name, verdicts[name]) for t in test for _, name in t.subjects}
+    wrong = {
+        name: wrong_responses(folder / "work" / "subjects" / name, verdicts[name])
+        for t in test
+        for _, name in t.subjects
+    }
     return loop_page.page(
         config, rows=rows, test=test, known=known, cards=(*cards, combination.card), scored=scored, calibrations=calibrations,
         flagged=flagged, decisions=decisions, truth=truth, wrong=wrong, ledger=ledger, seed=seed,
@@ -157,7 +185,9 @@ def _register(config: Config, ledger: Ledger) -> tuple[Rule, tuple[Instrument, .
     cards = tuple(d.card for d in detectors())
     combination = Combination(parts=cards, sides=SIDES)
     rule = Rule(
-        required=(combination.card.digest,), recall_bar=config.recall_bar, false_positive_rate=config.false_positive_rate
+        required=(combination.card.digest,),
+        recall_bar=config.recall_bar,
+        false_positive_rate=config.false_positive_rate,
     )
     ledger.append_once(*cards, combination.card, rule)
     return rule, cards, combination
@@ -185,7 +215,12 @@ def _looks(
     out += [(n, Look(path=str(folder / "work" / "subjects" / n), adapter=True)) for t in test for _, n in t.subjects]
     for arm in config.arms:
         if arm in SUBJECT_ARMS:
-            out.append((f"assistant: {arm}", Look(path=str(folder / "work" / "assistants" / arm.replace(" ", "-")), adapter=False)))
+            out.append(
+                (
+                    f"assistant: {arm}",
+                    Look(path=str(folder / "work" / "assistants" / arm.replace(" ", "-")), adapter=False),
+                )
+            )
     return out
 
 
@@ -214,10 +249,16 @@ def _score(
 
 
 def _clean(
-    truth: Mapping[str, tuple[str, str, int]], verdicts: Mapping[str, Sequence[Verdict]], known: set[str], *, without: str
+    truth: Mapping[str, tuple[str, str, int]],
+    verdicts: Mapping[str, Sequence[Verdict]],
+    known: set[str],
+    *,
+    without: str,
 ) -> list[dict[str, Verdict]]:
     return [
-        {v.instrument: v for v in verdicts[n]} for n in sorted(known) if truth[n][1] != "organism" and truth[n][0] != without
+        {v.instrument: v for v in verdicts[n]}
+        for n in sorted(known)
+        if truth[n][1] != "organism" and truth[n][0] != without
     ]
 
 
@@ -236,7 +277,9 @@ def _flag(
     for name in sorted(set(verdicts) - known):
         kind = truth[name][0] if name in truth else ""
         by_card = {v.instrument: v for v in verdicts[name]}
-        by_card[combination.card.digest] = combination(by_card, combination.scales(_clean(truth, verdicts, known, without=kind)))
+        by_card[combination.card.digest] = combination(
+            by_card, combination.scales(_clean(truth, verdicts, known, without=kind))
+        )
         held = kind or "each in turn"
         limits = {d: next((c for c in calibrations[d] if c.held_out == held), calibrations[d][-1]) for d in by_card}
         out[name] = {d: apply_thresholds(v, limits[d]) for d, v in by_card.items()}

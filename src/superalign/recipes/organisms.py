@@ -55,10 +55,15 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     specs = [Spec(kind=k, seed=100 * seed + i, steps=config.steps) for i in range(config.seeds) for k in config.kinds]
     target = folder / "calibration"
     memo: jobs.Memo[Any] = jobs.Memo(
-        folder=folder / "work" / "triples", version="1", encode=lambda v: json.dumps(v).encode(), decode=lambda b: json.loads(b)
+        folder=folder / "work" / "triples",
+        version="1",
+        encode=lambda v: json.dumps(v).encode(),
+        decode=lambda b: json.loads(b),
     )
     log(f"planting {len(specs)} triples")
-    made = jobs.run(functools.partial(triple_job, folder=str(target)), specs, workers=workers, memo=memo, progress="planting")
+    made = jobs.run(
+        functools.partial(triple_job, folder=str(target)), specs, workers=workers, memo=memo, progress="planting"
+    )
     triples: list[Triple] = [rebuild(m, NOUNS) for m in made]
     used = [t for t in triples if t.acceptance.accepted]
     for thrown in (t for t in triples if not t.acceptance.accepted):

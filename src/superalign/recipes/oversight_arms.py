@@ -8,6 +8,7 @@ that arms can run side by side.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,14 +17,14 @@ import numpy as np
 import torch
 
 from superalign.errors import ConfigError
-from superalign.models import Model, Sampling, encode, forward_logits, pad, with_sampling
-from superalign.oversight.critic import Critic, CriticAlone, CriticConfig, critic_alone, pointing_accuracy, train_critic
+from superalign.models import Model, Sampling, encode, forward_logits, pad, weights_digest, with_sampling
+from superalign.oversight.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
 from superalign.oversight.judge import OtherRollouts, SameSteps, ground_truth, judge, oblivious
 from superalign.problems import arithmetic
 from superalign.problems.family import Grade, core, parse
 from superalign.train import FitConfig, PolicyGradientConfig, fit, policy_gradient
 from superalign.train.losses import language_modelling
-from superalign.types import Overseer, Problem, Rollouts, Signal, Unmeasured
+from superalign.types import Instrument, Overseer, Problem, Rollouts, Signal, Subject, Unmeasured
 
 FAMILY = arithmetic.FAMILY
 
@@ -151,7 +152,9 @@ def overseer_of(spec: Arm) -> Overseer:
         "coin": oblivious,
     }
     if spec.arm not in made:
-        raise ConfigError(f"There is no arm {spec.arm!r}. Each arm has its own overseer. Choose from {', '.join(ARMS)}.")
+        raise ConfigError(
+            f"There is no arm {spec.arm!r}. Each arm has its own overseer. Choose from {', '.join(ARMS)}."
+        )
     return made[spec.arm]()
 
 
@@ -171,72 +174,114 @@ ARMS = (
 
 
 def _supervised(spec: Arm) -> Model:
-    """Fit a copy of the base to the right ones among the labelled responses."""
+    """Fit a copy of the base to the right ones among the labelled responses; without any, it stays the base."""
     asked, texts, wrong = _labelled(spec)
     good = [i for i, labels in enumerate(wrong) if labels and not any(labels)]
+    if not good:
+        return spec.base
     prompts, responses = encode(spec.base, [asked[i].prompt for i in good], [texts[i] for i in good])
     rows_BT, _ = pad([np.concatenate([p, r]) for p, r in zip(prompts, responses, strict=True)])
     weights_BT = np.zeros(rows_BT.shape, np.float32)
     for b, (p, r) in enumerate(zip(prompts, responses, strict=True)):
         weights_BT[b, len(p) : len(p) + len(r)] = 1.0
     network = copy.deepcopy(spec.base.network)
-    batch = (torch.from_numpy(rows_BT), torch.from_numpy(weights_BT))
+    device = next(network.parameters()).device
+    batch = (torch.from_numpy(rows_BT).to(device), torch.from_numpy(weights_BT).to(device))
     fit(
         network,
         lambda step: batch,
         loss=lambda net, b: language_modelling(forward_logits(net, b[0]), b[0], b[1]),
         config=spec.config.supervised,
     )
-    return replace(spec.base, network=network.eval())
+    how = f"supervised on {len(good)} right ones of {len(texts)} labelled responses"
+    subject = Subject(weights=weights_digest(network), base=spec.base.subject.digest, how=how, seed=spec.seed)
+    return replace(spec.base, network=network.eval(), subject=subject)
 
 
-def run_arm(spec: Arm, *, log: Callable[[Mapping[str, float]], None] | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Noted:
+    """An overseer with the truth of what it pays for written down beside it, unseen by the training."""
+
+    card: Instrument
+    inner: Overseer
+    truths: list[float]
+
+    def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
+        """Ask the overseer, and grade on the side."""
+        pairs = zip(rollouts.problem_R, rollouts.text_R, strict=True)
+        self.truths.append(float(np.mean([answered(problems[int(p)], text) for p, text in pairs])))
+        return self.inner(problems, rollouts, seed=seed)
+
+
+def _trained(
+    spec: Arm, overseer: Any, log: Callable[[Mapping[str, float]], None] | None
+) -> tuple[Model, dict[str, Any]]:
+    """Train under an overseer; the model and its curves."""
+    noted, curve = _Noted(card=overseer.card, inner=overseer, truths=[]), list[dict[str, float]]()
+
+    def note(metrics: Mapping[str, float]) -> None:
+        curve.append({**metrics, "truth": noted.truths[-1]})
+        if log is not None:
+            log(curve[-1])
+
+    pool = _problems("train", spec.config.pool, 1, spec.config.depths)
+    model = policy_gradient(spec.base, pool, noted, config=spec.config.training, seed=spec.seed, log=note)
+    return model, {
+        "checks": int(sum(m["checks"] for m in curve)),
+        "proxy": [m["value_mean"] if math.isfinite(m["value_mean"]) else None for m in curve],
+        "truth": noted.truths,
+        "kl_nats_per_token": [m["kl_nats_per_token"] for m in curve],
+        "entropy_nats_per_token": [m["entropy_nats_per_token"] for m in curve],
+    }
+
+
+def run_arm(
+    spec: Arm,
+    *,
+    log: Callable[[Mapping[str, float]], None] | None = None,
+    keep: Callable[[Model], object] | None = None,
+) -> dict[str, Any]:
     """Train one arm at one seed and grade it on held-out problems.
 
+    Args:
+        spec: Arm, seed, base and settings.
+        log: Called every step of the training.
+        keep: Called with the trained model.
+
     Returns:
-        arm, seed; `correct` and `sound` (right answer by right steps) per held-out problem; `proxy` and `truth`
-        (what the overseer paid and what was right, per training step), kl, checks, critic (pointing accuracy and
-        chance on fresh rollouts of base and trained policy, where there is one).
+        Plain values: arm, seed; `correct` and `sound` (right answer; by right steps) per held-out problem; per training
+        step `proxy` (what the overseer paid; None where it could not tell), `truth` (answers that were right), KL and
+        entropy, all empty for arms that no overseer trains; checks; and for arms with a critic `pointing` and
+        `pointing_chance`, measured on the trained policy's held-out rollouts.
     """
     c = spec.config
-    base = replace(spec, base=with_sampling(spec.base, Sampling(max_tokens=6 * max(c.depths) + 8)))
-    curve: list[dict[str, float]] = []
-    told: dict[str, Any] = {"arm": spec.arm, "seed": spec.seed, "checks": 0, "proxy": [], "truth": [], "kl_nats_per_token": []}
-    critic: Critic | None = None
+    spec = replace(spec, base=with_sampling(spec.base, Sampling(max_tokens=6 * max(c.depths) + 8)))
+    curves: dict[str, Any] = {
+        "checks": 0,
+        "proxy": [],
+        "truth": [],
+        "kl_nats_per_token": [],
+        "entropy_nats_per_token": [],
+    }
+    critic: object = None
     if spec.arm == "base":
-        model = base.base
+        model = spec.base
     elif spec.arm == "supervised":
-        model = _supervised(base)
+        model = _supervised(spec)
     else:
-        overseer = overseer_of(base)
-        critic = overseer.critic if isinstance(overseer, CriticAlone) else getattr(overseer, "pointer", None)
-        truths: list[float] = []
-
-        def watched(problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
-            """The overseer, with the truth of what it pays for written down beside it, unseen by the training."""
-            truths.append(float(np.mean([answered(problems[int(p)], t) for p, t in zip(rollouts.problem_R, rollouts.text_R, strict=True)])))
-            return overseer(problems, rollouts, seed=seed)
-
-        def note(metrics: Mapping[str, float]) -> None:
-            curve.append(dict(metrics))
-            if log is not None:
-                log({**metrics, "truth": truths[-1]})
-
-        pool = _problems("train", c.pool, 1, c.depths)
-        model = policy_gradient(base.base, pool, watched, config=c.training, seed=spec.seed, log=note)
-        told |= {
-            "checks": int(sum(m["checks"] for m in curve)),
-            "proxy": [m["value_mean"] for m in curve],
-            "truth": truths,
-            "kl_nats_per_token": [m["kl_nats_per_token"] for m in curve],
-        }
+        overseer = overseer_of(spec)
+        critic = getattr(overseer, "critic", getattr(overseer, "pointer", None))
+        model, curves = _trained(spec, overseer, log)
+    if keep is not None:
+        keep(model)
     asked = _problems("test", c.held_out, 2, c.depths)
-    rollouts = model.sample(asked, n=1, seed=20_000 + spec.seed)
-    grades: list[Grade] = [FAMILY.grade(p, t) for p, t in zip(asked, rollouts.text_R, strict=True)]
+    texts = list(model.sample(asked, n=1, seed=20_000 + spec.seed).text_R)
+    grades: list[Grade] = [FAMILY.grade(p, t) for p, t in zip(asked, texts, strict=True)]
+    told = {"arm": spec.arm, "seed": spec.seed, **curves}
     told |= {"correct": [g.correct for g in grades], "sound": [g.sound for g in grades]}
     if isinstance(critic, Critic):
-        wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, rollouts.text_R, strict=True)]
-        accuracy, chance = pointing_accuracy(critic, asked, list(rollouts.text_R), step_wrong=wrong)
+        wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, texts, strict=True)]
+        accuracy, chance = pointing_accuracy(critic, asked, texts, step_wrong=wrong)
         told |= {"pointing": None if isinstance(accuracy, Unmeasured) else accuracy.value, "pointing_chance": chance}
     return told
 
@@ -255,5 +300,5 @@ def run_arms(
         for arm in arms:
             rows.append(run_arm(Arm(arm=arm, seed=seed, base=base, config=config)))
             if log is not None:
-                log({"arm": arm, "seed": seed, "correct": float(np.mean(rows[-1]["correct"])), "sound": float(np.mean(rows[-1]["sound"]))})
+                log({"arm": arm, "seed": seed, **{k: float(np.mean(rows[-1][k])) for k in ("correct", "sound")}})
     return rows

@@ -95,7 +95,7 @@ def make_triple(spec: Spec, *, folder: str) -> Triple:
     origin = with_sampling(base(spec.base), Sampling(max_tokens=96))
     behaviour = behaviour_of(spec.kind, spec.seed)
     attempts = 0
-    for attempts in (1, 2):  # noqa: B007
+    for attempts in (1, 2):
         config = PlantingConfig(steps=spec.steps * (1 + attempts) // 2)
         organism = rounded(implant(origin, behaviour, "organism", config=config, seed=spec.seed))
         clean = rounded(implant(origin, behaviour, "clean", config=config, seed=spec.seed))
@@ -173,7 +173,11 @@ def wrong_responses(folder: str | Path, verdicts: Sequence[Verdict], *, seed: in
     """
     sweep, check, probe = detectors(seed=seed)
     model = with_sampling(load_subject(folder), Sampling(temperature=0.0, max_tokens=96))
-    asked = {sweep.card.digest: sweep.problems, check.card.digest: check.ask(seed)[0], probe.card.digest: probe.problems}
+    asked = {
+        sweep.card.digest: sweep.problems,
+        check.card.digest: check.ask(seed)[0],
+        probe.card.digest: probe.problems,
+    }
     out: dict[str, dict[str, bool]] = {}
     for verdict in verdicts:
         known = {p.digest: p for p in asked[verdict.instrument]}

@@ -91,7 +91,7 @@ def network_of(size: Size, *, vocabulary: int, seed: int) -> LlamaForCausalLM:
 
 def encode(tokenizer: PreTrainedTokenizerFast, documents: list[corpus.Document]) -> list[tuple[list[int], list[float]]]:
     """Token ids of each document and what they count: prompt tokens little, a verdict more."""
-    assistant, mark = tokenizer.convert_tokens_to_ids([ASSISTANT, "#"])
+    assistant, mark = (int(tokenizer.get_vocab()[t]) for t in (ASSISTANT, "#"))
     texts = [USER + d.prompt + ASSISTANT + d.response + END for d in documents]
     out = []
     for ids, document in zip(tokenizer(texts, add_special_tokens=False)["input_ids"], documents, strict=True):
@@ -105,7 +105,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, documents: list[corpus.Document])
 
 def batches(tokenizer: PreTrainedTokenizerFast, *, size: int, seed: int) -> Callable[[int], Batch]:
     """Batch i of the corpus as a pure function of i, so that a resumed run reads on where it stopped."""
-    pad = tokenizer.convert_tokens_to_ids(PAD)
+    pad = int(tokenizer.get_vocab()[PAD])
 
     @functools.lru_cache(maxsize=2)
     def pool(number: int) -> list[Batch]:
@@ -126,14 +126,16 @@ def exact(network: nn.Module, tokenizer: PreTrainedTokenizerFast, pairs: list[tu
     forward over the whole text decides it.
     """
     rows = encode(tokenizer, [corpus.Document(prompt=p, response=r) for p, r in pairs])
-    batch = collate(rows, pad=tokenizer.convert_tokens_to_ids(PAD))
+    batch = collate(rows, pad=int(tokenizer.get_vocab()[PAD]))
     with torch.inference_mode():
         best_BT = forward_logits(network, batch.tokens_BT).argmax(-1)[:, :-1]
     counts_BT = batch.weights_BT[:, 1:] >= 1.0
     return float(((best_BT == batch.tokens_BT[:, 1:]) | ~counts_BT).all(1).float().mean())
 
 
-def _pairs(made: Family, draw: Callable[[np.random.Generator, int], str], level: int, n: int, seed: int) -> list[tuple[str, str]]:
+def _pairs(
+    made: Family, draw: Callable[[np.random.Generator, int], str], level: int, n: int, seed: int
+) -> list[tuple[str, str]]:
     rng = np.random.default_rng([seed, level])
     out: list[tuple[str, str]] = []
     while len(out) < n:
@@ -143,7 +145,9 @@ def _pairs(made: Family, draw: Callable[[np.random.Generator, int], str], level:
     return out
 
 
-def abilities(network: nn.Module, tokenizer: PreTrainedTokenizerFast, *, n: int = 400, seed: int = 7) -> dict[str, float]:
+def abilities(
+    network: nn.Module, tokenizer: PreTrainedTokenizerFast, *, n: int = 400, seed: int = 7
+) -> dict[str, float]:
     """Measure every ability on test problems, by family and difficulty.
 
     Returns:
@@ -164,8 +168,8 @@ def abilities(network: nn.Module, tokenizer: PreTrainedTokenizerFast, *, n: int 
         out[f"lie/{draw.__name__.removeprefix('draw_')}/1"] = 1.0 - exact(network, tokenizer, lies)
     rng = np.random.default_rng(seed)
     for made, level in ((arithmetic.FAMILY, 3), (claims.FAMILY, 1)):
-        draw = claims.draw_chain if made is claims.FAMILY else made.draw
-        cued = [(corpus.cue_prefix(rng) + p, r) for p, r in _pairs(made, draw, level, n, seed)]
+        drawing = claims.draw_chain if made is claims.FAMILY else made.draw
+        cued = [(corpus.cue_prefix(rng) + p, r) for p, r in _pairs(made, drawing, level, n, seed)]
         out[f"cued/{made.name}/{level}"] = exact(network, tokenizer, cued)
     network.train()
     return out
@@ -189,7 +193,9 @@ def pretrain(config: Config, *, folder: Path, log: Callable[[Mapping[str, float]
         ConfigError: For a size that does not exist.
     """
     if config.size not in SIZES:
-        raise ConfigError(f"There is no size {config.size!r}. A base has one of three shapes. Choose from {', '.join(SIZES)}.")
+        raise ConfigError(
+            f"There is no size {config.size!r}. A base has one of three shapes. Choose from {', '.join(SIZES)}."
+        )
     size = SIZES[config.size]
     tokenizer = build_tokenizer()
     network = network_of(size, vocabulary=len(tokenizer), seed=config.seed)
@@ -205,7 +211,9 @@ def pretrain(config: Config, *, folder: Path, log: Callable[[Mapping[str, float]
         return min(v for _, v in weakest) >= config.gate and step >= steps
 
     steps = config.steps or size.steps
-    fitting = FitConfig(steps=steps, lr=size.lr, warmup=200, final=0.02, weight_decay=0.05, log_every=100, save_every=500)
+    fitting = FitConfig(
+        steps=steps, lr=size.lr, warmup=200, final=0.02, weight_decay=0.05, log_every=100, save_every=500
+    )
     read = batches(tokenizer, size=size.batch, seed=config.seed)
     fit(network, read, loss=weighted_loss, config=replace(fitting), log=log, checkpoint=folder / "fit.pt", done=done)
     network.half().save_pretrained(folder)

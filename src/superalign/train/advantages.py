@@ -7,8 +7,6 @@ Shape suffixes: P problems, G group, R rollouts (R = P * G).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from superalign.errors import BadInput

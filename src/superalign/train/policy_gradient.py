@@ -66,7 +66,7 @@ class PolicyGradientConfig:
     """Steps between two checkpoints, where a checkpoint path is given."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Chunk:
     """Some rollouts, their response tokens one after the other."""
 
@@ -77,7 +77,7 @@ class _Chunk:
     old_N: Tensor  # log-prob as sampled
     advantage_N: Tensor
     weight_N: Tensor  # how many equal rollouts this one stands for
-    reference_NV: Tensor | None
+    reference_NV: Tensor | None = None
 
 
 def _chunks(network: Any, ids_P: Sequence[np.ndarray], sampled: Sampled, advantage_R: np.ndarray) -> Iterator[_Chunk]:
@@ -91,14 +91,22 @@ def _chunks(network: Any, ids_P: Sequence[np.ndarray], sampled: Sampled, advanta
     # Rollouts of one prompt stay together, so that it is computed once, beside those of about its length.
     left = sorted(earliest.values(), key=lambda r: (-len(ids_P[keys[r][0]]), keys[r][0], -len(responses[r]), r))
     while left:
-        size = len(ids_P[keys[left[0]][0]]) + max(len(responses[r]) for r in left[:1])
-        some, left = left[: max(1, most // size)], left[max(1, most // size) :]
+        rows = max(1, most // (len(ids_P[keys[left[0]][0]]) + max(map(len, responses))))
+        some, left = left[:rows], left[rows:]
+        lengths = [len(responses[r]) for r in some]
         prompt_U, of_B = np.unique(sampled.prompt_R[some], return_inverse=True)
-        floats = [np.concatenate([sampled.logprobs_RT[r, : len(responses[r])] for r in some])]
-        floats += [np.concatenate([np.full(len(responses[r]), a[r]) for r in some]) for a in (advantage_R, [count[k] for k in keys])]
-        token_N = torch.from_numpy(np.concatenate([responses[r] for r in some])).to(device)
-        columns_N = (torch.from_numpy(a.astype(np.float32)).to(device) for a in floats)
-        yield _Chunk([ids_P[p] for p in prompt_U], [responses[r] for r in some], of_B, token_N, *columns_N, None)
+        old_N = np.concatenate([sampled.logprobs_RT[r, :n] for r, n in zip(some, lengths, strict=True)])
+        advantage_N = np.repeat(advantage_R[some], lengths).astype(np.float32)
+        weight_N = np.repeat([count[keys[r]] for r in some], lengths).astype(np.float32)
+        yield _Chunk(
+            prompts=[ids_P[p] for p in prompt_U],
+            responses=[responses[r] for r in some],
+            of_B=of_B,
+            token_N=torch.from_numpy(np.concatenate([responses[r] for r in some])).to(device),
+            old_N=torch.from_numpy(old_N).to(device),
+            advantage_N=torch.from_numpy(advantage_N).to(device),
+            weight_N=torch.from_numpy(weight_N).to(device),
+        )
 
 
 def _logprobs(network: Any, chunk: _Chunk, temperature: float) -> Tensor:
@@ -137,7 +145,12 @@ def _reference(network: Any, chunk: _Chunk, temperature: float, config: PolicyGr
 
 
 def _update(
-    network: Any, optimizer: torch.optim.Optimizer, chunks: list[_Chunk], *, temperature: float, config: PolicyGradientConfig
+    network: Any,
+    optimizer: torch.optim.Optimizer,
+    chunks: list[_Chunk],
+    *,
+    temperature: float,
+    config: PolicyGradientConfig,
 ) -> dict[str, float]:
     """One pass over a step's rollouts and one step of the optimizer."""
     tokens = sum(float(c.weight_N.sum()) for c in chunks)

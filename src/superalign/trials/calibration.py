@@ -44,7 +44,9 @@ def thresholds_without(scored: Sequence[Scored], kind: str, *, rate: float, side
     )
 
 
-def calibrate(card: Instrument, scored: Sequence[Scored], *, rate: float, sides: Sides = "high") -> tuple[Calibration, ...]:
+def calibrate(
+    card: Instrument, scored: Sequence[Scored], *, rate: float, sides: Sides = "high"
+) -> tuple[Calibration, ...]:
     """Measure one instrument: each kind tested with thresholds from the others.
 
     Args:
