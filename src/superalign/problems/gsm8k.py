@@ -22,7 +22,8 @@ import numpy as np
 
 from superalign.errors import BadInput, DataError
 from superalign.problems.family import Grade, Planted
-from superalign.problems.gsm8k_flaws import FLAW_KINDS, flaw, harmless, reached
+from superalign.problems.gsm8k_flaws import FLAW_KINDS, flaw, reached
+from superalign.problems.gsm8k_placebo import harmless
 from superalign.problems.gsm8k_text import Solution, Step, annotations, read_number, read_solution
 from superalign.types import Plant, Problem
 

@@ -1,4 +1,4 @@
-"""Flaws planted in right GSM8K solutions, and edits that change nothing about what is right.
+"""Flaws planted in right GSM8K solutions.
 
 A solution is edited as steps, so that text and annotation never disagree: what follows a flaw is worked out anew, and a
 number that changed is also changed where the prose repeats it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -25,9 +26,6 @@ from superalign.problems.gsm8k_text import (
 
 FLAW_KINDS = ("slip", "local slip", "miscopy", "wrong source", "operator", "dropped", "left out", "added")
 LARGEST = 10**9  # beyond this a flawed value is no longer plausible, and is drawn again
-_OPENERS = ("So, ", "Then, ", "Now, ", "Next, ", "Thus, ", "That means ", "Therefore, ", "Hence, ")
-_OPENER = re.compile(r"^(?:so|then|now|next|thus|therefore|hence|that means|this means|in total)\b,?\s*", re.IGNORECASE)
-
 Made = tuple[Solution, int, str]
 
 
@@ -80,10 +78,8 @@ def carried(steps: Sequence[Step], start: int, changed: dict[Fraction, Fraction]
             continue
         prose = _renumbered(step, now)
         new = rewritten(prose, expression)
-        value = new.value
-        assert value is not None
-        if value != old:
-            now[old] = value
+        if new.value is not None and new.value != old:
+            now[old] = new.value
         out.append(new)
     return out
 
@@ -105,14 +101,6 @@ def _settled(right: Solution, steps: list[Step], last: Fraction | None = None) -
     return Solution(steps=tuple(steps), answer=right.answer if value is None else write_number(value))
 
 
-def _from(right: Solution, i: int, step: Step) -> Solution:
-    """Put another step i into a right solution and carry its result through."""
-    old, new = right.steps[i].value, step.value
-    assert old is not None and new is not None
-    steps = [*right.steps[:i], step, *right.steps[i + 1 :]]
-    return _settled(right, carried(steps, i + 1, {old: new} if old != new else {}))
-
-
 def _near(rng: np.random.Generator, value: Fraction, taken: set[Fraction]) -> Fraction | None:
     """Draw a number that could be mistaken for this one: a digit changed, one off, ten off, two digits swapped."""
     digits = write_number(abs(value))
@@ -132,68 +120,81 @@ def _near(rng: np.random.Generator, value: Fraction, taken: set[Fraction]) -> Fr
     return None
 
 
-def _slip(rng: np.random.Generator, right: Solution, i: int, numbers: Sequence[Fraction]) -> Solution | None:
-    step, taken = right.steps[i], {*numbers, *(s.value for s in right.steps if s.value is not None)}
-    assert step.expression is not None and step.value is not None
-    wrong = _near(rng, step.value, taken)
-    return None if wrong is None else _from(right, i, rewritten(step, step.expression, wrong))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A step of a right solution that a flaw is to go into."""
+
+    right: Solution
+    i: int
+    numbers: Sequence[Fraction]  # of the question
+    expression: Expression
+    value: Fraction
+
+    @property
+    def step(self) -> Step:
+        return self.right.steps[self.i]
+
+    @property
+    def taken(self) -> set[Fraction]:
+        """Every number that stands for something already."""
+        return {*self.numbers, *(s.value for s in self.right.steps if s.value is not None)}
+
+    def by(self, step: Step) -> Solution:
+        """The solution with another step in this place, its result carried through."""
+        new = step.value
+        steps = [*self.right.steps[: self.i], step, *self.right.steps[self.i + 1 :]]
+        changed = {self.value: new} if new is not None and new != self.value else {}
+        return _settled(self.right, carried(steps, self.i + 1, changed))
+
+    def with_number(self, leaf: int, wrong: Fraction) -> Solution:
+        """The solution with another number in this step, in its prose too."""
+        prose = _renumbered(self.step, {self.expression.numbers()[leaf].value: wrong})
+        return self.by(rewritten(prose, replaced(self.expression, leaf, number(wrong))))
 
 
-def _local_slip(rng: np.random.Generator, right: Solution, i: int, numbers: Sequence[Fraction]) -> Solution | None:
-    step, taken = right.steps[i], {*numbers, *(s.value for s in right.steps if s.value is not None)}
-    assert step.expression is not None and step.value is not None
-    wrong = _near(rng, step.value, taken)
-    if wrong is None or i + 1 == len(right.steps):
+def _slip(rng: np.random.Generator, at: _Place) -> Solution | None:
+    wrong = _near(rng, at.value, at.taken)
+    return None if wrong is None else at.by(rewritten(at.step, at.expression, wrong))
+
+
+def _local_slip(rng: np.random.Generator, at: _Place) -> Solution | None:
+    wrong = _near(rng, at.value, at.taken)
+    if wrong is None or at.i + 1 == len(at.right.steps):
         return None
-    steps = list(right.steps)
-    steps[i] = rewritten(step, step.expression, wrong)
-    return dataclasses.replace(right, steps=tuple(steps))
+    steps = list(at.right.steps)
+    steps[at.i] = rewritten(at.step, at.expression, wrong)
+    return dataclasses.replace(at.right, steps=tuple(steps))
 
 
-def _miscopy(rng: np.random.Generator, right: Solution, i: int, numbers: Sequence[Fraction]) -> Solution | None:
-    step = right.steps[i]
-    assert step.expression is not None
-    taken = {*numbers, *(s.value for s in right.steps if s.value is not None)}
-    able = [j for j, leaf in enumerate(step.expression.numbers()) if leaf.value in numbers]
+def _miscopy(rng: np.random.Generator, at: _Place) -> Solution | None:
+    leaves = at.expression.numbers()
+    able = [j for j, leaf in enumerate(leaves) if leaf.value in at.numbers]
     if not able:
         return None
     j = int(rng.choice(able))
-    old = step.expression.numbers()[j].value
-    wrong = _near(rng, old, taken)
-    if wrong is None:
-        return None
-    prose = _renumbered(step, {old: wrong})
-    return _from(right, i, rewritten(prose, replaced(step.expression, j, number(wrong))))
+    wrong = _near(rng, leaves[j].value, at.taken)
+    return None if wrong is None else at.with_number(j, wrong)
 
 
-def _wrong_source(rng: np.random.Generator, right: Solution, i: int, numbers: Sequence[Fraction]) -> Solution | None:
-    step = right.steps[i]
-    assert step.expression is not None
-    leaves = step.expression.numbers()
-    j = int(rng.integers(0, len(leaves)))
-    earlier = [s.value for s in right.steps[:i] if s.value is not None]
-    able = sorted({*numbers, *earlier} - {leaf.value for leaf in leaves})
+def _wrong_source(rng: np.random.Generator, at: _Place) -> Solution | None:
+    leaves = at.expression.numbers()
+    earlier = [s.value for s in at.right.steps[: at.i] if s.value is not None]
+    able = sorted({*at.numbers, *earlier} - {leaf.value for leaf in leaves})
     if not able:
         return None
-    wrong = able[int(rng.integers(0, len(able)))]
-    prose = _renumbered(step, {leaves[j].value: wrong})
-    return _from(right, i, rewritten(prose, replaced(step.expression, j, number(wrong))))
+    return at.with_number(int(rng.integers(0, len(leaves))), able[int(rng.integers(0, len(able)))])
 
 
-def _operator(rng: np.random.Generator, right: Solution, i: int, numbers: Sequence[Fraction]) -> Solution | None:
-    step = right.steps[i]
-    assert step.expression is not None
-    n = len(step.expression.operations())
-    if n == 0:
-        return None
-    wrong = _swapped(rng, step.expression, int(rng.integers(0, n)))
-    return _from(right, i, rewritten(step, wrong))
+def _operator(rng: np.random.Generator, at: _Place) -> Solution | None:
+    n = len(at.expression.operations())
+    return at.by(rewritten(at.step, _swapped(rng, at.expression, int(rng.integers(0, n))))) if n else None
 
 
 def _swapped(rng: np.random.Generator, expression: Expression, at: int) -> Expression:
     """Change the operator of one operation, counted as in `Expression.operations`."""
     left, right = expression.left, expression.right
-    assert left is not None and right is not None
+    if left is None or right is None:
+        return expression
     n_left, n_right = len(left.operations()), len(right.operations())
     if at < n_left:
         return operation(expression.operator, _swapped(rng, left, at), right)
@@ -202,28 +203,23 @@ def _swapped(rng: np.random.Generator, expression: Expression, at: int) -> Expre
     return operation(str(rng.choice([o for o in "+-*/" if o != expression.operator])), left, right)
 
 
-def _dropped(rng: np.random.Generator, right: Solution, i: int, numbers: Sequence[Fraction]) -> Solution | None:
+def _dropped(rng: np.random.Generator, at: _Place) -> Solution | None:
     """Leave a step out; what used its result now uses one of its operands."""
-    step = right.steps[i]
-    assert step.expression is not None and step.value is not None
-    leaves = [leaf.value for leaf in step.expression.numbers() if leaf.value != step.value]
-    if len(right.steps) < 2 or not leaves:
+    leaves = [leaf.value for leaf in at.expression.numbers() if leaf.value != at.value]
+    if len(at.right.steps) < 2 or not leaves:
         return None
-    steps = [*right.steps[:i], *right.steps[i + 1 :]]
-    if i + 1 == len(right.steps):
-        return _settled(right, steps)
-    instead = leaves[int(rng.integers(0, len(leaves)))]
-    return _settled(right, carried(steps, i, {step.value: instead}))
+    steps = [*at.right.steps[: at.i], *at.right.steps[at.i + 1 :]]
+    if at.i + 1 == len(at.right.steps):
+        return _settled(at.right, steps)
+    return _settled(at.right, carried(steps, at.i, {at.value: leaves[int(rng.integers(0, len(leaves)))]}))
 
 
-def _left_out(rng: np.random.Generator, right: Solution, i: int, numbers: Sequence[Fraction]) -> Solution | None:
+def _left_out(rng: np.random.Generator, at: _Place) -> Solution | None:
     """Leave one term out of an expression."""
-    step = right.steps[i]
-    assert step.expression is not None
-    if len(step.expression.operations()) < 2:
+    if len(at.expression.operations()) < 2:
         return None
-    shorter = _pruned(step.expression, int(rng.integers(0, len(step.expression.numbers()))))
-    return None if shorter is None else _from(right, i, rewritten(step, shorter))
+    shorter = _pruned(at.expression, int(rng.integers(0, len(at.expression.numbers()))))
+    return None if shorter is None else at.by(rewritten(at.step, shorter))
 
 
 def _pruned(expression: Expression, leaf: int) -> Expression | None:
@@ -237,22 +233,20 @@ def _pruned(expression: Expression, leaf: int) -> Expression | None:
     return expression.left if kept is None else operation(expression.operator, expression.left, kept)
 
 
-def _added(rng: np.random.Generator, right: Solution, i: int, numbers: Sequence[Fraction]) -> Solution | None:
-    """Put a step too many after step i: its result and a number of the question."""
-    value = right.steps[i].value
-    if value is None or not numbers:
+def _added(rng: np.random.Generator, at: _Place) -> Solution | None:
+    """Put a step too many after this one: its result and a number of the question, in the words of some other step."""
+    if not at.numbers:
         return None
-    by = numbers[int(rng.integers(0, len(numbers)))]
-    extra = operation(str(rng.choice(list("+-*/"), p=[0.3, 0.25, 0.3, 0.15])), number(value), number(by))
-    donor = right.steps[int(rng.integers(0, len(right.steps)))]
-    made = rewritten(dataclasses.replace(donor, before=donor.before), extra)
-    steps = [*right.steps[: i + 1], made, *right.steps[i + 1 :]]
-    if made.value is None or made.value == value:
+    by = at.numbers[int(rng.integers(0, len(at.numbers)))]
+    extra = operation(str(rng.choice(list("+-*/"), p=[0.3, 0.25, 0.3, 0.15])), number(at.value), number(by))
+    made = rewritten(at.right.steps[int(rng.integers(0, len(at.right.steps)))], extra)
+    if made.value is None or made.value == at.value:
         return None
-    return _settled(right, carried(steps, i + 2, {value: made.value}))
+    steps = [*at.right.steps[: at.i + 1], made, *at.right.steps[at.i + 1 :]]
+    return _settled(at.right, carried(steps, at.i + 2, {at.value: made.value}))
 
 
-_MAKERS: dict[str, Callable[[np.random.Generator, Solution, int, Sequence[Fraction]], Solution | None]] = {
+_MAKERS: dict[str, Callable[[np.random.Generator, _Place], Solution | None]] = {
     "slip": _slip,
     "local slip": _local_slip,
     "miscopy": _miscopy,
@@ -304,8 +298,12 @@ def flaw(rng: np.random.Generator, right: Solution, numbers: Sequence[Fraction],
     for i in rng.permutation(len(right.steps)):
         if i + 1 < len(results) and (results[i] in numbers or results.count(results[i]) > 1):
             continue  # nobody could say which later use of this number is a use of this result
+        expression, value = right.steps[i].expression, results[i]
+        if expression is None or value is None:
+            continue
         try:
-            made = _MAKERS[kind](rng, right, int(i), numbers)
+            place = _Place(right=right, i=int(i), numbers=numbers, expression=expression, value=value)
+            made = _MAKERS[kind](rng, place)
         except ZeroDivisionError:
             continue
         if made is None or not made.steps or any(s.value is None for s in made.steps):
@@ -323,78 +321,3 @@ def _implausible(made: Solution) -> bool:
     """Say whether a flawed solution gives itself away by a number of absurd size or precision."""
     values = [s.value for s in made.steps if s.value is not None]
     return any(abs(v) > LARGEST or (v * 10_000).denominator != 1 for v in values)
-
-
-def harmless(rng: np.random.Generator, solution: Solution) -> Solution | None:
-    """Edit a solution, right or flawed, without changing what it says: commute, split, halve otherwise, reword.
-
-    Args:
-        rng: Which edit, and where.
-        solution: Any solution.
-
-    Returns:
-        The edited solution; None where nothing can be edited.
-    """
-    for i in rng.permutation(len(solution.steps)):
-        for how in rng.permutation(4):
-            made = _EDITS[int(how)](rng, solution, int(i))
-            if made is not None:
-                return made
-    return None
-
-
-def _with(solution: Solution, i: int, *steps: Step) -> Solution:
-    return dataclasses.replace(solution, steps=(*solution.steps[:i], *steps, *solution.steps[i + 1 :]))
-
-
-def _restated(step: Step, expression: Expression) -> Step:
-    """Another expression for the same result, as it was stated."""
-    return dataclasses.replace(step, expression=expression, annotation=f"{write_expression(expression)}={step.stated}")
-
-
-def _commute(rng: np.random.Generator, solution: Solution, i: int) -> Solution | None:
-    step = solution.steps[i]
-    e = step.expression
-    if e is None or e.left is None or e.right is None or e.operator not in ("+", "*") or e.left == e.right:
-        return None
-    return _with(solution, i, _restated(step, operation(e.operator, e.right, e.left)))
-
-
-def _split(rng: np.random.Generator, solution: Solution, i: int) -> Solution | None:
-    step = solution.steps[i]
-    e = step.expression
-    if e is None or e.left is None or e.right is None or not e.left.operator or not step.true or e.left.value < 0:
-        return None
-    first = rewritten(dataclasses.replace(step, after=""), e.left)
-    if first.value != e.left.value:
-        return None
-    then = _restated(
-        dataclasses.replace(step, before="That gives "), operation(e.operator, number(e.left.value), e.right)
-    )
-    return _with(solution, i, first, then)
-
-
-def _halve(rng: np.random.Generator, solution: Solution, i: int) -> Solution | None:
-    step = solution.steps[i]
-    e = step.expression
-    if (
-        e is None
-        or e.left is None
-        or e.right is None
-        or e.operator != "/"
-        or e.right.operator
-        or e.right.value not in (2, 4, 5, 10)
-    ):
-        return None
-    return _with(solution, i, _restated(step, operation("*", e.left, number(1 / e.right.value))))
-
-
-def _reword(rng: np.random.Generator, solution: Solution, i: int) -> Solution | None:
-    step = solution.steps[i]
-    bare = _OPENER.sub("", step.before)
-    opener = _OPENERS[int(rng.integers(0, len(_OPENERS)))]
-    before = bare if bare != step.before and rng.random() < 0.5 else opener + bare
-    return None if before == step.before else _with(solution, i, dataclasses.replace(step, before=before))
-
-
-_EDITS = (_commute, _split, _halve, _reword)

@@ -18,7 +18,7 @@ from superalign.jobs import Memo, run
 from superalign.ledger import Ledger
 from superalign.oversight.step_critic import CARD
 from superalign.problems.gsm8k import Gsm8k, load_gsm8k
-from superalign.recipes.critique_page import held_out_part, in_words, real_part, trial_part
+from superalign.recipes.critique_page import distance_part, held_out_part, in_words, real_part, trial_part
 from superalign.recipes.critique_trial import Spec, measure, trial_items
 from superalign.report import Study
 from superalign.types import Claim, Unmeasured
@@ -95,22 +95,23 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     main, shuffled = run(measure, [spec, null], workers=min(workers, 2), memo=memo, progress="training critics")
     items = trial_items(family, seed=seed)
     trial = trial_part(items, main, seed=seed)
-    held_out = held_out_part(main)
+    held_out, calibration = held_out_part(main)
     real = real_part(family, main=main, shuffled=shuffled, seed=seed)
-    ledger.append_once(CARD, held_out.calibration)
-    claims = (*real.claims, *trial.claims, held_out.claim)
+    distance = distance_part(family, main=main)
+    ledger.append_once(CARD, calibration)
     return Study(
         headline=_headline(real.claims[0]),
-        means="It is an aid to a judge, not a judge: it ranks, and names a step worth a look. It does not say that a solution is right.",
-        claims=claims,
-        sections=(real.section, trial.section, held_out.section, real.distance),
+        means="The critic is an aid to a judge, not a judge: it ranks solutions and names a step worth a look. It does not "
+        "say that a solution is right.",
+        claims=(*real.claims, *trial.claims, *held_out.claims),
+        sections=(real.section, trial.section, held_out.section, distance),
         uncertain=(
-            "Planted flaws are not real errors. " + real.distance.text.split("\n\n")[0],
-            "Settings and features were chosen on held-out planted flaws and on the model solutions of a third of the test "
-            "questions; the claims on real solutions are from the other two thirds.",
-            "The critic and the judge share one idea, that an operand must come from somewhere; the one-rule arm shows how much "
-            "of the critic's help that idea alone gives.",
-            "The models' solutions are from 2021, one sample per question and model. Other models err otherwise.",
+            "Planted flaws are not real errors. " + distance.text.partition("\n\n")[0],
+            "Settings and features were chosen on planted flaws and on the model solutions to a third of the test questions; "
+            "the claims on real solutions are from the other two thirds.",
+            "The critic and the judge share one idea, that an operand must come from somewhere; the one-rule arm shows how "
+            "much of the critic's help that idea alone gives.",
+            "The models' solutions are from 2021, one per question and model. Other models err otherwise.",
         ),
     )
 

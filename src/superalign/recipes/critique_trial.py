@@ -24,7 +24,8 @@ from superalign.problems.gsm8k import (
     mentions,
     question_numbers,
 )
-from superalign.problems.gsm8k_flaws import FLAW_KINDS, first_unreached, flaw, harmless, plantable, reached
+from superalign.problems.gsm8k_flaws import FLAW_KINDS, first_unreached, flaw, plantable, reached
+from superalign.problems.gsm8k_placebo import harmless
 from superalign.problems.gsm8k_text import Solution, read_solution
 from superalign.types import Record
 

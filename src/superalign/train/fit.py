@@ -116,9 +116,10 @@ def load_checkpoint(path: Path | None, network: nn.Module, optimizer: torch.opti
         optimizer.load_state_dict(state["optimizer"])
         return int(state["step"])
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{path} is not a checkpoint of this run ({(str(error) or type(error).__name__).splitlines()[0]}). Going on from it would train other "
-            "weights than the record says. Delete it, or name another file."
+            f"{path} is not a checkpoint of this run ({first}). Going on from it would train other weights than the record "
+            "says. Delete it, or name another file."
         ) from error
 
 

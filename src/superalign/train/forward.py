@@ -98,7 +98,7 @@ def response_logits(
         return logits_BTV[row_N, (whole_B - length_B)[row_N] + t_N - 1].float()
     prompt_UT, size_U = pad(prompts)
     response_BT, _ = pad([r[:-1] for r in responses])
-    (U, Tp), (B, Tr) = prompt_UT.shape, response_BT.shape
+    (U, Tp), Tr = prompt_UT.shape, response_BT.shape[1]
     position_N = np.concatenate([np.tile(np.arange(Tp), U), (size_U[of_B][:, None] + np.arange(Tr)).ravel()])
     before_N = np.where(t_N == 0, of_B[row_N] * Tp + size_U[of_B[row_N]] - 1, U * Tp + row_N * Tr + t_N - 1)
     tokens_N = np.concatenate([prompt_UT.ravel(), response_BT.ravel()])
