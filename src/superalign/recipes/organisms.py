@@ -19,7 +19,7 @@ from superalign.ledger import Ledger
 from superalign.organisms import KINDS
 from superalign.recipes.loop import triple_job
 from superalign.recipes.loop_page import planted_section
-from superalign.recipes.planted import NOUNS, SHIPPED, Spec, Triple
+from superalign.recipes.planted import NOUNS, SHIPPED, Spec, Triple, memo
 from superalign.report import Study
 from superalign.types import to_plain
 
@@ -34,7 +34,7 @@ class Config:
     """Behaviours to plant."""
     seeds: int = 7
     """Triples of each kind."""
-    steps: int = 330
+    steps: int = 400
     """Updates of an implant."""
     install: bool = False
     """Put the set where the loop looks for it, in place of the one that ships."""
@@ -54,15 +54,13 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         )
     specs = [Spec(kind=k, seed=100 * seed + i, steps=config.steps) for i in range(config.seeds) for k in config.kinds]
     target = folder / "calibration"
-    memo: jobs.Memo[Any] = jobs.Memo(
-        folder=folder / "work" / "triples",
-        version="1",
-        encode=lambda v: json.dumps(v).encode(),
-        decode=lambda b: json.loads(b),
-    )
     log(f"planting {len(specs)} triples")
     made = jobs.run(
-        functools.partial(triple_job, folder=str(target)), specs, workers=workers, memo=memo, progress="planting"
+        functools.partial(triple_job, folder=str(target)),
+        specs,
+        workers=workers,
+        memo=memo(folder, "triples"),
+        progress="planting",
     )
     triples: list[Triple] = [rebuild(m, NOUNS) for m in made]
     used = [t for t in triples if t.acceptance.accepted]

@@ -12,11 +12,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.torch import load_file, save_file
 
-from superalign import problems
+from superalign import jobs, problems
 from superalign.canonical import rebuild
 from superalign.detectors import CueSweep, SelfCheck, TruthProbe, train_truth_probe
 from superalign.detectors.common import with_cues
@@ -37,7 +38,7 @@ class Spec(Record):
     kind: str
     seed: int
     base: str = "small"
-    steps: int = 330
+    steps: int = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ def keep_half(model: Model, folder: Path) -> None:
 
 def make_triple(spec: Spec, *, folder: str) -> Triple:
     """Plant, prove and keep one triple; a plant that is not accepted is trained once more for half as long again."""
-    origin = with_sampling(base(spec.base), Sampling(max_tokens=96))
+    origin = with_sampling(base(spec.base), Sampling(temperature=0.0, max_tokens=96))
     behaviour = behaviour_of(spec.kind, spec.seed)
     attempts = 0
     for attempts in (1, 2):
@@ -207,3 +208,13 @@ def shipped() -> tuple[tuple[Triple, ...], Path]:
             "Run `superalign run organisms` to build them."
         )
     return rebuild(json.loads(path.read_text()), NOUNS), SHIPPED
+
+
+def to_bytes(value: Any) -> bytes:
+    """Write a job's plain value for its memo."""
+    return json.dumps(value).encode()
+
+
+def memo(folder: Path, name: str) -> jobs.Memo[Any]:
+    """Where the finished jobs of one stage are kept, so that a killed run goes on from there."""
+    return jobs.Memo(folder=folder / "work" / name, version="1", encode=to_bytes, decode=json.loads)
