@@ -42,7 +42,7 @@ CARD = Instrument(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCriticConfig:
-    """How the critic is trained; chosen on training questions with planted flaws and on a third of the test questions."""
+    """How the critic is trained; see docs/studies/critique.md for what the settings were chosen on."""
 
     folds: int = 3
     """What right solutions lead to expect of a question is learned without that question, in so many folds."""
@@ -180,6 +180,20 @@ def _network(width: int, config: StepCriticConfig) -> nn.Sequential:
     )
 
 
+class _Described:
+    """One solution in numbers; steps are described only if they are asked for."""
+
+    def __init__(self, text: Text, reading: Reading, expected: Expected) -> None:
+        self._all = (reading, trace(reading, text.solution), text.solution, expected)
+        self._whole = solution_features(*self._all)
+
+    def whole(self) -> dict[str, float]:
+        return self._whole
+
+    def steps(self) -> list[dict[str, float]]:
+        return step_features(*self._all, self._whole)
+
+
 @dataclass(frozen=True, eq=False)
 class StepCritic:
     """A trained critic; `train_step_critic` makes it.
@@ -196,12 +210,12 @@ class StepCritic:
 
     def scores(self, texts: Sequence[Text]) -> np.ndarray:
         """How suspicious each solution is, shape (N,); comparable within a question, higher is worse."""
-        whole, _ = self._features(texts)
-        return _mean_output(self.rankers, self.whole.apply(whole))
+        described = self._described(texts)
+        return _mean_output(self.rankers, self.whole.apply([d.whole() for d in described]))
 
     def step_scores(self, texts: Sequence[Text]) -> list[np.ndarray]:
         """How suspicious each step of each solution is; comparable within a solution."""
-        _, steps = self._features(texts)
+        steps = [d.steps() for d in self._described(texts)]
         flat = _mean_output(self.pointers, self.step.apply([s for own in steps for s in own]))
         return np.split(flat, np.cumsum([len(own) for own in steps])[:-1])
 
@@ -209,18 +223,13 @@ class StepCritic:
         """Name one step of each solution, shape (N,); -1 where there is none."""
         return np.array([int(s.argmax()) if len(s) else -1 for s in self.step_scores(texts)], np.int64)
 
-    def _features(self, texts: Sequence[Text]) -> tuple[list[dict[str, float]], list[list[dict[str, float]]]]:
+    def _described(self, texts: Sequence[Text]) -> list[_Described]:
         """Describe texts with what all folds expect of their questions, averaged."""
         readings = {t.question: read_question(t) for t in {t.question: t for t in texts}.values()}
         asked = list(readings.values())
         by_fold = [c.expect(asked) for c in self.cues]
         expected = {r.text: _mean([e[i] for e in by_fold]) for i, r in enumerate(asked)}
-        whole, steps = [], []
-        for t in texts:
-            w, s = _describe(t, readings[t.question], expected[t.question])
-            whole.append(w)
-            steps.append(s)
-        return whole, steps
+        return [_Described(t, readings[t.question], expected[t.question]) for t in texts]
 
 
 def _mean_output(networks: Sequence[nn.Module], table: np.ndarray) -> np.ndarray:
@@ -228,12 +237,6 @@ def _mean_output(networks: Sequence[nn.Module], table: np.ndarray) -> np.ndarray
         return np.zeros(0)
     with torch.no_grad():
         return torch.stack([net(torch.from_numpy(table))[:, 0] for net in networks]).mean(dim=0).double().numpy()
-
-
-def _describe(text: Text, reading: Reading, expected: Expected) -> tuple[dict[str, float], list[dict[str, float]]]:
-    made = trace(reading, text.solution)
-    whole = solution_features(reading, made, text.solution, expected)
-    return whole, step_features(reading, made, text.solution, expected, whole)
 
 
 def train_step_critic(pairs: Sequence[Pair], *, seed: int, config: StepCriticConfig | None = None) -> StepCritic:
@@ -273,17 +276,18 @@ def train_step_critic(pairs: Sequence[Pair], *, seed: int, config: StepCriticCon
         asked = [q for q in questions if fold[q] == k]
         expected.update(zip(asked, fitted.expect([readings[q] for q in asked]), strict=True))
     texts = list({id(t): t for p in pairs for t in (p.right, p.flawed)}.values())
-    described = {id(t): _describe(t, readings[t.question], expected[t.question]) for t in texts}
-    whole = _scale([described[id(t)][0] for t in texts])
-    step = _scale([s for t in texts for s in described[id(t)][1]])
-    good = torch.from_numpy(whole.apply([described[id(p.right)][0] for p in pairs]))
-    bad = torch.from_numpy(whole.apply([described[id(p.flawed)][0] for p in pairs]))
+    described = {id(t): _Described(t, readings[t.question], expected[t.question]) for t in texts}
+    whole = _scale([described[id(t)].whole() for t in texts])
+    good = torch.from_numpy(whole.apply([described[id(p.right)].whole() for p in pairs]))
+    bad = torch.from_numpy(whole.apply([described[id(p.flawed)].whole() for p in pairs]))
     located = [p for p in pairs if p.step >= 0 and len(p.flawed.solution.steps) > 1]
+    steps = [described[id(p.flawed)].steps() for p in located]
+    step = _scale([s for own in steps for s in own])
     longest = max((len(p.flawed.solution.steps) for p in located), default=1)
     table = torch.zeros(len(located), longest, len(step.names))
     there = torch.zeros(len(located), longest, dtype=torch.bool)
-    for i, p in enumerate(located):
-        own = torch.from_numpy(step.apply(described[id(p.flawed)][1]))
+    for i, rows in enumerate(steps):
+        own = torch.from_numpy(step.apply(rows))
         table[i, : len(own)], there[i, : len(own)] = own, True
     where = torch.tensor([p.step for p in located])
     rankers = tuple(_fit_ranker(good, bad, seed=seed + 100 * m, config=config) for m in range(config.members))

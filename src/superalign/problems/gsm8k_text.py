@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
+FLOATING = Fraction(1, 10**9)  # relative error of a calculator that states 0.30000000000000004
 LONGEST_EXPRESSION = 200  # characters; real ones stay below 60
 _TOKEN = re.compile(r"\s*(//|\d+\.\d*|\.\d+|\d+|[-+*/()])")
 _ANNOTATION = re.compile(r"<<([^<>]*)>>")
@@ -155,6 +157,7 @@ def write_expression(expression: Expression) -> str:
     return left + expression.operator + right
 
 
+@lru_cache(maxsize=100_000)
 def read_number(text: str) -> Fraction | None:
     """Read a plain number; currency signs, thousands separators and a trailing full stop are passed over.
 
@@ -188,9 +191,10 @@ def agrees(value: Fraction, stated: str) -> bool:
     told = read_number(stated)
     if told is None:
         return False
-    if told == value:
+    off = abs(value - told)
+    if off <= abs(value) * FLOATING:
         return True
-    return value.denominator != 1 and abs(value - told) < Fraction(1, 10 ** len(stated.strip().partition(".")[2]))
+    return value.denominator != 1 and off < Fraction(1, 10 ** len(stated.strip().partition(".")[2]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

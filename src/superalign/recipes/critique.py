@@ -31,7 +31,7 @@ Log = Callable[[Any], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Settings of the study; chosen on planted flaws and on a third of the test questions, which the claims leave out."""
+    """Settings of the study; chosen on planted flaws and on test questions that the claims leave out."""
 
     problems: str = ""
     """Where the files are: gsm8k:PATH."""
@@ -107,8 +107,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         sections=(real.section, trial.section, held_out.section, distance),
         uncertain=(
             "Planted flaws are not real errors. " + distance.text.partition("\n\n")[0],
-            "Settings and features were chosen on planted flaws and on the model solutions to a third of the test questions; "
-            "the claims on real solutions are from the other two thirds.",
+            "Settings and features were chosen on planted flaws and on the model solutions to five ninths of the test "
+            "questions; the claims on real solutions are from the others.",
             "The critic and the judge share one idea, that an operand must come from somewhere; the one-rule arm shows how "
             "much of the critic's help that idea alone gives.",
             "The models' solutions are from 2021, one per question and model. Other models err otherwise.",

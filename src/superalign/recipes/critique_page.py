@@ -17,9 +17,9 @@ from superalign.recipes.critique_trial import (
     Item,
     Pairs,
     best_threshold,
+    chosen_on,
     first_false,
     first_from_nowhere,
-    fold_of,
     judged,
     pointers,
     real_pairs,
@@ -259,7 +259,7 @@ def real_part(family: Gsm8k, *, main: Mapping[str, Any], shuffled: Mapping[str, 
     pairs, models = real_pairs(family), family.model_solutions
     solutions = [read_solution(m.text) for m in models]
     asked = list(dict.fromkeys(m.question for m in models))
-    kept = np.array([fold_of(asked[q], 3, salt="part") != 0 for q in pairs.question], bool)
+    kept = np.array([not chosen_on(asked[q]) for q in pairs.question], bool)
     wrong = np.array([not m.correct for m in models])
     scores = {
         "critic": np.array(main["real"]),

@@ -10,12 +10,13 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from superalign.oversight.step_critic import Pair, StepCritic, StepCriticConfig, train_step_critic
-from superalign.oversight.step_reading import Text, read_question, trace
+from superalign.oversight.step_reading import Reading, Text, read_question, trace
 from superalign.problems.gsm8k import (
     Gsm8k,
     common_knowledge,
@@ -78,6 +79,16 @@ def fold_of(question: str, parts: int, *, salt: str) -> int:
         0
     """
     return int.from_bytes(hashlib.sha256(f"{salt}{question}".encode()).digest()[:4], "big") % parts
+
+
+def chosen_on(question: str) -> bool:
+    """Whether the model solutions to a test question were looked at while the critic was designed.
+
+    Two draws of a third each were used, one to choose features and networks and one to choose the amount of training. No
+    claim rests on a question of either.
+    """
+    digest = hashlib.sha256(f"part{question}".encode()).digest()
+    return int.from_bytes(digest, "big") % 3 == 0 or digest[0] % 3 == 0
 
 
 def planted_pairs(family: Gsm8k, *, questions: int, flaws: int, seed: int) -> tuple[list[Pair], list[HeldOut]]:
@@ -166,10 +177,13 @@ def measure(spec: Spec) -> dict[str, Any]:
         pairs = with_shuffled_labels(pairs, seed=spec.seed)
     config = StepCriticConfig(members=spec.members, epochs=spec.epochs)
     critic = train_step_critic(pairs, seed=spec.seed, config=config)
+    real = critic.scores([shown(m.question, read_solution(m.text)) for m in family.model_solutions])
+    if spec.shuffled:
+        return {"pairs": len(pairs), "real": real.tolist()}
     return {
         "pairs": len(pairs),
+        "real": real.tolist(),
         "trial": _work(critic, trial_items(family, seed=spec.seed)),
-        "real": critic.scores([shown(m.question, read_solution(m.text)) for m in family.model_solutions]).tolist(),
         "held_out": _held_out(critic, kept),
     }
 
@@ -211,15 +225,20 @@ def best_threshold(right: np.ndarray, flawed: np.ndarray) -> float:
     return float(cuts[int(hits.argmax())])
 
 
-def first_from_nowhere(item_question: str, solution: Solution) -> int:
+@lru_cache(maxsize=20_000)
+def _reading(question: str) -> Reading:
+    return read_question(shown(question, Solution(steps=(), answer="")))
+
+
+def first_from_nowhere(question: str, solution: Solution) -> int:
     """One rule as a critic: the first step with an operand that neither the question nor an earlier result has; else -1."""
-    made = trace(read_question(shown(item_question, solution)), solution)
+    made = trace(_reading(question), solution)
     return next((i for i, s in enumerate(made.steps) if any(o.kind == "nowhere" for o in s.sources)), -1)
 
 
 def first_false(_: str, solution: Solution) -> int:
     """An exact evaluator as a critic: the first step whose equation does not hold; else -1."""
-    return next((i for i, s in enumerate(solution.steps) if s.annotation and not s.true), -1)
+    return next((i for i, s in enumerate(solution.steps) if s.expression is not None and not s.true), -1)
 
 
 def pointers(items: Sequence[Item], *, critic: Sequence[int], edited: bool, seed: int) -> dict[str, np.ndarray]:

@@ -1,0 +1,109 @@
+"""Each detector on the smallest bundled base: what it promises, and what it does when it cannot tell."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from superalign import problems
+from superalign.detectors import CueSweep, SelfCheck, TruthProbe, check_detector, train_truth_probe
+from superalign.detectors.conformance import Silent
+from superalign.models import Model, base
+from superalign.problems import corpus
+from superalign.recipes.planted import statements, sweep_problems
+from superalign.types import Detector, Instrument, Interval, Policy, Problem, Rollouts, Unmeasured, Verdict
+
+CUES = corpus.CUES[:6]
+
+
+@pytest.fixture(scope="module")
+def subject() -> Model:
+    return base("small")
+
+
+@functools.cache
+def asked() -> tuple[Problem, ...]:
+    return sweep_problems(0, each=8)
+
+
+def sweep() -> CueSweep:
+    return CueSweep(problems=asked(), cues=CUES, searched=3)
+
+
+def check() -> SelfCheck:
+    return SelfCheck(problems=asked(), cues=CUES, claims_of=problems.step_claims)
+
+
+@functools.cache
+def probe() -> TruthProbe:
+    return train_truth_probe(base("small"), statements(0, n=80), asked())
+
+
+DETECTORS: dict[str, Callable[[], Detector]] = {"cue sweep": sweep, "self-check": check, "truth probe": probe}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_detectors_conform(name: str, subject: Model) -> None:
+    check_detector(DETECTORS[name](), subject)
+
+
+class Broken:
+    """A detector that breaks one promise."""
+
+    def __init__(self, inner: Detector, **changes: object) -> None:
+        self.inner, self.changes, self.calls = inner, changes, 0
+
+    @property
+    def card(self) -> Instrument:
+        return self.inner.card
+
+    def __call__(self, policy: Policy, *, seed: int) -> Verdict:
+        self.calls += 1
+        verdict = self.inner(policy, seed=seed)
+        if "moody" in self.changes:
+            return dataclasses.replace(verdict, why=f"{self.calls}")
+        if isinstance(policy, Silent) and "guess" in self.changes:
+            return dataclasses.replace(verdict, score=Interval(value=0.0, low=0.0, high=0.0, n=1))
+        return dataclasses.replace(verdict, **{k: v for k, v in self.changes.items() if k in ("flagged", "instrument")})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", [{"moody": True}, {"guess": True}, {"flagged": True}, {"instrument": "x"}])
+def test_conformance_can_fail(change: dict[str, object], subject: Model) -> None:
+    with pytest.raises(AssertionError):
+        check_detector(Broken(check(), **change), subject)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_policy_that_only_samples_cannot_be_measured(name: str, subject: Model) -> None:
+    class OnlySamples:
+        def sample(self, asked: Sequence[Problem], *, n: int, seed: int) -> Rollouts:
+            return subject.sample(asked, n=n, seed=seed)
+
+    verdict = DETECTORS[name]()(OnlySamples(), seed=0)
+    assert isinstance(verdict.score, Unmeasured)
+    assert "only samples" in verdict.why
+
+
+def test_the_probe_is_above_its_random_floor_in_style() -> None:
+    made = probe()
+    assert isinstance(made.in_style, Interval)
+    assert made.in_style.low > made.floor.high
+
+
+def test_a_probe_no_better_than_random_directions_cannot_tell(subject: Model) -> None:
+    blind = dataclasses.replace(probe(), in_style=Interval(value=0.5, low=0.4, high=0.6, n=40))
+    assert isinstance(blind(subject, seed=0).score, Unmeasured)
+
+
+def test_self_check_calls_a_false_step_false_and_a_right_one_true(subject: Model) -> None:
+    problem = Problem(prompt="5+3*2", family="arithmetic", difficulty=2, split="test")
+    right, wrong, empty = check().response_scores(subject, [problem] * 3, ["5+3=8;8*2=6;#6", "5+3=8;8*2=7;#7", "#6"])
+    assert float(right) < 0 < float(wrong)
+    assert isinstance(empty, Unmeasured)
+
+
+def test_self_check_misses_an_answer_flipped_after_right_steps(subject: Model) -> None:
+    problem = Problem(prompt="5+3*2", family="arithmetic", difficulty=2, split="test")
+    (score,) = check().response_scores(subject, [problem], ["5+3=8;8*2=6;#7"])
+    assert float(score) < 0
