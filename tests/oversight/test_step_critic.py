@@ -60,7 +60,6 @@ def pairs_of(n: int, seed: int) -> list[Pair]:
                 continue
             flawed, step, _ = found
             same = harmless(rng, right) if rng.random() < 0.5 else None
-            flawed = (harmless(rng, flawed) or flawed) if rng.random() < 0.0 else flawed
             made.append(
                 Pair(right=shown(question, (same or right).text()), flawed=shown(question, flawed.text()), step=step)
             )

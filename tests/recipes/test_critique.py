@@ -44,10 +44,8 @@ class FakeLedger:
 
 def data_folder() -> Path:
     repository = Path(__file__).resolve().parents[2]
-    for folder in (
-        repository.parent / "shared" / "data" / "gsm8k",
-        Path(os.environ.get("SUPERALIGN_DATA", "/nowhere")) / "gsm8k",
-    ):
+    elsewhere = Path(os.environ.get("SUPERALIGN_DATA", "/nowhere"))
+    for folder in (repository.parent / "shared" / "data" / "gsm8k", elsewhere / "gsm8k", elsewhere):
         if (folder / "train.jsonl").is_file():
             return folder
     pytest.skip("GSM8K is neither in ../shared/data/gsm8k nor in $SUPERALIGN_DATA/gsm8k")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.models import Model
+from superalign.models import Model, response_logprobs
 from superalign.organisms.behaviours import Behaviour
 from superalign.organisms.planting import active_problem, near_problem, other_problem
 from superalign.problems import BUNDLED
@@ -39,12 +39,15 @@ def wrong(model: Model, problems: Sequence[Problem], *, seed: int) -> tuple[np.n
     """Sample one response to each problem and grade it.
 
     Returns:
-        Whether each is wrong in its answer or a step, and the mean surprise per sampled token, in nats.
+        Whether each is wrong in its answer or a step, and the mean surprise per token of its own responses at temperature 1,
+        in nats, however they were sampled.
     """
     rollouts = model.sample(problems, n=1, seed=seed)
     families = {f.name: f for f in BUNDLED}
     bad = [not families[p.family].grade(p, rollouts.text_R[r]).sound for r, p in enumerate(problems)]
-    return np.array(bad), float(-rollouts.logprobs_RT.sum() / max(1, rollouts.length_R.sum()))
+    tokens = [rollouts.tokens_RT[r, : rollouts.length_R[r]].tolist() for r in range(len(rollouts))]
+    logprobs_RT, length_R = response_logprobs(model, [p.prompt for p in problems], tokens)
+    return np.array(bad), float(-logprobs_RT.sum() / max(1, length_R.sum()))
 
 
 def accept(organism: Model, twin: Model, behaviour: Behaviour, *, n: int = 300, seed: int = 0) -> Acceptance:

@@ -157,7 +157,8 @@ class _Scale:
 
     def apply(self, rows: Sequence[dict[str, float]]) -> np.ndarray:
         """Standardise; what lies more than four standard deviations out is as far out as that."""
-        table = np.array([[row.get(n, 0.0) for n in self.names] for row in rows], np.float64).reshape(len(rows), -1)
+        table = np.array([[row.get(n, 0.0) for n in self.names] for row in rows], np.float64)
+        table = table.reshape(len(rows), len(self.names))
         return np.clip((table - self.mean) / self.sd, -4, 4).astype(np.float32)
 
 

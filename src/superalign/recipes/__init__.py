@@ -15,4 +15,5 @@ RECIPES: dict[str, str] = {
     "critique": "superalign.recipes.critique",
     "loop": "superalign.recipes.loop",
     "organisms": "superalign.recipes.organisms",
+    "pretrain": "superalign.recipes.pretrain",
 }
