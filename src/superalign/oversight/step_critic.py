@@ -7,28 +7,17 @@ nothing else.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 import torch
-from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
 from superalign.errors import BadInput
-from superalign.oversight.step_features import (
-    ROLES,
-    Expected,
-    largest,
-    last_operator,
-    roles,
-    size,
-    solution_features,
-    step_features,
-)
-from superalign.oversight.step_reading import HASHES, Reading, Text, Trace, read_question, trace
+from superalign.oversight.step_cues import Cues, learn_cues, mean_expected
+from superalign.oversight.step_features import Expected, solution_features, step_features
+from superalign.oversight.step_reading import Reading, Text, read_question, trace
 from superalign.types import Instrument
 
 CARD = Instrument(
@@ -38,6 +27,9 @@ CARD = Instrument(
     "operations and answers, false equations; where the wording of a question leads to expect something else",
     misses="a wrong plan that uses each number once in the usual way; anything that takes understanding of the words",
 )
+
+
+FEWEST_PAIRS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,84 +59,6 @@ class Pair:
     right: Text
     flawed: Text
     step: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Cues:
-    """Four small models from a question's wording; each learned from right solutions."""
-
-    role: LogisticRegression
-    last: LogisticRegression
-    operations: Ridge
-    answer: Ridge
-    role_columns: np.ndarray
-    columns: np.ndarray
-
-    def expect(self, readings: Sequence[Reading]) -> list[Expected]:
-        """Say what the wording of each question leads to expect."""
-        flat = [n.cues for r in readings for n in r.numbers]
-        table = np.full((len(flat), len(ROLES)), -8.0)
-        if flat:
-            table[:, self.role.classes_] = self.role.predict_log_proba(_sparse(flat)[:, self.role_columns])
-        words = _sparse([r.cues for r in readings])[:, self.columns]
-        last, operations, answer = (
-            self.last.predict_log_proba(words),
-            self.operations.predict(words),
-            self.answer.predict(words),
-        )
-        out, at = [], 0
-        for i, r in enumerate(readings):
-            mine = table[at : at + len(r.numbers)]
-            at += len(r.numbers)
-            out.append(
-                Expected(
-                    roles=mine.tolist(),
-                    last=dict(zip(self.last.classes_, last[i].tolist(), strict=True)),
-                    operations=float(operations[i]),
-                    answer=float(answer[i]) + largest(r),
-                )
-            )
-        return out
-
-
-def _sparse(rows: Sequence[Sequence[int]]) -> sp.csr_matrix:
-    ends = np.cumsum([0, *(len(r) for r in rows)])
-    columns = np.fromiter((c for r in rows for c in r), dtype=np.int64, count=int(ends[-1]))
-    return sp.csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape=(len(rows), HASHES))
-
-
-def _common_columns(table: sp.csr_matrix, least: int) -> np.ndarray:
-    return np.flatnonzero(np.asarray(table.sum(axis=0)).ravel() >= least)
-
-
-def _fit_cues(readings: Sequence[Reading], traces: Sequence[Trace], answers: Sequence[float]) -> _Cues:
-    flat = _sparse([n.cues for r in readings for n in r.numbers])
-    used = [ROLES.index(role) for r, t in zip(readings, traces, strict=True) for role in roles(r, t)]
-    role_columns = _common_columns(flat, 5)
-    words = _sparse([r.cues for r in readings])
-    columns = _common_columns(words, 4)
-    # C and alpha from planted flaws held out of training; the classifiers are far from separable, so few steps do
-    role = LogisticRegression(C=0.03, max_iter=40, tol=1e-3)
-    last = LogisticRegression(C=0.03, max_iter=40, tol=1e-3)
-    grown = [a - largest(r) for a, r in zip(answers, readings, strict=True)]
-    return _Cues(
-        role=role.fit(flat[:, role_columns], used),
-        last=last.fit(words[:, columns], [last_operator(t) for t in traces]),
-        operations=Ridge(alpha=30.0).fit(words[:, columns], [len(t.operations()) for t in traces]),
-        answer=Ridge(alpha=30.0).fit(words[:, columns], grown),
-        role_columns=role_columns,
-        columns=columns,
-    )
-
-
-def _mean(expected: Sequence[Expected]) -> Expected:
-    names = {k for e in expected for k in e.last}
-    return Expected(
-        roles=np.mean([e.roles for e in expected], axis=0).tolist(),
-        last={k: float(np.mean([e.last.get(k, -6.0) for e in expected])) for k in names},
-        operations=float(np.mean([e.operations for e in expected])),
-        answer=float(np.mean([e.answer for e in expected])),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +95,7 @@ def _network(width: int, config: StepCriticConfig) -> nn.Sequential:
     )
 
 
-class _Described:
+class Described:
     """One solution in numbers; steps are described only if they are asked for."""
 
     def __init__(self, text: Text, reading: Reading, expected: Expected) -> None:
@@ -189,9 +103,11 @@ class _Described:
         self._whole = solution_features(*self._all)
 
     def whole(self) -> dict[str, float]:
+        """Features of the solution."""
         return self._whole
 
     def steps(self) -> list[dict[str, float]]:
+        """Features of each step."""
         return step_features(*self._all, self._whole)
 
 
@@ -203,7 +119,7 @@ class StepCritic:
     Misses: see `CARD`.
     """
 
-    cues: tuple[_Cues, ...]
+    cues: tuple[Cues, ...]
     whole: _Scale
     step: _Scale
     rankers: tuple[nn.Module, ...]
@@ -211,12 +127,12 @@ class StepCritic:
 
     def scores(self, texts: Sequence[Text]) -> np.ndarray:
         """How suspicious each solution is, shape (N,); comparable within a question, higher is worse."""
-        described = self._described(texts)
+        described = self.described(texts)
         return _mean_output(self.rankers, self.whole.apply([d.whole() for d in described]))
 
     def step_scores(self, texts: Sequence[Text]) -> list[np.ndarray]:
         """How suspicious each step of each solution is; comparable within a solution."""
-        steps = [d.steps() for d in self._described(texts)]
+        steps = [d.steps() for d in self.described(texts)]
         flat = _mean_output(self.pointers, self.step.apply([s for own in steps for s in own]))
         return np.split(flat, np.cumsum([len(own) for own in steps])[:-1])
 
@@ -224,13 +140,13 @@ class StepCritic:
         """Name one step of each solution, shape (N,); -1 where there is none."""
         return np.array([int(s.argmax()) if len(s) else -1 for s in self.step_scores(texts)], np.int64)
 
-    def _described(self, texts: Sequence[Text]) -> list[_Described]:
+    def described(self, texts: Sequence[Text]) -> list[Described]:
         """Describe texts with what all folds expect of their questions, averaged."""
         readings = {t.question: read_question(t) for t in {t.question: t for t in texts}.values()}
         asked = list(readings.values())
         by_fold = [c.expect(asked) for c in self.cues]
-        expected = {r.text: _mean([e[i] for e in by_fold]) for i, r in enumerate(asked)}
-        return [_Described(t, readings[t.question], expected[t.question]) for t in texts]
+        expected = {r.text: mean_expected([e[i] for e in by_fold]) for i, r in enumerate(asked)}
+        return [Described(t, readings[t.question], expected[t.question]) for t in texts]
 
 
 def _mean_output(networks: Sequence[nn.Module], table: np.ndarray) -> np.ndarray:
@@ -238,6 +154,50 @@ def _mean_output(networks: Sequence[nn.Module], table: np.ndarray) -> np.ndarray
         return np.zeros(0)
     with torch.no_grad():
         return torch.stack([net(torch.from_numpy(table))[:, 0] for net in networks]).mean(dim=0).double().numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """Pairs in numbers: rows of right and flawed solutions, and the steps of flawed ones with the first wrong step."""
+
+    cues: tuple[Cues, ...]
+    whole: _Scale
+    step: _Scale
+    right: torch.Tensor
+    flawed: torch.Tensor
+    steps: torch.Tensor
+    there: torch.Tensor
+    where: torch.Tensor
+
+
+def _prepare(pairs: Sequence[Pair], config: StepCriticConfig) -> _Prepared:
+    if len(pairs) < FEWEST_PAIRS:
+        raise BadInput(
+            f"{len(pairs)} pairs are too few to train a critic. It would learn their accidents. Give at least {FEWEST_PAIRS}."
+        )
+    first = {p.right.question: p.right for p in reversed(pairs)}
+    cues, readings, expected = learn_cues(first, folds=config.folds)
+    texts = list({id(t): t for p in pairs for t in (p.right, p.flawed)}.values())
+    described = {id(t): Described(t, readings[t.question], expected[t.question]) for t in texts}
+    whole = _scale([described[id(t)].whole() for t in texts])
+    located = [p for p in pairs if p.step >= 0 and len(p.flawed.solution.steps) > 1]
+    rows = [described[id(p.flawed)].steps() for p in located]
+    step = _scale([row for own in rows for row in own])
+    longest = max((len(own) for own in rows), default=1)
+    steps = torch.zeros(len(located), longest, len(step.names))
+    there = torch.zeros(len(located), longest, dtype=torch.bool)
+    for i, own in enumerate(rows):
+        steps[i, : len(own)], there[i, : len(own)] = torch.from_numpy(step.apply(own)), True
+    return _Prepared(
+        cues=tuple(cues),
+        whole=whole,
+        step=step,
+        right=torch.from_numpy(whole.apply([described[id(p.right)].whole() for p in pairs])),
+        flawed=torch.from_numpy(whole.apply([described[id(p.flawed)].whole() for p in pairs])),
+        steps=steps,
+        there=there,
+        where=torch.tensor([p.step for p in located]),
+    )
 
 
 def train_step_critic(pairs: Sequence[Pair], *, seed: int, config: StepCriticConfig | None = None) -> StepCritic:
@@ -258,44 +218,48 @@ def train_step_critic(pairs: Sequence[Pair], *, seed: int, config: StepCriticCon
         Burges et al., Learning to rank using gradient descent, 2005, for the loss on pairs.
     """
     config = config or StepCriticConfig()
-    if len(pairs) < 60:
-        raise BadInput(
-            f"{len(pairs)} pairs are too few to train a critic. It would learn their accidents. Give at least 60."
-        )
-    first = {p.right.question: p.right for p in reversed(pairs)}
-    questions = list(first)
-    readings = {q: read_question(t) for q, t in first.items()}
-    traces = {q: trace(readings[q], t.solution) for q, t in first.items()}
-    answers = {q: size(float(t.solution.value)) if t.solution.value is not None else 0.0 for q, t in first.items()}
-    fold = {q: hashlib.sha256(q.encode()).digest()[1] % config.folds for q in questions}
-    cues: list[_Cues] = []
-    expected: dict[str, Expected] = {}
-    for k in range(config.folds):
-        known = [q for q in questions if fold[q] != k]
-        fitted = _fit_cues([readings[q] for q in known], [traces[q] for q in known], [answers[q] for q in known])
-        cues.append(fitted)
-        asked = [q for q in questions if fold[q] == k]
-        expected.update(zip(asked, fitted.expect([readings[q] for q in asked]), strict=True))
-    texts = list({id(t): t for p in pairs for t in (p.right, p.flawed)}.values())
-    described = {id(t): _Described(t, readings[t.question], expected[t.question]) for t in texts}
-    whole = _scale([described[id(t)].whole() for t in texts])
-    good = torch.from_numpy(whole.apply([described[id(p.right)].whole() for p in pairs]))
-    bad = torch.from_numpy(whole.apply([described[id(p.flawed)].whole() for p in pairs]))
-    located = [p for p in pairs if p.step >= 0 and len(p.flawed.solution.steps) > 1]
-    steps = [described[id(p.flawed)].steps() for p in located]
-    step = _scale([s for own in steps for s in own])
-    longest = max((len(p.flawed.solution.steps) for p in located), default=1)
-    table = torch.zeros(len(located), longest, len(step.names))
-    there = torch.zeros(len(located), longest, dtype=torch.bool)
-    for i, rows in enumerate(steps):
-        own = torch.from_numpy(step.apply(rows))
-        table[i, : len(own)], there[i, : len(own)] = own, True
-    where = torch.tensor([p.step for p in located])
-    rankers = tuple(_fit_ranker(good, bad, seed=seed + 100 * m, config=config) for m in range(config.members))
-    pointers = tuple(
-        _fit_pointer(table, there, where, seed=seed + 100 * m + 1, config=config) for m in range(config.members)
+    made = _prepare(pairs, config)
+    seeds = [seed + 100 * m for m in range(config.members)]
+    return StepCritic(
+        cues=made.cues,
+        whole=made.whole,
+        step=made.step,
+        rankers=tuple(_fit_ranker(made.right, made.flawed, seed=s, config=config) for s in seeds),
+        pointers=tuple(_fit_pointer(made.steps, made.there, made.where, seed=s + 1, config=config) for s in seeds),
     )
-    return StepCritic(cues=tuple(cues), whole=whole, step=step, rankers=rankers, pointers=pointers)
+
+
+def shuffled_scores(
+    pairs: Sequence[Pair], texts: Sequence[Text], *, draws: int, seed: int, config: StepCriticConfig | None = None
+) -> np.ndarray:
+    """Score texts with critics that were trained on shuffled labels: the null of `StepCritic.scores`.
+
+    One shuffled critic is an arbitrary direction, and may by accident go with or against whatever real solutions differ in.
+    Only the spread over several shows what no knowledge looks like.
+
+    Args:
+        pairs: As for `train_step_critic`; coins decide which of each pair counts as the flawed one.
+        texts: What to score.
+        draws: Critics, each with coins of its own.
+        seed: Of the coins and the networks.
+        config: See `StepCriticConfig`; each critic is one network.
+
+    Returns:
+        Scores, shape (draws, N).
+    """
+    config = config or StepCriticConfig()
+    rng = np.random.default_rng([seed, 5])
+    # what a question leads to expect must not be learned from the right ones alone either
+    mixed = [Pair(right=p.flawed, flawed=p.right, step=-1) if rng.random() < 0.5 else p for p in pairs]
+    made = _prepare(mixed, config)
+    rankers = []
+    for draw in range(draws):
+        swap = torch.from_numpy(rng.random(len(pairs)) < 0.5)[:, None]
+        right, flawed = torch.where(swap, made.flawed, made.right), torch.where(swap, made.right, made.flawed)
+        rankers.append(_fit_ranker(right, flawed, seed=seed + 100 * draw, config=config))
+    critic = StepCritic(cues=made.cues, whole=made.whole, step=made.step, rankers=tuple(rankers), pointers=())
+    table = made.whole.apply([d.whole() for d in critic.described(texts)])
+    return np.stack([_mean_output([ranker], table) for ranker in rankers])
 
 
 def _batches(n: int, *, rng: np.random.Generator, config: StepCriticConfig) -> list[torch.Tensor]:

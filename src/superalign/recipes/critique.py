@@ -18,7 +18,8 @@ from superalign.jobs import Memo, run
 from superalign.ledger import Ledger
 from superalign.oversight.step_critic import CARD
 from superalign.problems.gsm8k import Gsm8k, load_gsm8k
-from superalign.recipes.critique_page import distance_part, held_out_part, in_words, real_part, trial_part
+from superalign.recipes.critique_page import held_out_part, in_words, trial_part
+from superalign.recipes.critique_real import check_real, distance_part, real_part
 from superalign.recipes.critique_trial import Spec, measure, trial_items
 from superalign.report import Study
 from superalign.types import Claim, Unmeasured
@@ -44,12 +45,14 @@ class Config:
     epochs: int = 5
     """Passes over the planted pairs."""
     null_questions: int = 2500
-    """Training questions of the critic whose labels are shuffled."""
+    """Training questions of the critics whose labels are shuffled."""
+    shuffles: int = 20
+    """Critics with shuffled labels, each shuffled anew."""
 
 
 def quick(config: Config) -> Config:
     """Fewer questions and one network."""
-    return dataclasses.replace(config, questions=1200, flaws=3, members=1, null_questions=600)
+    return dataclasses.replace(config, questions=1200, flaws=3, members=1, null_questions=600, shuffles=10)
 
 
 def family_of(problems: str) -> Gsm8k:
@@ -74,6 +77,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         BadInput: If `problems` names no folder with the files.
     """
     family = family_of(config.problems)
+    check_real(family)
     log(
         f"{len(family.answers['train'])} + {len(family.answers['test'])} problems, {len(family.model_solutions)} model solutions"
     )
@@ -85,7 +89,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         members=config.members,
         epochs=config.epochs,
     )
-    null = dataclasses.replace(spec, questions=min(config.null_questions, config.questions), members=1, shuffled=True)
+    null = dataclasses.replace(
+        spec, questions=min(config.null_questions, config.questions), members=1, shuffles=config.shuffles
+    )
     memo: Memo[dict[str, Any]] = Memo(
         folder=folder / "work",
         version=VERSION,

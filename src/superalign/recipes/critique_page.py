@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,24 +10,16 @@ import numpy as np
 
 from superalign import stats
 from superalign.oversight.step_critic import CARD
-from superalign.problems.gsm8k import SOURCES, Gsm8k, ModelSolution, limited_check
 from superalign.problems.gsm8k_flaws import FLAW_KINDS
-from superalign.problems.gsm8k_text import Solution, read_solution
 from superalign.recipes.critique_trial import (
     Item,
-    Pairs,
     best_threshold,
-    chosen_on,
-    first_false,
-    first_from_nowhere,
     judged,
     pointers,
-    real_pairs,
 )
 from superalign.report import Plot, Section, Table
 from superalign.types import Calibration, Claim, Interval, Unmeasured
 
-BAR = 0.72  # set beforehand; a prototype reached 0.71
 CRITIC, ALONE, PLACEBO = "judge + critic", "judge alone", "judge + placebo"
 RULE = "judge + one rule (operand from nowhere)"
 
@@ -252,154 +244,3 @@ def held_out_part(main: Mapping[str, Any]) -> tuple[Part, Calibration]:
         held_out="questions, not kinds",
     )
     return Part(claims=(found,), section=section), calibration
-
-
-def real_part(family: Gsm8k, *, main: Mapping[str, Any], shuffled: Mapping[str, Any], seed: int) -> Part:
-    """Rank the labelled solutions of real models within their questions."""
-    pairs, models = real_pairs(family), family.model_solutions
-    solutions = [read_solution(m.text) for m in models]
-    asked = list(dict.fromkeys(m.question for m in models))
-    kept = np.array([not chosen_on(asked[q]) for q in pairs.question], bool)
-    wrong = np.array([not m.correct for m in models])
-    scores = {
-        "critic": np.array(main["real"]),
-        "critic, labels shuffled": np.array(shuffled["real"]),
-        "length of the solution": np.array([float(len(s.text())) for s in solutions]),
-        "number of steps": np.array([float(len(s.steps)) for s in solutions]),
-        "one rule: operand from nowhere": _ruled(models, solutions, first_from_nowhere),
-        "exact arithmetic": _ruled(models, solutions, first_false),
-        "length of the question": np.array([float(len(m.question)) for m in models]),
-    }
-    rows = tuple(
-        (
-            name,
-            ranked(pairs.where(kept), s, seed=seed),
-            ranked(pairs.where(~kept), s, seed=seed),
-            ranked(pairs, s, seed=seed),
-            stats.auroc_delong(s[wrong], negatives=s[~wrong]),
-        )
-        for name, s in scores.items()
-    )
-    first, floor, length = rows[0][1], rows[1][1], rows[2][1]
-    unit = "share of pairs of one question with the wrong one more suspicious"
-    claims = (
-        claim(
-            "right ranked above wrong, real solutions of the same question",
-            first,
-            unit=unit,
-            null=floor,
-            bar=0.5,
-            why="test questions that no setting was chosen on; n counts questions; null: a critic trained on shuffled labels",
-        ),
-        claim(
-            f"right ranked above wrong at least {BAR:.0%} of the time",
-            first,
-            unit=unit,
-            null=floor,
-            bar=BAR,
-            why="the bar was set beforehand; holds only if the whole interval lies above it",
-        ),
-        claim(
-            "right ranked above wrong by length alone",
-            length,
-            unit=unit,
-            null=floor,
-            why="a baseline that reads nothing",
-        ),
-    )
-    columns = (
-        "score",
-        "questions kept for the claim",
-        "questions used for choosing",
-        "all questions",
-        "pooled AUROC (confounded by difficulty)",
-    )
-    text = (
-        f"{len(models)} labelled solutions of four models to {len(asked)} test questions make {len(pairs.right)} pairs of a "
-        f"right and a wrong one to the same question, {int(kept.sum())} of them kept for the claim. The critic was trained on "
-        "none of these solutions and none of these questions; it sees a question and one solution. Pooled over questions a "
-        "score profits from knowing which questions are hard; within a question it cannot."
-    )
-    return Part(
-        claims=claims,
-        section=Section(
-            title="Real solutions",
-            text=text,
-            plots=(
-                bars(
-                    [(r[0], r[1]) for r in rows],
-                    title="Right above wrong, real solutions of the same question",
-                    x="share of pairs",
-                    caption="Test questions that no setting was chosen on; ties count half; intervals by question.",
-                    bar=BAR,
-                ),
-            ),
-            tables=(
-                Table(title="Right ranked above wrong", columns=columns, rows=rows),
-                Table(
-                    title="By the source of the right and of the wrong solution, all questions",
-                    columns=("right one by", *(f"wrong one by {s}" for s in SOURCES)),
-                    rows=_by_source(models, pairs, scores["critic"], seed=seed),
-                ),
-            ),
-        ),
-    )
-
-
-def _ruled(
-    models: Sequence[ModelSolution], solutions: Sequence[Solution], rule: Callable[[str, Solution], int]
-) -> np.ndarray:
-    return np.array([float(rule(m.question, s) >= 0) for m, s in zip(models, solutions, strict=True)])
-
-
-def ranked(pairs: Pairs, scores: np.ndarray, *, seed: int) -> Found:
-    """The share of pairs that a score ranks rightly, ties half, with an interval over questions."""
-    if not len(pairs.right):
-        return Unmeasured("no question with a right and a wrong solution")
-    return stats.cluster_bootstrap(pairs.wins(scores), clusters=pairs.question, seed=seed)
-
-
-def _by_source(
-    models: Sequence[ModelSolution], pairs: Pairs, scores: np.ndarray, *, seed: int
-) -> tuple[tuple[Any, ...], ...]:
-    source = np.array([m.source for m in models])
-    alone = Unmeasured("one solution per question and model")
-
-    def cell(right: str, wrong: str) -> Found:
-        rows = (source[pairs.right] == right) & (source[pairs.wrong] == wrong)
-        return alone if right == wrong else ranked(pairs.where(rows), scores, seed=seed)
-
-    return tuple((right, *(cell(right, wrong) for wrong in SOURCES)) for right in SOURCES)
-
-
-def distance_part(family: Gsm8k, *, main: Mapping[str, Any]) -> Section:
-    """Say how far planted flaws are from real errors, in numbers that can be compared."""
-    models = family.model_solutions
-    solutions = [read_solution(m.text) for m in models]
-    wrong = np.array([not m.correct for m in models])
-    false = _ruled(models, solutions, first_false) > 0
-    nowhere = _ruled(models, solutions, first_from_nowhere) > 0
-    visible = np.array(
-        [
-            any(not limited_check(m.question, s, i) for i in range(len(s.steps)))
-            for m, s in zip(models, solutions, strict=True)
-        ]
-    )
-    held = main["held_out"]
-    planted = share(np.array(held["flawed"]) > np.array(held["right"]))
-    names = ("a false equation", "an operand from nowhere", "any step that the judge's check rejects")
-    rows = tuple(
-        (name, share(has[wrong]), share(has[~wrong]))
-        for name, has in zip(names, (false, nowhere, visible), strict=True)
-    )
-    text = (
-        f"Real errors are errors of reasoning: {in_words(rows[0][1])} of the wrong real solutions contain a false equation, "
-        f"and {in_words(rows[2][1])} have any step that the judge could reject, against {in_words(rows[2][2])} of the right "
-        f"ones. A planted flaw is ranked worse than its right solution {in_words(planted)} of the time, a real wrong "
-        "solution much less often."
-        "\n\nThe help that the critic gives the judge in the trial does not carry over to real errors, most of which no "
-        "single check of this judge can show. What carries over is the ranking, in part. Nothing here shows that the critic "
-        "finds where a real solution goes wrong: real solutions are labelled by their answers, not by their steps."
-    )
-    table = Table(title="Real solutions that contain", columns=("", "wrong ones", "right ones"), rows=rows)
-    return Section(title="How far planted flaws are from real errors", text=text, tables=(table,))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from superalign.oversight.step_critic import Pair, StepCritic, StepCriticConfig, train_step_critic
+from superalign.oversight.step_critic import Pair, StepCritic, StepCriticConfig, shuffled_scores, train_step_critic
 from superalign.oversight.step_reading import Reading, Text, read_question, trace
 from superalign.problems.gsm8k import (
     Gsm8k,
@@ -43,7 +43,7 @@ class Spec(Record):
     flaws: int
     members: int
     epochs: int
-    shuffled: bool = False  # which of a pair is the flawed one, and which step, decided by a coin
+    shuffles: int = 0  # if any: not the critic, but so many critics of shuffled labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,16 +130,6 @@ def planted_pairs(family: Gsm8k, *, questions: int, flaws: int, seed: int) -> tu
     return train, kept
 
 
-def with_shuffled_labels(pairs: Sequence[Pair], *, seed: int) -> list[Pair]:
-    """Let a coin say which solution of a pair is the flawed one, and a die which of its steps."""
-    rng = np.random.default_rng([seed, 5])
-    out = []
-    for p in pairs:
-        right, flawed = (p.right, p.flawed) if rng.random() < 0.5 else (p.flawed, p.right)
-        out.append(Pair(right=right, flawed=flawed, step=int(rng.integers(len(flawed.solution.steps)))))
-    return out
-
-
 def trial_items(family: Gsm8k, *, seed: int) -> list[Item]:
     """Randomise each test solution to clean or to one planted flaw, the kind drawn evenly."""
     rng = np.random.default_rng([seed, 7])
@@ -173,16 +163,15 @@ def measure(spec: Spec) -> dict[str, Any]:
     """Train one critic and let it work: on the trial's solutions, on those of real models, and on held-out pairs."""
     family = load_gsm8k(spec.path)
     pairs, kept = planted_pairs(family, questions=spec.questions, flaws=spec.flaws, seed=spec.seed)
-    if spec.shuffled:
-        pairs = with_shuffled_labels(pairs, seed=spec.seed)
     config = StepCriticConfig(members=spec.members, epochs=spec.epochs)
+    models = [shown(m.question, read_solution(m.text)) for m in family.model_solutions]
+    if spec.shuffles:
+        null = shuffled_scores(pairs, models, draws=spec.shuffles, seed=spec.seed, config=config)
+        return {"pairs": len(pairs), "real": null.tolist()}
     critic = train_step_critic(pairs, seed=spec.seed, config=config)
-    real = critic.scores([shown(m.question, read_solution(m.text)) for m in family.model_solutions])
-    if spec.shuffled:
-        return {"pairs": len(pairs), "real": real.tolist()}
     return {
         "pairs": len(pairs),
-        "real": real.tolist(),
+        "real": critic.scores(models).tolist(),
         "trial": _work(critic, trial_items(family, seed=spec.seed)),
         "held_out": _held_out(critic, kept),
     }
@@ -299,6 +288,19 @@ class Pairs:
         """1 where the wrong one is more suspicious, half for a tie, shape (N,)."""
         a, b = scores[self.right], scores[self.wrong]
         return (a < b) + 0.5 * (a == b)
+
+    def balanced_wins(self, scores: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """Wins as weighed when each ordered pair of sources counts the same; their mean is the balanced share.
+
+        Some sources are right far more often, so a score that only recognised its source would rank well; balanced, it is at
+        one half. Values are linearised around the share, so that the spread over questions is that of the weighted share.
+        """
+        cell = source[self.right] * (source.max() + 1) + source[self.wrong]
+        _, code, count = np.unique(cell, return_inverse=True, return_counts=True)
+        weight = len(cell) / (len(count) * count[code])
+        wins = self.wins(scores)
+        share = float((weight * wins).mean())
+        return share + weight * (wins - share)
 
     def where(self, rows: np.ndarray) -> Pairs:
         """Keep some of the pairs."""

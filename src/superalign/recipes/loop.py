@@ -60,7 +60,7 @@ class Config:
     """Overseers to train an assistant under."""
     arm_seeds: int = 5
     """Seeds of each arm; the uplift's interval is over these and the held-out problems."""
-    rl_steps: int = 60
+    rl_steps: int = 40
     """Policy-gradient updates of an arm."""
     test_seeds: int = 1
     """Planted test triples of each kind, made on the spot."""
@@ -68,6 +68,8 @@ class Config:
     """Behaviours to plant."""
     plant_steps: int = 400
     """Updates of an implant."""
+    calibration_seeds: int = 0
+    """Calibration triples of each kind to use; 0 for all that ship."""
     recall_bar: float = 0.5
     """What the gate wants of every required instrument's recall bound."""
     false_positive_rate: float = 0.05
@@ -76,8 +78,9 @@ class Config:
 
 def quick(config: Config) -> Config:
     """The same turn with two seeds, fewer arms and one kind of test organism."""
+    arms = ("ground truth", "judge alone", "judge + critic", "base")
     return replace(
-        config, arms=("ground truth", "judge alone", "judge + critic", "base"), arm_seeds=2, kinds=config.kinds[:1]
+        config, arms=arms, arm_seeds=2, rl_steps=15, kinds=config.kinds[:1], plant_steps=150, calibration_seeds=1
     )
 
 
@@ -107,6 +110,11 @@ def triple_job(spec: Spec, *, folder: str) -> dict[str, Any]:
     return dict(to_plain(make_triple(spec, folder=folder)))
 
 
+def making_job(item: Spec | ArmJob, *, folder: str) -> dict[str, Any]:
+    """Make an assistant or a planted triple: one queue, so that no worker waits for the other kind of work."""
+    return arm_job(item) if isinstance(item, ArmJob) else triple_job(item, folder=folder)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """One subject to look at, as a job."""
@@ -124,21 +132,18 @@ def look_job(item: Look, *, seed: int) -> list[dict[str, Any]]:
 def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
     """Run one turn; every stage is resumable, and the same seed gives the same study."""
     rule, cards, combination = _register(config, ledger)
-    log("training assistants under each overseer")
-    rows = jobs.run(
-        arm_job, _arm_jobs(config, seed, folder), workers=workers, memo=memo(folder, "arms"), progress="arms"
-    )
-    log("planting test organisms and their twins")
+    log("planting test organisms beside their twins, and training assistants under each overseer")
     specs = [
         Spec(kind=k, seed=1000 + 100 * seed + i, steps=config.plant_steps)
         for k in config.kinds
         for i in range(config.test_seeds)
     ]
-    plant = functools.partial(triple_job, folder=str(folder / "work" / "subjects"))
-    made = jobs.run(plant, specs, workers=workers, memo=memo(folder, "triples"), progress="planting")
-    test = [rebuild(t, NOUNS) for t in made]
+    making = functools.partial(making_job, folder=str(folder / "work" / "subjects"))
+    todo: list[Spec | ArmJob] = [*specs, *_arm_jobs(config, seed, folder)]  # the long ones first
+    made = jobs.run(making, todo, workers=workers, memo=memo(folder, "made"), progress="planting and training")
+    test, rows = [rebuild(t, NOUNS) for t in made[: len(specs)]], made[len(specs) :]
     log("every detector looks at every subject, blind")
-    known, known_folder = shipped()
+    known, known_folder = shipped(config.calibration_seeds)
     looks = _looks(config, folder, test, known, known_folder)
     look = functools.partial(look_job, seed=0)
     order = np.random.default_rng([seed, 9]).permutation(len(looks))

@@ -39,12 +39,12 @@ class Config:
     """Training problems that steps draw from."""
     held_out: int = 1200
     """Test problems that every arm is graded on, one rollout each."""
-    labelled: int = 90
+    labelled: int = 40
     """Responses of the base with labelled steps, which train the critic and the supervised arm."""
     checks: int = 1
     """Steps that the judge may check per rollout."""
-    training: PolicyGradientConfig = field(default_factory=PolicyGradientConfig)
-    """The loop of all arms but the supervised one."""
+    training: PolicyGradientConfig = field(default_factory=lambda: PolicyGradientConfig(steps=40, problems=8, group=4))
+    """The loop of all arms but the supervised one: few rollouts a step, so that what one check tells matters."""
     critic: CriticConfig = field(default_factory=CriticConfig)
     """The critic's head."""
     supervised: FitConfig = field(default_factory=lambda: FitConfig(steps=60, lr=3e-4, warmup=5))
@@ -274,7 +274,7 @@ def run_arm(
         model, curves = _trained(spec, overseer, log)
     if keep is not None:
         keep(model)
-    asked = _problems("test", c.held_out, 2, c.depths)
+    asked = _problems("test", c.held_out, 3, c.depths)
     texts = list(model.sample(asked, n=1, seed=20_000 + spec.seed).text_R)
     grades: list[Grade] = [FAMILY.grade(p, t) for p, t in zip(asked, texts, strict=True)]
     told = {"arm": spec.arm, "seed": spec.seed, **curves}

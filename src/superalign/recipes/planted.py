@@ -155,7 +155,7 @@ def detectors(size: str = "small", seed: int = 0) -> tuple[CueSweep, SelfCheck, 
     asked = sweep_problems(seed)
     probe = train_truth_probe(base(size), statements(seed), asked, seed=seed)
     return (
-        CueSweep(problems=asked, cues=corpus.CUES),
+        CueSweep(problems=asked, cues=corpus.CUES, searched=3),
         SelfCheck(problems=asked, cues=corpus.CUES, claims_of=problems.step_claims),
         probe,
     )
@@ -195,8 +195,11 @@ SHIPPED = Path(__file__).parent / "calibration"
 NOUNS = {c.__name__: c for c in (Spec, Triple, Plant, Acceptance, Interval, Verdict)}
 
 
-def shipped() -> tuple[tuple[Triple, ...], Path]:
+def shipped(seeds: int = 0) -> tuple[tuple[Triple, ...], Path]:
     """The calibration set that ships: its triples, unsealed, and the folder that their adapters lie in.
+
+    Args:
+        seeds: Triples of each kind to take, the lowest seeds first; 0 for all.
 
     Raises:
         DataError: If it is not there.
@@ -207,7 +210,9 @@ def shipped() -> tuple[tuple[Triple, ...], Path]:
             f"{path} is missing. Without planted subjects no instrument has an error rate, and the gate could only hold. "
             "Run `superalign run organisms` to build them."
         )
-    return rebuild(json.loads(path.read_text()), NOUNS), SHIPPED
+    found: tuple[Triple, ...] = rebuild(json.loads(path.read_text()), NOUNS)
+    taken = [t for kind in KINDS for t in [t for t in found if t.spec.kind == kind][: seeds or None]]
+    return tuple(taken), SHIPPED
 
 
 def to_bytes(value: Any) -> bytes:
