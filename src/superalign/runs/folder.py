@@ -1,0 +1,215 @@
+"""The folder of a run: whose it is, whether it can be used, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from superalign.errors import BadInput
+
+MANIFEST, RESULT, LOG, REPORT, LEDGER, WORK = "run.json", "result.json", "log.jsonl", "report.html", "ledger", "work"
+PART = ".part-"  # how files under way are called; a kill may leave one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What makes two runs the same run. The number of workers does not: results must not depend on it."""
+
+    recipe: str
+    seed: int
+    quick: bool
+    settings: Mapping[str, Any]
+    version: str
+
+    def plain(self) -> dict[str, Any]:
+        """As it stands in run.json."""
+        return {
+            "schema": 1,
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "quick": self.quick,
+            "settings": dict(self.settings),
+            "version": self.version,
+        }
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a whole file or nothing, durably: a reader, or a kill, never meets half of it."""
+    handle, temporary = tempfile.mkstemp(prefix=PART, dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def to_text(plain: Any) -> str:
+    """Write plain values as JSON that a person can read."""
+    return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read which run a folder holds.
+
+    Raises:
+        BadInput: If it holds none, or the file cannot be read.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {folder}. Nothing can be read from it. Name the folder of a run.")
+    path = folder / MANIFEST
+    if not path.exists():
+        raise BadInput(
+            f"{folder} holds no run (it has no {MANIFEST}). What is in it cannot be told to be a study. "
+            "Name the folder that `superalign run` wrote."
+        )
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(plain, dict):
+            raise ValueError("it is not an object")
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"{path} cannot be read ({error}). It says which run the folder holds, so nothing can be added to it. "
+            "Restore it from a copy, or name another folder."
+        ) from error
+    return plain
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Say in words how the run in a folder differs from the one asked for.
+
+    Example:
+        >>> differences({"seed": 1, "settings": {"n": 8}}, {"seed": 1, "settings": {"n": 9}})
+        ['n is 8 there and 9 here']
+    """
+    out = []
+    for key in dict.fromkeys([*wanted, *found]):
+        here, there = wanted.get(key), found.get(key)
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            out += differences(there, here)
+        elif here != there:
+            out.append(f"{key} is {json.dumps(there)} there and {json.dumps(here)} here")
+    return out
+
+
+@contextlib.contextmanager
+def claimed(folder: Path, *, manifest: Manifest) -> Iterator[bool]:
+    """Take a folder for one run, and give it back at the end; remove what was made if nothing was recorded.
+
+    Args:
+        folder: Where the run lives; made if it does not exist.
+        manifest: Which run it is.
+
+    Yields:
+        Whether the run was begun here before.
+
+    Raises:
+        BadInput: If the folder is a file, cannot be written, belongs to another run, or another process has it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file. A run needs a folder for its files. Name another with --out.")
+    made = _make(folder)
+    with contextlib.ExitStack() as stack:
+        handle = os.open(folder, os.O_RDONLY)
+        stack.callback(os.close, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadInput(
+                f"Another process is running in {folder}. Two would overwrite each other. Wait for it, or name another "
+                "folder with --out."
+            ) from error
+        begun = _identify(folder, manifest)
+        before = {path.name for path in folder.iterdir()}
+        try:
+            if not begun:
+                _write_first(folder, manifest)
+            yield begun
+        except BadInput:
+            if not begun and not _recorded(folder):
+                _remove(folder, made=made, keep=before)
+            raise
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder and its parents; return those that were made, the innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, probe = tempfile.mkstemp(prefix=PART, dir=folder)
+        os.close(handle)
+        os.unlink(probe)
+    except OSError as error:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise cannot_write(folder, error) from error
+    return missing
+
+
+def _identify(folder: Path, manifest: Manifest) -> bool:
+    """Say whether a folder holds this run already; refuse if it holds anything else."""
+    inside = [path.name for path in folder.iterdir() if not path.name.startswith(PART)]
+    if not inside:
+        return False
+    if MANIFEST not in inside:
+        raise BadInput(
+            f"{folder} is not empty and holds no run ({min(inside)} is in it). A run would mix its files with others. "
+            "Name an empty or new folder with --out."
+        )
+    different = differences(read_manifest(folder), manifest.plain())
+    if different:
+        raise BadInput(
+            f"{folder} holds another run: {'; '.join(different[:4])}. Its records and yours would be mixed. "
+            "Name another folder with --out, or repeat that run's own command to finish it."
+        )
+    return True
+
+
+def _write_first(folder: Path, manifest: Manifest) -> None:
+    try:
+        write_whole(folder / MANIFEST, to_text(manifest.plain()))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def _recorded(folder: Path) -> bool:
+    """Say whether anything was recorded: then it is kept, whatever happened."""
+    head = folder / LEDGER / "head.json"
+    try:
+        return bool(json.loads(head.read_bytes())["count"] > 0)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return True  # unreadable is not the same as empty
+
+
+def _remove(folder: Path, *, made: list[Path], keep: set[str]) -> None:
+    for path in list(folder.iterdir()):
+        if path.name not in keep:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in made:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
+def cannot_write(folder: Path, error: BaseException) -> BadInput:
+    """Explain that the disk refused."""
+    return BadInput(
+        f"Could not write in {folder}: {error}. The run cannot keep what it finds. Free space, make the folder "
+        "writable or name another with --out, then give the same command again; what was recorded is kept."
+    )

@@ -1,0 +1,363 @@
+"""How a recipe is run: checked, resumed, recorded, and turned into result.json and report.html."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import importlib
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import superalign
+from superalign.errors import BadInput, LedgerError
+from superalign.ledger import Ledger, describe, verify
+from superalign.recipes import RECIPES
+from superalign.report import Meta, Row, Study, from_plain, render
+from superalign.runs import facts, progress, settings
+from superalign.runs.folder import LEDGER, LOG, REPORT, RESULT, Manifest, claimed, read_manifest, to_text, write_whole
+from superalign.types import Claim, Decision, Interval, Unmeasured, to_plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the command line asked for."""
+
+    recipe: str
+    out: Path | None = None
+    seed: int = 0
+    workers: int | None = None
+    quick: bool = False
+    words: tuple[str, ...] = ()  # field=value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Where a finished run is, and what it found in short."""
+
+    folder: Path
+    result: Mapping[str, Any]
+    headline: str
+    before: bool  # it had finished earlier; nothing was run now
+
+
+def run(request: Request, *, screen: progress.Screen, warn: Callable[[str], None]) -> Finished:
+    """Run a recipe, or finish the run of it that the folder holds.
+
+    Args:
+        request: What was asked for.
+        screen: Where progress is shown.
+        warn: Where to say what is unwise but not wrong.
+
+    Returns:
+        Where everything is.
+
+    Raises:
+        BadInput: If something asked for cannot be used; then nothing is left behind.
+        LedgerError: If the evidence in the folder does not verify.
+    """
+    module = recipe_module(request.recipe)
+    config = configure(module, request=request)
+    workers = _workers(request.workers, warn=warn)
+    folder = request.out or default_folder(request)
+    manifest = Manifest(
+        recipe=request.recipe,
+        seed=request.seed,
+        quick=request.quick,
+        settings=json.loads(json.dumps(to_plain(dataclasses.asdict(config)))),
+        version=superalign.__version__,
+    )
+    with claimed(folder, manifest=manifest) as begun:
+        try:
+            if begun:
+                check_ledger(folder / LEDGER, may_be_missing=True)
+            before = begun and (folder / RESULT).exists()
+            if not before:
+                _attempt(
+                    module, config=config, request=request, workers=workers, folder=folder, screen=screen, warn=warn
+                )
+            if not before or not (folder / REPORT).exists():
+                screen({"stage": "drawing the report"})
+                rewrite_report(folder)
+        except (LedgerError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            mendable = facts.told(error, folder=folder, recipe=request.recipe)
+            if mendable is None or mendable is error:
+                raise
+            raise mendable from error
+    result = _read_result(folder)
+    return Finished(folder=folder, result=result, headline=_stored_study(folder).headline, before=before)
+
+
+def in_short(done: Finished) -> list[str]:
+    """A finished run in a few lines of plain text."""
+    claims = done.result["claims"]
+    answers = [claim["holds"] for claim in claims]
+    lines = [done.headline, ""]
+    for subject in (done.result["decision"] or {"subjects": ()})["subjects"]:
+        lines.append(f"  {subject['outcome']:<13} {subject['name']}")
+    counts = ((True, "hold"), (False, "do not hold"), (None, "cannot tell"))
+    lines.append(f"  {len(claims)} claims: {', '.join(f'{answers.count(a)} {word}' for a, word in counts)}")
+    lines += [f"  - {word}: {claim['name']}" for a, word in counts[1:] for claim in claims if claim["holds"] is a]
+    if done.before:
+        lines += [
+            "",
+            "This run had finished earlier; nothing was run now. To run it anew, name another folder with --out.",
+        ]
+    return [*lines, "", f"Report: {done.folder / REPORT}"]
+
+
+def recipe_module(name: str) -> ModuleType:
+    """Import a recipe by name.
+
+    Raises:
+        BadInput: If there is none of this name, or it needs an extra that is not installed.
+    """
+    if name not in RECIPES:
+        raise BadInput(
+            f"There is no recipe {name!r}.{settings.did_you_mean(name, choices=RECIPES)} Nothing was run. "
+            f"Choose one of: {', '.join(RECIPES) or 'none are installed'}."
+        )
+    try:
+        return importlib.import_module(RECIPES[name])
+    except ModuleNotFoundError as error:
+        mendable = facts.told(error, folder=Path(), recipe=name)
+        if mendable is None:
+            raise
+        raise mendable from error
+
+
+def configure(module: ModuleType, *, request: Request) -> Any:
+    """Make the recipe's config: its defaults, made quick if asked, then what --set says."""
+    config = module.Config()
+    if request.quick:
+        config = module.quick(config)
+    return settings.apply(config, words=request.words, recipe=request.recipe)
+
+
+def default_folder(request: Request) -> Path:
+    """Where a run goes if nobody says where.
+
+    Example:
+        >>> default_folder(Request(recipe="loop", quick=True)).as_posix()
+        'runs/loop-0-quick'
+    """
+    return Path("runs") / f"{request.recipe}-{request.seed}{'-quick' if request.quick else ''}"
+
+
+def _workers(wanted: int | None, *, warn: Callable[[str], None]) -> int:
+    there = facts.cores()
+    if wanted is not None and wanted > there:
+        warn(
+            f"{wanted} workers were asked for and there are {there} cores. They will wait for each other, which is "
+            f"slower than {there}. Results do not depend on it; give --workers {there}."
+        )
+    return wanted or there
+
+
+def check_ledger(path: Path, *, may_be_missing: bool = False) -> str:
+    """Recompute a ledger from the disk; return one line on it.
+
+    Raises:
+        LedgerError: If it does not verify.
+    """
+    if may_be_missing and not any((path / name).exists() for name in ("ledger.sqlite", "head.json")):
+        return "no ledger yet"
+    found = verify(path)
+    if not found.ok:
+        raise LedgerError(
+            f"The ledger at {path} does not verify. {describe(found)} What rests on it would rest on damaged evidence. "
+            "Restore the folder from a copy, or run again into a new one with --out."
+        )
+    return describe(found)
+
+
+def _attempt(
+    module: ModuleType,
+    *,
+    config: Any,
+    request: Request,
+    workers: int,
+    folder: Path,
+    screen: progress.Screen,
+    warn: Callable[[str], None],
+) -> None:
+    """Run the recipe once, to its end or to an error; on success the study is recorded and result.json written."""
+    code = facts.revision()
+    earlier = [line.get("code") for line in progress.read_log(folder / LOG) if line.get("event") == "start"]
+    if earlier and earlier[-1] != code:
+        warn(f"The code changed since this run began ({earlier[-1]}, now {code}). Parts made before are kept.")
+    log = progress.RunLog(folder / LOG, screen=screen)
+    try:
+        log({"event": "start", "code": code, "workers": workers, "version": superalign.__version__})
+        with Ledger(folder / LEDGER) as ledger:
+            study = module.study(config, seed=request.seed, workers=workers, folder=folder, ledger=ledger, log=log)
+            # One transaction, and nothing twice: an attempt that was killed here left all of it or none.
+            ledger.append_once(*study.claims, *study.decisions, study)
+        log({"event": "end"})
+    except Exception as error:
+        _log_trace(log, error, path=folder / LOG)
+        raise
+    finally:
+        log.close()
+    _, duration_s = progress.costs_of(progress.read_log(folder / LOG))
+    result = result_of(
+        study, request=request, code=code, duration_s=duration_s, peak_rss_mb=facts.peak_rss_mb(workers=workers)
+    )
+    write_whole(folder / RESULT, to_text(result))
+
+
+def _log_trace(log: progress.RunLog, error: Exception, *, path: Path) -> None:
+    """Keep the trace, and say on the error where it is."""
+    try:
+        log({"event": "error", "error": str(error), "traceback": "".join(traceback.format_exception(error))})
+    except (OSError, ValueError):
+        return  # the disk is full: the error itself says so
+    with contextlib.suppress(AttributeError):
+        error.trace = str(path)  # type: ignore[attr-defined]
+
+
+def result_of(
+    study: Study, *, request: Request, code: str | None, duration_s: float, peak_rss_mb: float
+) -> dict[str, Any]:
+    """Make what result.json holds: the findings, and the facts of the run."""
+    return {
+        "schema": 1,
+        "recipe": request.recipe,
+        "seed": request.seed,
+        "version": superalign.__version__,
+        "code": code,
+        "duration_s": duration_s,
+        "peak_rss_mb": peak_rss_mb,
+        "machine": facts.machine(),
+        "claims": [_claim(claim) for claim in study.claims],
+        "decision": _decision(study.decisions, names=dict(study.names)),
+    }
+
+
+def _or_null(value: Any) -> Any:
+    return None if isinstance(value, Unmeasured) else to_plain(value)
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    null = claim.null
+    reasons = [
+        claim.why,
+        *(v.why for v in (claim.holds, claim.value, claim.low, claim.high) if isinstance(v, Unmeasured)),
+    ]
+    if isinstance(null, Unmeasured) and null.why not in reasons:
+        reasons.append(f"no null control: {null.why}")
+    return {
+        "name": claim.name,
+        "value": _or_null(claim.value),
+        "low": _or_null(claim.low),
+        "high": _or_null(claim.high),
+        "n": claim.n,
+        "unit": claim.unit,
+        "null": {"value": null.value, "low": null.low, "high": null.high} if isinstance(null, Interval) else None,
+        "holds": _or_null(claim.holds),
+        "why": "; ".join(dict.fromkeys(reason for reason in reasons if reason)),
+    }
+
+
+def _decision(decisions: Sequence[Decision], *, names: Mapping[str, str]) -> dict[str, Any] | None:
+    if not decisions:
+        return None
+    outcomes = [decision.outcome for decision in decisions]
+    return {
+        **{outcome: outcomes.count(outcome) for outcome in ("release", "hold", "inconclusive")},
+        "subjects": [
+            {
+                "name": names.get(d.subject, d.subject[:12]),
+                "subject": d.subject,
+                "outcome": d.outcome,
+                "rule": d.rule,
+                "verdicts": list(d.verdicts),
+                "why": list(d.why),
+            }
+            for d in decisions
+        ],
+    }
+
+
+def rewrite_report(folder: Path) -> Path:
+    """Draw report.html from what is on disk, and from nothing else.
+
+    Raises:
+        BadInput: If the folder holds no finished run.
+        LedgerError: If its ledger does not verify.
+    """
+    manifest = read_manifest(folder)
+    if not (folder / RESULT).exists():
+        raise BadInput(
+            f"The run in {folder} has not finished (it has no {RESULT}). A page of half a study would mislead. "
+            "Give its `superalign run` command again to finish it."
+        )
+    check_ledger(folder / LEDGER)
+    result = _read_result(folder)
+    study = _stored_study(folder)
+    with Ledger(folder / LEDGER, readonly=True) as ledger:
+        rows = tuple(Row(index=e.index, noun=e.noun, digest=e.digest) for e in ledger.entries())
+        head = ledger.head.hash
+    lines = progress.read_log(folder / LOG)
+    ends = [line["time_s"] for line in lines if line.get("event") == "end"]
+    meta = Meta(
+        recipe=manifest["recipe"],
+        seed=manifest["seed"],
+        quick=manifest["quick"],
+        settings=facts.flat(manifest["settings"]),
+        version=result["version"],
+        code=result["code"] or "",
+        machine=facts.flat(result["machine"]),
+        duration_s=result["duration_s"],
+        peak_rss_mb=result["peak_rss_mb"],
+        finished=_date(ends[-1]) if ends else "",
+        head=head,
+        costs=progress.costs_of(lines)[0],
+    )
+    write_whole(folder / REPORT, render(study, meta=meta, ledger_index=rows))
+    return folder / REPORT
+
+
+def _read_result(folder: Path) -> dict[str, Any]:
+    try:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        if not isinstance(result, dict) or result.get("schema") != 1:
+            raise ValueError("it is not a result of schema 1")
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"{folder / RESULT} cannot be read ({error}). What the run found cannot be shown from it. Remove the file "
+            "and give the run's command again: it is written anew from what was recorded."
+        ) from error
+    return result
+
+
+def _stored_study(folder: Path) -> Study:
+    with Ledger(folder / LEDGER, readonly=True) as ledger:
+        found = None
+        for found in ledger.records(noun="Study"):  # noqa: B007  the last one counts
+            pass
+    if found is None:
+        raise BadInput(
+            f"The ledger in {folder} holds no study. There is nothing to show. Give its `superalign run` command again."
+        )
+    study = from_plain(found)
+    assert isinstance(study, Study)
+    return study
+
+
+def _date(seconds: float) -> str:
+    """Write a moment in words.
+
+    Example:
+        >>> _date(0)
+        '1 January 1970, 00:00 UTC'
+    """
+    at = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    return f"{at.day} {at:%B %Y, %H:%M} UTC"
