@@ -1,6 +1,6 @@
 import dataclasses
-import json
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def test_the_whole_study_in_small(small: Path, tmp_path: Path) -> None:
         assert claim.n > 0
         assert isinstance(claim.null, Interval | Unmeasured)
         assert claim.low <= claim.value <= claim.high
-    assert json.dumps(critique.DESCRIPTION)
+    assert pickle.loads(pickle.dumps((critique.encode, measure))), "two workers can be given them"
 
 
 def test_quick_is_the_same_study_made_small() -> None:
@@ -171,6 +171,7 @@ def test_arms_differ_only_in_where_they_point() -> None:
     assert arms["judge + placebo"].tolist() != told
     assert set(arms["judge + one rule (operand from nowhere)"].tolist()) == {1}
     assert set(arms["judge + exact arithmetic"].tolist()) <= {0, 1, 2}
+    assert set(arms["judge + both rules"].tolist()) == {1}
     assert arms["ceiling (told where)"].tolist() == [2] * 40
 
 

@@ -20,7 +20,9 @@ class Silent:
         texts = [""] * (len(problems) * n)
         repeated = [p for p in problems for _ in range(n)]
         made = Rollouts.of_texts(repeated, texts)
-        return Rollouts(problems=made.problems, problem_R=made.problem_R, text_R=made.text_R, policy="silent", seed=seed)
+        return Rollouts(
+            problems=made.problems, problem_R=made.problem_R, text_R=made.text_R, policy="silent", seed=seed
+        )
 
 
 def check_detector(detector: Detector, policy: Policy, *, seed: int = 0) -> None:

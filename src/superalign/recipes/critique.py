@@ -95,8 +95,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     memo: Memo[dict[str, Any]] = Memo(
         folder=folder / "work",
         version=VERSION,
-        encode=lambda v: json.dumps(v).encode(),
-        decode=lambda b: dict(json.loads(b)),
+        encode=encode,
+        decode=decode,
     )
     main, shuffled = run(measure, [spec, null], workers=min(workers, 2), memo=memo, progress="training critics")
     items = trial_items(family, seed=seed)
@@ -115,11 +115,21 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
             "Planted flaws are not real errors. " + distance.text.partition("\n\n")[0],
             "Settings and features were chosen on planted flaws and on the model solutions to five ninths of the test "
             "questions; the claims on real solutions are from the others.",
-            "The critic and the judge share one idea, that an operand must come from somewhere; the one-rule arm shows how "
-            "much of the critic's help that idea alone gives.",
+            "The critic and the judge share two ideas, that an equation must hold and that an operand must come from "
+            "somewhere. The arm with both rules shows how much of the critic's help these alone give.",
             "The models' solutions are from 2021, one per question and model. Other models err otherwise.",
         ),
     )
+
+
+def encode(measured: dict[str, Any]) -> bytes:
+    """Write what one critic did, so that a resumed run need not train it again."""
+    return json.dumps(measured).encode()
+
+
+def decode(kept: bytes) -> dict[str, Any]:
+    """Read it back."""
+    return dict(json.loads(kept))
 
 
 def _headline(first: Claim) -> str:

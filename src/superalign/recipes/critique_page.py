@@ -21,7 +21,7 @@ from superalign.report import Plot, Section, Table
 from superalign.types import Calibration, Claim, Interval, Unmeasured
 
 CRITIC, ALONE, PLACEBO = "judge + critic", "judge alone", "judge + placebo"
-RULE = "judge + one rule (operand from nowhere)"
+RULE, ARITHMETIC, RULES = "judge + one rule (operand from nowhere)", "judge + exact arithmetic", "judge + both rules"
 
 Found: TypeAlias = Interval | Unmeasured
 Results: TypeAlias = Mapping[str, tuple[np.ndarray, np.ndarray]]  # arm -> called flawed, flaw found
@@ -102,7 +102,7 @@ def trial_part(items: Sequence[Item], main: Mapping[str, Any], *, seed: int) -> 
     by_kind = [(kind, *(share(found[kinds == kind]) for _, found in results.values())) for kind in FLAW_KINDS]
     differences = [
         (f"{CRITIC} minus {other}", *_difference(results, planted, CRITIC, other, seed=seed))
-        for other in (ALONE, PLACEBO, RULE)
+        for other in (ALONE, PLACEBO, RULE, ARITHMETIC, RULES)
     ]
     tables = (
         Table(
@@ -154,7 +154,7 @@ def _difference(results: Results, planted: np.ndarray, first: str, second: str, 
 def _trial_claims(results: Results, planted: np.ndarray, main: Mapping[str, Any], *, seed: int) -> tuple[Claim, ...]:
     unit = "difference in share of planted flaws found"
     null, null_alarms = _difference(results, planted, PLACEBO, ALONE, seed=seed)
-    against = {arm: _difference(results, planted, CRITIC, arm, seed=seed) for arm in (ALONE, PLACEBO, RULE)}
+    against = {arm: _difference(results, planted, CRITIC, arm, seed=seed) for arm in (ALONE, PLACEBO, RULE, RULES)}
     own = own_calls(main) == planted
     gap, gap_null = (
         stats.paired_bootstrap((results[arm][0] == planted).astype(float), own.astype(float), seed=seed)
@@ -171,6 +171,14 @@ def _trial_claims(results: Results, planted: np.ndarray, main: Mapping[str, Any]
             null=null,
             bar=0.0,
             why="the rule names the first operand from nowhere, which is also part of what the judge checks",
+        ),
+        claim(
+            "critic's help over both rules",
+            against[RULES][0],
+            unit=unit,
+            null=null,
+            bar=0.0,
+            why="operand from nowhere, or a false equation: all that this judge can check, so nothing learned is needed",
         ),
         claim(
             "false alarms that the critic adds on clean solutions",

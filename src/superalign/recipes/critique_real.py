@@ -10,9 +10,9 @@ import numpy as np
 from superalign import stats
 from superalign.errors import BadInput
 from superalign.problems.gsm8k import SOURCES, Gsm8k, ModelSolution, limited_check
-from superalign.problems.gsm8k_text import Solution, read_solution
+from superalign.problems.gsm8k_text import Solution
 from superalign.recipes.critique_page import Found, Part, bars, claim, in_words, share
-from superalign.recipes.critique_trial import Pairs, chosen_on, first_false, first_from_nowhere, real_pairs
+from superalign.recipes.critique_trial import Pairs, chosen_on, first_false, first_from_nowhere, read, real_pairs
 from superalign.report import Section, Table
 from superalign.types import Claim, Unmeasured
 
@@ -37,7 +37,7 @@ def check_real(family: Gsm8k) -> None:
 def real_part(family: Gsm8k, *, main: Mapping[str, Any], shuffled: Mapping[str, Any], seed: int) -> Part:
     """Rank the labelled solutions of real models within their questions."""
     pairs, models = real_pairs(family), family.model_solutions
-    solutions = [read_solution(m.text) for m in models]
+    solutions = [read(m.text) for m in models]
     asked = list(dict.fromkeys(m.question for m in models))
     chosen = np.array([chosen_on(asked[q]) for q in pairs.question], bool)
     kept, used = pairs.where(~chosen), pairs.where(chosen)
@@ -197,7 +197,7 @@ def _by_source(
 def distance_part(family: Gsm8k, *, main: Mapping[str, Any]) -> Section:
     """Say how far planted flaws are from real errors, in numbers that can be compared."""
     models = family.model_solutions
-    solutions = [read_solution(m.text) for m in models]
+    solutions = [read(m.text) for m in models]
     wrong = np.array([not m.correct for m in models])
     false = _ruled(models, solutions, first_false) > 0
     nowhere = _ruled(models, solutions, first_from_nowhere) > 0

@@ -66,6 +66,12 @@ class HeldOut:
     kind: str
 
 
+@lru_cache(maxsize=50_000)
+def read(text: str) -> Solution:
+    """Read a solution, once."""
+    return read_solution(text)
+
+
 def shown(question: str, solution: Solution) -> Text:
     """What a critic is given."""
     return Text(question=question, mentions=mentions(question), common=common_knowledge(question), solution=solution)
@@ -108,7 +114,7 @@ def planted_pairs(family: Gsm8k, *, questions: int, flaws: int, seed: int) -> tu
     train: list[Pair] = []
     kept: list[HeldOut] = []
     for i in rng.permutation(len(rows))[:questions]:
-        question, right = rows[i][0], read_solution(rows[i][1])
+        question, right = rows[i][0], read(rows[i][1])
         if not plantable(right):
             continue
         # both sides are edited equally often, else "edited" would mean "right"
@@ -135,7 +141,7 @@ def trial_items(family: Gsm8k, *, seed: int) -> list[Item]:
     rng = np.random.default_rng([seed, 7])
     items = []
     for question, answer in family.answers["test"].items():
-        right = read_solution(answer)
+        right = read(answer)
         if not plantable(right):
             continue
         values, solution, kind, step = reached(right), right, "", -1
@@ -164,7 +170,7 @@ def measure(spec: Spec) -> dict[str, Any]:
     family = load_gsm8k(spec.path)
     pairs, kept = planted_pairs(family, questions=spec.questions, flaws=spec.flaws, seed=spec.seed)
     config = StepCriticConfig(members=spec.members, epochs=spec.epochs)
-    models = [shown(m.question, read_solution(m.text)) for m in family.model_solutions]
+    models = [shown(m.question, read(m.text)) for m in family.model_solutions]
     if spec.shuffles:
         null = shuffled_scores(pairs, models, draws=spec.shuffles, seed=spec.seed, config=config)
         return {"pairs": len(pairs), "real": null.tolist()}
@@ -230,6 +236,12 @@ def first_false(_: str, solution: Solution) -> int:
     return next((i for i, s in enumerate(solution.steps) if s.expression is not None and not s.true), -1)
 
 
+def first_broken(question: str, solution: Solution) -> int:
+    """Both rules as one critic: the first step that is false or has an operand from nowhere; else -1."""
+    named = [i for i in (first_false(question, solution), first_from_nowhere(question, solution)) if i >= 0]
+    return min(named, default=-1)
+
+
 def pointers(items: Sequence[Item], *, critic: Sequence[int], edited: bool, seed: int) -> dict[str, np.ndarray]:
     """Say which step the judge checks in each arm, shape (N,) per arm.
 
@@ -257,6 +269,7 @@ def pointers(items: Sequence[Item], *, critic: Sequence[int], edited: bool, seed
         "judge + critic": told,
         "judge + one rule (operand from nowhere)": ruled(first_from_nowhere),
         "judge + exact arithmetic": ruled(first_false),
+        "judge + both rules": ruled(first_broken),
         "ceiling (told where)": np.where(truth >= 0, truth, random),
     }
 

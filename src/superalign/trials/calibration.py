@@ -126,8 +126,8 @@ def apply_thresholds(verdict: Verdict, calibration: Calibration) -> Verdict:
 
 
 def null_auroc(scored: Sequence[Scored], *, seed: int) -> Interval | Unmeasured:
-    """AUROC with the plants taken away: half of the clean twins, chosen at random, are called organisms."""
-    values = np.array([s.score for s in scored if s.role == "clean" and s.score is not None])
+    """AUROC with the plants taken away: half of the clean and uncertain twins, chosen at random, are called organisms."""
+    values = np.array([s.score for s in scored if s.role != "organism" and s.score is not None])
     order = np.random.default_rng(seed).permutation(len(values))
     half = len(values) // 2
     return auroc_delong(values[order[:half]], negatives=values[order[half:]])
