@@ -16,11 +16,13 @@ import numpy as np
 
 from superalign import jobs
 from superalign.canonical import rebuild
+from superalign.errors import ConfigError
 from superalign.gate import Rule, decide
 from superalign.ledger import Ledger
 from superalign.models import base, load, save
+from superalign.organisms import KINDS
 from superalign.recipes import loop_page
-from superalign.recipes.oversight_arms import Arm, run_arm
+from superalign.recipes.oversight_arms import ARMS, Arm, run_arm
 from superalign.recipes.oversight_arms import Config as ArmsConfig
 from superalign.recipes.planted import (
     NOUNS,
@@ -131,6 +133,7 @@ def look_job(item: Look, *, seed: int) -> list[dict[str, Any]]:
 
 def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
     """Run one turn; every stage is resumable, and the same seed gives the same study."""
+    _check(config)
     rule, cards, combination = _register(config, ledger)
     log("planting test organisms beside their twins, and training assistants under each overseer")
     specs = [
@@ -174,6 +177,16 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         config, rows=rows, test=test, known=known, cards=(*cards, combination.card), scored=scored, calibrations=calibrations,
         flagged=flagged, decisions=decisions, truth=truth, wrong=wrong, ledger=ledger, seed=seed,
     )  # fmt: skip
+
+
+def _check(config: Config) -> None:
+    """Refuse settings that would fail only after minutes of work."""
+    for what, given, known in (("arm", config.arms, ARMS), ("behaviour", config.kinds, KINDS)):
+        for name in given:
+            if name not in known:
+                raise ConfigError(
+                    f"There is no {what} {name!r}. The turn would stop in the middle. Choose from {', '.join(known)}."
+                )
 
 
 def _register(config: Config, ledger: Ledger) -> tuple[Rule, tuple[Instrument, ...], Combination]:
