@@ -19,7 +19,10 @@ def timed(command: list[str], repeats: int) -> list[float]:
 
 
 def main() -> None:
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {platform.system()}", flush=True)
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {platform.system()}",
+        flush=True,
+    )
     for script in ("ledger_append.py", "sampler.py", "taps.py", "policy_gradient.py"):
         print(f"\n== {script}", flush=True)
         subprocess.run([sys.executable, str(HERE / script)], check=True)
