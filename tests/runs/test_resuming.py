@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -30,7 +31,9 @@ TIMES = ("duration_s", "peak_rss_mb")
 
 def start(folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", BOOT, *WORDS, "--out", str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that starts this in the background has interrupts ignored, and children inherit that.
+    restore = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=restore)
 
 
 @pytest.fixture(scope="module", autouse=True)
