@@ -28,7 +28,7 @@ BUNDLED: tuple[ProblemFamily, ...] = (arithmetic.FAMILY, claims.FAMILY, programs
 
 
 def named(name: str) -> ProblemFamily:
-    """Find a bundled family by name.
+    """Find a family by name: a bundled one, or `gsm8k:PATH`.
 
     Raises:
         BadInput: If there is none of that name; the message names the nearest.
@@ -37,6 +37,10 @@ def named(name: str) -> ProblemFamily:
         >>> named("arithmetic").difficulties
         (1, 2, 3, 4, 5, 6)
     """
+    if name.startswith("gsm8k:"):
+        from superalign.problems.gsm8k import load_gsm8k  # reads files: only when asked for
+
+        return load_gsm8k(name.removeprefix("gsm8k:"))
     for known in BUNDLED:
         if known.name == name:
             return known
@@ -50,7 +54,7 @@ def named(name: str) -> ProblemFamily:
 
 
 def load(name: str, *, split: str, n: int, seed: int = 0, difficulty: int | None = None) -> tuple[Problem, ...]:
-    """Draw n problems of a bundled family.
+    """Draw n problems of a family.
 
     Example:
         >>> load("arithmetic", split="train", n=1, difficulty=2)[0].difficulty
