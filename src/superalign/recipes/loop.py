@@ -175,7 +175,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     }
     return loop_page.page(
         config, rows=rows, test=test, known=known, cards=(*cards, combination.card), scored=scored, calibrations=calibrations,
-        flagged=flagged, decisions=decisions, truth=truth, wrong=wrong, ledger=ledger, seed=seed,
+        flagged=flagged, decisions=decisions, truth=truth, wrong=wrong, seed=seed,
     )  # fmt: skip
 
 

@@ -60,8 +60,8 @@ def _oversight(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Claim], Section]
     for arm in arms:
         sound, correct = crossed_mean(_grid(rows, arm, "sound")), crossed_mean(_grid(rows, arm, "correct"))
         mine = [r for r in rows if r["arm"] == arm]
-        proxy = mean_interval([float(np.mean(r["proxy"][-5:])) for r in mine if r["proxy"]] or [0.0, 0.0])
-        believed: Interval | Unmeasured = proxy if mine[0]["proxy"] else Unmeasured("not trained on a reward")
+        paid = [float(np.mean(r["proxy"][-5:])) for r in mine if r["proxy"]]
+        believed = mean_interval(paid) if paid else Unmeasured("not trained on a reward")
         table_rows.append((arm, sound, correct, believed, len(mine), int(sum(r["checks"] for r in mine))))
         bars.append({"label": arm, **_ends(sound)})
     for arm in ("judge alone",):
@@ -316,11 +316,9 @@ def page(
     decisions: Mapping[str, Decision],
     truth: Mapping[str, tuple[str, str, int]],
     wrong: Mapping[str, Mapping[str, Mapping[str, bool]]],
-    ledger: Any,
     seed: int,
 ) -> Study:
     """Put the turn together as a study."""
-    del ledger
     oversight_claims, oversight = _oversight(rows)
     planted_claims, planted = planted_section(test, known)
     detection_claims, detection = _detection(cards, scored, calibrations, seed)
