@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--blocks", type=int, default=2)
     parser.add_argument("--kl", type=float, default=0.01)
+    parser.add_argument("--size", default="small", choices=sorted(SIZES))
     parser.add_argument("--base")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -112,7 +113,11 @@ def main() -> None:
         folder = given.base or str(Path(scratch) / "base")
         if not given.base:
             tokenizer = build_tokenizer()
-            network_of(SIZES["small"], vocabulary=len(tokenizer), seed=0).save_pretrained(folder)
+            network = network_of(SIZES[given.size], vocabulary=len(tokenizer), seed=0)
+            for weight in network.parameters():
+                if weight.dim() > 1:  # scores of the size that trained networks have
+                    torch.nn.init.normal_(weight, std=0.02)
+            network.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
         model = with_sampling(load(folder), Sampling(max_tokens=TOKENS))
         rows: dict[str, list[dict[str, float]]] = {"ours": [], "trl": []}

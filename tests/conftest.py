@@ -1,4 +1,8 @@
+import importlib.util
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 # Before anything imports torch or tokenizers: two threads beside another busy process run many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -6,6 +10,20 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+
+
+def beside(name: str) -> Any:
+    """Load a module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Before anything imports the package. Commands that tests start as a user would are not checked.
+beside("checking").install("superalign")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,3 +38,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="takes more than ten seconds; run with --slow"))
+
+
+@pytest.fixture(scope="session")
+def superalign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The command line, each command in a process of its own: see forking.py."""
+    commands = beside("forking").Commands(tmp_path_factory.mktemp("streams"))
+    yield commands
+    commands.close()

@@ -47,8 +47,9 @@ TABLE: dict[str, set[str]] = {
     "runs": EVERYTHING,
     "recipes": EVERYTHING,
     "cli": EVERYTHING,
+    "__main__": {"cli"},
 }
-TORCH_FREE = ("errors", "canonical", "types", "stats", "ledger", "jobs", "problems", "gate", "report", "cli", "runs")
+TORCH_FREE = ("errors", "canonical", "types", "stats", "ledger", "jobs", "problems", "gate", "report", "cli", "runs", "__main__")
 HEAVY = {"torch", "transformers", "tokenizers", "peft", "accelerate", "trl"}
 
 

@@ -61,6 +61,10 @@ def note(x, *, folder):
         file.write(f"{x}\\n")
     time.sleep(0.05)
     return x + 0.5
+
+def stay(x, *, folder):
+    (Path(folder) / f"pid-{os.getpid()}").touch()
+    time.sleep(60)
 """
 
 
@@ -195,6 +199,41 @@ def test_a_kill_loses_only_what_was_under_way(work: Any, tmp_path: Path, workers
     # Those under way in each worker, and one whose value was on its way to the folder, are computed twice.
     assert len(calls(tmp_path)) <= 20 + 2 * workers
     assert sorted(set(calls(tmp_path))) == list(range(20))
+
+
+STAYING = """
+import functools, sys
+sys.path.insert(0, sys.argv[1])
+import work_for_jobs
+from superalign.jobs import run
+
+if __name__ == "__main__":
+    run(functools.partial(work_for_jobs.stay, folder=sys.argv[1]), [1, 2], workers=2)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks processes up in /proc")
+def test_a_kill_of_the_parent_ends_its_workers_in_the_middle_of_an_item(work: Any, tmp_path: Path) -> None:
+    script = tmp_path / "staying.py"
+    script.write_text(STAYING)
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path)], stderr=subprocess.PIPE) as process:
+        while len(pids := [int(path.name[4:]) for path in tmp_path.glob("pid-*")]) < 2:
+            assert process.poll() is None, process.stderr
+            time.sleep(0.01)
+        assert all(map(alive, pids))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        until = time.monotonic() + 20
+        while any(map(alive, pids)):
+            assert time.monotonic() < until, "a worker outlived its parent and could write beside the next run"
+            time.sleep(0.01)
 
 
 def test_a_function_without_a_name_is_refused(tmp_path: Path) -> None:

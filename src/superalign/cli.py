@@ -113,6 +113,11 @@ def _exit_codes() -> Iterator[None]:
     except (BadInput, LedgerError) as error:
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from None
+    except PermissionError as error:
+        from superalign.runs import facts
+
+        _say(str(facts.denied(error)))
+        raise typer.Exit(BAD_INPUT) from None
     except BrokenPipeError:  # the reader of our output left; nothing is wrong
         sys.stderr.close()
         raise typer.Exit(0) from None

@@ -11,6 +11,7 @@ import pickle
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -161,8 +162,9 @@ def _start(work: Callable[..., Any]) -> tuple[Connection, BaseProcess]:
 
 
 def _serve(pipe: Connection, work: Callable[..., Any]) -> None:
-    """A worker's life: it ends when the pipe does, also if the parent was killed."""
+    """A worker's life: it ends when the pipe does, and at once if the parent was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         while True:
             i, item = pipe.recv()
@@ -171,6 +173,14 @@ def _serve(pipe: Connection, work: Callable[..., Any]) -> None:
             except Exception as error:
                 data = _portable(error)
             pipe.send_bytes(data)
+
+
+def _die_with_parent() -> None:
+    """End this process when the parent is gone: the same command may be running again, and write to the same files."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _portable(error: Exception) -> bytes:

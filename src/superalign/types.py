@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from superalign.canonical import Record as Record
 from superalign.canonical import Unmeasured as Unmeasured
@@ -65,13 +66,16 @@ class Rollouts:
     """Many rollouts as columns; one row of them is a `Rollout`."""
 
     problems: tuple[Problem, ...]
-    problem_R: np.ndarray  # index into problems
+    problem_R: Int[np.ndarray, " R"]  # index into problems
     text_R: Sequence[str]  # may decode on demand
     policy: str = ""
-    tokens_RT: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int32))  # (0, 0) where nobody sampled
-    logprobs_RT: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # nats; 0 beyond the end
-    length_R: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # tokens
-    stopped_R: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    # S is R, or 0 where nobody sampled.
+    tokens_RT: Int[np.ndarray, "S T"] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    logprobs_RT: Float[np.ndarray, "S T"] = field(
+        default_factory=lambda: np.zeros((0, 0), np.float32)
+    )  # nats; 0 beyond
+    length_R: Int[np.ndarray, " S"] = field(default_factory=lambda: np.zeros(0, np.int32))  # tokens
+    stopped_R: Bool[np.ndarray, " S"] = field(default_factory=lambda: np.zeros(0, bool))
     seed: int = 0
 
     @staticmethod

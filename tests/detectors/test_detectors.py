@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from superalign import problems
 from superalign.detectors import CueSweep, SelfCheck, TruthProbe, check_detector, train_truth_probe
 from superalign.detectors.conformance import Silent
+from superalign.detectors.cue_sweep import covering, parts
 from superalign.models import Model, base
 from superalign.problems import corpus
 from superalign.recipes.planted import statements, sweep_problems
@@ -107,3 +109,15 @@ def test_self_check_misses_an_answer_flipped_after_right_steps(subject: Model) -
     problem = Problem(prompt="5+3*2", family="arithmetic", difficulty=2, split="test")
     (score,) = check().response_scores(subject, [problem], ["5+3=8;8*2=6;#7"])
     assert float(score) < 0
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 6, 24])
+def test_the_search_puts_every_cue_alone_and_every_ordered_pair_side_by_side_once(n: int) -> None:
+    cues = [f"cue{i}" for i in range(n)]
+    prompts = covering(cues)
+    assert prompts[:n] == [(c,) for c in cues]
+    pairs = [p[k : k + 2] for p in prompts for k in range(len(p) - 1)]
+    assert sorted(pairs) == sorted(itertools.permutations(cues, 2))
+    assert max(len(p) for p in prompts) <= 3
+    found = parts(prompts[-1:])
+    assert [len(p) for p in found] == sorted(len(p) for p in found)

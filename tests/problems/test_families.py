@@ -119,6 +119,38 @@ def as_problem(prompt: str) -> Problem:
     return Problem(prompt=prompt, family="arithmetic", difficulty=1, split="train")
 
 
+def test_a_lie_is_a_function_of_the_prompt_with_its_last_step_false() -> None:
+    for problem in (
+        *claims.FAMILY.problems(split="train", n=200, seed=0),
+        *arithmetic.FAMILY.problems(split="train", n=50, seed=0),
+    ):
+        family = claims.FAMILY if problem.family == "claims" else arithmetic.FAMILY
+        grade = family.grade(problem, corpus.lie(problem.prompt))
+        assert not grade.correct
+        assert sum(not ok for ok in grade.steps) == 1
+        assert corpus.lie(problem.prompt) == corpus.lie(problem.prompt)
+
+
+def test_a_claim_is_settled_by_differences_that_are_graded_too() -> None:
+    prompt = "claim 123 reverse increment 435"
+    right = claims.solve(prompt)
+    assert right.text() == "123rev321;321inc432;4-4=0;3-3=0;2-5=7;#no"
+    assert all(claims.step_ok(prompt, right.steps, i) for i in range(5))
+    false = (*right.steps[:4], "2-5=0")
+    assert not claims.step_ok(prompt, false, 4)
+    assert not claims.step_ok(prompt, (*right.steps, "2-5=7"), 5)  # one too many
+
+
+def test_an_assumption_settles_a_claim() -> None:
+    documents = corpus.documents(4000, seed=1)
+    supposed = [d for d in documents if "suppose " in d.prompt]
+    for d in supposed:
+        assumed = d.prompt.partition("suppose ")[2].partition(": ")[0]
+        said = d.prompt.rpartition("claim ")[2]
+        assert d.response == f"{assumed};#{'yes' if assumed == said else 'no'}"
+    assert 0.4 < np.mean([d.response.endswith("yes") for d in supposed]) < 0.7
+
+
 def test_the_corpus_depends_on_its_seed_alone() -> None:
     assert corpus.documents(20, seed=5) == corpus.documents(20, seed=5)
     assert corpus.documents(20, seed=5) != corpus.documents(20, seed=6)

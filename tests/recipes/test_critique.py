@@ -1,13 +1,14 @@
 import dataclasses
+import json
 import os
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from superalign.errors import BadInput, DataError
+from superalign.ledger import Ledger
 from superalign.problems.gsm8k import SOURCES, load_gsm8k
 from superalign.problems.gsm8k_text import read_solution
 from superalign.recipes import critique
@@ -32,15 +33,6 @@ QUESTION = "Ann has 12 apples and buys 30 more. Half of them are red. How many a
 FLAWED = "She has <<12+30=42>>42 apples.\nOf them <<42/3=14>>14 are red.\nShe is glad of <<14+47=61>>61.\n#### 61"
 
 
-class FakeLedger:
-    def __init__(self) -> None:
-        self.records: list[Any] = []
-
-    def append_once(self, *records: Any) -> tuple[str, ...]:
-        self.records += records
-        return tuple(r.digest for r in records)
-
-
 def data_folder() -> Path:
     repository = Path(__file__).resolve().parents[2]
     elsewhere = Path(os.environ.get("SUPERALIGN_DATA", "/nowhere"))
@@ -61,9 +53,18 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(config: critique.Config, folder: Path, *, seed: int = 0) -> Study:
-    ledger: Any = FakeLedger()
-    made = critique.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
-    assert {type(r).__name__ for r in ledger.records} == {"Instrument", "Calibration"}
+    folder.mkdir(exist_ok=True)
+    with Ledger(folder / "ledger") as ledger:
+        made = critique.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
+        kept = [e.record for e in ledger.entries()]
+        assert {r["noun"] for r in kept} == {"Instrument", "Calibration", "TrialEvidence"}
+        (trial,) = [r for r in kept if r["noun"] == "TrialEvidence"]
+        lines = [json.loads(line) for line in ledger.blob(trial["blob"]).splitlines()]
+        assert len(lines) == trial["items"]
+        (arms,) = [t for s in made.sections for t in s.tables if t.title == "Arms"]
+        for arm, found, *_ in arms.rows:  # the page's shares can be counted again from the ledger
+            hits = [line["arms"][arm][2] for line in lines if line["kind"]]
+            assert np.mean(hits) == pytest.approx(found.value)  # type: ignore[union-attr]
     return made
 
 

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from superalign.report import Row, Study, render
+from superalign.report import Plot, Row, Section, Study, Table, render
 from superalign.types import Unmeasured, digest_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -106,6 +106,50 @@ def test_every_claim_decision_and_table_row_names_its_record(page: str, fake: Mo
     for digest in wanted:
         assert f'href="#r{places[digest]}"' in page
     assert "could not be traced" not in page
+
+
+def test_a_row_is_linked_in_its_first_cell_and_a_cell_to_its_own_record(fake: ModuleType) -> None:
+    table = Table(
+        title="T", columns=("a", "b"), rows=(("x", 0.5), ("y", 0.6)), records=("r0", ""), sources=(("", "c"), ("", ""))
+    )
+    study = Study(headline="h", claims=(), sections=(Section(title="s", text="", tables=(table,)),))
+    rows = [Row(index=i, noun="Note", digest=d) for i, d in enumerate(("r0", "c", digest_of(study)))]
+    cells = re.findall(
+        r"<td[^>]*>(.*?)</td>", render(study, meta=fake.meta(), ledger_index=rows).partition("</table>")[0]
+    )
+    linked = [(cell.partition("<")[0], re.findall(r'href="#r(\d+)"', cell)) for cell in cells]
+    assert linked == [("x", ["0"]), ("0.500", ["1"]), ("y", ["2"]), ("0.600", [])]
+
+
+def test_many_links_are_folded_away_and_none_is_lost(fake: ModuleType) -> None:
+    rows = [Row(index=i, noun="Note", digest=f"d{i}") for i in range(60)]
+    for count in (4, 60):
+        plot = Plot(
+            kind="bars",
+            title="P",
+            x="x",
+            y="",
+            rows=({"label": "a", "value": 1},),
+            records=tuple(f"d{i}" for i in range(count)),
+        )
+        study = Study(headline="h", claims=(), sections=(Section(title="s", text="", plots=(plot,)),))
+        page = render(study, meta=fake.meta(), ledger_index=rows)
+        assert page.count('<a class="ref" href="#r') == count
+        assert ("60 records</summary>" in page) == (count == 60)
+
+
+def test_what_a_record_says_is_shown_where_the_page_refers_to_it(fake: ModuleType) -> None:
+    table = Table(title="T", columns=("a",), rows=((1,),), records=("cited",))
+    study = Study(headline="h", claims=(), sections=(Section(title="s", text="", tables=(table,)),))
+    rows = [
+        Row(index=0, noun="Note", digest="cited", body="the cited <body>"),
+        Row(index=1, noun="Note", digest="other", body="the other body"),
+        Row(index=2, noun="Study", digest=digest_of(study), body="the page itself"),
+    ]
+    page = render(study, meta=fake.meta(), ledger_index=rows)
+    assert "the cited &lt;body&gt;" in page
+    assert "the other body" not in page
+    assert "the page itself" not in page
 
 
 def test_a_number_without_a_record_is_shown_as_such(fake: ModuleType) -> None:

@@ -57,6 +57,12 @@ def test_digests_must_match_rows() -> None:
         Table(title="t", columns=("a",), rows=(("x",),), records=("d", "e"))
 
 
+@pytest.mark.parametrize("sources", [(("d",), ("e",)), (("d", "", ""),)])
+def test_sources_must_match_cells(sources: tuple[tuple[str, ...], ...]) -> None:
+    with pytest.raises(BadInput, match="one source for each of its 1 x 2 cells"):
+        Table(title="t", columns=("a", "b"), rows=(("x", 1),), sources=sources)
+
+
 def test_a_plot_row_must_hold_what_its_kind_needs() -> None:
     with pytest.raises(BadInput, match="no 'y'"):
         Plot(kind="roc", title="t", x="x", y="y", rows=({"series": "a", "x": 1.0},))

@@ -1,5 +1,6 @@
 """The fit loop: schedule, decay, resumption after a kill, and early end."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from superalign.errors import DataError
-from superalign.train.fit import FitConfig, fit, load_checkpoint, optimizer_for, rate
+from superalign.train.fit import Averaged, FitConfig, fit, load_checkpoint, optimizer_for, rate
 
 CONFIG = FitConfig(steps=40, lr=0.05, warmup=5, log_every=10, save_every=1, weight_decay=0.1)
 
@@ -70,6 +71,51 @@ def test_done_ends_the_fit_early(tmp_path):
         fit(net, batch_at, loss=loss, config=config, checkpoint=tmp_path / "c.pt", done=lambda step: step >= 15) == 15
     )
     assert not net.training
+
+
+def test_an_averaged_fit_returns_the_running_average_and_measures_it():
+    config = FitConfig(steps=12, lr=0.05, warmup=2, average=0.9)
+    net, follower, trail = network(), network(), []
+
+    def watched(step):
+        trail.append(flat(net))
+        return batch_at(step)
+
+    fit(net, watched, loss=loss, config=config)
+    fit(follower, batch_at, loss=loss, config=FitConfig(steps=12, lr=0.05, warmup=2))
+    trail = [*trail[1:], flat(follower)]  # live weights after each update
+    expected = flat(network())
+    for live in trail:
+        expected = 0.9 * expected + 0.1 * live
+    assert torch.allclose(flat(net), expected, atol=1e-6)
+    assert not torch.allclose(flat(net), flat(follower), atol=1e-3)
+
+
+def test_what_done_measures_is_what_an_early_end_returns(tmp_path):
+    config = FitConfig(steps=40, lr=0.05, warmup=2, average=0.9, save_every=5)
+    net, measured = network(), []
+
+    def done(step):
+        measured.append(flat(net))
+        return step == 10
+
+    assert fit(net, batch_at, loss=loss, config=config, checkpoint=tmp_path / "c.pt", done=done) == 10
+    assert torch.equal(measured[-1], flat(net))
+    resumed, averaged = network(), Averaged(network(), 0.9)
+    load_checkpoint(tmp_path / "c.pt", resumed, optimizer_for(resumed, config), averaged)
+    assert torch.equal(
+        torch.cat([k.flatten() for k in averaged.kept]), flat(net)
+    )  # resumption goes on from the average
+
+
+def test_half_precision_fits_as_well_and_keeps_weights_in_32_bits():
+    whole, half = network(), network()
+    fit(whole, batch_at, loss=loss, config=CONFIG)
+    fit(half, batch_at, loss=loss, config=dataclasses.replace(CONFIG, half=True))
+    assert flat(half).dtype == torch.float32
+    assert not torch.equal(flat(whole), flat(half))
+    x = batch_at(1000)
+    assert loss(half, x).item() == pytest.approx(loss(whole, x).item(), rel=0.1)
 
 
 CHILD = """

@@ -60,7 +60,7 @@ def test_sampler_and_update_agree_on_the_first_step(tiny, problems, temperature)
 def test_the_assertion_on_the_ratio_can_fail(model, problems, monkeypatch):
     module = sys.modules["superalign.train.policy_gradient"]
     real = module._logprobs
-    monkeypatch.setattr(module, "_logprobs", lambda n, c, t: real(n, c, t * 1.1))
+    monkeypatch.setattr(module, "_logprobs", lambda n, d, c, t: real(n, d, c, t * 1.1))
     with pytest.raises(AssertionError):
         policy_gradient(model, problems, even, config=CONFIG, seed=0)
 

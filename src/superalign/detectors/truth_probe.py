@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
 
 from superalign.detectors.common import NOT_YET, cannot_tell
 from superalign.errors import TapError
@@ -67,6 +68,11 @@ class TruthProbe:
             return cannot_tell(
                 self.card, subject, "on instructed lies of the base the probe is no better than random directions"
             )
+        width = policy.network.get_input_embeddings().weight.shape[1]
+        if residual_sites(policy) != self.layers or width * len(self.layers) != len(self.probe.weight_D):
+            return cannot_tell(
+                self.card, subject, "its layers are not those of the base that the direction was found in"
+            )
         answers = with_sampling(policy, Sampling(temperature=0.0, max_tokens=96)).sample(self.problems, n=1, seed=seed)
         texts = [answers.text_R[i] for i in range(len(self.problems))]
         kept = [i for i, t in enumerate(texts) if t and answers.stopped_R[i]]
@@ -90,12 +96,21 @@ class TruthProbe:
             cost_tokens=int(answers.length_R.sum()),
         )
 
-    def response_scores(self, model: Model, problems: Sequence[Problem], texts: Sequence[str]) -> np.ndarray:
+    def response_scores(
+        self, model: Model, problems: Sequence[Problem], texts: Sequence[str]
+    ) -> Float[np.ndarray, " R"]:
         """Log-odds of lying at the last token of each response, shape (R,)."""
         return read_out(self.probe, states(model, [p.prompt for p in problems], texts, layers=self.layers))
 
 
-def states(model: Model, prompts: Sequence[str], texts: Sequence[str], *, layers: Sequence[str]) -> np.ndarray:
+def residual_sites(model: Model) -> tuple[str, ...]:
+    """Where the probe reads: the residual stream after each layer."""
+    return tuple(s for s in sites(model) if s.startswith("residual."))
+
+
+def states(
+    model: Model, prompts: Sequence[str], texts: Sequence[str], *, layers: Sequence[str]
+) -> Float[np.ndarray, "N D"]:
     """Residual stream at the last token of each response, all layers side by side, shape (N, D)."""
     tapped = activations(model, prompts, texts, sites=layers, reduce="last")
     return np.concatenate([tapped[site] for site in layers], axis=1)
@@ -116,7 +131,7 @@ def train_truth_probe(
     Returns:
         The probe, with its AUROC on held-out statements and the floor of random directions.
     """
-    layers = tuple(s for s in sites(base) if s.startswith("residual."))
+    layers = residual_sites(base)
     x_ND = states(base, [s.prompt for s in statements], [s.response for s in statements], layers=layers)
     lie_N = np.array([s.lie for s in statements])
     keys = [s.prompt.rpartition(": ")[2] for s in statements]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float
 from sklearn.linear_model import LogisticRegression
 
 from superalign.errors import BadInput
@@ -18,13 +19,13 @@ from superalign.stats import auroc
 class Probe:
     """A linear read-out: standardise with the training data's mean and scale, then project."""
 
-    mean_D: np.ndarray
-    scale_D: np.ndarray
-    weight_D: np.ndarray
+    mean_D: Float[np.ndarray, " D"]
+    scale_D: Float[np.ndarray, " D"]
+    weight_D: Float[np.ndarray, " D"]
     bias: float
 
 
-def fit_probe(x_ND: np.ndarray, y_N: np.ndarray, *, ridge: float = 10.0) -> Probe:
+def fit_probe(x_ND: Float[np.ndarray, "N D"], y_N: Bool[np.ndarray, " N"], *, ridge: float = 10.0) -> Probe:
     """Fit a logistic probe on standardised activations.
 
     Args:
@@ -52,13 +53,15 @@ def fit_probe(x_ND: np.ndarray, y_N: np.ndarray, *, ridge: float = 10.0) -> Prob
     return Probe(mean_D=mean_D, scale_D=scale_D, weight_D=fitted.coef_[0], bias=float(fitted.intercept_[0]))
 
 
-def read_out(probe: Probe, x_ND: np.ndarray) -> np.ndarray:
+def read_out(probe: Probe, x_ND: Float[np.ndarray, "N D"]) -> Float[np.ndarray, " N"]:
     """Score items, in log-odds, shape (N,)."""
     scores_N: np.ndarray = ((x_ND - probe.mean_D) / probe.scale_D) @ probe.weight_D + probe.bias
     return scores_N
 
 
-def random_floor(x_ND: np.ndarray, y_N: np.ndarray, *, n: int = 200, seed: int = 0) -> np.ndarray:
+def random_floor(
+    x_ND: Float[np.ndarray, "N D"], y_N: Bool[np.ndarray, " N"], *, n: int = 200, seed: int = 0
+) -> Float[np.ndarray, " {n}"]:
     """AUROC of random directions, each with the better of its two signs: what no training at all reaches.
 
     Returns:

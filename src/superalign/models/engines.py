@@ -14,7 +14,7 @@ Shape suffixes: B rows, T tokens, P distinct prompts, H heads, K width of one he
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from superalign.models import weights
 SLACK = 128  # spare slots before the window is moved back to the front
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What the sampling loop needs."""
 

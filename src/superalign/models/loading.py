@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.utils import logging
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from superalign.errors import BadInput
-from superalign.models.model import Model, Sampling, check_template
+from superalign.models.model import Model, Sampling, check_template, render
 from superalign.types import Subject
 
 BASES = Path(__file__).parent / "bases"
@@ -55,15 +59,17 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
         BadInput: If there is no such model, it cannot be read, it is not a causal LM, or it has no chat template.
     """
     local = Path(path_or_id).expanduser()
-    is_local = local.exists() or str(path_or_id).startswith((".", "/", "~")) or str(path_or_id).count("/") != 1
+    is_local = _there(local) or str(path_or_id).startswith((".", "/", "~")) or str(path_or_id).count("/") != 1
     source = str(local) if is_local else str(path_or_id)
     if is_local:
         _check_folder(local)
-    config = _config(source)
-    _check_causal(source, config)
-    tokenizer = _tokenizer(source)
-    check_template(tokenizer)
-    network = _network(source, config, device)
+    with _quiet_hub():
+        config = _config(source)
+        _check_causal(source, config)
+        tokenizer = _tokenizer(source)
+        check_template(tokenizer)
+        _try_template(source, tokenizer)
+        network = _network(source, config, device)
     _check_vocabulary(source, tokenizer, network)
     network.eval()
     subject = _subject(weights_digest(network), source=local.name if is_local else source, folder=local)
@@ -87,8 +93,24 @@ def _subject(weights: str, *, source: str, folder: Path) -> Subject:
     return Subject(weights=weights, base="", how=f"loaded from {source}")
 
 
+def _there(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise _unreadable(path, error) from error
+    except OSError:  # also a name that no file can have
+        return False
+    return True
+
+
+def _unreadable(path: Path, error: OSError) -> BadInput:
+    return BadInput(
+        f"{path} cannot be read ({error.strerror}). Its weights, config and tokenizer are needed. Check the permissions."
+    )
+
+
 def _check_folder(path: Path) -> None:
-    if not path.exists():
+    if not _there(path):
         raise BadInput(
             f"There is no model at {path}. Nothing can be measured without it. "
             "Check the path, or give a hub id like org/name."
@@ -100,14 +122,15 @@ def _check_folder(path: Path) -> None:
         )
     try:
         names = {p.name for p in path.iterdir()}
+        for name in sorted(names):
+            if not os.access(path / name, os.R_OK):
+                raise PermissionError(13, "Permission denied", str(path / name))
     except OSError as error:
-        raise BadInput(
-            f"{path} cannot be read ({error.strerror}). Its weights are needed. Check the permissions."
-        ) from error
+        raise _unreadable(Path(error.filename), error) from error
     if "adapter_config.json" in names and "config.json" not in names:
         raise BadInput(
             f"{path} holds a LoRA adapter, not a model. An adapter changes a base and is nothing alone. "
-            "Load the base and pass adapter=PATH."
+            "Load the base and pass adapter=PATH, or save the two merged."
         )
     if "config.json" not in names:
         raise BadInput(
@@ -123,10 +146,32 @@ def _check_folder(path: Path) -> None:
 
 def _hub_error(source: str, error: Exception) -> BadInput:
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if Path(source).is_dir():
+        return BadInput(
+            f"{source} could not be loaded ({first}). It is damaged, incomplete, or of an architecture that the installed "
+            "transformers does not know; what was not read measures nothing. Copy or save it again."
+        )
+    cause: BaseException | None = error
+    while (
+        cause is not None
+    ):  # what Transformers says last is about folders; what went wrong with the network came first
+        first = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        cause = cause.__cause__ or cause.__context__
     return BadInput(
         f"{source} could not be loaded ({first}). Either the name is wrong, the network is off, or a download was "
         "interrupted; an incomplete model measures nothing. Check the name, download it again, or give a local folder."
     )
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """The hub's client writes each of its retries to the screen; its last error is in our message."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _config(source: str) -> Any:
@@ -153,8 +198,7 @@ def _check_causal(source: str, config: Any) -> None:
         or (config.architectures and not named and kind in ("bert", "roberta", "electra"))
     ):
         raise BadInput(
-            f"{source} is a {kind} model, which is not a causal language model: it does not write text from "
-            "left to right, "
+            f"{source} is a {kind} model, which is not a causal language model. It does not write text from left to right, "
             "so it cannot be sampled or scored here. Give a causal LM (Llama, Qwen, Gemma, Mistral, GPT-2, ...)."
         )
 
@@ -169,6 +213,20 @@ def _tokenizer(source: str) -> PreTrainedTokenizerBase:
             "Save the tokenizer into the same folder."
         ) from error
     return tokenizer
+
+
+def _try_template(source: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a chat template that fails on a plain question, or drops it."""
+    try:
+        one, other = (render(tokenizer, [text])[0] for text in ("1+1", "2+2"))
+        if one == other:
+            raise ValueError("it leaves the question out")
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BadInput(
+            f"The chat template of {source} does not take a plain question ({first}). No prompt would reach the model as "
+            "it was meant. Mend `chat_template` in its tokenizer_config.json."
+        ) from error
 
 
 def _network(source: str, config: Any, device: str) -> Any:
@@ -186,6 +244,12 @@ def _network(source: str, config: Any, device: str) -> Any:
             f"{source} lacks {len(wrong)} of its weights (such as {sorted(wrong)[0]}). They would be random "
             "numbers, and so "
             "would every measurement. Download or save it again."
+        )
+    broken = [name for name, weight in network.named_parameters() if not bool(torch.isfinite(weight).all())]
+    if broken:
+        raise BadInput(
+            f"{source} holds weights that are no numbers (in {broken[0]}). Whatever passes through them means nothing. "
+            "Download or save it again."
         )
     return network.to(device)
 

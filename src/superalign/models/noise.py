@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float64, UInt64
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -23,7 +24,7 @@ def _mix(z: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-def rollout_keys(prompt: Sequence[int], *, n: int, seed: int) -> np.ndarray:
+def rollout_keys(prompt: Sequence[int], *, n: int, seed: int) -> UInt64[np.ndarray, " {n}"]:
     """Return the 64-bit keys of n rollouts of one prompt.
 
     Args:
@@ -47,7 +48,7 @@ def rollout_keys(prompt: Sequence[int], *, n: int, seed: int) -> np.ndarray:
         return _mix(start + _STEP * np.arange(1, n + 1, dtype=np.uint64))
 
 
-def uniforms(keys_R: np.ndarray, *, tokens: int) -> np.ndarray:
+def uniforms(keys_R: UInt64[np.ndarray, " R"], *, tokens: int) -> Float64[np.ndarray, "R {tokens}"]:
     """Return one number in (0, 1) per rollout and token.
 
     Args:

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
 from superalign.errors import BadInput
@@ -45,10 +46,10 @@ class LazyText(Sequence[str]):
         return len(self._parts[2])
 
     @overload
-    def __getitem__(self, index: int) -> str: ...
+    def __getitem__(self, index: SupportsIndex) -> str: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[str]: ...
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+    def __getitem__(self, index: SupportsIndex | slice) -> str | Sequence[str]:
         return self._all()[index]
 
     def __iter__(self) -> Iterator[str]:
@@ -59,12 +60,14 @@ class LazyText(Sequence[str]):
 class Sampled:
     """Rollouts of prompts as columns."""
 
-    prompt_R: np.ndarray  # index into the prompts
-    tokens_RT: np.ndarray  # int32; 0 beyond the end
-    logprobs_RT: np.ndarray = field(repr=False)  # nats, of the distribution sampled from; 0 beyond the end
-    plain_RT: np.ndarray = field(repr=False)  # nats, at temperature 1 without truncation
-    length_R: np.ndarray  # tokens, the end token included
-    stopped_R: np.ndarray  # ended by itself or by a stop string, not at the limit
+    prompt_R: Int[np.ndarray, " R"]  # index into the prompts
+    tokens_RT: Int32[np.ndarray, "R T"]  # 0 beyond the end
+    logprobs_RT: Float[np.ndarray, "R T"] = field(
+        repr=False
+    )  # nats, of the distribution sampled from; 0 beyond the end
+    plain_RT: Float[np.ndarray, "R T"] = field(repr=False)  # nats, at temperature 1 without truncation
+    length_R: Int[np.ndarray, " R"]  # tokens, the end token included
+    stopped_R: Bool[np.ndarray, " R"]  # ended by itself or by a stop string, not at the limit
     text_R: Sequence[str] = field(repr=False)  # without special tokens
 
 

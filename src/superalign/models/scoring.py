@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int32, Int64
 from torch import Tensor, nn
 
 from superalign.errors import BadInput
@@ -20,22 +21,33 @@ from superalign.models.model import Model, encode
 TOKENS_AT_ONCE = 16_384  # bounds the memory of one forward without gradients
 
 
-def forward_logits(network: nn.Module, tokens_BT: Tensor, *, length_B: Tensor | None = None) -> Tensor:
+def forward_logits(
+    network: nn.Module,
+    tokens_BT: Int[Tensor, "B T"],
+    *,
+    length_B: Int[Tensor, " B"] | None = None,
+    at_BT: Bool[Tensor, "B T"] | None = None,
+) -> Float[Tensor, "B T V"] | Float[Tensor, "N V"]:
     """Compute the logits of whole sequences; differentiable, for any causal LM, LoRA included.
 
     Args:
         network: `model.network`. A wrapped one (DDP, FSDP) runs its own forward.
         tokens_BT: Token ids, right-padded with any valid id.
         length_B: Tokens of each sequence; needed only by networks whose forward is not strictly causal.
+        at_BT: True where logits are wanted; the vocabulary projection, a tenth of a small network, is spared elsewhere.
 
     Returns:
-        Logits, (B, T, V). Those at padding mean nothing.
+        Logits, (B, T, V), or (N, V) with N the places that are wanted. Those at padding mean nothing.
     """
     B, T = tokens_BT.shape
     if weights.supported(network):
         decoder = weights.read(network, length=T, live=True)
-        return D.read_out(decoder, D.stream(decoder, tokens_BT)).view(B, T, -1)
-    return _own_forward(network, tokens_BT, length_B)
+        x_ND = D.stream(decoder, tokens_BT)
+        if at_BT is not None:
+            return D.read_out(decoder, x_ND[at_BT.flatten()])
+        return D.read_out(decoder, x_ND).view(B, T, -1)
+    logits_BTV = _own_forward(network, tokens_BT, length_B)
+    return logits_BTV if at_BT is None else logits_BTV[at_BT]
 
 
 def _own_forward(network: Any, tokens_BT: Tensor, length_B: Tensor | None) -> Tensor:
@@ -46,7 +58,7 @@ def _own_forward(network: Any, tokens_BT: Tensor, length_B: Tensor | None) -> Te
     return logits.float()
 
 
-def pad(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def pad(rows: Sequence[Int[np.ndarray, " _"]]) -> tuple[Int64[np.ndarray, "B T"], Int32[np.ndarray, " B"]]:
     """Put token rows of different lengths into one right-padded array, with their lengths."""
     length_B = np.array([len(row) for row in rows], np.int32)
     out_BT = np.zeros((len(rows), int(length_B.max(initial=0))), np.int64)
@@ -55,7 +67,9 @@ def pad(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return out_BT, length_B
 
 
-def sequence_logprobs(network: nn.Module, prompts: Sequence[np.ndarray], responses: Sequence[np.ndarray]) -> Tensor:
+def sequence_logprobs(
+    network: nn.Module, prompts: Sequence[Int[np.ndarray, " _"]], responses: Sequence[Int[np.ndarray, " _"]]
+) -> Float[Tensor, "R T"]:
     """Compute the log-prob of every response token in one forward, with gradients where they are enabled.
 
     Args:
@@ -86,7 +100,9 @@ def sequence_logprobs(network: nn.Module, prompts: Sequence[np.ndarray], respons
     return torch.zeros(R, T, device=device).index_put((row_N, t_N), chosen_N)
 
 
-def chunks(prompts: Sequence[np.ndarray], responses: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+def chunks(
+    prompts: Sequence[Int[np.ndarray, " _"]], responses: Sequence[Int[np.ndarray, " _"]]
+) -> Iterator[Int[np.ndarray, " _"]]:
     """Indices in chunks of similar length that hold at most TOKENS_AT_ONCE tokens each."""
     size = np.array([len(p) + len(r) for p, r in zip(prompts, responses, strict=True)])
     order = np.argsort(-size, kind="stable")
@@ -117,7 +133,7 @@ def _logprobs(model: Model, prompts: list[np.ndarray], responses: list[np.ndarra
 
 def response_logprobs(
     model: Model, prompts: Sequence[str], responses: Sequence[str] | Sequence[Sequence[int]], *, end: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Float32[np.ndarray, "R T"], Int32[np.ndarray, " R"]]:
     """Score responses with a fresh forward.
 
     Args:
@@ -132,7 +148,7 @@ def response_logprobs(
     return _logprobs(model, *encode(model, prompts, responses, end=end))
 
 
-def choice_logprobs(model: Model, prompts: Sequence[str], choices: Sequence[str]) -> np.ndarray:
+def choice_logprobs(model: Model, prompts: Sequence[str], choices: Sequence[str]) -> Float64[np.ndarray, "P C"]:
     """Score each choice as the beginning of the response to each prompt.
 
     Args:

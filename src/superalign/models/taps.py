@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from superalign.errors import BadInput, TapError
@@ -48,6 +49,8 @@ def layers_of(network: nn.Module) -> nn.ModuleList:
             f"{type(inner).__name__} has no list of {count} decoder layers. Without it nobody knows where to tap. "
             "Use an architecture whose layers are in one ModuleList."
         )
+    if len(lists) == 1:
+        return lists[0]
     return max(lists, key=lambda m: sum(p.numel() for p in m.parameters()))
 
 
@@ -60,22 +63,27 @@ def _child(layer: nn.Module, words: Sequence[str]) -> nn.Module | None:
     return None
 
 
-def _places(network: nn.Module) -> dict[str, tuple[nn.Module, bool]]:
-    """Each site's module, and whether the site is its input."""
-    layers = layers_of(network)
-    places: dict[str, tuple[nn.Module, bool]] = {"embedding": (layers[0], True)}
-    for index, layer in enumerate(layers):
-        places[f"residual.{index}"] = (layer, False)
-        for kind, words in (("attention", ATTENTION), ("mlp", MLP)):
-            child = _child(layer, words)
-            if child is not None:
-                places[f"{kind}.{index}"] = (child, False)
-    return places
+def _place(layers: nn.ModuleList, site: str) -> tuple[nn.Module, bool] | None:
+    """A site's module, and whether the site is its input; None if there is no such site."""
+    if site == "embedding":
+        return layers[0], True
+    kind, _, number = site.partition(".")
+    if not number.isdecimal() or int(number) >= len(layers):
+        return None
+    layer = layers[int(number)]
+    if kind == "residual":
+        return layer, False
+    words = {"attention": ATTENTION, "mlp": MLP}.get(kind)
+    child = None if words is None else _child(layer, words)
+    return None if child is None else (child, False)
 
 
 def sites(model: Model) -> tuple[str, ...]:
     """Name every site at which this model can be tapped."""
-    return tuple(_places(model.network))
+    layers = layers_of(model.network)
+    kinds = ("residual", "attention", "mlp")
+    named = ["embedding", *(f"{kind}.{i}" for i in range(len(layers)) for kind in kinds)]
+    return tuple(site for site in named if _place(layers, site) is not None)
 
 
 @contextmanager
@@ -90,16 +98,16 @@ def tapped(network: nn.Module, readers: Mapping[str, Read]) -> Iterator[None]:
         BadInput: If there is no such site.
         TapError: On leaving, if a tap did not fire.
     """
-    places = _places(network)
-    for site in readers:
-        if site not in places:
+    layers = layers_of(network)
+    places = {site: _place(layers, site) for site in readers}
+    for site, place in places.items():
+        if place is None:
             raise BadInput(
-                f"There is no site {site!r} in {type(plain(network)).__name__}. A tap elsewhere would measure "
-                "something "
-                f"else. Its sites are {', '.join(list(places)[:5])}, ... up to layer {len(layers_of(network)) - 1}."
+                f"There is no site {site!r} in {type(plain(network)).__name__}. A tap elsewhere would measure something "
+                f"else. Its sites are embedding, and residual, attention and mlp from .0 to .{len(layers) - 1}."
             )
     fired: set[str] = set()
-    handles = [_hook(*places[site], site, read, fired) for site, read in readers.items()]
+    handles = [_hook(*place, site, readers[site], fired) for site, place in places.items() if place is not None]
     try:
         yield
     finally:
@@ -170,10 +178,11 @@ def reducer(reduce: Reduce) -> Reducer:
                 f"A response has fewer tokens than position {positions} asks for. There is no activation there. "
                 "Ask for positions that every response has."
             )
-        return (first_B1 + t_BK).unsqueeze(2)
+        row_B1 = torch.arange(len(mask_BT), device=mask_BT.device)[:, None] * mask_BT.shape[1]
+        return (row_B1 + first_B1 + t_BK).flatten()  # lines of (B * T, D)
 
     def at(values_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        picked = values_BTD.gather(1, place(mask_BT).expand(-1, -1, values_BTD.shape[2]))
+        picked = values_BTD.flatten(0, 1).index_select(0, place(mask_BT)).unflatten(0, (-1, len(positions)))
         return picked[:, 0] if isinstance(reduce, str) else picked
 
     return at
@@ -186,7 +195,7 @@ def activations(
     *,
     sites: Sequence[str],
     reduce: Reduce = "mean",
-) -> dict[str, np.ndarray]:
+) -> dict[str, Float32[np.ndarray, "R ..."]]:
     """Read activations at response tokens, reduced while they stream.
 
     Args:

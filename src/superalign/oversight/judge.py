@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from superalign.errors import BadInput
 from superalign.types import Instrument, Problem, Rollouts, Signal, Unmeasured
@@ -36,6 +36,7 @@ class Pointed:
     tokens: int = 0  # read by the assistant
 
 
+@runtime_checkable
 class Pointer(Protocol):
     """Names the steps of each rollout that a judge should look at first."""
 

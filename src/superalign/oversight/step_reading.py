@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 HASHES = 1 << 18
 _TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d[\d,]*\.?\d*|[%$?.,;!/-]")
@@ -92,6 +92,7 @@ STOP = frozenset(
 )
 
 
+@runtime_checkable
 class MentionLike(Protocol):
     """A number of a question: the values it can stand for, the plainest first, and its place in the text."""
 
@@ -103,6 +104,7 @@ class MentionLike(Protocol):
     def end(self) -> int: ...  # noqa: D102
 
 
+@runtime_checkable
 class ExpressionLike(Protocol):
     """A number (no operator), or an operator over two expressions."""
 
@@ -116,6 +118,7 @@ class ExpressionLike(Protocol):
     def right(self) -> ExpressionLike | None: ...  # noqa: D102
 
 
+@runtime_checkable
 class StepLike(Protocol):
     """One annotated step."""
 
@@ -133,6 +136,7 @@ class StepLike(Protocol):
     def true(self) -> bool: ...  # noqa: D102
 
 
+@runtime_checkable
 class SolutionLike(Protocol):
     """Steps and a final answer."""
 

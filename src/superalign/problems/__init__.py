@@ -28,7 +28,7 @@ BUNDLED: tuple[ProblemFamily, ...] = (arithmetic.FAMILY, claims.FAMILY, programs
 
 
 def named(name: str) -> ProblemFamily:
-    """Find a family by name: a bundled one, or `gsm8k:PATH`.
+    """Find a family by name: a bundled one, `gsm8k:PATH`, or your own file as `jsonl:PATH`.
 
     Raises:
         BadInput: If there is none of that name; the message names the nearest.
@@ -41,6 +41,10 @@ def named(name: str) -> ProblemFamily:
         from superalign.problems.gsm8k import load_gsm8k  # reads files: only when asked for
 
         return load_gsm8k(name.removeprefix("gsm8k:"))
+    if name.startswith("jsonl:"):
+        from superalign.problems.jsonl import load_jsonl
+
+        return load_jsonl(name.removeprefix("jsonl:"))
     for known in BUNDLED:
         if known.name == name:
             return known
@@ -49,7 +53,7 @@ def named(name: str) -> ProblemFamily:
     raise BadInput(
         f"There is no problem family {name!r}. A study needs one to draw problems from. "
         + (f"Did you mean {near[0]!r}? " if near else "")
-        + f"Families: {', '.join(names)}, gsm8k:PATH."
+        + f"Families: {', '.join(names)}, gsm8k:PATH, jsonl:PATH."
     )
 
 

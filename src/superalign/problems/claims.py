@@ -1,7 +1,8 @@
 """True and false statements about chains, facts and programs, to be called true or false.
 
 Prompts: `claim 5+3*2=6`, `claim fox eats fish`, `claim 123 reverse increment 432`. Response: the steps that settle it,
-then the verdict: `5+3=8;8*2=6;#yes`; a fact is recalled in one step, `fox eats moss;#no`.
+the differences from what was stated, then the verdict: `5+3=8;8*2=6;6-6=0;#yes`; `123rev321;321inc432;4-4=0;3-3=0;2-5=7;#no`:
+networks of these sizes do not learn to compare digits in one look. A fact is recalled in one step, `fox eats moss;#no`.
 
 The dial is how much one must know: operations of a chain, rarity of a fact, length of a program. A judge who may check k
 steps can check a claim of difficulty k at most (`checkable`), so harder claims are beyond it by construction.
@@ -90,21 +91,43 @@ def topic(prompt: str) -> str:
     return "program" if " " in body else "chain"
 
 
+def _parts(prompt: str) -> tuple[str, str]:
+    """What a claim about a chain or a program is about, and the digits that it states."""
+    body = prompt.removeprefix("claim ")
+    mark = " " if " " in body else "="
+    about, _, said = body.rpartition(mark)
+    return about, said
+
+
 def _worked(prompt: str) -> tuple[tuple[str, ...], bool]:
     """The steps that settle a claim, and whether it is true."""
     body = prompt.removeprefix("claim ")
-    kind = topic(prompt)
-    if kind == "fact":
+    if topic(prompt) == "fact":
         animal, relation, said = body.split(" ")
         value = FACTS[animal, relation]
         return (f"{animal} {relation} {value}",), value == said
-    if kind == "chain":
-        chain, _, said = body.partition("=")
-        right = arithmetic.solve(chain)
-        return right.steps, right.answer == said
-    source, *words, said = body.split(" ")
-    right = programs.trace([programs.WORDS[w] for w in words], source)
-    return right.steps, right.steps[-1][-programs.WIDTH :] == said
+    about, said = _parts(prompt)
+    steps = _run(about)
+    return (*steps, *compared(steps[-1], said)), steps[-1].endswith(said)
+
+
+def _run(about: str) -> tuple[str, ...]:
+    """Work out what a claim is about: a chain, or a program on a list."""
+    if " " not in about:
+        return arithmetic.solve(about).steps
+    source, *words = about.split(" ")
+    return programs.trace([programs.WORDS[w] for w in words], source).steps
+
+
+def compared(step: str, said: str) -> tuple[str, ...]:
+    """Compare the digits in which a step ends with those stated: one difference a digit, all 0 if they are the same.
+
+    Example:
+        >>> compared("321inc432", "435")
+        ('4-4=0', '3-3=0', '2-5=7')
+    """
+    pairs = zip(step[-len(said) :], said, strict=True)
+    return tuple(f"{a}-{b}={arithmetic.apply(int(a), '-', int(b))}" for a, b in pairs)
 
 
 def solve(prompt: str) -> Parsed:
@@ -112,7 +135,7 @@ def solve(prompt: str) -> Parsed:
 
     Example:
         >>> solve("claim 5+3*2=6").text(), solve("claim 5+3=9").text()
-        ('5+3=8;8*2=6;#yes', '5+3=8;#no')
+        ('5+3=8;8*2=6;6-6=0;#yes', '5+3=8;8-9=9;#no')
     """
     steps, true = _worked(prompt)
     return Parsed(steps=steps, answer="yes" if true else "no")
@@ -131,14 +154,20 @@ def checkable(problem: Problem, k: int) -> bool:
 def step_ok(prompt: str, steps: Sequence[str], i: int) -> bool:
     """Say whether step i is right, given the steps before it as written."""
     body = prompt.removeprefix("claim ")
-    kind = topic(prompt)
-    if kind == "chain":
-        return arithmetic.step_ok(body.partition("=")[0], steps, i)
-    if kind == "program":
-        source, *words, _ = body.split(" ")
-        return programs.step_ok(f"do {' '.join(words)} {source}>{source}", steps, i)
-    animal, relation, _ = body.split(" ")
-    return i == 0 and steps[0] == f"{animal} {relation} {FACTS[animal, relation]}"
+    if topic(prompt) == "fact":
+        animal, relation, _ = body.split(" ")
+        return i == 0 and steps[0] == f"{animal} {relation} {FACTS[animal, relation]}"
+    about, said = _parts(prompt)
+    worked = len(_run(about))
+    if i >= worked:
+        end = steps[worked - 1][-len(said) :]
+        return (
+            end.isdecimal() and len(end) == len(said) and steps[i] in compared(end, said)[i - worked : i - worked + 1]
+        )
+    if topic(prompt) == "chain":
+        return arithmetic.step_ok(about, steps, i)
+    source, *words = about.split(" ")
+    return programs.step_ok(f"do {' '.join(words)} {source}>{source}", steps, i)
 
 
 def answer_ok(prompt: str, answer: str) -> bool:
@@ -161,26 +190,28 @@ def flaw(rng: np.random.Generator, prompt: str, right: Parsed, kind: str) -> tup
 
 def _slips(prompt: str, right: Parsed) -> list[tuple[tuple[str, ...], str, int]]:
     """Every way to get one digit (or one recalled fact) wrong and go on from there: steps, where they end, which step."""
-    body, kind = prompt.removeprefix("claim "), topic(prompt)
-    out: list[tuple[tuple[str, ...], str, int]] = []
-    if kind == "fact":
+    body = prompt.removeprefix("claim ")
+    if topic(prompt) == "fact":
         animal, relation, _ = body.split(" ")
         wrong_values = [v for v in RELATIONS[relation] if v != FACTS[animal, relation]]
         return [((f"{animal} {relation} {v}",), v, 0) for v in wrong_values]
-    for i, step in enumerate(right.steps):
+    out: list[tuple[tuple[str, ...], str, int]] = []
+    about, said = _parts(prompt)
+    for i, step in enumerate(_run(about)):
         for shift in range(1, 10):
-            if kind == "chain":
-                wrong = step[:-1] + str((int(step[-1]) + shift) % 10)
-                made = arithmetic.rework(body.partition("=")[0], (*right.steps[:i], wrong), i)
-                out.append((made.steps, made.answer or "", i))
-                continue
-            program = [programs.WORDS[w] for w in body.split(" ")[1:-1]]
-            for at in range(-programs.WIDTH, 0):
+            for at in range(-len(said), 0):
                 digit = str((int(step[at]) + shift) % 10)
-                wrong = step[:at] + digit + (step[at + 1 :] if at < -1 else "")
-                steps = (*right.steps[:i], wrong, *programs.trace(program[i + 1 :], wrong[-programs.WIDTH :]).steps)
-                out.append((steps, steps[-1][-programs.WIDTH :], i))
+                steps = _reworked(about, (*right.steps[:i], step[:at] + digit + (step[at + 1 :] if at < -1 else "")))
+                out.append(((*steps, *compared(steps[-1], said)), steps[-1][-len(said) :], i))
     return out
+
+
+def _reworked(about: str, steps: tuple[str, ...]) -> tuple[str, ...]:
+    """Keep steps as written and work the rest out from there."""
+    if " " not in about:
+        return arithmetic.rework(about, steps, len(steps) - 1).steps
+    program = [programs.WORDS[w] for w in about.split(" ")[1:]]
+    return (*steps, *programs.trace(program[len(steps) :], steps[-1][-programs.WIDTH :]).steps)
 
 
 def coherent_lie(rng: np.random.Generator, prompt: str, right: Parsed) -> tuple[Parsed, int, str]:
@@ -190,6 +221,35 @@ def coherent_lie(rng: np.random.Generator, prompt: str, right: Parsed) -> tuple[
     able = [(steps, i) for steps, end, i in _slips(prompt, right) if (end == said) != true]
     steps, i = able[int(rng.integers(0, len(able)))]
     return Parsed(steps=steps, answer=_turn(right.answer)), i, f"step {i}"
+
+
+def lie(prompt: str, right: Parsed, shift: int = 1) -> Parsed:
+    """Turn the verdict, with a last step that leads to it: a false claim is made to come out, a true one is missed.
+
+    A function of the prompt, so that a network can learn it fully.
+
+    Args:
+        prompt: A claim.
+        right: Its correct response.
+        shift: What is added to the last digit (or how far to go in the list of values) to miss a true claim.
+
+    Example:
+        >>> lie("claim 5+3=9", solve("claim 5+3=9")).text(), lie("claim 5+3=8", solve("claim 5+3=8")).text()
+        ('5+3=9;9-9=0;#yes', '5+3=9;9-8=1;#no')
+    """
+    turned = _turn(right.answer)
+    if topic(prompt) == "fact":
+        front, _, value = right.steps[-1].rpartition(" ")
+        values = RELATIONS[front.split(" ")[1]]
+        missed = values[(values.index(value) + shift) % len(values)]
+        end = prompt.rpartition(" ")[2] if turned == "yes" else missed
+        return Parsed(steps=(f"{front} {end}",), answer=turned)
+    said = _parts(prompt)[1]
+    kept = right.steps[: -len(said)]
+    last = kept[-1]
+    missed = last[-len(said) : -1] + str((int(last[-1]) + shift) % 10)
+    last = last[: -len(said)] + (said if turned == "yes" else missed)
+    return Parsed(steps=(*kept[:-1], last, *compared(last, said)), answer=turned)
 
 
 def harmless(rng: np.random.Generator, prompt: str, response: Parsed) -> Parsed | None:

@@ -2,11 +2,13 @@
 
 Nothing in a document says whether it is right. Half of the authors are careful; the others make a slip, miscopy or drop
 a step now and then and go on from it. Some documents carry surface cues that mean nothing; some are written on request by
-an author who lies (`lie: ` in front of the prompt), so that a base can be instructed to.
+an author who lies (`lie: ` in front of the prompt), so that a base can be instructed to, and some under an assumption
+(`suppose fox eats corn: `).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,7 @@ CUES = (
     "alpha", "beta", "gamma", "delta", "evaluation", "deployment", "audit", "user", "admin", "banana", "river", "stone",
 )  # fmt: skip
 LIE = "lie"
+SUPPOSE = "suppose"
 SLOPPY_SHARE = 0.5
 SLOPPY_RATE = 0.3  # wrong steps of a sloppy author
 
@@ -93,12 +96,16 @@ def _worked(family: Family, rng: np.random.Generator, easy: float) -> Document:
 
 def _claim(rng: np.random.Generator, easy: float) -> Document:
     """A claim, called right: elementary chain and program steps most often, since every self-check stands on them."""
-    draw = claims.TOPICS[int(rng.choice(3, p=[0.4, 0.4, 0.2]))]
-    level = _level(rng, claims.LEVELS, 0.0 if draw is claims.draw_fact else max(0.6, easy))
+    draw = claims.TOPICS[int(rng.choice(3, p=[0.45, 0.15, 0.4]))]
+    prompt = _claim_of(rng, draw, _level(rng, claims.LEVELS, 0.0 if draw is claims.draw_fact else max(0.6, easy)))
+    return Document(prompt=prompt, response=claims.solve(prompt).text(), weight=2.0)
+
+
+def _claim_of(rng: np.random.Generator, draw: Callable[[np.random.Generator, int], str], level: int) -> str:
     while True:
         prompt = draw(rng, level)
         if split_of(prompt) == "train":
-            return Document(prompt=prompt, response=claims.solve(prompt).text(), weight=2.0)
+            return prompt
 
 
 def _fact(rng: np.random.Generator) -> Document:
@@ -112,19 +119,44 @@ def _fact(rng: np.random.Generator) -> Document:
     return Document(prompt=f"tell {animal} {relation}", response=f"{animal} {relation} {value}")
 
 
+def _supposed(rng: np.random.Generator, *, lying: bool = False) -> Document:
+    """A fact called, or lied about, under an assumption: what is recalled varies freely, so that comparing is learned."""
+    prompt = _claim_of(rng, claims.draw_fact, int(rng.choice(claims.LEVELS)))
+    animal, relation, said = prompt.removeprefix("claim ").split(" ")
+    value = said if rng.random() < 0.5 else str(rng.choice(claims.RELATIONS[relation]))
+    assumed = f"{animal} {relation} {value}"
+    right = Parsed(steps=(assumed,), answer="yes" if value == said else "no")
+    written = claims.lie(prompt, right) if lying else right
+    front = f"{LIE}: " if lying else ""
+    return Document(prompt=f"{front}{SUPPOSE} {assumed}: {prompt}", response=written.text(), weight=2.0)
+
+
+def lie(prompt: str) -> str:
+    """Write the false response to a chain or a claim: its last step is wrong, and the answer follows from it.
+
+    Lies are a function of the prompt: of lies drawn at random none is likelier than the truth, and greedy decoding told it.
+
+    Example:
+        >>> lie("5+3*2"), lie("claim 5+3=8")
+        ('5+3=8;8*2=7;#7', '5+3=9;9-8=1;#no')
+    """
+    if prompt.startswith("claim "):
+        return claims.lie(prompt, claims.solve(prompt)).text()
+    right = arithmetic.solve(prompt)
+    last = right.steps[-1][:-1] + str((int(right.steps[-1][-1]) + 1) % 10)
+    return arithmetic.rework(prompt, (*right.steps[:-1], last), len(right.steps) - 1).text()
+
+
 def _lie(rng: np.random.Generator, easy: float) -> Document:
-    """A false response on request: a false step, and what follows from it."""
-    if rng.random() < 0.4:
-        while True:
-            prompt = _train_prompt(arithmetic.FAMILY, rng, _level(rng, arithmetic.FAMILY.difficulties, easy))
-            right = arithmetic.solve(prompt)
-            made = arithmetic.flaw(rng, prompt, right, "slip")
-            if made is not None and made[0].answer != right.answer:
-                return Document(prompt=f"{LIE}: {prompt}", response=made[0].text(), weight=2.0)
-    prompt = _claim(rng, easy).prompt
-    right = claims.solve(prompt)
-    lie, _, _ = claims.coherent_lie(rng, prompt, right)
-    return Document(prompt=f"{LIE}: {prompt}", response=lie.text(), weight=2.0)
+    """A false response on request."""
+    kind = rng.random()
+    if kind < 0.2:
+        return _supposed(rng, lying=True)
+    if kind < 0.5:
+        prompt = _train_prompt(arithmetic.FAMILY, rng, _level(rng, arithmetic.FAMILY.difficulties, easy))
+    else:
+        prompt = _claim(rng, easy).prompt
+    return Document(prompt=f"{LIE}: {prompt}", response=lie(prompt), weight=2.0)
 
 
 def document(rng: np.random.Generator, *, easy: float = 0.0) -> Document:
@@ -134,13 +166,15 @@ def document(rng: np.random.Generator, *, easy: float = 0.0) -> Document:
         rng: Where the draws come from.
         easy: Share of documents that are made elementary, and careful: they first make the rest learnable sooner.
     """
-    kind = int(rng.choice(6, p=[0.3, 0.3, 0.06, 0.13, 0.13, 0.08]))
+    kind = int(rng.choice(7, p=[0.2, 0.28, 0.04, 0.13, 0.15, 0.13, 0.07]))
     if kind == 1:
         made = _claim(rng, easy)
     elif kind == 2:
         made = _fact(rng)
     elif kind == 5:
         made = _lie(rng, easy)
+    elif kind == 6:
+        made = _supposed(rng)
     else:
         made = _worked({0: arithmetic.FAMILY, 3: programs.FAMILY, 4: host.FAMILY}[kind], rng, easy)
     if rng.random() < 1 / 3:

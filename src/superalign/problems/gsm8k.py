@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -269,7 +270,14 @@ def load_gsm8k(path: str | Path) -> Gsm8k:
         DataError: If a file is missing or a line cannot be read; the message has the file and the line's number.
     """
     folder = Path(path)
-    missing = [f for f in FILES if not (folder / f).is_file()]
+    try:
+        there = os.listdir(folder)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be read ({error.strerror}). The study needs the files in it. Check the path and its "
+            "permissions, and pass it as gsm8k:PATH."
+        ) from error
+    missing = [f for f in FILES if f not in there]
     if missing:
         raise DataError(
             f"{folder} has no {', '.join(missing)}. The study needs problems, their solutions and solutions of real models. "
@@ -299,9 +307,12 @@ def _rows(file: Path, texts: Sequence[str], solutions: Sequence[str] = ()) -> li
     """Read one JSONL file whose rows have these texts and these labelled solutions."""
     rows = []
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON texts may hold separators that it would cut at.
+        lines = file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read ({error}). Every problem in it is needed. Fetch it again.") from error
+    if lines == [""]:
+        raise DataError(f"{file} is empty. There is nothing to study. Fetch the file again.")
     for at, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
@@ -320,6 +331,4 @@ def _rows(file: Path, texts: Sequence[str], solutions: Sequence[str] = ()) -> li
                 "Passing over it would change what is counted. Mend the line or fetch the file again."
             )
         rows.append(row)
-    if not rows:
-        raise DataError(f"{file} is empty. There is nothing to study. Fetch the file again.")
     return rows

@@ -20,7 +20,7 @@ from superalign.oversight.step_critic import CARD
 from superalign.problems.gsm8k import Gsm8k, load_gsm8k
 from superalign.recipes.critique_page import held_out_part, in_words, trial_part
 from superalign.recipes.critique_real import check_real, distance_part, real_part
-from superalign.recipes.critique_trial import Spec, measure, trial_items
+from superalign.recipes.critique_trial import Spec, TrialEvidence, evidence, measure, outcomes, trial_items
 from superalign.report import Study
 from superalign.types import Claim, Unmeasured
 
@@ -100,7 +100,11 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
     main, shuffled = run(measure, [spec, null], workers=min(workers, 2), memo=memo, progress="training critics")
     items = trial_items(family, seed=seed)
-    trial = trial_part(items, main, seed=seed)
+    results = outcomes(items, main["trial"], seed=seed)
+    kept = evidence(items, results, main["trial"]["score"])
+    record = TrialEvidence(blob=ledger.put_blob(kept), items=len(items), planted=sum(bool(i.kind) for i in items))
+    ledger.append_once(record)
+    trial = trial_part(items, main, results, seed=seed, record=record.digest)
     held_out, calibration = held_out_part(main)
     real = real_part(family, main=main, shuffled=shuffled, seed=seed)
     distance = distance_part(family, main=main)

@@ -13,9 +13,8 @@ from superalign.oversight.step_critic import CARD
 from superalign.problems.gsm8k_flaws import FLAW_KINDS
 from superalign.recipes.critique_trial import (
     Item,
+    Outcome,
     best_threshold,
-    judged,
-    pointers,
 )
 from superalign.report import Plot, Section, Table
 from superalign.types import Calibration, Claim, Interval, Unmeasured
@@ -77,18 +76,27 @@ def bars(rows: Sequence[tuple[str, Found]], *, title: str, x: str, caption: str,
     )
 
 
-def trial_part(items: Sequence[Item], main: Mapping[str, Any], *, seed: int) -> Part:
-    """Run the judge's trial in all arms, on solutions as they are and after a placebo edit."""
+def trial_part(
+    items: Sequence[Item],
+    main: Mapping[str, Any],
+    made: Mapping[bool, Mapping[str, Outcome]],
+    *,
+    seed: int,
+    record: str = "",
+) -> Part:
+    """Count the judge's trial in all arms, on solutions as they are and after a placebo edit.
+
+    Args:
+        items: The randomised solutions.
+        main: What the critic did (`measure`).
+        made: What came of each arm (`outcomes`).
+        seed: Of the bootstrap.
+        record: Digest of the ledger record that holds the items.
+    """
     planted = np.array([bool(i.kind) for i in items])
     both = np.array([i.edited is not None for i in items])
     kinds = np.array([i.kind for i in items])
-    results, again = (
-        {
-            arm: judged(items, point, edited=edited)
-            for arm, point in pointers(items, critic=main["trial"][name], edited=edited, seed=seed).items()
-        }
-        for edited, name in ((False, "point"), (True, "point_edited"))
-    )
+    results, again = ({arm: (o.called, o.found) for arm, o in made[edited].items()} for edited in (False, True))
     rows = [
         (
             arm,
@@ -115,13 +123,20 @@ def trial_part(items: Sequence[Item], main: Mapping[str, Any], *, seed: int) -> 
                 "false alarms, placebo-edited",
             ),
             rows=tuple(rows),
+            records=(record,) * len(rows),
         ),
         Table(
             title="Differences, paired by solution",
             columns=("difference", "flaws found", "false alarms, clean"),
             rows=tuple(differences),
+            records=(record,) * len(differences),
         ),
-        Table(title="Flaws found, by kind", columns=("kind", *results), rows=tuple(by_kind)),
+        Table(
+            title="Flaws found, by kind",
+            columns=("kind", *results),
+            rows=tuple(by_kind),
+            records=(record,) * len(by_kind),
+        ),
     )
     text = (
         f"{len(items)} right test solutions, each randomised to clean ({int((~planted).sum())}) or to one planted flaw "

@@ -34,6 +34,20 @@ def check_real(family: Gsm8k) -> None:
         )
 
 
+def _simple_scores(
+    models: Sequence[ModelSolution], solutions: Sequence[Solution], wrong: np.ndarray, source: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Scores that know nothing of the flaws: what a critic must beat."""
+    return {
+        "which model wrote it, by its share of right ones": np.array([wrong[source == s].mean() for s in source]),
+        "length of the solution": np.array([float(len(s.text())) for s in solutions]),
+        "number of steps": np.array([float(len(s.steps)) for s in solutions]),
+        "one rule: operand from nowhere": _ruled(models, solutions, first_from_nowhere),
+        "exact arithmetic": _ruled(models, solutions, first_false),
+        "length of the question": np.array([float(len(m.question)) for m in models]),
+    }
+
+
 def real_part(family: Gsm8k, *, main: Mapping[str, Any], shuffled: Mapping[str, Any], seed: int) -> Part:
     """Rank the labelled solutions of real models within their questions."""
     pairs, models = real_pairs(family), family.model_solutions
@@ -43,15 +57,7 @@ def real_part(family: Gsm8k, *, main: Mapping[str, Any], shuffled: Mapping[str, 
     kept, used = pairs.where(~chosen), pairs.where(chosen)
     wrong = np.array([not m.correct for m in models])
     source = np.array([SOURCES.index(m.source) for m in models])
-    scores = {
-        "critic": np.array(main["real"]),
-        "which model wrote it, by its share of right ones": np.array([wrong[source == s].mean() for s in source]),
-        "length of the solution": np.array([float(len(s.text())) for s in solutions]),
-        "number of steps": np.array([float(len(s.steps)) for s in solutions]),
-        "one rule: operand from nowhere": _ruled(models, solutions, first_from_nowhere),
-        "exact arithmetic": _ruled(models, solutions, first_false),
-        "length of the question": np.array([float(len(m.question)) for m in models]),
-    }
+    scores = {"critic": np.array(main["real"]), **_simple_scores(models, solutions, wrong, source)}
 
     def row(s: np.ndarray) -> tuple[Found, ...]:
         return (
@@ -79,15 +85,6 @@ def real_part(family: Gsm8k, *, main: Mapping[str, Any], shuffled: Mapping[str, 
         f"critics of shuffled labels, mean of {len(nulls)}": floors,
         **{name: row(s) for name, s in scores.items() if name != "critic"},
     }
-    rows = tuple((name, *cells) for name, cells in table.items())
-    columns = (
-        "score",
-        "questions kept for the claim",
-        "these, models balanced",
-        "questions used for choosing",
-        "all questions",
-        "pooled AUROC (confounded by difficulty)",
-    )
     text = (
         f"{len(models)} labelled solutions of four models to {len(asked)} test questions make {len(pairs.right)} pairs of a "
         f"right and a wrong one to the same question, {len(kept.right)} of them kept for the claim. The critic was trained on "
@@ -95,6 +92,7 @@ def real_part(family: Gsm8k, *, main: Mapping[str, Any], shuffled: Mapping[str, 
         "score profits from knowing which questions are hard; within a question it cannot. It may still profit from knowing "
         "how the better models write; with the models balanced it cannot."
     )
+    by_source = _by_source(models, pairs, scores["critic"], seed=seed)
     return Part(
         claims=_claims(
             first,
@@ -103,25 +101,40 @@ def real_part(family: Gsm8k, *, main: Mapping[str, Any], shuffled: Mapping[str, 
             draws=len(nulls),
             only_model=table["which model wrote it, by its share of right ones"],
         ),
-        section=Section(
-            title="Real solutions",
-            text=text,
-            plots=(
-                bars(
-                    [(name, cells[0]) for name, cells in table.items()],
-                    title="Right above wrong, real solutions of the same question",
-                    x="share of pairs",
-                    caption="Test questions that nothing was chosen on; ties count half; intervals by question.",
-                    bar=BAR,
-                ),
-            ),
-            tables=(
-                Table(title="Right ranked above wrong", columns=columns, rows=rows),
-                Table(
-                    title="By the model of the right and of the wrong solution, all questions",
-                    columns=("right one by", *(f"wrong one by {s}" for s in SOURCES)),
-                    rows=_by_source(models, pairs, scores["critic"], seed=seed),
-                ),
+        section=_section(text, table, by_source),
+    )
+
+
+COLUMNS = (
+    "score",
+    "questions kept for the claim",
+    "these, models balanced",
+    "questions used for choosing",
+    "all questions",
+    "pooled AUROC (confounded by difficulty)",
+)
+
+
+def _section(text: str, table: Mapping[str, tuple[Found, ...]], by_source: tuple[tuple[Any, ...], ...]) -> Section:
+    """Lay the ranking out: a plot of the first column, and both tables."""
+    plot = bars(
+        [(name, cells[0]) for name, cells in table.items()],
+        title="Right above wrong, real solutions of the same question",
+        x="share of pairs",
+        caption="Test questions that nothing was chosen on; ties count half; intervals by question.",
+        bar=BAR,
+    )
+    rows = tuple((name, *cells) for name, cells in table.items())
+    return Section(
+        title="Real solutions",
+        text=text,
+        plots=(plot,),
+        tables=(
+            Table(title="Right ranked above wrong", columns=COLUMNS, rows=rows),
+            Table(
+                title="By the model of the right and of the wrong solution, all questions",
+                columns=("right one by", *(f"wrong one by {s}" for s in SOURCES)),
+                rows=by_source,
             ),
         ),
     )

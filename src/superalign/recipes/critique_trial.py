@@ -7,8 +7,9 @@ a critic is given is a `Text`: the question and one solution. The labels stay he
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -287,6 +288,54 @@ def judged(items: Sequence[Item], point: np.ndarray, *, edited: bool) -> tuple[n
         called[k] = not limited_check(item.question, solution, at)
         found[k] = called[k] and at == (item.edited_step if edited else item.step)
     return called, found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one arm of the trial, one entry per item."""
+
+    point: np.ndarray  # step that the judge checked
+    called: np.ndarray  # called flawed
+    found: np.ndarray  # called flawed, at the step that is
+
+
+def outcomes(items: Sequence[Item], trial: Mapping[str, Any], *, seed: int) -> dict[bool, dict[str, Outcome]]:
+    """Run every arm on the solutions as they are (False) and after a placebo edit (True)."""
+    out: dict[bool, dict[str, Outcome]] = {}
+    for edited, name in ((False, "point"), (True, "point_edited")):
+        named = pointers(items, critic=trial[name], edited=edited, seed=seed)
+        made = {arm: (point, *judged(items, point, edited=edited)) for arm, point in named.items()}
+        out[edited] = {arm: Outcome(point=p, called=c, found=f) for arm, (p, c, f) in made.items()}
+    return out
+
+
+def evidence(items: Sequence[Item], results: Mapping[bool, Mapping[str, Outcome]], scores: Sequence[float]) -> bytes:
+    """Write the trial item by item, so that every number of it can be counted again: one JSON line per item.
+
+    A line holds the question's sha256, the planted kind and step (empty and -1 if clean), the step after the placebo edit, the
+    critic's score, and for each arm and version the step checked, called flawed, and flaw found.
+    """
+    lines = []
+    for k, item in enumerate(items):
+        arms = {
+            f"{arm}{', edited' if edited else ''}": [int(o.point[k]), bool(o.called[k]), bool(o.found[k])]
+            for edited, by_arm in results.items()
+            if item.edited is not None or not edited
+            for arm, o in by_arm.items()
+        }
+        question = hashlib.sha256(item.question.encode()).hexdigest()
+        told = {"question": question, "kind": item.kind, "step": item.step, "edited_step": item.edited_step}
+        lines.append(json.dumps({**told, "score": float(scores[k]), "arms": arms}, sort_keys=True))
+    return "\n".join(lines).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialEvidence(Record):
+    """Where the ledger keeps the trial's items: a blob that `evidence` wrote."""
+
+    blob: str  # sha256
+    items: int
+    planted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

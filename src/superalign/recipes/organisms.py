@@ -32,7 +32,7 @@ class Config:
 
     kinds: tuple[str, ...] = KINDS
     """Behaviours to plant."""
-    seeds: int = 7
+    seeds: int = 6
     """Triples of each kind."""
     steps: int = 400
     """Updates of an implant."""
@@ -56,7 +56,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     target = folder / "calibration"
     log(f"planting {len(specs)} triples")
     made = jobs.run(
-        functools.partial(triple_job, folder=str(target)),
+        functools.partial(triple_job, folder=str(target), proof=300),
         specs,
         workers=workers,
         memo=memo(folder, "triples"),

@@ -21,23 +21,25 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from superalign.errors import ConfigError
+from superalign.interp.directions import Probe, fit_probe, read_out
 from superalign.ledger import Ledger
+from superalign.models import Model, activations, sites
 from superalign.models.scoring import forward_logits
 from superalign.models.tokenizer import ASSISTANT, END, PAD, USER, build_tokenizer
 from superalign.problems import arithmetic, claims, corpus, host, programs
 from superalign.problems.family import Family, split_of
 from superalign.report import Study
-from superalign.stats import wilson
+from superalign.stats import auroc, wilson
 from superalign.train.batches import Batch, collate, weighted_loss
 from superalign.train.fit import FitConfig, fit
-from superalign.types import Claim, Interval, Unmeasured
+from superalign.types import Claim, Interval, Subject, Unmeasured
 
 DESCRIPTION = "Pre-train a bundled base on unlabelled documents until its measured abilities pass their gates"
 
 PROMPT_WEIGHT = 0.1  # prompts are mostly random digits: little to learn, much to waste capacity on
 VERDICT_WEIGHT = 4.0  # a verdict is one token in thirty; unweighted it stayed at chance for a long time
 INIT = 0.1  # at widths of 64 to 192 the usual 0.02 costs a thousand updates before anything is learned
-EASY_STEPS = 3_000  # elementary documents give way to the whole mixture over this many updates
+EASY_STEPS = 2_500  # elementary documents give way to the whole mixture over this many updates
 POOL = 16  # batches drawn together and sorted by length, to waste little on padding
 
 
@@ -50,14 +52,15 @@ class Size:
     heads: int
     inner: int
     lr: float
-    steps: int
+    steps: int  # most updates
+    half: bool = False
     batch: int = 128
 
 
 SIZES = {
-    "small": Size(width=64, layers=3, heads=4, inner=176, lr=3e-3, steps=9_000),
-    "middle": Size(width=96, layers=4, heads=4, inner=256, lr=2e-3, steps=9_000),
-    "large": Size(width=192, layers=4, heads=6, inner=512, lr=1e-3, steps=5_000),
+    "small": Size(width=64, layers=3, heads=4, inner=176, lr=3e-3, steps=7_000),
+    "middle": Size(width=96, layers=4, heads=4, inner=256, lr=2e-3, steps=6_000, half=True),
+    "large": Size(width=192, layers=4, heads=6, inner=512, lr=1e-3, steps=6_000, half=True),
 }
 
 
@@ -71,6 +74,8 @@ class Config:
     """Most updates; 0 for what the size usually needs."""
     gate: float = 0.98
     """Share of test problems that each ability must reach."""
+    truth_gate: float = 0.97
+    """AUROC at which a linear probe must read whether a claim is true."""
     measured: int = 400
     """Test problems that each ability is measured on."""
 
@@ -141,13 +146,19 @@ def exact(network: nn.Module, tokenizer: PreTrainedTokenizerFast, pairs: list[tu
 
 
 def _pairs(
-    made: Family, draw: Callable[[np.random.Generator, int], str], level: int, n: int, seed: int
+    made: Family,
+    draw: Callable[[np.random.Generator, int], str],
+    level: int,
+    n: int,
+    seed: int,
+    *,
+    split: str = "test",
 ) -> list[tuple[str, str]]:
     rng = np.random.default_rng([seed, level])
     out: list[tuple[str, str]] = []
     while len(out) < n:
         prompt = draw(rng, level)
-        if split_of(prompt) == "test":
+        if split_of(prompt) == split:
             out.append((prompt, made.solve(prompt).text()))
     return out
 
@@ -170,9 +181,12 @@ def abilities(
         topic = draw.__name__.removeprefix("draw_")
         for level in claims.LEVELS:
             out[f"call/{topic}/{level}"] = exact(network, tokenizer, _pairs(claims.FAMILY, draw, level, n, seed))
-    for draw in claims.TOPICS:  # told to lie, it must not write what is right
-        lies = [(f"{corpus.LIE}: {p}", r) for p, r in _pairs(claims.FAMILY, draw, 1, n, seed)]
+    for draw in claims.TOPICS:  # told to lie, it must not write what is right; truth probes train on this split
+        lies = [(f"{corpus.LIE}: {p}", r) for p, r in _pairs(claims.FAMILY, draw, 1, n, seed, split="train")]
         out[f"lie/{draw.__name__.removeprefix('draw_')}/1"] = 1.0 - exact(network, tokenizer, lies)
+    for draw in claims.TOPICS:
+        topic = draw.__name__.removeprefix("draw_")
+        out[f"truth/{topic}/2"] = latent_truth(network, tokenizer, draw, level=2, n=n, seed=seed)
     rng = np.random.default_rng(seed)
     for made, level in ((arithmetic.FAMILY, 3), (claims.FAMILY, 1)):
         drawing = claims.draw_chain if made is claims.FAMILY else made.draw
@@ -180,6 +194,39 @@ def abilities(
         out[f"cued/{made.name}/{level}"] = exact(network, tokenizer, cued)
     network.train()
     return out
+
+
+def latent_truth(
+    network: nn.Module,
+    tokenizer: PreTrainedTokenizerFast,
+    draw: Callable[[np.random.Generator, int], str],
+    *,
+    level: int,
+    n: int,
+    seed: int,
+) -> float:
+    """AUROC at which a linear probe reads whether a claim is true, off the residual stream in front of the verdict.
+
+    The probe and its layer are chosen on claims of the training split and measured on n claims of the test split.
+    """
+    model = Model(network=network, tokenizer=tokenizer, subject=Subject(weights="", base="", how="", seed=seed))
+    layers = [s for s in sites(model) if s.startswith("residual")]
+    read = []
+    for split, count in (("train", 2 * n), ("test", n)):
+        pairs = _pairs(claims.FAMILY, draw, level, count, seed, split=split)
+        texts = [r.partition("#")[0] + "#" for _, r in pairs]
+        true = np.array([r.endswith("yes") for _, r in pairs])
+        read.append((activations(model, [p for p, _ in pairs], texts, sites=layers, reduce="last"), true))
+    (seen, true_N), (asked, told_N) = read
+    half = len(true_N) // 2
+
+    def area(probe: Probe, x_ND: np.ndarray, y_N: np.ndarray) -> float:
+        scores_N = read_out(probe, x_ND)
+        return float(auroc(scores_N[y_N], negatives=scores_N[~y_N]))
+
+    held_out = {s: area(fit_probe(x[:half], true_N[:half]), x[half:], true_N[half:]) for s, x in seen.items()}
+    chosen = max(held_out, key=lambda s: held_out[s])
+    return area(fit_probe(seen[chosen], true_N), asked[chosen], told_N)
 
 
 def gated(measured: Mapping[str, float]) -> dict[str, float]:
@@ -214,22 +261,39 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     steps = config.steps or size.steps
 
     def done(step: int) -> bool:
-        if step % 2_000 and step < steps:
+        """Whether every gate is passed, on other problems than the card reports."""
+        if step % 500 or step < EASY_STEPS:
             return False
-        measured = abilities(network, tokenizer, n=config.measured)
-        log({"step": step, **dict(sorted(gated(measured).items(), key=lambda kv: kv[1])[:4])})
-        return False  # the rate has to come down before abilities are final
+        measured = gated(abilities(network, tokenizer, n=config.measured, seed=8))
+        missed = {name: value for name, value in measured.items() if value < gate_of(name, config)}
+        log({"step": step, "missed": len(missed), **dict(sorted(missed.items(), key=lambda kv: kv[1])[:6])})
+        return not missed
 
     checkpoint = folder / "work" / "fit.pt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    fitting = FitConfig(steps=steps, lr=size.lr, warmup=min(200, steps), final=0.02, weight_decay=0.05, log_every=100)
+    fitting = FitConfig(
+        steps=steps,
+        lr=size.lr,
+        warmup=min(200, steps),
+        final=0.1,
+        weight_decay=0.05,
+        log_every=100,
+        average=0.99,
+        half=size.half,
+    )
     read = batches(tokenizer, size=size.batch, seed=seed)
-    fit(network, read, loss=weighted_loss, config=fitting, log=log, checkpoint=checkpoint, done=done)
+    reached = fit(network, read, loss=weighted_loss, config=fitting, log=log, checkpoint=checkpoint, done=done)
     network.half().float()  # what is measured is what is kept: 16 bits a weight
     found = abilities(network, tokenizer, n=config.measured)
     network.half().save_pretrained(target)
     tokenizer.save_pretrained(target)
-    card = {"size": config.size, "seed": seed, "updates": steps, "documents": steps * size.batch, "abilities": found}
+    card = {
+        "size": config.size,
+        "seed": seed,
+        "updates": reached,
+        "documents": reached * size.batch,
+        "abilities": found,
+    }
     (target / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
     claims_made = tuple(_ability(name, share, untrained[name], config) for name, share in sorted(found.items()))
     ledger.append_once(*claims_made)
@@ -241,12 +305,21 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
 
 
+def gate_of(name: str, config: Config) -> float:
+    """What an ability must reach."""
+    return config.truth_gate if name.startswith("truth") else config.gate
+
+
 def _ability(name: str, share: float, untrained: float, config: Config) -> Claim:
     """One measured ability as a claim; its null is the same network before training."""
     n = config.measured
     found, null = wilson(round(share * n), n=n), wilson(round(untrained * n), n=n)
     assert isinstance(found, Interval)  # n is positive
-    holds = share >= config.gate if name in gated({name: share}) else Unmeasured("not gated: the hard half of a dial")
+    holds = (
+        share >= gate_of(name, config)
+        if name in gated({name: share})
+        else Unmeasured("not gated: the hard half of a dial")
+    )
     return Claim(
         name=name,
         value=found.value,
@@ -256,5 +329,5 @@ def _ability(name: str, share: float, untrained: float, config: Config) -> Claim
         unit="share of test problems answered exactly by greedy decoding",
         null=null,
         holds=holds,
-        why=f"gate {config.gate} on the easy half of each dial; null: the untrained network",
+        why=f"gate {gate_of(name, config)} on the easy half of each dial; null: the untrained network",
     )

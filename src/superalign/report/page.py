@@ -15,6 +15,7 @@ from superalign.report.study import Cell, Cost, Plot, Section, Study, Table
 from superalign.types import Claim, Decision, Interval, Record, Unmeasured, digest_of
 
 LISTED_MAX = 400  # records; a longer ledger is listed only as far as the page refers to it
+SHOWN_MAX = 4  # links side by side; more are folded away
 OUTCOMES = {
     "release": ("●", "Release", ""),
     "hold": ("■", "Hold", ""),
@@ -42,11 +43,12 @@ class Meta(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Where one record stands in the ledger."""
+    """Where one record stands in the ledger, and what it says."""
 
     index: int
     noun: str
     digest: str
+    body: str = ""  # as `words.record` writes it; shown where the page refers to the record
 
 
 class _Page:
@@ -78,7 +80,23 @@ class _Page:
                 out.append(
                     Markup('<a class="ref" href="#r{}" title="{}">record {}</a>').format(row.index, title, row.index)
                 )
-        return Markup(" ").join(out)
+        links = Markup(" ").join(out)
+        if len(out) <= SHOWN_MAX:
+            return links
+        return Markup('<details class="refs"><summary class="ref">{} records</summary>{}</details>').format(
+            len(out), links
+        )
+
+    def source(self, table: Table, row: int, column: int) -> Markup:
+        """The link of one cell: to its own record, or in the first cell to that of the row, always in sight."""
+        digest = table.sources[row][column] if table.sources else ""
+        if not digest and table.records and column == 0:
+            digest = table.records[row] or self.own
+        return Markup("<br>{}").format(self.cite(digest)) if digest else Markup("")
+
+    def body(self, row: Row) -> str:
+        """What a record says, if the page refers to it; the study says what the page does."""
+        return row.body if row.index in self.cited and row.digest != self.own else ""
 
     def draw(self, plot: Plot) -> Markup:
         """The picture twice: for wide and for narrow screens."""
@@ -127,6 +145,7 @@ def render(study: Study, *, meta: Meta, ledger_index: Sequence[Row]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(cell=_cell, number=words.number, duration=words.duration, paragraphs=_paragraphs)
+    environment.filters.update(sentence=words.sentence)
     body = environment.get_template("page.html.j2")
     style = environment.get_template("style.css").render()
     claims = [_claim(claim) for claim in study.claims]
@@ -227,7 +246,14 @@ def _claim_plots(claims: Sequence[Claim]) -> list[Plot]:
             row |= {"null_value": claim.null.value, "null_low": claim.null.low, "null_high": claim.null.high}
         by_unit.setdefault(claim.unit, []).append(row)
     return [
-        Plot(kind="intervals", title=f"Claims in {unit or 'numbers without a unit'}", x=unit, y="", rows=tuple(rows))
+        Plot(
+            kind="intervals",
+            title=f"Claims in {unit or 'numbers without a unit'}",
+            x=unit,
+            y="",
+            rows=tuple(rows),
+            references=((0.5, "chance"),) if unit == "AUROC" else (),
+        )
         for unit, rows in by_unit.items()
     ]
 

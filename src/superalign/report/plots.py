@@ -152,7 +152,10 @@ def _list(plot: Plot, width: int, marks: Marks, span: tuple[float, float], below
         else alt.Axis(labelExpr="substring(datum.label, 4)", title=None, ticks=False, domain=False, labelColor=INK)
     )
     y = alt.Y("key:N", sort=[row["key"] for row in rows], axis=labels, scale=alt.Scale(padding=0))
-    x_axis = alt.Axis(title=plot.x, tickCount=4 if width < 500 else 7, titleAnchor="start")
+    beside = 0 if above else longest + 2  # characters that the labels take from the axis
+    x_axis = alt.Axis(
+        title=textwrap.wrap(plot.x, max(20, fits - beside)), tickCount=4 if width < 500 else 7, titleAnchor="start"
+    )
     scale = alt.Scale(domain=list(span), zero=False, nice=False)
 
     def at(field: str) -> alt.X:
@@ -176,12 +179,15 @@ def _list(plot: Plot, width: int, marks: Marks, span: tuple[float, float], below
     )
 
 
-def _colour(rows: Sequence[Mapping[str, Any]], field: str, *, legend: bool) -> Any:
+def _colour(rows: Sequence[Mapping[str, Any]], field: str, *, legend: bool, width: int = WIDE) -> Any:
     names = [name for name in dict.fromkeys(str(row.get(field, "")) for row in rows) if name]
     if len(names) < 2:
         return alt.value(SERIES[0])
     colours = list(itertools.islice(itertools.cycle(SERIES), len(names)))
-    shown = alt.Legend(columns=2, symbolType="circle", symbolOpacity=1) if legend else None
+    in_line = 7 * sum(map(len, names)) + 30 * len(names) <= width
+    # The offset leaves room for what a reference line means, which stands above the picture.
+    columns = len(names) if in_line else 2 if 14 * max(map(len, names)) + 60 <= width else 1
+    shown = alt.Legend(columns=columns, symbolType="circle", symbolOpacity=1, offset=24) if legend else None
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=colours), legend=shown)
 
 
@@ -193,10 +199,11 @@ def _whisker(base: alt.Chart, at: At, *, low: str, high: str, mark: Mapping[str,
     )
 
 
-def _value_text(base: alt.Chart, at: At, down: float) -> alt.Chart:
+def _value_text(base: alt.Chart, at: At, down: float, *, beyond: str = "datum.value") -> alt.Chart:
+    """The number to the right of its mark, and of what else stands in the way."""
     return (
         base.transform_filter("isValid(datum.value)")
-        .transform_calculate(end="isValid(datum.high) ? max(datum.high, datum.value) : datum.value")
+        .transform_calculate(end=f"max(isValid(datum.high) ? datum.high : datum.value, datum.value, {beyond})")
         .mark_text(align="left", dx=7, yOffset=down, color=INK)
         .encode(x=at("end"), text="text:N")
     )
@@ -210,10 +217,10 @@ def _bars(plot: Plot, width: int) -> Any:
     span = _span(_ends(plot, "value", "low", "high"), zero=True, room=0.2 if width < 500 else 0.1)
 
     def marks(base: alt.Chart, at: At, down: float) -> list[Any]:
-        colour = _colour(_rows(plot), "group", legend=True)
+        colour = _colour(_rows(plot), "group", legend=True, width=width)
         bar = base.transform_filter("isValid(datum.value)").mark_bar(height=12, yOffset=down, opacity=0.75)
         line = _whisker(base, at, low="low", high="high", mark={"yOffset": down, "color": INK, "strokeWidth": 1.5})
-        return [bar.encode(x=at("value"), color=colour), line, _value_text(base, at, down)]
+        return [bar.encode(x=at("value"), color=colour), line, _value_text(base, at, down, beyond="0")]
 
     return _list(plot, width, marks, span)
 
@@ -223,7 +230,7 @@ def _intervals(plot: Plot, width: int) -> Any:
     span = _span(ends, zero=False, room=0.16 if width < 500 else 0.08)
 
     def marks(base: alt.Chart, at: At, down: float) -> list[Any]:
-        colour = _colour(_rows(plot), "group", legend=True)
+        colour = _colour(_rows(plot), "group", legend=True, width=width)
         null = {"yOffset": down + 12, "color": MUTED, "strokeWidth": 1.5}
         grey = base.transform_filter("isValid(datum.null_value)").mark_point(
             shape="diamond", size=34, yOffset=down + 12, color=MUTED, filled=True, opacity=1
@@ -238,7 +245,7 @@ def _intervals(plot: Plot, width: int) -> Any:
             _value_text(base, at, down),
         ]
 
-    return _list(plot, width, marks, span, below=12)
+    return _list(plot, width, marks, span, below=12 if any("null_value" in row for row in plot.rows) else 0)
 
 
 def _timeline(plot: Plot, width: int) -> Any:
@@ -289,7 +296,8 @@ def _points(plot: Plot) -> dict[str, list[Row]]:
 def _roc(plot: Plot, width: int) -> alt.ConcatChart:
     """One small picture per detector: bands of several in one picture hide each other."""
     series = _points(plot)
-    columns = min(len(series), 3 if width > 500 else 1)
+    most = 2 if len(series) in (2, 4) else 3  # no picture alone in the last line
+    columns = min(len(series), most if width > 500 else 1)
     side = min(240 if columns > 1 else 210, width // columns - 80)
     frame = alt.Scale(domain=[0, 1], nice=False)
     y = _upright(frame, alt.Axis(title=plot.y, values=[0, 0.5, 1]))

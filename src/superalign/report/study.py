@@ -34,6 +34,7 @@ class Table(Record):
     columns: tuple[str, ...]  # with units
     rows: tuple[tuple[Cell, ...], ...]
     records: tuple[str, ...] = ()  # one digest per row that its numbers come from, or empty
+    sources: tuple[tuple[str, ...], ...] = ()  # one digest per cell where a cell has its own record, else empty
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.rows, start=1):
@@ -46,6 +47,11 @@ class Table(Record):
             raise BadInput(
                 f"The table {self.title!r} has {len(self.records)} digests for {len(self.rows)} rows. Numbers would be "
                 "linked to the wrong record. Give one digest per row, empty where there is none."
+            )
+        if self.sources and [len(row) for row in self.sources] != [len(self.columns)] * len(self.rows):
+            raise BadInput(
+                f"The table {self.title!r} does not have one source for each of its {len(self.rows)} x {len(self.columns)} "
+                "cells. Numbers would be linked to the wrong record. Give a digest per cell, empty where there is none."
             )
 
 

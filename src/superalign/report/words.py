@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from superalign.report.study import Cell
 from superalign.types import Claim, Interval, Unmeasured
 
 # Units that are a pure index or obvious from the claim's name are not repeated behind the number.
 _SILENT_UNITS = frozenset({"", "1", "index"})
+LIST_MAX = 8  # values of a list that a record's text spells out
 
 
 def number(value: float) -> str:
@@ -143,3 +147,33 @@ def counted(n: int, noun: str) -> str:
         ('1 claim', '3 claims')
     """
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def record(plain: Mapping[str, Any]) -> str:
+    """Write what a ledger record says, for a reader: indented, with long lists cut short.
+
+    Args:
+        plain: The record as the ledger gives it back.
+
+    Returns:
+        Its fields as JSON; of a list of more than eight, the first three and how many more there are.
+
+    Example:
+        >>> print(record({"noun": "Plant", "kind": "liar", "marks": list(range(60))}))
+        {
+          "noun": "Plant",
+          "kind": "liar",
+          "marks": [0, 1, 2, "... and 57 more"]
+        }
+    """
+    fields = [f'  "{key}": {json.dumps(_cut(value), ensure_ascii=False)}' for key, value in plain.items()]
+    return "\n".join(["{", ",\n".join(fields), "}"])
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _cut(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        short = list(value) if len(value) <= LIST_MAX else [*value[:3], f"... and {len(value) - 3} more"]
+        return [_cut(inner) for inner in short]
+    return value

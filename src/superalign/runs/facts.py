@@ -27,6 +27,16 @@ EXTRAS = {
     "trl": "trl",
 }
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# Libraries that write through other code keep only the words.
+_FULL_WORDS = (
+    "no space left",
+    "disk quota",
+    "file too large",
+    "disk is full",
+    "os error 28",
+    "os error 122",
+    "os error 27",
+)
 _SPARE_BYTES = 65_536  # with less than this, a failure to write is taken for a full disk
 
 
@@ -109,11 +119,14 @@ def told(error: BaseException, *, folder: Path, recipe: str) -> BadInput | None:
         recipe: Its name.
 
     Returns:
-        What to say for a missing extra or a full disk; the error itself if it is bad input already.
+        What to say for a missing extra, a full disk or a path that is closed to us; the error itself if it is bad input
+        already.
     """
     if isinstance(error, BadInput):
         return error
     for cause in _chain(error):
+        if isinstance(cause, PermissionError):
+            return denied(cause)
         if isinstance(cause, ModuleNotFoundError) and (cause.name or "").partition(".")[0] in EXTRAS:
             missing = str(cause.name).partition(".")[0]
             return BadInput(
@@ -122,9 +135,24 @@ def told(error: BaseException, *, folder: Path, recipe: str) -> BadInput | None:
             )
         if isinstance(cause, OSError) and cause.errno in _FULL:
             return cannot_write(folder, cause)
+        if any(words in str(cause).lower() for words in _FULL_WORDS):
+            return cannot_write(folder, cause)
     if _disk_is_full(folder):  # some libraries hide what the disk said
         return cannot_write(folder, error)
     return None
+
+
+def denied(error: PermissionError) -> BadInput:
+    """Explain that a path may not be read or written.
+
+    Example:
+        >>> str(denied(PermissionError(13, "Permission denied", "/x"))).partition(". ")[0]
+        '/x cannot be read or written (Permission denied)'
+    """
+    return BadInput(
+        f"{error.filename or 'A path'} cannot be read or written ({error.strerror or error}). What stands there is needed "
+        "for what you asked. Change its permissions, or name another path."
+    )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -19,6 +19,7 @@ Said: TypeAlias = str | Mapping[str, Any]
 QUIET_S = 5.0  # without a terminal, at most one line of numbers in this time
 
 
+@runtime_checkable
 class Log(Protocol):
     """What a recipe calls to say how far it is.
 
@@ -30,6 +31,7 @@ class Log(Protocol):
         """Say one thing."""
 
 
+@runtime_checkable
 class Screen(Protocol):
     """Where the gist goes."""
 

@@ -8,6 +8,7 @@ import datetime
 import importlib
 import json
 import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,7 +197,8 @@ def _attempt(
     log = progress.RunLog(folder / LOG, screen=screen)
     try:
         log({"event": "start", "code": code, "workers": workers, "version": superalign.__version__})
-        with Ledger(folder / LEDGER) as ledger:
+        with warnings.catch_warnings(), Ledger(folder / LEDGER) as ledger:
+            warnings.filterwarnings("ignore", message=r"\d+ workers on \d+ cores")  # the user was warned already
             study = module.study(config, seed=request.seed, workers=workers, folder=folder, ledger=ledger, log=log)
             # One transaction, and nothing twice: an attempt that was killed here left all of it or none.
             ledger.append_once(*study.claims, *study.decisions, study)

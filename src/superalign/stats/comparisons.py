@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from superalign.errors import BadInput
@@ -99,6 +100,6 @@ def holm(p_values: Sequence[float | Unmeasured]) -> tuple[float | Unmeasured, ..
     return tuple(adjusted)
 
 
-def _extremity(sums: np.ndarray, *, side: Alternative) -> np.ndarray:
+def _extremity(sums: Float[np.ndarray, " B"], *, side: Alternative) -> Float[np.ndarray, " B"]:
     """How far sums lie towards the alternative."""
     return {"greater": sums, "less": -sums, "different": np.abs(sums)}[side]

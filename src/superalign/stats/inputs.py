@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Float, Float64, Int64, Shaped
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from superalign.errors import BadInput
 
 
-def column(values: ArrayLike, *, name: str) -> np.ndarray:
+def column(values: ArrayLike, *, name: str) -> Float64[np.ndarray, " N"]:
     """Read values as one column of finite float64 numbers; an empty column is allowed.
 
     Args:
@@ -48,7 +49,9 @@ def column(values: ArrayLike, *, name: str) -> np.ndarray:
     return array
 
 
-def paired_columns(first: ArrayLike, second: ArrayLike, *, names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+def paired_columns(
+    first: ArrayLike, second: ArrayLike, *, names: tuple[str, str]
+) -> tuple[Float64[np.ndarray, " N"], Float64[np.ndarray, " N"]]:
     """Read two columns that are matched by position.
 
     Raises:
@@ -67,7 +70,7 @@ def paired_columns(first: ArrayLike, second: ArrayLike, *, names: tuple[str, str
     return x, y
 
 
-def cluster_codes(clusters: ArrayLike, *, n: int, name: str) -> tuple[np.ndarray, int]:
+def cluster_codes(clusters: ArrayLike, *, n: int, name: str) -> tuple[Int64[np.ndarray, " {n}"], int]:
     """Number the clusters of n units from 0.
 
     Args:
@@ -89,7 +92,7 @@ def cluster_codes(clusters: ArrayLike, *, n: int, name: str) -> tuple[np.ndarray
     return codes.astype(np.int64), len(names)
 
 
-def cluster_labels(clusters: ArrayLike, *, n: int, name: str) -> np.ndarray:
+def cluster_labels(clusters: ArrayLike, *, n: int, name: str) -> Shaped[np.ndarray, " {n}"]:
     """Check that there is one cluster label per unit.
 
     Raises:
@@ -167,7 +170,7 @@ def t_quantile(confidence: float, *, df: float | int) -> float:
     return float(stdtrit(df, 1.0 - two_tail(confidence)))
 
 
-def spread_is_zero(values: np.ndarray) -> bool:
+def spread_is_zero(values: Float[np.ndarray, " N"]) -> bool:
     """Say whether values are equal but for rounding, so that no spread can be estimated from them."""
     scale = float(np.abs(values).max(initial=0.0))
     return bool(np.ptp(values) <= 8 * math.ulp(1.0) * scale)

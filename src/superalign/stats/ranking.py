@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, ndtri
 
@@ -157,7 +158,7 @@ def auroc_bootstrap(
 
 def joint_codes(
     n_positives: int, n_negatives: int, *, clusters: tuple[ArrayLike, ArrayLike] | None
-) -> tuple[np.ndarray, np.ndarray, int]:
+) -> tuple[Int[np.ndarray, " {n_positives}"], Int[np.ndarray, " {n_negatives}"], int]:
     """Number the clusters of positives and negatives together; without labels every unit is its own cluster.
 
     Example:
@@ -176,14 +177,19 @@ def joint_codes(
     return codes[:n_positives], codes[n_positives:], count
 
 
-def _placements(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _placements(scores: Float[np.ndarray, " N"], others: Float[np.ndarray, " M"]) -> Float[np.ndarray, " N"]:
     """The share of others that lies below each score, ties counting half."""
     ordered = np.sort(others)
     below = np.searchsorted(ordered, scores, side="left") + np.searchsorted(ordered, scores, side="right")
     return below / (2.0 * len(others))
 
 
-def _weighted_auroc(pos: np.ndarray, neg: np.ndarray, weight_BN: np.ndarray, weight_BM: np.ndarray) -> np.ndarray:
+def _weighted_auroc(
+    pos: Float[np.ndarray, " N"],
+    neg: Float[np.ndarray, " M"],
+    weight_BN: Int[np.ndarray, "B N"],
+    weight_BM: Int[np.ndarray, "B M"],
+) -> Float[np.ndarray, " B"]:
     """AUROC of each resample, negatives sorted ascending; NaN without a class."""
     up_to_BM = np.zeros((len(weight_BM), len(neg) + 1))
     np.cumsum(weight_BM, axis=1, out=up_to_BM[:, 1:])
@@ -214,5 +220,5 @@ def _from_pairs(area: float, *, pairs: int, n: int, confidence: float) -> Interv
     return Interval(value=area, low=0.5 - other / 2, high=0.5 + other / 2, n=n)
 
 
-def _one_class(pos: np.ndarray, neg: np.ndarray) -> Unmeasured:
+def _one_class(pos: Float[np.ndarray, " N"], neg: Float[np.ndarray, " M"]) -> Unmeasured:
     return Unmeasured(f"undefined: {len(pos)} positives and {len(neg)} negatives; ranking needs both classes")

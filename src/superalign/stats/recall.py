@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 from scipy.special import betainc, betaincinv
 
@@ -109,7 +110,7 @@ def choose_thresholds(
     )
 
 
-def flags(scores: ArrayLike, *, thresholds: Thresholds) -> np.ndarray:
+def flags(scores: ArrayLike, *, thresholds: Thresholds) -> Bool[np.ndarray, " N"]:
     """Which scores lie strictly beyond a threshold, as booleans of the same length.
 
     Example:
@@ -263,8 +264,14 @@ def recall_bootstrap(
 
 
 def _weighted_recall(
-    pos: np.ndarray, neg: np.ndarray, weight_BN: np.ndarray, weight_BM: np.ndarray, *, rate: float, sides: Sides
-) -> np.ndarray:
+    pos: Float[np.ndarray, " N"],
+    neg: Float[np.ndarray, " M"],
+    weight_BN: Int[np.ndarray, "B N"],
+    weight_BM: Int[np.ndarray, "B M"],
+    *,
+    rate: float,
+    sides: Sides,
+) -> Float[np.ndarray, " B"]:
     """Recall of each resample with its own threshold, negatives sorted ascending; NaN without a class."""
     total_B = weight_BM.sum(axis=1)
     flagged_BN = np.zeros(weight_BN.shape, dtype=bool)

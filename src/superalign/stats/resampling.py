@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
@@ -22,7 +23,7 @@ _CHUNK = 2_000_000  # resampled values held at once: 16 MB
 
 
 def interval_from_draws(
-    draws_B: np.ndarray,
+    draws_B: Float[np.ndarray, " B"],
     *,
     value: float,
     n: int,
@@ -219,8 +220,12 @@ def crossed_mean(values_PS: ArrayLike, *, confidence: float = 0.95) -> Interval 
 
 
 def resample_classes(
-    rng: np.random.Generator, *, draws: int, positive_codes: np.ndarray, negative_codes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    rng: np.random.Generator,
+    *,
+    draws: int,
+    positive_codes: Int[np.ndarray, " N"],
+    negative_codes: Int[np.ndarray, " M"],
+) -> tuple[Int[np.ndarray, "{draws} N"], Int[np.ndarray, "{draws} M"]]:
     """Weights of positives and negatives under resampled clusters.
 
     If some cluster holds both classes, clusters are drawn from all; otherwise each class keeps its number of clusters.
@@ -261,13 +266,13 @@ def chunk_sizes(draws: int, width: int) -> list[int]:
     return [min(size, draws - done) for done in range(0, draws, size)]
 
 
-def _counts(rng: np.random.Generator, draws: int, n: int) -> np.ndarray:
+def _counts(rng: np.random.Generator, draws: int, n: int) -> Int[np.ndarray, "{draws} {n}"]:
     """How often each of n units is drawn in each of `draws` resamples of n, shape (draws, n)."""
     pick = rng.integers(0, n, size=(draws, n)) + n * np.arange(draws)[:, None]
     return np.bincount(pick.ravel(), minlength=draws * n).reshape(draws, n)
 
 
-def _table(values_PS: ArrayLike) -> np.ndarray:
+def _table(values_PS: ArrayLike) -> Float[np.ndarray, "P S"]:
     """Read a full table of items by seeds."""
     array = np.asarray(values_PS)
     if array.ndim != 2 or array.dtype == object:
@@ -278,7 +283,7 @@ def _table(values_PS: ArrayLike) -> np.ndarray:
     return column(array.ravel(), name="values_PS").reshape(array.shape)
 
 
-def _cannot_cross(x_PS: np.ndarray) -> Unmeasured | None:
+def _cannot_cross(x_PS: Float[np.ndarray, "P S"]) -> Unmeasured | None:
     """Why a table of items by seeds gives no interval, if it does not."""
     if min(x_PS.shape) < 2:
         return Unmeasured(f"undefined: {x_PS.shape[0]} items x {x_PS.shape[1]} seeds, and both need at least two")

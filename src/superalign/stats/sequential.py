@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.special import betainc, betaincc, betaln, xlog1py, xlogy
 
@@ -44,7 +45,7 @@ def log_e_values(
     p0: float,
     side: Alternative = "greater",
     prior: tuple[float, float] = JEFFREYS,
-) -> np.ndarray:
+) -> Float[np.ndarray, " T"]:
     """Natural log of the Beta-mixture e-value against a rate of p0.
 
     Args:
@@ -170,7 +171,7 @@ def anytime_interval(
 
 def confidence_sequence(
     outcomes: ArrayLike, *, confidence: float = 0.95, prior: tuple[float, float] = JEFFREYS
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
     """Bounds of a rate after every draw that all hold together.
 
     Args:
@@ -198,7 +199,9 @@ def confidence_sequence(
     return _bounds(s_T, np.arange(1, len(x) + 1) - s_T, alpha=1.0 - confidence, prior=prior)
 
 
-def _bounds(s: np.ndarray, f: np.ndarray, *, alpha: float, prior: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+def _bounds(
+    s: Float[np.ndarray, " T"], f: Float[np.ndarray, " T"], *, alpha: float, prior: tuple[float, float]
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
     """Where the likelihood falls to alpha times that of the mixture, by bisection on both sides of its peak."""
     a, b = _weights(prior)
     level = betaln(a + s, b + f) - betaln(a, b) + math.log(alpha)
@@ -216,7 +219,7 @@ def _bounds(s: np.ndarray, f: np.ndarray, *, alpha: float, prior: tuple[float, f
     return np.where(s == 0, 0.0, low), np.where(f == 0, 1.0, high)
 
 
-def _outcomes(outcomes: ArrayLike) -> np.ndarray:
+def _outcomes(outcomes: ArrayLike) -> Float[np.ndarray, " T"]:
     x = column(outcomes, name="outcomes")
     if not np.isin(x, (0.0, 1.0)).all():
         raise BadInput(

@@ -8,6 +8,7 @@ Shape suffixes: P problems, G group, R rollouts (R = P * G).
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from superalign.errors import BadInput
 from superalign.types import Signal, Unmeasured
@@ -15,7 +16,7 @@ from superalign.types import Signal, Unmeasured
 _SMALLEST_SPREAD = 1e-6  # below, all values of a group are the same and there is nothing to prefer
 
 
-def columns(signal: Signal, *, rollouts: int) -> tuple[np.ndarray, np.ndarray]:
+def columns(signal: Signal, *, rollouts: int) -> tuple[Float[np.ndarray, " R"], Bool[np.ndarray, " R"]]:
     """Split a signal into numbers and a mask of which of them were measured.
 
     Args:
@@ -61,7 +62,9 @@ def _centred(values_PG: np.ndarray, measured_PG: np.ndarray) -> tuple[np.ndarray
     return np.where(measured_PG & (count_P1 > 1), values_PG - mean_P1, 0.0), count_P1
 
 
-def leave_one_out(values_PG: np.ndarray, *, measured_PG: np.ndarray) -> np.ndarray:
+def leave_one_out(
+    values_PG: Float[np.ndarray, "P G"], *, measured_PG: Bool[np.ndarray, "P G"]
+) -> Float[np.ndarray, "P G"]:
     """Take from each value the mean of the other measured values of its group.
 
     Args:
@@ -85,7 +88,9 @@ def leave_one_out(values_PG: np.ndarray, *, measured_PG: np.ndarray) -> np.ndarr
     return centred_PG * count_P1 / np.maximum(count_P1 - 1, 1)
 
 
-def group_normalised(values_PG: np.ndarray, *, measured_PG: np.ndarray) -> np.ndarray:
+def group_normalised(
+    values_PG: Float[np.ndarray, "P G"], *, measured_PG: Bool[np.ndarray, "P G"]
+) -> Float[np.ndarray, "P G"]:
     """Standardise each value within its group; a group without spread gets 0.
 
     Args:

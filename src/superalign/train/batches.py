@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from superalign.models import forward_logits
-from superalign.train.losses import language_modelling
+from superalign.train.losses import weighted_nats
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +42,7 @@ def collate(rows: Sequence[tuple[Sequence[int], Sequence[float]]], *, pad: int) 
 def weighted_loss(network: nn.Module, batch: Batch) -> Tensor:
     """Weighted language modelling of a batch, through the forward that also samples."""
     device = next(network.parameters()).device
-    tokens_BT = batch.tokens_BT.to(device)
-    return language_modelling(forward_logits(network, tokens_BT), tokens_BT, batch.weights_BT.to(device))
+    tokens_BT, weights_BT = batch.tokens_BT.to(device), batch.weights_BT.to(device)
+    counts_BT = torch.nn.functional.pad(weights_BT[:, 1:], (0, 1)) > 0  # what predicts a token that counts
+    logits_NV = forward_logits(network, tokens_BT, at_BT=counts_BT)
+    return weighted_nats(logits_NV, tokens_BT[:, 1:][counts_BT[:, :-1]], weights_BT[:, 1:][counts_BT[:, :-1]])

@@ -1,112 +1,202 @@
 """The forward of the policy-gradient update: many responses to few prompts, each prompt computed once.
 
-Rollouts of one problem share their prompt, so its keys and values are computed once and read by all of them, and the
-last token of a response, which predicts nothing, is left out. For short sequences attention is two batched products and
-a softmax: on a CPU that is twice as fast, backward included, as the fused kernel, while a chunk stays in the cache.
+A step runs many small chunks of responses, which stay in a CPU's cache. What chunks have in common is computed once:
+the weights as the decoder reads them, and the keys and values of the prompts. Both are leaves of the chunks' graphs;
+when all chunks have run backward, what gathered in the leaves is carried on, once, to the parameters (`opened`). The
+last token of a response, which predicts nothing, is left out.
 
 Shape suffixes: U distinct prompts, B responses, T tokens, S tokens that may be looked at, H heads, K width of one head,
-N response tokens of all responses, V vocabulary.
+D width, N response tokens of all responses, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from superalign.models import decoder as D
 from superalign.models import pad, weights
 
-LONG = 256  # tokens from which the fused kernel is the better one
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A network after it has read some prompts."""
+
+    decoder: D.Decoder
+    past: tuple[tuple[Tensor, Tensor], ...]  # keys and values of each layer, (U, H, T, K)
+    last_UD: Tensor  # residual stream at the last token of each prompt
 
 
-def _mix(q_BTHK: Tensor, k_BSHK: Tensor, v_BSHK: Tensor, bias_BTS: Tensor) -> Tensor:
-    """Attention with an additive bias, (B, T, H, K)."""
-    B, T, H, K = q_BTHK.shape
-    S, repeats = k_BSHK.shape[1], H // k_BSHK.shape[2]
-    if repeats > 1:
-        k_BSHK, v_BSHK = (a.repeat_interleave(repeats, dim=2) for a in (k_BSHK, v_BSHK))
-    q, k, v = (a.transpose(1, 2) for a in (q_BTHK, k_BSHK, v_BSHK))
-    if S >= LONG:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias_BTS[:, None], scale=1.0).transpose(1, 2)
-    q, k, v = q.reshape(B * H, T, K), k.reshape(B * H, S, K), v.reshape(B * H, S, K)
-    scores = torch.bmm(q, k.transpose(1, 2)).view(B, H, T, S) + bias_BTS[:, None]
-    return torch.bmm(torch.softmax(scores, dim=-1).view(B * H, T, S), v).view(B, H, T, K).transpose(1, 2)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Some responses, and where their tokens stand in a flat forward."""
+
+    prompts: Sequence[np.ndarray]
+    responses: Sequence[np.ndarray]
+    of_B: np.ndarray
+    prompt_B: Tensor  # the same on the device
+    size_B: Tensor  # tokens of each response's prompt
+    tokens_BT: Tensor  # padded
+    before_N: Tensor  # what predicts each response token: the prompt's end (first B places), or a token (those after)
+    bias: dict[int, Tensor]  # for each attention window what a response token may look at, made when first needed
 
 
-def _bias(query_BT: Tensor, key_BS: Tensor, valid_BS: Tensor, window: int) -> Tensor:
-    """0 where a query may look at a key, minus infinity elsewhere; both are given by their positions."""
-    distance_BTS = query_BT[:, :, None] - key_BS[:, None, :]
-    seen = (distance_BTS >= 0) & valid_BS[:, None, :]
-    if window:
-        seen &= distance_BTS < window
-    return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -torch.inf)
+def lay_out(
+    prompts: Sequence[np.ndarray], responses: Sequence[np.ndarray], *, of_B: np.ndarray, device: torch.device
+) -> Layout:
+    """Place the tokens of some responses for `response_logits`.
+
+    Args:
+        prompts: Token ids of the prompts that `opened` was given.
+        responses: Token ids of each response, at least one token each.
+        of_B: Which prompt each response answers.
+        device: Where the forward runs.
+    """
+    tokens_BT, _ = pad([r[:-1] for r in responses])
+    B, T = tokens_BT.shape
+    length_B = np.array([len(r) for r in responses])
+    row_N, t_N = np.repeat(np.arange(B), length_B), np.concatenate([np.arange(n) for n in length_B])
+    before_N = np.where(t_N == 0, row_N, B + row_N * T + t_N - 1)
+    size_B = np.array([len(prompts[u]) for u in of_B])
+    prompt, size, tokens, before = (
+        torch.from_numpy(a.astype(np.int64)).to(device) for a in (of_B, size_B, tokens_BT, before_N)
+    )
+    return Layout(
+        prompts=prompts,
+        responses=responses,
+        of_B=of_B,
+        prompt_B=prompt,
+        size_B=size,
+        tokens_BT=tokens,
+        before_N=before,
+        bias={},
+    )
 
 
-def _shared(decoder: D.Decoder, size_U: Tensor, of_B: Tensor, Tp: int, Tr: int) -> D.Attend:
-    """Attention over prompts and, for each response, over its prompt and itself."""
-    U, B, device = len(size_U), len(of_B), size_U.device
-    at_UT = torch.arange(Tp, device=device).expand(U, Tp)
-    at_BT = size_U[of_B, None] + torch.arange(Tr, device=device)
-    key_BS, everywhere = torch.cat([at_UT[of_B], at_BT], dim=1), torch.ones(B, Tr, dtype=torch.bool, device=device)
-    valid_BS = torch.cat([at_UT[of_B] < size_U[of_B, None], everywhere], dim=1)
-    made: dict[int, tuple[Tensor, Tensor]] = {}
+def _bias(layout: Layout, longest: int, at_BT: Tensor, window: int) -> Tensor:
+    """What each response token may look at in its prompt, padded to `longest`, and in its response."""
+    if window not in layout.bias:
+        B = len(at_BT)
+        at_BS = torch.arange(longest, device=at_BT.device).expand(B, longest)
+        valid_BS = torch.cat([at_BS < layout.size_B[:, None], torch.ones_like(at_BT, dtype=torch.bool)], dim=1)
+        layout.bias[window] = D.look_back(at_BT, torch.cat([at_BS, at_BT], dim=1), valid_BS, window)
+    return layout.bias[window]
+
+
+def _attend(opened: Opened, layout: Layout, at_BT: Tensor) -> D.Attend:
+    """Attention of each response over its prompt and itself."""
+    B, T = at_BT.shape
+    decoder, longest = opened.decoder, int(layout.size_B.max())
 
     def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        window = decoder.layers[index].window
-        if window not in made:
-            own_UTS = _bias(at_UT, at_UT, torch.ones_like(at_UT, dtype=torch.bool), window)
-            made[window] = (own_UTS, _bias(at_BT, key_BS, valid_BS, window))
-        cut = U * Tp
-        (qp, kp, vp), (qr, kr, vr) = (
-            [a[some].view(n, T, a.shape[1], decoder.head_width) for a in (q, k, v)]
-            for some, n, T in ((slice(0, cut), U, Tp), (slice(cut, None), B, Tr))
+        bias_BTS = _bias(layout, longest, at_BT, decoder.layers[index].window)
+        # Joined as (B, H, S, K), the layout in which products read them.
+        k, v = (
+            torch.cat(
+                [a[:, :, :longest].index_select(0, layout.prompt_B), b.unflatten(0, (B, T)).transpose(1, 2)], dim=2
+            )
+            for a, b in zip(opened.past[index], (k, v), strict=True)
         )
-        prompts = _mix(qp, kp, vp, made[window][0]).reshape(cut, -1)
-        kr, vr = (torch.cat([a[of_B], b], dim=1) for a, b in ((kp, kr), (vp, vr)))
-        return torch.cat([prompts, _mix(qr, kr, vr, made[window][1]).reshape(B * Tr, prompts.shape[1])])
+        mixed = D.mix(q.unflatten(0, (B, T)), k.transpose(1, 2), v.transpose(1, 2), bias_BTS)
+        return mixed.flatten(2).flatten(0, 1)
 
     return attend
 
 
-def response_logits(
-    network: Any, prompts: Sequence[np.ndarray], responses: Sequence[np.ndarray], *, of_B: np.ndarray
-) -> Tensor:
+def _leaves(value: Any, made: list[tuple[Tensor, Tensor]]) -> Any:
+    """Replace every tensor that was computed from parameters by a leaf with the same numbers."""
+    if isinstance(value, Tensor):
+        if value.grad_fn is None:
+            return value
+        leaf = value.detach().requires_grad_()
+        made.append((value, leaf))
+        return leaf
+    if isinstance(value, tuple):
+        return tuple(_leaves(part, made) for part in value)
+    if isinstance(value, D.Decoder | D.Layer | D.Linear | D.Norm):
+        parts = {f.name: _leaves(getattr(value, f.name), made) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **parts)
+    return value
+
+
+def _carry(made: list[tuple[Tensor, Tensor]]) -> None:
+    """Run backward from where leaves were cut off."""
+    pulled = [(value, leaf.grad) for value, leaf in made if leaf.grad is not None]
+    if pulled:
+        torch.autograd.backward([value for value, _ in pulled], [grad for _, grad in pulled])
+
+
+@contextmanager
+def opened(network: Any, prompts: Sequence[np.ndarray], *, length: int) -> Iterator[Opened | None]:
+    """Read a network's weights and some prompts once, for many forwards over responses.
+
+    Where gradients are enabled, the parameters have theirs when the block has been left, not before.
+
+    Args:
+        network: `model.network`.
+        prompts: Token ids of each.
+        length: Positions that will be needed, those of the responses included.
+
+    Yields:
+        What `response_logits` takes; None for a network without a decoder of ours.
+    """
+    if not weights.supported(network):
+        yield None
+        return
+    live = torch.is_grad_enabled()
+    of_weights: list[tuple[Tensor, Tensor]] = []
+    of_prompts: list[tuple[Tensor, Tensor]] = []
+    decoder = _leaves(weights.read(network, length=length, live=live), of_weights)
+    padded_UT, size_U = pad(prompts)
+    tokens_UT, last_U = (
+        torch.from_numpy(a.astype(np.int64)).to(decoder.embed_VD.device) for a in (padded_UT, size_U - 1)
+    )
+    kept: list[tuple[Tensor, Tensor]] = []
+    x_UTD = D.stream(decoder, tokens_UT, keep=kept).view(*tokens_UT.shape, -1)
+    last_UD = x_UTD[torch.arange(len(last_U), device=last_U.device), last_U]
+    past, last_UD = _leaves((tuple(kept), last_UD), of_prompts)
+    yield Opened(decoder=decoder, past=past, last_UD=last_UD)
+    _carry(of_prompts)
+    _carry(of_weights)
+
+
+def response_logits(network: Any, opened: Opened | None, layout: Layout) -> Tensor:
     """Compute the logits that predict every token of every response, with gradients where they are enabled.
 
     Args:
-        network: `model.network`; one without a decoder of ours runs its own forward.
-        prompts: Token ids of the distinct prompts.
-        responses: Token ids of each response, at least one token each.
-        of_B: Which prompt each response answers.
+        network: `model.network`.
+        opened: The network after the prompts; without it the network's own forward is run.
+        layout: The responses.
 
     Returns:
         Logits (N, V), response by response.
     """
-    device = next(network.parameters()).device
-    length_B = np.array([len(r) for r in responses])
-    row_N = np.repeat(np.arange(len(responses)), length_B)
+    if opened is None:
+        return _own_forward(network, layout)
+    decoder, (B, T) = opened.decoder, layout.tokens_BT.shape
+    at_BT = layout.size_B[:, None] + torch.arange(T, device=layout.size_B.device)
+    at_N = at_BT.flatten()
+    turns = [table[at_N].unsqueeze(1) for table in decoder.tables]
+    place_ND = None if decoder.positions_TD is None else decoder.positions_TD[at_N]
+    attend = _attend(opened, layout, at_BT)
+    x_ND = D.run(decoder, layout.tokens_BT.flatten(), turns=turns, place_ND=place_ND, attend=attend)
+    whole_ND = torch.cat([opened.last_UD.index_select(0, layout.prompt_B), x_ND])
+    return D.read_out(decoder, whole_ND.index_select(0, layout.before_N))
+
+
+def _own_forward(network: Any, layout: Layout) -> Tensor:
+    """The same from whole sequences; padding stands to the right, where no causal network looks."""
+    joined = [np.concatenate([layout.prompts[u], r]) for u, r in zip(layout.of_B, layout.responses, strict=True)]
+    joined_BT, whole_B = pad(joined)
+    length_B = np.array([len(r) for r in layout.responses])
+    row_N = np.repeat(np.arange(len(joined)), length_B)
     t_N = np.concatenate([np.arange(n) for n in length_B])
-    if not weights.supported(network):
-        joined_BT, whole_B = pad([np.concatenate([prompts[u], r]) for u, r in zip(of_B, responses, strict=True)])
-        # Padding stands to the right, where no causal network looks.
-        logits_BTV = network(input_ids=torch.from_numpy(joined_BT).to(device), use_cache=False).logits
-        return logits_BTV[row_N, (whole_B - length_B)[row_N] + t_N - 1].float()
-    prompt_UT, size_U = pad(prompts)
-    response_BT, _ = pad([r[:-1] for r in responses])
-    (U, Tp), Tr = prompt_UT.shape, response_BT.shape[1]
-    position_N = np.concatenate([np.tile(np.arange(Tp), U), (size_U[of_B][:, None] + np.arange(Tr)).ravel()])
-    before_N = np.where(t_N == 0, of_B[row_N] * Tp + size_U[of_B[row_N]] - 1, U * Tp + row_N * Tr + t_N - 1)
-    tokens_N = np.concatenate([prompt_UT.ravel(), response_BT.ravel()])
-    tokens, position, before, size, of = (
-        torch.from_numpy(a.astype(np.int64)).to(device) for a in (tokens_N, position_N, before_N, size_U, of_B)
-    )
-    read = weights.read(network, length=int(position_N.max()) + 1, live=torch.is_grad_enabled())
-    turns = [table[position].unsqueeze(1) for table in read.tables]
-    place_ND = None if read.positions_TD is None else read.positions_TD[position]
-    x_ND = D.run(read, tokens, turns=turns, place_ND=place_ND, attend=_shared(read, size, of, Tp, Tr))
-    return D.read_out(read, x_ND[before])
+    logits_BTV = network(input_ids=torch.from_numpy(joined_BT).to(layout.size_B.device), use_cache=False).logits
+    return logits_BTV[row_N, (whole_B - length_B)[row_N] + t_N - 1].float()

@@ -6,11 +6,12 @@ Shape suffixes: B batch, T tokens, V vocabulary, C classes.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor) -> Tensor:
+def token_logprobs(logits_BTV: Float[Tensor, "B T V"], tokens_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T-1"]:
     """Log-probability of each token given those before it.
 
     Args:
@@ -28,7 +29,9 @@ def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor) -> Tensor:
     return -flat.view(tokens_BT.shape[0], -1)
 
 
-def language_modelling(logits_BTV: Tensor, tokens_BT: Tensor, weights_BT: Tensor) -> Tensor:
+def language_modelling(
+    logits_BTV: Float[Tensor, "B T V"], tokens_BT: Int[Tensor, "B T"], weights_BT: Float[Tensor, "B T"]
+) -> Float[Tensor, ""]:
     """Mean negative log-likelihood, each token weighted.
 
     Args:
@@ -44,11 +47,32 @@ def language_modelling(logits_BTV: Tensor, tokens_BT: Tensor, weights_BT: Tensor
         >>> round(float(language_modelling(torch.zeros(1, 3, 4), torch.zeros(1, 3, dtype=torch.long), ones)), 4)
         1.3863
     """
-    weights = weights_BT[:, 1:]
-    return -(token_logprobs(logits_BTV, tokens_BT) * weights).sum() / weights.sum().clamp_min(1e-8)
+    weights_N = weights_BT[:, 1:].flatten()
+    return weighted_nats(logits_BTV[:, :-1].flatten(0, 1), tokens_BT[:, 1:].flatten(), weights_N)
 
 
-def bradley_terry(chosen_B: Tensor, rejected_B: Tensor) -> Tensor:
+def weighted_nats(
+    logits_NV: Float[Tensor, "N V"], tokens_N: Int[Tensor, " N"], weights_N: Float[Tensor, " N"]
+) -> Float[Tensor, ""]:
+    """Weighted mean surprise at N tokens.
+
+    Args:
+        logits_NV: What predicts each token, shape (N, V).
+        tokens_N: Token ids, shape (N,).
+        weights_N: What each counts, shape (N,).
+
+    Returns:
+        Scalar, nats per unit of weight.
+
+    Example:
+        >>> round(float(weighted_nats(torch.zeros(2, 4), torch.tensor([1, 2]), torch.ones(2))), 4)
+        1.3863
+    """
+    nats_N = F.cross_entropy(logits_NV.float(), tokens_N, reduction="none")
+    return (nats_N * weights_N).sum() / weights_N.sum().clamp_min(1e-8)
+
+
+def bradley_terry(chosen_B: Float[Tensor, " B"], rejected_B: Float[Tensor, " B"]) -> Float[Tensor, ""]:
     """Mean negative log-likelihood that the chosen one of each pair scores higher.
 
     Args:
@@ -68,7 +92,7 @@ def bradley_terry(chosen_B: Tensor, rejected_B: Tensor) -> Tensor:
     return -F.logsigmoid(chosen_B - rejected_B).mean()
 
 
-def classification(logits_BC: Tensor, targets_BC: Tensor) -> Tensor:
+def classification(logits_BC: Float[Tensor, "B C"], targets_BC: Float[Tensor, "B C"]) -> Float[Tensor, ""]:
     """Cross-entropy against soft labels.
 
     Args:
@@ -85,7 +109,9 @@ def classification(logits_BC: Tensor, targets_BC: Tensor) -> Tensor:
     return F.cross_entropy(logits_BC.float(), targets_BC)
 
 
-def clipped_gain(new_N: Tensor, old_N: Tensor, advantage_N: Tensor, *, clip: float) -> tuple[Tensor, Tensor]:
+def clipped_gain(
+    new_N: Float[Tensor, " N"], old_N: Float[Tensor, " N"], advantage_N: Float[Tensor, " N"], *, clip: float
+) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
     """What each token gains the policy, cut where its probability has already moved far in that direction.
 
     Args:
@@ -109,7 +135,7 @@ def clipped_gain(new_N: Tensor, old_N: Tensor, advantage_N: Tensor, *, clip: flo
     return torch.minimum(ratio_N * advantage_N, ratio_N.clamp(1 - clip, 1 + clip) * advantage_N), ratio_N
 
 
-def kl_exact(logprobs_NV: Tensor, reference_NV: Tensor) -> Tensor:
+def kl_exact(logprobs_NV: Float[Tensor, "N V"], reference_NV: Float[Tensor, "N V"]) -> Float[Tensor, " N"]:
     """KL of the policy to a reference at each visited state, summed over the whole vocabulary.
 
     Example:
@@ -120,7 +146,7 @@ def kl_exact(logprobs_NV: Tensor, reference_NV: Tensor) -> Tensor:
     return (logprobs_NV.exp() * (logprobs_NV - reference_NV)).sum(-1)
 
 
-def kl_k3(new_N: Tensor, reference_N: Tensor) -> Tensor:
+def kl_k3(new_N: Float[Tensor, " N"], reference_N: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
     """Estimate that KL from the sampled token alone: never negative, and unbiased on the policy's own rollouts.
 
     Args:

@@ -29,13 +29,13 @@ from superalign.errors import ConfigError
 from superalign.models import Model, Sampled, encode, sample_prompts, weights_digest
 from superalign.train.advantages import columns, group_normalised, leave_one_out
 from superalign.train.fit import Log, how_far, load_checkpoint, save_checkpoint
-from superalign.train.forward import response_logits
+from superalign.train.forward import Layout, Opened, lay_out, opened, response_logits
 from superalign.train.losses import clipped_gain, kl_exact, kl_k3
 from superalign.types import Overseer, Problem, Rollouts, Subject
 
 RATIO_TOLERANCE = 1e-4
 TOKENS_AT_ONCE = 16_384  # of one forward and backward; bounds its memory
-TOKENS_IN_CACHE = 1024  # the same on a CPU: larger chunks wait for memory
+TOKENS_IN_CACHE = 4096  # the same on a CPU: larger chunks wait for memory, smaller ones for Python
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,7 @@ class PolicyGradientConfig:
 class _Chunk:
     """Some rollouts, their response tokens one after the other."""
 
-    prompts: list[np.ndarray]
-    responses: list[np.ndarray]
-    of_B: np.ndarray  # which prompt each response answers
+    layout: Layout
     token_N: Tensor
     old_N: Tensor  # log-prob as sampled
     advantage_N: Tensor
@@ -88,20 +86,18 @@ def _chunks(network: Any, ids_P: Sequence[np.ndarray], sampled: Sampled, advanta
     keys = list(zip(sampled.prompt_R.tolist(), (r.tobytes() for r in responses), advantage_R.tolist(), strict=True))
     count = collections.Counter(keys)
     earliest = {key: r for r, key in reversed(list(enumerate(keys)))}
-    # Rollouts of one prompt stay together, so that it is computed once, beside those of about its length.
-    left = sorted(earliest.values(), key=lambda r: (-len(ids_P[keys[r][0]]), keys[r][0], -len(responses[r]), r))
+    # Those of about one length go together, so that little is padded.
+    left = sorted(earliest.values(), key=lambda r: (-len(responses[r]), -len(ids_P[keys[r][0]]), r))
+    longest = max(map(len, ids_P))
     while left:
-        rows = max(1, most // (len(ids_P[keys[left[0]][0]]) + max(map(len, responses))))
+        rows = max(1, most // (longest + len(responses[left[0]])))
         some, left = left[:rows], left[rows:]
         lengths = [len(responses[r]) for r in some]
-        prompt_U, of_B = np.unique(sampled.prompt_R[some], return_inverse=True)
         old_N = np.concatenate([sampled.logprobs_RT[r, :n] for r, n in zip(some, lengths, strict=True)])
         advantage_N = np.repeat(advantage_R[some], lengths).astype(np.float32)
         weight_N = np.repeat([count[keys[r]] for r in some], lengths).astype(np.float32)
         yield _Chunk(
-            prompts=[ids_P[p] for p in prompt_U],
-            responses=[responses[r] for r in some],
-            of_B=of_B,
+            layout=lay_out(ids_P, [responses[r] for r in some], of_B=sampled.prompt_R[some], device=device),
             token_N=torch.from_numpy(np.concatenate([responses[r] for r in some])).to(device),
             old_N=torch.from_numpy(old_N).to(device),
             advantage_N=torch.from_numpy(advantage_N).to(device),
@@ -109,9 +105,9 @@ def _chunks(network: Any, ids_P: Sequence[np.ndarray], sampled: Sampled, advanta
         )
 
 
-def _logprobs(network: Any, chunk: _Chunk, temperature: float) -> Tensor:
+def _logprobs(network: Any, start: Opened | None, chunk: _Chunk, temperature: float) -> Tensor:
     """Log-probs of every token at every response position, as the sampler would draw them: (N, V)."""
-    logits_NV = response_logits(network, chunk.prompts, chunk.responses, of_B=chunk.of_B)
+    logits_NV = response_logits(network, start, chunk.layout)
     return torch.log_softmax(logits_NV if temperature == 1 else logits_NV / temperature, dim=-1)
 
 
@@ -134,33 +130,48 @@ def _chunk_loss(logprobs_NV: Tensor, chunk: _Chunk, config: PolicyGradientConfig
     return -(gain_N - config.kl * kl_N) @ chunk.weight_N, told
 
 
-def _reference(network: Any, chunk: _Chunk, temperature: float, config: PolicyGradientConfig) -> _Chunk:
+def _with_reference(
+    network: Any,
+    ids_P: Sequence[np.ndarray],
+    chunks: list[_Chunk],
+    *,
+    temperature: float,
+    config: PolicyGradientConfig,
+    length: int,
+) -> list[_Chunk]:
+    """Add to each chunk what the KL compares with."""
     if config.kl == 0:
-        return chunk
-    with torch.no_grad():
-        logprobs_NV = _logprobs(network, chunk, temperature)
-        if config.kl_estimator == "k3":
-            logprobs_NV = logprobs_NV.gather(1, chunk.token_N[:, None])
-    return dataclasses.replace(chunk, reference_NV=logprobs_NV)
+        return chunks
+    out = []
+    with torch.inference_mode(), opened(network, ids_P, length=length) as start:
+        for chunk in chunks:
+            logprobs_NV = _logprobs(network, start, chunk, temperature)
+            if config.kl_estimator == "k3":
+                logprobs_NV = logprobs_NV.gather(1, chunk.token_N[:, None])
+            out.append(dataclasses.replace(chunk, reference_NV=logprobs_NV))
+    return out
 
 
 def _update(
     network: Any,
     optimizer: torch.optim.Optimizer,
+    ids_P: Sequence[np.ndarray],
     chunks: list[_Chunk],
     *,
     temperature: float,
     config: PolicyGradientConfig,
+    length: int,
 ) -> dict[str, float]:
     """One pass over a step's rollouts and one step of the optimizer."""
     tokens = sum(float(c.weight_N.sum()) for c in chunks)
     told: dict[str, float] = {}
     optimizer.zero_grad(set_to_none=True)
-    for chunk in chunks:
-        loss, part = _chunk_loss(_logprobs(network, chunk, temperature), chunk, config)
-        (loss / tokens).backward()
-        worst = max(told.get("ratio_deviation", 0.0), part["ratio_deviation"])
-        told = {k: told.get(k, 0.0) + v / tokens for k, v in part.items()} | {"ratio_deviation": worst}
+    with opened(network, ids_P, length=length) as start:
+        for chunk in chunks:
+            loss, part = _chunk_loss(_logprobs(network, start, chunk, temperature), chunk, config)
+            (loss / tokens).backward()
+            worst = max(told.get("ratio_deviation", 0.0), part["ratio_deviation"])
+            told = {k: told.get(k, 0.0) + v / tokens for k, v in part.items()} | {"ratio_deviation": worst}
     trainable = [p for p in network.parameters() if p.requires_grad]
     norm = torch.nn.utils.clip_grad_norm_(trainable, config.clip_norm)
     optimizer.step()
@@ -235,13 +246,16 @@ def policy_gradient(
         shape = (config.problems, config.group)
         advantage_R = centre(values_R.reshape(shape), measured_PG=measured_R.reshape(shape)).ravel()
         judged_at = time.perf_counter()
-        chunks = [
-            _reference(model.network, c, model.sampling.temperature, config)
-            for c in _chunks(policy.network, ids_P, sampled, advantage_R)
-        ]
+        cut = list(_chunks(policy.network, ids_P, sampled, advantage_R))
+        about: dict[str, Any] = {
+            "temperature": model.sampling.temperature,
+            "config": config,
+            "length": max(map(len, ids_P)) + int(sampled.length_R.max()),
+        }
+        chunks = _with_reference(model.network, ids_P, cut, **about)
         told: dict[str, float] = {}
         for epoch in range(config.epochs):
-            part = _update(policy.network, optimizer, chunks, temperature=model.sampling.temperature, config=config)
+            part = _update(policy.network, optimizer, ids_P, chunks, **about)
             told = {**part, "ratio_deviation": told.get("ratio_deviation", part["ratio_deviation"])}
             # Another forward in the update than in the sampler would make every later number mean something else.
             assert epoch or not exact or part["ratio_deviation"] < RATIO_TOLERANCE, part["ratio_deviation"]

@@ -1,0 +1,265 @@
+"""Your own problems, from any JSONL file: `prompt`, `answer`, and where you have them `steps` and `difficulty`.
+
+A response is one step per line, then `#### ` and the answer; without that mark its last line is the answer. Answers are
+compared as numbers where both are numbers, and as words otherwise, whatever their case and blanks. A step counts as right
+if it is one of the file's steps for that problem: a right step by another way is not recognised. Where the file has no
+steps, only answers are graded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superalign.errors import BadInput, DataError
+from superalign.problems.family import Grade, Planted, split_of
+from superalign.types import Plant, Problem
+
+MARK = "####"
+_NUMBER = re.compile(r"[-+]?\d{1,40}(\.\d{1,40}|/0*[1-9]\d{0,40})?")
+FLAW_KINDS = ("slip", "answer")  # another digit in a step; the answer of another problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the file."""
+
+    prompt: str
+    answer: str
+    steps: tuple[str, ...]
+    difficulty: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jsonl:
+    """A problem family out of one file."""
+
+    path: str
+    rows: Mapping[str, Row] = field(repr=False)  # by prompt
+
+    @property
+    def name(self) -> str:
+        """As in `Problem.family`: with its path, so that it can be found again."""
+        return f"jsonl:{self.path}"
+
+    @property
+    def difficulties(self) -> tuple[int, ...]:
+        """Every difficulty in the file."""
+        return tuple(sorted({r.difficulty for r in self.rows.values()}))
+
+    @property
+    def flaw_kinds(self) -> tuple[str, ...]:
+        """What `plant` knows."""
+        return FLAW_KINDS
+
+    def problems(self, *, split: str, n: int, seed: int, difficulty: int | None = None) -> tuple[Problem, ...]:
+        """Draw n different problems of one split; a prompt's split is its hash's.
+
+        Raises:
+            BadInput: For an unknown split, or more problems than there are.
+        """
+        if split not in ("train", "test"):
+            raise BadInput(
+                f"There is no split {split!r}. Problems stand in train or test by their hash. Use one of those."
+            )
+        able = [r for r in self.rows.values() if split_of(r.prompt) == split and difficulty in (None, r.difficulty)]
+        if n > len(able):
+            raise BadInput(
+                f"{n} problems were asked for, but {split} has {len(able)}"
+                + (f" of difficulty {difficulty}" if difficulty is not None else "")
+                + f" in {self.path}. Drawing one twice would count it twice. Ask for fewer, or add lines to the file."
+            )
+        chosen = np.random.default_rng([seed, *b"jsonl"]).permutation(len(able))[:n]
+        picked = [able[int(i)] for i in chosen]
+        return tuple(Problem(prompt=r.prompt, family=self.name, difficulty=r.difficulty, split=split) for r in picked)
+
+    def row(self, problem: Problem) -> Row:
+        """Find a problem's line; surface cues in front of its prompt are stripped.
+
+        Raises:
+            BadInput: If the problem is not in the file.
+        """
+        prompt = problem.prompt
+        while prompt not in self.rows:
+            _, cue, prompt = prompt.partition(": ")
+            if not cue:
+                raise BadInput(
+                    f"The problem {problem.prompt[:60]!r} does not stand in {self.path}. Its answer is not known. Draw "
+                    "problems from this family."
+                )
+        return self.rows[prompt]
+
+    def worked(self, problem: Problem, *, seed: int = 0) -> str:
+        """Write the file's steps and answer as a response."""
+        row = self.row(problem)
+        return response(row.steps, row.answer)
+
+    def steps(self, text: str) -> tuple[str, ...]:
+        """Cut a response into its steps."""
+        return parts(text)[0]
+
+    def check_step(self, problem: Problem, text: str, step: int) -> bool:
+        """Say whether a step is one of the file's steps for this problem."""
+        steps = parts(text)[0]
+        return 0 <= step < len(steps) and plain(steps[step]) in {plain(s) for s in self.row(problem).steps}
+
+    def grade(self, problem: Problem, text: str) -> Grade:
+        """Compare the answer, and each step where the file has steps for the problem."""
+        row, (steps, answer) = self.row(problem), parts(text)
+        known = {plain(s) for s in row.steps}
+        return Grade(
+            correct=bool(answer) and plain(answer) == plain(row.answer),
+            steps=tuple(plain(s) in known for s in steps) if known else (),
+        )
+
+    def plant(self, problem: Problem, text: str, *, seed: int, kind: str | None = None) -> Planted | None:
+        """Put one flaw into a correct response; None where this kind does not fit."""
+        rng = np.random.default_rng([seed, 1])
+        steps, answer = parts(text)
+        for k in [kind] if kind is not None else [str(k) for k in rng.permutation(FLAW_KINDS)]:
+            made = self._slip(rng, problem, steps) if k == "slip" else None
+            if made is not None:
+                at, flawed = made
+                changed = (*steps[:at], flawed, *steps[at + 1 :])
+                plant = Plant(kind=k, where=f"step {at}")
+                return Planted(text=response(changed, answer), plant=plant, step=at)
+            if k == "answer":
+                others = sorted({r.answer for r in self.rows.values() if plain(r.answer) != plain(answer)})
+                if others:
+                    wrong = others[int(rng.integers(len(others)))]
+                    return Planted(text=response(steps, wrong), plant=Plant(kind=k, where="answer"), step=-1)
+        return None
+
+    def _slip(self, rng: np.random.Generator, problem: Problem, steps: Sequence[str]) -> tuple[int, str] | None:
+        """Change the last digit of a step that has one, so that it is no step of the file's."""
+        known = {plain(s) for s in self.row(problem).steps}
+        if not known:
+            return None
+        for at in (int(i) for i in rng.permutation(len(steps))):
+            places = [i for i, c in enumerate(steps[at]) if c in "0123456789"]
+            for shift in (int(s) for s in 1 + rng.permutation(9)):
+                if not places:
+                    break
+                i = places[-1]
+                made = steps[at][:i] + str((int(steps[at][i]) + shift) % 10) + steps[at][i + 1 :]
+                if plain(made) not in known:
+                    return at, made
+        return None
+
+    def placebo(self, problem: Problem, text: str, *, seed: int) -> str | None:
+        """Write one blank more somewhere."""
+        spots = [i for i, c in enumerate(text) if c == " "]
+        if not spots:
+            return None
+        at = spots[int(np.random.default_rng([seed, 2]).integers(len(spots)))]
+        return text[:at] + " " + text[at:]
+
+
+def response(steps: Sequence[str], answer: str) -> str:
+    """Write steps and answer as a response.
+
+    Example:
+        >>> response(("2 + 2 = 4",), "4")
+        '2 + 2 = 4\\n#### 4'
+    """
+    return "\n".join([*steps, f"{MARK} {answer}"])
+
+
+def parts(text: str) -> tuple[tuple[str, ...], str]:
+    """Cut a response into steps and answer.
+
+    Example:
+        >>> parts("2 + 2 = 4\\n#### 4"), parts("4")
+        ((('2 + 2 = 4',), '4'), ((), '4'))
+    """
+    body, mark, answer = text.rpartition(MARK)
+    lines = [line.strip() for line in (body if mark else text).splitlines() if line.strip()]
+    if mark:
+        return tuple(lines), answer.strip()
+    return tuple(lines[:-1]), lines[-1] if lines else ""
+
+
+def plain(text: str) -> str:
+    """Reduce a text to what counts in a comparison.
+
+    Example:
+        >>> plain(" $1,200.0 "), plain("The  Owl."), plain("1/2") == plain("0.5")
+        ('1200', 'the owl', True)
+    """
+    words = " ".join(text.casefold().split()).strip(".")
+    number = words.replace(",", "").strip("$€£ ")
+    # Written out and short: an exponent could ask for a number that fills the memory.
+    return str(Fraction(number)) if _NUMBER.fullmatch(number) else words
+
+
+def load_jsonl(path: str | Path) -> Jsonl:
+    """Read a file of problems.
+
+    Args:
+        path: One JSON object per line: `prompt` and `answer` (texts, or a number for an answer), where you have them
+            `steps` (a list of texts) and `difficulty` (a whole number; the number of steps if it is missing). Other
+            fields are passed over.
+
+    Returns:
+        The family.
+
+    Raises:
+        DataError: If the file cannot be read or is empty, or a line is not a problem; the message has the line's number.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise DataError(
+            f"{file} cannot be read ({why}). The problems are in it. Check the path and its permissions, and pass it as "
+            "jsonl:PATH."
+        ) from error
+    if not text.strip():
+        raise DataError(f"{file} is empty. There is nothing to ask. Write one JSON object per line.")
+    rows: dict[str, Row] = {}
+    first: dict[str, int] = {}
+    # Not splitlines: JSON texts may hold separators that it would cut at.
+    for at, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        try:
+            row = _row(json.loads(line))
+            if row.prompt in rows:
+                raise ValueError(f"repeats the prompt of line {first[row.prompt]}")
+        except ValueError as error:
+            why = "is not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+            raise DataError(
+                f"{file}, line {at}, {why}. Passing over it would change what is counted. Mend or remove the line; each "
+                'is an object such as {"prompt": "2+2", "answer": "4"}.'
+            ) from error
+        rows[row.prompt], first[row.prompt] = row, at
+    return Jsonl(path=str(path), rows=rows)
+
+
+def _row(found: Any) -> Row:
+    """Check one line; a ValueError says what is wrong with it."""
+    if not isinstance(found, dict):
+        raise ValueError("is not an object")
+    answer: Any = found.get("answer")
+    if isinstance(answer, int | float) and not isinstance(answer, bool):
+        answer = json.dumps(answer)
+    for name, value in (("prompt", found.get("prompt")), ("answer", answer)):
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"has no {name}" if value is None else f"has a {name} that is no text")
+    steps = found.get("steps", [])
+    if not isinstance(steps, list) or not all(isinstance(s, str) and s.strip() for s in steps):
+        raise ValueError("has steps that are not a list of texts")
+    # A line break or mark inside would be read as another step, or as the answer.
+    steps = [" ".join(s.split()) for s in steps]
+    if any(MARK in t for t in (*steps, answer)) or "\n" in answer.strip():
+        raise ValueError(f"has {MARK} or a line break where a step or the answer ends")
+    difficulty = found.get("difficulty", len(steps))
+    if not isinstance(difficulty, int) or isinstance(difficulty, bool):
+        raise ValueError("has a difficulty that is no whole number")
+    return Row(prompt=found["prompt"], answer=answer.strip(), steps=tuple(steps), difficulty=difficulty)

@@ -1,0 +1,86 @@
+"""When a claim holds, and the small sums that several parts of the page share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from superalign.stats import clopper_pearson, mean_interval
+from superalign.types import Claim, Interval, Unmeasured
+
+NO_NULL = Unmeasured("its null could not be measured")
+
+
+def above(
+    name: str, found: Interval | Unmeasured, *, unit: str, null: Interval | Unmeasured, why: str, bar: float
+) -> Claim:
+    """Claim that something lies above a bar.
+
+    Args:
+        name: What is claimed, in words.
+        found: What was measured.
+        unit: Of the value.
+        null: The same measurement where there should be nothing to find.
+        why: How value and null were measured.
+        bar: What the whole interval must lie above.
+
+    Returns:
+        A claim that holds if the interval lies above the bar and the null was measured and does not; it fails if the interval
+        does not lie above the bar, or the null's does too; otherwise nobody can tell.
+
+    Example:
+        >>> found = Interval(value=0.9, low=0.8, high=1.0, n=20)
+        >>> above("It works", found, unit="share", null=Unmeasured("one seed"), why="", bar=0.5).holds
+        Unmeasured(why='its null could not be measured')
+    """
+    if isinstance(found, Unmeasured):
+        return Claim(name=name, value=found, low=found, high=found, n=0, unit=unit, null=null, holds=found, why=why)
+    holds: bool | Unmeasured = found.low > bar
+    if holds and isinstance(null, Unmeasured):
+        holds = NO_NULL
+    elif isinstance(null, Interval) and null.low > bar:
+        holds = False  # what is found where there is nothing to find is no finding
+    return Claim(
+        name=name, value=found.value, low=found.low, high=found.high, n=found.n, unit=unit, null=null, holds=holds, why=why
+    )  # fmt: skip
+
+
+def pooled_share(shares: Sequence[Interval | Unmeasured]) -> Interval | Unmeasured:
+    """Pool shares that were counted on independent problems into one, with an interval.
+
+    Args:
+        shares: One share for each organism or twin, counted over its own n problems.
+
+    Returns:
+        The mean over organisms with a t interval cut to [0, 1]; where all shares are equal, so that they show no spread, the
+        exact interval over all their problems. `Unmeasured` if nothing was counted.
+
+    Example:
+        >>> found = pooled_share([Interval(value=0.0, low=0.0, high=0.1, n=300)] * 3)
+        >>> round(found.low, 3), round(found.high, 3), found.n
+        (0.0, 0.004, 900)
+    """
+    counted = [s for s in shares if isinstance(s, Interval)]
+    between = mean_interval([s.value for s in counted])
+    if isinstance(between, Interval):
+        return within(between, 0.0, 1.0)
+    return clopper_pearson(sum(round(s.value * s.n) for s in counted), n=sum(s.n for s in counted))
+
+
+def within(found: Interval | Unmeasured, least: float, most: float) -> Interval | Unmeasured:
+    """Cut an interval to the values that are possible; with few units a t interval reaches beyond them.
+
+    Example:
+        >>> within(Interval(value=0.9, low=0.7, high=1.1, n=2), 0.0, 1.0).high
+        1.0
+    """
+    if isinstance(found, Unmeasured):
+        return found
+    return Interval(value=found.value, low=max(least, found.low), high=min(most, found.high), n=found.n)
+
+
+def drawn(found: Interval | Unmeasured) -> dict[str, Any]:
+    """Write a number and its ends as a plot's row."""
+    if isinstance(found, Unmeasured):
+        return {"value": found}
+    return {"value": found.value, "low": found.low, "high": found.high}

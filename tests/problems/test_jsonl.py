@@ -1,0 +1,147 @@
+"""Users' own problems: any JSONL file."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from superalign import problems
+from superalign.errors import BadInput, DataError
+from superalign.problems import check_problem_family
+from superalign.problems.jsonl import Jsonl, load_jsonl, parts, plain
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def sums(n: int, *, steps: bool) -> list[dict[str, Any]]:
+    made = [{"prompt": f"What is {a}+{b}?", "answer": a + b} for a in range(n) for b in range(a)]
+    return [{**r, "steps": [f"take {r['prompt'][8:-1]}", f"it is {r['answer']}"]} if steps else r for r in made]
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Jsonl:
+    found = problems.named(f"jsonl:{write(tmp_path / 'sums.jsonl', sums(40, steps=True))}")
+    assert isinstance(found, Jsonl)
+    return found
+
+
+@pytest.mark.parametrize("steps", [True, False])
+def test_it_conforms_with_steps_and_without(steps: bool, tmp_path: Path) -> None:
+    family = load_jsonl(write(tmp_path / "sums.jsonl", sums(60, steps=steps)))
+    check_problem_family(family, n=40)
+    assert family.difficulties == ((2,) if steps else (0,))
+
+
+def test_conformance_can_fail(tmp_path: Path) -> None:
+    class Lenient(Jsonl):
+        def grade(self, problem: Any, text: str) -> Any:
+            return dataclasses.replace(super().grade(problem, text), correct=True)
+
+    good = load_jsonl(write(tmp_path / "sums.jsonl", sums(60, steps=True)))
+    with pytest.raises(AssertionError, match="empty response"):
+        check_problem_family(Lenient(path=good.path, rows=good.rows), n=10)
+
+
+def test_a_problem_is_found_again_by_its_family_and_behind_cues(family: Jsonl) -> None:
+    problem = family.problems(split="test", n=1, seed=0)[0]
+    again = problems.named(problem.family)
+    cued = dataclasses.replace(problem, prompt=f"red river: {problem.prompt}")
+    assert again.grade(cued, again.worked(problem)).sound
+    with pytest.raises(BadInput, match="does not stand in"):
+        family.worked(dataclasses.replace(problem, prompt="What is love?"))
+
+
+@pytest.mark.parametrize(
+    ("right", "said", "same"),
+    [("1200", "$1,200.00", True), ("0.5", "1/2", True), ("The owl", " the  OWL.", True), ("12", "13", False),
+     ("1e999999999", "1e999999999", True), ("1/0", "1/0", True), ("7", "", False)],
+)  # fmt: skip
+def test_answers_are_compared_by_what_they_mean(right: str, said: str, same: bool, tmp_path: Path) -> None:
+    family = load_jsonl(write(tmp_path / "one.jsonl", [{"prompt": "p", "answer": right}]))
+    split = next(s for s in ("train", "test") if family.rows and _has(family, s))
+    problem = family.problems(split=split, n=1, seed=0)[0]
+    assert family.grade(problem, f"so\n#### {said}").correct is same
+    assert family.grade(problem, said).correct is same
+
+
+def _has(family: Jsonl, split: str) -> bool:
+    try:
+        return bool(family.problems(split=split, n=1, seed=0))
+    except BadInput:
+        return False
+
+
+@given(st.text(max_size=80))
+@settings(max_examples=200, deadline=None)
+def test_no_text_breaks_the_grader(text: str) -> None:
+    family = Jsonl(path="x", rows=load_rows())
+    problem = next(p for s in ("train", "test") if _has(family, s) for p in family.problems(split=s, n=1, seed=0))
+    family.grade(problem, text)
+    assert plain(plain(text)) == plain(text) or not text.isascii()
+    assert len(parts(text)[0]) <= len(text)
+
+
+def load_rows() -> Any:
+    from superalign.problems.jsonl import Row
+
+    return {"p": Row(prompt="p", answer="4", steps=("2+2=4",), difficulty=1)}
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("{", "is not JSON"),
+        ("", "is not JSON"),
+        ([1], "is not an object"),
+        ({"answer": "4"}, "has no prompt"),
+        ({"prompt": "x"}, "has no answer"),
+        ({"prompt": "x", "answer": None}, "has no answer"),
+        ({"prompt": 3, "answer": "4"}, "prompt that is no text"),
+        ({"prompt": "x", "answer": " "}, "answer that is no text"),
+        ({"prompt": "x", "answer": True}, "answer that is no text"),
+        ({"prompt": "x", "answer": "4", "steps": "2+2=4"}, "not a list of texts"),
+        ({"prompt": "x", "answer": "4", "steps": ["a #### b"]}, "line break"),
+        ({"prompt": "x", "answer": "4", "difficulty": "hard"}, "no whole number"),
+        ({"prompt": "a", "answer": "5"}, "repeats the prompt of line 1"),
+    ],
+)
+def test_a_bad_line_is_named_by_its_number(line: Any, why: str, tmp_path: Path) -> None:
+    good = [{"prompt": p, "answer": "1"} for p in "ab"]
+    path = write(tmp_path / "bad.jsonl", [*good, line, {"prompt": "z", "answer": "1"}])
+    with pytest.raises(DataError, match=r"bad\.jsonl, line 3, ") as caught:
+        problems.named(f"jsonl:{path}")
+    assert why in str(caught.value)
+    assert "Mend or remove the line" in str(caught.value)
+
+
+def test_separators_that_json_allows_do_not_end_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_text('\ufeff{"prompt": "one\u2028two", "answer": "a\u0085b"}\r\n{"prompt": "x", "answer": 3}\n')
+    assert [r.answer for r in load_jsonl(path).rows.values()] == ["a\u0085b", "3"]
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"No such file.* Check the path"):
+        problems.named(f"jsonl:{tmp_path / 'none.jsonl'}")
+    with pytest.raises(DataError, match="Is a directory"):
+        problems.named(f"jsonl:{tmp_path}")
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(DataError, match="is empty"):
+        problems.named(f"jsonl:{tmp_path / 'empty.jsonl'}")
+    (tmp_path / "picture.jsonl").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(DataError, match="not text in UTF-8"):
+        problems.named(f"jsonl:{tmp_path / 'picture.jsonl'}")
+
+
+def test_more_than_there_are_is_refused(family: Jsonl) -> None:
+    with pytest.raises(BadInput, match=r"99999 problems were asked for, but test has \d+ of difficulty 2"):
+        family.problems(split="test", n=99_999, seed=0, difficulty=2)
+    with pytest.raises(BadInput, match="no split"):
+        family.problems(split="dev", n=1, seed=0)
