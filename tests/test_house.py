@@ -49,7 +49,20 @@ TABLE: dict[str, set[str]] = {
     "cli": EVERYTHING,
     "__main__": {"cli"},
 }
-TORCH_FREE = ("errors", "canonical", "types", "stats", "ledger", "jobs", "problems", "gate", "report", "cli", "runs", "__main__")
+TORCH_FREE = (
+    "errors",
+    "canonical",
+    "types",
+    "stats",
+    "ledger",
+    "jobs",
+    "problems",
+    "gate",
+    "report",
+    "cli",
+    "runs",
+    "__main__",
+)
 HEAVY = {"torch", "transformers", "tokenizers", "peft", "accelerate", "trl"}
 
 

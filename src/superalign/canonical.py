@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from superalign.errors import DataError
+
 
 def to_plain(value: Any) -> Any:
     """Turn a record into JSON-ready values.
@@ -109,22 +111,38 @@ def rebuild(plain: Any, nouns: Mapping[str, type[Any]]) -> Any:
     """Turn what `to_plain` made back into records.
 
     Args:
-        plain: Plain values; a dictionary with a `noun` becomes a record, a list a tuple.
+        plain: Plain values; a mapping with a `noun` becomes a record, a list a tuple.
         nouns: Noun -> record type.
 
+    Returns:
+        The same records; lists become tuples.
+
     Raises:
-        KeyError: For a noun that is not among them.
-        TypeError: If a record's fields are not those of its type.
+        DataError: For a noun that is not among them, or fields that are not those of its type.
 
     Example:
         >>> rebuild([{"unmeasured": "no steps"}, 1.5], {})
         (Unmeasured(why='no steps'), 1.5)
     """
-    if isinstance(plain, list):
-        return tuple(rebuild(v, nouns) for v in plain)
-    if not isinstance(plain, dict):
+    if isinstance(plain, list | tuple):
+        return tuple(rebuild(value, nouns) for value in plain)
+    if not isinstance(plain, Mapping):
         return plain
     if set(plain) == {"unmeasured"}:
-        return Unmeasured(plain["unmeasured"])
-    fields = {k: rebuild(v, nouns) for k, v in plain.items() if k != "noun"}
-    return nouns[plain["noun"]](**fields) if "noun" in plain else fields
+        return Unmeasured(str(plain["unmeasured"]))
+    fields = {str(key): rebuild(value, nouns) for key, value in plain.items() if key != "noun"}
+    if "noun" not in plain:
+        return fields
+    noun = nouns.get(str(plain["noun"]))
+    if noun is None or not set(fields) <= {field.name for field in dataclasses.fields(noun)}:
+        raise DataError(
+            f"A record of the noun {plain['noun']!r} is not one that this version knows here. What is made of it would "
+            "leave something out silently. Use the version of superalign that wrote it."
+        )
+    try:
+        return noun(**fields)
+    except TypeError as error:
+        raise DataError(
+            f"A stored {plain['noun']} lacks fields ({error}). What is made of it would be incomplete. Use the version of "
+            "superalign that wrote it."
+        ) from error

@@ -34,8 +34,8 @@ def family(tmp_path: Path) -> Jsonl:
 
 @pytest.mark.parametrize("steps", [True, False])
 def test_it_conforms_with_steps_and_without(steps: bool, tmp_path: Path) -> None:
-    family = load_jsonl(write(tmp_path / "sums.jsonl", sums(60, steps=steps)))
-    check_problem_family(family, n=40)
+    family = load_jsonl(write(tmp_path / "sums.jsonl", sums(34, steps=steps)))
+    check_problem_family(family, n=20)
     assert family.difficulties == ((2,) if steps else (0,))
 
 
@@ -44,7 +44,7 @@ def test_conformance_can_fail(tmp_path: Path) -> None:
         def grade(self, problem: Any, text: str) -> Any:
             return dataclasses.replace(super().grade(problem, text), correct=True)
 
-    good = load_jsonl(write(tmp_path / "sums.jsonl", sums(60, steps=True)))
+    good = load_jsonl(write(tmp_path / "sums.jsonl", sums(25, steps=True)))
     with pytest.raises(AssertionError, match="empty response"):
         check_problem_family(Lenient(path=good.path, rows=good.rows), n=10)
 

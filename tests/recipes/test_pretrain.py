@@ -62,12 +62,12 @@ def test_gates_stand_on_the_easy_half_of_every_dial() -> None:
 
 def test_the_shipped_base_is_what_its_card_says() -> None:
     import json
-    from pathlib import Path
 
     from superalign.models import base
+    from superalign.models.loading import BASES
     from superalign.recipes.pretrain import abilities
 
-    card = json.loads((Path(base.__globals__["BASES"]) / "small-0" / "card.json").read_text())
+    card = json.loads((BASES / "small-0" / "card.json").read_text())
     model = base("small")
     measured = abilities(model.network, model.tokenizer, n=60)
     for name in ("solve/arithmetic/3", "call/chain/1", "solve/programs/2"):

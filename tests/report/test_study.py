@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from superalign.canonical import rebuild
 from superalign.errors import BadInput, DataError
-from superalign.report import Plot, Section, Study, Table, from_plain
+from superalign.report import NOUNS, Plot, Section, Study, Table
 from superalign.types import Interval, Unmeasured, canonical_json, to_plain
 
 
@@ -25,7 +26,7 @@ def fake() -> ModuleType:
 
 def test_a_study_comes_back_from_the_ledgers_plain_values(fake: ModuleType) -> None:
     study = fake.study()
-    back = from_plain(to_plain(study))
+    back = rebuild(to_plain(study), NOUNS)
     assert back == study
     assert canonical_json(back) == canonical_json(study)
 
@@ -44,7 +45,7 @@ cells = st.one_of(
 def test_any_table_comes_back(rows: list[tuple[object, object]]) -> None:
     table = Table(title="t", columns=("a", "b"), rows=tuple(rows))  # type: ignore[arg-type]
     study = Study(headline="h", claims=(), sections=(Section(title="s", text="", tables=(table,)),))
-    assert from_plain(to_plain(study)) == study
+    assert rebuild(to_plain(study), NOUNS) == study
 
 
 def test_a_row_of_the_wrong_length_is_refused() -> None:
@@ -69,8 +70,13 @@ def test_a_plot_row_must_hold_what_its_kind_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    "plain", [{"noun": "Organism"}, {"noun": "Study", "headline": "h"}, {"noun": "Interval", "value": 1.0, "new": 2}]
+    ("plain", "says"),
+    [
+        ({"noun": "Organism"}, "'Organism' is not one that this version knows"),
+        ({"noun": "Interval", "value": 1.0, "new": 2}, "'Interval' is not one that this version knows"),
+        ([{"noun": "Study", "headline": "h"}], "Study lacks fields .*'claims'"),
+    ],
 )
-def test_what_this_version_does_not_know_is_refused(plain: dict[str, object]) -> None:
-    with pytest.raises(DataError):
-        from_plain(plain)
+def test_what_this_version_does_not_know_is_refused(plain: object, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        rebuild(plain, NOUNS)

@@ -7,6 +7,12 @@ from pathlib import Path
 from superalign.runs import progress
 
 
+class Stream(io.StringIO):
+    """Text that can be read back, with the two names that every open file has."""
+
+    name, mode = "screen", "w"
+
+
 def lines(*parts: tuple[float, dict[str, object]]) -> list[dict[str, object]]:
     return [{"time_s": at, **said} for at, said in parts]
 
@@ -63,7 +69,7 @@ def test_what_cannot_be_json_is_kept_as_words(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_each_stage_and_text_is_a_line_and_numbers_are_rare() -> None:
-    stream = io.StringIO()
+    stream = Stream()
     with progress.screen_for(stream) as screen:
         screen({"event": "start", "code": None})
         for done in range(50):
@@ -74,7 +80,7 @@ def test_without_a_terminal_each_stage_and_text_is_a_line_and_numbers_are_rare()
 
 
 def test_on_a_terminal_there_is_a_bar_with_what_is_left() -> None:
-    class Terminal(io.StringIO):
+    class Terminal(Stream):
         def isatty(self) -> bool:
             return True
 

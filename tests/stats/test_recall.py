@@ -1,3 +1,4 @@
+import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -152,6 +153,6 @@ def test_missing_positives_and_bad_settings() -> None:
     assert isinstance(recall_at_rate([], negatives=negatives, rate=0.05), Unmeasured)
     assert isinstance(recall_bootstrap([], negatives=negatives, rate=0.05, seed=0), Unmeasured)
     with pytest.raises((BadInput, TypeError)):
-        choose_thresholds(negatives, rate=0.05, sides="up")  # type: ignore[arg-type]
+        inspect.unwrap(lowest_rate)(20, sides="up")
     with pytest.raises(BadInput, match="strictly between 0 and 1"):
         choose_thresholds(negatives, rate=5.0)

@@ -57,9 +57,10 @@ def layers_of(network: nn.Module) -> nn.ModuleList:
 def _child(layer: nn.Module, words: Sequence[str]) -> nn.Module | None:
     """The layer's child whose name says what it is; norms and dropouts that bear the name too are passed over."""
     for name, child in layer.named_children():
-        whole = f"{name} {type(child).__name__}".lower()
-        if any(w in name.lower() for w in words) and not any(w in whole for w in ("norm", "dropout")):
-            return child
+        if any(word in name.lower() for word in words):
+            whole = f"{name} {type(child).__name__}".lower()
+            if "norm" not in whole and "dropout" not in whole:
+                return child
     return None
 
 

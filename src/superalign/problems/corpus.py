@@ -96,7 +96,7 @@ def _worked(family: Family, rng: np.random.Generator, easy: float) -> Document:
 
 def _claim(rng: np.random.Generator, easy: float) -> Document:
     """A claim, called right: elementary chain and program steps most often, since every self-check stands on them."""
-    draw = claims.TOPICS[int(rng.choice(3, p=[0.45, 0.15, 0.4]))]
+    draw = claims.TOPICS[int(rng.choice(3, p=[0.4, 0.18, 0.42]))]
     prompt = _claim_of(rng, draw, _level(rng, claims.LEVELS, 0.0 if draw is claims.draw_fact else max(0.6, easy)))
     return Document(prompt=prompt, response=claims.solve(prompt).text(), weight=2.0)
 
@@ -166,7 +166,7 @@ def document(rng: np.random.Generator, *, easy: float = 0.0) -> Document:
         rng: Where the draws come from.
         easy: Share of documents that are made elementary, and careful: they first make the rest learnable sooner.
     """
-    kind = int(rng.choice(7, p=[0.2, 0.28, 0.04, 0.13, 0.15, 0.13, 0.07]))
+    kind = int(rng.choice(7, p=[0.2, 0.27, 0.03, 0.13, 0.14, 0.13, 0.1]))
     if kind == 1:
         made = _claim(rng, easy)
     elif kind == 2:

@@ -58,9 +58,9 @@ class Size:
 
 
 SIZES = {
-    "small": Size(width=64, layers=3, heads=4, inner=176, lr=3e-3, steps=7_000),
-    "middle": Size(width=96, layers=4, heads=4, inner=256, lr=2e-3, steps=6_000, half=True),
-    "large": Size(width=192, layers=4, heads=6, inner=512, lr=1e-3, steps=6_000, half=True),
+    "small": Size(width=64, layers=3, heads=4, inner=176, lr=3e-3, steps=9_000),
+    "middle": Size(width=96, layers=4, heads=4, inner=256, lr=2e-3, steps=7_000, half=True),
+    "large": Size(width=192, layers=4, heads=6, inner=512, lr=1e-3, steps=7_000, half=True),
 }
 
 

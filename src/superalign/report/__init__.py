@@ -1,6 +1,6 @@
 """Claims and ledger in, one self-contained page out."""
 
 from superalign.report.page import Meta, Row, render
-from superalign.report.study import Cell, Cost, Plot, Section, Study, Table, from_plain
+from superalign.report.study import NOUNS, Cell, Cost, Plot, Section, Study, Table
 
-__all__ = ["Cell", "Cost", "Meta", "Plot", "Row", "Section", "Study", "Table", "from_plain", "render"]
+__all__ = ["NOUNS", "Cell", "Cost", "Meta", "Plot", "Row", "Section", "Study", "Table", "render"]

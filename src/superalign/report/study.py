@@ -5,12 +5,11 @@ Nothing here holds a time, so that the same seed gives the same study record, an
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from superalign.errors import BadInput, DataError
+from superalign.errors import BadInput
 from superalign.types import Claim, Decision, Interval, Record, Unmeasured
 
 Cell: TypeAlias = str | int | float | bool | Interval | Unmeasured
@@ -121,48 +120,7 @@ class Cost(Record):
     duration_s: float
 
 
-_NOUNS: dict[str, type[Any]] = {
+# What a stored study is made of; `superalign.canonical.rebuild` takes it.
+NOUNS: dict[str, type[Any]] = {
     noun.__name__: noun for noun in (Table, Plot, Section, Study, Cost, Claim, Decision, Interval)
 }
-
-
-def from_plain(plain: Any) -> Any:
-    """Rebuild a study from the plain values that the ledger gives back.
-
-    Args:
-        plain: What `superalign.types.to_plain` made of a study or of a part of it.
-
-    Returns:
-        The same records; lists become tuples.
-
-    Raises:
-        DataError: For a noun that no study holds, or fields that it does not have.
-
-    Example:
-        >>> from superalign.types import to_plain
-        >>> study = Study(headline="Held.", claims=(), uncertain=("Only one seed.",))
-        >>> from_plain(to_plain(study)) == study
-        True
-    """
-    if isinstance(plain, list | tuple):
-        return tuple(from_plain(value) for value in plain)
-    if not isinstance(plain, Mapping):
-        return plain
-    if set(plain) == {"unmeasured"}:
-        return Unmeasured(str(plain["unmeasured"]))
-    if "noun" not in plain:
-        return {key: from_plain(value) for key, value in plain.items()}
-    noun = _NOUNS.get(str(plain["noun"]))
-    fields = {key: from_plain(value) for key, value in plain.items() if key != "noun"}
-    if noun is None or not set(fields) <= {field.name for field in dataclasses.fields(noun)}:
-        raise DataError(
-            f"A record of the noun {plain['noun']!r} is not one that this version knows in a study. The page would "
-            "leave it out silently. Use the version of superalign that made the run."
-        )
-    try:
-        return noun(**fields)
-    except TypeError as error:
-        raise DataError(
-            f"A stored {plain['noun']} lacks fields ({error}). The page would be incomplete. Use the version of "
-            "superalign that made the run."
-        ) from error

@@ -8,12 +8,20 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import IO, Any, Protocol, TypeAlias, runtime_checkable
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-    from superalign.report import Cost
+from superalign.report import Cost
 
 Said: TypeAlias = str | Mapping[str, Any]
 QUIET_S = 5.0  # without a terminal, at most one line of numbers in this time
@@ -74,16 +82,6 @@ def screen_for(stream: IO[str]) -> Iterator[Screen]:
     if not stream.isatty():
         yield _Lines(stream)
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -183,8 +181,6 @@ def costs_of(lines: Iterable[Mapping[str, Any]]) -> tuple[tuple[Cost, ...], floa
     Returns:
         The stages, and the working time in all, in seconds.
     """
-    from superalign.report import Cost
-
     stages: list[Cost] = []
     before = 0.0  # working time of earlier attempts
     began = last = 0.0

@@ -16,10 +16,12 @@ from types import ModuleType
 from typing import Any
 
 import superalign
+from superalign.canonical import rebuild
 from superalign.errors import BadInput, LedgerError
 from superalign.ledger import Ledger, describe, verify
 from superalign.recipes import RECIPES
-from superalign.report import Meta, Row, Study, from_plain, render
+from superalign.report import NOUNS, Meta, Row, Study, render
+from superalign.report.words import record as record_in_words
 from superalign.runs import facts, progress, settings
 from superalign.runs.folder import LEDGER, LOG, REPORT, RESULT, Manifest, claimed, read_manifest, to_text, write_whole
 from superalign.types import Claim, Decision, Interval, Unmeasured, to_plain
@@ -305,7 +307,9 @@ def rewrite_report(folder: Path) -> Path:
     result = _read_result(folder)
     study = _stored_study(folder)
     with Ledger(folder / LEDGER, readonly=True) as ledger:
-        rows = tuple(Row(index=e.index, noun=e.noun, digest=e.digest) for e in ledger.entries())
+        rows = tuple(
+            Row(index=e.index, noun=e.noun, digest=e.digest, body=record_in_words(e.record)) for e in ledger.entries()
+        )
         head = ledger.head.hash
     lines = progress.read_log(folder / LOG)
     ends = [line["time_s"] for line in lines if line.get("event") == "end"]
@@ -349,7 +353,7 @@ def _stored_study(folder: Path) -> Study:
         raise BadInput(
             f"The ledger in {folder} holds no study. There is nothing to show. Give its `superalign run` command again."
         )
-    study = from_plain(found)
+    study = rebuild(found, NOUNS)
     assert isinstance(study, Study)
     return study
 

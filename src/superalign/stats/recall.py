@@ -289,7 +289,7 @@ def _weighted_recall(
     return np.divide(hits_B, size_B, out=np.full(len(size_B), np.nan), where=defined_B)
 
 
-def _least_gaps(sides: Sides) -> int:
+def _least_gaps(sides: str) -> int:
     """Gaps given up by the strictest threshold: one per suspicious side."""
     if sides not in ("high", "low", "both"):
         raise BadInput(f'sides is "{sides}". It says which scores are suspicious. Pass "high", "low" or "both".')

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from numpy.typing import ArrayLike
 from scipy.special import betainc, betaincc, betaln, xlog1py, xlogy
 
@@ -200,7 +200,7 @@ def confidence_sequence(
 
 
 def _bounds(
-    s: Float[np.ndarray, " T"], f: Float[np.ndarray, " T"], *, alpha: float, prior: tuple[float, float]
+    s: Num[np.ndarray, " T"], f: Num[np.ndarray, " T"], *, alpha: float, prior: tuple[float, float]
 ) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
     """Where the likelihood falls to alpha times that of the mixture, by bisection on both sides of its peak."""
     a, b = _weights(prior)
