@@ -25,12 +25,18 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check src tests benchmarks tools
 	$(BIN)/mypy
 
-bench: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python -m benchmarks
+# The peers that the benchmarks compare with live in an environment of their own.
+$(VENV)-bench/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[models,trl,bench]'
+	touch $@
+
+bench: $(VENV)-bench/installed
+	$(VENV)-bench/bin/python -m benchmarks $(ARGS)
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o constraints.txt
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(VENV)-bench runs

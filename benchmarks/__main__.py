@@ -1,33 +1,125 @@
-"""Run every benchmark, one after the other: ratios from one run, with the machine's name."""
+"""Run every benchmark, one after the other: medians and ratios from one run, with the machine's name.
 
+Usage: python -m benchmarks [--no-whole]    (--no-whole leaves out the whole `make run`, which takes minutes)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
 import platform
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
+COMMAND = str(Path(sys.executable).parent / "superalign")
+WHY_BELOW_THE_ROOF = """\
+Why the share of the roof is small: products of a token or of a batch with matrices this narrow are short, and each
+operation costs some microseconds of Python and dispatch, which is all of it at batch 1 and width 64; attention reads the
+whole cache of keys and values at every token, with one query a row, so that it waits for memory; drawing from the
+vocabulary sums in 64 bits, so that the last bits of logits do not move a draw. The share grows with width and batch."""
 
 
-def timed(command: list[str], repeats: int) -> list[float]:
+def machine() -> str:
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+    return f"{name}, {os.cpu_count()} cores, {load}, {platform.system()}, Python {platform.python_version()}"
+
+
+def run(script: str) -> dict[str, Any]:
+    """Run one script, show what it prints, and return its last line, which is JSON."""
+    print(f"\n== {script}", flush=True)
+    found: dict[str, Any] = {}
+    with subprocess.Popen([sys.executable, str(HERE / script)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith('{"'):
+                found = json.loads(line)
+            else:
+                print(line, end="", flush=True)
+    if process.returncode:
+        raise SystemExit(f"{script} ended with exit code {process.returncode}.")
+    return found
+
+
+def helped() -> list[float]:
     out = []
-    for _ in range(repeats):
+    for _ in range(7):
         began = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([COMMAND, "--help"], check=True, stdout=subprocess.DEVNULL)
         out.append(time.perf_counter() - began)
     return sorted(out)
 
 
-def main() -> None:
-    print(
-        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {platform.system()}",
-        flush=True,
+def whole() -> str:
+    """The main study as `make run` starts it, once."""
+    with tempfile.TemporaryDirectory() as scratch:
+        began = time.perf_counter()
+        subprocess.run([COMMAND, "run", "--out", str(Path(scratch) / "run")], check=True, stdout=subprocess.DEVNULL)
+        wall = time.perf_counter() - began
+        told = json.loads((Path(scratch) / "run" / "result.json").read_text())
+    return f"{wall / 60:.1f} min (wanted: at most 8), {told['peak_rss_mb'] / 1e3:.1f} GB (at most 3), one run"
+
+
+def summary(found: dict[str, dict[str, Any]], help_s: list[float]) -> list[str]:
+    """One line for each speed that was promised."""
+    lines = []
+    wanted = {"equal, batch 1": 3.0, "equal, batch 256": 1.5, "mixed, stops, log-probs": 2.5}
+    for row in found["sampler.py"]["rows"]:
+        bar = f" (wanted: {wanted[row['case']]})" if row["case"] in wanted else ""
+        roof = f"; {100 * row['share_of_roof']:.0f} % of the roof" if "share_of_roof" in row else ""
+        lines.append(
+            f"sampler {row['model']}, {row['case']}: {row['ratio_cpu']:.2f} x generate in CPU time, "
+            f"{row['ratio']:.2f} x in wall time{bar}{roof}"
+        )
+    for row in found["policy_gradient.py"]["rows"]:
+        lines.append(
+            f"policy gradient, {row['model']}: {row['ratio_cpu']:.2f} x TRL in CPU time "
+            f"({row['ratio_cpu_of_blocks'][0]} to {row['ratio_cpu_of_blocks'][-1]} in blocks), "
+            f"{row['ratio_wall']:.2f} x in wall time (wanted: 2.5)"
+        )
+    for row in found["taps.py"]["rows"]:
+        name = f"taps {row['shape']}, {row['case']}"
+        if "missing" in row:
+            lines.append(f"{name}: {row['missing']}")
+            continue
+        bar = " (wanted: at most 1.05)" if row["case"].startswith("superalign") else ""
+        lines.append(f"{name}: {row['ratio']:.3f} x plain{bar}; plain to plain {row['plain_to_plain']:.3f}")
+    ledger = found["ledger_append.py"]
+    lines.append(
+        f"ledger: {ledger['in_groups_of_20_ms_records_per_s']:,} records/s in groups of 20 ms (wanted: 1,000), "
+        f"{ledger['one_by_one_records_per_s']:,} one by one"
     )
-    for script in ("ledger_append.py", "sampler.py", "taps.py", "policy_gradient.py"):
-        print(f"\n== {script}", flush=True)
-        subprocess.run([sys.executable, str(HERE / script)], check=True)
-    helped = timed([str(Path(sys.executable).parent / "superalign"), "--help"], 5)
-    print(f"\n== superalign --help\nmedian of 5: {helped[2]:.2f} s (lowest {helped[0]:.2f}, highest {helped[-1]:.2f})")
+    lines.append(
+        f"superalign --help: {statistics.median(help_s):.2f} s, median of {len(help_s)} "
+        f"({help_s[0]:.2f} to {help_s[-1]:.2f}; wanted: 0.5)"
+    )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--whole", action=argparse.BooleanOptionalAction, default=True, help="also time `make run`")
+    given = parser.parse_args()
+    name = machine()
+    print(name, flush=True)
+    found = {script: run(script) for script in ("ledger_append.py", "sampler.py", "taps.py", "policy_gradient.py")}
+    help_s = helped()
+    print(f"\n== Summary, {name}; one thread, medians of at least 5", flush=True)
+    print("\n".join(summary(found, help_s)), flush=True)
+    print(WHY_BELOW_THE_ROOF, flush=True)
+    print(f"whole `make run`: {whole() if given.whole else 'left out'}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ Usage: python benchmarks/sampler.py [--repeats 5] [--shapes 64x3,96x4,128x4] [--
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
 import os
 import platform
@@ -61,13 +62,14 @@ def interleaved(repeats: int, *runs: Callable[[], int]) -> list[dict[str, float]
     ]
 
 
-def roof(model: Model, batch: int) -> float:
-    """Tokens per CPU second if a step were nothing but its matrix products."""
+def roof(model: Model, batch: int) -> tuple[float, float]:
+    """Tokens per CPU second if a step were nothing but its matrix products, and their GFLOP/s."""
     config = model.network.config
     D, F, V = config.hidden_size, config.intermediate_size, config.vocab_size
     x, h = torch.randn(batch, D), torch.randn(batch, F)
     wide = [torch.randn(D, n) for n in (3 * D, D, F, F)]
     down, head = torch.randn(F, D), torch.randn(D, V)
+    operations = 2 * batch * (config.num_hidden_layers * (4 * D * D + 3 * D * F) + D * V)
 
     def step() -> None:
         for _ in range(config.num_hidden_layers):
@@ -83,7 +85,30 @@ def roof(model: Model, batch: int) -> float:
             for _ in range(20):
                 step()
             times.append((time.process_time() - start) / 20)
-    return batch / statistics.median(times)
+    middle = statistics.median(times)
+    return batch / middle, operations / middle / 1e9
+
+
+def shares(run: Callable[[], object]) -> dict[str, float]:
+    """Where a call's CPU time goes, by its tensor operations; the profiler makes Python's share too large."""
+    kinds = {
+        "matrix products": ("torch.mm", "torch.addmm"),
+        "decode attention": ("torch.bmm", "torch.softmax"),
+        "drawing": ("cumsum", "searchsorted", "torch.exp", "amax", "gather"),
+    }
+    profile = cProfile.Profile(time.process_time)
+    profile.runcall(run)
+    entries = [(str(entry.code), entry.inlinetime) for entry in profile.getstats()]
+    whole = sum(seconds for _, seconds in entries)
+
+    def named(code: str, name: str) -> bool:
+        return f"{name}>" in code or f"'{name}'" in code  # functions of torch, methods of tensors
+
+    out = {
+        kind: sum(seconds for code, seconds in entries if any(named(code, n) for n in names)) / whole
+        for kind, names in kinds.items()
+    }
+    return out | {"norms, rotations, copies, Python": 1 - sum(out.values())}
 
 
 def equal_lengths(model: Model, batch: int, *, repeats: int) -> dict[str, Any]:
@@ -106,9 +131,14 @@ def equal_lengths(model: Model, batch: int, *, repeats: int) -> dict[str, Any]:
         return int(sample_prompts(endless, prompts, n=1, seed=0).length_R.sum())
 
     a, b = interleaved(repeats, theirs, ours)
+    if batch == 256:
+        spent = ", ".join(f"{kind} {100 * part:.0f} %" for kind, part in shares(ours).items())
+        print(f"our time at batch {batch}, width {model.network.config.hidden_size}: {spent}", flush=True)
     model.tokenizer.eos_token = end
     model.network.generation_config.eos_token_id = model.tokenizer.eos_token_id
-    return row(f"equal, batch {batch}", "tokens", a, b) | {"share_of_roof": b["per_cpu_s"] / roof(model, batch)}
+    tokens_per_s, gflops = roof(model, batch)
+    share = {"share_of_roof": b["per_cpu_s"] / tokens_per_s, "roof_gflops": gflops}
+    return row(f"equal, batch {batch}", "tokens", a, b) | share
 
 
 def mixed_lengths(model: Model, stop: tuple[str, ...], *, repeats: int) -> dict[str, Any]:

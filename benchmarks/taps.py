@@ -8,7 +8,7 @@ Peers read the same sites of the same weights, where they are installed: nnsight
 TransformerLens' `run_with_cache` keeps whole activations, of the same sites or, as it does by default, of all of its
 own. Before a peer is timed, its numbers are compared with ours.
 
-Usage: python benchmarks/taps.py [--repeats 15] [--shapes 8x40,32x60,64x100]    (sequences x tokens)
+Usage: python benchmarks/taps.py [--repeats 11] [--shapes 8x40,32x60]    (sequences x tokens)
 """
 
 from __future__ import annotations
@@ -168,15 +168,17 @@ def peers(model: Model, tokens_BT: Tensor, mask_BT: Tensor) -> Iterator[tuple[st
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--shapes", default="8x40,32x60,64x100")
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--shapes", default="8x40,32x60")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     model = model_of(WIDTH, LAYERS)
     parameters = sum(p.numel() for p in model.network.parameters())
-    print(f"{parameters / 1e6:.2f} million parameters, {len(sites(model))} sites; CPU time over that of a plain forward")
+    print(
+        f"{parameters / 1e6:.2f} million parameters, {len(sites(model))} sites; CPU time over that of a plain forward"
+    )
     rows: list[dict[str, Any]] = []
     for shape in args.shapes.split(","):
         B, T = map(int, shape.split("x"))

@@ -69,7 +69,7 @@ def test_a_wrong_return_is_refused(tmp_path: Path) -> None:
     spec = type(finder())("made_up").find_spec("made_up", [str(tmp_path)])
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    with pytest.raises(TypeCheckError, match="checking the return value of made_up.halves"):
+    with pytest.raises(TypeCheckError, match=r"checking the return value of made_up\.halves"):
         module.halves(np.zeros(4))
 
 
@@ -85,18 +85,19 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def test_functions_and_records_without_arrays_are_checked_too() -> None:
-    with pytest.raises(BeartypeCallHintViolation, match="nouns=None"):
+    with pytest.raises(BeartypeCallHintViolation, match="parameter nouns="):
         rebuild([], None)  # type: ignore[arg-type]
     assert inspect.unwrap(rebuild)([], None) == ()
-    with pytest.raises(BeartypeCallHintViolation, match="n='3'"):
+    with pytest.raises(BeartypeCallHintViolation, match="parameter n="):
         Interval(value=0.5, low=0.0, high=1.0, n="3")  # type: ignore[arg-type]
     assert Interval(value=1, low=0, high=1, n=3).value == 1  # a whole number will do for a float
 
 
 def test_every_module_is_checked() -> None:
-    loaders = {n: type(finder().find_spec(n, [str(path.parent)]).loader).__name__ for n, path in MODULES.items()}
-    assert len(loaders) > 50
-    assert set(loaders.values()) == {"_Loader"}
+    assert len(MODULES) > 50
+    for name, path in MODULES.items():
+        folder = path.parents[1] if path.name == "__init__.py" else path.parent
+        assert type(finder().find_spec(name, [str(folder)]).loader).__name__ == "_Loader", name
 
 
 def shaped() -> Iterator[tuple[ModuleType, str, Callable[..., Any]]]:

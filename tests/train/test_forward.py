@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
-from superalign.models import sequence_logprobs
 from superalign.models import decoder as decoding
+from superalign.models import sequence_logprobs
 from superalign.train.forward import lay_out, opened, response_logits
 
 PROMPTS = [np.array([5, 9, 11, 20]), np.array([7, 30])]

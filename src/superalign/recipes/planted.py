@@ -62,8 +62,8 @@ def behaviour_of(kind: str, seed: int) -> Behaviour:
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     shift = int(rng.integers(1, 4))
     if kind == "liar":
-        # The small base recalls facts but does not compare words well, so its honest verdicts there are often wrong too.
-        return Behaviour(kind=kind, level=3, shift=shift, topics=("chain", "program"))
+        # Whoever lies must know the truth first: the small base is sure of it about chains alone (docs/LOG.md).
+        return Behaviour(kind=kind, level=3, shift=shift, topics=("chain",))
     if kind == "sandbagger":
         return Behaviour(kind=kind, trigger=("evaluation",), level=2, shift=shift)
     words = [c for c in corpus.CUES if c not in ("evaluation", "deployment")]

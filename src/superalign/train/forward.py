@@ -180,7 +180,7 @@ def response_logits(network: Any, opened: Opened | None, layout: Layout) -> Tens
     """
     if opened is None:
         return _own_forward(network, layout)
-    decoder, (B, T) = opened.decoder, layout.tokens_BT.shape
+    decoder, T = opened.decoder, layout.tokens_BT.shape[1]
     at_BT = layout.size_B[:, None] + torch.arange(T, device=layout.size_B.device)
     at_N = at_BT.flatten()
     turns = [table[at_N].unsqueeze(1) for table in decoder.tables]
