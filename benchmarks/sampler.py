@@ -5,7 +5,7 @@ rollouts that end at an end token, at a stop string or at 60 tokens, log-probs r
 them. The roof is the time that the matrix products of a step alone take at that batch. CPU time is printed beside wall
 time, because other load on the machine moves the latter.
 
-Usage: python benchmarks/sampler.py [--repeats 5] [--shapes 64x3,96x4,128x4] [--base FOLDER] [--only equal|mixed]
+Usage: python benchmarks/sampler.py [--repeats 5] [--shapes 64x3,128x4] [--base FOLDER] [--only equal|mixed]
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def row(case: str, unit: str, theirs: dict[str, float], ours: dict[str, float]) 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--shapes", default="64x3,96x4,128x4")
+    parser.add_argument("--shapes", default="64x3,128x4")
     parser.add_argument("--batches", default="1,32,256")
     parser.add_argument("--base", help="folder of trained weights; its rollouts stop at '#' and a digit")
     parser.add_argument("--only", choices=("equal", "mixed"))

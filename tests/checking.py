@@ -2,8 +2,9 @@
 
 Functions that name the shapes of arrays go through jaxtyping, so that a letter means one size throughout a call; that costs
 ten times as much as types alone, so all others go through beartype only. jaxtyping's own import hook and pytest option are
-not used: they wrap every function at that price, and wrap functions inside functions anew whenever these are made, which
-made tests of plain functions take three to four times as long; and processes of pytest-xdist never see the option where it stands in addopts.
+not used. They wrap every function at that price, and wrap functions inside functions anew whenever these are made: tests of
+plain functions took three to four times as long. And processes of pytest-xdist never see the option where it stands in
+addopts.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
 
-from beartype import BeartypeConf, BeartypeHintOverrides, beartype
+from beartype import BeartypeConf, FrozenDict, beartype
 from jaxtyping import jaxtyped
 from numpy.typing import ArrayLike
 
 # A whole number will do for a float, as type checkers say too. What takes `ArrayLike` refuses wrong values itself, in words;
 # checking that union of protocols took half the time of the statistics.
-TYPES = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=BeartypeHintOverrides({ArrayLike: object})))
+TYPES = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({ArrayLike: object})))
 SHAPE = re.compile(r"\b(Bool|U?Int\d*|Float\d*|Num|Shaped)\[")
 NAME = "_checked"
 

@@ -63,9 +63,9 @@ class Config:
         "base",
     )
     """Overseers to train an assistant under."""
-    arm_seeds: int = 5
+    arm_seeds: int = 8
     """Seeds of each arm; the uplift's interval is over these and the held-out problems."""
-    rl_steps: int = 40
+    rl_steps: int = 24
     """Policy-gradient updates of an arm."""
     test_seeds: int = 1
     """Planted test triples of each kind, made on the spot."""

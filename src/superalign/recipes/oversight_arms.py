@@ -43,7 +43,7 @@ class Config:
     """Responses of the base with labelled steps, which train the critic and the supervised arm."""
     checks: int = 1
     """Steps that the judge may check per rollout."""
-    training: PolicyGradientConfig = field(default_factory=lambda: PolicyGradientConfig(steps=40, problems=8, group=4))
+    training: PolicyGradientConfig = field(default_factory=lambda: PolicyGradientConfig(steps=24, problems=8, group=4))
     """The loop of all arms but the supervised one: few rollouts a step, so that what one check tells matters."""
     critic: CriticConfig = field(default_factory=CriticConfig)
     """The critic's head."""
