@@ -20,10 +20,10 @@ from typing import Any
 HERE = Path(__file__).parent
 COMMAND = str(Path(sys.executable).parent / "superalign")
 WHY_BELOW_THE_ROOF = """\
-Why the share of the roof is small: products of a token or of a batch with matrices this narrow are short, and each
-operation costs some microseconds of Python and dispatch, which is all of it at batch 1 and width 64; attention reads the
-whole cache of keys and values at every token, with one query a row, so that it waits for memory; drawing from the
-vocabulary sums in 64 bits, so that the last bits of logits do not move a draw. The share grows with width and batch."""
+Why the share of the roof is small (the sampler's own lines above say where its time goes): a step is about a hundred
+short operations, and Python and dispatch cost each of them microseconds, whatever the batch; attention has one query a
+row and reads all its keys and values at every token, more than a core's cache holds at batch 256; norms, rotations and
+copies are no products. The share grows with width and batch."""
 
 
 def machine() -> str:
