@@ -36,7 +36,7 @@ bench: $(VENV)-bench/installed
 	$(VENV)-bench/bin/python -m benchmarks $(ARGS)
 
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o constraints.txt
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links --no-header --upgrade-package torch==2.13.0 pyproject.toml -o constraints.txt
 
 clean:
 	rm -rf $(VENV) $(VENV)-bench runs
