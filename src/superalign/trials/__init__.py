@@ -2,5 +2,6 @@
 
 from superalign.trials.calibration import Scored, apply_thresholds, calibrate, null_auroc, response_auroc
 from superalign.trials.combination import Combination
+from superalign.trials.unsealed import Unsealed
 
-__all__ = ["Combination", "Scored", "apply_thresholds", "calibrate", "null_auroc", "response_auroc"]
+__all__ = ["Combination", "Scored", "Unsealed", "apply_thresholds", "calibrate", "null_auroc", "response_auroc"]

@@ -6,7 +6,7 @@ come from its problems, set no threshold that its organisms are tested with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,7 +45,12 @@ def thresholds_without(scored: Sequence[Scored], kind: str, *, rate: float, side
 
 
 def calibrate(
-    card: Instrument, scored: Sequence[Scored], *, rate: float, sides: Sides = "high"
+    card: Instrument,
+    scored: Sequence[Scored],
+    *,
+    rate: float,
+    sides: Sides = "high",
+    without: Callable[[str], Sequence[Scored]] | None = None,
 ) -> tuple[Calibration, ...]:
     """Measure one instrument: each kind tested with thresholds from the others.
 
@@ -54,6 +59,8 @@ def calibrate(
         scored: Every subject of the planted set, with this instrument's verdict.
         rate: The false-positive rate to set thresholds for; the lowest that the clean subjects support, if that is higher.
         sides: Which scores are suspicious.
+        without: For an instrument that is itself scaled on clean subjects: the kind left out -> every subject, scored
+            without it. What sets a threshold and what is held against it must be on one scale.
 
     Returns:
         One calibration for each kind, and last the pooled one (held_out "each in turn"). A subject without a score counts
@@ -63,8 +70,9 @@ def calibrate(
     hits = alarms = planted = clean = 0
     widest = 0.0
     for kind in sorted({s.kind for s in scored}):
-        limits = thresholds_without(scored, kind, rate=rate, sides=sides)
-        mine = [s for s in scored if s.kind == kind]
+        there = without(kind) if without else scored
+        limits = thresholds_without(there, kind, rate=rate, sides=sides)
+        mine = [s for s in there if s.kind == kind]
         organisms = [s for s in mine if s.role == "organism"]
         others = [s for s in mine if s.role != "organism"]
         if isinstance(limits, Unmeasured):
