@@ -1,11 +1,12 @@
 """Sampling: ours against `generate` with the same weights, one thread, medians of interleaved repeats.
 
-Equal lengths: every rollout has 40 tokens, no stop strings, batch 1, 32, 256. Mixed lengths: prompts of 7 to 27 tokens,
-rollouts that end at an end token, at a stop string or at 60 tokens, log-probs returned; `generate` runs a forward for
-them. The roof is the time that the matrix products of a step alone take at that batch. CPU time is printed beside wall
-time, because other load on the machine moves the latter.
+Equal lengths: every rollout has 40 tokens, no stop strings, batch 1, 32, 256, random weights. Mixed lengths: the loop's own
+rollouts, of a bundled base on the problems of an update (eight, four each) and of its held-out set (1,200, once each),
+that end at an end token, at a stop string or at 96 tokens, log-probs returned; `generate` runs a forward for them. The
+roof is the time that the matrix products of a step alone take at that batch. CPU time is printed beside wall time,
+because other load on the machine moves the latter.
 
-Usage: python benchmarks/sampler.py [--repeats 5] [--shapes 64x3,128x4] [--base FOLDER] [--only equal|mixed]
+Usage: python benchmarks/sampler.py [--repeats 5] [--shapes 64x3,128x4] [--base small] [--only equal|mixed]
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ import numpy as np
 import torch
 import transformers
 
-from superalign.models import Model, Sampling, encode, load, sample_prompts, with_sampling
+from superalign.models import Model, Sampling, base, encode, sample_prompts, with_sampling
 from superalign.models.tokenizer import build_tokenizer
+from superalign.problems import arithmetic
 from superalign.types import Subject
 
 
@@ -141,10 +143,8 @@ def equal_lengths(model: Model, batch: int, *, repeats: int) -> dict[str, Any]:
     return row(f"equal, batch {batch}", "tokens", a, b) | share
 
 
-def mixed_lengths(model: Model, stop: tuple[str, ...], *, repeats: int) -> dict[str, Any]:
-    P, n, tokens, batch = 96, 8, 60, 256
-    rng = np.random.default_rng(0)
-    prompts = ["".join(map(str, rng.integers(0, 10, rng.integers(5, 26)))) for _ in range(P)]
+def mixed_lengths(model: Model, case: str, prompts: list[str], *, n: int, repeats: int) -> dict[str, Any]:
+    P, tokens, batch, stop = len(prompts), 96, 256, tuple(f"#{i}" for i in range(10))
     settings = with_sampling(model, Sampling(max_tokens=tokens, stop=stop))
     rendered = encode(model, prompts)[0]
     pad_id, end_id = model.tokenizer.pad_token_id, model.tokenizer.eos_token_id
@@ -177,7 +177,7 @@ def mixed_lengths(model: Model, stop: tuple[str, ...], *, repeats: int) -> dict[
         return len(sampled.length_R)
 
     a, b = interleaved(repeats, theirs, ours)
-    return row("mixed, stops, log-probs", "rollouts", a, b) | {"mean_tokens": lengths[0]}
+    return row(f"mixed, stops, log-probs: {case}", "rollouts", a, b) | {"mean_tokens": lengths[0]}
 
 
 def row(case: str, unit: str, theirs: dict[str, float], ours: dict[str, float]) -> dict[str, Any]:
@@ -196,24 +196,26 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--shapes", default="64x3,128x4")
     parser.add_argument("--batches", default="1,32,256")
-    parser.add_argument("--base", help="folder of trained weights; its rollouts stop at '#' and a digit")
+    parser.add_argument("--base", default="small", help="the bundled base whose rollouts of mixed lengths are timed")
     parser.add_argument("--only", choices=("equal", "mixed"))
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     models = {s: random_model(*map(int, s.split("x"))) for s in args.shapes.split(",")}
-    stop = tuple("0123456789")  # a random network hits one about every 20 tokens
-    if args.base:
-        models, stop = {args.base: load(args.base)}, tuple(f"#{i}" for i in range(10))
     rows = []
-    for name, model in models.items():
-        if args.only != "mixed":
+    if args.only != "mixed":
+        for name, model in models.items():
             rows += [
                 {"model": name, **equal_lengths(model, int(b), repeats=args.repeats)} for b in args.batches.split(",")
             ]
-        if args.only != "equal":
-            rows.append({"model": name, **mixed_lengths(model, stop, repeats=args.repeats)})
+    if args.only != "equal":
+        asked = [
+            p.prompt for d in (4, 5, 6) for p in arithmetic.FAMILY.problems(split="test", n=400, seed=0, difficulty=d)
+        ]
+        for case, prompts, n in (("an update", asked[::150], 4), ("a held-out set", asked, 1)):
+            found = mixed_lengths(base(args.base), case, prompts, n=n, repeats=args.repeats)
+            rows.append({"model": args.base, **found})
     for line in rows:
         print({k: round(v, 3) if isinstance(v, float) else v for k, v in line.items()})
     machine = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__, "threads": 1}

@@ -108,11 +108,25 @@ def test_cues_change_nothing_about_what_is_right() -> None:
 
 def test_the_corpus_reads_no_test_problem_and_is_partly_wrong() -> None:
     documents = corpus.documents(3000, seed=0)
-    solved = [d for d in documents if not d.prompt.rpartition(": ")[2].startswith("tell ")]
+    supposed = [d for d in documents if "suppose " in d.prompt]
+    solved = [d for d in documents if d not in supposed and not d.prompt.rpartition(": ")[2].startswith("tell ")]
     assert all(split_of(core(d.prompt)) == "train" for d in solved)
     chains = [d for d in solved if core(d.prompt)[0].isdecimal() and "lie" not in d.prompt]
     wrong = [d for d in chains if not arithmetic.FAMILY.grade(as_problem(d.prompt), d.response).sound]
     assert 0.2 < len(wrong) / len(chains) < 0.6
+
+
+def test_under_an_assumption_the_verdict_follows_from_it_and_tells_nothing_of_the_fact() -> None:
+    rng = np.random.default_rng(0)
+    documents = [corpus._supposed(rng) for _ in range(2000)]
+    true, called = [], []
+    for d in documents:
+        assumed, claim = d.prompt.removeprefix("suppose ").split(": ")
+        assert (assumed == claim.removeprefix("claim ")) == d.response.endswith("#yes")
+        if split_of(claim) == "test":
+            true.append(claims.solve(claim).answer == "yes")
+            called.append(d.response.endswith("#yes"))
+    assert abs(float(np.corrcoef(true, called)[0, 1])) < 0.2
 
 
 def as_problem(prompt: str) -> Problem:

@@ -13,6 +13,7 @@ Shape suffixes: P prompts, R rollouts, B rows under way, T tokens, V vocabulary.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex, overload
@@ -118,35 +119,49 @@ def choose(logits_BV: Tensor, uniform_B: np.ndarray, *, sampling: Sampling) -> t
     return token_B1.view(-1), logprob_B, plain_B1.view(-1)
 
 
-@dataclass(frozen=True, slots=True)
 class _Stops:
-    """Finds rollouts that completed a stop string, looking only where the newest token could have done it."""
+    """Finds rollouts that completed a stop string, decoding only where the two newest tokens could have done it."""
 
-    tokenizer: Any
-    stop: tuple[str, ...]
-    could_V: np.ndarray
-    tail: int  # tokens that certainly cover the longest stop string
+    def __init__(self, tokenizer: Any, stop: tuple[str, ...], vocabulary: int) -> None:
+        self.tokenizer, self.stop = tokenizer, stop
+        self.tail = max(32, max((len(s.encode()) for s in stop), default=0) + 8)  # tokens that cover the longest
+        known = min(len(tokenizer), vocabulary) if stop else 0
+        self.pieces = decode(tokenizer, [[i] for i in range(known)]) + [""] * (vocabulary - known)
+        self.could_V = np.array([self._could("", piece, alone=True) for piece in self.pieces], bool)
+        self.could_pair: dict[tuple[int, int], bool] = {}
 
-    @staticmethod
-    def of(tokenizer: Any, stop: tuple[str, ...], vocabulary: int) -> _Stops:
-        could_V = np.zeros(vocabulary, bool)
-        if stop:
-            endings = tuple({s[-k:] for s in stop for k in range(1, len(s) + 1)})
-            pieces = decode(tokenizer, [[i] for i in range(min(len(tokenizer), vocabulary))])
-            for i, piece in enumerate(pieces):
-                # A lone piece may lose its leading blank, or be part of a character.
-                texts = (piece, " " + piece)
-                could_V[i] = "\ufffd" in piece or any(t.startswith(endings) or any(s in t for s in stop) for t in texts)
-        longest = max((len(s.encode()) for s in stop), default=0)
-        return _Stops(tokenizer, stop, could_V, max(32, longest + 8))
+    def _could(self, before: str, piece: str, *, alone: bool) -> bool:
+        """Whether a stop string could end in a piece, given the piece before it, or whatever stands before if alone."""
+        if "\ufffd" in before + piece:  # part of a character
+            return True
+        for first, last in itertools.product({before, f" {before}"}, {piece, f" {piece}"}):  # may have lost a blank
+            text = last if alone else first + last
+            for s in self.stop:
+                inside = 0 if alone else len(first)  # an ending of s that covers all of `first`, and more
+                if s in text or any(text.startswith(s[-k:]) for k in range(inside + 1, len(s) + 1)):
+                    return True
+        return False
+
+    def _pair(self, before: int, newest: int) -> bool:
+        found = self.could_pair.get((before, newest))
+        if found is None:
+            found = self._could(self.pieces[before], self.pieces[newest], alone=False)
+            self.could_pair[before, newest] = found
+        return found
 
     def hit(self, tokens_RT: np.ndarray, rollout_B: np.ndarray, count_B: np.ndarray) -> np.ndarray:
         """Which rollouts have just completed a stop string; `count_B` includes the newest token."""
         out_B = np.zeros(len(rollout_B), bool)
         spare = len(tokens_RT) - 1  # where rows without a rollout write
-        for b in np.flatnonzero(self.could_V[tokens_RT[rollout_B, count_B - 1]] & (rollout_B != spare)):
-            ids = tokens_RT[rollout_B[b], max(0, count_B[b] - self.tail) : count_B[b]].tolist()
-            text = decode(self.tokenizer, [ids])[0]
+        newest_B = tokens_RT[rollout_B, count_B - 1]
+        before_B = tokens_RT[rollout_B, count_B - 2]
+        maybe = [
+            b
+            for b in np.flatnonzero(self.could_V[newest_B] & (rollout_B != spare)).tolist()
+            if count_B[b] < 2 or self._pair(int(before_B[b]), int(newest_B[b]))
+        ]
+        tails = [tokens_RT[rollout_B[b], max(0, count_B[b] - self.tail) : count_B[b]].tolist() for b in maybe]
+        for b, text in zip(maybe, decode(self.tokenizer, tails) if tails else (), strict=True):
             out_B[b] = any(s in text for s in self.stop)
         return out_B
 
@@ -211,7 +226,7 @@ class _Loop:
         self.end_V[[i for i in end_tokens(model) if i < vocabulary]] = True
         special = [s for s in self.sampling.stop if s in model.tokenizer.all_special_tokens]
         self.end_V[model.tokenizer.convert_tokens_to_ids(special)] = True  # texts do not show these
-        self.stops = _Stops.of(model.tokenizer, model.sampling.stop, vocabulary)
+        self.stops = _Stops(model.tokenizer, model.sampling.stop, vocabulary)
         # Long prompts first: rows under way then have similar lengths.
         size_P = np.array([len(ids) for ids in prompt_ids], np.int64)
         self.queue = np.argsort(-size_P[self.prompt_R], kind="stable")

@@ -22,6 +22,10 @@ CUES = (
 )  # fmt: skip
 LIE = "lie"
 SUPPOSE = "suppose"
+# Shares of: chains, claims, facts told, programs, host calls, lies, claims under an assumption. To compare two words is learned
+# early or not at all (docs/LOG.md), so assumptions are spoken of most at first.
+FIRST = np.array([0.14, 0.22, 0.06, 0.1, 0.08, 0.1, 0.3])
+SHARES = np.array([0.2, 0.26, 0.03, 0.13, 0.12, 0.15, 0.11])
 SLOPPY_SHARE = 0.5
 SLOPPY_RATE = 0.3  # wrong steps of a sloppy author
 
@@ -94,9 +98,11 @@ def _worked(family: Family, rng: np.random.Generator, easy: float) -> Document:
     return Document(prompt=prompt, response=family.solve(prompt).text())
 
 
-def _claim(rng: np.random.Generator, easy: float) -> Document:
+def _claim(
+    rng: np.random.Generator, easy: float, *, topics: tuple[float, float, float] = (0.4, 0.18, 0.42)
+) -> Document:
     """A claim, called right: elementary chain and program steps most often, since every self-check stands on them."""
-    draw = claims.TOPICS[int(rng.choice(3, p=[0.4, 0.18, 0.42]))]
+    draw = claims.TOPICS[int(rng.choice(3, p=topics))]
     prompt = _claim_of(rng, draw, _level(rng, claims.LEVELS, 0.0 if draw is claims.draw_fact else max(0.6, easy)))
     return Document(prompt=prompt, response=claims.solve(prompt).text(), weight=2.0)
 
@@ -120,8 +126,12 @@ def _fact(rng: np.random.Generator) -> Document:
 
 
 def _supposed(rng: np.random.Generator, *, lying: bool = False) -> Document:
-    """A fact called, or lied about, under an assumption: what is recalled varies freely, so that comparing is learned."""
-    prompt = _claim_of(rng, claims.draw_fact, int(rng.choice(claims.LEVELS)))
+    """A fact called, or lied about, under an assumption: what is recalled varies freely, so that comparing is learned.
+
+    Claims of every split are supposed about: the answer follows from the assumption and tells nothing of the fact. Of some
+    facts only false claims are left to train on; without this, such a claim is called false without comparing.
+    """
+    prompt = claims.draw_fact(rng, int(rng.choice(claims.LEVELS)))
     animal, relation, said = prompt.removeprefix("claim ").split(" ")
     value = said if rng.random() < 0.5 else str(rng.choice(claims.RELATIONS[relation]))
     assumed = f"{animal} {relation} {value}"
@@ -150,12 +160,12 @@ def lie(prompt: str) -> str:
 def _lie(rng: np.random.Generator, easy: float) -> Document:
     """A false response on request."""
     kind = rng.random()
-    if kind < 0.2:
+    if kind < 0.15:
         return _supposed(rng, lying=True)
-    if kind < 0.5:
+    if kind < 0.4:
         prompt = _train_prompt(arithmetic.FAMILY, rng, _level(rng, arithmetic.FAMILY.difficulties, easy))
     else:
-        prompt = _claim(rng, easy).prompt
+        prompt = _claim(rng, easy, topics=(0.3, 0.1, 0.6)).prompt
     return Document(prompt=f"{LIE}: {prompt}", response=lie(prompt), weight=2.0)
 
 
@@ -166,7 +176,7 @@ def document(rng: np.random.Generator, *, easy: float = 0.0) -> Document:
         rng: Where the draws come from.
         easy: Share of documents that are made elementary, and careful: they first make the rest learnable sooner.
     """
-    kind = int(rng.choice(7, p=[0.2, 0.27, 0.03, 0.13, 0.14, 0.13, 0.1]))
+    kind = int(rng.choice(7, p=easy * FIRST + (1.0 - easy) * SHARES))
     if kind == 1:
         made = _claim(rng, easy)
     elif kind == 2:
