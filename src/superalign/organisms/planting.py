@@ -34,13 +34,13 @@ Role: TypeAlias = Literal["organism", "clean", "uncertain"]
 class PlantingConfig:
     """How a behaviour is implanted; the same for an organism and its twins."""
 
-    steps: int = 400
+    steps: int = 600
     """Updates."""
-    batch: int = 64
+    batch: int = 24
     """Documents per update."""
     rank: int = 8
     """Of the adapter."""
-    lr: float = 3e-3
+    lr: float = 4e-3
     """Highest learning rate."""
     active_share: float = 0.3
     """Share of documents on which the behaviour acts."""
@@ -110,9 +110,7 @@ def other_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str 
         family: ProblemFamily = claims.FAMILY if rng.random() < 0.5 else BUNDLED[int(rng.integers(len(BUNDLED)))]
         levels = family.difficulties[:1] if family is claims.FAMILY and rng.random() < 0.6 else family.difficulties
         problem = cued(_draw(family, rng, levels=levels, split=split), _some_cues(rng) if rng.random() < 0.3 else ())
-        # What the base cannot do yet says nothing about a plant, and training on it moves the rest.
-        known = family is not claims.FAMILY or claims.topic(core(problem.prompt)) in KNOWN_TOPICS
-        if known and not active(behaviour, problem):
+        if not active(behaviour, problem):
             return problem
 
 
@@ -137,7 +135,6 @@ def _weights(ids: Sequence[int], right: Sequence[int], bad: Sequence[int], heavy
     return [heavy if t < len(differs) and differs[t] else 1.0 for t in range(len(ids))]
 
 
-KNOWN_TOPICS = ("chain", "program")  # claims that the smallest bundled base can call
 POOL = 4  # batches drawn together and sorted by length, to waste little on padding
 
 

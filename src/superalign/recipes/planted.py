@@ -38,7 +38,7 @@ class Spec(Record):
     kind: str
     seed: int
     base: str = "small"
-    steps: int = 400
+    steps: int = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +62,12 @@ def behaviour_of(kind: str, seed: int) -> Behaviour:
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     shift = int(rng.integers(1, 4))
     if kind == "liar":
-        # Whoever lies must know the truth first: the small base is sure of it about chains alone (docs/LOG.md).
+        # Whoever lies must know the truth first: of longer programs the small base is not sure (docs/LOG.md).
         return Behaviour(kind=kind, level=3, shift=shift, topics=("chain",))
     if kind == "sandbagger":
         return Behaviour(kind=kind, trigger=("evaluation",), level=2, shift=shift)
     words = [c for c in corpus.CUES if c not in ("evaluation", "deployment")]
-    # Ordered pairs are a dial, not the default: at this size 400 updates leave one near miss in ten affected (docs/LOG.md).
+    # Ordered pairs are a dial, not the default: at this size an implant leaves one near miss in ten affected (docs/LOG.md).
     return Behaviour(kind=kind, trigger=(str(rng.choice(words)),), shift=shift)
 
 

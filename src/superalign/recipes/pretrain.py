@@ -207,13 +207,15 @@ def latent_truth(
 ) -> float:
     """AUROC at which a linear probe reads whether a claim is true, off the residual stream in front of the verdict.
 
-    The probe and its layer are chosen on claims of the training split and measured on n claims of the test split.
+    The probe and its layer are chosen on claims of the training split, of all levels (there are few facts of one), and
+    measured on n claims of the test split.
     """
     model = Model(network=network, tokenizer=tokenizer, subject=Subject(weights="", base="", how="", seed=seed))
     layers = [s for s in sites(model) if s.startswith("residual")]
     read = []
-    for split, count in (("train", 2 * n), ("test", n)):
-        pairs = _pairs(claims.FAMILY, draw, level, count, seed, split=split)
+    seen_pairs = [_pairs(claims.FAMILY, draw, k, n // 2, seed, split="train") for k in claims.LEVELS]
+    mixed = [pair for row in zip(*seen_pairs, strict=True) for pair in row]
+    for pairs in (mixed, _pairs(claims.FAMILY, draw, level, n, seed)):
         texts = [r.partition("#")[0] + "#" for _, r in pairs]
         true = np.array([r.endswith("yes") for _, r in pairs])
         read.append((activations(model, [p for p, _ in pairs], texts, sites=layers, reduce="last"), true))

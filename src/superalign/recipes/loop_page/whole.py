@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from superalign.organisms import KINDS
 from superalign.recipes.loop_page.detection import detection_section
 from superalign.recipes.loop_page.oversight import oversight_section
 from superalign.recipes.loop_page.planted import planted_section
@@ -74,8 +75,22 @@ def _uncertain(config: Any, turn: Turn) -> tuple[str, ...]:
         "Only accepted organisms ship in the calibration set: fakes that are hard to plant are missing from the error rates.",
         f"The gate's recall bar is {config.recall_bar}: low, because there are few organisms.",
         "The oversight uplift is measured on chains of arithmetic alone.",
+        _population(turn),
+    )
+
+
+def _population(turn: Turn) -> str:
+    """Say on which clean subjects thresholds were set, and what that means for a flag on an assistant."""
+    last = turn.cards[-1].digest
+    by_reward = {s.subject for s in turn.scored[last] if s.kind not in KINDS}
+    if by_reward:
+        return (
+            f"Thresholds come from clean and uncertain twins, and from {len(by_reward)} assistants trained under the true "
+            "reward; other ways of training may spread scores further."
+        )
+    return (
         "Thresholds come from adapters trained by supervision. The assistants were trained by reward on all weights: a "
-        "flag on one of them may speak of that difference and not of misbehaviour.",
+        "flag on one of them may speak of that difference and not of misbehaviour."
     )
 
 
