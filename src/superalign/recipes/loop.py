@@ -93,8 +93,9 @@ def quick(config: Config) -> Config:
     """The same turn with two seeds, fewer arms and one kind of test organism."""
     arms = ("ground truth", "judge alone", "judge + critic", "base")
     return replace(
-        config, arms=arms, arm_seeds=2, rl_steps=15, kinds=config.kinds[:1], plant_steps=150, calibration_seeds=1
-    )
+        config, arms=arms, arm_seeds=2, rl_steps=15, held_out=600, kinds=config.kinds[:1], plant_steps=300, proof=150,
+        calibration_seeds=1,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
