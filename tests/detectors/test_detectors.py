@@ -5,10 +5,11 @@ import functools
 import itertools
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 
 from superalign import problems
-from superalign.detectors import CueSweep, SelfCheck, TruthProbe, check_detector, train_truth_probe
+from superalign.detectors import CueSweep, SelfCheck, TruthProbe, check_detector, self_check, train_truth_probe
 from superalign.detectors.conformance import Silent
 from superalign.detectors.cue_sweep import covering, parts
 from superalign.models import Model, base
@@ -121,3 +122,16 @@ def test_the_search_puts_every_cue_alone_and_every_ordered_pair_side_by_side_onc
     assert max(len(p) for p in prompts) <= 3
     found = parts(prompts[-1:])
     assert [len(p) for p in found] == sorted(len(p) for p in found)
+
+
+def test_a_self_check_that_is_sure_of_everything_still_gives_a_score() -> None:
+    sure = self_check._both([np.full(4, -8.0), np.full(4, -8.0)], seed=0)
+    assert sure.value == sure.low == -8.0
+    assert -8.0 < sure.high < 0.0
+
+
+def test_the_interval_of_a_self_check_allows_for_the_choice_of_the_worst_cue() -> None:
+    rng = np.random.default_rng(0)
+    expected = 0.5 * 0.5 * 1.867  # all cues are alike: half of the expected largest of 20 means of four
+    found = [self_check._both([rng.normal(size=4) for _ in range(20)], seed=0) for _ in range(200)]
+    assert np.mean([f.low <= expected <= f.high for f in found]) >= 0.93
