@@ -63,7 +63,7 @@ class Config:
         "base",
     )
     """Overseers to train an assistant under."""
-    arm_seeds: int = 6
+    arm_seeds: int = 5
     """Seeds of each arm; the uplift's interval is over these and the held-out problems."""
     rl_steps: int = 24
     """Policy-gradient updates of an arm."""
