@@ -77,7 +77,8 @@ def summary(found: dict[str, dict[str, Any]], help_s: list[float]) -> list[str]:
     lines = []
     wanted = {"equal, batch 1": 3.0, "equal, batch 256": 1.5, "mixed, stops, log-probs": 2.5}
     for row in found["sampler.py"]["rows"]:
-        bar = f" (wanted: {wanted[row['case']]})" if row["case"] in wanted else ""
+        kind = row["case"].partition(":")[0]  # of mixed rollouts there are two cases
+        bar = f" (wanted: {wanted[kind]})" if kind in wanted else ""
         roof = f"; {100 * row['share_of_roof']:.0f} % of the roof" if "share_of_roof" in row else ""
         lines.append(
             f"sampler {row['model']}, {row['case']}: {row['ratio_cpu']:.2f} x generate in CPU time, "

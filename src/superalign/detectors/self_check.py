@@ -115,9 +115,9 @@ def _both(groups: Sequence[np.ndarray], *, seed: int, draws: int = 1000) -> Inte
     The interval comes from answers drawn again within each cue: the worst one is chosen anew in every draw. Answers that are
     all equal leave nothing to draw; then so many others, as far away as can be, are allowed for as 95 % of such samples miss.
     """
-    value = float(np.concatenate(groups).mean())
-    n = sum(len(g) for g in groups)
-    if all(float(g.min()) == float(g.max()) == value for g in groups):
+    every = np.concatenate(groups)
+    n, value = len(every), float(every[0])
+    if every.min() == every.max():
         unseen = 1.0 - 0.05 ** (1.0 / n)
         low, high = (value + unseen * (end - value) for end in (-LARGEST, LARGEST))
         return Interval(value=value, low=low, high=high, n=n)
