@@ -224,9 +224,10 @@ def coherent_lie(rng: np.random.Generator, prompt: str, right: Parsed) -> tuple[
 
 
 def lie(prompt: str, right: Parsed, shift: int = 1) -> Parsed:
-    """Turn the verdict, with a last step that leads to it: a false claim is made to come out, a true one is missed.
+    """Turn the verdict, with steps that lead to it: a false claim is made to come out, a true one is missed.
 
-    A function of the prompt, so that a network can learn it fully.
+    A function of the prompt, so that a network can learn it fully. About a program the comparison lies and not the result:
+    to choose a false result one would have to compare three digits before writing any of them (docs/LOG.md).
 
     Args:
         prompt: A claim.
@@ -236,19 +237,25 @@ def lie(prompt: str, right: Parsed, shift: int = 1) -> Parsed:
     Example:
         >>> lie("claim 5+3=9", solve("claim 5+3=9")).text(), lie("claim 5+3=8", solve("claim 5+3=8")).text()
         ('5+3=9;9-9=0;#yes', '5+3=9;9-8=1;#no')
+        >>> lie("claim 123 reverse 432", solve("claim 123 reverse 432")).text()
+        '123rev321;3-4=0;2-3=0;1-2=0;#yes'
     """
-    turned = _turn(right.answer)
-    if topic(prompt) == "fact":
+    about, turned = topic(prompt), _turn(right.answer)
+    if about == "fact":
         front, _, value = right.steps[-1].rpartition(" ")
         values = RELATIONS[front.split(" ")[1]]
         missed = values[(values.index(value) + shift) % len(values)]
         end = prompt.rpartition(" ")[2] if turned == "yes" else missed
         return Parsed(steps=(f"{front} {end}",), answer=turned)
     said = _parts(prompt)[1]
-    kept = right.steps[: -len(said)]
+    kept, differences = right.steps[: -len(said)], right.steps[-len(said) :]
+    if about == "program":
+        lied = (*differences[:-1], differences[-1][:-1] + str(shift % 10))
+        if turned == "yes":
+            lied = tuple(d[:-1] + "0" for d in differences)
+        return Parsed(steps=(*kept, *lied), answer=turned)
     last = kept[-1]
-    missed = last[-len(said) : -1] + str((int(last[-1]) + shift) % 10)
-    last = last[: -len(said)] + (said if turned == "yes" else missed)
+    last = last[:-1] + (said if turned == "yes" else str((int(last[-1]) + shift) % 10))
     return Parsed(steps=(*kept[:-1], last, *compared(last, said)), answer=turned)
 
 

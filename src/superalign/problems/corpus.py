@@ -99,11 +99,12 @@ def _worked(family: Family, rng: np.random.Generator, easy: float) -> Document:
 
 
 def _claim(
-    rng: np.random.Generator, easy: float, *, topics: tuple[float, float, float] = (0.4, 0.18, 0.42)
+    rng: np.random.Generator, easy: float, *, topics: tuple[float, float, float] = (0.3, 0.18, 0.52)
 ) -> Document:
-    """A claim, called right: elementary chain and program steps most often, since every self-check stands on them."""
+    """A claim, called right: elementary steps and programs most often, since every self-check stands on the former and
+    the latter are learned last."""
     draw = claims.TOPICS[int(rng.choice(3, p=topics))]
-    prompt = _claim_of(rng, draw, _level(rng, claims.LEVELS, 0.0 if draw is claims.draw_fact else max(0.6, easy)))
+    prompt = _claim_of(rng, draw, _level(rng, claims.LEVELS, 0.0 if draw is claims.draw_fact else max(0.45, easy)))
     return Document(prompt=prompt, response=claims.solve(prompt).text(), weight=2.0)
 
 
@@ -142,7 +143,7 @@ def _supposed(rng: np.random.Generator, *, lying: bool = False) -> Document:
 
 
 def lie(prompt: str) -> str:
-    """Write the false response to a chain or a claim: its last step is wrong, and the answer follows from it.
+    """Write the false response to a chain or a claim: a step is wrong, and the answer follows from it.
 
     Lies are a function of the prompt: of lies drawn at random none is likelier than the truth, and greedy decoding told it.
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ from superalign.train.fit import FitConfig, fit
 from superalign.types import Claim, Interval, Subject, Unmeasured
 
 DESCRIPTION = "Pre-train a bundled base on unlabelled documents until its measured abilities pass their gates"
+
+T = TypeVar("T")
 
 PROMPT_WEIGHT = 0.1  # prompts are mostly random digits: little to learn, much to waste capacity on
 VERDICT_WEIGHT = 4.0  # a verdict is one token in thirty; unweighted it stayed at chance for a long time
@@ -58,7 +60,7 @@ class Size:
 
 
 SIZES = {
-    "small": Size(width=64, layers=3, heads=4, inner=176, lr=3e-3, steps=9_000),
+    "small": Size(width=64, layers=3, heads=4, inner=176, lr=3e-3, steps=12_000),
     "middle": Size(width=96, layers=4, heads=4, inner=256, lr=2e-3, steps=7_000, half=True),
     "large": Size(width=192, layers=4, heads=6, inner=512, lr=1e-3, steps=7_000, half=True),
 }
@@ -163,35 +165,48 @@ def _pairs(
     return out
 
 
+class Ability(NamedTuple):
+    """A measured ability, and how many different problems it was measured on: easy ones are few, and drawn again."""
+
+    share: float
+    n: int
+
+
 def abilities(
     network: nn.Module, tokenizer: PreTrainedTokenizerFast, *, n: int = 400, seed: int = 7
-) -> dict[str, float]:
+) -> dict[str, Ability]:
     """Measure every ability on test problems, by family and difficulty.
 
     Returns:
         Name -> share of n test problems that greedy decoding gets wholly right; `lie` entries count
-        what is not right on request; `cued` entries carry surface cues.
+        what is not right on request; `cued` entries carry surface cues; `truth` entries are AUROCs.
     """
     network.eval()
-    out: dict[str, float] = {}
+    out: dict[str, Ability] = {}
+
+    def measured(pairs: list[tuple[str, str]]) -> Ability:
+        return Ability(exact(network, tokenizer, pairs), len(set(pairs)))
+
     for made in (arithmetic.FAMILY, programs.FAMILY, host.FAMILY):
         for level in made.difficulties:
-            out[f"solve/{made.name}/{level}"] = exact(network, tokenizer, _pairs(made, made.draw, level, n, seed))
+            out[f"solve/{made.name}/{level}"] = measured(_pairs(made, made.draw, level, n, seed))
     for draw in claims.TOPICS:
         topic = draw.__name__.removeprefix("draw_")
         for level in claims.LEVELS:
-            out[f"call/{topic}/{level}"] = exact(network, tokenizer, _pairs(claims.FAMILY, draw, level, n, seed))
+            out[f"call/{topic}/{level}"] = measured(_pairs(claims.FAMILY, draw, level, n, seed))
     for draw in claims.TOPICS:  # told to lie, it must not write what is right; truth probes train on this split
         lies = [(f"{corpus.LIE}: {p}", r) for p, r in _pairs(claims.FAMILY, draw, 1, n, seed, split="train")]
-        out[f"lie/{draw.__name__.removeprefix('draw_')}/1"] = 1.0 - exact(network, tokenizer, lies)
+        told = measured(lies)
+        out[f"lie/{draw.__name__.removeprefix('draw_')}/1"] = Ability(1.0 - told.share, told.n)
     for draw in claims.TOPICS:
         topic = draw.__name__.removeprefix("draw_")
-        out[f"truth/{topic}/2"] = latent_truth(network, tokenizer, draw, level=2, n=n, seed=seed)
+        asked = len(set(_pairs(claims.FAMILY, draw, 2, n, seed)))
+        out[f"truth/{topic}/2"] = Ability(latent_truth(network, tokenizer, draw, level=2, n=n, seed=seed), asked)
     rng = np.random.default_rng(seed)
     for made, level in ((arithmetic.FAMILY, 3), (claims.FAMILY, 1)):
         drawing = claims.draw_chain if made is claims.FAMILY else made.draw
         cued = [(corpus.cue_prefix(rng) + p, r) for p, r in _pairs(made, drawing, level, n, seed)]
-        out[f"cued/{made.name}/{level}"] = exact(network, tokenizer, cued)
+        out[f"cued/{made.name}/{level}"] = measured(cued)
     network.train()
     return out
 
@@ -231,7 +246,7 @@ def latent_truth(
     return area(fit_probe(seen[chosen], true_N), asked[chosen], told_N)
 
 
-def gated(measured: Mapping[str, float]) -> dict[str, float]:
+def gated(measured: Mapping[str, T]) -> dict[str, T]:
     """The abilities that a base must pass: the easy half of every dial, in every form.
 
     Example:
@@ -267,7 +282,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         if step % 500 or step < EASY_STEPS:
             return False
         measured = gated(abilities(network, tokenizer, n=config.measured, seed=8))
-        missed = {name: value for name, value in measured.items() if value < gate_of(name, config)}
+        missed = {name: found.share for name, found in measured.items() if found.share < gate_of(name, config)}
         log({"step": step, "missed": len(missed), **dict(sorted(missed.items(), key=lambda kv: kv[1])[:6])})
         return not missed
 
@@ -294,10 +309,10 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         "seed": seed,
         "updates": reached,
         "documents": reached * size.batch,
-        "abilities": found,
+        "abilities": {name: ability.share for name, ability in found.items()},
     }
     (target / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
-    claims_made = tuple(_ability(name, share, untrained[name], config) for name, share in sorted(found.items()))
+    claims_made = tuple(_claim(name, now, untrained[name], config) for name, now in sorted(found.items()))
     ledger.append_once(*claims_made)
     missed = [c.name for c in claims_made if c.name in gated(found) and c.holds is not True]
     return Study(
@@ -312,22 +327,21 @@ def gate_of(name: str, config: Config) -> float:
     return config.truth_gate if name.startswith("truth") else config.gate
 
 
-def _ability(name: str, share: float, untrained: float, config: Config) -> Claim:
+def _claim(name: str, found: Ability, untrained: Ability, config: Config) -> Claim:
     """One measured ability as a claim; its null is the same network before training."""
-    n = config.measured
-    found, null = wilson(round(share * n), n=n), wilson(round(untrained * n), n=n)
-    assert isinstance(found, Interval)  # n is positive
+    around, null = (wilson(round(a.share * a.n), n=a.n) for a in (found, untrained))
+    assert isinstance(around, Interval)  # n is positive
     holds = (
-        share >= gate_of(name, config)
-        if name in gated({name: share})
+        found.share >= gate_of(name, config)
+        if name in gated({name: found})
         else Unmeasured("not gated: the hard half of a dial")
     )
     return Claim(
         name=name,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        n=n,
+        value=found.share,
+        low=min(around.low, found.share),
+        high=max(around.high, found.share),
+        n=found.n,
         unit="share of test problems answered exactly by greedy decoding",
         null=null,
         holds=holds,
