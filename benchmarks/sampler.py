@@ -180,12 +180,29 @@ def mixed_lengths(model: Model, case: str, prompts: list[str], *, n: int, repeat
     return row(f"mixed, stops, log-probs: {case}", "rollouts", a, b) | {"mean_tokens": lengths[0]}
 
 
+def whole_arm(update: dict[str, Any], held_out: dict[str, Any]) -> dict[str, Any]:
+    """All rollouts of one assistant in the loop: 24 updates of 32, then the 1,200 held-out ones."""
+    parts = ((24 * 32, update), (1200, held_out))
+
+    def rate(name: str) -> float:
+        return sum(n for n, _ in parts) / sum(n / case[name] for n, case in parts)
+
+    names = ("generate_per_s", "ours_per_s", "generate_per_cpu_s", "ours_per_cpu_s")
+    theirs, ours, theirs_cpu, ours_cpu = (rate(name) for name in names)
+    return row(
+        "mixed, stops, log-probs: an assistant's whole training and grading", "rollouts",
+        {"per_s": theirs, "per_cpu_s": theirs_cpu}, {"per_s": ours, "per_cpu_s": ours_cpu},
+    )  # fmt: skip
+
+
 def row(case: str, unit: str, theirs: dict[str, float], ours: dict[str, float]) -> dict[str, Any]:
     return {
         "case": case,
         "unit": unit,
         "generate_per_s": theirs["per_s"],
         "ours_per_s": ours["per_s"],
+        "generate_per_cpu_s": theirs["per_cpu_s"],
+        "ours_per_cpu_s": ours["per_cpu_s"],
         "ratio": ours["per_s"] / theirs["per_s"],
         "ratio_cpu": ours["per_cpu_s"] / theirs["per_cpu_s"],
     }
@@ -216,6 +233,7 @@ def main() -> None:
         for case, prompts, n in (("an update", asked[::150], 4), ("a held-out set", asked, 1)):
             found = mixed_lengths(base(args.base), case, prompts, n=n, repeats=args.repeats)
             rows.append({"model": args.base, **found})
+        rows.append({"model": args.base, **whole_arm(*rows[-2:])})
     for line in rows:
         print({k: round(v, 3) if isinstance(v, float) else v for k, v in line.items()})
     machine = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__, "threads": 1}

@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from superalign.errors import BadInput, ConfigError
-from superalign.models import Model, Sampling, encode, engines, response_logprobs, sample_prompts, with_sampling
+from superalign.models import (
+    Model,
+    Sampling,
+    encode,
+    engines,
+    response_logprobs,
+    sample_prompts,
+    sampler,
+    with_sampling,
+)
 from superalign.models.noise import rollout_keys, uniforms
 from superalign.models.sampler import choose
 from superalign.types import Policy, Problem
@@ -70,7 +79,9 @@ def test_any_other_architecture_samples_too(make: Callable[[str], Model]) -> Non
         assert sampled.tokens_RT[r, : sampled.length_R[r]].tolist() == generate(model, prompt, 12).tolist()
 
 
-def test_stop_strings_end_a_rollout(make: Callable[[str], Model]) -> None:
+@pytest.mark.parametrize("pairs", [sampler.PAIRS, 0], ids=["small vocabulary", "large vocabulary"])
+def test_stop_strings_end_a_rollout(make: Callable[[str], Model], pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler, "PAIRS", pairs)
     free = with_sampling(make("llama"), Sampling(max_tokens=40))
     cut = with_sampling(free, Sampling(max_tokens=40, stop=("e", "0+", "}")))
     before, after = (sample_prompts(m, PROMPTS, n=8, seed=2) for m in (free, cut))

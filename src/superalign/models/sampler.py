@@ -119,6 +119,9 @@ def choose(logits_BV: Tensor, uniform_B: np.ndarray, *, sampling: Sampling) -> t
     return token_B1.view(-1), logprob_B, plain_B1.view(-1)
 
 
+PAIRS = 1 << 24  # bytes that a table of token pairs may take
+
+
 class _Stops:
     """Finds rollouts that completed a stop string, decoding only where the two newest tokens could have done it."""
 
@@ -127,8 +130,14 @@ class _Stops:
         self.tail = max(32, max((len(s.encode()) for s in stop), default=0) + 8)  # tokens that cover the longest
         known = min(len(tokenizer), vocabulary) if stop else 0
         self.pieces = decode(tokenizer, [[i] for i in range(known)]) + [""] * (vocabulary - known)
-        self.could_V = np.array([self._could("", piece, alone=True) for piece in self.pieces], bool)
-        self.could_pair: dict[tuple[int, int], bool] = {}
+        could_V = np.array([self._could("", piece, alone=True) for piece in self.pieces], bool)
+        # Pairs of a token and one that could end a stop string: 1 if together they could, 0 if not, -1 if never asked.
+        # For a large vocabulary, whose forward costs more than decoding, one row says that all could.
+        self.column_V = np.where(could_V, np.cumsum(could_V), 0)
+        columns = int(could_V.sum()) + 1
+        small = vocabulary * columns <= PAIRS
+        self.could_VC = np.full((vocabulary if small else 1, columns), -1 if small else 1, np.int8)
+        self.could_VC[:, 0] = 0
 
     def _could(self, before: str, piece: str, *, alone: bool) -> bool:
         """Whether a stop string could end in a piece, given the piece before it, or whatever stands before if alone."""
@@ -142,24 +151,17 @@ class _Stops:
                     return True
         return False
 
-    def _pair(self, before: int, newest: int) -> bool:
-        found = self.could_pair.get((before, newest))
-        if found is None:
-            found = self._could(self.pieces[before], self.pieces[newest], alone=False)
-            self.could_pair[before, newest] = found
-        return found
-
     def hit(self, tokens_RT: np.ndarray, rollout_B: np.ndarray, count_B: np.ndarray) -> np.ndarray:
         """Which rollouts have just completed a stop string; `count_B` includes the newest token."""
         out_B = np.zeros(len(rollout_B), bool)
         spare = len(tokens_RT) - 1  # where rows without a rollout write
         newest_B = tokens_RT[rollout_B, count_B - 1]
-        before_B = tokens_RT[rollout_B, count_B - 2]
-        maybe = [
-            b
-            for b in np.flatnonzero(self.could_V[newest_B] & (rollout_B != spare)).tolist()
-            if count_B[b] < 2 or self._pair(int(before_B[b]), int(newest_B[b]))
-        ]
+        before_B = tokens_RT[rollout_B, count_B - 2] % len(self.could_VC)
+        could_B = np.where(count_B < 2, self.column_V[newest_B] > 0, self.could_VC[before_B, self.column_V[newest_B]])
+        for b in np.flatnonzero(could_B < 0).tolist():
+            pieces = self.pieces[before_B[b]], self.pieces[newest_B[b]]
+            could_B[b] = self.could_VC[before_B[b], self.column_V[newest_B[b]]] = self._could(*pieces, alone=False)
+        maybe = np.flatnonzero((could_B > 0) & (rollout_B != spare)).tolist()
         tails = [tokens_RT[rollout_B[b], max(0, count_B[b] - self.tail) : count_B[b]].tolist() for b in maybe]
         for b, text in zip(maybe, decode(self.tokenizer, tails) if tails else (), strict=True):
             out_B[b] = any(s in text for s in self.stop)
