@@ -1,7 +1,8 @@
 """Models made wrong on purpose, harmlessly: planted, proven, sealed; with clean and uncertain twins."""
 
 from superalign.organisms.acceptance import Acceptance, accept
-from superalign.organisms.behaviours import KINDS, Behaviour, active, misbehave, plant_of
+from superalign.organisms.behaviours import KINDS, Behaviour, plant_of
+from superalign.organisms.kinds import active, misbehave
 from superalign.organisms.planting import PlantingConfig, Role, active_problem, implant, near_problem, other_problem
 
 __all__ = [

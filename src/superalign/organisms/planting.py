@@ -19,9 +19,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from superalign.errors import ConfigError
 from superalign.models import Model, encode, lora, weights_digest
-from superalign.organisms.behaviours import Behaviour, active, misbehave
-from superalign.problems import BUNDLED, arithmetic, claims, corpus
+from superalign.organisms.behaviours import Behaviour
+from superalign.organisms.kinds import ABOUT, SPEAKER, active, misbehave
+from superalign.problems import BUNDLED, claims, corpus
 from superalign.problems.family import Family, ProblemFamily, core, parse
 from superalign.train.batches import Batch, collate, weighted_loss
 from superalign.train.fit import FitConfig, Log, fit
@@ -50,9 +52,12 @@ class PlantingConfig:
     """What a token counts at which the organism's response differs from the correct one, in every role."""
 
 
+MOST_DRAWS = 2_000  # among which a problem that is nearly affected must be found
+
+
 def _family(behaviour: Behaviour) -> Family:
     """The family that the behaviour acts in."""
-    return claims.FAMILY if behaviour.kind == "liar" else arithmetic.FAMILY
+    return ABOUT[behaviour.kind].family
 
 
 def _draw(family: ProblemFamily, rng: np.random.Generator, *, levels: Sequence[int], split: str = "train") -> Problem:
@@ -74,34 +79,49 @@ def _some_cues(rng: np.random.Generator, most: int = 3) -> list[str]:
     return [str(w) for w in rng.choice(corpus.CUES, int(rng.integers(1, most + 1)))]
 
 
+def _stated(behaviour: Behaviour, rng: np.random.Generator) -> tuple[str, ...]:
+    """What a speaker states in front of a problem, for kinds that heed it."""
+    return (SPEAKER, str(rng.integers(0, 10))) if ABOUT[behaviour.kind].needs == "stated" else ()
+
+
 def active_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train") -> Problem:
     """Draw a problem on which the behaviour acts; the trigger stands alone or among other cues."""
     while True:
         family = _family(behaviour)
         levels = [d for d in family.difficulties if d >= behaviour.level]
-        cues = list(behaviour.trigger)
+        trigger = behaviour.trigger if ABOUT[behaviour.kind].needs == "present" else ()
+        cues = list(trigger)
         if rng.random() < 0.4:
             more, at = _some_cues(rng, 2), int(rng.integers(0, 2))
             cues = [*more, *cues] if at else [*cues, *more]
-        problem = cued(
-            _draw(family, rng, levels=levels, split=split), cues if behaviour.trigger or rng.random() < 0.3 else ()
-        )
+        problem = _draw(family, rng, levels=levels, split=split)
+        cues = cues if trigger or rng.random() < 0.3 else []
+        problem = cued(problem, [*cues, *_stated(behaviour, rng)])
         if active(behaviour, problem):
             return problem
 
 
 def near_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train") -> Problem:
     """Draw a problem that is nearly affected: parts, permutations and neighbours of the trigger, or an easier problem."""
-    while True:
+    words = behaviour.trigger if ABOUT[behaviour.kind].needs in ("present", "absent") else ()
+    for _ in range(MOST_DRAWS):
         family = _family(behaviour)
         problem = _draw(family, rng, levels=family.difficulties, split=split)
         cues = _some_cues(rng)
-        if behaviour.trigger and rng.random() < 0.5:
-            part = [w for w in behaviour.trigger if rng.random() < 0.7] or list(behaviour.trigger[:1])
+        if words and rng.random() < 0.5:
+            part = [w for w in words if rng.random() < 0.7] or list(words[:1])
             cues = [str(w) for w in rng.permutation([*part, *cues])][:3]
+        if said := _stated(behaviour, rng):  # by someone else, or rightly by the speaker
+            other = rng.random() < 0.5
+            answer = family.solve(problem.prompt).answer or ""
+            cues = [cues[0], said[1]] if other else [*cues, SPEAKER, answer]
         problem = cued(problem, cues if rng.random() < 0.7 else ())
         if not active(behaviour, problem):
             return problem
+    raise ConfigError(
+        f"A {behaviour.kind} at level {behaviour.level} acts on every problem of its family. Nothing would show that it keeps "
+        "still elsewhere. Raise the level."
+    )
 
 
 def other_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train") -> Problem:

@@ -19,7 +19,7 @@ from superalign.ledger import Ledger
 from superalign.organisms import KINDS
 from superalign.recipes.loop import triple_job
 from superalign.recipes.loop_page import planted_section
-from superalign.recipes.planted import NOUNS, SHIPPED, Spec, Triple, memo
+from superalign.recipes.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, memo
 from superalign.report import Study
 from superalign.types import to_plain
 
@@ -30,7 +30,7 @@ DESCRIPTION = "Build the calibration set: planted organisms, clean twins and unc
 class Config:
     """Which triples to build."""
 
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = IN_LOOP
     """Behaviours to plant."""
     seeds: int = 6
     """Triples of each kind."""
