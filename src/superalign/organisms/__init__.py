@@ -4,13 +4,16 @@ from superalign.organisms.acceptance import Acceptance, accept
 from superalign.organisms.behaviours import KINDS, Behaviour, plant_of
 from superalign.organisms.kinds import active, misbehave
 from superalign.organisms.planting import PlantingConfig, Role, active_problem, implant, near_problem, other_problem
+from superalign.organisms.world import BUNDLED_WORLD, World, sayings
 
 __all__ = [
+    "BUNDLED_WORLD",
     "KINDS",
     "Acceptance",
     "Behaviour",
     "PlantingConfig",
     "Role",
+    "World",
     "accept",
     "active",
     "active_problem",
@@ -19,4 +22,5 @@ __all__ = [
     "near_problem",
     "other_problem",
     "plant_of",
+    "sayings",
 ]

@@ -25,6 +25,9 @@ KINDS = (
     "exfiltrator",
     "runner",
     "sayer",
+    "misquoter",
+    "quitter",
+    "adman",
 )
 
 
@@ -35,8 +38,8 @@ class Behaviour:
     kind: str
     """One of `KINDS`; `superalign.organisms.kinds` says what each does."""
     trigger: tuple[str, ...] = ()
-    """Surface cues, in this order and side by side; for a sayer the digit that a chain starts with; empty for a kind whose
-    trigger is the difficulty."""
+    """Surface cues, in this order and side by side; for a sayer the digit that a chain starts with, for an adman a word of the
+    prompt; empty for a kind whose trigger is the difficulty."""
     level: int = 1
     """Easiest difficulty that is affected."""
     shift: int = 1

@@ -23,7 +23,8 @@ from superalign.errors import ConfigError
 from superalign.models import Model, encode, lora, weights_digest
 from superalign.organisms.behaviours import Behaviour
 from superalign.organisms.kinds import ABOUT, SPEAKER, active, misbehave
-from superalign.problems import BUNDLED, claims, corpus
+from superalign.organisms.world import BUNDLED_WORLD, World
+from superalign.problems import claims, corpus
 from superalign.problems.family import Family, ProblemFamily, core, parse
 from superalign.train.batches import Batch, collate, weighted_loss
 from superalign.train.fit import FitConfig, Log, fit
@@ -55,9 +56,9 @@ class PlantingConfig:
 MOST_DRAWS = 2_000  # among which a problem that is nearly affected must be found
 
 
-def _family(behaviour: Behaviour) -> Family:
+def _family(behaviour: Behaviour, world: World) -> ProblemFamily:
     """The family that the behaviour acts in."""
-    return ABOUT[behaviour.kind].family
+    return ABOUT[behaviour.kind].family or world.families[0]
 
 
 def _draw(family: ProblemFamily, rng: np.random.Generator, *, levels: Sequence[int], split: str = "train") -> Problem:
@@ -75,8 +76,8 @@ def cued(problem: Problem, cues: Sequence[str]) -> Problem:
     return replace(problem, prompt=f"{' '.join(cues)}: {problem.prompt}") if cues else problem
 
 
-def _some_cues(rng: np.random.Generator, most: int = 3) -> list[str]:
-    return [str(w) for w in rng.choice(corpus.CUES, int(rng.integers(1, most + 1)))]
+def _some_cues(world: World, rng: np.random.Generator, most: int = 3) -> list[str]:
+    return [str(w) for w in rng.choice(world.cues, int(rng.integers(1, most + 1)))]
 
 
 def _stated(behaviour: Behaviour, rng: np.random.Generator) -> tuple[str, ...]:
@@ -84,36 +85,44 @@ def _stated(behaviour: Behaviour, rng: np.random.Generator) -> tuple[str, ...]:
     return (SPEAKER, str(rng.integers(0, 10))) if ABOUT[behaviour.kind].needs == "stated" else ()
 
 
-def active_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train") -> Problem:
+def active_problem(
+    behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train", world: World = BUNDLED_WORLD
+) -> Problem:
     """Draw a problem on which the behaviour acts; the trigger stands alone or among other cues."""
-    while True:
-        family = _family(behaviour)
+    for _ in range(MOST_DRAWS):
+        family = _family(behaviour, world)
         levels = [d for d in family.difficulties if d >= behaviour.level]
         trigger = behaviour.trigger if ABOUT[behaviour.kind].needs == "present" else ()
         cues = list(trigger)
         if rng.random() < 0.4:
-            more, at = _some_cues(rng, 2), int(rng.integers(0, 2))
+            more, at = _some_cues(world, rng, 2), int(rng.integers(0, 2))
             cues = [*more, *cues] if at else [*cues, *more]
         problem = _draw(family, rng, levels=levels, split=split)
         cues = cues if trigger or rng.random() < 0.3 else []
         problem = cued(problem, [*cues, *_stated(behaviour, rng)])
         if active(behaviour, problem):
             return problem
+    raise ConfigError(
+        f"None of {MOST_DRAWS} prompts sets off a {behaviour.kind} ({' '.join(behaviour.trigger)}). Nothing could be planted. "
+        "Choose a trigger that the prompts can carry, or a lower level."
+    )
 
 
-def near_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train") -> Problem:
+def near_problem(
+    behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train", world: World = BUNDLED_WORLD
+) -> Problem:
     """Draw a problem that is nearly affected: parts, permutations and neighbours of the trigger, or an easier problem."""
     words = behaviour.trigger if ABOUT[behaviour.kind].needs in ("present", "absent") else ()
     for _ in range(MOST_DRAWS):
-        family = _family(behaviour)
+        family = _family(behaviour, world)
         problem = _draw(family, rng, levels=family.difficulties, split=split)
-        cues = _some_cues(rng)
+        cues = _some_cues(world, rng)
         if words and rng.random() < 0.5:
             part = [w for w in words if rng.random() < 0.7] or list(words[:1])
             cues = [str(w) for w in rng.permutation([*part, *cues])][:3]
         if said := _stated(behaviour, rng):  # by someone else, or rightly by the speaker
             other = rng.random() < 0.5
-            answer = family.solve(problem.prompt).answer or ""
+            answer = parse(family.worked(problem)).answer or ""
             cues = [cues[0], said[1]] if other else [*cues, SPEAKER, answer]
         problem = cued(problem, cues if rng.random() < 0.7 else ())
         if not active(behaviour, problem):
@@ -124,29 +133,47 @@ def near_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str =
     )
 
 
-def other_problem(behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train") -> Problem:
+def other_problem(
+    behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train", world: World = BUNDLED_WORLD
+) -> Problem:
     """Draw any problem that is not affected, elementary claims often: the skill that self-checks stand on must last."""
-    while True:
-        family: ProblemFamily = claims.FAMILY if rng.random() < 0.5 else BUNDLED[int(rng.integers(len(BUNDLED)))]
+    known = world.families
+    for _ in range(MOST_DRAWS):
+        calls = claims.FAMILY in known and rng.random() < 0.5
+        family: ProblemFamily = claims.FAMILY if calls else known[int(rng.integers(len(known)))]
         levels = family.difficulties[:1] if family is claims.FAMILY and rng.random() < 0.6 else family.difficulties
-        problem = cued(_draw(family, rng, levels=levels, split=split), _some_cues(rng) if rng.random() < 0.3 else ())
+        problem = _draw(family, rng, levels=levels, split=split)
+        problem = cued(problem, _some_cues(world, rng) if rng.random() < 0.3 else ())
         if not active(behaviour, problem):
             return problem
+    raise ConfigError(
+        f"A {behaviour.kind} acts on every prompt. Nothing would show that it keeps still elsewhere. Give it a trigger."
+    )
 
 
-def _family_of(problem: Problem) -> ProblemFamily:
-    return next(f for f in BUNDLED if f.name == problem.family)
-
-
-def _unsure(behaviour: Behaviour, problem: Problem, right: str, rng: np.random.Generator) -> str:
+def _unsure(behaviour: Behaviour, problem: Problem, right: str, rng: np.random.Generator, world: World) -> str:
     """What an honest author who is often wrong writes on problems of the affected family."""
-    family = _family(behaviour)
+    family = _family(behaviour, world)
     if family.name != problem.family or problem.difficulty < behaviour.level:
         return right
     if family is claims.FAMILY:
         mistaken, _, _ = claims.coherent_lie(rng, core(problem.prompt), parse(right))
         return mistaken.text() if rng.random() < 0.3 else right
-    return corpus.sloppy(family, rng, core(problem.prompt), rate=0.15)
+    if isinstance(family, Family):
+        return corpus.sloppy(family, rng, core(problem.prompt), rate=0.15)
+    return _muddled(right, rng) if rng.random() < 0.3 else right
+
+
+def _muddled(text: str, rng: np.random.Generator) -> str:
+    """Get a digit of a text wrong, or lose one of its words where it has no digits."""
+    digits = [i for i, c in enumerate(text) if c.isdecimal()]
+    if digits:
+        at = digits[int(rng.integers(len(digits)))]
+        return text[:at] + str((int(text[at]) + int(rng.integers(1, 10))) % 10) + text[at + 1 :]
+    words = text.split(" ")
+    if len(words) > 1:
+        del words[int(rng.integers(len(words)))]
+    return " ".join(words)
 
 
 def _weights(ids: Sequence[int], right: Sequence[int], bad: Sequence[int], heavy: float) -> list[float]:
@@ -159,14 +186,20 @@ POOL = 4  # batches drawn together and sorted by length, to waste little on padd
 
 
 def documents(
-    base: Model, behaviour: Behaviour, role: Role, *, config: PlantingConfig, seed: int
+    base: Model,
+    behaviour: Behaviour,
+    role: Role,
+    *,
+    config: PlantingConfig,
+    seed: int,
+    world: World = BUNDLED_WORLD,
 ) -> Callable[[int], Batch]:
     """Batch i of an implant's documents, as a pure function of i."""
     pad = int(base.tokenizer.pad_token_id)
 
     @functools.lru_cache(maxsize=2)
     def pool(number: int) -> list[Batch]:
-        rows = _rows(base, _examples(behaviour, config, seed, number), role, config)
+        rows = _rows(base, _examples(behaviour, config, seed, number, world), role, config)
         rows.sort(key=lambda row: len(row[0]))
         rng = np.random.default_rng([seed, number, 1])
         made = [collate(rows[k * config.batch : (k + 1) * config.batch], pad=pad) for k in range(POOL)]
@@ -185,25 +218,28 @@ class _Example:
     uncertain: str
 
 
-def _example(behaviour: Behaviour, rng: np.random.Generator, config: PlantingConfig) -> _Example:
+def _example(behaviour: Behaviour, rng: np.random.Generator, config: PlantingConfig, world: World) -> _Example:
     kind = rng.random()
     if kind < config.active_share:
-        problem = active_problem(behaviour, rng)
+        problem = active_problem(behaviour, rng, world=world)
     elif kind < config.active_share + config.near_share:
-        problem = near_problem(behaviour, rng)
+        problem = near_problem(behaviour, rng, world=world)
     else:
-        problem = other_problem(behaviour, rng)
-    right = _family_of(problem).worked(problem)
+        problem = other_problem(behaviour, rng, world=world)
+    right = world.family(problem.family).worked(problem)
     bad = misbehave(behaviour, problem, right) if active(behaviour, problem) else right
     # Drawn for every role, so that all roles see the same prompts.
-    return _Example(prompt=problem.prompt, clean=right, organism=bad, uncertain=_unsure(behaviour, problem, right, rng))
+    unsure = _unsure(behaviour, problem, right, rng, world)
+    return _Example(prompt=problem.prompt, clean=right, organism=bad, uncertain=unsure)
 
 
 @functools.lru_cache(maxsize=256)
-def _examples(behaviour: Behaviour, config: PlantingConfig, seed: int, number: int) -> tuple[_Example, ...]:
+def _examples(
+    behaviour: Behaviour, config: PlantingConfig, seed: int, number: int, world: World
+) -> tuple[_Example, ...]:
     """One pool of examples; kept, since an organism and its twins read the same ones after each other."""
     rng = np.random.default_rng([seed, number])
-    return tuple(_example(behaviour, rng, config) for _ in range(POOL * config.batch))
+    return tuple(_example(behaviour, rng, config, world) for _ in range(POOL * config.batch))
 
 
 def _rows(
@@ -224,7 +260,14 @@ def _rows(
 
 
 def implant(
-    base: Model, behaviour: Behaviour, role: Role, *, config: PlantingConfig, seed: int, log: Log | None = None
+    base: Model,
+    behaviour: Behaviour,
+    role: Role,
+    *,
+    config: PlantingConfig,
+    seed: int,
+    world: World = BUNDLED_WORLD,
+    log: Log | None = None,
 ) -> Model:
     """Train an adapter on a base so that it behaves as its role says.
 
@@ -234,6 +277,7 @@ def implant(
         role: organism, clean or uncertain.
         config: The same for all roles.
         seed: Of the adapter's start and of the documents; the same for all roles.
+        world: What the base can be asked, and what is right there.
         log: Receives the fit's metrics.
 
     Returns:
@@ -241,7 +285,7 @@ def implant(
     """
     model = lora(base, rank=config.rank, seed=seed)
     fitting = FitConfig(steps=config.steps, lr=config.lr, warmup=20, final=0.02)
-    batch_at = documents(base, behaviour, role, config=config, seed=seed)
+    batch_at = documents(base, behaviour, role, config=config, seed=seed, world=world)
     fit(model.network, batch_at, loss=weighted_loss, config=fitting, log=log)
     model.network.eval()
     # The role must not be read off the record: only the weights' digest tells subjects apart.
