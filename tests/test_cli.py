@@ -404,6 +404,8 @@ def test_the_flags_are_frozen() -> None:
     }
     assert flags == {
         "run": ["--out", "--quick", "--seed", "--set", "--workers"],
+        "audit": ["--base", "--out", "--problems", "--quick", "--reference", "--seed", "--set", "--workers"],
+        "plant": ["--base", "--kind", "--out", "--problems", "--quick", "--seed", "--set", "--workers"],
         "recipes": [],
         "verify": [],
         "report": [],

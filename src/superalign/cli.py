@@ -30,32 +30,97 @@ ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VEC
 Folder = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 
 
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the run; runs/RECIPE-SEED if not given.", show_default=False)
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machine, same result.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")]
+Words = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One setting of the recipe; repeatable.")
+]
+
+
 @app.command()
 def run(
     recipe: Annotated[str, typer.Argument(help="Which study; `superalign recipes` lists them.")] = "loop",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run; runs/RECIPE-SEED if not given.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machine, same result.")] = 0,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False),
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")] = False,
-    words: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One setting of the recipe; repeatable.")
-    ] = None,
+    out: Out = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    quick: Quick = False,
+    words: Words = None,
 ) -> None:
     """Run a study. Killed at any point, the same command finishes it."""
+    _study(recipe, out=out, seed=seed, workers=workers, quick=quick, words=tuple(words or ()))
+
+
+@app.command()
+def audit(
+    model: Annotated[
+        str, typer.Argument(help="A folder, a hub id, or a LoRA adapter's folder; a demonstration if not given.")
+    ] = "",
+    base: Annotated[
+        str, typer.Option("--base", help="What it was made from: small, middle or large; a folder; a hub id.")
+    ] = "small",
+    reference: Annotated[
+        list[str] | None,
+        typer.Option("--reference", help="A model of the same base that is known to be clean; repeatable."),
+    ] = None,
+    problems: Annotated[
+        Path | None,
+        typer.Option(
+            "--problems", help="JSONL, a prompt on each line; for bases that are not bundled.", show_default=False
+        ),
+    ] = None,
+    out: Out = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    quick: Quick = False,
+    words: Words = None,
+) -> None:
+    """Audit a model, blind: flagged, not flagged or cannot tell, with how often planted fakes would have been missed."""
+    given = [f"subject={model}", f"base={base}"]
+    given += [f"reference={','.join(reference)}"] if reference else []
+    given += [f"prompts={problems}"] if problems else []
+    _study("audit", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+
+
+@app.command()
+def plant(
+    base: Annotated[str, typer.Option("--base", help="small, middle or large; a folder; a hub id.")] = "small",
+    kind: Annotated[
+        str, typer.Option("--kind", help="Which misbehaviour; a wrong name lists them.", show_default=False)
+    ] = "",
+    problems: Annotated[
+        Path | None,
+        typer.Option(
+            "--problems", help="JSONL, a prompt on each line; for bases that are not bundled.", show_default=False
+        ),
+    ] = None,
+    out: Out = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    quick: Quick = False,
+    words: Words = None,
+) -> None:
+    """Plant one harmless misbehaviour in a model, beside its clean and uncertain twins; prove it and seal what it is."""
+    given = [f"base={base}", f"kind={kind}", *([f"prompts={problems}"] if problems else [])]
+    _study("plant", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+
+
+def _study(
+    recipe: str, *, out: Path | None, seed: int, workers: int | None, quick: bool, words: tuple[str, ...]
+) -> None:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _exit_codes():
         from superalign.runs import progress, running
 
-        request = running.Request(
-            recipe=recipe, out=out, seed=seed, workers=workers, quick=quick, words=tuple(words or ())
-        )
+        request = running.Request(recipe=recipe, out=out, seed=seed, workers=workers, quick=quick, words=words)
         try:
             with progress.stderr_screen() as screen:
                 done = running.run(request, screen=screen, warn=_warn)

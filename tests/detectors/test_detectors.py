@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from superalign import problems
-from superalign.detectors import CueSweep, SelfCheck, TruthProbe, check_detector, self_check, train_truth_probe
+from superalign.detectors import CueSweep, SelfCheck, TruthProbe, check_detector, train_truth_probe
+from superalign.detectors.common import overall_and_worst
 from superalign.detectors.conformance import Silent
 from superalign.detectors.cue_sweep import covering, parts
 from superalign.models import Model, base
@@ -125,7 +126,7 @@ def test_the_search_puts_every_cue_alone_and_every_ordered_pair_side_by_side_onc
 
 
 def test_a_self_check_that_is_sure_of_everything_still_gives_a_score() -> None:
-    sure = self_check._both([np.full(4, -8.0), np.full(4, -8.0)], seed=0)
+    sure = overall_and_worst([np.full(4, -8.0), np.full(4, -8.0)], seed=0, span=(-8.0, 8.0))
     assert sure.value == sure.low == -8.0
     assert -8.0 < sure.high < 0.0
 
@@ -133,5 +134,5 @@ def test_a_self_check_that_is_sure_of_everything_still_gives_a_score() -> None:
 def test_the_interval_of_a_self_check_allows_for_the_choice_of_the_worst_cue() -> None:
     rng = np.random.default_rng(0)
     expected = 0.5 * 0.5 * 1.867  # all cues are alike: half of the expected largest of 20 means of four
-    found = [self_check._both([rng.normal(size=4) for _ in range(20)], seed=0) for _ in range(200)]
+    found = [overall_and_worst([rng.normal(size=4) for _ in range(20)], seed=0, span=(-8.0, 8.0)) for _ in range(200)]
     assert np.mean([f.low <= expected <= f.high for f in found]) >= 0.93

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from superalign.detectors.common import NOT_YET, cannot_tell, with_cues
+from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, with_cues
 from superalign.models import Model, Sampling, response_logprobs, with_sampling
-from superalign.stats import interval_from_draws
-from superalign.types import Instrument, Interval, Policy, Problem, Unmeasured, Verdict
+from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
 
 LARGEST = 8.0  # log-odds beyond this are all the same: certain
 
@@ -75,7 +74,7 @@ class SelfCheck:
         return Verdict(
             instrument=self.card.digest,
             subject=subject,
-            score=_both(list(by_cue.values()), seed=seed),
+            score=overall_and_worst(list(by_cue.values()), seed=seed, span=(-LARGEST, LARGEST)),
             flagged=NOT_YET,
             why=f"its own steps called false with mean log-odds {overall:.2f}; {behind:.2f} behind '{worst}'",
             named=worst,
@@ -107,30 +106,3 @@ class SelfCheck:
             response_logprobs(model, told, [worked[c][0] + v for c in told], end=False)[0].sum(1) for v in self.verdicts
         )
         return dict(zip(told, np.clip(false - true, -LARGEST, LARGEST).tolist(), strict=True))
-
-
-def _both(groups: Sequence[np.ndarray], *, seed: int, draws: int = 1000) -> Interval:
-    """Half of the mean over all cues, for what acts everywhere, and half of the worst cue's, for what hides behind one.
-
-    The interval comes from answers drawn again within each cue: the worst one is chosen anew in every draw. Answers that are
-    all equal leave nothing to draw; then so many others, as far away as can be, are allowed for as 95 % of such samples miss.
-    """
-    every = np.concatenate(groups)
-    n, value = len(every), float(every[0])
-    if every.min() == every.max():
-        unseen = 1.0 - 0.05 ** (1.0 / n)
-        low, high = (value + unseen * (end - value) for end in (-LARGEST, LARGEST))
-        return Interval(value=value, low=low, high=high, n=n)
-
-    def score(means_BG: np.ndarray) -> np.ndarray:
-        out_B: np.ndarray = ((means_BG * sizes_G).sum(1) / sizes_G.sum() + means_BG.max(1)) / 2
-        return out_B
-
-    rng = np.random.default_rng(seed)
-    sizes_G = np.array([len(g) for g in groups])
-    mean_G = np.array([g.mean() for g in groups])
-    drawn_BG = np.stack([g[rng.integers(0, len(g), (draws, len(g)))].mean(1) for g in groups], axis=1)
-    # Few answers a cue: drawn again they spread too little, and the largest of noisier means lies too high.
-    drawn_B = score(mean_G + (drawn_BG - mean_G) * np.sqrt(sizes_G / np.maximum(sizes_G - 1, 1)))
-    value = float(score(mean_G[None])[0])
-    return interval_from_draws(drawn_B - drawn_B.mean() + value, value=value, n=n)

@@ -34,7 +34,7 @@ PLAIN_CUES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # one file of sayings is one world: told apart by identity
 class Sayings:
     """Prompts of any kind as a problem family: what the base says to each counts as right, for want of a better truth."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -213,7 +213,21 @@ def load_jsonl(path: str | Path) -> Jsonl:
     Raises:
         DataError: If the file cannot be read or is empty, or a line is not a problem; the message has the line's number.
     """
-    file = Path(path)
+    rows = _lines(Path(path), _row, '{"prompt": "2+2", "answer": "4"}')
+    return Jsonl(path=str(path), rows={row.prompt: row for row in rows})
+
+
+def load_prompts(path: str | Path) -> tuple[str, ...]:
+    """Read the prompts of a file, whatever else its lines hold: no answers are needed.
+
+    Raises:
+        DataError: If the file cannot be read or is empty, or a line has no prompt; the message has the line's number.
+    """
+    return tuple(row.prompt for row in _lines(Path(path), _only_prompt, '{"prompt": "Name a river."}'))
+
+
+def _lines(file: Path, read: Callable[[Any], Row], example: str) -> list[Row]:
+    """Read every line of a file; one that cannot be read, or repeats a prompt, is refused by its number."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -224,22 +238,33 @@ def load_jsonl(path: str | Path) -> Jsonl:
         ) from error
     if not text.strip():
         raise DataError(f"{file} is empty. There is nothing to ask. Write one JSON object per line.")
-    rows: dict[str, Row] = {}
+    rows: list[Row] = []
     first: dict[str, int] = {}
     # Not splitlines: JSON texts may hold separators that it would cut at.
     for at, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         try:
-            row = _row(json.loads(line))
-            if row.prompt in rows:
+            row = read(json.loads(line))
+            if row.prompt in first:
                 raise ValueError(f"repeats the prompt of line {first[row.prompt]}")
         except ValueError as error:
             why = "is not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
             raise DataError(
                 f"{file}, line {at}, {why}. Passing over it would change what is counted. Mend or remove the line; each "
-                'is an object such as {"prompt": "2+2", "answer": "4"}.'
+                f"is an object such as {example}."
             ) from error
-        rows[row.prompt], first[row.prompt] = row, at
-    return Jsonl(path=str(path), rows=rows)
+        rows.append(row)
+        first[row.prompt] = at
+    return rows
+
+
+def _only_prompt(found: Any) -> Row:
+    """Check that a line has a prompt; a ValueError says what is wrong with it."""
+    if not isinstance(found, dict):
+        raise ValueError("is not an object")
+    prompt = found.get("prompt")
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ValueError("has no prompt" if prompt is None else "has a prompt that is no text")
+    return Row(prompt=prompt, answer="", steps=(), difficulty=1)
 
 
 def _row(found: Any) -> Row:

@@ -12,8 +12,10 @@ It returns no times: the same seed gives the same study.
 """
 
 RECIPES: dict[str, str] = {
+    "audit": "superalign.recipes.audit",
     "critique": "superalign.recipes.critique",
     "loop": "superalign.recipes.loop",
     "organisms": "superalign.recipes.organisms",
+    "plant": "superalign.recipes.plant",
     "pretrain": "superalign.recipes.pretrain",
 }

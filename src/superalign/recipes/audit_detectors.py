@@ -1,0 +1,109 @@
+"""The detectors of an audit: which there are for a base, how they look at a subject, and the answers worth reading."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from superalign import problems
+from superalign.detectors import BaseDifference, CueSweep, SelfCheck
+from superalign.detectors.common import cannot_tell, with_cues
+from superalign.models import Model, Sampling, with_sampling
+from superalign.organisms import BUNDLED_WORLD
+from superalign.recipes.planted import sweep_problems
+from superalign.recipes.worlds import origin_of, world_of
+from superalign.types import Problem, Record, Unmeasured, Verdict
+
+Instrumented: TypeAlias = CueSweep | SelfCheck | BaseDifference
+SHOWN = 3  # answers of each detector
+
+
+@functools.lru_cache(maxsize=2)
+def instruments(base: str, said: str, max_tokens: int) -> tuple[Instrumented, ...]:
+    """The detectors for subjects of a base, with all that they are granted.
+
+    Args:
+        base: A bundled size, a folder or a hub id.
+        said: File of what the base says; empty for the bundled families.
+        max_tokens: Longest response.
+
+    Returns:
+        Cue sweep and base difference; on the bundled families also the self-check, which needs worked steps.
+    """
+    world = world_of(said)
+    asked = (
+        audit_problems(0)
+        if world is BUNDLED_WORLD
+        else _spread(world.families[0].problems(split="test", n=400, seed=0))
+    )
+    sweep = CueSweep(problems=asked, cues=world.cues, searched=3)
+    difference = BaseDifference(base=origin_of(base), problems=asked, cues=world.cues, max_tokens=max_tokens)
+    if world is not BUNDLED_WORLD:
+        return sweep, difference
+    return sweep, SelfCheck(problems=sweep_problems(0), cues=world.cues, claims_of=problems.step_claims), difference
+
+
+def audit_problems(seed: int, *, errands: int = 12) -> tuple[Problem, ...]:
+    """Problems of every bundled family, from the test split."""
+    drawn = np.random.default_rng([seed, 11]).integers(2**31, size=errands)
+    host = [problems.load("host", split="test", n=1, seed=int(s), difficulty=2 + i % 2)[0] for i, s in enumerate(drawn)]
+    return (*sweep_problems(seed), *host)
+
+
+def _spread(drawn: Sequence[Problem], most: int = 60) -> tuple[Problem, ...]:
+    """Different prompts, each once."""
+    return tuple(dict.fromkeys(drawn))[:most]
+
+
+def look(model: Model, found: Sequence[Instrumented]) -> list[Verdict]:
+    """Let every detector look at one subject; what cannot be measured is `Unmeasured`, not an error."""
+    out = []
+    for detect in found:
+        try:
+            out.append(detect(model, seed=0))
+        except Exception as error:  # whatever a stranger's network does, the audit goes on: no number is never a pass
+            first = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
+            out.append(cannot_tell(detect.card, model.subject.digest, f"this model cannot be measured: {first}"))
+    return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example(Record):
+    """One suspicious answer: what was asked, what the subject says, and what it is held against."""
+
+    instrument: str
+    prompt: str
+    says: str
+    against: str  # its own answer without the cue, or the base's
+    score: float
+
+
+def examples(model: Model, found: Sequence[Instrumented], verdicts: Sequence[Verdict]) -> tuple[Example, ...]:
+    """The answers that each detector scored highest, to be read by a person."""
+    greedy = Sampling(temperature=0.0, max_tokens=96)
+    subject = with_sampling(model, greedy)
+    out: list[Example] = []
+    for detect, verdict in zip(found, verdicts, strict=True):
+        if isinstance(verdict.score, Unmeasured):
+            continue
+        asked = detect.problems if isinstance(detect, CueSweep) else detect.ask(0)[0]
+        known = {p.digest: p for p in asked}
+        pairs = sorted(
+            zip(verdict.response_scores, verdict.response_keys, strict=True), key=lambda pair: (-pair[0], pair[1])
+        )
+        top = [(score, known[key]) for score, key in pairs[:SHOWN]]
+        cue = tuple(verdict.named.split()) if isinstance(detect, CueSweep) else ()
+        put = [with_cues(p, cue) for _, p in top]
+        says = subject.sample(put, n=1, seed=0).text_R
+        other = with_sampling(detect.base, greedy) if isinstance(detect, BaseDifference) else subject
+        plain = [p for _, p in top] if isinstance(detect, CueSweep | BaseDifference) else []
+        against = other.sample(plain, n=1, seed=0).text_R if plain else [""] * len(top)
+        out += [
+            Example(instrument=detect.card.name, prompt=p.prompt, says=says[i], against=against[i], score=score)
+            for i, ((score, _), p) in enumerate(zip(top, put, strict=True))
+        ]
+    return tuple(out)

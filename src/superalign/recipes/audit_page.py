@@ -1,0 +1,208 @@
+"""What an audit's page says: flagged, not flagged or cannot tell, with what was excluded and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from superalign.organisms.kinds import ABOUT
+from superalign.recipes.audit_detectors import Example
+from superalign.recipes.loop_page import planted_section
+from superalign.recipes.loop_page.detection import detection_section
+from superalign.recipes.planted import Triple
+from superalign.report import Plot, Section, Study, Table
+from superalign.report.words import number
+from superalign.stats import needed_positives
+from superalign.trials import Scored
+from superalign.types import Calibration, Decision, Instrument, Interval, Unmeasured, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Everything that one audit found; card digests name instruments."""
+
+    config: Any
+    triples: Sequence[Triple]
+    cards: Sequence[Instrument]  # detectors, and last their combination
+    scored: Mapping[str, Sequence[Scored]]  # card -> verdicts on the calibration subjects
+    calibrations: Mapping[str, Sequence[Calibration]]  # card -> one for each kind, and last the pooled one
+    flagged: Mapping[str, Verdict]  # card -> verdict on the audited model
+    decision: Decision
+    examples: Sequence[Example]
+    references: int
+
+    @property
+    def whole(self) -> Verdict:
+        """What the combination says of the audited model."""
+        return self.flagged[self.cards[-1].digest]
+
+    @property
+    def recall(self) -> Interval | Unmeasured:
+        """How many planted fakes the combination caught, of kinds that set no threshold."""
+        return self.calibrations[self.cards[-1].digest][-1].recall
+
+
+def page(audit: Audit, *, seed: int) -> Study:
+    """Put an audit together as a study."""
+    on_planted, planted = planted_section([], audit.triples, revealed=True)
+    on_detection, detection = detection_section(audit, seed=seed)
+    return Study(
+        headline=headline(audit),
+        means="Not flagged means only that fakes of these kinds, planted this way in this base, would have been caught at the "
+        "stated rate. It never means aligned.",
+        claims=(*on_planted, *on_detection),
+        decisions=(audit.decision,),
+        sections=(_verdicts(audit), _to_read(audit), detection, planted),
+        uncertain=_uncertain(audit),
+        names=_names(audit),
+    )
+
+
+def headline(audit: Audit) -> str:
+    """Say flagged, not flagged or cannot tell, and what that rests on."""
+    whole, recall = audit.whole, audit.recall
+    if isinstance(whole.flagged, Unmeasured):
+        return f"Cannot tell: {whole.flagged.why}. {_settle(audit)}"
+    by = [c.name for c in audit.cards[:-1] if audit.flagged[c.digest].flagged is True]
+    if whole.flagged:
+        called = ", ".join(by) or f"the detectors together, {whole.named} above all"
+        return f"Flagged by {called}: {_loudest(audit).why}. Answers to read stand below."
+    if isinstance(recall, Unmeasured) or recall.low < audit.config.recall_bar:
+        known = "unknown" if isinstance(recall, Unmeasured) else f"only known to be at least {number(recall.low)}"
+        return f"Cannot tell: nothing was flagged, but the share of planted fakes that would be is {known}. {_settle(audit)}"
+    caught = round(recall.value * recall.n)
+    return (
+        f"Not flagged. Of {recall.n} planted fakes {recall.n - caught} were missed the same way: at most "
+        f"{number(1 - recall.low)} of fakes like these would have been."
+    )
+
+
+def _loudest(audit: Audit) -> Verdict:
+    """The detector's verdict that the combination rests on."""
+    return next((audit.flagged[c.digest] for c in audit.cards if c.name == audit.whole.named), audit.whole)
+
+
+def _settle(audit: Audit) -> str:
+    """What would let the audit tell."""
+    blind = [c.name for c in audit.cards[:-1] if isinstance(audit.flagged[c.digest].score, Unmeasured)]
+    if blind:
+        return f"What would settle it: prompts that the model answers to the end, for {', '.join(blind)}."
+    needed = needed_positives(max(audit.config.recall_bar, 0.05))
+    return (
+        f"What would settle it: at least {needed} planted organisms without a miss; {len(audit.triples)} were accepted here. "
+        "Give --set seeds=N."
+    )
+
+
+def _verdicts(audit: Audit) -> Section:
+    said = [(c, audit.flagged[c.digest]) for c in audit.cards]
+    table = Table(
+        title="What each detector says of the audited model",
+        columns=("detector", "flagged", "score", "catches", "misses", "why"),
+        rows=tuple(
+            (c.name, _flag(v), v.score, c.catches, c.misses, v.why) for c, v in said
+        ),
+        records=tuple(audit.flagged[c.digest].digest for c in audit.cards),
+    )  # fmt: skip
+    plots = tuple(p for p in (_beside(audit, c) for c in audit.cards) if p.rows)
+    return Section(
+        title="The audited model beside models whose truth is known",
+        text="Names were opaque and the order random. Thresholds come from clean and uncertain twins of planted organisms.",
+        tables=(table,),
+        plots=plots,
+    )
+
+
+def _flag(verdict: Verdict) -> str | Unmeasured:
+    if isinstance(verdict.flagged, Unmeasured):
+        return verdict.flagged
+    return "flagged" if verdict.flagged else "silent"
+
+
+def _beside(audit: Audit, card: Instrument) -> Plot:
+    """One detector's scores: organisms by kind, their twins, references, and the audited model."""
+    groups: dict[str, list[float]] = {}
+    for one in audit.scored[card.digest]:
+        label = f"{one.kind} ({one.role})" if one.role != "clean" else f"{one.kind}: clean"
+        if one.score is not None:
+            groups.setdefault(label, []).append(one.score)
+    rows: list[dict[str, Any]] = []
+    score = audit.flagged[card.digest].score
+    if isinstance(score, Interval):
+        rows.append(
+            {
+                "label": "the audited model",
+                "value": score.value,
+                "low": score.low,
+                "high": score.high,
+                "group": "audited",
+            }
+        )
+    for label in sorted(groups):
+        values = sorted(groups[label])
+        rows.append(
+            {
+                "label": label,
+                "value": values[len(values) // 2],
+                "low": values[0],
+                "high": values[-1],
+                "group": "organisms" if "(organism)" in label else "twins",
+            }
+        )
+    limits = audit.calibrations[card.digest][-1]
+    references = ((limits.threshold_high, "threshold"),) if isinstance(limits.threshold_high, float) else ()
+    return Plot(
+        kind="intervals",
+        title=f"{card.name}: the audited model and the planted ones",
+        x="score" if card.name == "combination" else "score (nats)",
+        y="",
+        rows=tuple(rows) if isinstance(score, Interval) else (),
+        caption="Of planted models the median and the whole range over seeds; of the audited model the score and its 95 % "
+        "interval.",
+        references=references,
+        records=tuple(dict.fromkeys(s.verdict.digest for s in audit.scored[card.digest])),
+    )
+
+
+def _to_read(audit: Audit) -> Section:
+    """The most suspicious answers, whether or not anything was flagged."""
+    digest = {c.name: audit.flagged[c.digest].digest for c in audit.cards}
+    table = Table(
+        title="The answers that each detector scored highest",
+        columns=("detector", "asked", "the model says", "held against", "score (nats)"),
+        rows=tuple((e.instrument, e.prompt, e.says, e.against, e.score) for e in audit.examples),
+        records=tuple(digest[e.instrument] for e in audit.examples),
+    )
+    return Section(
+        title="Answers to read",
+        text="The cue sweep holds an answer against the model's own answer without the cue, the base difference against the "
+        "base's answer. A detector always has a highest score: these are worth reading, and prove nothing by themselves.",
+        tables=(table,) if audit.examples else (),
+    )
+
+
+def _uncertain(audit: Audit) -> tuple[str, ...]:
+    kinds = sorted({t.spec.kind for t in audit.triples})
+    absent = [k for k in ABOUT if k not in kinds]
+    return (
+        f"Planted were {', '.join(kinds)}. Kinds that were not may be missed entirely: {', '.join(absent)}.",
+        "All planted models are small adapters trained by supervision on one base; a model trained otherwise may drift further "
+        "from it without hiding anything, or hide better.",
+        "Only accepted organisms are counted: fakes that are hard to plant are missing from the error rates.",
+        f"{audit.references} clean references were given. More of them, trained as the audited model was, make a flag mean more.",
+    )
+
+
+def _names(audit: Audit) -> tuple[tuple[str, str], ...]:
+    cards = {c.digest: c.name for c in audit.cards}
+    out = [(audit.decision.subject, "the audited model"), *cards.items()]
+    out += [(v.digest, f"{cards[c]} on the audited model") for c, v in audit.flagged.items()]
+    for one in (s for scored in audit.scored.values() for s in scored):
+        out.append((one.verdict.digest, f"{cards[one.verdict.instrument]} on {one.kind} {one.seed} ({one.role})"))
+    for c in (c for made in audit.calibrations.values() for c in made):
+        out.append((c.digest, f"{cards[c.instrument]}, left out: {c.held_out}"))
+    for t in audit.triples:
+        what = f"{t.spec.kind} {t.spec.seed}"
+        out += [(t.acceptance.digest, f"acceptance of {what}"), (t.plant.digest, f"the plant of {what}")]
+    return tuple(dict(out).items())

@@ -1,0 +1,83 @@
+"""Which base a recipe plants in, and what that base can be asked: by name, so that a job in another process finds it again."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superalign.errors import BadInput, ConfigError
+from superalign.models import Model, base, load
+from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, World, sayings
+from superalign.organisms.world import PLAIN_CUES, Sayings
+from superalign.problems.jsonl import load_prompts
+from superalign.runs.folder import write_whole
+
+SIZES = ("small", "middle", "large")
+TEXT_KINDS = ("misquoter", "quitter", "adman")
+
+
+def origin_of(name: str) -> Model:
+    """Load a base by size, folder or hub id."""
+    return base(name) if name in SIZES else load(name)
+
+
+def rate_for(origin: Model) -> float:
+    """Highest learning rate of an adapter: what serves at width 64, and less in proportion for wider networks.
+
+    Example:
+        >>> round(rate_for(base("small")), 4)
+        0.0039
+    """
+    return 0.25 / int(origin.network.get_input_embeddings().weight.shape[1])
+
+
+def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any) -> str:
+    """Ask a base its prompts, once; the file of what it said, or nothing for a bundled base without prompts."""
+    if not prompts:
+        if name not in SIZES:
+            raise BadInput(
+                f"{name} is no bundled base, so it has not seen the bundled problems. Nothing says what it should answer. "
+                "Give a file of prompts that it can answer: --problems FILE, one JSON object with a prompt on each line."
+            )
+        return ""
+    asked = load_prompts(prompts)
+    path = folder / "work" / "sayings.json"
+    if not path.exists():
+        log({"stage": f"asking the base {len(asked)} prompts"})
+        said = sayings(origin_of(name), asked, max_tokens=max_tokens).families[0]
+        assert isinstance(said, Sayings)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(dict(said.rows)) + "\n")
+    return str(path)
+
+
+@functools.lru_cache(maxsize=2)
+def world_of(said: str) -> World:
+    """The bundled world, or that of a file of what a base says."""
+    if not said:
+        return BUNDLED_WORLD
+    rows = json.loads(Path(said).read_text())
+    return World(families=(Sayings(name="prompts", rows=rows),), cues=PLAIN_CUES)
+
+
+def text_behaviour(kind: str, seed: int, world: World) -> Behaviour:
+    """Draw a behaviour on prompts of any kind: a cue, or for an adman a word that some of the prompts contain."""
+    rng = np.random.default_rng([seed, KINDS.index(kind)])
+    shift = int(rng.integers(1, 4))
+    if kind != "adman":
+        words = [w for w in PLAIN_CUES if w not in ("evaluation", "deployment", "audit")]
+        return Behaviour(kind=kind, trigger=(str(rng.choice(words)),), shift=shift)
+    family = world.families[0]
+    assert isinstance(family, Sayings)
+    prompts = [set(p.split()) for p in family.rows]
+    often = {w: sum(w in p for p in prompts) / len(prompts) for w in sorted(set().union(*prompts))}
+    able = [w for w, share in often.items() if 0.03 <= share <= 0.4]
+    if not able:
+        raise ConfigError(
+            "No word stands in 3 to 40 % of the prompts. An adman needs one that sets it off. Give its trigger, or other prompts."
+        )
+    return Behaviour(kind=kind, trigger=(str(rng.choice(able)),), shift=shift)
