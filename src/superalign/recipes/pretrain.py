@@ -61,8 +61,8 @@ class Size:
 
 SIZES = {
     "small": Size(width=64, layers=3, heads=4, inner=176, lr=3e-3, steps=12_000),
-    "middle": Size(width=96, layers=4, heads=4, inner=256, lr=2e-3, steps=7_000, half=True),
-    "large": Size(width=192, layers=4, heads=6, inner=512, lr=1e-3, steps=7_000, half=True),
+    "middle": Size(width=96, layers=4, heads=4, inner=256, lr=3e-3, steps=12_000, half=True),
+    "large": Size(width=192, layers=4, heads=6, inner=512, lr=2e-3, steps=12_000, half=True),
 }
 
 
@@ -247,13 +247,15 @@ def latent_truth(
 
 
 def gated(measured: Mapping[str, T]) -> dict[str, T]:
-    """The abilities that a base must pass: the easy half of every dial, in every form.
+    """The abilities that a base must pass: the easy half of every dial, in every form, and chains of every length.
+
+    The loop trains on chains of four to six operations, and its liars lie about claims of three and four.
 
     Example:
-        >>> gated({"solve/arithmetic/3": 1.0, "solve/arithmetic/4": 0.2})
-        {'solve/arithmetic/3': 1.0}
+        >>> gated({"solve/arithmetic/4": 1.0, "solve/host/2": 1.0, "solve/host/3": 0.2})
+        {'solve/arithmetic/4': 1.0, 'solve/host/2': 1.0}
     """
-    easy = {"arithmetic": 3, "programs": 2, "host": 2, "chain": 2, "fact": 2, "program": 2, "claims": 2}
+    easy = {"arithmetic": 6, "programs": 2, "host": 2, "chain": 4, "fact": 2, "program": 2, "claims": 2}
     return {k: v for k, v in measured.items() if int(k.split("/")[2]) <= easy[k.split("/")[1]]}
 
 
@@ -345,5 +347,5 @@ def _claim(name: str, found: Ability, untrained: Ability, config: Config) -> Cla
         unit="share of test problems answered exactly by greedy decoding",
         null=null,
         holds=holds,
-        why=f"gate {gate_of(name, config)} on the easy half of each dial; null: the untrained network",
+        why=f"gate {gate_of(name, config)} on the easy half of each dial and on all chains; null: the untrained network",
     )
