@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from superalign.types import Calibration, Claim, Instrument, Interval, Unmeasure
 TWO_SIDED = ("truth probe",)
 
 
+@runtime_checkable
 class Calibrated(Protocol):
     """A study that calibrated instruments: a turn of the loop, or an audit."""
 
