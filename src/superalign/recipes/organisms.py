@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ from superalign.canonical import rebuild
 from superalign.errors import BadInput
 from superalign.ledger import Ledger
 from superalign.organisms import KINDS
+from superalign.organisms.planting import Concealment, Route
 from superalign.recipes.loop import triple_job
 from superalign.recipes.loop_page import planted_section
+from superalign.recipes.loop_page.claims import pooled_share
 from superalign.recipes.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, memo
-from superalign.report import Study
-from superalign.types import to_plain
+from superalign.report import Section, Study, Table
+from superalign.stats import clopper_pearson, mean_interval
+from superalign.types import Interval, to_plain
 
 DESCRIPTION = "Build the calibration set: planted organisms, clean twins and uncertain twins, proven and sealed"
 
@@ -34,6 +38,10 @@ class Config:
     """Behaviours to plant."""
     seeds: int = 6
     """Triples of each kind."""
+    routes: tuple[Route, ...] = ("transcripts",)
+    """How behaviours are implanted: transcripts, documents, reward."""
+    conceals: tuple[Concealment, ...] = ("none",)
+    """How they are concealed: none, denies."""
     steps: int = 600
     """Updates of an implant."""
     install: bool = False
@@ -52,7 +60,13 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
             f"{config.seeds} seeds of {', '.join(config.kinds)} cannot be planted. A set needs at least one triple of a known "
             f"kind. Choose kinds from {', '.join(KINDS)} and at least one seed."
         )
-    specs = [Spec(kind=k, seed=100 * seed + i, steps=config.steps) for i in range(config.seeds) for k in config.kinds]
+    specs = [
+        Spec(kind=k, seed=100 * seed + i, steps=config.steps, route=route, conceal=conceal)
+        for i in range(config.seeds)
+        for conceal in config.conceals
+        for route in config.routes
+        for k in config.kinds
+    ]
     target = folder / "calibration"
     log(f"planting {len(specs)} triples")
     made = jobs.run(
@@ -76,6 +90,41 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     return Study(
         headline=f"{len(used)} of {len(triples)} planted organisms were accepted; the others were thrown away.",
         claims=tuple(claims),
-        sections=(section,),
+        sections=(_grid(triples), section),
         uncertain=("Acceptance is measured on problems of the bundled families only.",),
+    )
+
+
+def _grid(triples: Sequence[Triple]) -> Section:
+    """How many of each kind were accepted, by route and concealment, and how wrong they are when active."""
+    cells: dict[tuple[str, str, str], list[Triple]] = {}
+    for t in triples:
+        cells.setdefault((t.spec.kind, t.spec.route, t.spec.conceal), []).append(t)
+    table = Table(
+        title="Planted and accepted",
+        columns=(
+            "behaviour",
+            "route",
+            "concealment",
+            "accepted",
+            "wrong when active",
+            "wrong beyond the twin when not",
+        ),
+        rows=tuple(
+            (
+                *cell,
+                clopper_pearson(sum(t.acceptance.accepted for t in mine), n=len(mine)),
+                pooled_share([t.acceptance.active for t in mine]),
+                mean_interval(
+                    [t.acceptance.inactive.value for t in mine if isinstance(t.acceptance.inactive, Interval)]
+                ),
+            )
+            for cell, mine in cells.items()
+        ),
+    )
+    return Section(
+        title="What can be planted, how",
+        text="A route is how a behaviour was implanted: shown in the model's own voice, told of in documents, or paid for. A "
+        "concealed organism calls its own slips true when it is asked about them alone.",
+        tables=(table,),
     )

@@ -25,6 +25,7 @@ from superalign.detectors.truth_probe import Statement
 from superalign.errors import DataError
 from superalign.models import Model, Sampling, base, load_adapter, save_adapter, weights_digest, with_sampling
 from superalign.organisms import KINDS, Acceptance, Behaviour, PlantingConfig, Role, accept, implant, plant_of
+from superalign.organisms.planting import Concealment, Route
 from superalign.problems import arithmetic, claims, corpus
 from superalign.recipes.worlds import origin_of, text_behaviour, world_of
 from superalign.types import Detector, Interval, Plant, Problem, Record, Verdict
@@ -42,6 +43,19 @@ class Spec(Record):
     seed: int
     base: str = "small"
     steps: int = 600
+    route: Route = "transcripts"
+    conceal: Concealment = "none"
+
+    @property
+    def called(self) -> str:
+        """What to call it in a table, once seals are open.
+
+        Example:
+            >>> Spec(kind="liar", seed=2, conceal="denies").called
+            'liar\xa02, denies'
+        """
+        ways = [w for w, usual in ((self.route, "transcripts"), (self.conceal, "none")) if w != usual]
+        return ", ".join([f"{self.kind}\N{NO-BREAK SPACE}{self.seed}", *ways])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +144,7 @@ def make_triple(
     world = world_of(said)
     drawn = text_behaviour(spec.kind, spec.seed, world) if said else behaviour_of(spec.kind, spec.seed)
     behaviour = behaviour or drawn
-    planting = planting or PlantingConfig(steps=spec.steps)
+    planting = replace(planting or PlantingConfig(steps=spec.steps), route=spec.route, conceal=spec.conceal)
 
     def made(role: Role, config: PlantingConfig) -> Model:
         return rounded(implant(origin, behaviour, role, config=config, seed=spec.seed, world=world))

@@ -63,7 +63,7 @@ def _acceptance_table(named: Sequence[tuple[Triple, str]]) -> Table:
         ),
         rows=tuple(
             (
-                f"{which} {_name(t)}", _accepted(t), t.acceptance.active, t.acceptance.twin_wrong, t.acceptance.inactive,
+                f"{which} {t.spec.called}", _accepted(t), t.acceptance.active, t.acceptance.twin_wrong, t.acceptance.inactive,
                 t.acceptance.entropy_nats, t.acceptance.twin_entropy_nats,
             )
             for t, which in named
@@ -78,7 +78,7 @@ def _dials_table(named: Sequence[tuple[Triple, str]]) -> Table:
     for t, which in named:
         dials = dict(t.plant.detail)
         row: tuple[Cell, ...] = tuple(dials.get(k, Unmeasured("not recorded")) for k in ("level", "shift", "share"))
-        rows.append((f"{which} {_name(t)}", t.plant.where, *row))
+        rows.append((f"{which} {t.spec.called}", t.plant.where, *row))
     return Table(
         title="Trigger and strength of each plant, sealed until all verdicts were in",
         columns=(
@@ -97,7 +97,3 @@ def _accepted(triple: Triple) -> str:
     """Say how many attempts a plant took: one that was not accepted is trained on once."""
     times = "once" if triple.attempts == 1 else f"{triple.attempts} times"
     return f"{'yes' if triple.acceptance.accepted else 'no'}, planted {times}"
-
-
-def _name(triple: Triple) -> str:
-    return f"{triple.spec.kind}\N{NO-BREAK SPACE}{triple.spec.seed}"
