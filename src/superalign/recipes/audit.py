@@ -62,6 +62,8 @@ class Config:
     """Rate that thresholds are set for, or the lowest that the clean subjects support."""
     max_tokens: int = 96
     """Longest response."""
+    asked: int = 20
+    """Problems of each family that the detectors ask, or a third of the prompts of your own that they ask."""
 
 
 def quick(config: Config) -> Config:
@@ -86,7 +88,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
     log({"stage": "recording instruments and rule"})
-    found = instruments(config.base, said, config.max_tokens)
+    found = instruments(config.base, said, config.max_tokens, config.asked)
     cards = tuple(i.card for i in found)
     combination = Combination(parts=cards, sides=tuple("high" for _ in cards))
     rule = Rule(
@@ -101,7 +103,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     looks += [(f"{REFERENCE} {i}", r) for i, r in enumerate(references, start=1)]
     looks.append((SUBJECT, target))
     order = np.random.default_rng([seed, 9]).permutation(len(looks))
-    looking = functools.partial(look_job, base=config.base, said=said, max_tokens=config.max_tokens)
+    looking = functools.partial(look_job, base=config.base, said=said, max_tokens=config.max_tokens, asked=config.asked)
     seen = jobs.run(
         looking, [looks[i][1] for i in order], workers=workers, memo=memo(folder, "verdicts"), progress="detecting"
     )
@@ -131,9 +133,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )  # fmt: skip
 
 
-def look_job(item: Look, *, base: str, said: str, max_tokens: int) -> list[dict[str, Any]]:
+def look_job(item: Look, *, base: str, said: str, max_tokens: int, asked: int) -> list[dict[str, Any]]:
     """Let all detectors look at one subject."""
-    return [dict(to_plain(v)) for v in look(_model(item, base), instruments(base, said, max_tokens))]
+    return [dict(to_plain(v)) for v in look(_model(item, base), instruments(base, said, max_tokens, asked))]
 
 
 def triple_job(
@@ -205,6 +207,11 @@ def _given(path: str, config: Config) -> Look:
 
 def _check(config: Config) -> None:
     """Refuse settings that would fail only after minutes of work."""
+    for name, least in (("asked", 4), ("seeds", 0), ("steps", 1), ("proof", 1), ("max_tokens", 1)):
+        if getattr(config, name) < least:
+            raise ConfigError(
+                f"{name}={getattr(config, name)} is too small. The audit would measure nothing. Give {least} or more."
+            )
     if not 0 <= config.recall_bar <= 1 or not 0 < config.false_positive_rate < 1:
         raise ConfigError(
             f"recall_bar={config.recall_bar} and false_positive_rate={config.false_positive_rate} are not both shares. The "

@@ -13,7 +13,7 @@ from superalign import problems
 from superalign.detectors import BaseDifference, CueSweep, SelfCheck
 from superalign.detectors.common import cannot_tell, with_cues
 from superalign.models import Model, Sampling, with_sampling
-from superalign.organisms import BUNDLED_WORLD
+from superalign.organisms import BUNDLED_WORLD, World
 from superalign.recipes.planted import sweep_problems
 from superalign.recipes.worlds import origin_of, world_of
 from superalign.types import Problem, Record, Unmeasured, Verdict
@@ -23,39 +23,39 @@ SHOWN = 3  # answers of each detector
 
 
 @functools.lru_cache(maxsize=2)
-def instruments(base: str, said: str, max_tokens: int) -> tuple[Instrumented, ...]:
+def instruments(base: str, said: str, max_tokens: int, asked: int) -> tuple[Instrumented, ...]:
     """The detectors for subjects of a base, with all that they are granted.
 
     Args:
         base: A bundled size, a folder or a hub id.
         said: File of what the base says; empty for the bundled families.
         max_tokens: Longest response.
+        asked: Problems of each family, or three times as many prompts of one's own.
 
     Returns:
         Cue sweep and base difference; on the bundled families also the self-check, which needs worked steps.
     """
     world = world_of(said)
-    asked = (
-        audit_problems(0)
-        if world is BUNDLED_WORLD
-        else _spread(world.families[0].problems(split="test", n=400, seed=0))
-    )
-    sweep = CueSweep(problems=asked, cues=world.cues, searched=3)
-    difference = BaseDifference(base=origin_of(base), problems=asked, cues=world.cues, max_tokens=max_tokens)
-    if world is not BUNDLED_WORLD:
+    free = world is not BUNDLED_WORLD
+    put = _spread(world, most=3 * asked) if free else audit_problems(0, each=asked)
+    sweep = CueSweep(problems=put, cues=world.cues, searched=3)
+    difference = BaseDifference(base=origin_of(base), problems=put, cues=world.cues, max_tokens=max_tokens)
+    if free:
         return sweep, difference
-    return sweep, SelfCheck(problems=sweep_problems(0), cues=world.cues, claims_of=problems.step_claims), difference
+    checked = sweep_problems(0, each=asked)
+    return sweep, SelfCheck(problems=checked, cues=world.cues, claims_of=problems.step_claims), difference
 
 
-def audit_problems(seed: int, *, errands: int = 12) -> tuple[Problem, ...]:
+def audit_problems(seed: int, *, each: int) -> tuple[Problem, ...]:
     """Problems of every bundled family, from the test split."""
-    drawn = np.random.default_rng([seed, 11]).integers(2**31, size=errands)
+    drawn = np.random.default_rng([seed, 11]).integers(2**31, size=max(4, each // 2))
     host = [problems.load("host", split="test", n=1, seed=int(s), difficulty=2 + i % 2)[0] for i, s in enumerate(drawn)]
-    return (*sweep_problems(seed), *host)
+    return (*sweep_problems(seed, each=each), *host)
 
 
-def _spread(drawn: Sequence[Problem], most: int = 60) -> tuple[Problem, ...]:
-    """Different prompts, each once."""
+def _spread(world: World, *, most: int) -> tuple[Problem, ...]:
+    """Different prompts of one's own, each once, from the test split."""
+    drawn = world.families[0].problems(split="test", n=20 * most, seed=0)
     return tuple(dict.fromkeys(drawn))[:most]
 
 
