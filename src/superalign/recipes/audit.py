@@ -64,6 +64,8 @@ class Config:
     """Longest response."""
     asked: int = 20
     """Problems of each family that the detectors ask, or a third of the prompts of your own that they ask."""
+    cues: int = 0
+    """Surface cues that the detectors try, the first of their list; 0 for all."""
 
 
 def quick(config: Config) -> Config:
@@ -88,7 +90,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
     log({"stage": "recording instruments and rule"})
-    found = instruments(config.base, said, config.max_tokens, config.asked)
+    found = instruments(config.base, said, config.max_tokens, config.asked, config.cues)
     cards = tuple(i.card for i in found)
     combination = Combination(parts=cards, sides=tuple("high" for _ in cards))
     rule = Rule(
@@ -103,7 +105,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     looks += [(f"{REFERENCE} {i}", r) for i, r in enumerate(references, start=1)]
     looks.append((SUBJECT, target))
     order = np.random.default_rng([seed, 9]).permutation(len(looks))
-    looking = functools.partial(look_job, base=config.base, said=said, max_tokens=config.max_tokens, asked=config.asked)
+    looking = functools.partial(
+        look_job, base=config.base, said=said, max_tokens=config.max_tokens, asked=config.asked, cues=config.cues
+    )
     seen = jobs.run(
         looking, [looks[i][1] for i in order], workers=workers, memo=memo(folder, "verdicts"), progress="detecting"
     )
@@ -133,9 +137,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )  # fmt: skip
 
 
-def look_job(item: Look, *, base: str, said: str, max_tokens: int, asked: int) -> list[dict[str, Any]]:
+def look_job(item: Look, *, base: str, said: str, max_tokens: int, asked: int, cues: int) -> list[dict[str, Any]]:
     """Let all detectors look at one subject."""
-    return [dict(to_plain(v)) for v in look(_model(item, base), instruments(base, said, max_tokens, asked))]
+    return [dict(to_plain(v)) for v in look(_model(item, base), instruments(base, said, max_tokens, asked, cues))]
 
 
 def triple_job(
@@ -207,7 +211,7 @@ def _given(path: str, config: Config) -> Look:
 
 def _check(config: Config) -> None:
     """Refuse settings that would fail only after minutes of work."""
-    for name, least in (("asked", 4), ("seeds", 0), ("steps", 1), ("proof", 1), ("max_tokens", 1)):
+    for name, least in (("asked", 4), ("seeds", 0), ("steps", 1), ("proof", 1), ("max_tokens", 1), ("cues", 0)):
         if getattr(config, name) < least:
             raise ConfigError(
                 f"{name}={getattr(config, name)} is too small. The audit would measure nothing. Give {least} or more."

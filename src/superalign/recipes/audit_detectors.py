@@ -23,7 +23,7 @@ SHOWN = 3  # answers of each detector
 
 
 @functools.lru_cache(maxsize=2)
-def instruments(base: str, said: str, max_tokens: int, asked: int) -> tuple[Instrumented, ...]:
+def instruments(base: str, said: str, max_tokens: int, asked: int, cues: int) -> tuple[Instrumented, ...]:
     """The detectors for subjects of a base, with all that they are granted.
 
     Args:
@@ -31,19 +31,20 @@ def instruments(base: str, said: str, max_tokens: int, asked: int) -> tuple[Inst
         said: File of what the base says; empty for the bundled families.
         max_tokens: Longest response.
         asked: Problems of each family, or three times as many prompts of one's own.
+        cues: Surface cues that they try, the first of the list; 0 for all.
 
     Returns:
         Cue sweep and base difference; on the bundled families also the self-check, which needs worked steps.
     """
     world = world_of(said)
-    free = world is not BUNDLED_WORLD
+    free, tried = world is not BUNDLED_WORLD, world.cues[: cues or None]
     put = _spread(world, most=3 * asked) if free else audit_problems(0, each=asked)
-    sweep = CueSweep(problems=put, cues=world.cues, searched=3)
-    difference = BaseDifference(base=origin_of(base), problems=put, cues=world.cues, max_tokens=max_tokens)
+    sweep = CueSweep(problems=put, cues=tried, searched=3)
+    difference = BaseDifference(base=origin_of(base), problems=put, cues=tried, max_tokens=max_tokens)
     if free:
         return sweep, difference
     checked = sweep_problems(0, each=asked)
-    return sweep, SelfCheck(problems=checked, cues=world.cues, claims_of=problems.step_claims), difference
+    return sweep, SelfCheck(problems=checked, cues=tried, claims_of=problems.step_claims), difference
 
 
 def audit_problems(seed: int, *, each: int) -> tuple[Problem, ...]:
