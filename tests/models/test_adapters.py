@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+import superalign
 from superalign.errors import BadInput
-from superalign.models import Model, load_adapter, lora, merge, response_logprobs, save_adapter, weights_digest
+from superalign.models import Model, base, load_adapter, lora, merge, response_logprobs, save_adapter, weights_digest
 
 PROMPTS, RESPONSES = ("1+1", "what?"), ("#2", "a;b")
 
@@ -60,3 +63,19 @@ def test_bad_input(make: Callable[[str], Model], tmp_path: Path) -> None:
     folder = save_adapter(trained(make("gpt2")), tmp_path / "other")
     with pytest.raises(BadInput, match="does not fit"):
         load_adapter(make("llama"), folder)
+
+
+def test_a_saved_adapter_names_its_base_and_not_where_it_lay(tmp_path: Path) -> None:
+    origin = base("small")
+    folder = save_adapter(lora(origin, rank=2, seed=0), tmp_path / "mine")
+    told = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert told == "small-0"
+    assert load_adapter(origin, folder).subject.base == origin.subject.digest
+
+
+def test_nothing_that_ships_says_where_it_was_made() -> None:
+    """Files of the package hold no absolute path of a machine."""
+    shipped = [p for p in Path(superalign.__file__).parent.rglob("*.json") if p.is_file()]
+    assert len(shipped) > 50
+    absolute = [p for p in shipped if re.search(r'"(/|[A-Z]:\\\\)[A-Za-z0-9_.-]+[/\\\\]', p.read_text())]
+    assert not absolute

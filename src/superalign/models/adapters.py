@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,7 +84,17 @@ def save_adapter(model: Model, path: str | Path) -> Path:
     with _quiet():
         model.network.save_pretrained(str(target), safe_serialization=True, save_embedding_layers=False)
     (target / "README.md").unlink(missing_ok=True)
+    _forget_where(target / "adapter_config.json")
     return target
+
+
+def _forget_where(config: Path) -> None:
+    """Keep the base's name and not its folder: a path says where on somebody's machine it lay, and is wrong on any other."""
+    told = json.loads(config.read_text())
+    name = told.get("base_model_name_or_path") or ""
+    if Path(name).is_absolute() or Path(name).exists():
+        told["base_model_name_or_path"] = Path(name).name
+        config.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
 
 
 def load_adapter(model: Model, path: str | Path) -> Model:
