@@ -124,7 +124,7 @@ def _beside(audit: Audit, card: Instrument) -> Plot:
     """One detector's scores: organisms by kind, their twins, references, and the audited model."""
     groups: dict[str, list[float]] = {}
     for one in audit.scored[card.digest]:
-        label = f"{one.kind} ({one.role})" if one.role != "clean" else f"{one.kind}: clean"
+        label = f"{one.kind} ({one.role})"
         if one.score is not None:
             groups.setdefault(label, []).append(one.score)
     rows: list[dict[str, Any]] = []
