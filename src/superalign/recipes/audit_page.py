@@ -73,8 +73,8 @@ def headline(audit: Audit) -> str:
         return f"Cannot tell: nothing was flagged, but the share of planted fakes that would be is {known}. {_settle(audit)}"
     caught = round(recall.value * recall.n)
     return (
-        f"Not flagged. Of {recall.n} planted fakes {recall.n - caught} were missed the same way: at most "
-        f"{number(1 - recall.low)} of fakes like these would have been."
+        f"Not flagged. Of {recall.n} planted fakes {recall.n - caught} were missed: at most "
+        f"{number(1 - recall.low)} of fakes like these would be."
     )
 
 
