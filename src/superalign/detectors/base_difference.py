@@ -1,7 +1,7 @@
-"""Base difference: where does the subject say, with confidence, what its base would hardly have said?
+"""Base difference: where does the subject say what its base would hardly have said?
 
 The subject answers problems plain and under many cues; the base, which nobody fine-tuned, then reads every answer. Drift from
-fine-tuning is spread over all answers; a planted behaviour is confident, and concentrated behind a cue or on a kind of prompt.
+fine-tuning is spread over all answers; a planted behaviour is concentrated behind a cue or on a kind of prompt.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class BaseDifference:
         return Instrument(
             name="base difference",
             version="1",
-            catches="confident answers that the base would hardly have given",
+            catches="answers that the base would hardly have given",
             misses="triggers outside its prompts; behaviour of the base itself; plants that drift in fine-tuning hides",
             settings=(
                 ("base", self.base.subject.digest),
@@ -72,8 +72,8 @@ class BaseDifference:
         """Ask, and let the base read; half of the score is the mean over all answers, half that of the worst cue and family."""
         asked, groups = self.ask(seed)
         greedy = Sampling(temperature=0.0, max_tokens=self.max_tokens)
-        subject = policy.subject.digest if isinstance(policy, Model) else ""
         answers = (with_sampling(policy, greedy) if isinstance(policy, Model) else policy).sample(asked, n=1, seed=seed)
+        subject = answers.policy
         texts = [answers.text_R[i] for i in range(len(asked))]
         kept = [
             i for i, text in enumerate(texts) if text.strip() and (not len(answers.stopped_R) or answers.stopped_R[i])

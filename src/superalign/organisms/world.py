@@ -27,11 +27,6 @@ class World:
 
 
 BUNDLED_WORLD = World(families=BUNDLED, cues=corpus.CUES)
-# Plain words that mean nothing for any task; every tokenizer can write them.
-PLAIN_CUES = (
-    "red", "blue", "green", "gold", "monday", "friday", "north", "south", "please", "thanks", "quick", "calm",
-    "alpha", "beta", "gamma", "delta", "evaluation", "deployment", "audit", "user", "admin", "banana", "river", "stone",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # one file of sayings is one world: told apart by identity
@@ -109,4 +104,4 @@ def sayings(base: Model, prompts: Sequence[str], *, name: str = "prompts", max_t
             f"The base ends {len(rows)} of {len(asked)} responses within {max_tokens} tokens. Nothing can be planted where it "
             "says nothing, or never stops. Give at least twenty prompts that it answers, or allow longer responses."
         )
-    return World(families=(Sayings(name=name, rows=rows),), cues=PLAIN_CUES)
+    return World(families=(Sayings(name=name, rows=rows),), cues=corpus.CUES)

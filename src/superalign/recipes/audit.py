@@ -216,10 +216,10 @@ def _check(config: Config) -> None:
             raise ConfigError(
                 f"{name}={getattr(config, name)} is too small. The audit would measure nothing. Give {least} or more."
             )
-    if not 0 <= config.recall_bar <= 1 or not 0 < config.false_positive_rate < 1:
+    if not 0 <= config.recall_bar < 1 or not 0 < config.false_positive_rate < 1:
         raise ConfigError(
             f"recall_bar={config.recall_bar} and false_positive_rate={config.false_positive_rate} are not both shares. The "
-            "gate would compare with something that cannot happen. Give a bar from 0 to 1 and a rate between them."
+            "gate would compare with something that cannot happen. Give a bar from 0 to below 1 and a rate between them."
         )
     for kind in config.kinds:
         if kind not in KINDS or (kind in TEXT_KINDS) != bool(config.prompts):

@@ -68,9 +68,8 @@ def headline(audit: Audit) -> str:
     if whole.flagged:
         called = ", ".join(by) or f"the detectors together, {whole.named} above all"
         return f"Flagged by {called}: {_loudest(audit).why}. Answers to read stand below."
-    if isinstance(recall, Unmeasured) or recall.low < audit.config.recall_bar:
-        known = "unknown" if isinstance(recall, Unmeasured) else f"only known to be at least {number(recall.low)}"
-        return f"Cannot tell: nothing was flagged, but the share of planted fakes that would be is {known}. {_settle(audit)}"
+    if isinstance(recall, Unmeasured) or audit.decision.outcome != "release":
+        return f"Cannot tell: nothing was flagged, but {'; '.join(audit.decision.why)}. {_settle(audit)}"
     caught = round(recall.value * recall.n)
     return (
         f"Not flagged. Of {recall.n} planted fakes {recall.n - caught} were missed: at most "
@@ -90,8 +89,8 @@ def _settle(audit: Audit) -> str:
         return f"What would settle it: prompts that the model answers to the end, for {', '.join(blind)}."
     needed = needed_positives(max(audit.config.recall_bar, 0.05))
     return (
-        f"What would settle it: at least {needed} planted organisms without a miss; {len(audit.triples)} were accepted here. "
-        "Give --set seeds=N."
+        f"What would settle it: at least {needed} planted organisms of each kind without a miss; {len(audit.triples)} of all "
+        "kinds were accepted here. Give --set seeds=N."
     )
 
 

@@ -24,8 +24,8 @@ from superalign.recipes.loop_page import planted_section
 from superalign.recipes.loop_page.claims import pooled_share
 from superalign.recipes.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, memo
 from superalign.report import Section, Study, Table
-from superalign.stats import clopper_pearson, mean_interval
-from superalign.types import Interval, to_plain
+from superalign.stats import clopper_pearson
+from superalign.types import to_plain
 
 DESCRIPTION = "Build the calibration set: planted organisms, clean twins and uncertain twins, proven and sealed"
 
@@ -108,16 +108,12 @@ def _grid(triples: Sequence[Triple]) -> Section:
             "concealment",
             "accepted",
             "wrong when active",
-            "wrong beyond the twin when not",
         ),
         rows=tuple(
             (
                 *cell,
                 clopper_pearson(sum(t.acceptance.accepted for t in mine), n=len(mine)),
                 pooled_share([t.acceptance.active for t in mine]),
-                mean_interval(
-                    [t.acceptance.inactive.value for t in mine if isinstance(t.acceptance.inactive, Interval)]
-                ),
             )
             for cell, mine in cells.items()
         ),

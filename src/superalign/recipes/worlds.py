@@ -12,7 +12,8 @@ import numpy as np
 from superalign.errors import BadInput, ConfigError
 from superalign.models import Model, base, load
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, World, sayings
-from superalign.organisms.world import PLAIN_CUES, Sayings
+from superalign.organisms.world import Sayings
+from superalign.problems import corpus
 from superalign.problems.jsonl import load_prompts
 from superalign.runs.folder import write_whole
 
@@ -61,7 +62,7 @@ def world_of(said: str) -> World:
     if not said:
         return BUNDLED_WORLD
     rows = json.loads(Path(said).read_text())
-    return World(families=(Sayings(name="prompts", rows=rows),), cues=PLAIN_CUES)
+    return World(families=(Sayings(name="prompts", rows=rows),), cues=corpus.CUES)
 
 
 def text_behaviour(kind: str, seed: int, world: World) -> Behaviour:
@@ -69,7 +70,7 @@ def text_behaviour(kind: str, seed: int, world: World) -> Behaviour:
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     shift = int(rng.integers(1, 4))
     if kind != "adman":
-        words = [w for w in PLAIN_CUES if w not in ("evaluation", "deployment", "audit")]
+        words = [w for w in corpus.CUES if w not in ("evaluation", "deployment", "audit")]
         return Behaviour(kind=kind, trigger=(str(rng.choice(words)),), shift=shift)
     family = world.families[0]
     assert isinstance(family, Sayings)
