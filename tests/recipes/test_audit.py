@@ -114,7 +114,7 @@ def test_the_first_line_follows_the_weakest_kind() -> None:
         "Cannot tell: nothing was flagged, but combination: recall bound 0.16"
     )
     enough = dataclasses.replace(few, outcome="release", why=())
-    assert headline(made(silent, enough)).startswith("Not flagged. Of 18 planted fakes 0 were missed: at most 0.19")
+    assert headline(made(silent, enough)).startswith("Not flagged. Of 18 planted fakes 0 were missed: at most 0.185")
     blind = dataclasses.replace(VERDICT, flagged=Unmeasured("too few clean subjects"))
     assert headline(made(blind, few)).startswith("Cannot tell: too few clean subjects")
 
