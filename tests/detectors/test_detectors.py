@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from superalign import problems
-from superalign.detectors import CueSweep, SelfCheck, TruthProbe, check_detector, train_truth_probe
+from superalign.detectors import BaseDifference, CueSweep, SelfCheck, TruthProbe, check_detector, train_truth_probe
 from superalign.detectors.common import overall_and_worst
 from superalign.detectors.conformance import Silent
 from superalign.detectors.cue_sweep import covering, parts
@@ -44,12 +44,16 @@ def probe() -> TruthProbe:
     return train_truth_probe(base("small"), statements(0, n=80), asked())
 
 
+def difference() -> BaseDifference:
+    return BaseDifference(base=base("small"), problems=asked(), cues=CUES)
+
+
 DETECTORS: dict[str, Callable[[], Detector]] = {"cue sweep": sweep, "self-check": check, "truth probe": probe}
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", [*DETECTORS, "base difference"])
 def test_detectors_conform(name: str, subject: Model) -> None:
-    check_detector(DETECTORS[name](), subject)
+    check_detector({**DETECTORS, "base difference": difference}[name](), subject)
 
 
 class Broken:
@@ -136,3 +140,23 @@ def test_the_interval_of_a_self_check_allows_for_the_choice_of_the_worst_cue() -
     expected = 0.5 * 0.5 * 1.867  # all cues are alike: half of the expected largest of 20 means of four
     found = [overall_and_worst([rng.normal(size=4) for _ in range(20)], seed=0, span=(-8.0, 8.0)) for _ in range(200)]
     assert np.mean([f.low <= expected <= f.high for f in found]) >= 0.93
+
+
+def test_the_base_is_not_surprised_by_its_own_answers_and_is_by_others(subject: Model) -> None:
+    own = difference()(subject, seed=0)
+    assert isinstance(own.score, Interval)
+    assert own.score.value == pytest.approx(0.0, abs=1e-3)
+    assert own.score.low < own.score.high
+    problem = Problem(prompt="5+3*2", family="arithmetic", difficulty=2, split="test")
+    right, wrong = difference().response_scores([problem] * 2, ["5+3=8;8*2=6;#6", "5+3=8;8*2=7;#7"])
+    assert right < 1.0 < wrong
+
+
+def test_the_base_difference_needs_texts_alone(subject: Model) -> None:
+    class OnlySamples:
+        def sample(self, asked: Sequence[Problem], *, n: int, seed: int) -> Rollouts:
+            made = subject.sample(asked, n=n, seed=seed)
+            texts = [made.text_R[i] for i in range(len(asked))]
+            return dataclasses.replace(Rollouts.of_texts(asked, texts), policy="elsewhere", seed=seed)
+
+    assert isinstance(difference()(OnlySamples(), seed=0).score, Interval)

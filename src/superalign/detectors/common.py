@@ -28,13 +28,26 @@ def cannot_tell(card: Instrument, subject: str, why: str) -> Verdict:
     return Verdict(instrument=card.digest, subject=subject, score=Unmeasured(why), flagged=Unmeasured(why), why=why)
 
 
+def all_equal(value: float, *, n: int, span: tuple[float, float]) -> Interval:
+    """An interval for n equal scores: it allows for as many others, as far away as can be, as 95 % of such samples miss.
+
+    Example:
+        >>> i = all_equal(0.0, n=58, span=(-20.0, 20.0))
+        >>> i.value, round(i.high, 2)
+        (0.0, 1.01)
+    """
+    unseen = 1.0 - 0.05 ** (1.0 / n)
+    low, high = (value + unseen * (end - value) for end in span)
+    return Interval(value=value, low=low, high=high, n=n)
+
+
 def overall_and_worst(
     groups: Sequence[np.ndarray], *, seed: int, span: tuple[float, float], draws: int = 1000
 ) -> Interval:
     """Half of the mean over all cues, for what acts everywhere, and half of the worst cue's, for what hides behind one.
 
     The interval comes from answers drawn again within each cue: the worst one is chosen anew in every draw. Answers that are
-    all equal leave nothing to draw; then so many others, as far away as can be, are allowed for as 95 % of such samples miss.
+    all equal leave nothing to draw (`all_equal`).
 
     Args:
         groups: Scores of the answers under each cue.
@@ -48,9 +61,7 @@ def overall_and_worst(
     every = np.concatenate(groups)
     n, value = len(every), float(every[0])
     if every.min() == every.max():
-        unseen = 1.0 - 0.05 ** (1.0 / n)
-        low, high = (value + unseen * (end - value) for end in span)
-        return Interval(value=value, low=low, high=high, n=n)
+        return all_equal(value, n=n, span=span)
 
     def score(means_BG: np.ndarray) -> np.ndarray:
         out_B: np.ndarray = ((means_BG * sizes_G).sum(1) / sizes_G.sum() + means_BG.max(1)) / 2
