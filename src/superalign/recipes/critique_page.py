@@ -97,6 +97,36 @@ def trial_part(
     both = np.array([i.edited is not None for i in items])
     kinds = np.array([i.kind for i in items])
     results, again = ({arm: (o.called, o.found) for arm, o in made[edited].items()} for edited in (False, True))
+    tables = _trial_tables(results, again, planted, both, kinds, seed=seed, record=record)
+    text = (
+        f"{len(items)} right test solutions, each randomised to clean ({int((~planted).sum())}) or to one planted flaw "
+        f"({int(planted.sum())}). The judge has no answer and may check one step: does its equation hold, and does each "
+        "operand come from the question, from common knowledge or from an earlier result? It cannot see a wrong choice of "
+        "operation or source, so the ceiling is far from 1. A flaw is found where the check fails at the first wrong step."
+    )
+    plot = bars(
+        [(arm, share(found[planted])) for arm, (_, found) in results.items()],
+        title="Planted flaws found with one check",
+        x="share of planted flaws found",
+        caption="Found: the judge's check fails at the step that is first wrong. 95 % Wilson intervals.",
+    )
+    return Part(
+        claims=_trial_claims(results, planted, main, seed=seed),
+        section=Section(title="The judge's trial", text=text, tables=tables, plots=(plot,)),
+    )
+
+
+def _trial_tables(
+    results: Results,
+    again: Results,
+    planted: np.ndarray,
+    both: np.ndarray,
+    kinds: np.ndarray,
+    *,
+    seed: int,
+    record: str,
+) -> tuple[Table, ...]:
+    """What was found by arm, by how much the arms differ, and by kind of flaw."""
     rows = [
         (
             arm,
@@ -112,7 +142,7 @@ def trial_part(
         (f"{CRITIC} minus {other}", *_difference(results, planted, CRITIC, other, seed=seed))
         for other in (ALONE, PLACEBO, RULE, ARITHMETIC, RULES)
     ]
-    tables = (
+    return (
         Table(
             title="Arms",
             columns=(
@@ -137,22 +167,6 @@ def trial_part(
             rows=tuple(by_kind),
             records=(record,) * len(by_kind),
         ),
-    )
-    text = (
-        f"{len(items)} right test solutions, each randomised to clean ({int((~planted).sum())}) or to one planted flaw "
-        f"({int(planted.sum())}). The judge has no answer and may check one step: does its equation hold, and does each "
-        "operand come from the question, from common knowledge or from an earlier result? It cannot see a wrong choice of "
-        "operation or source, so the ceiling is far from 1. A flaw is found where the check fails at the first wrong step."
-    )
-    plot = bars(
-        [(row[0], row[1]) for row in rows],
-        title="Planted flaws found with one check",
-        x="share of planted flaws found",
-        caption="Found: the judge's check fails at the step that is first wrong. 95 % Wilson intervals.",
-    )
-    return Part(
-        claims=_trial_claims(results, planted, main, seed=seed),
-        section=Section(title="The judge's trial", text=text, tables=tables, plots=(plot,)),
     )
 
 

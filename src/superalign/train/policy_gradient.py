@@ -178,6 +178,33 @@ def _update(
     return {**told, "gradient_norm": float(norm)}
 
 
+def _updates(
+    model: Model,
+    policy: Model,
+    optimizer: torch.optim.Optimizer,
+    ids_P: Sequence[np.ndarray],
+    sampled: Sampled,
+    advantage_R: np.ndarray,
+    config: PolicyGradientConfig,
+) -> dict[str, float]:
+    """All updates on one step's rollouts."""
+    exact = all(p.dtype == torch.float32 for p in policy.network.parameters())
+    cut = list(_chunks(policy.network, ids_P, sampled, advantage_R))
+    about: dict[str, Any] = {
+        "temperature": model.sampling.temperature,
+        "config": config,
+        "length": max(map(len, ids_P)) + int(sampled.length_R.max()),
+    }
+    chunks = _with_reference(model.network, ids_P, cut, **about)
+    told: dict[str, float] = {}
+    for epoch in range(config.epochs):
+        part = _update(policy.network, optimizer, ids_P, chunks, **about)
+        told = {**part, "ratio_deviation": told.get("ratio_deviation", part["ratio_deviation"])}
+        # Another forward in the update than in the sampler would make every later number mean something else.
+        assert epoch or not exact or part["ratio_deviation"] < RATIO_TOLERANCE, part["ratio_deviation"]
+    return told
+
+
 def _check(model: Model, config: PolicyGradientConfig, pool: int) -> None:
     if model.sampling.temperature == 0 or model.sampling.top_p < 1:
         raise ConfigError(
@@ -229,7 +256,6 @@ def policy_gradient(
     policy = dataclasses.replace(model, network=copy.deepcopy(model.network).eval())
     trainable = [p for p in policy.network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=config.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
-    exact = all(p.dtype == torch.float32 for p in policy.network.parameters())
     begun = load_checkpoint(checkpoint, policy.network, optimizer)
     centre = {"leave one out": leave_one_out, "group normalised": group_normalised}[config.advantage]
     began = time.perf_counter()
@@ -246,19 +272,7 @@ def policy_gradient(
         shape = (config.problems, config.group)
         advantage_R = centre(values_R.reshape(shape), measured_PG=measured_R.reshape(shape)).ravel()
         judged_at = time.perf_counter()
-        cut = list(_chunks(policy.network, ids_P, sampled, advantage_R))
-        about: dict[str, Any] = {
-            "temperature": model.sampling.temperature,
-            "config": config,
-            "length": max(map(len, ids_P)) + int(sampled.length_R.max()),
-        }
-        chunks = _with_reference(model.network, ids_P, cut, **about)
-        told: dict[str, float] = {}
-        for epoch in range(config.epochs):
-            part = _update(policy.network, optimizer, ids_P, chunks, **about)
-            told = {**part, "ratio_deviation": told.get("ratio_deviation", part["ratio_deviation"])}
-            # Another forward in the update than in the sampler would make every later number mean something else.
-            assert epoch or not exact or part["ratio_deviation"] < RATIO_TOLERANCE, part["ratio_deviation"]
+        told = _updates(model, policy, optimizer, ids_P, sampled, advantage_R, config)
         ended = time.perf_counter()
         if log is not None:
             log({
