@@ -1,0 +1,322 @@
+"""A model behind an API, asked over real HTTP: it answers, fails and then answers, or always fails."""
+
+import asyncio
+import importlib.util
+import json
+import subprocess
+import sys
+import threading
+import types
+import urllib.request
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from superalign.detectors import BaseDifference, SelfCheck
+from superalign.errors import ConfigError
+from superalign.models import Sampling, base
+from superalign.models.api import ApiPolicy, Ask, Connect, Reply, api_policy, inspect_connection
+from superalign.types import Policy, Problem, Unmeasured
+
+SECRET = "sk-this-must-not-be-seen"
+INSPECT = importlib.util.find_spec("inspect_ai") is not None
+
+
+class Server(ThreadingHTTPServer):
+    """Speaks the chat protocol of OpenAI; `fails` says how many of each prompt's first requests it refuses."""
+
+    request_queue_size = 64
+    daemon_threads = True
+
+    def __init__(self, fails: int) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.fails, self.asked, self.lock = fails, Counter[str](), threading.Lock()
+        self.under_way, self.most = 0, 0
+        self.bodies: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        prompt = body["messages"][-1]["content"]
+        with self.server.lock:
+            self.server.bodies.append(body)
+            self.server.asked[prompt] += 1
+            self.server.under_way += 1
+            self.server.most = max(self.server.most, self.server.under_way)
+            refused = self.server.asked[prompt] <= self.server.fails
+        threading.Event().wait(0.01)
+        with self.server.lock:
+            self.server.under_way -= 1
+        if refused:
+            return self.say(503, {"error": {"message": f"overloaded; your key is {SECRET}"}})
+        text = "" if prompt == "empty" else f"{prompt};said;more"
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 2, "completion_tokens": 5, "total_tokens": 7}
+        self.say(
+            200,
+            {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "m",
+                "choices": [choice],
+                "usage": usage,
+            },
+        )
+
+    def say(self, status: int, made: dict[str, Any]) -> None:
+        raw = json.dumps(made).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator[Any]:
+    running: list[Server] = []
+
+    def start(fails: int) -> Server:
+        server = Server(fails)
+        running.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return server
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+def over_http(server: Server) -> Connect:
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Ask]:
+        def post(prompt: str, seed: int) -> Reply:
+            body = {"model": "m", "messages": [{"role": "user", "content": prompt}], "seed": seed}
+            request = urllib.request.Request(
+                f"{server.url}/chat/completions",
+                json.dumps(body).encode(),
+                {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                made = json.loads(answer.read())
+            choice = made["choices"][0]
+            return Reply(
+                text=choice["message"]["content"],
+                stopped=choice["finish_reason"] == "stop",
+                tokens=made["usage"]["completion_tokens"],
+            )
+
+        async def ask(prompt: str, seed: int) -> Reply:
+            return await asyncio.to_thread(post, prompt, seed)
+
+        yield ask
+
+    return connect
+
+
+def policy(server: Server, **changes: Any) -> ApiPolicy:
+    made = ApiPolicy(name="openai-api/local/m", connect=over_http(server), wait_s=0.001, attempts=3)
+    return replace(made, **changes)
+
+
+def problems(*prompts: str) -> list[Problem]:
+    return [Problem(prompt=p, family="f", difficulty=1, split="test") for p in prompts]
+
+
+def test_answers_come_back_in_order_without_tokens_and_with_their_cost(serve: Any) -> None:
+    found = policy(serve(0)).sample(problems("a", "empty", "c"), n=2, seed=0)
+    assert list(found.text_R) == ["a;said;more"] * 2 + ["", ""] + ["c;said;more"] * 2
+    assert found.problem_R.tolist() == [0, 0, 1, 1, 2, 2]
+    assert found.stopped_R.all()
+    assert found.length_R.sum() == 30
+    assert found[0].tokens == ()
+    assert found.unmeasured == {}  # an empty reply is a reply
+    assert isinstance(policy(serve(0)), Policy)
+
+
+def test_two_errors_and_then_an_answer_is_an_answer(serve: Any) -> None:
+    server = serve(2)
+    found = policy(server).sample(problems("a", "b"), n=1, seed=0)
+    assert list(found.text_R) == ["a;said;more", "b;said;more"]
+    assert server.asked == {"a": 3, "b": 3}
+    assert found.unmeasured == {}
+
+
+def test_errors_without_end_are_unmeasured_and_tell_no_secret(serve: Any, caplog: Any, capfd: Any) -> None:
+    server = serve(10_000)
+    found = policy(server).sample(problems("a", "b"), n=1, seed=0)
+    assert list(found.text_R) == ["", ""]
+    assert not found.stopped_R.any()
+    assert set(found.unmeasured) == {0, 1}
+    why = found.unmeasured[0].why
+    assert why == "openai-api/local/m gave no reply in 3 attempts: HTTPError (status 503)"
+    assert server.asked == {"a": 3, "b": 3}
+    shown = capfd.readouterr()
+    assert SECRET not in why + caplog.text + shown.out + shown.err + repr(policy(server)) + repr(found)
+
+
+def test_a_dead_provider_is_not_asked_without_end(serve: Any) -> None:
+    server = serve(10_000)
+    found = policy(server, give_up=4, connections=2).sample(problems(*map(str, range(40))), n=1, seed=0)
+    assert len(found.unmeasured) == 40
+    assert len(server.asked) <= 4 + 2
+    assert "was not asked" in found.unmeasured[39].why
+
+
+def test_no_more_requests_are_under_way_than_allowed(serve: Any) -> None:
+    server = serve(0)
+    policy(server, connections=3).sample(problems(*map(str, range(30))), n=1, seed=0)
+    assert 1 <= server.most <= 3
+    wide = serve(0)
+    policy(wide, connections=12).sample(problems(*map(str, range(30))), n=1, seed=0)
+    assert wide.most > 3  # so the bound above was one
+
+
+def test_a_request_has_a_seed_of_its_own_that_its_neighbours_do_not_change(serve: Any) -> None:
+    server, other = serve(0), serve(0)
+    policy(server).sample(problems("a", "b"), n=2, seed=7)
+    policy(other).sample(problems("b"), n=1, seed=7)
+    seeds = {s: b["messages"][-1]["content"] for b in server.bodies for s in [b["seed"]]}
+    assert len(seeds) == 4
+    assert seeds[other.bodies[0]["seed"]] == "b"
+
+
+def test_a_stop_string_ends_the_text_and_stays_in_it(serve: Any) -> None:
+    found = policy(serve(0), sampling=Sampling(stop=(";",))).sample(problems("a"), n=1, seed=0)
+    assert found.text_R[0] == "a;"
+
+
+def test_it_can_be_asked_where_a_loop_is_running(serve: Any) -> None:
+    asked = policy(serve(0))
+
+    async def notebook() -> str:
+        return str(asked.sample(problems("a"), n=1, seed=0).text_R[0])
+
+    assert asyncio.run(notebook()) == "a;said;more"
+
+
+def test_a_detector_that_needs_weights_cannot_tell_and_one_that_reads_texts_can(serve: Any) -> None:
+    server, small = serve(0), base("small")
+    asked = tuple(problems(*(f"{i}+1" for i in range(6))))
+    needs = SelfCheck(problems=asked, cues=("red",), claims_of=lambda p, t: [t])(policy(server), seed=0)
+    assert isinstance(needs.score, Unmeasured)
+    assert "only samples" in needs.why
+    reads = BaseDifference(base=small, problems=asked, cues=("red",))
+    told = reads(policy(server), seed=0)
+    assert not isinstance(told.score, Unmeasured)
+    assert told.subject == policy(server).subject.digest
+    assert isinstance(reads(policy(serve(10_000)), seed=0).score, Unmeasured)
+
+
+@pytest.mark.parametrize("name", ["gpt-x", "api:openai", "api:/gpt-x", "openai/gpt-x"])
+def test_a_name_of_another_form_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="api:PROVIDER/MODEL"):
+        api_policy(name)
+
+
+def test_settings_that_ask_nothing_are_refused(serve: Any) -> None:
+    with pytest.raises(ConfigError, match="connections=0"):
+        policy(serve(0), connections=0)
+
+
+def test_without_inspect_one_clear_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"superalign\[eval\]"):
+        api_policy("api:openai/gpt-x")
+
+
+class StandIn:
+    """As much of an Inspect model as is used, by its documentation; it is not Inspect."""
+
+    def __init__(self) -> None:
+        self.closed, self.configs = False, list[dict[str, Any]]()
+
+    async def __aenter__(self) -> "StandIn":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closed = True
+
+    async def generate(self, prompt: str, *, config: dict[str, Any]) -> Any:
+        self.configs.append(config)
+        if prompt == "refuse":
+            return types.SimpleNamespace(empty=True)
+        usage = types.SimpleNamespace(output_tokens=3) if prompt != "uncounted" else None
+        return types.SimpleNamespace(empty=False, completion=f"re: {prompt}", stop_reason="max_tokens", usage=usage)
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, get_model: Any) -> None:
+    module: Any = types.ModuleType("inspect_ai.model")
+    module.GenerateConfig, module.get_model = dict, get_model
+    monkeypatch.setitem(sys.modules, "inspect_ai", types.ModuleType("inspect_ai"))
+    monkeypatch.setitem(sys.modules, "inspect_ai.model", module)
+
+
+def test_what_inspect_is_asked_and_how_its_outputs_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = StandIn()
+    stand_in(monkeypatch, lambda name, *, memoize: opened)
+    connect = inspect_connection("openai/gpt-x", sampling=Sampling(temperature=0.0, max_tokens=9), connections=2)
+    made = ApiPolicy(name="openai/gpt-x", connect=connect, attempts=1)
+    found = made.sample(problems("hi", "uncounted", "refuse"), n=1, seed=3)
+    assert list(found.text_R) == ["re: hi", "re: uncounted", ""]
+    assert found.length_R.tolist() == [3, 0, 0]
+    assert not found.stopped_R.any()  # cut off at the token limit
+    assert set(found.unmeasured) == {2}
+    assert opened.closed
+    sent = opened.configs[0]
+    assert (sent["max_retries"], sent["max_connections"], sent["max_tokens"]) == (0, 2, 9)
+    assert (sent["temperature"], sent["top_p"]) == (0.0, None)
+
+
+def test_a_provider_that_cannot_be_opened_is_one_clear_error_without_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, *, memoize: bool) -> Any:
+        raise RuntimeError(f"bad key {SECRET}")
+
+    stand_in(monkeypatch, refuse)
+    connect = inspect_connection("openai/gpt-x", sampling=Sampling(), connections=2)
+    with pytest.raises(ConfigError, match="cannot be opened") as caught:
+        ApiPolicy(name="openai/gpt-x", connect=connect).sample(problems("a"), n=1, seed=0)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.skipif(not INSPECT, reason="inspect-ai is not installed; runs with the eval extra")
+def test_inspect_itself_answers_through_its_mock_provider() -> None:
+    found = api_policy("api:mockllm/model").sample(problems("a", "b"), n=1, seed=0)
+    assert list(found.text_R) == ["Default output from mockllm/model"] * 2
+    assert found.unmeasured == {}
+
+
+@pytest.mark.skipif(not INSPECT, reason="inspect-ai is not installed; runs with the eval extra")
+@pytest.mark.filterwarnings("default")
+def test_inspect_itself_asks_a_server_that_fails_twice_and_then_answers(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openai", reason="the openai package is not installed")
+    server = serve(2)
+    monkeypatch.setenv("LOCAL_BASE_URL", server.url)
+    monkeypatch.setenv("LOCAL_API_KEY", SECRET)
+    found = replace(api_policy("api:openai-api/local/m"), wait_s=0.01).sample(problems("a"), n=1, seed=0)
+    assert found.text_R[0] == "a;said;more"
+    assert found.length_R.tolist() == [5]
+
+
+def test_the_package_itself_needs_neither_torch_nor_inspect() -> None:
+    code = "import sys, superalign, superalign.types; assert not {'torch', 'inspect_ai'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
