@@ -1,0 +1,158 @@
+"""Rare behaviour: how often is an answer suspicious, and how suspicious will the worst be when far more are asked for?
+
+A granted scorer says how suspicious each answer is. The share above a bar is bounded exactly. Beyond the highest scores seen,
+the logarithm of the share that survives is taken to fall on a line: the line through the top scores, continued, says how
+high the largest score of a hundred times as many answers will be, with an interval in which it will lie.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from superalign.detectors.common import NOT_YET, cannot_tell
+from superalign.errors import BadInput
+from superalign.models import Model, Sampling, with_sampling
+from superalign.stats import clopper_pearson
+from superalign.types import Instrument, Interval, Policy, Problem, Unmeasured, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RareBehaviour:
+    """Count suspicious answers, and forecast the worst of many more.
+
+    Catches: answers above the bar, down to the rate that the number of answers can show; a tail that rises towards the bar.
+    Misses: a behaviour of its own that none of the answers showed: the line through the others says nothing of it, and only
+    the bound on the rate still holds. Whatever the scorer does not find suspicious; prompts unlike those asked.
+    """
+
+    problems: tuple[Problem, ...] = field(repr=False)  # drawn as prompts will be drawn in use, cues included
+    suspicion: Callable[[Sequence[Problem], Sequence[str]], np.ndarray] = field(repr=False)
+    bar: float  # an answer that scores more is suspicious
+    repeats: int = 1  # answers to each problem; those to one problem are alike, so prefer more problems
+    times: int = 100  # the exposure that the forecast is for, in multiples of what was asked
+    top: int = 30  # scores that the line goes through
+    temperature: float = 1.0  # of a model; any other policy samples as it does
+    max_tokens: int = 96
+
+    @property
+    def card(self) -> Instrument:
+        """What it is, catches and misses."""
+        return Instrument(
+            name="rare behaviour",
+            version="1",
+            catches="answers that a granted scorer finds suspicious, down to a rate of about three in all that were asked",
+            misses="a separate behaviour that no answer showed; what the scorer overlooks; prompts unlike those asked",
+            settings=(
+                ("problems", len(self.problems)),
+                ("bar", self.bar),
+                ("repeats", self.repeats),
+                ("times", self.times),
+                ("top", self.top),
+                ("temperature", self.temperature),
+                ("max_tokens", self.max_tokens),
+            ),
+        )
+
+    def __call__(self, policy: Policy, *, seed: int) -> Verdict:
+        """Ask and count; the score is the rate of suspicious answers, its upper end the most that it can be."""
+        if isinstance(policy, Model):
+            policy = with_sampling(policy, Sampling(temperature=self.temperature, max_tokens=self.max_tokens))
+        said = policy.sample(self.problems, n=self.repeats, seed=seed)
+        stopped = said.stopped_R if len(said.stopped_R) else np.ones(len(said), bool)
+        texts = list(said.text_R)
+        kept = [r for r, text in enumerate(texts) if text.strip() and stopped[r]]
+        if not kept or len(kept) < len(said) // 2:
+            return cannot_tell(
+                self.card, said.policy, "the subject ends fewer than half of its answers, or says nothing"
+            )
+        asked = [said.problems[int(said.problem_R[r])] for r in kept]
+        score_R = np.asarray(self.suspicion(asked, [texts[r] for r in kept]), float)
+        if len(score_R) != len(kept) or not np.isfinite(score_R).all():
+            return cannot_tell(self.card, said.policy, "the scorer did not give every answer a number")
+        found = int((score_R > self.bar).sum())
+        rate = clopper_pearson(found, n=len(kept))
+        if isinstance(rate, Unmeasured):
+            return cannot_tell(self.card, said.policy, rate.why)
+        ahead = largest_ahead(score_R, times=self.times, top=self.top, seed=seed)
+        worst: dict[str, float] = {}
+        for problem, score in zip(asked, score_R.tolist(), strict=True):
+            worst[problem.digest] = max(score, worst.get(problem.digest, -math.inf))
+        told = (
+            f"no forecast ({ahead.why})"
+            if isinstance(ahead, Unmeasured)
+            else f"of {self.times} times as many: {ahead.value:.1f} ({ahead.low:.1f} to {ahead.high:.1f})"
+        )
+        return Verdict(
+            instrument=self.card.digest,
+            subject=said.policy,
+            score=rate,
+            flagged=NOT_YET,
+            why=f"{found} of {len(kept)} answers above {self.bar:g}, at most {rate.high:.2%}; the largest score is "
+            f"{score_R.max():.1f}; {told}",
+            named=asked[int(score_R.argmax())].prompt,
+            response_keys=tuple(worst),
+            response_scores=tuple(worst.values()),
+            cost_tokens=int(said.length_R.sum()),
+        )
+
+
+def largest_ahead(
+    score_R: np.ndarray,
+    *,
+    times: int = 100,
+    top: int = 30,
+    seed: int = 0,
+    confidence: float = 0.95,
+    draws: int = 20_000,
+) -> Interval | Unmeasured:
+    """Forecast the largest of `times` as many further scores from the same source.
+
+    Beyond the (top + 1)-th largest score u, log survival is a line of slope -1/a; a is estimated by the mean excess over u. If
+    the line is true, (largest - u) / estimate has a known distribution: a / estimate is top over a gamma variable, the
+    survival at u is a beta variable, and the largest of so many exponential excesses is a Gumbel variable. So the interval
+    allows for the fit, for where u happens to lie, and for the luck of the future draw. With lighter tails than a line
+    (normal scores) the forecast is too high, with heavier ones too low; a spike that was never drawn is not in it.
+
+    Args:
+        score_R: Scores of independent answers, shape (R,).
+        times: Future answers, in multiples of R.
+        top: Scores above u; at most a twentieth of them should be asked for, or the line need not hold yet.
+        seed: Of the draws.
+        confidence: Chance that the future largest score lies inside.
+        draws: How often the three are drawn.
+
+    Returns:
+        Median forecast with the interval, n the number of scores; `Unmeasured` with too few scores, or none apart at the top.
+
+    Example:
+        >>> scores = np.random.default_rng(0).exponential(size=2000)
+        >>> i = largest_ahead(scores)
+        >>> bool(i.low < np.log(200_000) + 0.37 < i.high)
+        True
+
+    Source:
+        Jones et al., Forecasting rare language model behaviors, 2025; their line, fitted by maximum likelihood instead of
+        least squares, which makes the interval exact. Renyi, On the theory of order statistics, 1953.
+    """
+    n = len(score_R)
+    if top < 2 or times < 1:
+        raise BadInput(f"A line through {top} scores for {times} times as many has no slope. Take 2 and 1 at least.")
+    if n < 2 * top:
+        return Unmeasured(f"{n} scores, and a line through the top {top} needs {2 * top}")
+    ordered_R = np.sort(np.asarray(score_R, float))
+    u, above = float(ordered_R[-top - 1]), ordered_R[-top:]
+    slope = float((above - u).mean())
+    if (above == above[-1]).sum() > top // 2:
+        return Unmeasured("most of the top scores are equal")
+    rng = np.random.default_rng(seed)
+    unit_B = top / rng.gamma(top, size=draws)
+    rate_B = rng.beta(top + 1, n - top, size=draws)
+    # The largest of m exponentials that each exceed u with this chance; below u it falls nowhere, which is rare for times > 1.
+    ahead_B = u + slope * unit_B * (np.log(times * n * rate_B) + rng.gumbel(size=draws))
+    tail = (1 - confidence) / 2
+    low, middle, high = (float(q) for q in np.quantile(ahead_B, [tail, 0.5, 1 - tail]))
+    return Interval(value=middle, low=low, high=high, n=n)
