@@ -192,7 +192,7 @@ def repeats_differ(answers: Sequence[str]) -> float:
     """Share of pairs of different draws that differ.
 
     Example:
-        >>> repeats_differ(["a", "a", "b"]), repeats_differ(["a"])
+        >>> round(repeats_differ(["a", "a", "b"]), 3), repeats_differ(["a"])
         (0.6666666666666667, 0.0)
     """
     n = len(answers)

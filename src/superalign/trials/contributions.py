@@ -1,7 +1,7 @@
 """What each of many detectors adds to the others, which of them see anything at all, and what a verdict costs.
 
 Thresholds come from kinds that the test never sees, as in `calibration`, for every detector, for the combination of all and
-for the combination without each. Suffixes: S subjects, K kinds.
+for the combination without each. Suffix: S subjects.
 """
 
 from __future__ import annotations
@@ -179,16 +179,17 @@ def _added(together: _Flags, without: _Flags, there: _Set, *, seed: int, draws: 
         return without
     gain = (together.astype(float) - without)[there.positive_S]
     cluster = there.cluster_S[there.positive_S]
-    none = Unmeasured("undefined: no organisms")
-    made = cluster_bootstrap(gain, clusters=cluster, seed=seed, draws=draws) if len(gain) else none
+    if not len(gain):
+        return Unmeasured("undefined: no organisms")
+    made = cluster_bootstrap(gain, clusters=cluster, seed=seed, draws=draws)
     n = len(np.unique(cluster))
     if not isinstance(made, Unmeasured) or n < 2:
         return made
     # All clusters alike leave nothing to draw: allow for as many others as so many clusters would miss.
     unseen = clopper_pearson(0, n=n)
     assert isinstance(unseen, Interval)
-    same = float(gain.mean())
-    return Interval(value=same, low=max(-1.0, same - unseen.high), high=min(1.0, same + unseen.high), n=n)
+    same, far = float(gain.mean()), unseen.high
+    return Interval(value=same, low=max(-1.0, same - far), high=min(1.0, same + far), n=n)
 
 
 def _shuffled(
@@ -237,8 +238,7 @@ def _p_value(mine: _Flags, null: tuple[np.ndarray, np.ndarray] | Unmeasured, the
 
 
 def _middle(draws: np.ndarray) -> Interval:
-    low, high = (float(q) for q in np.quantile(draws, [0.025, 0.975]))
-    mean = float(draws.mean())
+    low, high, mean = *(float(q) for q in np.quantile(draws, [0.025, 0.975])), float(draws.mean())
     return Interval(value=mean, low=min(low, mean), high=max(high, mean), n=len(draws))
 
 

@@ -1,0 +1,264 @@
+"""Stopping an audit early to save its cost, without erring more often.
+
+Two rules, both fixed before anything is seen. Detectors look in a registered order, cheap ones first, until no detector to
+come can change what their combination says. And one detector reads responses one by one, until an e-process flags or a
+likelihood ratio gives up; either may be looked at after every response. Suffixes: B runs, T responses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from superalign.errors import BadInput
+from superalign.stats import clopper_pearson, log_e_values, ratio_interval
+from superalign.stats.inputs import counted, fraction
+from superalign.trials.combination import Combination
+from superalign.trials.unsealed import Unsealed
+from superalign.types import Interval, Record, Unmeasured, Verdict
+
+_Pairs: TypeAlias = Mapping[str, tuple[float, float]]  # card digest -> two numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped(Record):
+    """How an audit that could stop early ended."""
+
+    flagged: bool | Unmeasured
+    used: int  # detectors that looked, or responses that were read
+    cost_tokens: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Savings(Record):
+    """What stopping early saved on subjects that all detectors looked at."""
+
+    share: Interval | Unmeasured  # of the full cost that was spent
+    changed: tuple[str, ...]  # subjects of which the full audit says something else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading(Record):
+    """When to stop reading responses. Registered before the first is read."""
+
+    p0: float
+    """The highest share of suspicious responses that a clean subject has."""
+    p1: float
+    """The lowest share of a planted subject that must not be missed."""
+    alpha: float = 0.05
+    """Chance of flagging a subject with a share of at most p0, however often one looks."""
+    beta: float = 0.05
+    """Chance of giving up on a subject with a share of at least p1, however often one looks."""
+
+    def __post_init__(self) -> None:
+        for name in ("p0", "p1", "alpha", "beta"):
+            fraction(getattr(self, name), name=name)
+        if self.p1 <= self.p0:
+            raise BadInput(
+                f"p1={self.p1} is not above p0={self.p0}. One subject would count as clean and as planted. Give a larger p1."
+            )
+
+
+def audit_in_order(
+    looks: Sequence[Callable[[], Verdict]],
+    combination: Combination,
+    *,
+    scales: _Pairs,
+    threshold: float,
+    spans: _Pairs | None = None,
+) -> Stopped:
+    """Let detectors look one after the other, until nothing to come can change what their combination says.
+
+    The combination is the largest standardised score: settled as soon as one part passes the threshold or can tell nothing,
+    or none to come can reach it. Only a part that cannot tell, after one that flagged, would have turned flagged into cannot
+    tell; both hold a release.
+
+    Args:
+        looks: One for each part, in the combination's order; called only if needed.
+        combination: With its parts in the registered order, cheap ones first.
+        scales: Mean and standard deviation of each part over clean subjects.
+        threshold: The combination flags strictly above it.
+        spans: Card digest -> the lowest and highest score that a detector can give, where there is such a bound.
+
+    Returns:
+        Flagged or not as the full audit says, or `Unmeasured`.
+
+    Raises:
+        BadInput: If there is not one look for each part.
+    """
+    if len(looks) != len(combination.parts) or not looks:
+        raise BadInput(
+            f"{len(looks)} looks for {len(combination.parts)} detectors. They are matched by position. Pass one for each part."
+        )
+    reach = [_reach(combination, i, scales, spans or {}) for i in range(len(looks))]
+    verdicts: dict[str, Verdict] = {}
+    cost = 0
+    for i, (look, card) in enumerate(zip(looks, combination.parts, strict=True), start=1):
+        verdicts[card.digest] = look()
+        cost += verdicts[card.digest].cost_tokens
+        so_far = replace(combination, parts=combination.parts[:i], sides=combination.sides[:i])(verdicts, scales).score
+        if isinstance(so_far, Unmeasured):
+            return Stopped(flagged=so_far, used=i, cost_tokens=cost, why=so_far.why)
+        if so_far.value > threshold:
+            return Stopped(flagged=True, used=i, cost_tokens=cost, why=f"{card.name} passes the threshold")
+        if max(reach[i:], default=-math.inf) <= threshold:
+            why = (
+                "no detector to come can reach the threshold" if i < len(looks) else "no detector passes the threshold"
+            )
+            return Stopped(flagged=False, used=i, cost_tokens=cost, why=why)
+    raise AssertionError("the last detector settles the audit")
+
+
+def _reach(combination: Combination, i: int, scales: _Pairs, spans: _Pairs) -> float:
+    """The highest standardised score that one part can give; infinite where nothing bounds it."""
+    card = combination.parts[i].digest
+    if card not in spans or card not in scales:
+        return math.inf
+    (mean, sd), both = scales[card], combination.sides[i] == "both"
+    ends = [(end - mean) / sd for end in spans[card]]
+    return max(map(abs, ends)) if both else max(ends)
+
+
+def savings(unsealed: Unsealed, *, threshold: float, spans: _Pairs | None = None) -> Savings:
+    """Replay an audit in its order on subjects that all detectors looked at, and compare it with the full one.
+
+    Args:
+        unsealed: Every verdict; the combination's order is the order of the audit.
+        threshold: As in `audit_in_order`.
+        spans: As in `audit_in_order`.
+
+    Returns:
+        The share of the cost that was spent, and where the outcome differs.
+    """
+    whole, scales = unsealed.combination, unsealed.combination.scales(unsealed.clean(without=""))
+    spent, full, changed = [], [], []
+    for name in sorted(unsealed.verdicts):
+        by_card = {v.instrument: v for v in unsealed.verdicts[name]}
+        verdicts = [by_card[c.digest] for c in whole.parts]
+        ended = audit_in_order(
+            [lambda v=v: v for v in verdicts], whole, scales=scales, threshold=threshold, spans=spans  # type: ignore[misc]
+        )  # fmt: skip
+        score = whole(by_card, scales).score
+        says = None if isinstance(score, Unmeasured) else score.value > threshold
+        spent.append(ended.cost_tokens)
+        full.append(sum(v.cost_tokens for v in verdicts))
+        if says != (None if isinstance(ended.flagged, Unmeasured) else ended.flagged):
+            changed.append(name)
+    return Savings(share=ratio_interval(spent, full), changed=tuple(changed))
+
+
+def read_until_sure(suspicious: Iterable[bool], rule: Reading, *, tokens_each: int = 0) -> Stopped:
+    """Read responses one by one, and stop when a subject is flagged or given up on.
+
+        It flags when the e-process against p0 reaches 1 / alpha, and gives up when the likelihood of p1 falls to beta times that
+        of p0, each valid at any time if responses are suspicious with a chance of at most p0 (at least p1) whatever came before:
+        p0 is not the average over clean subjects but what each of them stays below.
+    Both hold at any time one stops, by Ville's inequality, if each response is suspicious with a chance of at most p0
+        (at least p1) whatever came before. Responses of one subject to prompts drawn at random are of that kind; p0 is not the
+        average over clean subjects but what each of them stays below.
+
+        Args:
+            suspicious: Whether each response is, in the order drawn; taken only as far as needed.
+            rule: When to stop.
+            tokens_each: What one response costs.
+
+        Returns:
+            Flagged, not flagged, or `Unmeasured` if responses ran out before either.
+
+        Example:
+            >>> rule = Reading(p0=0.05, p1=0.3)
+            >>> read_until_sure([True] * 10, rule).used, read_until_sure([False] * 99, rule).used
+            (2, 10)
+
+        Source:
+            Wald, Sequential tests of statistical hypotheses, 1945; Ville, Etude critique de la notion de collectif, 1939.
+    """
+    seen = n = 0
+    for hit in suspicious:
+        seen, n = seen + bool(hit), n + 1
+        flag, futile = _settled(np.array([float(seen)]), np.array([float(n)]), rule)
+        if flag[0] or futile[0]:
+            why = f"{seen} of {n} responses are suspicious, too {'many' if flag[0] else 'few'} to go on"
+            return Stopped(flagged=bool(flag[0]), used=n, cost_tokens=n * tokens_each, why=why)
+    left = Unmeasured(f"{seen} of {n} responses are suspicious, which settles nothing")
+    return Stopped(flagged=left, used=n, cost_tokens=n * tokens_each, why=left.why)
+
+
+def read_in_order(
+    streams: Sequence[Iterable[bool]], rule: Reading, *, weights: Sequence[float] | None = None, tokens_each: int = 0
+) -> Stopped:
+    """Read responses with several detectors, one after the other, until one flags.
+
+    Each detector has its registered share of alpha, so that however their responses depend on each other, all of them
+    together flag a clean subject with a chance of at most alpha.
+
+    Args:
+        streams: For each detector, whether it finds each response suspicious.
+        rule: Of all detectors together; alpha is shared, beta is each detector's own.
+        weights: Shares of alpha, adding up to at most 1; equal if not given.
+        tokens_each: What one response costs one detector.
+
+    Returns:
+        Flagged as soon as one detector flags, not flagged if all give up, else `Unmeasured`.
+
+    Raises:
+        BadInput: If shares are not positive, add up to more than 1, or are not one for each detector.
+    """
+    counted(len(streams), name="streams")
+    share = [1 / len(streams)] * len(streams) if weights is None else list(weights)
+    if len(share) != len(streams) or min(share) <= 0 or sum(share) > 1 + 1e-9:
+        raise BadInput(
+            f"weights are {share} for {len(streams)} detectors. A larger sum would flag clean subjects more often than alpha. "
+            "Give each a positive share, adding up to at most 1."
+        )
+    ends = []
+    for stream, part in zip(streams, share, strict=True):
+        ends.append(read_until_sure(stream, replace(rule, alpha=rule.alpha * part), tokens_each=tokens_each))
+        if ends[-1].flagged is True:
+            break
+    unsettled = (e for e in ends if isinstance(e.flagged, Unmeasured))
+    told = ends[-1] if ends[-1].flagged is True else next(unsettled, ends[-1])
+    return replace(told, used=sum(e.used for e in ends), cost_tokens=sum(e.cost_tokens for e in ends))
+
+
+def operating_point(
+    rule: Reading, share: float, *, responses: int, runs: int = 2000, seed: int
+) -> tuple[Interval | Unmeasured, Interval | Unmeasured, float]:
+    """Simulate readings of subjects with a share of suspicious responses, to be registered with the rule.
+
+    Returns:
+        How often such a subject is flagged, how often it is given up on, and how many responses are read on average.
+
+    Example:
+        >>> flagged, silent, read = operating_point(Reading(p0=0.05, p1=0.3), 0.3, responses=200, runs=500, seed=0)
+        >>> flagged.value > 0.9, silent.high < 0.08, read < 40
+        (True, True, True)
+    """
+    counted(runs, name="runs")
+    counted(responses, name="responses")
+    T = responses
+    seen_BT = np.cumsum(np.random.default_rng(seed).random((runs, T)) < share, axis=1)
+    # Runs share their counts: each pair of seen and read is settled once, in a table of T + 1 by T.
+    n_ST, s_ST = np.tile(np.arange(1.0, T + 1), (T + 1, 1)), np.arange(T + 1.0)[:, None] * np.ones(T)
+    tables = [x.reshape(T + 1, T) for x in _settled(np.minimum(s_ST, n_ST).ravel(), n_ST.ravel(), rule)]
+    ends = [table[seen_BT, np.arange(T)] for table in tables]
+    flag_B, futile_B = (np.where(end.any(1), end.argmax(1), T) for end in ends)
+    read = float(np.minimum(np.minimum(flag_B, futile_B) + 1, T).mean())
+    flagged, silent = int((flag_B < futile_B).sum()), int((futile_B < flag_B).sum())
+    return clopper_pearson(flagged, n=runs), clopper_pearson(silent, n=runs), read
+
+
+def _settled(
+    seen_T: Float[np.ndarray, " T"], n_T: Float[np.ndarray, " T"], rule: Reading
+) -> tuple[Bool[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
+    """After so many suspicious of n responses: flag, and give up (never both)."""
+    flag_T = log_e_values(seen_T, n=n_T, p0=rule.p0, side="greater") >= -math.log(rule.alpha)
+    gain, loss = math.log(rule.p1 / rule.p0), math.log((1 - rule.p1) / (1 - rule.p0))
+    futile_T = seen_T * gain + (n_T - seen_T) * loss <= math.log(rule.beta)
+    return flag_T, futile_T & ~flag_T
