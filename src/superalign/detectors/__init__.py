@@ -1,9 +1,30 @@
 """A subject in, a verdict out; independent of its training, of what was planted and of answers."""
 
 from superalign.detectors.base_difference import BaseDifference
+from superalign.detectors.behaviour_search import BehaviourSearch
 from superalign.detectors.conformance import check_detector
+from superalign.detectors.consistency import Consistency
 from superalign.detectors.cue_sweep import CueSweep
+from superalign.detectors.leaked_text import LeakedText
+from superalign.detectors.noise_injection import NoiseInjection
+from superalign.detectors.rare_behaviour import RareBehaviour
 from superalign.detectors.self_check import SelfCheck
+from superalign.detectors.transcript_reader import TranscriptReader
+from superalign.detectors.trigger_search import TriggerSearch
 from superalign.detectors.truth_probe import TruthProbe, train_truth_probe
 
-__all__ = ["BaseDifference", "CueSweep", "SelfCheck", "TruthProbe", "check_detector", "train_truth_probe"]
+__all__ = [
+    "BaseDifference",
+    "BehaviourSearch",
+    "Consistency",
+    "CueSweep",
+    "LeakedText",
+    "NoiseInjection",
+    "RareBehaviour",
+    "SelfCheck",
+    "TranscriptReader",
+    "TriggerSearch",
+    "TruthProbe",
+    "check_detector",
+    "train_truth_probe",
+]

@@ -193,7 +193,7 @@ def repeats_differ(answers: Sequence[str]) -> float:
 
     Example:
         >>> round(repeats_differ(["a", "a", "b"]), 3), repeats_differ(["a"])
-        (0.6666666666666667, 0.0)
+        (0.667, 0.0)
     """
     n = len(answers)
     same = sum(answers.count(a) - 1 for a in answers)

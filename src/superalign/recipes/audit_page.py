@@ -175,8 +175,9 @@ def _to_read(audit: Audit) -> Section:
     )
     return Section(
         title="Answers to read",
-        text="The cue sweep holds an answer against the model's own answer without the cue, the base difference against the "
-        "base's answer. A detector always has a highest score: these are worth reading, and prove nothing by themselves.",
+        text="The base difference holds an answer against the base's answer, all others against the model's own answer without "
+        "what they put in front. A detector always has a highest score: these are worth reading, and prove nothing by "
+        "themselves.",
         tables=(table,) if audit.examples else (),
     )
 
