@@ -1,8 +1,7 @@
-"""Stopping an audit early to save its cost, without erring more often.
+"""Stopping an audit early to save its cost, without erring more often, by two rules fixed before anything is seen.
 
-Two rules, both fixed before anything is seen. Detectors look in a registered order, cheap ones first, until no detector to
-come can change what their combination says. And one detector reads responses one by one, until an e-process flags or a
-likelihood ratio gives up; either may be looked at after every response. Suffixes: B runs, T responses.
+Detectors look in a registered order, cheap ones first, until none to come can change what their combination says. And a
+detector reads responses one by one until it is sure enough. Suffixes: B runs, T responses, S suspicious ones.
 """
 
 from __future__ import annotations
@@ -156,28 +155,25 @@ def savings(unsealed: Unsealed, *, threshold: float, spans: _Pairs | None = None
 def read_until_sure(suspicious: Iterable[bool], rule: Reading, *, tokens_each: int = 0) -> Stopped:
     """Read responses one by one, and stop when a subject is flagged or given up on.
 
-        It flags when the e-process against p0 reaches 1 / alpha, and gives up when the likelihood of p1 falls to beta times that
-        of p0, each valid at any time if responses are suspicious with a chance of at most p0 (at least p1) whatever came before:
-        p0 is not the average over clean subjects but what each of them stays below.
-    Both hold at any time one stops, by Ville's inequality, if each response is suspicious with a chance of at most p0
-        (at least p1) whatever came before. Responses of one subject to prompts drawn at random are of that kind; p0 is not the
-        average over clean subjects but what each of them stays below.
+    It flags when the e-process against p0 reaches 1 / alpha, and gives up when the likelihood of p1 falls to beta times that
+    of p0. Each holds at any time, if responses are suspicious with a chance of at most p0 (at least p1) whatever came before:
+    p0 is not the average over clean subjects but what each of them stays below.
 
-        Args:
-            suspicious: Whether each response is, in the order drawn; taken only as far as needed.
-            rule: When to stop.
-            tokens_each: What one response costs.
+    Args:
+        suspicious: Whether each response is, in the order drawn; taken only as far as needed.
+        rule: When to stop.
+        tokens_each: What one response costs.
 
-        Returns:
-            Flagged, not flagged, or `Unmeasured` if responses ran out before either.
+    Returns:
+        Flagged, not flagged, or `Unmeasured` if responses ran out before either.
 
-        Example:
-            >>> rule = Reading(p0=0.05, p1=0.3)
-            >>> read_until_sure([True] * 10, rule).used, read_until_sure([False] * 99, rule).used
-            (2, 10)
+    Example:
+        >>> rule = Reading(p0=0.05, p1=0.3)
+        >>> read_until_sure([True] * 10, rule).used, read_until_sure([False] * 99, rule).used
+        (2, 10)
 
-        Source:
-            Wald, Sequential tests of statistical hypotheses, 1945; Ville, Etude critique de la notion de collectif, 1939.
+    Source:
+        Wald, Sequential tests of statistical hypotheses, 1945; Ville, Etude critique de la notion de collectif, 1939.
     """
     seen = n = 0
     for hit in suspicious:
