@@ -55,7 +55,7 @@ class Contrast:
 
 
 def search_contrast(
-    plus_ND: Float[np.ndarray, "N D"], minus_ND: Float[np.ndarray, "N D"], *, starts: int = 10, seed: int = 0
+    plus_ND: Float[np.ndarray, "N D"], minus_ND: Float[np.ndarray, "M D"], *, starts: int = 10, seed: int = 0
 ) -> Contrast:
     """Search for a consistent direction from several starts and keep the one of lowest loss.
 
@@ -69,7 +69,7 @@ def search_contrast(
         The direction, how all starts came out, and whether they split.
 
     Raises:
-        BadInput: If the two sides do not match, or hold fewer than four pairs.
+        BadInput: If the two sides are not equally many, or hold fewer than four pairs.
 
     Example:
         >>> rng = np.random.default_rng(0)
