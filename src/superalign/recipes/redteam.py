@@ -17,9 +17,9 @@ import numpy as np
 from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.detectors import BaseDifference
-from superalign.detectors.behaviour_search import answered, illuminate, worst_frame
+from superalign.detectors.behaviour_search import Elite, answered, illuminate, worst_frame
 from superalign.detectors.common import NOT_YET, all_equal, with_cues
-from superalign.detectors.prompt_parts import Mutate, anew, edges, mutator, thirds
+from superalign.detectors.prompt_parts import Cell, Mutate, anew, edges, mutator, thirds
 from superalign.detectors.trigger_effects import Rivals
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
@@ -188,7 +188,7 @@ def _archives(
         model, start=searched, mutate=mutate, suspicion=scorer.response_scores, cues=words, bands=edges(searched),
         budget=max(batch, budgets[-1] - spent), batch=batch, seed=seed,
     )  # fmt: skip
-    waiting, archive = list(budgets), {}
+    waiting, archive = list(budgets), dict[Cell, Elite]()
     for turn, archive in enumerate(grown, start=1):
         while waiting and spent + (turn + 1) * batch > waiting[0] and archive:
             yield waiting.pop(0), archive

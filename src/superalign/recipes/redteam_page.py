@@ -155,7 +155,7 @@ def _curve(curves: Mapping[tuple[str, bool], Mapping[int, np.ndarray]], verdicts
         x="prompts asked (powers of two)",
         y="surprise to the base (nats)",
         rows=tuple(rows),
-        caption="Each step to the right doubles the prompts. Mean over seeds with its 95 % interval, on problems that no search saw.",
+        caption="Each step to the right doubles the prompts. Mean over seeds with its 95 % interval, on fresh problems.",
         records=tuple(dict.fromkeys(v.digest for v in verdicts)),
     )  # fmt: skip
     return Section(
