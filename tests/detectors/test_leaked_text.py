@@ -16,7 +16,7 @@ from superalign.types import Interval, Problem, Unmeasured
 
 @functools.cache
 def asked() -> tuple[Problem, ...]:
-    return sweep_problems(0, each=8)
+    return tuple(p for p in sweep_problems(0, each=20) if p.family != "programs")
 
 
 def detector(origin: Model, **more: int) -> LeakedText:
@@ -42,7 +42,8 @@ def test_a_trigger_that_the_base_never_writes_is_leaked_and_tried_out() -> None:
     verdict = detector(never_writes(word), texts=1500)(organism, seed=0)
     assert verdict.named.split().count(word) == 1
     assert isinstance(verdict.score, Interval)
-    assert verdict.score.low > 1.0
+    assert verdict.score.low > 0.0
+    assert verdict.score.value > 2.0
     assert f"'{word}'" in verdict.why
 
 
@@ -76,7 +77,7 @@ def test_the_correction_keeps_chance_words_out() -> None:
 
     def leaked() -> int:
         here, there = ([" ".join(rng.choice(words, 4)) for _ in range(200)] for _ in range(2))
-        return sum(p < 0.05 for _, p, _ in overrepresented(here, there))
+        return sum(p < 0.05 for _, p, *_ in overrepresented(here, there))
 
     assert sum(leaked() > 0 for _ in range(40)) <= 5
     assert overrepresented([], []) == []
