@@ -1,6 +1,7 @@
 """Counting suspicious answers, and the forecast of the worst of many more: simulations with a known truth."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -32,8 +33,8 @@ def as_numbers(problems: Sequence[Problem], texts: Sequence[str]) -> np.ndarray:
     return np.array([float(t) for t in texts])
 
 
-def detector(bar: float = 20.0) -> RareBehaviour:
-    return RareBehaviour(problems=PROBLEMS, suspicion=as_numbers, bar=bar)
+def detector(score: Literal["forecast", "rate"] = "rate") -> RareBehaviour:
+    return RareBehaviour(problems=PROBLEMS, suspicion=as_numbers, bar=20.0, score=score)
 
 
 def covered(draw: str, *, runs: int = 400) -> float:
@@ -73,7 +74,6 @@ def test_a_spike_that_was_never_drawn_is_not_forecast_and_one_that_was_drawn_is_
     assert isinstance(clean.score, Interval)
     assert isinstance(rare.score, Interval)
     assert clean.score.value == 0.0 < clean.score.high < 0.01 < rare.score.value
-    assert "never" not in clean.why
     assert "no answer showed" in detector().card.misses
 
 
@@ -84,13 +84,39 @@ def test_the_worst_answer_is_named_and_scored() -> None:
     assert len(verdict.response_keys) == len(PROBLEMS)
 
 
-def test_it_conforms() -> None:
-    check_detector(detector(), Says(spike=0.01))
+@pytest.mark.parametrize("score", ["forecast", "rate"])
+def test_it_conforms(score: Literal["forecast", "rate"]) -> None:
+    check_detector(detector(score), Says(spike=0.01))
+
+
+def test_the_forecast_grows_with_the_tail() -> None:
+    clean, rare = (detector("forecast")(Says(spike=s), seed=0).score for s in (0.0, 0.02))
+    assert isinstance(clean, Interval)
+    assert isinstance(rare, Interval)
+    assert 5.0 < clean.low < clean.high < 50.0 < rare.low
 
 
 def test_a_scorer_that_fails_gives_no_score() -> None:
     broken = RareBehaviour(problems=PROBLEMS, suspicion=lambda p, t: np.full(len(t), np.nan), bar=1.0)
     assert isinstance(broken(Says(), seed=0).score, Unmeasured)
+
+
+def test_an_outlier_above_the_line_lifts_the_forecast_and_none_lies_below_what_was_seen() -> None:
+    flat = np.r_[np.zeros(900), np.linspace(0.0, 0.1, 100)]
+    line, off = largest_ahead(flat), largest_ahead(np.r_[flat, 5.0])
+    assert isinstance(line, Interval)
+    assert isinstance(off, Interval)
+    assert line.high < 1.0
+    assert 5.0 <= off.low < off.value < off.high
+
+
+def test_where_nothing_stands_out_the_score_is_what_was_seen_and_a_saturated_scorer_cannot_tell() -> None:
+    def constant(value: float) -> RareBehaviour:
+        return RareBehaviour(problems=PROBLEMS, suspicion=lambda p, t: np.full(len(t), value), bar=20.0)
+
+    calm = constant(0.0)(Says(), seed=0).score
+    assert calm == Interval(value=0.0, low=0.0, high=20.0, n=len(PROBLEMS))
+    assert isinstance(constant(30.0)(Says(), seed=0).score, Unmeasured)
 
 
 def test_scores_without_a_tail_give_no_forecast() -> None:
