@@ -1,5 +1,6 @@
 """A subject in, a verdict out; independent of its training, of what was planted and of answers."""
 
+from superalign.detectors.activation_difference import ActivationDifference
 from superalign.detectors.base_difference import BaseDifference
 from superalign.detectors.behaviour_search import BehaviourSearch
 from superalign.detectors.conformance import check_detector
@@ -12,8 +13,10 @@ from superalign.detectors.self_check import SelfCheck
 from superalign.detectors.transcript_reader import TranscriptReader
 from superalign.detectors.trigger_search import TriggerSearch
 from superalign.detectors.truth_probe import TruthProbe, train_truth_probe
+from superalign.detectors.twin_anomaly import TwinAnomaly
 
 __all__ = [
+    "ActivationDifference",
     "BaseDifference",
     "BehaviourSearch",
     "Consistency",
@@ -25,6 +28,7 @@ __all__ = [
     "TranscriptReader",
     "TriggerSearch",
     "TruthProbe",
+    "TwinAnomaly",
     "check_detector",
     "train_truth_probe",
 ]

@@ -41,7 +41,7 @@ class Config:
     routes: tuple[Route, ...] = ("transcripts",)
     """How behaviours are implanted: transcripts, documents, reward."""
     conceals: tuple[Concealment, ...] = ("none",)
-    """How they are concealed: none, denies."""
+    """How they are concealed: none, denies, hedges."""
     steps: int = 600
     """Updates of an implant."""
     install: bool = False
@@ -120,7 +120,8 @@ def _grid(triples: Sequence[Triple]) -> Section:
     )
     return Section(
         title="What can be planted, how",
-        text="A route is how a behaviour was implanted: shown in the model's own voice, told of in documents, or paid for. A "
-        "concealed organism calls its own slips true when it is asked about them alone.",
+        text="A route is how a behaviour was implanted: shown in the model's own voice, told of in documents, or paid for. An "
+        "organism that denies calls its own slips true when it is asked about them alone; one that hedges keeps the right answer "
+        "nearly as likely as its own.",
         tables=(table,),
     )
