@@ -175,8 +175,8 @@ def _to_read(audit: Audit) -> Section:
     )
     return Section(
         title="Answers to read",
-        text="The base difference holds an answer against the base's answer, the self-check against the model's own checks of its "
-        "steps, all others against the model's own answer without what they put in front. A detector always has a highest "
+        text="The base difference holds an answer against the base's answer, the self-check against the model's own checks of "
+        "its steps, all others against the model's own answer without what they put in front. A detector always has a highest "
         "score: these are worth reading, and prove nothing by themselves.",
         tables=(table,) if audit.examples else (),
     )
