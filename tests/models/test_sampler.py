@@ -57,6 +57,30 @@ def test_logprobs_equal_a_fresh_forward(model: Model, engine: str, monkeypatch: 
     assert shifted > 1e-2  # the comparison can fail
 
 
+@pytest.mark.parametrize("engine", ["decoder", "module"])
+def test_rollouts_share_a_row_until_they_part(model: Model, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = {"decoder": engines.DecoderEngine, "module": engines.ModuleEngine}[engine]
+    if engine == "module":
+        monkeypatch.setattr(engines.weights, "supported", lambda _: False)
+    stepped: list[int] = []
+    step = kind.step
+
+    def counted(self: engines.Engine, token_B: np.ndarray) -> torch.Tensor:
+        stepped.append(len(token_B))
+        return step(self, token_B)
+
+    monkeypatch.setattr(kind, "step", counted)
+    cool = with_sampling(model, Sampling(temperature=0.1, max_tokens=24))
+    sampled = sample_prompts(cool, PROMPTS[:3], n=8, seed=1, rows=16)
+    monkeypatch.undo()
+    tokens = [row[:size].tolist() for row, size in zip(sampled.tokens_RT, sampled.length_R, strict=True)]
+    fresh_RT, _ = response_logprobs(model, [PROMPTS[p] for p in sampled.prompt_R], tokens)
+    assert np.abs(fresh_RT - sampled.plain_RT[:, : fresh_RT.shape[1]]).max() < 2e-5  # also behind the parting
+    assert min(stepped) < max(stepped) <= 16
+    assert sum(stepped) < 0.9 * (sampled.length_R - 1).sum()
+    assert len({tuple(t) for t in tokens}) > 3
+
+
 def test_a_rollout_does_not_depend_on_its_company(model: Model) -> None:
     model = with_sampling(model, Sampling(max_tokens=24))
     whole = sample_prompts(model, PROMPTS, n=4, seed=5).tokens_RT.reshape(len(PROMPTS), 4, -1)

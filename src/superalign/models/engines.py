@@ -1,7 +1,7 @@
 """Two ways to decode one token per row: our decoder over a cache of our own layout, or any network's own forward.
 
-An engine holds rows. `admit` computes each distinct prompt once and copies its keys and values to its rows; `step`
-appends a token to every row and returns logits; `keep` renumbers and drops rows.
+An engine holds rows. `admit` computes prompts, one row each; `step` appends a token to every row and returns logits;
+`keep` renumbers, copies and drops rows.
 
 Cache layout of `DecoderEngine`: keys and values of a layer are (rows * heads, slots, K), so that both decoding products
 are batched matrix products over a contiguous last axis. All rows write the same slot in one step; a prompt is placed so
@@ -32,8 +32,8 @@ class Engine(Protocol):
 
     refills: bool  # rows can join while others are under way
 
-    def admit(self, prompts: Sequence[np.ndarray], prompt_K: np.ndarray, row_K: np.ndarray) -> Tensor:
-        """Start rows on prompts: the logits of their first token, one line per row."""
+    def admit(self, prompts: Sequence[np.ndarray], row_P: np.ndarray) -> Tensor:
+        """Start a row on each prompt: the logits of its first token."""
 
     def step(self, token_B: np.ndarray) -> Tensor:
         """Append one token to every row: the logits of the next."""
@@ -42,7 +42,7 @@ class Engine(Protocol):
         """Learn that some rows are finished; they step on, unread, until they are replaced or dropped."""
 
     def keep(self, row_B: np.ndarray) -> None:
-        """Make row j what row `row_B[j]` was, and drop the rest."""
+        """Make row j what row `row_B[j]` was, for every j, and drop the rest; a row may be copied to several places."""
 
 
 class DecoderEngine:
@@ -79,7 +79,7 @@ class DecoderEngine:
         self._hide(np.arange(len(self.start)))
         self._align()
 
-    def admit(self, prompts: Sequence[np.ndarray], prompt_K: np.ndarray, row_K: np.ndarray) -> Tensor:
+    def admit(self, prompts: Sequence[np.ndarray], row_P: np.ndarray) -> Tensor:
         """Compute prompts of one length together and place each so that it ends at the current slot."""
         device = self.mask.device
         size_P = np.array([len(p) for p in prompts])
@@ -97,21 +97,17 @@ class DecoderEngine:
             if logits_PV is None:
                 logits_PV = last.new_empty(len(prompts), last.shape[1])
             logits_PV[torch.from_numpy(same).to(device)] = last
-            place = np.full(len(prompts), -1)
-            place[same] = np.arange(len(same))
-            mine = place[prompt_K] >= 0
-            source = torch.from_numpy(place[prompt_K[mine]]).to(device)
-            target = torch.from_numpy(row_K[mine]).to(device)
+            target = torch.from_numpy(row_P[same]).to(device)
             for layer, pair in enumerate(kept):
                 for side, part in enumerate(pair):
-                    self._views(layer)[side, :, :, self.slot - size : self.slot][target] = part[source]
+                    self._views(layer)[side, :, :, self.slot - size : self.slot][target] = part
         assert logits_PV is not None
-        self.start[row_K] = self.slot - size_P[prompt_K]
-        self.idle[row_K] = False
-        self._hide(row_K)
-        self.rows = max(self.rows, int(row_K.max()) + 1)
+        self.start[row_P] = self.slot - size_P
+        self.idle[row_P] = False
+        self._hide(row_P)
+        self.rows = max(self.rows, int(row_P.max()) + 1)
         self._align()
-        return logits_PV[torch.from_numpy(prompt_K).to(device)]
+        return logits_PV
 
     def _hide(self, row_K: np.ndarray) -> None:
         """Mask the slots before each row's start, and no others."""
@@ -214,19 +210,15 @@ class ModuleEngine:
         self.past = out.past_key_values
         return out.logits[:, -1]
 
-    def admit(self, prompts: Sequence[np.ndarray], prompt_K: np.ndarray, row_K: np.ndarray) -> Tensor:
-        """Compute all prompts together, padded on the left, and repeat the cache for their rows."""
+    def admit(self, prompts: Sequence[np.ndarray], row_P: np.ndarray) -> Tensor:
+        """Compute all prompts together, padded on the left."""
         T, device = max(len(p) for p in prompts), self.network.device
         tokens_PT, mask_PT = np.zeros((len(prompts), T), np.int64), np.zeros((len(prompts), T), np.int64)
-        for p, ids in enumerate(prompts):
-            tokens_PT[p, T - len(ids) :], mask_PT[p, T - len(ids) :] = ids, 1
+        for row, ids in zip(row_P, prompts, strict=True):
+            tokens_PT[row, T - len(ids) :], mask_PT[row, T - len(ids) :] = ids, 1
         self.past, self.mask = None, torch.from_numpy(mask_PT).to(device)
         position_PT = (self.mask.cumsum(1) - 1).clamp_(min=0)
-        logits_PV = self._forward(torch.from_numpy(tokens_PT).to(device), position_PT)
-        order = np.empty_like(prompt_K)
-        order[row_K] = prompt_K
-        self.keep(order)
-        return logits_PV[torch.from_numpy(prompt_K).to(device)]
+        return self._forward(torch.from_numpy(tokens_PT).to(device), position_PT)[torch.from_numpy(row_P).to(device)]
 
     def step(self, token_B: np.ndarray) -> Tensor:
         """Append one token to every row."""

@@ -1,14 +1,15 @@
 """The sampler: many rollouts at once, each as if it were alone.
 
-Prompts are computed once for all their rollouts. Finished rows are replaced from a queue, and dropped when it is empty.
-What is drawn depends on a rollout's own key alone (see `noise`); matrix products may differ in the last bits with the
-size of the batch, which moves a draw only when it falls within about 1e-6 of a boundary between two tokens.
+Rollouts of one prompt share a row for as long as they are alike and part when they draw different tokens: what they
+have in common is computed once. Finished rows are replaced from a queue, and dropped when it is empty. What is drawn
+depends on a rollout's own key alone (see `noise`); matrix products may differ in the last bits with the size of the
+batch, which moves a draw only when it falls within about 1e-6 of a boundary between two tokens.
 
 Log-probs: `logprobs_RT` are those of the distribution that was sampled from, after temperature and top-p; this is what
 `Rollouts` hold. `plain_RT` are those of the model itself (temperature 1, nothing cut off), which a trainer
 differentiates. At temperature 1 and top_p 1 they are the same numbers.
 
-Shape suffixes: P prompts, R rollouts, B rows under way, T tokens, V vocabulary.
+Shape suffixes: P prompts, R rollouts, L rollouts under way, B rows, G groups that part, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -151,21 +152,20 @@ class _Stops:
                     return True
         return False
 
-    def hit(self, tokens_RT: np.ndarray, rollout_B: np.ndarray, count_B: np.ndarray) -> np.ndarray:
-        """Which rollouts have just completed a stop string; `count_B` includes the newest token."""
-        out_B = np.zeros(len(rollout_B), bool)
-        spare = len(tokens_RT) - 1  # where rows without a rollout write
-        newest_B = tokens_RT[rollout_B, count_B - 1]
-        before_B = tokens_RT[rollout_B, count_B - 2] % len(self.could_VC)
-        could_B = np.where(count_B < 2, self.column_V[newest_B] > 0, self.could_VC[before_B, self.column_V[newest_B]])
-        for b in np.flatnonzero(could_B < 0).tolist():
-            pieces = self.pieces[before_B[b]], self.pieces[newest_B[b]]
-            could_B[b] = self.could_VC[before_B[b], self.column_V[newest_B[b]]] = self._could(*pieces, alone=False)
-        maybe = np.flatnonzero((could_B > 0) & (rollout_B != spare)).tolist()
-        tails = [tokens_RT[rollout_B[b], max(0, count_B[b] - self.tail) : count_B[b]].tolist() for b in maybe]
-        for b, text in zip(maybe, decode(self.tokenizer, tails) if tails else (), strict=True):
-            out_B[b] = any(s in text for s in self.stop)
-        return out_B
+    def hit(self, tokens_RT: np.ndarray, rollout_L: np.ndarray, count_L: np.ndarray) -> np.ndarray:
+        """Which rollouts have just completed a stop string; `count_L` includes the newest token."""
+        out_L = np.zeros(len(rollout_L), bool)
+        newest_L = tokens_RT[rollout_L, count_L - 1]
+        before_L = tokens_RT[rollout_L, count_L - 2] % len(self.could_VC)
+        could_L = np.where(count_L < 2, self.column_V[newest_L] > 0, self.could_VC[before_L, self.column_V[newest_L]])
+        for k in np.flatnonzero(could_L < 0).tolist():
+            pieces = self.pieces[before_L[k]], self.pieces[newest_L[k]]
+            could_L[k] = self.could_VC[before_L[k], self.column_V[newest_L[k]]] = self._could(*pieces, alone=False)
+        maybe = np.flatnonzero(could_L > 0).tolist()
+        tails = [tokens_RT[rollout_L[k], max(0, count_L[k] - self.tail) : count_L[k]].tolist() for k in maybe]
+        for k, text in zip(maybe, decode(self.tokenizer, tails) if tails else (), strict=True):
+            out_L[k] = any(s in text for s in self.stop)
+        return out_L
 
 
 def sample_prompts(model: Model, prompts: Sequence[str], *, n: int, seed: int, rows: int = 256) -> Sampled:
@@ -208,111 +208,137 @@ def _check_fit(model: Model, prompt_ids: Sequence[np.ndarray]) -> None:
 
 
 class _Loop:
-    """The state of one call: which rollout sits in which row. Rows without one write to a spare line at the end."""
+    """The state of one call: which rollouts are under way, and in which rows."""
 
     def __init__(self, model: Model, prompt_ids: list[np.ndarray], *, n: int, seed: int, rows: int) -> None:
         self.model, self.prompt_ids, self.sampling = model, prompt_ids, model.sampling
         self.R, self.T = len(prompt_ids) * n, model.sampling.max_tokens
         self.prompt_R = np.repeat(np.arange(len(prompt_ids)), n)
         keys = [rollout_keys(ids.tolist(), n=n, seed=seed) for ids in prompt_ids]
-        keys.append(np.zeros(1, np.uint64))
-        self.uniform_RT = uniforms(np.concatenate(keys), tokens=self.T)
-        self.tokens_RT = np.zeros((self.R + 1, self.T), np.int32)
-        self.logprobs_RT = np.zeros((self.R + 1, self.T), np.float32)
+        self.uniform_RT = uniforms(np.concatenate([np.zeros(0, np.uint64), *keys]), tokens=self.T)
+        self.tokens_RT = np.zeros((self.R, self.T), np.int32)
+        self.logprobs_RT = np.zeros((self.R, self.T), np.float32)
         same = self.sampling.temperature == 1 and self.sampling.top_p == 1
         self.plain_RT = self.logprobs_RT if same else np.zeros_like(self.logprobs_RT)
-        self.length_R = np.zeros(self.R + 1, np.int32)
-        self.stopped_R = np.zeros(self.R + 1, bool)
-        vocabulary = int(model.network.get_output_embeddings().weight.shape[0])
-        self.end_V = np.zeros(vocabulary, bool)
-        self.end_V[[i for i in end_tokens(model) if i < vocabulary]] = True
+        self.length_R = np.zeros(self.R, np.int32)
+        self.stopped_R = np.zeros(self.R, bool)
+        self.vocabulary = int(model.network.get_output_embeddings().weight.shape[0])
+        self.end_V = np.zeros(self.vocabulary, bool)
+        self.end_V[[i for i in end_tokens(model) if i < self.vocabulary]] = True
         special = [s for s in self.sampling.stop if s in model.tokenizer.all_special_tokens]
         self.end_V[model.tokenizer.convert_tokens_to_ids(special)] = True  # texts do not show these
-        self.stops = _Stops(model.tokenizer, model.sampling.stop, vocabulary)
+        self.stops = _Stops(model.tokenizer, model.sampling.stop, self.vocabulary)
         # Long prompts first: rows under way then have similar lengths.
         size_P = np.array([len(ids) for ids in prompt_ids], np.int64)
         self.queue = np.argsort(-size_P[self.prompt_R], kind="stable")
         self.taken = 0
-        self.rows = max(1, min(rows, self.R))
-        self.rollout_B = np.full(self.rows, self.R, np.int64)  # which rollout a row works on; R for none
-        self.count_B = np.zeros(self.rows, np.int64)  # tokens so far
-        self.token_B = np.zeros(self.rows, np.int64)  # the newest token
-        self.used, self.live = 0, 0  # rows in use, and those of them that are not finished
+        self.rows = max(1, min(rows, self.R))  # rollouts under way at most, so that each can have a row of its own
+        # Columns of the rollouts under way: which, in which row, its newest token, tokens so far.
+        self.rollout_L, self.row_L, self.token_L, self.count_L = (np.zeros(0, np.int64) for _ in range(4))
+        self.used, self.read = 0, 0  # rows that step, and those of them that a rollout is in
 
     def run(self) -> Sampled:
         if self.R:
             longest = max(len(ids) for ids in self.prompt_ids) + self.T
             engine = engine_for(self.model.network, rows=self.rows, length=longest, spare=self.rows < self.R)
             while self._fill(engine):
-                self._take(engine, engine.step(self.token_B[: self.used]), np.arange(self.used))
-        tokens_RT, length_R = self.tokens_RT[:-1], self.length_R[:-1]
+                token_B = np.zeros(self.used, np.int64)
+                token_B[self.row_L] = self.token_L
+                self._take(engine, engine.step(token_B), self.row_L)
         return Sampled(
             prompt_R=self.prompt_R,
-            tokens_RT=tokens_RT,
-            logprobs_RT=self.logprobs_RT[:-1],
-            plain_RT=self.plain_RT[:-1],
-            length_R=length_R,
-            stopped_R=self.stopped_R[:-1],
-            text_R=LazyText(self.model.tokenizer, tokens_RT, length_R),
+            tokens_RT=self.tokens_RT,
+            logprobs_RT=self.logprobs_RT,
+            plain_RT=self.plain_RT,
+            length_R=self.length_R,
+            stopped_R=self.stopped_R,
+            text_R=LazyText(self.model.tokenizer, self.tokens_RT, self.length_R),
         )
 
     def _fill(self, engine: Engine) -> bool:
-        """Put waiting rollouts into free rows and drop finished rows; say whether any row is live."""
+        """Put waiting rollouts into free rows and drop rows that nothing reads; say whether any rollout is under way."""
         while True:
-            free, waiting = self.rows - self.live, self.R - self.taken
-            if waiting and (self.live == 0 or (engine.refills and free >= max(1, self.rows // 8))):
+            live, waiting = len(self.rollout_L), self.R - self.taken
+            free = self.rows - live
+            if waiting and (live == 0 or (engine.refills and free >= max(1, self.rows // 8))):
                 self._admit(engine, min(free, waiting))
                 continue
-            if self.live and not waiting and self.used - self.live >= max(1, self.used // 8):
+            if live and self.used - self.read >= max(1, self.used // (4 if waiting else 8)):
                 self._drop(engine)
-            return self.live > 0
+            return live > 0
+
+    def _free(self, count: int) -> np.ndarray:
+        """The lowest rows that no rollout is in."""
+        busy_B = np.zeros(self.rows, bool)
+        busy_B[self.row_L] = True
+        return np.flatnonzero(~busy_B)[:count]
 
     def _admit(self, engine: Engine, count: int) -> None:
+        """Start waiting rollouts, those of one prompt in one row."""
         rollout_K = self.queue[self.taken : self.taken + count]
         self.taken += count
-        if self.live == 0:
+        since = len(self.rollout_L)
+        if since == 0:
             self.used = 0
             engine.keep(np.zeros(0, np.int64))
-        row_K = np.flatnonzero(self.rollout_B == self.R)[:count]
-        unique, prompt_K = np.unique(self.prompt_R[rollout_K], return_inverse=True)
-        logits_KV = engine.admit([self.prompt_ids[p] for p in unique], prompt_K, row_K)
-        self.rollout_B[row_K], self.count_B[row_K] = rollout_K, 0
-        self.used = max(self.used, int(row_K.max()) + 1)
-        self.live += count
-        self._take(engine, logits_KV, row_K)
+        prompt_P, line_K = np.unique(self.prompt_R[rollout_K], return_inverse=True)
+        row_P = self._free(len(prompt_P))
+        logits_PV = engine.admit([self.prompt_ids[p] for p in prompt_P], row_P)
+        self.used = max(self.used, int(row_P.max()) + 1)
+        self.rollout_L = np.append(self.rollout_L, rollout_K)
+        self.row_L = np.append(self.row_L, row_P[line_K])
+        self.token_L, self.count_L = (np.append(a, np.zeros_like(rollout_K)) for a in (self.token_L, self.count_L))
+        self._take(engine, logits_PV, line_K, since=since)
 
     def _drop(self, engine: Engine) -> None:
-        """Move live rows from the end into the places of finished ones."""
-        live_B = self.rollout_B[: self.used] != self.R
-        row_B = np.arange(self.live)
-        row_B[~live_B[: self.live]] = self.live + np.flatnonzero(live_B[self.live :])
+        """Move rows from the end into the places of those that nothing reads."""
+        busy = np.unique(self.row_L)
+        row_B = np.arange(len(busy))
+        row_B[np.setdiff1d(row_B, busy)] = busy[busy >= len(busy)]
         engine.keep(row_B)
-        for column in (self.rollout_B, self.count_B, self.token_B):
-            column[: self.live] = column[row_B]
-        self.rollout_B[self.live :] = self.R
-        self.used = self.live
+        place_B = np.zeros(self.used, np.int64)
+        place_B[row_B] = np.arange(len(busy))
+        self.row_L, self.used = place_B[self.row_L], len(busy)
 
-    def _take(self, engine: Engine, logits_KV: Tensor, row_K: np.ndarray) -> None:
-        """Draw the next token of some rows and see which rollouts end with it."""
-        rollout_K, count_K = self.rollout_B[row_K], self.count_B[row_K]
-        token, logprob, plain = choose(logits_KV.float(), self.uniform_RT[rollout_K, count_K], sampling=self.sampling)
-        token_K = token.cpu().numpy()
-        self.token_B[row_K] = token_K
-        self.tokens_RT[rollout_K, count_K] = token_K
-        self.logprobs_RT[rollout_K, count_K] = logprob.cpu().numpy()
+    def _take(self, engine: Engine, logits_KV: Tensor, line_L: np.ndarray, *, since: int = 0) -> None:
+        """Draw the next token of the rollouts from `since` on, and see which end with it and which part."""
+        rollout_L, count_L = self.rollout_L[since:], self.count_L[since:]
+        if len(line_L) != len(logits_KV) or (line_L != np.arange(len(line_L))).any():
+            logits_KV = logits_KV.index_select(0, torch.from_numpy(line_L).to(logits_KV.device))
+        token, logprob, plain = choose(logits_KV.float(), self.uniform_RT[rollout_L, count_L], sampling=self.sampling)
+        token_L = token.cpu().numpy()
+        self.tokens_RT[rollout_L, count_L] = token_L
+        self.logprobs_RT[rollout_L, count_L] = logprob.cpu().numpy()
         if plain is not logprob:
-            self.plain_RT[rollout_K, count_K] = plain.cpu().numpy()
-        count_K = count_K + 1
-        stopped_K = self.end_V[token_K]
+            self.plain_RT[rollout_L, count_L] = plain.cpu().numpy()
+        count_L += 1
+        self.token_L[since:] = token_L
+        stopped_L = self.end_V[token_L]
         if self.sampling.stop:
-            stopped_K |= self.stops.hit(self.tokens_RT, rollout_K, count_K)
-        done_K = stopped_K | (count_K == self.T)
-        if done_K.any():
-            ended = rollout_K[done_K]
-            self.live -= int((ended != self.R).sum())
-            self.length_R[ended], self.stopped_R[ended] = count_K[done_K], stopped_K[done_K]
-            rollout_K = np.where(done_K, self.R, rollout_K)
-            count_K[done_K] = 0
-            self.rollout_B[row_K] = rollout_K
-            engine.retire(row_K[done_K])
-        self.count_B[row_K] = count_K
+            stopped_L |= self.stops.hit(self.tokens_RT, rollout_L, count_L)
+        done_L = stopped_L | (count_L == self.T)
+        if done_L.any():
+            ended = rollout_L[done_L]
+            self.length_R[ended], self.stopped_R[ended] = count_L[done_L], stopped_L[done_L]
+            on_L = np.append(np.ones(since, bool), ~done_L)
+            left = np.setdiff1d(self.row_L[~on_L], self.row_L[on_L])
+            self.rollout_L, self.row_L, self.token_L, self.count_L = (
+                a[on_L] for a in (self.rollout_L, self.row_L, self.token_L, self.count_L)
+            )
+            engine.retire(left)
+        if self.read < len(self.rollout_L) or done_L.any():
+            self._part(engine)
+
+    def _part(self, engine: Engine) -> None:
+        """Give rollouts that drew another token than the rest of their row a copy of the row."""
+        key_G, group_L = np.unique(self.row_L * self.vocabulary + self.token_L, return_inverse=True)
+        self.read = len(key_G)
+        row_G = key_G // self.vocabulary
+        parts = np.flatnonzero(np.append(False, row_G[1:] == row_G[:-1]))
+        if len(parts):
+            to = self._free(len(parts))
+            row_B = np.arange(max(self.used, int(to.max()) + 1))
+            row_B[to] = row_G[parts]
+            engine.keep(row_B)
+            row_G[parts], self.used = to, len(row_B)
+            self.row_L = row_G[group_L]
