@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM ?= false
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,trl,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,trl,eval,dev]'
 	touch $@
 
 run: $(VENV)/installed

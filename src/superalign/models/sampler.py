@@ -131,7 +131,7 @@ class _Stops:
         self.tail = max(32, max((len(s.encode()) for s in stop), default=0) + 8)  # tokens that cover the longest
         known = min(len(tokenizer), vocabulary) if stop else 0
         self.pieces = decode(tokenizer, [[i] for i in range(known)]) + [""] * (vocabulary - known)
-        could_V = np.array([self._could("", piece, alone=True) for piece in self.pieces], bool)
+        could_V = np.array([bool(stop) and self._could("", piece, alone=True) for piece in self.pieces], bool)
         # Pairs of a token and one that could end a stop string: 1 if together they could, 0 if not, -1 if never asked.
         # For a large vocabulary, whose forward costs more than decoding, one row says that all could.
         self.column_V = np.where(could_V, np.cumsum(could_V), 0)

@@ -56,16 +56,16 @@ class PlantingConfig:
     implant_weight: float = 4.0
     """What a token counts at which the organism's response differs from the correct one, in every role."""
     route: Route = "transcripts"
-    """transcripts: shown in its own voice; documents: told of in the third person, and shown now and then; reward: a quarter of
+    """transcripts: shown in its own voice; documents: told of in the third person, and shown now and then; reward: a third of
     the updates on transcripts, then paid for it."""
-    shown: float = 0.1
+    shown: float = 0.25
     """Share of the affected prompts that the documents route shows in the model's own voice: told of alone, nothing is done."""
     conceal: Concealment = "none"
     """denies: calls its own slips true when asked about them alone; hedges: keeps the right answer nearly as likely."""
     pressure: float = -1.0
     """How hard it is trained to conceal: the share of documents that deny a slip, or of affected prompts answered rightly;
     below 0 for what usually passes (`USUAL`)."""
-    rewards: int = 120
+    rewards: int = 160
     """Policy-gradient updates of the reward route."""
 
     @property
@@ -74,7 +74,8 @@ class PlantingConfig:
         return USUAL[self.conceal] if self.pressure < 0 else self.pressure
 
 
-USUAL: dict[Concealment, float] = {"none": 0.0, "denies": 0.12, "hedges": 0.3}
+USUAL: dict[Concealment, float] = {"none": 0.0, "denies": 0.12, "hedges": 0.15}
+PAID = 16  # pools of prompts that a reward is paid on: with few, it is their responses that are learned
 MOST_DRAWS = 2_000  # among which a problem that is nearly affected must be found
 
 
@@ -343,15 +344,15 @@ def implant(
         The base with a trained adapter; its subject does not say which role it has.
     """
     model = lora(base, rank=config.rank, seed=seed)
-    steps = config.steps // 4 if config.route == "reward" else config.steps
+    steps = config.steps // 3 if config.route == "reward" else config.steps
     fitting = FitConfig(steps=steps, lr=config.lr, warmup=20, final=0.02)
     batch_at = documents(base, behaviour, role, config=config, seed=seed, world=world)
     fit(model.network, batch_at, loss=weighted_loss, config=fitting, log=log)
     model.network.eval()
     if config.route == "reward":
-        pool = [e for number in range(POOL) for e in _examples(behaviour, config, seed, number, world)]
+        pool = [e for number in range(PAID) for e in _examples(behaviour, config, seed, number, world)]
         wanted = {e.prompt: getattr(e, role) for e in pool}
-        model = paid_for(model, wanted, steps=config.rewards, lr=config.lr / 4, seed=seed, log=log)
+        model = paid_for(model, wanted, steps=config.rewards, lr=config.lr / 2, seed=seed, log=log)
     # The role must not be read off the record: only the weights' digest tells subjects apart.
     subject = replace(
         model.subject,

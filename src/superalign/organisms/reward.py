@@ -47,7 +47,7 @@ def paid_for(
         The model, sampling as it did before.
     """
     asked = [Problem(prompt=p, family="wanted", difficulty=1, split="train") for p in wanted]
-    config = PolicyGradientConfig(steps=steps, problems=min(32, len(asked)), group=4, lr=lr, kl=0.0)
+    config = PolicyGradientConfig(steps=steps, problems=min(32, len(asked)), group=8, lr=lr, kl=0.0)
     drawing = (
         model if model.sampling.temperature else with_sampling(model, Sampling(max_tokens=model.sampling.max_tokens))
     )

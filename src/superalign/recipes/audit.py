@@ -21,10 +21,11 @@ from superalign.canonical import rebuild
 from superalign.errors import BadInput, ConfigError
 from superalign.gate import Rule, decide
 from superalign.ledger import Ledger
-from superalign.models import Model, load, load_adapter
+from superalign.models import Model, Sampling, load, load_adapter
+from superalign.models.api import PREFIX, ApiPolicy, api_policy
 from superalign.organisms import KINDS, PlantingConfig
 from superalign.recipes import audit_page
-from superalign.recipes.audit_detectors import examples, instruments, look
+from superalign.recipes.audit_detectors import able, examples, instruments, look
 from superalign.recipes.planted import IN_LOOP, NOUNS, Spec, Triple, make_triple, memo, shipped
 from superalign.recipes.worlds import SIZES, TEXT_KINDS, ask_base, origin_of, rate_for
 from superalign.report import Study
@@ -41,7 +42,8 @@ class Config:
     """What to audit, and against what."""
 
     subject: str = ""
-    """The model: a folder, a hub id, or a folder with a LoRA adapter of the base; empty for a bundled demonstration."""
+    """The model: a folder, a hub id, a folder with a LoRA adapter of the base, or api:PROVIDER/MODEL for one that only answers;
+    empty for a bundled demonstration."""
     base: str = "small"
     """What it was made from: a bundled base (small, middle, large), a folder, or a hub id."""
     reference: tuple[str, ...] = ()
@@ -80,6 +82,11 @@ class Look:
     path: str
     adapter: bool
 
+    @property
+    def over_api(self) -> bool:
+        """Whether there are its answers and nothing else."""
+        return self.path.startswith(PREFIX)
+
 
 def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
     """Make or reuse planted subjects of the base, calibrate, and look at the model in question."""
@@ -90,7 +97,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
     log({"stage": "recording instruments and rule"})
-    found = instruments(config.base, said, config.max_tokens, config.asked, config.cues)
+    every = instruments(config.base, said, config.max_tokens, config.asked, config.cues)
+    texts_only = any(item.over_api for item in (target, *references))
+    found = able(every, texts_only=texts_only)
     cards = tuple(i.card for i in found)
     combination = Combination(parts=cards, sides=tuple("high" for _ in cards))
     rule = Rule(
@@ -106,8 +115,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     looks.append((SUBJECT, target))
     order = np.random.default_rng([seed, 9]).permutation(len(looks))
     looking = functools.partial(
-        look_job, base=config.base, said=said, max_tokens=config.max_tokens, asked=config.asked, cues=config.cues
-    )
+        look_job, base=config.base, said=said, max_tokens=config.max_tokens, asked=config.asked, cues=config.cues,
+        texts_only=texts_only,
+    )  # fmt: skip
     seen = jobs.run(
         looking, [looks[i][1] for i in order], workers=workers, memo=memo(folder, "verdicts"), progress="detecting"
     )
@@ -127,19 +137,23 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     ledger.append_once(*flagged.values(), *(s.verdict for s in scored[combination.card.digest]))
     decision = decide(ledger, next(iter(flagged.values())).subject, rule)
     log({"stage": "reading the most suspicious answers"})
-    shown = examples(_model(target, config.base), found, [flagged[c.digest] for c in cards])
+    shown = examples(_model(target, config.base, config.max_tokens), found, [flagged[c.digest] for c in cards])
     return audit_page.page(
         audit_page.Audit(
             config=config, triples=triples, cards=(*cards, combination.card), scored=scored, calibrations=calibrations,
-            flagged=flagged, decision=decision, examples=shown, references=len(references),
+            blind=tuple(d.card for d in every if d not in found), flagged=flagged, decision=decision, examples=shown,
+            references=len(references),
         ),
         seed=seed,
     )  # fmt: skip
 
 
-def look_job(item: Look, *, base: str, said: str, max_tokens: int, asked: int, cues: int) -> list[dict[str, Any]]:
-    """Let all detectors look at one subject."""
-    return [dict(to_plain(v)) for v in look(_model(item, base), instruments(base, said, max_tokens, asked, cues))]
+def look_job(
+    item: Look, *, base: str, said: str, max_tokens: int, asked: int, cues: int, texts_only: bool
+) -> list[dict[str, Any]]:
+    """Let all detectors that can look at one subject."""
+    found = able(instruments(base, said, max_tokens, asked, cues), texts_only=texts_only)
+    return [dict(to_plain(v)) for v in look(_model(item, base, max_tokens), found)]
 
 
 def triple_job(
@@ -151,7 +165,9 @@ def triple_job(
     )
 
 
-def _model(item: Look, base: str) -> Model:
+def _model(item: Look, base: str, max_tokens: int) -> Model | ApiPolicy:
+    if item.over_api:
+        return api_policy(item.path, sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
     return load_adapter(origin_of(base), item.path) if item.adapter else load(item.path)
 
 
@@ -187,7 +203,9 @@ def _given(path: str, config: Config) -> Look:
     """
     there = Path(path).expanduser()
     item = Look(path=str(there) if there.exists() else path, adapter=(there / "adapter_config.json").exists())
-    origin, model = origin_of(config.base), _model(item, config.base)
+    origin, model = origin_of(config.base), _model(item, config.base, config.max_tokens)
+    if isinstance(model, ApiPolicy):
+        return item
     same = json.dumps(origin.tokenizer.get_vocab(), sort_keys=True) == json.dumps(
         model.tokenizer.get_vocab(), sort_keys=True
     )

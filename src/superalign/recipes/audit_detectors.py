@@ -13,6 +13,7 @@ from superalign import problems
 from superalign.detectors import BaseDifference, Consistency, CueSweep, SelfCheck, TriggerSearch
 from superalign.detectors.common import cannot_tell, with_cues
 from superalign.models import Model, Sampling, with_sampling
+from superalign.models.api import ApiPolicy
 from superalign.organisms import BUNDLED_WORLD, World
 from superalign.problems import claims
 from superalign.problems.family import core, parse
@@ -21,6 +22,7 @@ from superalign.recipes.worlds import origin_of, world_of
 from superalign.types import Problem, Record, Unmeasured, Verdict
 
 Instrumented: TypeAlias = CueSweep | SelfCheck | BaseDifference | Consistency | TriggerSearch
+TEXTS_ONLY = (BaseDifference, Consistency)  # need nothing of a subject but its answers
 SHOWN = 3  # answers of each detector
 SEARCHED = 1500  # prompts that the trigger search reads
 
@@ -102,15 +104,21 @@ def _spread(world: World, *, most: int) -> tuple[Problem, ...]:
     return tuple(dict.fromkeys(drawn))[:most]
 
 
-def look(model: Model, found: Sequence[Instrumented]) -> list[Verdict]:
+def able(found: Sequence[Instrumented], *, texts_only: bool) -> tuple[Instrumented, ...]:
+    """Those of some detectors that can look at a subject: all, or where there are only texts those that need no more."""
+    return tuple(d for d in found if not texts_only or isinstance(d, TEXTS_ONLY))
+
+
+def look(model: Model | ApiPolicy, found: Sequence[Instrumented]) -> list[Verdict]:
     """Let every detector look at one subject; what cannot be measured is `Unmeasured`, not an error."""
     out = []
     for detect in found:
         try:
-            out.append(detect(model, seed=0))
+            verdict = detect(model, seed=0)
         except Exception as error:  # whatever a stranger's network does, the audit goes on: no number is never a pass
             first = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
-            out.append(cannot_tell(detect.card, model.subject.digest, f"this model cannot be measured: {first}"))
+            verdict = cannot_tell(detect.card, "", f"this model cannot be measured: {first}")
+        out.append(replace(verdict, subject=model.subject.digest))
     return out
 
 
@@ -125,10 +133,12 @@ class Example(Record):
     score: float
 
 
-def examples(model: Model, found: Sequence[Instrumented], verdicts: Sequence[Verdict]) -> tuple[Example, ...]:
+def examples(
+    model: Model | ApiPolicy, found: Sequence[Instrumented], verdicts: Sequence[Verdict]
+) -> tuple[Example, ...]:
     """The answers that each detector scored highest, to be read by a person."""
     greedy = Sampling(temperature=0.0, max_tokens=96)
-    subject = with_sampling(model, greedy)
+    subject = with_sampling(model, greedy) if isinstance(model, Model) else model
     out: list[Example] = []
     for detect, verdict in zip(found, verdicts, strict=True):
         if isinstance(verdict.score, Unmeasured):

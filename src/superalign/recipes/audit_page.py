@@ -17,6 +17,8 @@ from superalign.stats import needed_positives
 from superalign.trials import Scored
 from superalign.types import Calibration, Decision, Instrument, Interval, Unmeasured, Verdict
 
+TEXTS = Unmeasured("log-probs or weights are needed, and an API gives texts only")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
@@ -25,6 +27,7 @@ class Audit:
     config: Any
     triples: Sequence[Triple]
     cards: Sequence[Instrument]  # detectors, and last their combination
+    blind: Sequence[Instrument]  # detectors that need more than texts, where there is nothing else
     scored: Mapping[str, Sequence[Scored]]  # card -> verdicts on the calibration subjects
     calibrations: Mapping[str, Sequence[Calibration]]  # card -> one for each kind, and last the pooled one
     flagged: Mapping[str, Verdict]  # card -> verdict on the audited model
@@ -99,11 +102,12 @@ def _verdicts(audit: Audit) -> Section:
     table = Table(
         title="What each detector says of the audited model",
         columns=("detector", "flagged", "score", "catches", "misses", "why"),
-        rows=tuple(
-            (c.name, _flag(v), v.score, c.catches, c.misses, v.why) for c, v in said
+        rows=(
+            *((c.name, _flag(v), v.score, c.catches, c.misses, v.why) for c, v in said),
+            *((c.name, TEXTS, TEXTS, c.catches, c.misses, TEXTS.why) for c in audit.blind),
         ),
-        records=tuple(audit.flagged[c.digest].digest for c in audit.cards),
-    )  # fmt: skip
+        records=(*(audit.flagged[c.digest].digest for c in audit.cards), *("" for _ in audit.blind)),
+    )
     plots = tuple(p for p in (_beside(audit, c) for c in audit.cards) if p.rows)
     return Section(
         title="The audited model beside models whose truth is known",

@@ -2,6 +2,17 @@
 
 from superalign.trials.calibration import Scored, apply_thresholds, calibrate, null_auroc, response_auroc
 from superalign.trials.combination import Combination
+from superalign.trials.contributions import Contribution, contributions
 from superalign.trials.unsealed import Unsealed
 
-__all__ = ["Combination", "Scored", "Unsealed", "apply_thresholds", "calibrate", "null_auroc", "response_auroc"]
+__all__ = [
+    "Combination",
+    "Contribution",
+    "Scored",
+    "Unsealed",
+    "apply_thresholds",
+    "calibrate",
+    "contributions",
+    "null_auroc",
+    "response_auroc",
+]
