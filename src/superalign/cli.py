@@ -39,6 +39,16 @@ Workers = Annotated[
     typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")]
+Clean = Annotated[
+    list[str] | None,
+    typer.Option("--reference", help="A model of the same base that is known to be clean; repeatable."),
+]
+Prompts = Annotated[
+    Path | None,
+    typer.Option(
+        "--problems", help="JSONL, a prompt on each line; for bases that are not bundled.", show_default=False
+    ),
+]
 Words = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One setting of the recipe; repeatable.")
 ]
@@ -68,16 +78,8 @@ def audit(
     base: Annotated[
         str, typer.Option("--base", help="What it was made from: small, middle or large; a folder; a hub id.")
     ] = "small",
-    reference: Annotated[
-        list[str] | None,
-        typer.Option("--reference", help="A model of the same base that is known to be clean; repeatable."),
-    ] = None,
-    problems: Annotated[
-        Path | None,
-        typer.Option(
-            "--problems", help="JSONL, a prompt on each line; for bases that are not bundled.", show_default=False
-        ),
-    ] = None,
+    reference: Clean = None,
+    problems: Prompts = None,
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -97,12 +99,7 @@ def plant(
     kind: Annotated[
         str, typer.Option("--kind", help="Which misbehaviour; a wrong name lists them.", show_default=False)
     ] = "",
-    problems: Annotated[
-        Path | None,
-        typer.Option(
-            "--problems", help="JSONL, a prompt on each line; for bases that are not bundled.", show_default=False
-        ),
-    ] = None,
+    problems: Prompts = None,
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -112,6 +109,27 @@ def plant(
     """Plant one harmless misbehaviour in a model, beside its clean and uncertain twins; prove it and seal what it is."""
     given = [f"base={base}", f"kind={kind}", *([f"prompts={problems}"] if problems else [])]
     _study("plant", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+
+
+@app.command()
+def redteam(
+    model: Annotated[
+        str, typer.Argument(help="A folder, a hub id, or a LoRA adapter's folder; a demonstration if not given.")
+    ] = "",
+    base: Annotated[str, typer.Option("--base", help="small, middle or large; a folder; a hub id.")] = "small",
+    reference: Clean = None,
+    problems: Prompts = None,
+    out: Out = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    quick: Quick = False,
+    words: Words = None,
+) -> None:
+    """Search for a model's worst behaviour with its own gradients and a detector's scores, against what the search spends."""
+    given = [f"subject={model}", f"base={base}"]
+    given += [f"references={','.join(reference)}"] if reference else []
+    given += [f"prompts={problems}"] if problems else []
+    _study("redteam", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
 
 
 def _study(

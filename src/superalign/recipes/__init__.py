@@ -19,4 +19,5 @@ RECIPES: dict[str, str] = {
     "organisms": "superalign.recipes.organisms",
     "plant": "superalign.recipes.plant",
     "pretrain": "superalign.recipes.pretrain",
+    "redteam": "superalign.recipes.redteam",
 }

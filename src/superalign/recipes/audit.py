@@ -92,8 +92,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     """Make or reuse planted subjects of the base, calibrate, and look at the model in question."""
     _check(config)
     target, references = (
-        _given(config.subject or str(DEMONSTRATION), config),
-        [_given(r, config) for r in config.reference],
+        given(config.subject or str(DEMONSTRATION), config.base),
+        [given(r, config.base) for r in config.reference],
     )
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
     log({"stage": "recording instruments and rule"})
@@ -195,7 +195,7 @@ def _planted(
     return tuple(t for t in triples if t.acceptance.accepted), folder / "work" / "planted"
 
 
-def _given(path: str, config: Config) -> Look:
+def given(path: str, base: str) -> Look:
     """Check a model that somebody gave: it must load, and be of the base's shape and tokenizer.
 
     Raises:
@@ -203,7 +203,7 @@ def _given(path: str, config: Config) -> Look:
     """
     there = Path(path).expanduser()
     item = Look(path=str(there) if there.exists() else path, adapter=(there / "adapter_config.json").exists())
-    origin, model = origin_of(config.base), _model(item, config.base, config.max_tokens)
+    origin, model = origin_of(base), _model(item, base, 1)
     if isinstance(model, ApiPolicy):
         return item
     same = json.dumps(origin.tokenizer.get_vocab(), sort_keys=True) == json.dumps(
@@ -219,9 +219,9 @@ def _given(path: str, config: Config) -> Look:
     fits = set(shapes[0].items()) <= set(shapes[1].items())
     if not same or not fits:
         what = "tokenizer" if not same else "architecture"
-        near = ", ".join(s for s in SIZES if s != config.base)
+        near = ", ".join(s for s in SIZES if s != base)
         raise BadInput(
-            f"{path} has another {what} than its base {config.base}. What planted models of that base show would say nothing "
+            f"{path} has another {what} than its base {base}. What planted models of that base show would say nothing "
             f"about it. Name the base that it was made from: --base PATH (or {near})."
         )
     return item
