@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 import transformers as tf
 
 from superalign.errors import BadInput
-from superalign.models import Model, base, load, save, weights_digest
+from superalign.models import Model, base, load, loading, save, weights_digest
 
 
 def test_save_and_load_are_bit_equal(model: Model, tmp_path: Path) -> None:
@@ -109,6 +110,17 @@ def test_an_encoder(make: Callable[[str], Model], tmp_path: Path) -> None:
 def test_quantised_weights(folder: Path) -> None:
     edit(folder, "config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
     with pytest.raises(BadInput, match="quantised"):
+        load(folder)
+
+
+def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "LARGE", 0)
+    load(folder)
+    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    monkeypatch.setattr(loading, "_network", lambda *_: pytest.fail("the weights were read"))
+    with pytest.raises(BadInput, match=r"billion weights, which take 0\.0 GiB on cpu, and 0\.0 GiB are free"):
         load(folder)
 
 

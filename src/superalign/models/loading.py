@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from huggingface_hub.utils import logging
 from safetensors.torch import load_file, save_file
@@ -22,6 +23,7 @@ from superalign.models.model import Model, Sampling, check_template, render
 from superalign.types import Subject
 
 BASES = Path(__file__).parent / "bases"
+LARGE = 1 << 28  # bytes of weights from which it is asked first whether they fit
 DECODERS_TOO = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "data2vec-text", "ernie", "mobilebert", "xlm",
                 "roberta-prelayernorm", "roc_bert", "rembert", "megatron-bert", "xmod", "flaubert")  # fmt: skip
 
@@ -69,6 +71,8 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
         tokenizer = _tokenizer(source)
         check_template(tokenizer)
         _try_template(source, tokenizer)
+        if not is_local or sum(p.stat().st_size for p in local.glob("*.safetensors")) > LARGE:
+            _check_memory(source, config, device)
         network = _network(source, config, device)
     _check_vocabulary(source, tokenizer, network)
     network.eval()
@@ -227,6 +231,21 @@ def _try_template(source: str, tokenizer: PreTrainedTokenizerBase) -> None:
             f"The chat template of {source} does not take a plain question ({first}). No prompt would reach the model as "
             "it was meant. Mend `chat_template` in its tokenizer_config.json."
         ) from error
+
+
+def _check_memory(source: str, config: Any, device: str) -> None:
+    """Refuse weights that do not fit, before they are downloaded or read."""
+    with torch.device("meta"):
+        count = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+    on_cpu = device == "cpu"
+    need = count * (4 if on_cpu else (getattr(config, "dtype", None) or torch.float32).itemsize)
+    free = psutil.virtual_memory().available if on_cpu else torch.cuda.mem_get_info(device)[0]
+    if need > free:
+        raise BadInput(
+            f"{source} has {count / 1e9:.1f} billion weights, which take {need / 2**30:.1f} GiB on {device}, and "
+            f"{free / 2**30:.1f} GiB are free. Loading it would end this process, or others. Use a machine with more memory, "
+            "another device, or a smaller model."
+        )
 
 
 def _network(source: str, config: Any, device: str) -> Any:

@@ -19,7 +19,7 @@ from superalign.problems import claims
 from superalign.problems.family import core, parse
 from superalign.recipes.planted import sweep_problems
 from superalign.recipes.worlds import origin_of, world_of
-from superalign.types import Problem, Record, Unmeasured, Verdict
+from superalign.types import Detector, Problem, Record, Unmeasured, Verdict
 
 Instrumented: TypeAlias = CueSweep | SelfCheck | BaseDifference | Consistency | TriggerSearch
 TEXTS_ONLY = (BaseDifference, Consistency)  # need nothing of a subject but its answers
@@ -109,7 +109,7 @@ def able(found: Sequence[Instrumented], *, texts_only: bool) -> tuple[Instrument
     return tuple(d for d in found if not texts_only or isinstance(d, TEXTS_ONLY))
 
 
-def look(model: Model | ApiPolicy, found: Sequence[Instrumented]) -> list[Verdict]:
+def look(model: Model | ApiPolicy, found: Sequence[Detector]) -> list[Verdict]:
     """Let every detector look at one subject; what cannot be measured is `Unmeasured`, not an error."""
     out = []
     for detect in found:

@@ -8,6 +8,7 @@ from pathlib import Path
 from superalign.detectors import CueSweep, SelfCheck, TruthProbe
 from superalign.detectors.common import cannot_tell
 from superalign.models import Model, load
+from superalign.recipes.audit_detectors import look
 from superalign.types import Verdict
 
 NAME = "your subject"
@@ -65,11 +66,4 @@ def look_outside(
     if lost:
         why = f"its tokenizer cannot express {lost!r}, which the detectors ask"
         return tuple(cannot_tell(d.card, subject, why) for d in detectors)
-    found = []
-    for detect in detectors:
-        try:
-            found.append(detect(model, seed=seed))
-        except Exception as error:  # whatever a stranger's network does, the turn goes on: no number is never a pass
-            first = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
-            found.append(cannot_tell(detect.card, subject, f"this model cannot be measured: {first}"))
-    return tuple(found)
+    return tuple(look(model, detectors))
