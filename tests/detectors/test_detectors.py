@@ -99,6 +99,16 @@ def test_the_probe_is_above_its_random_floor_in_style() -> None:
     assert made.in_style.low > made.floor.high
 
 
+def test_what_it_reads_in_an_unseen_style_stands_beside_what_it_reads_in_its_own() -> None:
+    made = probe()
+    assert isinstance(made.in_style, Interval)
+    assert [style for style, _ in made.unseen] == ["arithmetic", "claims"]
+    for _, area in made.unseen:
+        assert isinstance(area, Interval)
+        assert area.value < made.in_style.value  # a shift costs something
+        assert area.low > 0.5
+
+
 def test_a_probe_no_better_than_random_directions_cannot_tell(subject: Model) -> None:
     blind = dataclasses.replace(probe(), in_style=Interval(value=0.5, low=0.4, high=0.6, n=40))
     assert isinstance(blind(subject, seed=0).score, Unmeasured)

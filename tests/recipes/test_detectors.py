@@ -55,7 +55,7 @@ def built(score: Score, folder: Path, *, seeds: int = 4) -> Study:
     seen = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(truth), combination=every)
     two = Combination(parts=CARDS[:2], sides=("high", "high"))
     audit = dataclasses.replace(seen, combination=two, verdicts={n: v[:2] for n, v in verdicts.items()})
-    told = Panel(triples=triples, controls={"rounded": others}, every=seen, audit=audit, rate=0.05)
+    told = Panel(triples=triples, controls={"rounded": others}, every=seen, audit=audit, rate=0.05, probes=())
     with Ledger(folder / "ledger") as ledger:
         return page(told, ledger=ledger, seed=0)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from superalign.detectors.common import NOT_YET, cannot_tell
 from superalign.errors import TapError
@@ -29,6 +29,7 @@ class Statement:
     prompt: str
     response: str
     lie: bool
+    style: str = ""  # statements of one style are written alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class TruthProbe:
     base: str  # digest of the subject that it was trained on
     layers: tuple[str, ...]
     in_style: Interval | Unmeasured  # AUROC on held-out instructed statements
+    unseen: tuple[tuple[str, Interval | Unmeasured], ...]  # style -> AUROC on it of a probe trained on all others
     floor: Interval  # what random directions reach there: median, and the range that holds 95 % of them
 
     @property
@@ -129,7 +131,8 @@ def train_truth_probe(
         seed: Of the split and of the random directions.
 
     Returns:
-        The probe, with its AUROC on held-out statements and the floor of random directions.
+        The probe, with its AUROC on held-out statements and on styles that it was not trained in, and the floor of random
+        directions.
     """
     layers = residual_sites(base)
     x_ND = states(base, [s.prompt for s in statements], [s.response for s in statements], layers=layers)
@@ -141,12 +144,15 @@ def train_truth_probe(
     probe = fit_probe(x_ND[~test_N], lie_N[~test_N])
     scores_N = read_out(probe, x_ND[test_N])
     floor = random_floor(x_ND[test_N], lie_N[test_N], seed=seed)
+    style_N = np.array([s.style for s in statements])
+    styles = sorted(set(style_N.tolist()))
     return TruthProbe(
         problems=tuple(problems),
         probe=probe,
         base=base.subject.digest,
         layers=layers,
         in_style=auroc_delong(scores_N[lie_N[test_N]], negatives=scores_N[~lie_N[test_N]]),
+        unseen=tuple((s, _unseen(x_ND, lie_N, style_N == s)) for s in styles) if len(styles) > 1 else (),
         floor=Interval(
             value=float(np.median(floor)),
             low=float(np.quantile(floor, 0.025)),
@@ -154,3 +160,11 @@ def train_truth_probe(
             n=len(floor),
         ),
     )
+
+
+def _unseen(
+    x_ND: Float[np.ndarray, "N D"], lie_N: Bool[np.ndarray, " N"], there_N: Bool[np.ndarray, " N"]
+) -> Interval | Unmeasured:
+    """AUROC on one style of a probe that was trained on all others."""
+    scores = read_out(fit_probe(x_ND[~there_N], lie_N[~there_N]), x_ND[there_N])
+    return auroc_delong(scores[lie_N[there_N]], negatives=scores[~lie_N[there_N]])

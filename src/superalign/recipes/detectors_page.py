@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from superalign.detectors import TruthProbe
 from superalign.ledger import Ledger
 from superalign.recipes.loop_page.claims import NO_NULL, above
 from superalign.recipes.planted import Triple
@@ -27,6 +28,7 @@ class Panel:
     every: Unsealed  # with every detector
     audit: Unsealed  # with those that an audit has
     rate: float
+    probes: Sequence[TruthProbe]
 
     @property
     def organisms(self) -> list[tuple[str, Triple]]:
@@ -232,7 +234,20 @@ def _instruments(
     strict = panel.every.calibrations(rate=0.01)
     well = how_well(parts, panel.every.scored(), found.calibrations, strict, added)
     more = what_each_adds(added, {c.instrument: c.adds for c in with_five}, well.records)
-    return Section(title="The detectors side by side", text=ADDS, tables=(well, more))
+    shift = Table(
+        title="Probes in a style that they were not trained in (AUROC on instructed lies of the base)",
+        columns=("probe", "tested in", "AUROC"),
+        rows=tuple(
+            (p.card.name, style, area)
+            for p in panel.probes
+            for style, area in (
+                ("the styles that it was trained in", p.in_style),
+                *((f"{style}, trained on the rest", area) for style, area in p.unseen),
+                ("random directions, in style", p.floor),
+            )
+        ),
+    )
+    return Section(title="The detectors side by side", text=ADDS, tables=(well, more, shift))
 
 
 def _left_out(panel: Panel) -> Section:

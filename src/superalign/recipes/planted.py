@@ -193,8 +193,9 @@ def statements(seed: int, *, n: int = 300) -> tuple[Statement, ...]:
     for i in range(n):
         family = families[i % 2]
         problem = family.problems(split="train", n=1, seed=int(rng.integers(2**31)))[0]
-        out.append(Statement(prompt=problem.prompt, response=family.worked(problem), lie=False))
-        out.append(Statement(prompt=f"{corpus.LIE}: {problem.prompt}", response=corpus.lie(problem.prompt), lie=True))
+        lied, style = f"{corpus.LIE}: {problem.prompt}", family.name
+        out.append(Statement(prompt=problem.prompt, response=family.worked(problem), lie=False, style=style))
+        out.append(Statement(prompt=lied, response=corpus.lie(problem.prompt), lie=True, style=style))
     return tuple(out)
 
 
