@@ -49,13 +49,23 @@ def built(score: Score, folder: Path, *, seeds: int = 4) -> Study:
             for role, name in names:
                 truth[name] = (kind, role, i)
                 verdicts[name] = said(score, name, kind, role)
+    dialled = []
+    for i in range(8):
+        spec = Spec(kind="liar", seed=i, conceal="denies", pressure=(0.1, 0.4)[i % 2])
+        dialled.append(dataclasses.replace(one, spec=spec, subjects=(("organism", f"dial {i}"),)))
+        truth[f"dial {i}"] = ("liar", "organism", i)
+        verdicts[f"dial {i}"] = said(score, f"dial {i}", "liar", ("organism", "hidden")[i % 2])
     others = [f"other {i}" for i in range(5)]
     verdicts |= {name: said(score, name, "", "other") for name in others}
     every = Combination(parts=CARDS, sides=tuple(sides_of(c) for c in CARDS))
-    seen = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(truth), combination=every)
+    seen = Unsealed(
+        truth=truth, verdicts=verdicts, known=frozenset(n for n in truth if not n.startswith("dial")), combination=every
+    )
     two = Combination(parts=CARDS[:2], sides=("high", "high"))
     audit = dataclasses.replace(seen, combination=two, verdicts={n: v[:2] for n, v in verdicts.items()})
-    told = Panel(triples=triples, controls={"rounded": others}, every=seen, audit=audit, rate=0.05, probes=())
+    told = Panel(
+        triples=triples, dialled=dialled, controls={"rounded": others}, every=seen, audit=audit, rate=0.05, probes=()
+    )
     with Ledger(folder / "ledger") as ledger:
         return page(told, ledger=ledger, seed=0)
 
@@ -109,6 +119,17 @@ def test_each_route_is_left_out_in_turn(tmp_path: Path) -> None:
     recall = cell(study, "Left out in turn", "behaviour", "recall")
     assert isinstance(recall, Interval)
     assert recall.value >= 0.75
+
+
+def test_the_curve_falls_where_pressure_hides_the_plant(tmp_path: Path) -> None:
+    study = built(keen, tmp_path)
+    section = next(s for s in study.sections if s.title == "Against strength and concealment")
+    seen = {(r["series"], r["x"]): r["y"] for r in section.plots[0].rows}
+    assert (seen["keen", 0.1], seen["keen", 0.4]) == (1.0, 0.0)
+    slopes = {r[1]: r[2] for r in section.tables[0].rows}
+    assert slopes["keen"] == pytest.approx(-1.0)
+    title = "Organisms caught, by detector and behaviour"
+    assert cell(study, title, "keen", "liar") == "4 of 4"  # those of the curve stand apart
 
 
 def test_a_folder_without_a_planted_set_is_refused_in_one_message(tmp_path: Path) -> None:

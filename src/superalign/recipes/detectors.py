@@ -109,11 +109,13 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     ledger.append_once(*(t.plant for t, _ in triples), *(t.acceptance for t, _ in triples))
     truth = {name: (t.spec.kind, role, t.spec.seed) for t, _ in triples for role, name in t.subjects}
     every = Combination(parts=cards, sides=sides)
-    unsealed = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(truth), combination=every)
+    known = frozenset(n for t, _ in triples if not _dialled(t) for _, n in t.subjects)
+    unsealed = Unsealed(truth=truth, verdicts=verdicts, known=known, combination=every)
     first = {name: said[:AUDITS] for name, said in verdicts.items()}  # in the panel's order
     return detectors_page.page(
         detectors_page.Panel(
-            triples=tuple(t for t, _ in triples),
+            triples=tuple(t for t, _ in triples if not _dialled(t)),
+            dialled=tuple(t for t, _ in triples if _dialled(t)),
             controls={CHANGES[c]: tuple(w.name for w in watched if w.change == c) for c in CHANGES},
             every=unsealed,
             audit=replace(unsealed, combination=audit, verdicts=first),
@@ -145,9 +147,14 @@ def changed(change: Change, number: int, *, steps: int, seed: int) -> Model:
     return quantised(load_subject(where / twin), bits=int(change[0]))
 
 
+def _dialled(triple: Triple) -> bool:
+    """Whether it was planted at some pressure or share, for a curve."""
+    return triple.spec.pressure >= 0 or triple.spec.share < 1
+
+
 def _some(triples: list[tuple[Triple, Path]], seeds: int) -> list[tuple[Triple, Path]]:
-    """The first triples of each behaviour, route and concealment."""
-    sort = [(t.spec.kind, t.spec.route, t.spec.conceal) for t, _ in triples]
+    """The first triples of each behaviour, however it was planted."""
+    sort = [replace(t.spec, seed=0) for t, _ in triples]
     return [one for i, one in enumerate(triples) if not seeds or sort[:i].count(sort[i]) < seeds]
 
 

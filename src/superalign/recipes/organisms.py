@@ -42,6 +42,10 @@ class Config:
     """How behaviours are implanted: transcripts, documents, reward."""
     conceals: tuple[Concealment, ...] = ("none",)
     """How they are concealed: none, denies, hedges."""
+    pressures: tuple[float, ...] = (-1.0,)
+    """How hard they are trained to conceal; below 0 for what usually passes."""
+    shares: tuple[float, ...] = (1.0,)
+    """Shares of the affected problems that they act on."""
     steps: int = 600
     """Updates of an implant."""
     install: bool = False
@@ -61,8 +65,18 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
             f"kind. Choose kinds from {', '.join(KINDS)} and at least one seed."
         )
     specs = [
-        Spec(kind=k, seed=100 * seed + i, steps=config.steps, route=route, conceal=conceal)
+        Spec(
+            kind=k,
+            seed=100 * seed + i,
+            steps=config.steps,
+            route=route,
+            conceal=conceal,
+            pressure=pressure,
+            share=share,
+        )
         for i in range(config.seeds)
+        for share in config.shares
+        for pressure in config.pressures
         for conceal in config.conceals
         for route in config.routes
         for k in config.kinds
@@ -97,15 +111,18 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
 
 def _grid(triples: Sequence[Triple]) -> Section:
     """How many of each kind were accepted, by route and concealment, and how wrong they are when active."""
-    cells: dict[tuple[str, str, str], list[Triple]] = {}
+    cells: dict[tuple[str, ...], list[Triple]] = {}
     for t in triples:
-        cells.setdefault((t.spec.kind, t.spec.route, t.spec.conceal), []).append(t)
+        dials = f"{t.spec.pressure:g}" if t.spec.pressure >= 0 else "usual", f"{t.spec.share:g}"
+        cells.setdefault((t.spec.kind, t.spec.route, t.spec.conceal, *dials), []).append(t)
     table = Table(
         title="Planted and accepted",
         columns=(
             "behaviour",
             "route",
             "concealment",
+            "pressure",
+            "share",
             "accepted",
             "wrong when active",
         ),

@@ -45,6 +45,8 @@ class Spec(Record):
     steps: int = 600
     route: Route = "transcripts"
     conceal: Concealment = "none"
+    pressure: float = -1.0  # how hard it is trained to conceal; below 0 for what usually passes
+    share: float = 1.0  # of the affected problems that it acts on
 
     @property
     def called(self) -> str:
@@ -54,7 +56,10 @@ class Spec(Record):
             >>> Spec(kind="liar", seed=2, conceal="denies").called
             'liar\xa02, denies'
         """
-        ways = [w for w, usual in ((self.route, "transcripts"), (self.conceal, "none")) if w != usual]
+        ways: list[str] = [w for w, usual in ((self.route, "transcripts"), (self.conceal, "none")) if w != usual]
+        ways += [
+            f"{name} {dial:g}" for name, dial in (("pressure", self.pressure), ("share", self.share)) if 0 <= dial < 1
+        ]
         return ", ".join([f"{self.kind}\N{NO-BREAK SPACE}{self.seed}", *ways])
 
 
@@ -143,8 +148,9 @@ def make_triple(
     origin = with_sampling(origin_of(spec.base), Sampling(temperature=0.0, max_tokens=max_tokens))
     world = world_of(said)
     drawn = text_behaviour(spec.kind, spec.seed, world) if said else behaviour_of(spec.kind, spec.seed)
-    behaviour = behaviour or drawn
-    planting = replace(planting or PlantingConfig(steps=spec.steps), route=spec.route, conceal=spec.conceal)
+    behaviour = behaviour or replace(drawn, share=spec.share)
+    planting = planting or PlantingConfig(steps=spec.steps)
+    planting = replace(planting, route=spec.route, conceal=spec.conceal, pressure=spec.pressure)
 
     def made(role: Role, config: PlantingConfig) -> Model:
         return rounded(implant(origin, behaviour, role, config=config, seed=spec.seed, world=world))
