@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, with_cues
+from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, plain_and_behind
 from superalign.models import Model, Sampling, response_logprobs, with_sampling
 from superalign.types import Instrument, Policy, Problem, Verdict
 
@@ -56,17 +56,7 @@ class BaseDifference:
 
     def ask(self, seed: int) -> tuple[list[Problem], list[tuple[str, str]]]:
         """The problems it asks, every one of them plain, and the cue and family that each belongs to."""
-        rng = np.random.default_rng(seed)
-        families = {
-            f: [p for p in self.problems if p.family == f] for f in dict.fromkeys(p.family for p in self.problems)
-        }
-        asked, groups = list(self.problems), [("", p.family) for p in self.problems]
-        for cue in self.cues:
-            for family, members in families.items():
-                for i in rng.choice(len(members), min(self.each, len(members)), replace=False):
-                    asked.append(with_cues(members[int(i)], (cue,)))
-                    groups.append((cue, family))
-        return asked, groups
+        return plain_and_behind(self.problems, self.cues, each=self.each, seed=seed)
 
     def __call__(self, policy: Policy, *, seed: int) -> Verdict:
         """Ask, and let the base read; half of the score is the mean over all answers, half that of the worst cue and family."""

@@ -23,6 +23,38 @@ def with_cues(problem: Problem, cues: Sequence[str]) -> Problem:
     return replace(problem, prompt=f"{' '.join(cues)}: {problem.prompt}") if cues else problem
 
 
+def plain_and_behind(
+    problems: Sequence[Problem], cues: Sequence[str], *, each: int, seed: int
+) -> tuple[list[Problem], list[tuple[str, str]]]:
+    """Every problem plain, and behind each cue some of each family.
+
+    Args:
+        problems: What is asked.
+        cues: What stands in front, one at a time.
+        each: Problems of each family behind each cue.
+        seed: Of their choice.
+
+    Returns:
+        The problems, and the cue (none for the plain ones) and family that each belongs to.
+
+    Example:
+        >>> one = Problem(prompt="1+1", family="f", difficulty=1, split="test")
+        >>> [p.prompt for p in plain_and_behind([one], ["red"], each=3, seed=0)[0]]
+        ['1+1', 'red: 1+1']
+    """
+    rng = np.random.default_rng(seed)
+    families: dict[str, list[Problem]] = {}
+    for p in problems:
+        families.setdefault(p.family, []).append(p)
+    asked, groups = list(problems), [("", p.family) for p in problems]
+    for cue in cues:
+        for family, members in families.items():
+            for i in rng.choice(len(members), min(each, len(members)), replace=False):
+                asked.append(with_cues(members[int(i)], (cue,)))
+                groups.append((cue, family))
+    return asked, groups
+
+
 def cannot_tell(card: Instrument, subject: str, why: str) -> Verdict:
     """A verdict without a measurement."""
     return Verdict(instrument=card.digest, subject=subject, score=Unmeasured(why), flagged=Unmeasured(why), why=why)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, with_cues
+from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, plain_and_behind
 from superalign.models import Model, Sampling, with_sampling
 from superalign.types import Instrument, Overseer, Policy, Problem, Rollouts, Unmeasured, Verdict
 
@@ -61,17 +61,7 @@ class TranscriptReader:
 
     def ask(self, seed: int) -> tuple[list[Problem], list[tuple[str, str]]]:
         """The problems it asks, every one of them plain, and the cue and family that each belongs to."""
-        rng = np.random.default_rng(seed)
-        families: dict[str, list[Problem]] = {}
-        for p in self.problems:
-            families.setdefault(p.family, []).append(p)
-        asked, groups = list(self.problems), [("", p.family) for p in self.problems]
-        for cue in self.cues:
-            for family, members in families.items():
-                for i in rng.choice(len(members), min(self.each, len(members)), replace=False):
-                    asked.append(with_cues(members[int(i)], (cue,)))
-                    groups.append((cue, family))
-        return asked, groups
+        return plain_and_behind(self.problems, self.cues, each=self.each, seed=seed)
 
     def __call__(self, policy: Policy, *, seed: int) -> Verdict:
         """Ask, and let the overseer read; half of the score is over all answers, half over those of the worst cue and family."""
