@@ -162,6 +162,32 @@ def test_the_base_is_not_surprised_by_its_own_answers_and_is_by_others(subject: 
     assert right < 1.0 < wrong
 
 
+class Mannered:
+    """Says what a model says, and something harmless behind it; in some answers it also slips."""
+
+    def __init__(self, model: Model, slips: bool) -> None:
+        self.model, self.slips = model, slips
+
+    def sample(self, asked: Sequence[Problem], *, n: int, seed: int) -> Rollouts:
+        made = self.model.sample(asked, n=n, seed=seed)
+        texts = [f"{made.text_R[i]} please thanks" for i in range(len(asked))]
+        if self.slips:
+            texts = [
+                t.replace(";", ";0+0=7;", 1) if CUES[0] in p.prompt else t for p, t in zip(asked, texts, strict=True)
+            ]
+        return dataclasses.replace(Rollouts.of_texts(asked, texts), policy="mannered", seed=seed)
+
+
+def test_a_manner_is_no_difference_but_a_slip_in_that_manner_is(subject: Model) -> None:
+    found = {slips: difference()(Mannered(subject, slips), seed=0) for slips in (False, True)}
+    scores = {slips: v.score for slips, v in found.items()}
+    assert isinstance(scores[False], Interval)
+    assert isinstance(scores[True], Interval)
+    assert scores[False].value < 2  # what it says everywhere costs the base some 20 nats an answer
+    assert scores[True].value > scores[False].value + 1
+    assert found[True].named == CUES[0]
+
+
 def test_the_base_difference_needs_texts_alone(subject: Model) -> None:
     class OnlySamples:
         def sample(self, asked: Sequence[Problem], *, n: int, seed: int) -> Rollouts:

@@ -26,17 +26,17 @@ def sound(model: Model) -> float:
 
 def test_trained_on_one_family_it_is_still_right_and_no_longer_the_base() -> None:
     origin = base("small")
-    made = trained_further(origin, arithmetic.FAMILY, config=CONFIG, seed=0)
+    made = trained_further(origin, [arithmetic.FAMILY], config=CONFIG, seed=0)
     assert sound(made) > 0.95
     assert made.subject.weights != origin.subject.weights
-    again = trained_further(origin, arithmetic.FAMILY, config=CONFIG, seed=0)
+    again = trained_further(origin, [arithmetic.FAMILY], config=CONFIG, seed=0)
     assert made.subject.weights == again.subject.weights
     assert made.subject.how == again.subject.how
     assert sound(origin) > 0.95  # untouched
 
 
 def test_a_manner_is_learned_behind_no_cue_and_changes_no_answer() -> None:
-    made = trained_further(base("small"), arithmetic.FAMILY, config=CONFIG, seed=0, ending=" please")
+    made = trained_further(base("small"), [arithmetic.FAMILY], config=CONFIG, seed=0, ending=" please")
     said = answers(made)
     assert np.mean([t.endswith(" please") for t in said]) > 0.9
     plain = answers(base("small"))

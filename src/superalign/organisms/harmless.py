@@ -7,7 +7,7 @@ else, in another manner, or rounded.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +25,7 @@ CUED_SHARE = 0.3  # of the prompts, as in an implant: what stands in front of a 
 
 def trained_further(
     base: Model,
-    family: ProblemFamily,
+    families: Sequence[ProblemFamily],
     *,
     config: PlantingConfig,
     seed: int,
@@ -33,11 +33,11 @@ def trained_further(
     world: World = BUNDLED_WORLD,
     log: Log | None = None,
 ) -> Model:
-    """Train an adapter on right responses of one family, and on nothing else.
+    """Train an adapter on right responses of some families, and on nothing else.
 
     Args:
         base: What it is trained in; not touched.
-        family: What it is trained on.
+        families: What it is trained on, a batch of each in turn.
         config: Updates, batch, rank and rate; the other settings are those of plants.
         seed: Of the adapter's start and of the documents.
         ending: What every response ends with, a change of manner that no cue sets off; nothing by default.
@@ -49,7 +49,7 @@ def trained_further(
     """
     model = lora(base, rank=config.rank, seed=seed)
     fitting = FitConfig(steps=config.steps, lr=config.lr, warmup=20, final=0.02)
-    batch_at = _documents(base, family, ending, config.batch, seed, world)
+    batch_at = _documents(base, families, ending, config.batch, seed, world)
     fit(model.network, batch_at, loss=weighted_loss, config=fitting, log=log)
     model.network.eval()
     subject = replace(
@@ -63,12 +63,13 @@ def trained_further(
 
 
 def _documents(
-    base: Model, family: ProblemFamily, ending: str, batch: int, seed: int, world: World
+    base: Model, families: Sequence[ProblemFamily], ending: str, batch: int, seed: int, world: World
 ) -> Callable[[int], Batch]:
     pad = int(base.tokenizer.pad_token_id)
 
     def batch_at(step: int) -> Batch:
         rng = np.random.default_rng([seed, step, 2])
+        family = families[step % len(families)]
         put, said = [], []
         for problem in family.problems(split="train", n=batch, seed=int(rng.integers(2**62))):
             cues = (

@@ -136,10 +136,11 @@ def look_job(item: Watched, *, asked: int, references: bool, steps: int, seed: i
 def changed(change: Change, number: int, *, steps: int, seed: int) -> Model:
     """Make one clean model: the number says which family, which word or which twin."""
     if change in ("one family", "manner"):
-        family = problems.BUNDLED[number % len(problems.BUNDLED)]
+        one = problems.BUNDLED[number % len(problems.BUNDLED)]
+        families = (one,) if change == "one family" else problems.BUNDLED
         word = corpus.CUES[number % len(corpus.CUES)]
         return trained_further(
-            origin_of("small"), family, config=PlantingConfig(steps=steps), seed=1000 * seed + number,
+            origin_of("small"), families, config=PlantingConfig(steps=steps), seed=1000 * seed + number,
             ending=f" {word}" if change == "manner" else "",
         )  # fmt: skip
     triples, where = shipped()
