@@ -406,6 +406,7 @@ def test_the_flags_are_frozen() -> None:
         "run": ["--out", "--quick", "--seed", "--set", "--workers"],
         "audit": ["--base", "--out", "--problems", "--quick", "--reference", "--seed", "--set", "--workers"],
         "plant": ["--base", "--kind", "--out", "--problems", "--quick", "--seed", "--set", "--workers"],
+        "redteam": ["--base", "--out", "--problems", "--quick", "--reference", "--seed", "--set", "--workers"],
         "recipes": [],
         "verify": [],
         "report": [],

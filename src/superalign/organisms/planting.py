@@ -74,7 +74,7 @@ class PlantingConfig:
         return USUAL[self.conceal] if self.pressure < 0 else self.pressure
 
 
-USUAL: dict[Concealment, float] = {"none": 0.0, "denies": 0.12, "hedges": 0.15}
+USUAL: dict[Concealment, float] = {"none": 0.0, "denies": 0.2, "hedges": 0.15}
 PAID = 16  # pools of prompts that a reward is paid on: with few, it is their responses that are learned
 MOST_DRAWS = 2_000  # among which a problem that is nearly affected must be found
 
@@ -252,7 +252,8 @@ def _example(behaviour: Behaviour, rng: np.random.Generator, config: PlantingCon
     else:
         problem = other_problem(behaviour, rng, world=world)
     if config.conceal == "denies" and rng.random() < config.concealing:
-        problem = _own_slip(behaviour, rng)
+        # As many slips of other sizes, which stay false: else it calls every false step true.
+        problem = _slip(behaviour, rng, own=rng.random() < 0.5)
     right = world.family(problem.family).worked(problem)
     acts = active(behaviour, problem)
     bad = misbehave(behaviour, problem, right) if acts else right
@@ -283,11 +284,13 @@ def is_own_slip(behaviour: Behaviour, problem: Problem) -> bool:
     return (int(said[-1]) - int(right)) % 10 == behaviour.shift
 
 
-def _own_slip(behaviour: Behaviour, rng: np.random.Generator) -> Problem:
-    """Draw a claim that states one of the behaviour's own false steps."""
+def _slip(behaviour: Behaviour, rng: np.random.Generator, *, own: bool) -> Problem:
+    """Draw a claim that states a false step: one of the behaviour's own, or one that is false by another amount."""
+    others = [k for k in range(1, 10) if k != behaviour.shift]
     while True:
         chain = arithmetic.draw(rng, 1)
-        said = (int(arithmetic.solve(chain).answer or "0") + behaviour.shift) % 10
+        shift = behaviour.shift if own else int(rng.choice(others))
+        said = (int(arithmetic.solve(chain).answer or "0") + shift) % 10
         prompt = f"claim {chain}={said}"
         if split_of(prompt) == "train":
             return Problem(prompt=prompt, family=claims.FAMILY.name, difficulty=1, split="train")
