@@ -81,7 +81,7 @@ def audit_in_order(
     Args:
         looks: One for each part, in the combination's order; called only if needed.
         combination: With its parts in the registered order, cheap ones first.
-        scales: Mean and standard deviation of each part over clean subjects.
+        scales: Middle and tail of each part over clean subjects, as `Combination.scales` gives them.
         threshold: The combination flags strictly above it.
         spans: Card digest -> the lowest and highest score that a detector can give, where there is such a bound.
 
@@ -119,9 +119,9 @@ def _reach(combination: Combination, i: int, scales: _Pairs, spans: _Pairs) -> f
     card = combination.parts[i].digest
     if card not in spans or card not in scales:
         return math.inf
-    (mean, sd), both = scales[card], combination.sides[i] == "both"
-    ends = [(end - mean) / sd for end in spans[card]]
-    return max(map(abs, ends)) if both else max(ends)
+    (middle, tail), side = scales[card], combination.sides[i]
+    ends = [(end - middle) / tail for end in spans[card]]
+    return max(map(abs, ends)) if side == "both" else -min(ends) if side == "low" else max(ends)
 
 
 def savings(unsealed: Unsealed, *, threshold: float, spans: _Pairs | None = None) -> Savings:
