@@ -94,6 +94,28 @@ def test_the_combination_takes_the_part_that_stands_out_and_both_sides_where_ask
     assert found.named == "probe"
 
 
+def test_a_part_with_wild_clean_scores_does_not_drown_what_another_sees() -> None:
+    wild = dataclasses.replace(CARD, name="wild")
+    combination = Combination(parts=(CARD, wild), sides=("high", "high"))
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(60, 2))
+    noise[::30, 1] = 60.0  # two clean subjects in sixty
+    clean = [{CARD.digest: verdict(float(a)), wild.digest: verdict(float(b), card=wild)} for a, b in noise]
+    scales = combination.scales(clean)
+    assert scales[wild.digest][1] < 4  # sixty is not its unit
+    score = combination({CARD.digest: verdict(6.0), wild.digest: verdict(0.0, card=wild)}, scales).score
+    assert isinstance(score, Interval)
+    others = [combination(v, scales).score for v in clean]
+    assert sum(o.value >= score.value for o in others if isinstance(o, Interval)) <= 2
+
+
+def test_low_scores_are_suspicious_where_they_are_said_to_be() -> None:
+    low = Combination(parts=(CARD,), sides=("low",))
+    scales = low.scales([{CARD.digest: verdict(float(v))} for v in range(-10, 11)])
+    found = [low({CARD.digest: verdict(v)}, scales).score for v in (-20.0, 20.0)]
+    assert [round(f.value) for f in found if isinstance(f, Interval)] == [2, -2]
+
+
 def test_the_combination_cannot_tell_where_a_part_cannot() -> None:
     one = Combination(parts=(CARD,), sides=("high",))
     assert isinstance(one({CARD.digest: verdict(Unmeasured("no tap"))}, {CARD.digest: (0.0, 1.0)}).score, Unmeasured)

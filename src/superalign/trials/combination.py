@@ -47,7 +47,7 @@ class Combination:
             values = np.array([s.value for s in measured if not isinstance(s, Unmeasured)])
             if len(values) >= 2:
                 middle = float(np.median(values))
-                tail = float(np.quantile(_suspicion(values - middle, side), 0.95))
+                tail = float(np.quantile([_suspicion(v - middle, side) for v in values.tolist()], 0.95))
                 # A floor of a tenth keeps a part that hardly varies from deciding alone.
                 out[part.digest] = (middle, max(tail, 0.1))
         return out
@@ -63,7 +63,7 @@ class Combination:
             if part.digest not in scales:
                 return self._unmeasured(subject, f"{part.name} has no clean subjects to be standardised on")
             middle, tail = scales[part.digest]
-            standard.append((float(_suspicion(np.array(score.value - middle), side)) / tail, part.name))
+            standard.append((_suspicion(score.value - middle, side) / tail, part.name))
         largest, name = max(standard)
         return Verdict(
             instrument=self.card.digest,
@@ -80,6 +80,6 @@ class Combination:
         )
 
 
-def _suspicion(distance: np.ndarray, side: Sides) -> np.ndarray:
-    """Distances from the middle, in the direction that is suspicious."""
-    return np.abs(distance) if side == "both" else -distance if side == "low" else distance
+def _suspicion(distance: float, side: Sides) -> float:
+    """A distance from the middle, in the direction that is suspicious."""
+    return abs(distance) if side == "both" else -distance if side == "low" else distance
