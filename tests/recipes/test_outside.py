@@ -10,10 +10,11 @@ import pytest
 import torch
 import transformers as tf
 
+from superalign.detectors.common import cannot_tell
 from superalign.models import base, load, save
 from superalign.recipes.outside import digest_at, look_outside, unsayable
 from superalign.recipes.planted import detect_model, detectors
-from superalign.types import Unmeasured
+from superalign.types import Detector, Policy, Unmeasured, Verdict
 
 CUES = 3
 
@@ -31,6 +32,20 @@ def test_a_copy_of_the_base_is_measured_as_the_base_is(folder: Path) -> None:
     found = look_outside(folder, detectors("small", 0, CUES), seed=0)
     assert found == detect_model(base("small"), seed=0, cues=CUES)
     assert not any(isinstance(v.score, Unmeasured) for v in found)
+
+
+def test_its_seed_reaches_the_detectors(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    three = detectors("small", 0, CUES)
+
+    def told(self: Detector, policy: Policy, *, seed: int) -> Verdict:
+        given.append(seed)
+        return cannot_tell(self.card, "", "it only notes its seed")
+
+    for kind in {type(d) for d in three}:
+        monkeypatch.setattr(kind, "__call__", told)
+    look_outside(folder, three, seed=7)
+    assert given == [7, 7, 7]
 
 
 def few_positions(folder: Path) -> None:

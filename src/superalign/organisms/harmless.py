@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from superalign.models import Model, encode, lora, weights_digest
-from superalign.organisms.planting import PlantingConfig, cued
+from superalign.organisms.planting import PlantingConfig, cued, recorded
 from superalign.organisms.world import BUNDLED_WORLD, World
 from superalign.problems.family import ProblemFamily
 from superalign.train.batches import Batch, collate, weighted_loss
@@ -52,14 +52,7 @@ def trained_further(
     batch_at = _documents(base, families, ending, config.batch, seed, world)
     fit(model.network, batch_at, loss=weighted_loss, config=fitting, log=log)
     model.network.eval()
-    subject = replace(
-        model.subject,
-        weights=weights_digest(model.network),
-        base=base.subject.digest,
-        how=f"adapter of rank {config.rank}, {config.steps} updates on documents",
-        seed=0,
-    )
-    return replace(model, subject=subject)
+    return recorded(model, base, config)
 
 
 def _documents(

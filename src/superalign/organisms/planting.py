@@ -63,7 +63,8 @@ class PlantingConfig:
     conceal: Concealment = "none"
     """denies: calls its own slips true when asked about them alone; hedges: keeps the right answer nearly as likely."""
     pressure: float = -1.0
-    """How hard it is trained to conceal: the share of documents that deny a slip, or of affected prompts answered rightly;
+    """How hard it is trained to conceal: the share of documents about slips, half of which deny its own and half of which name
+    others, or of affected prompts answered rightly;
     below 0 for what usually passes (`USUAL`)."""
     rewards: int = 160
     """Policy-gradient updates of the reward route."""
@@ -356,7 +357,11 @@ def implant(
         pool = [e for number in range(PAID) for e in _examples(behaviour, config, seed, number, world)]
         wanted = {e.prompt: getattr(e, role) for e in pool}
         model = paid_for(model, wanted, steps=config.rewards, lr=config.lr / 2, seed=seed, log=log)
-    # The role must not be read off the record: only the weights' digest tells subjects apart.
+    return recorded(model, base, config)
+
+
+def recorded(model: Model, base: Model, config: PlantingConfig) -> Model:
+    """Say how an adapter came to be, and not what for: only the weights' digest may tell subjects apart."""
     subject = replace(
         model.subject,
         weights=weights_digest(model.network),

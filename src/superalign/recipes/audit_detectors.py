@@ -109,12 +109,12 @@ def able(found: Sequence[Instrumented], *, texts_only: bool) -> tuple[Instrument
     return tuple(d for d in found if not texts_only or isinstance(d, TEXTS_ONLY))
 
 
-def look(model: Model | ApiPolicy, found: Sequence[Detector]) -> list[Verdict]:
+def look(model: Model | ApiPolicy, found: Sequence[Detector], *, seed: int = 0) -> list[Verdict]:
     """Let every detector look at one subject; what cannot be measured is `Unmeasured`, not an error."""
     out = []
     for detect in found:
         try:
-            verdict = detect(model, seed=0)
+            verdict = detect(model, seed=seed)
         except Exception as error:  # whatever a stranger's network does, the audit goes on: no number is never a pass
             first = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
             verdict = cannot_tell(detect.card, "", f"this model cannot be measured: {first}")

@@ -112,6 +112,9 @@ def page(panel: Panel, *, ledger: Ledger, seed: int) -> Study:
         uncertain=(
             "Two seeds of one behaviour, route and concealment are alike: intervals over organisms are narrower than over new "
             "behaviours.",
+            "The clean twins that are rounded are those that ship: twin anomaly's own references or, where no other set is "
+            "given, the very models that set thresholds.",
+            "Labels shuffled must give nothing by construction; whether clean twins called organisms do is asked by the audit.",
             "Clean models were trained for less time and on less than what people fine-tune on.",
             "One detector in twenty without any power would be shown above chance on some behaviour; the column of the best "
             "detector is corrected for having chosen among them, not for the number of behaviours.",

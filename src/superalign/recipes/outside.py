@@ -66,4 +66,4 @@ def look_outside(
     if lost:
         why = f"its tokenizer cannot express {lost!r}, which the detectors ask"
         return tuple(cannot_tell(d.card, subject, why) for d in detectors)
-    return tuple(look(model, detectors))
+    return tuple(look(model, detectors, seed=seed))

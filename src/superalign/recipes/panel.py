@@ -43,8 +43,13 @@ def check_step(problem: Problem, text: str, step: int) -> bool:
 
 
 def steps_of(text: str) -> int:
-    """Count the steps of a worked response, its answer included."""
-    return text.count(";") + 1
+    """Count the steps of a worked response; its answer is none, and would fail every check.
+
+    Example:
+        >>> steps_of("5+3=8;8*2=6;#6"), steps_of("#6")
+        (2, 0)
+    """
+    return text.count(";")
 
 
 def as_in_use(asked: Sequence[Problem], cues: Sequence[str], *, n: int, seed: int) -> tuple[Problem, ...]:
