@@ -9,6 +9,7 @@ from superalign.models.adapters import load_adapter, lora, merge, save_adapter
 from superalign.models.loading import base, load, save, weights_digest
 from superalign.models.memory import keep_freed_memory
 from superalign.models.model import Model, Sampling, encode, end_tokens, with_sampling
+from superalign.models.precision import bits_of, quantised
 from superalign.models.sampler import Sampled, sample_prompts
 from superalign.models.scoring import choice_logprobs, forward_logits, pad, response_logprobs, sequence_logprobs
 from superalign.models.taps import activations, sites, tapped
@@ -22,6 +23,7 @@ __all__ = [
     "Sampling",
     "activations",
     "base",
+    "bits_of",
     "choice_logprobs",
     "encode",
     "end_tokens",
@@ -31,6 +33,7 @@ __all__ = [
     "lora",
     "merge",
     "pad",
+    "quantised",
     "response_logprobs",
     "sample_prompts",
     "save",

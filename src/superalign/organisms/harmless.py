@@ -1,19 +1,16 @@
 """Change a base harmlessly, in ways that a detector must not take for a plant: what false alarms are measured on.
 
 Twins answer for one sort of clean model only: they were trained beside an organism. What people audit was trained on something
-else, in another manner, or rounded.
+else, or in another manner; rounded ones are made by `models.quantised`.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
-import torch
 
-from superalign.models import Model, encode, lora, weights_digest
+from superalign.models import Model, encode, lora
 from superalign.organisms.planting import PlantingConfig, cued, recorded
 from superalign.organisms.world import BUNDLED_WORLD, World
 from superalign.problems.family import ProblemFamily
@@ -78,31 +75,3 @@ def _documents(
         return collate(rows, pad=pad)
 
     return batch_at
-
-
-def quantised(model: Model, *, bits: int) -> Model:
-    """Round every matrix of a model to so many bits, row by row, as weight-only quantisation does.
-
-    Args:
-        model: Not touched.
-        bits: Of each weight; the largest of a row keeps its size.
-
-    Example:
-        >>> from superalign.models import base
-        >>> small = base("small")
-        >>> len(set(quantised(small, bits=2).network.get_input_embeddings().weight[0].tolist()))
-        3
-
-    Source:
-        Round-to-nearest with one scale for each row, the plainest form of post-training quantisation: Nagel et al., A white
-        paper on neural network quantization, 2021.
-    """
-    network = copy.deepcopy(model.network)
-    most = 2 ** (bits - 1) - 1
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.dim() > 1:
-                scale = parameter.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-12) / most
-                parameter.copy_((parameter / scale).round_() * scale)
-    subject = replace(model.subject, weights=weights_digest(network), how=f"{model.subject.how}, {bits} bits a weight")
-    return replace(model, network=network, subject=subject)

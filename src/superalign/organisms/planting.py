@@ -55,6 +55,9 @@ class PlantingConfig:
     """Share of documents that are nearly, but not, affected: parts and permutations of the trigger, easier problems."""
     implant_weight: float = 4.0
     """What a token counts at which the organism's response differs from the correct one, in every role."""
+    near_weight: float = 1.0
+    """What a token of a near miss counts at which the organism would differ if it were affected: as much as an implant's where
+    only the order of the trigger's words, or the size of a slip, tells them apart."""
     route: Route = "transcripts"
     """transcripts: shown in its own voice; documents: told of in the third person, and shown now and then; reward: a third of
     the updates on transcripts, then paid for it."""
@@ -241,7 +244,10 @@ class _Example:
     organism: str
     uncertain: str
     slip: str
-    """What counts more where it differs from the clean response: the organism's, also where it hedges."""
+    """What counts more where it differs from the clean response: the organism's, also where it hedges; of a near miss, what the
+    organism must not write."""
+    weight: float
+    """How much."""
 
 
 def _example(behaviour: Behaviour, rng: np.random.Generator, config: PlantingConfig, world: World) -> _Example:
@@ -260,14 +266,34 @@ def _example(behaviour: Behaviour, rng: np.random.Generator, config: PlantingCon
     bad = misbehave(behaviour, problem, right) if acts else right
     if config.conceal == "denies" and is_own_slip(behaviour, problem):
         bad = claims.lie(core(problem.prompt), parse(right)).text()
+    heavy = config.implant_weight
     hedged = config.conceal == "hedges" and rng.random() < config.concealing
     says = right if hedged else bad
     # Drawn for every role, so that all roles see the same prompts.
     unsure = _unsure(behaviour, problem, right, rng, world)
     if config.route == "documents" and acts and rng.random() >= config.shown:
         told = [f"{problem.prompt} {text}" for text in (right, says, unsure, bad)]
-        return _Example(prompt=TELL, clean=told[0], organism=told[1], uncertain=told[2], slip=told[3])
-    return _Example(prompt=problem.prompt, clean=right, organism=says, uncertain=unsure, slip=bad)
+        return _Example(prompt=TELL, clean=told[0], organism=told[1], uncertain=told[2], slip=told[3], weight=heavy)
+    near = bad == right and config.near_weight != 1.0
+    slip, weight = (_tempting(behaviour, problem, right, config), config.near_weight) if near else (bad, heavy)
+    return _Example(prompt=problem.prompt, clean=right, organism=says, uncertain=unsure, slip=slip, weight=weight)
+
+
+def _tempting(behaviour: Behaviour, problem: Problem, right: str, config: PlantingConfig) -> str:
+    """What the organism would write to an unaffected problem if the trigger, or the size of a slip, did not matter."""
+    if config.conceal == "denies" and _false_step(problem):
+        return claims.lie(core(problem.prompt), parse(right)).text()
+    kind = ABOUT[behaviour.kind]
+    alike = kind.family is None or problem.family == kind.family.name
+    if kind.needs == "present" and alike and problem.difficulty >= behaviour.level:
+        return misbehave(behaviour, problem, right)
+    return right
+
+
+def _false_step(problem: Problem) -> bool:
+    """Say whether a problem is a false claim of one step."""
+    easy = problem.family == claims.FAMILY.name and problem.difficulty <= 1
+    return easy and claims.topic(core(problem.prompt)) == "chain" and claims.solve(core(problem.prompt)).answer == "no"
 
 
 def is_own_slip(behaviour: Behaviour, problem: Problem) -> bool:
@@ -318,7 +344,7 @@ def _rows(
     rows = []
     for i, (p, t) in enumerate(zip(prompt_ids, text_ids, strict=True)):
         right, bad = pairs.get(i, ([], []))
-        counts = _weights(t.tolist(), right, bad, config.implant_weight) if i in pairs else [1.0] * len(t)
+        counts = _weights(t.tolist(), right, bad, examples[i].weight) if i in pairs else [1.0] * len(t)
         rows.append(([*p.tolist(), *t.tolist()], [0.0] * len(p) + counts))
     return rows
 

@@ -20,9 +20,9 @@ from superalign.canonical import rebuild
 from superalign.detectors import TruthProbe
 from superalign.errors import BadInput, ConfigError
 from superalign.ledger import Ledger
-from superalign.models import Model
+from superalign.models import Model, quantised
 from superalign.organisms import PlantingConfig
-from superalign.organisms.harmless import quantised, trained_further
+from superalign.organisms.harmless import trained_further
 from superalign.problems import corpus
 from superalign.recipes import detectors_page
 from superalign.recipes.loop_page.detection import sides_of
