@@ -17,9 +17,9 @@ from superalign.gate import Rule, decide
 from superalign.ledger import Ledger
 from superalign.organisms import Acceptance, plant_of
 from superalign.recipes import loop, loop_page
-from superalign.recipes.loop_page.claims import NO_NULL, above, pooled_share
 from superalign.recipes.planted import Spec, Triple, behaviour_of, opaque
 from superalign.report import Meta, Plot, Row, Study, Table, plots, render, words
+from superalign.report.claims import NO_NULL, above, pooled_share
 from superalign.stats import clopper_pearson, mean_interval
 from superalign.trials import Combination, Unsealed
 from superalign.types import Claim, Instrument, Interval, Unmeasured, Verdict, digest_of

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from superalign.detectors import TruthProbe
 from superalign.ledger import Ledger
-from superalign.recipes.loop_page.claims import NO_NULL, above
 from superalign.recipes.planted import Triple
 from superalign.recipes.side_by_side import ADDS, how_well, what_each_adds
 from superalign.report import Cell, Plot, Section, Study, Table
+from superalign.report.claims import NO_NULL, above
 from superalign.report.words import number
 from superalign.stats import Alternative, clopper_pearson
 from superalign.trials import Contribution, Unsealed, apply_thresholds, contributions

@@ -21,9 +21,9 @@ from superalign.organisms import KINDS
 from superalign.organisms.planting import Concealment, Route
 from superalign.recipes.loop import triple_job
 from superalign.recipes.loop_page import planted_section
-from superalign.recipes.loop_page.claims import pooled_share
 from superalign.recipes.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, memo
 from superalign.report import Section, Study, Table
+from superalign.report.claims import pooled_share
 from superalign.stats import clopper_pearson
 from superalign.types import to_plain
 

@@ -3,16 +3,42 @@
 from superalign.trials.calibration import Scored, apply_thresholds, calibrate, null_auroc, response_auroc
 from superalign.trials.combination import Combination
 from superalign.trials.contributions import Contribution, contributions
+from superalign.trials.oversight_panel import (
+    AGENT,
+    ARMS,
+    EXPERT,
+    JUDGE,
+    PLACEBO,
+    PROTOCOL,
+    VOTING,
+    ArmResult,
+    Item,
+    agent_score_difference,
+    arm_result,
+    gain,
+)
 from superalign.trials.unsealed import Unsealed
 
 __all__ = [
+    "AGENT",
+    "ARMS",
+    "EXPERT",
+    "JUDGE",
+    "PLACEBO",
+    "PROTOCOL",
+    "VOTING",
+    "ArmResult",
     "Combination",
     "Contribution",
+    "Item",
     "Scored",
     "Unsealed",
+    "agent_score_difference",
     "apply_thresholds",
+    "arm_result",
     "calibrate",
     "contributions",
+    "gain",
     "null_auroc",
     "response_auroc",
 ]

@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from superalign.recipes.loop_page.claims import above
 from superalign.report import Plot, Section, Table
+from superalign.report.claims import above
 from superalign.report.words import number
 from superalign.stats import clopper_pearson, needed_positives
 from superalign.stats.recall import Sides

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from superalign.recipes.loop_page.claims import above, drawn
 from superalign.recipes.loop_page.turn import CEILING, CRITIC, JUDGE, PLACEBO, ArmFinding, Turn, arm_findings, uplift
 from superalign.report import Plot, Section, Table
+from superalign.report.claims import above, drawn
 from superalign.stats import mean_interval
 from superalign.types import Claim, Interval, Unmeasured
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from superalign.organisms.acceptance import ACTIVE_LEAST
-from superalign.recipes.loop_page.claims import above, pooled_share
 from superalign.recipes.planted import Triple
 from superalign.report import Cell, Section, Table
+from superalign.report.claims import above, pooled_share
 from superalign.types import Claim, Unmeasured
 
 

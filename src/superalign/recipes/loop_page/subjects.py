@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from superalign.recipes.loop_page.claims import drawn
 from superalign.recipes.loop_page.turn import ResponseFinding, Turn, response_findings
 from superalign.report import Plot, Section, Table
+from superalign.report.claims import drawn
 from superalign.types import Interval, Unmeasured, Verdict
 
 

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from superalign.recipes.loop_page.claims import within
 from superalign.recipes.planted import Triple
+from superalign.report.claims import within
 from superalign.stats import auroc_delong, crossed_mean, mean_interval
 from superalign.trials import Scored
 from superalign.types import Calibration, Decision, Instrument, Interval, Record, Unmeasured, Verdict
