@@ -16,6 +16,7 @@ RECIPES: dict[str, str] = {
     "critique": "superalign.recipes.critique",
     "detectors": "superalign.recipes.detectors",
     "loop": "superalign.recipes.loop",
+    "market": "superalign.recipes.market",
     "organisms": "superalign.recipes.organisms",
     "plant": "superalign.recipes.plant",
     "pretrain": "superalign.recipes.pretrain",
