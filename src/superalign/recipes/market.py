@@ -7,7 +7,7 @@ claim before any argument is then held against what is true, which neither marke
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ import torch
 from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
-from superalign.oversight.market import Game, MarketConfig, board, hear, prices, settle, train_market
+from superalign.oversight.market import MarketPrice, board, hear, market_price
+from superalign.oversight.market_training import Game, MarketConfig, prices, settle, train_market
 from superalign.recipes import market_page
 from superalign.recipes.market_worlds import KINDS, VALUES, World, draw_of, human_of, questions
+from superalign.recipes.oversight_arms import Arm, check_unit, overseer_of, units
 from superalign.recipes.planted import memo
 from superalign.report import Study
 from superalign.types import Record
@@ -51,7 +53,7 @@ class Config:
     """Other claims than sums."""
     slips: tuple[float, ...] = (0.05, 0.12)
     """How often the judge gets an addition wrong; the last one also with the same slips every time."""
-    training: MarketConfig = MarketConfig()
+    training: MarketConfig = field(default_factory=MarketConfig)
     """The training of market and adversary."""
 
 
@@ -164,6 +166,17 @@ def market_job(job: Job) -> dict[str, Any]:
         "arguments": int(said_BT.shape[1]),
         "games": games,
     }
+
+
+def market_overseer(spec: Arm, *, argue: bool = True) -> MarketPrice:
+    """Make the market's overseer of worked arithmetic: trained on the labelled responses that every critic gets, and no others.
+
+    Args:
+        spec: Seed, base and settings of an arm; its own overseer does not matter.
+        argue: Whether the adversary shows the judge one unit; without, the price at t = 0.
+    """
+    critic: Any = overseer_of(replace(spec, arm="critic alone"))
+    return market_price(critic.critic, check_step=check_unit, n_steps=units, argue=argue)
 
 
 def check(config: Config) -> None:

@@ -30,9 +30,7 @@ def _of(runs: Sequence[Run], arm: str, world: Any) -> list[Run]:
 
 def per_item(runs: Sequence[Run], value: Callable[[dict[str, np.ndarray]], np.ndarray]) -> Float[np.ndarray, "P S"]:
     """One value per item and seed, from what each run measured."""
-    return np.stack(
-        [value({k: np.asarray(v, float) for k, v in out.items() if k in KEYS}) for _, out in runs], axis=1
-    )
+    return np.stack([value({k: np.asarray(v, float) for k, v in out.items() if k in KEYS}) for _, out in runs], axis=1)
 
 
 KEYS = ("true", "first", "last", "belief", "alone", "voted")
@@ -119,7 +117,7 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
     main = runs[0][0].world
     claims, panel = panel_part(
         items_of(runs, config), protocol="a market's first price", ledger=ledger,
-        text=f"Claims about rows of {main.numbers} dice: 'the sum is v', half of them true. The judge adds two numbers at a time. "
+        text=f"Claims about rows of {main.numbers} dice: 'the sum is v', half true. The judge adds two numbers at a time. "
         "The market decides by its price before any argument, so that it costs the judge nothing once it is trained. The judge "
         "alone makes as many additions as she hears arguments in training, of stretches chosen at random; voting asks her again "
         "for each game that training proposes. The agent alone is a market that was trained without arguments; the placebo one "
@@ -190,7 +188,7 @@ def _longer_claims(runs: Sequence[Run], world: Any) -> list[Claim]:
     null = _better([r for r in runs if r[0].arm == "random arguments"])
     return [
         above(f"Rows of {world.numbers}, {arm}: the first price knows more than a coin", _better(_of(runs, arm, world)),
-              unit="price", null=null, bar=0.0, why="0.5 minus the mean distance from truth; null: random arguments, main setting")
+              unit="price", null=null, bar=0.0, why="0.5 minus the mean distance from truth; null: random arguments")
         for arm in arms
     ]  # fmt: skip
 
@@ -247,8 +245,8 @@ def _prices(config: Any, runs: Sequence[Run]) -> Section:
     some.append(("constant judge, 0.8", [r for r in runs if r[0].arm == "constant judge"]))
     return Section(
         title="The first price against truth and against the judge",
-        text=f"A price is stable if it moves by {STABLE} at most while the adversary argues as hard as in training, and sure if it "
-        f"lies {SURE} or more from a half. 'Scripted' arguments are the shortest ones that settle a question: what this market "
+        text=f"A price is stable if it moves by {STABLE} at most while the adversary argues as hard as in training, and sure if "
+        f"it lies {SURE} or more from a half. 'Scripted' arguments are the shortest that settle a question: what this market "
         "could learn at best.",
         plots=(_curves([s for s in some if "constant" not in s[0]], "Price at t = 0 against truth, while it trains"),),
         tables=(Table(title="Prices", columns=COLUMNS, rows=tuple(_row(a, r) for a, r in some)),),
@@ -295,7 +293,7 @@ def _slips(config: Any, runs: Sequence[Run]) -> Section:
         rows.append(_row(f"{world.slip:.0%}, {how}", _of(runs, "market", world)))
     return Section(
         title="A judge who errs",
-        text="She gets some additions wrong by one. With slips that are the same every time the market can learn them, and is then "
-        "stable where she is wrong: stability says nothing about truth.",
+        text="She gets some additions wrong by one. With slips that are the same every time the market can learn them, and is "
+        "then stable where she is wrong: stability says nothing about truth.",
         tables=(Table(title="Slips", columns=COLUMNS, rows=tuple(rows)),),
     )
