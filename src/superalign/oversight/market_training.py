@@ -52,13 +52,8 @@ class MarketConfig:
     """Width of the market's reading of a question."""
     hidden: int = 128
     """Hidden units of market and adversary."""
-    curious: float = 0.0
-    """Pay, in units of price, for each stretch that a game newly makes known to the judge; it falls to 0 by half time."""
-    each: bool = False
-    """The adversary weighs each argument by what is known of its two stretches, with the same weights for all arguments."""
-    habit: float = 0.1
-    """Movement that a game must gain over the adversary's own first proposal where the market is sure, in proportion to how sure
-    it is; without, an adversary that has won has nothing left to gain, forgets its arguments, and the price falls back."""
+    follow: bool = False
+    """Random proposals keep to arguments that the judge can follow and that tell her something new."""
     slack: int = 1
     """Arguments per game beyond the fewest that could settle it."""
     lr: float = 2e-3
@@ -96,7 +91,7 @@ class Market(nn.Module):
 
 
 class Adversary(nn.Module):
-    """Chooses the next argument from what has been argued and, unless it weighs each by itself, from the question's numbers."""
+    """Chooses the next argument from the question's numbers and what has been argued."""
 
     def __init__(self, on: Board, *, values: int, config: MarketConfig) -> None:
         super().__init__()
@@ -104,12 +99,7 @@ class Adversary(nn.Module):
         self.number = nn.Linear(on.numbers * values, H)
         self.argued = nn.Linear(len(on.stretches), H)
         self.out = nn.Sequential(nn.GELU(), nn.Linear(H, H), nn.GELU(), nn.Linear(H, len(on.whole_A)))
-        self.places = torch.from_numpy(np.stack([on.left_A, on.right_A, on.whole_A]))
-        start_A, end_A = np.array([on.stretches[w] for w in on.whole_A]).T
-        middle_A = np.array([on.stretches[left][1] for left in on.left_A])
-        self.edges_A = torch.from_numpy(np.stack([start_A, middle_A, end_A], axis=1)).float() / on.numbers
-        self.each = nn.Sequential(nn.Linear(8, 32), nn.GELU(), nn.Linear(32, 1)) if config.each else None
-        self.values, self.numbers = values, on.numbers
+        self.values = values
 
     def read(self, numbers_BN: Tensor) -> Tensor:
         """What it makes of a question's numbers, (B, H)."""
@@ -117,14 +107,7 @@ class Adversary(nn.Module):
 
     def forward(self, read: Tensor, known: Tensor) -> Tensor:
         """Logits over arguments, (..., A)."""
-        if self.each is None:
-            return torch.Tensor(self.out(read + self.argued(known)))
-        length = known[..., : self.numbers].sum(-1, keepdim=True).unsqueeze(-1) / self.numbers
-        parts = torch.stack([known[..., place] for place in self.places], dim=-1)
-        edges = self.edges_A.expand(*parts.shape[:-1], 3)
-        length = length.expand(*parts.shape[:-1], 1)
-        left = length - edges[..., 2:]  # what remains of the row behind the argument
-        return torch.Tensor(self.each(torch.cat([parts, edges, length, left], dim=-1)).squeeze(-1))
+        return torch.Tensor(self.out(read + self.argued(known)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +124,8 @@ def _argue(
     game: Game, numbers_BN: np.ndarray, random_BK: Tensor, made: torch.Generator, *, greedy: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Propose K games per question: arguments (B, K, T), and what the judge knows before each and after all (B, K, T + 1, S)."""
-    on, T = game.on, game.on.numbers - 1 + game.config.slack
+    on = game.on
+    T = int((numbers_BN != NOTHING).sum(1).max()) - 1 + game.config.slack
     script = on.script(T) if game.config.search == "script" else None
     left_A, right_A, whole_A = (torch.from_numpy(x) for x in (on.left_A, on.right_A, on.whole_A))
     B, K = random_BK.shape
@@ -151,6 +135,9 @@ def _argue(
     said, seen = [], [known]
     for t in range(T):
         pick = torch.randint(len(whole_A), (B, K), generator=made)
+        if game.config.follow:
+            free = known[..., left_A] * known[..., right_A] * (1 - known[..., whole_A]) + 1e-9
+            pick = torch.multinomial(free.flatten(0, 1), 1, generator=made).view(B, K)
         if script is not None:
             pick = torch.full_like(pick, script[t])
         elif mine.any():
@@ -274,9 +261,7 @@ def train_market(
             logits = game.adversary(game.adversary.read(torch.from_numpy(numbers_BN)).unsqueeze(1), seen_BTS[:, :-1])
             chose_BT = F.log_softmax(logits, dim=-1).gather(2, said_BT.unsqueeze(2)).squeeze(2)
             if config.search == "best of n":
-                # What moved nothing is not worth imitating.
-                weight_B = _moved(torch.sigmoid(logit_BT.detach())).clamp(0.02, 1)
-                loss = loss - (weight_B * chose_BT.mean(1)).mean() / weight_B.mean()
+                loss = loss - chose_BT.mean()
             else:
                 moved_B = _moved(torch.sigmoid(logit_BT.detach()))
                 loss = loss - ((moved_B - baseline).unsqueeze(1) * chose_BT).sum(1).mean()
@@ -309,9 +294,6 @@ def _played(
         chosen = torch.zeros(B, dtype=torch.long)
         if K > 1:
             read = game.market.read(torch.from_numpy(numbers_BN), torch.from_numpy(claim_B))
-            price = torch.sigmoid(game.market(read, seen))
-            moved = _moved(price)
-            moved[:, 0] += c.habit * (2 * price[:, 0, 0] - 1).abs()
-            learned = seen[:, :, -1].sum(-1) - seen[:, :, 0].sum(-1)
-            chosen = (moved + c.curious * max(0.0, 1 - 2 * done) * learned).argmax(1)
+            moved = _moved(torch.sigmoid(game.market(read, seen)))
+            chosen = moved.argmax(1)
     return said, seen, chosen

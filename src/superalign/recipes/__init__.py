@@ -20,5 +20,6 @@ RECIPES: dict[str, str] = {
     "organisms": "superalign.recipes.organisms",
     "plant": "superalign.recipes.plant",
     "pretrain": "superalign.recipes.pretrain",
+    "prover": "superalign.recipes.prover",
     "redteam": "superalign.recipes.redteam",
 }

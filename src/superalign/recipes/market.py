@@ -32,7 +32,7 @@ ITEMS_SEED = 77  # held-out questions are the same for every training seed, so t
 MAIN, RANDOM, NONE, SCRIPT, GRADIENT = "market", "random arguments", "no arguments", "scripted", "policy gradient"
 CONSTANT = "constant judge"
 PLAIN, WIDE = "best of 12", "best of 36, from random to trained"
-CURIOUS, GROWN, BOTH = "curious", "curriculum", "curious + curriculum"
+FOLLOW, GROWN, BOTH = "nothing wasted", "curriculum", "both, wider and longer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +78,13 @@ def quick(config: Config) -> Config:
 
 def ways(training: MarketConfig) -> dict[str, MarketConfig]:
     """Ways to find arguments where rows are long and random ones hardly ever settle anything."""
+    grown = replace(training, start=2, follow=True, width=96, updates=2 * training.updates, explore_last=0.2)
     return {
         PLAIN: training,
         WIDE: replace(training, proposals=36, explore=0.9, explore_last=0.1),
-        CURIOUS: replace(training, curious=0.05),
-        GROWN: replace(training, each=True, start=2),
-        BOTH: replace(training, each=True, start=2, curious=0.05),
+        FOLLOW: replace(training, follow=True),
+        GROWN: replace(training, start=2),
+        BOTH: grown,
     }
 
 
@@ -106,7 +107,8 @@ def listed(config: Config) -> list[Job]:
         if not (config.ways and numbers == config.longer[-1]):
             tried = {PLAIN: tried[PLAIN], BOTH: tried[BOTH]}
         made += [(way, world, how) for way, how in tried.items()]
-        made.append((SCRIPT, world, replace(t, search="script")))
+        made.append((SCRIPT, world, replace(tried[BOTH], search="script")))
+        made.append((RANDOM, world, replace(tried[BOTH], search="random")))
     return [
         Job(arm=arm, world=world, training=plain(how), held_out=config.held_out, seed=seed)
         for arm, world, how in made
