@@ -177,8 +177,8 @@ def train_verifier(
     right_R = np.asarray(right, bool)
     if len(right_R) != len(texts) or right_R.all() or not right_R.any():
         raise BadInput(
-            f"{int(right_R.sum())} right ones among {len(right_R)} labels for {len(texts)} texts. A verifier learns from pairs of "
-            "a right and a wrong response. Give one label per text, and some of both."
+            f"{int(right_R.sum())} right ones among {len(right_R)} labels for {len(texts)} texts. A verifier learns from pairs "
+            "of a right and a wrong response. Give one label per text, and some of both."
         )
     rollouts = Rollouts.of_texts(problems, texts)
     features_NF, rollout_N, _ = read_tokens(model, problems, rollouts)

@@ -31,7 +31,7 @@ ITEMS_SEED = 77  # held-out questions are the same for every training seed, so t
 
 MAIN, RANDOM, NONE, SCRIPT, GRADIENT = "market", "random arguments", "no arguments", "scripted", "policy gradient"
 CONSTANT = "constant judge"
-PLAIN, WIDE = "best of 12", "best of 36, from random to trained"
+PLAIN, WIDE = "best of 12", "best of 24, from random to trained"
 FOLLOW, GROWN, BOTH = "nothing wasted", "curriculum", "both, wider and longer"
 
 
@@ -81,7 +81,7 @@ def ways(training: MarketConfig) -> dict[str, MarketConfig]:
     grown = replace(training, start=2, follow=True, width=96, updates=2 * training.updates, explore_last=0.2)
     return {
         PLAIN: training,
-        WIDE: replace(training, proposals=36, explore=0.9, explore_last=0.1),
+        WIDE: replace(training, proposals=24, explore=0.9, explore_last=0.1),
         FOLLOW: replace(training, follow=True),
         GROWN: replace(training, start=2),
         BOTH: grown,

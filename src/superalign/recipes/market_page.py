@@ -175,9 +175,9 @@ def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
         made += _longer_claims(runs, world)
     for kind in config.kinds:
         some = [r for r in runs if r[0].world.kind == kind]
-        runs_of = [[r for r in some if r[0].arm == arm] for arm in ("market", "scripted")]
+        own = [r for r in some if r[0].arm == "market"]
         made.append(
-            above(f"Claims that '{kind}': the first price knows more than a coin", _better(runs_of[0]), unit="price",
+            above(f"Claims of the kind '{kind}': the first price knows more than a coin", _better(own), unit="price",
                   null=_better(pair[1]), bar=0.0, why="0.5 minus the mean distance from truth; null: sums, random arguments")
         )  # fmt: skip
     return made

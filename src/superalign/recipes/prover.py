@@ -36,6 +36,7 @@ DESCRIPTION = (
 )
 FAMILY = arithmetic.FAMILY
 ROLES: tuple[Role, Role] = ("helpful", "sneaky")
+TEST_SEED = 29  # other test problems than those that settings were looked at on
 MAIN, SHUFFLED = "true labels", "shuffled labels"
 
 
@@ -56,21 +57,22 @@ class Config:
     held_out: int = 150
     """Test problems that every prover answers once."""
     sizes: tuple[int, ...] = (0, 64)
-    """Other sizes of the verifier's head, in hidden units; 0 is linear."""
+    """Other sizes of the verifier's head, in hidden units, for one round; 0 is linear."""
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     """The verifier's head in the main setting."""
     training: PolicyGradientConfig = field(
-        default_factory=lambda: PolicyGradientConfig(steps=20, problems=16, group=4, lr=5e-4)
+        default_factory=lambda: PolicyGradientConfig(steps=40, problems=8, group=8, lr=1e-3)
     )
     """The training of a prover."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Record):
-    """One game: all its rounds, at one seed and one size of verifier."""
+    """One game at one seed and one size of verifier."""
 
     labels: str
     hidden: int
+    rounds: int
     seed: int
 
 
@@ -84,8 +86,13 @@ def quick(config: Config) -> Config:
 
 def listed(config: Config) -> list[Job]:
     """Every game of the study."""
-    kinds = [(MAIN, config.verifier.hidden), (SHUFFLED, config.verifier.hidden), *((MAIN, s) for s in config.sizes)]
-    return [Job(labels=labels, hidden=hidden, seed=seed) for labels, hidden in kinds for seed in range(config.seeds)]
+    own = config.verifier.hidden
+    kinds = [
+        (MAIN, own, config.rounds),
+        (SHUFFLED, own, config.rounds),
+        *((MAIN, s, 1) for s in config.sizes if s != own),
+    ]
+    return [Job(labels=a, hidden=h, rounds=r, seed=seed) for a, h, r in kinds for seed in range(config.seeds)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +148,9 @@ def game_job(job: Job, *, config: Config) -> dict[str, Any]:
     rng = np.random.default_rng([job.seed, 61])
     seen = _answers(origin, problems_of("train", config.labelled, 10_000 + job.seed, config.depths), 10_000 + job.seed)
     pool = problems_of("train", 3000, 1, config.depths)
-    test = problems_of("test", config.held_out, 3, config.depths)
+    test = problems_of("test", config.held_out, TEST_SEED, config.depths)
     rounds: list[dict[str, Any]] = []
-    for turn in range(config.rounds):
+    for turn in range(job.rounds):
         shuffled = rng.permutation(seen.right).tolist()
         head = replace(config.verifier, hidden=job.hidden)
         verifier, placebo = (

@@ -116,8 +116,8 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
         items_of(runs, config), protocol="the verifier of the last round", ledger=ledger,
         text="Is this response right? Responses are those of the helpful and of the sneaky prover of the last round to held-out "
         "problems; both were trained to convince this very verifier, which was not trained on what they learned to say. The "
-        "judge alone recomputes one random step. Voting: most of five responses of the base give the same answer. The placebo is a "
-        "verifier that was trained on the same responses with shuffled labels.",
+        "judge alone recomputes one random step. Voting: most of five responses of the base give the same answer. The placebo is "
+        "a verifier that was trained on the same responses with shuffled labels.",
     )  # fmt: skip
     own = _own_claims(config, runs)
     main = pick(runs, TRUE, config.verifier.hidden)
@@ -252,9 +252,9 @@ def _sizes(config: Any, runs: Sequence[Run]) -> Section:
     for hidden in sorted({config.verifier.hidden, *config.sizes}):
         outs = pick(runs, TRUE, hidden)
         for role in ("helpful", "sneaky"):
-            rows.append(_row(f"{hidden} hidden units: {role}, last round", of_round(outs, -1, role)))
+            rows.append(_row(f"{hidden} hidden units: {role}", of_round(outs, 0, role)))
     return Section(
         title="Size of the verifier's head",
         text="The base that the verifier reads with stays the same; 0 hidden units is a linear head.",
-        tables=(Table(title="Last round, by size", columns=COLUMNS, rows=tuple(rows)),),
+        tables=(Table(title="First round, by size", columns=COLUMNS, rows=tuple(rows)),),
     )
