@@ -51,7 +51,7 @@ class Config:
 
     protocols: tuple[str, ...] = tuple(PROTOCOLS)
     """Which protocols; the judge alone is always among them."""
-    seeds: int = 3
+    seeds: int = 5
     """Of labels, overseers and policies."""
     decided: int = 600
     """Test responses of the base that every protocol decides about, under every seed."""
@@ -64,8 +64,8 @@ class Config:
 
 
 def quick(config: Config) -> Config:
-    """Two seeds, fewer responses and updates."""
-    return replace(config, seeds=2, decided=210, steps=8, held_out=210)
+    """Three seeds, fewer responses and updates."""
+    return replace(config, seeds=3, decided=210, steps=6, held_out=210)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
