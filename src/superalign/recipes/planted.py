@@ -151,8 +151,8 @@ def make_triple(
     behaviour = behaviour or replace(drawn, share=spec.share)
     planting = planting or PlantingConfig(steps=spec.steps)
     planting = replace(planting, route=spec.route, conceal=spec.conceal, pressure=spec.pressure)
-    if len(behaviour.trigger) > 1 or spec.conceal == "denies":
-        # Only the order of its words, or the size of a slip, tells a near miss from a hit: it must be learned as surely.
+    if len(behaviour.trigger) > 1 or behaviour.share < 1 or spec.conceal == "denies":
+        # Only the order of words, a digit, or the size of a slip tells a near miss from a hit: it must be learned as surely.
         planting = replace(planting, near_weight=planting.implant_weight)
 
     def made(role: Role, config: PlantingConfig) -> Model:
