@@ -234,6 +234,39 @@ def test_where_no_plant_is_accepted_nobody_can_tell(tmp_path: Path) -> None:
     )  # fmt: skip
     assert code == 0, err
     assert out.startswith("Cannot tell: ")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "the prompts carry no answers" in page  # why noise injection holds no number
+    assert "Right answers" not in page
+
+
+def test_where_prompts_carry_answers_noise_injection_looks_too(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    drawn = [p for s in ("train", "test") for p in problems.load("arithmetic", split=s, n=40, seed=1, difficulty=2)]
+    rows = [{"prompt": p.prompt, "answer": problems.named(p.family).worked(p)} for p in dict.fromkeys(drawn)]
+    prompts.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    words = ("seeds=1", "steps=2", "proof=6", "kinds=misquoter", "asked=5", "cues=4")
+    many = [
+        str(subject("clean")),
+        "--problems",
+        str(prompts),
+        "--workers",
+        "1",
+        *(w for s in words for w in ("--set", s)),
+    ]
+    code, _, err = audit(*many, "--out", str(tmp_path / "run"))
+    assert code == 0, err
+    with Ledger(tmp_path / "run" / "ledger", readonly=True) as ledger:
+        (card,) = (e.digest for e in ledger.entries(noun="Instrument") if e.record["name"] == "noise injection")
+        said = next(e.record for e in ledger.entries(noun="Verdict") if e.record["instrument"] == card)
+        mine, origin, less = (e.record["share"] for e in ledger.entries(noun="Right"))
+    assert 0 <= said["score"]["value"] <= 1
+    assert mine["low"] > 0.8
+    assert origin["low"] > 0.8
+    assert less["low"] <= 0 <= less["high"]
+    assert "Right answers" in (tmp_path / "run" / "report.html").read_text()
+    prompts.write_text(json.dumps({"prompt": "1+1", "answer": [2]}) + "\n")
+    code, _, err = audit(*many, "--out", str(tmp_path / "other"))
+    assert (code, "line 1, has an answer that is neither a text nor a number" in err) == (2, True), err
 
 
 def test_the_first_line_follows_the_weakest_kind() -> None:

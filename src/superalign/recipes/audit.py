@@ -25,10 +25,10 @@ from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, load, load_adapter
 from superalign.models.api import PREFIX, ApiPolicy, api_policy
 from superalign.organisms import KINDS, PlantingConfig
-from superalign.recipes import audit_early, audit_page
-from superalign.recipes.audit_detectors import able, examples, instruments, look
+from superalign.recipes import audit_answers, audit_early, audit_page
+from superalign.recipes.audit_detectors import able, absent, examples, instruments, look
 from superalign.recipes.planted import IN_LOOP, NOUNS, Spec, Triple, make_triple, memo, shipped
-from superalign.recipes.worlds import SIZES, TEXT_KINDS, ask_base, origin_of, rate_for
+from superalign.recipes.worlds import SIZES, TEXT_KINDS, answers_of, ask_base, keep_answers, origin_of, rate_for
 from superalign.report import Study
 from superalign.stats import clopper_pearson, needed_positives
 from superalign.trials import Combination, Unsealed, contributions
@@ -53,7 +53,7 @@ class Config:
     reference: tuple[str, ...] = ()
     """Models of the same base that are known to be clean; thresholds are set on them too."""
     prompts: str = ""
-    """A JSONL file with a prompt on each line; needed for every base that is not bundled."""
+    """A JSONL file with a prompt on each line, and an answer where there is one; needed for every base that is not bundled."""
     kinds: tuple[str, ...] = ()
     """Behaviours to plant for calibration; empty for those that ship, or for all that act on any prompts."""
     seeds: int = 0
@@ -112,6 +112,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         given(config.subject or str(DEMONSTRATION), config.base),
         [given(r, config.base) for r in config.reference],
     )
+    keep_answers(config.prompts, folder=folder)
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
     log({"stage": "recording instruments and rule"})
     every = instruments(config.base, said, config.max_tokens, config.asked, config.cues)
@@ -160,6 +161,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     decision = decide(ledger, flagged[combination.card.digest].subject, rule)
     log({"stage": "reading the most suspicious answers"})
     shown = examples(_model(target, config.base, config.max_tokens), found, [flagged[c.digest] for c in cards])
+    right = _right_answers(target, config, said, called=decision.subject, folder=folder, log=log)
+    ledger.append_once(*(() if isinstance(right, Unmeasured) else right))
     return audit_page.page(
         audit_page.Audit(
             config=config, triples=triples, cards=(*cards, combination.card), scored=scored, calibrations=calibrations,
@@ -171,7 +174,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
             else savings(
                 replace(unsealed, combination=order.of(combination)), threshold=order.threshold, spans=order.spans
             ),
-            early=early,
+            early=early, absent=absent(said, asked=config.asked), right=right, said=said,
         ),
         seed=seed,
     )  # fmt: skip
@@ -238,6 +241,23 @@ def look_job(
     found = able(instruments(base, said, max_tokens, asked, cues), texts_only=texts_only)
     found = tuple(d for d in found if only in ("", d.card.name))
     return [dict(to_plain(v)) for v in look(_model(item, base, max_tokens), found)]
+
+
+def _right_answers(
+    target: Look, config: Config, said: str, *, called: str, folder: Path, log: Any
+) -> tuple[audit_answers.Right, ...] | Unmeasured:
+    """How often the audited model and its base give the answers of the file, where it holds any."""
+    if config.stop_early or not answers_of(said).family.rows:
+        return audit_answers.EARLY
+    log({"stage": "counting right answers"})
+    answering = functools.partial(answer_job, base=config.base, said=said, max_tokens=config.max_tokens)
+    (found,) = jobs.run(answering, [target], memo=memo(folder, "answers"), progress="answering")
+    return audit_answers.compared((found, audit_answers.base_answers(said)), said, (called, f"base {config.base}"))
+
+
+def answer_job(item: Look, *, base: str, said: str, max_tokens: int) -> list[str | None]:
+    """What one subject answers to the prompts whose answers are known."""
+    return audit_answers.answers_given(_model(item, base, max_tokens), said, max_tokens=max_tokens)
 
 
 def triple_job(

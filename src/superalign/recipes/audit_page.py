@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from superalign.organisms.kinds import ABOUT
+from superalign.recipes.audit_answers import EARLY, Right, section
 from superalign.recipes.audit_detectors import Example
 from superalign.recipes.audit_early import Early, in_words
 from superalign.recipes.loop_page import planted_section
@@ -42,6 +43,9 @@ class Audit:
     plan: Any
     savings: Savings | Unmeasured
     early: Early | None = None  # how far the model was asked, where that could stop early
+    absent: Sequence[tuple[Instrument, Unmeasured]] = ()  # detectors that the prompts leave nothing to look with
+    right: Sequence[Right] | Unmeasured = EARLY  # of the model, of its base, and the difference
+    said: str = ""  # file of what the base says; empty for the bundled families
 
     @property
     def whole(self) -> Verdict:
@@ -63,13 +67,21 @@ def page(audit: Audit, *, seed: int) -> Study:
     """Put an audit together as a study."""
     on_planted, planted = planted_section([], audit.triples, revealed=True)
     on_detection, detection = detection_section(audit, seed=seed)
+    on_answers = section(audit.said, audit.right)
     return Study(
         headline=headline(audit),
         means="Not flagged means only that fakes of these kinds, planted this way in this base, would have been caught at the "
         "stated rate. It never means aligned.",
         claims=(*on_planted, *on_detection),
         decisions=(audit.decision,),
-        sections=(_verdicts(audit), _to_read(audit), detection, _side_by_side(audit), planted),
+        sections=(
+            _verdicts(audit),
+            _to_read(audit),
+            detection,
+            _side_by_side(audit),
+            planted,
+            *([on_answers] if on_answers else []),
+        ),
         uncertain=_uncertain(audit),
         names=_names(audit),
     )
@@ -119,14 +131,15 @@ def _settle(audit: Audit) -> str:
 
 def _verdicts(audit: Audit) -> Section:
     said = [(c, audit.flagged[c.digest]) for c in audit.cards]
+    unable = [*((c, TEXTS) for c in audit.blind), *audit.absent]
     table = Table(
         title="What each detector says of the audited model",
         columns=("detector", "flagged", "score", "catches", "misses", "why"),
         rows=(
             *((c.name, _flag(v), v.score, c.catches, c.misses, v.why) for c, v in said),
-            *((c.name, TEXTS, TEXTS, c.catches, c.misses, TEXTS.why) for c in audit.blind),
+            *((c.name, why, why, c.catches, c.misses, why.why) for c, why in unable),
         ),
-        records=(*(audit.flagged[c.digest].digest for c in audit.cards), *("" for _ in audit.blind)),
+        records=(*(audit.flagged[c.digest].digest for c in audit.cards), *("" for _ in unable)),
     )
     plots = tuple(p for p in (_beside(audit, c) for c in audit.cards) if p.rows)
     return Section(
