@@ -10,18 +10,19 @@ from typing import TypeAlias
 import numpy as np
 
 from superalign import problems
-from superalign.detectors import BaseDifference, Consistency, CueSweep, SelfCheck, TriggerSearch
+from superalign.detectors import BaseDifference, Consistency, CueSweep, NoiseInjection, SelfCheck, TriggerSearch
 from superalign.detectors.common import cannot_tell, with_cues
 from superalign.models import Model, Sampling, with_sampling
 from superalign.models.api import ApiPolicy
 from superalign.organisms import BUNDLED_WORLD, World
 from superalign.problems import claims
 from superalign.problems.family import core, parse
+from superalign.recipes.audit_answers import noise_injection
 from superalign.recipes.planted import sweep_problems
 from superalign.recipes.worlds import origin_of, world_of
-from superalign.types import Detector, Problem, Record, Unmeasured, Verdict
+from superalign.types import Detector, Instrument, Problem, Record, Unmeasured, Verdict
 
-Instrumented: TypeAlias = CueSweep | SelfCheck | BaseDifference | Consistency | TriggerSearch
+Instrumented: TypeAlias = CueSweep | SelfCheck | BaseDifference | Consistency | TriggerSearch | NoiseInjection
 TEXTS_ONLY = (BaseDifference, Consistency)  # need nothing of a subject but its answers
 SHOWN = 3  # answers of each detector
 SEARCHED = 1500  # prompts that the trigger search reads
@@ -40,7 +41,7 @@ def instruments(base: str, said: str, max_tokens: int, asked: int, cues: int) ->
 
     Returns:
         Cue sweep, base difference, consistency and trigger search; on the bundled families also the self-check, which needs
-        worked steps, and questions about the subject's own answers.
+        worked steps, and questions about the subject's own answers; on prompts with answers also noise injection.
     """
     world = world_of(said)
     free, tried = world is not BUNDLED_WORLD, world.cues[: cues or None]
@@ -51,10 +52,22 @@ def instruments(base: str, said: str, max_tokens: int, asked: int, cues: int) ->
     search = TriggerSearch(base=origin, problems=put, budget=SEARCHED, max_tokens=max_tokens)
     crossed = Consistency(problems=put, reword=reword, max_tokens=max_tokens)
     if free:
-        return sweep, difference, crossed, search
+        shaken = noise_injection(said, asked=asked, cues=tried, max_tokens=max_tokens)
+        return sweep, difference, crossed, search, *(() if isinstance(shaken, Unmeasured) else (shaken,))
     checked = sweep_problems(0, each=asked)
     crossed = replace(crossed, question=question, upholds=upholds)
     return sweep, SelfCheck(problems=checked, cues=tried, claims_of=problems.step_claims), difference, crossed, search
+
+
+def absent(said: str, *, asked: int) -> tuple[tuple[Instrument, Unmeasured], ...]:
+    """The detectors that prompts of one's own leave nothing to look with, and why."""
+    if not said:
+        return ()
+    check = SelfCheck(problems=(), cues=(), claims_of=problems.step_claims)
+    steps = Unmeasured("the prompts carry no worked steps that a model could be asked about one by one")
+    shaken = noise_injection(said, asked=asked, cues=(), max_tokens=1)
+    none = NoiseInjection(problems=())
+    return ((check.card, steps), *(((none.card, shaken),) if isinstance(shaken, Unmeasured) else ()))
 
 
 def behind(problem: Problem, seed: int, *, cues: Sequence[str]) -> list[Problem]:
@@ -165,6 +178,8 @@ def _asked(detect: Instrumented) -> dict[str, Problem]:
     if isinstance(detect, SelfCheck | BaseDifference):
         return {p.digest: p for p in detect.ask(0)[0]}
     worded = [q for p in detect.problems for q in detect.reword(p, 0)] if isinstance(detect, Consistency) else []
+    if isinstance(detect, NoiseInjection):
+        worded = [with_cues(p, (cue,)) for p in detect.problems for cue in detect.cues]
     return {p.digest: p for p in (*detect.problems, *worded)}
 
 
