@@ -17,10 +17,11 @@ from superalign.cli import app
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, save, with_sampling
 from superalign.models.api import api_policy
-from superalign.recipes.audit import SUBJECT, Config
+from superalign.recipes.audit import SUBJECT, Config, study
 from superalign.recipes.audit_detectors import instruments
 from superalign.recipes.audit_page import Audit, headline
 from superalign.recipes.planted import Triple, load_subject, shipped
+from superalign.runs import settings
 from superalign.stats import clopper_pearson
 from superalign.types import Calibration, Decision, Instrument, Interval, Problem, Unmeasured, Verdict
 
@@ -161,7 +162,7 @@ def test_an_investigator_interrogates_every_subject_and_is_calibrated_like_the_o
 
 @pytest.mark.filterwarnings("default")
 def test_an_investigator_whose_api_is_down_cannot_tell_and_breaks_nothing(
-    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any, capfd: Any
 ) -> None:
     put_up(
         monkeypatch,
@@ -173,18 +174,20 @@ def test_an_investigator_whose_api_is_down_cannot_tell_and_breaks_nothing(
         "superalign.recipes.audit_detectors.api_policy", lambda *a, **more: hasty(api_policy(*a, **more))
     )
     instruments.cache_clear()  # detectors hold the policies that they were made with
-    run = tmp_path / "run"
-    code, out, err = audit("api:openai-api/local/m", "--out", str(run), *ASSISTED)
-    instruments.cache_clear()
-    assert code == 0, err
-    assert out.startswith("Cannot tell: investigator cannot tell: 0 of 3 investigations ended with a report")
-    assert "an investigator that replies" in out
-    assert "gave no reply in 2 attempts" in (run / "report.html").read_text()
-    with Ledger(run / "ledger", readonly=True) as ledger:
+    config = settings.apply(Config(subject="api:openai-api/local/m"), words=ASSISTED[3::2], recipe="audit")
+    logged: list[Any] = []
+    with Ledger(tmp_path / "ledger") as ledger:
+        found = study(config, seed=0, workers=1, folder=tmp_path, ledger=ledger, log=logged.append)
         cards = {e.digest: e.record["name"] for e in ledger.entries(noun="Instrument")}
         told = {cards[e.record["instrument"]] for e in ledger.entries(noun="Verdict") if e.record["flagged"] is True}
+    instruments.cache_clear()
+    assert found.headline.startswith("Cannot tell: investigator cannot tell: 0 of 3 investigations ended with a report")
+    assert "an investigator that replies" in found.headline
+    assert [d.outcome for d in found.decisions] == ["hold"]
+    assert "gave no reply in 2 attempts" in repr(found.sections)
     assert "base difference" in told  # the others go on
-    assert SECRET not in f"{out}{err}{written(run)}"
+    # The server repeats the key in its refusals.
+    assert SECRET not in f"{found}{logged}{written(tmp_path)}{caplog.text}{''.join(capfd.readouterr())}"
 
 
 def random_llama(folder: Path, **changes: int) -> Path:
