@@ -73,8 +73,8 @@ class Config:
     """Surface cues that the detectors try, the first of their list; 0 for all."""
     investigator: str = ""
     """A language model that interrogates as well, as api:PROVIDER/MODEL; empty for none. It costs: it looks at every planted
-    subject and twin too, 55 subjects with those that ship, in 3 investigations of at most 7 requests, so up to 1,155 requests,
-    and twice that where its replies cannot be used."""
+    subject and twin too, 55 subjects with those that ship, in 3 investigations of at most 7 requests: up to 1,155 requests and
+    some 2 million tokens, and twice that where its replies cannot be used."""
 
 
 def quick(config: Config) -> Config:
