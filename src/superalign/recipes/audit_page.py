@@ -21,6 +21,7 @@ from superalign.trials import Contribution, Scored
 from superalign.trials.stopping import Savings
 from superalign.types import Calibration, Decision, Instrument, Interval, Unmeasured, Verdict
 
+NATS = ("cue sweep", "self-check", "base difference", "trigger search")
 TEXTS = Unmeasured("log-probs or weights are needed, and an API gives texts only")
 
 
@@ -121,6 +122,10 @@ def _settle(audit: Audit) -> str:
     """What would let the audit tell."""
     parts = [c for c in audit.cards[:-1] if c.digest not in audit.unasked]
     blind = [c.name for c in parts if isinstance(audit.flagged[c.digest].score, Unmeasured)]
+    if blind == ["investigator"]:
+        return (
+            "What would settle it: an investigator that replies, in the form it is asked for; or an audit without one."
+        )
     if blind:
         return f"What would settle it: prompts that the model answers to the end, for {', '.join(blind)}."
     needed = needed_positives(max(audit.config.recall_bar, 0.05))
@@ -194,7 +199,7 @@ def _beside(audit: Audit, card: Instrument) -> Plot:
     return Plot(
         kind="intervals",
         title=f"{card.name}: the audited model and the planted ones",
-        x="score" if card.name == "combination" else "score (nats)",
+        x="score (nats)" if card.name in NATS else "score",
         y="",
         rows=tuple(rows) if isinstance(score, Interval) else (),
         caption="Of planted models the median and the whole range over seeds; of the audited model the score and its 95 % "
@@ -209,15 +214,15 @@ def _to_read(audit: Audit) -> Section:
     digest = {c.name: audit.flagged[c.digest].digest for c in audit.cards}
     table = Table(
         title="The answers that each detector scored highest",
-        columns=("detector", "asked", "the model says", "held against", "score (nats)"),
+        columns=("detector", "asked", "the model says", "held against", "score"),
         rows=tuple((e.instrument, e.prompt, e.says, e.against, e.score) for e in audit.examples),
         records=tuple(digest[e.instrument] for e in audit.examples),
     )
     return Section(
         title="Answers to read",
-        text="The base difference holds an answer against the base's answer, the self-check against the model's own checks of "
-        "its steps, all others against the model's own answer without what they put in front. A detector always has a highest "
-        "score: these are worth reading, and prove nothing by themselves.",
+        text="The base difference and the investigator hold an answer against the base's, the self-check against the model's own "
+        "checks of its steps, all others against the model's own answer without what they put in front. A detector always has a "
+        "highest score: these are worth reading, and prove nothing by themselves.",
         tables=(table,) if audit.examples else (),
     )
 
