@@ -42,7 +42,7 @@ PROTOCOLS: Mapping[str, Callable[[Arm], Overseer]] = {
     "critique": _arm("judge + critic"),
     "critic's score": _arm("critic alone"),
 }
-EXPERT_ARM = "ground truth"
+EXPERT_ARM, COIN_ARM = "ground truth", "coin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +89,19 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
             protocol=p, seed=100 * seed + i, decided=config.decided, steps=config.steps, held_out=config.held_out
         )
         for i in range(config.seeds)
-        for p in (*names, EXPERT_ARM)
+        for p in (*names, EXPERT_ARM, COIN_ARM)
     ]
     done = jobs.run(protocol_job, todo, workers=workers, memo=memo(folder, "protocols"), progress="protocols")
     log({"stage": "the agent is asked again, for voting"})
-    items = [i for told in done if told["protocol"] != EXPERT_ARM for i in _items(told)]
+    items = [i for told in done if told["protocol"] in names for i in _items(told)]
     items += baselines(config, seed=seed)
     return oversight_page.page(
         oversight_page.Evidence(
-            items=tuple(items), rows=tuple(told["row"] for told in done), protocols=names, ceiling=EXPERT_ARM
+            items=tuple(items),
+            rows=tuple(told["row"] for told in done),
+            protocols=names,
+            ceiling=EXPERT_ARM,
+            coin=COIN_ARM,
         ),
         ledger=ledger,
         seed=seed,

@@ -29,6 +29,7 @@ class Evidence:
     rows: tuple[Mapping[str, Any], ...]  # what training under each protocol came to, as `run_arm` tells it
     protocols: tuple[str, ...]  # the judge alone first
     ceiling: str  # the arm of `rows` that was paid for right answers
+    coin: str  # the arm of `rows` that was paid at random
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Study:
     others = tuple(p for p in evidence.protocols if p != JUDGE)
     items = [*evidence.items, *(i for p in others for i in dealt(evidence.items, p, seed=seed))]
     record = keep_items(items, ledger)
-    trained = [trained_arm(evidence.rows, p) for p in (*evidence.protocols, evidence.ceiling)]
+    trained = [trained_arm(evidence.rows, p) for p in (*evidence.protocols, evidence.ceiling, evidence.coin)]
     ledger.append_once(*trained)
     best = winner(evidence.items, others, seed=seed)
     return Study(
@@ -58,11 +59,15 @@ def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Study:
         claims=(
             _winner_claim(items, best),
             *(_beats_placebo(items, p) for p in others),
-            *(_trains_better(t) for t in trained if t.protocol in others),
+            *(
+                _trains_better(t, uplift(list(evidence.rows), evidence.coin, JUDGE))
+                for t in trained
+                if t.protocol in others
+            ),
         ),
         sections=(
             _deciding(items, evidence.protocols, record, seed),
-            _training(trained, evidence.ceiling),
+            _training(trained, evidence),
             _where(evidence.items, evidence.protocols, record),
         ),
         uncertain=(
@@ -160,14 +165,15 @@ def _beats_placebo(items: Sequence[Item], protocol: str) -> Claim:
     )
 
 
-def _trains_better(arm: TrainedArm) -> Claim:
+def _trains_better(arm: TrainedArm, null: Interval | Unmeasured) -> Claim:
     return above(
         f"{arm.protocol[0].upper()}{arm.protocol[1:]}: trains a better policy than the judge alone",
         arm.beyond_judge,
         unit="share of held-out answers right by right steps",
-        null=Unmeasured("no policy was trained under its placebo here; its own study has one"),
+        null=null,
         bar=0.0,
-        why="policies trained by the same loop on as many responses; graded by the answer key, which no protocol saw",
+        why="policies trained by the same loop on as many responses; graded by the answer key, which no protocol saw; null: a "
+        "policy paid by a coin minus the judge alone",
     )
 
 
@@ -238,9 +244,9 @@ def _beyond(items: Sequence[Item], arm: str) -> Interval | Unmeasured:
     return Unmeasured("it is what the others are compared with") if arm == JUDGE else gain(items, arm, JUDGE)
 
 
-def _training(trained: Sequence[TrainedArm], ceiling: str) -> Section:
+def _training(trained: Sequence[TrainedArm], evidence: Evidence) -> Section:
     ranked = sorted(trained, key=lambda t: -_value(t.sound))
-    groups = {JUDGE: "baseline", ceiling: "ceiling"}
+    groups = {JUDGE: "baseline", evidence.ceiling: "ceiling", evidence.coin: "null control"}
     plot = Plot(
         kind="bars",
         title="What each protocol makes of the same base",
@@ -249,7 +255,7 @@ def _training(trained: Sequence[TrainedArm], ceiling: str) -> Section:
         rows=tuple(
             {"label": t.protocol, **drawn(t.sound), "group": groups.get(t.protocol, "protocol")} for t in ranked
         ),
-        caption="Lines are 95 % intervals over problems and seeds. The ceiling is paid for right answers.",
+        caption="Lines are 95 % intervals over problems and seeds. The ceiling is paid for right answers, the coin at random.",
         records=tuple(t.digest for t in ranked),
     )
     table = Table(
