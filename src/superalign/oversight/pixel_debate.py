@@ -82,8 +82,12 @@ def games(
             "nothing to show. Give fewer turns, but at least one."
         )
     if (first == second).any():
-        raise BadInput("Two debaters claim the same label. Nothing is at issue between them. Give two different claims.")
-    whats = (np.asarray(x, np.uint8).tobytes() + bytes([a + 1, b + 1]) for x, a, b in zip(ink_GX, first, second, strict=True))
+        raise BadInput(
+            "Two debaters claim the same label. Nothing is at issue between them. Give two different claims."
+        )
+    whats = (
+        np.asarray(x, np.uint8).tobytes() + bytes([a + 1, b + 1]) for x, a, b in zip(ink_GX, first, second, strict=True)
+    )
     keys = [int.from_bytes(key_of(seed, what)[:8], "little") for what in whats]
     return Games(
         ink_GX=ink_of(ink_GX), first_G=first, second_G=second, turns=turns, key_G=np.array(keys, dtype=np.uint64)

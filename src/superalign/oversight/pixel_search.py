@@ -7,7 +7,6 @@ not shown yet, S sets of s of them, H hidden units, C labels.
 from __future__ import annotations
 
 import functools
-import itertools
 from math import comb
 
 import numpy as np
@@ -17,7 +16,7 @@ from superalign.oversight.pixel_debate import OPEN, Debater, Games, chance, lega
 from superalign.oversight.pixel_judge import PixelJudge
 
 AT_ONCE = 500  # games whose trees stand in memory together
-SETS_AT_ONCE = 16384
+SETS_AT_ONCE = 4096
 
 
 def tree_search(simulations: int, *, exploration: float = 1.0) -> Debater:
@@ -87,30 +86,38 @@ def _worth(judge: PixelJudge, games: Games, shown_GX: np.ndarray) -> Float[np.nd
     return probability(margin(told_GC, games.first_G, games.second_G)).astype(np.float32)
 
 
-@functools.lru_cache(maxsize=256)
-def _sets(m: int, s: int) -> np.ndarray:
-    """All sets of s of m things, shape (S, s), in an order where a set's place does not depend on m."""
+PASCAL = np.array([[comb(a, b) for b in range(11)] for a in range(65)], np.int64)
+
+
+@functools.lru_cache(maxsize=128)
+def _sets(m: int, s: int) -> Int[np.ndarray, "S s"]:
+    """All sets of s of m things, by their largest, then by their next; so a set's place does not depend on m."""
     if s == 0:
         return np.zeros((1, 0), np.int32)
-    found = np.array(list(itertools.combinations(range(m), s)), np.int32).reshape(-1, s)
-    return found[np.argsort(_place(found), kind="stable")]
+    smaller = _sets(m - 1, s - 1)
+    ends = [(smaller[: comb(largest, s - 1)], largest) for largest in range(s - 1, m)]
+    return np.concatenate([np.column_stack([some, np.full(len(some), e, np.int32)]) for some, e in ends])
 
 
-def _place(sets: np.ndarray) -> np.ndarray:
-    """The place of a sorted set among all of its size: its number in the combinatorial number system."""
-    table = np.array([[comb(a, b) for b in range(sets.shape[-1] + 1)] for a in range(65)], np.int64)
-    return sum((table[sets[..., i], i + 1] for i in range(sets.shape[-1])), np.zeros(sets.shape[:-1], np.int64))
-
-
-@functools.lru_cache(maxsize=256)
-def _followers(m: int, s: int) -> np.ndarray:
-    """For each set of s, the places of the m - s sets with one more, shape (S, m - s)."""
-    sets = _sets(m, s)
+def _absent(m: int, sets: Int[np.ndarray, "S s"]) -> Int[np.ndarray, "S rest"]:
+    """What each set leaves out, rising."""
     absent = np.ones((len(sets), m), bool)
     np.put_along_axis(absent, sets, False, axis=1)
-    added = np.nonzero(absent)[1].reshape(len(sets), m - s)
-    both = np.concatenate([np.broadcast_to(sets[:, None, :], (*added.shape, s)), added[..., None]], axis=2)
-    return _place(np.sort(both, axis=2)).astype(np.int32)
+    return np.nonzero(absent)[1].reshape(len(sets), m - sets.shape[1])
+
+
+@functools.lru_cache(maxsize=128)
+def _followers(m: int, s: int) -> Int[np.ndarray, "S rest"]:
+    """For each set of s, the places of the m - s sets with one more (the combinatorial number system)."""
+    sets, added = _sets(m, s), _absent(m, _sets(m, s))
+    below = added - np.arange(m - s)  # how many of the set are smaller than what is added
+    sizes = np.arange(s)
+    stay, move = PASCAL[sets, sizes + 1], PASCAL[sets, sizes + 2]  # what is larger than the new one moves up a place
+    none = np.zeros((len(sets), 1), np.int64)
+    low = np.concatenate([none, np.cumsum(stay, 1)], 1)
+    high = np.concatenate([np.cumsum(move[:, ::-1], 1)[:, ::-1], none], 1)
+    place = np.take_along_axis(low, below, 1) + PASCAL[added, below + 1] + np.take_along_axis(high, below, 1)
+    return place.astype(np.int32)
 
 
 def solve(
@@ -142,23 +149,33 @@ def solve(
     value_SL = _final(judge, start_H, judge.parts(ink_X)[free], _sets(m, T), first_L, second_L)
     levels = [value_SL]
     for s in reversed(range(T)):
-        value_SL = turns[s] * (turns[s] * value_SL)[_followers(m, s)].max(1)
+        value_SL = _one_back(value_SL, _followers(m, s), turns[s])
         levels.append(value_SL)
     levels.reverse()
     line_LT = np.zeros((L, T), np.int64)
     pair, place_L = np.arange(L), np.zeros(L, np.int64)
     for s in range(T):
         next_LM = _followers(m, s)[place_L]
-        best = (turns[s] * levels[s + 1][next_LM, pair[:, None]]).argmax(1)
-        absent = np.ones((L, m), bool)
-        np.put_along_axis(absent, _sets(m, s)[place_L], False, axis=1)
-        line_LT[:, s] = free[np.nonzero(absent)[1].reshape(L, m - s)[pair, best]]
-        place_L = next_LM[pair, best]
+        best_L = (turns[s] * levels[s + 1][next_LM, pair[:, None]]).argmax(1)
+        line_LT[:, s] = free[_absent(m, _sets(m, s)[place_L])[pair, best_L]]
+        place_L = next_LM[pair, best_L]
     return levels[0][0], line_LT
 
 
+def _one_back(value_SL: np.ndarray, followers: np.ndarray, sign: int) -> Float[np.ndarray, "S L"]:
+    """What each set is worth to whoever moves there, from what its followers are worth."""
+    signed_SL = sign * value_SL
+    parts = [followers[at : at + SETS_AT_ONCE] for at in range(0, len(followers), SETS_AT_ONCE)]
+    return sign * np.concatenate([signed_SL[part].max(1) for part in parts])
+
+
 def _final(
-    judge: PixelJudge, start_H: np.ndarray, part_MH: np.ndarray, sets: np.ndarray, first_L: np.ndarray, second_L: np.ndarray
+    judge: PixelJudge,
+    start_H: np.ndarray,
+    part_MH: np.ndarray,
+    sets: np.ndarray,
+    first_L: np.ndarray,
+    second_L: np.ndarray,
 ) -> Float[np.ndarray, "S L"]:
     """The judge's margins after every set of pixels."""
     out = np.empty((len(sets), len(first_L)), np.float32)

@@ -121,6 +121,8 @@ def picture(ink_X: Sequence[int] | Int[np.ndarray, " X"], shown: Sequence[int] =
     """
     rows = []
     for row in range(SIDE):
-        marks = [(i, "#" if ink_X[i] > 10 else "#" if ink_X[i] > 4 else ".") for i in range(row * SIDE, (row + 1) * SIDE)]
+        marks = [
+            (i, "#" if ink_X[i] > 10 else "#" if ink_X[i] > 4 else ".") for i in range(row * SIDE, (row + 1) * SIDE)
+        ]
         rows.append("".join(f"[{m}]" if i in shown else f" {m} " for i, m in marks).rstrip())
     return "\n".join(rows)
