@@ -215,7 +215,9 @@ class PixelDebate:
                 continue
             rivals = [label for label in range(LABELS) if label != int(claim)]
             key = int.from_bytes(key_of(seed, content(problems, rollouts, r))[:4], "little")
-            held = games([ink_X] * len(rivals), [int(claim)] * len(rivals), rivals, turns=self.turns, seed=key)
+            held = games(
+                np.stack([ink_X] * len(rivals)), [int(claim)] * len(rivals), rivals, turns=self.turns, seed=key
+            )
             moves_GT = play(self.judge, held, self.debater, self.debater)
             told = probability(margin(verdict(self.judge, held.ink_GX, moves_GT), held.first_G, held.second_G))
             worst = int(told.argmin())

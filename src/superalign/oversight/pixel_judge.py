@@ -128,7 +128,8 @@ def train_pixel_judge(
     rng = torch.Generator().manual_seed(seed)
     x_PX, y_P = torch.from_numpy(ink_of(ink_PX)), torch.from_numpy(np.asarray(label_P)).long()
     X, H = x_PX.shape[1], config.hidden
-    net = nn.Sequential(nn.Linear(2 * X, H), nn.ReLU(), nn.Linear(H, H), nn.ReLU(), nn.Linear(H, 10))
+    layers = nn.Linear(2 * X, H), nn.Linear(H, H), nn.Linear(H, 10)
+    net = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
     optimiser = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.steps)
     for _ in range(config.steps):
@@ -143,14 +144,15 @@ def train_pixel_judge(
         loss.backward()
         optimiser.step()
         schedule.step()
-    a, b, c = (net[i] for i in (0, 2, 4))
-    first_XH = a.weight.detach().numpy().T
+    (first_XH, a), (second_HH, b), (label_HC, c) = (
+        (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy()) for layer in layers
+    )
     return PixelJudge(
-        ink_XH=first_XH[:X].copy(),
-        seen_XH=first_XH[X:].copy(),
-        bias_H=a.bias.detach().numpy(),
-        second_HH=b.weight.detach().numpy().T.copy(),
-        second_bias_H=b.bias.detach().numpy(),
-        label_HC=c.weight.detach().numpy().T.copy(),
-        label_bias_C=c.bias.detach().numpy(),
+        ink_XH=first_XH[:X],
+        seen_XH=first_XH[X:],
+        bias_H=a,
+        second_HH=second_HH,
+        second_bias_H=b,
+        label_HC=label_HC,
+        label_bias_C=c,
     )

@@ -33,6 +33,7 @@ HONEST_FIRST = {NINE_FIRST, ONE_FIRST, OPEN_FIRST}
 EVERYTHING = (NINE_FIRST, NINE_LAST, OPEN_FIRST, OPEN_LAST, LIES)
 NINE = (NINE_FIRST, NINE_LAST)
 ONE = (ONE_FIRST, ONE_LAST)
+UNNAMED = (OPEN_FIRST, OPEN_LAST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,9 @@ class Match(Record):
 def train_job(item: Training) -> str:
     """Train a judge on the training images; its packed weights."""
     seen = digits.images("train")
-    return train_pixel_judge(seen.ink_PX, seen.label_P, config=PixelJudgeConfig(steps=item.steps), seed=item.seed).packed()
+    return train_pixel_judge(
+        seen.ink_PX, seen.label_P, config=PixelJudgeConfig(steps=item.steps), seed=item.seed
+    ).packed()
 
 
 def chosen(match: Match) -> np.ndarray:

@@ -5,7 +5,8 @@ Shape suffixes: P images, S judges, G games, R random draws, C labels, T turns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,9 @@ from superalign.oversight.pixel_debate import Games, at_random, margin, play, pr
 from superalign.oversight.pixel_judge import PixelJudge, ink_of
 from superalign.problems import digits
 from superalign.recipes.digits_play import ALONE, CLAIM, HONEST_FIRST, NINE, OPEN_FIRST, OPEN_LAST, claims_true, layout
-from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
+from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, LEAST, PLACEBO, PROTOCOL, VOTING, Item
 
 DRAWS = 9  # random sets of pixels per image where the judge is alone
-ANY, TEN = "any rival", "ten-way"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,6 +47,7 @@ class Told:
     ten_PS: np.ndarray  # share of debates after which the right label is the judge's first of ten
 
 
+@functools.lru_cache(maxsize=512)
 def told(
     played: Played, pixels: int, honest: str, kind: str, *, lying: str = "", light: int = 0, other: bool = False
 ) -> Told:
@@ -95,6 +96,7 @@ def _counted(
     return {name: values.astype(float) for name, values in by_image.items()}
 
 
+@functools.lru_cache(maxsize=64)
 def alone(played: Played, pixels: int, *, draw: int = 0, n: int = 0, other: bool = False) -> Told:
     """The judge without debaters: random pixels, `DRAWS` sets per image, each compared with all nine lies.
 
@@ -120,6 +122,26 @@ def alone(played: Played, pixels: int, *, draw: int = 0, n: int = 0, other: bool
         }
         columns.append({k: v.astype(float).reshape(len(some), DRAWS).mean(1) for k, v in values.items()})
     return Told(**{name: np.stack([c[name] for c in columns], 1) for name in columns[0]})
+
+
+def both_orders(
+    played: Played,
+    pixels: int,
+    honest: str,
+    kinds: tuple[str, str],
+    *,
+    lying: str = "",
+    light: int = 0,
+    other: bool = False,
+) -> tuple[Told, Told]:
+    """What is told where the honest side moves first, and where the liar does; arguments as for `told`."""
+    first, last = (told(played, pixels, honest, kind, lying=lying, light=light, other=other) for kind in kinds)
+    return first, last
+
+
+def mean_of(both: Sequence[Told], of: str) -> np.ndarray:
+    """The mean over orders of one thing told, by image and judge."""
+    return np.mean([getattr(one, of) for one in both], axis=0)
 
 
 def random_pixels(ink_GX: np.ndarray, pixels: int, *, seed: list[int]) -> np.ndarray:
@@ -234,3 +256,12 @@ def both_ways(played: Played) -> dict[str, tuple[list[Item], list[Item]]]:
                     for g, p in enumerate(told_G)
                 )
     return arms
+
+
+def earned(items: Sequence[Item]) -> np.ndarray:
+    """Mean log-probability that claims about each image earned, images in sorted order."""
+    logs: dict[str, list[float]] = {}
+    for item in items:
+        if isinstance(item.probability, float):
+            logs.setdefault(item.problem, []).append(float(np.log(max(item.probability, LEAST))))
+    return np.array([np.mean(logs[p]) for p in sorted(logs)])
