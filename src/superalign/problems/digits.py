@@ -109,7 +109,8 @@ def grade(problem: Problem, text: str) -> bool:
         True
     """
     ink_X = read(problem)
-    return ink_X is not None and text.strip() == str(_key().get(ink_X.astype(np.int64).tobytes(), "unknown"))
+    label = None if ink_X is None else _key().get(ink_X.astype(np.int64).tobytes())
+    return label is not None and text.strip() == str(label)
 
 
 def picture(ink_X: Sequence[int] | Int[np.ndarray, " X"], shown: Sequence[int] = ()) -> str:
