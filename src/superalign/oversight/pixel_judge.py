@@ -73,7 +73,8 @@ class PixelJudge:
         """Write the weights as text.
 
         Example:
-            >>> judge = train_pixel_judge(np.eye(64)[:20], np.arange(20) % 10, config=PixelJudgeConfig(steps=2), seed=0)
+            >>> some = np.eye(64, dtype=int)[:20]
+            >>> judge = train_pixel_judge(some, np.arange(20) % 10, config=PixelJudgeConfig(steps=2), seed=0)
             >>> unpacked(judge.packed()).packed() == judge.packed()
             True
         """
@@ -99,7 +100,7 @@ def ink_of(ink_PX: Int[np.ndarray, "P X"]) -> Float[np.ndarray, "P X"]:
 
 
 def train_pixel_judge(
-    ink_PX: Int[np.ndarray, "P X"] | Float[np.ndarray, "P X"],
+    ink_PX: Int[np.ndarray, "P X"],
     label_P: Int[np.ndarray, " P"],
     *,
     config: PixelJudgeConfig,

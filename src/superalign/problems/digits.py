@@ -72,7 +72,7 @@ def problems_of(some: Images, *, pixels: int) -> tuple[Problem, ...]:
     Example:
         >>> problem = problems_of(images("test", n=1), pixels=4)[0]
         >>> problem.prompt[:14], problem.difficulty
-        ('digit 0006f400', 4)
+        ('digit 04gf2000', 4)
     """
     return tuple(
         Problem(prompt="digit " + "".join(INK[v] for v in ink_X), family=NAME, difficulty=pixels, split=some.split)

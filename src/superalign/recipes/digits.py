@@ -20,6 +20,7 @@ from superalign.oversight.pixel_debate import pixel_debate
 from superalign.oversight.pixel_judge import unpacked
 from superalign.problems import digits
 from superalign.recipes import digits_page
+from superalign.recipes.digits_page import LIGHT
 from superalign.recipes.digits_play import (
     ALONE,
     CLAIM,
@@ -40,7 +41,7 @@ from superalign.report import Study
 
 DESCRIPTION = "Debate on 8 x 8 digits: what two debaters can make a judge of a few pixels believe"
 CHUNK = 50  # images a job
-LIGHT = 33  # non-blank pixels of the images that six pixels are played perfectly on
+DEEP_CHUNK = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Config:
     """Positions that a tree search looks at before each move, rising."""
     sweep_images: int = 100
     """Images that every pair of debaters plays, each strength against each."""
-    deep_images: int = 12
+    deep_images: int = 30
     """Images that more than four pixels are played perfectly on; 0 for none."""
     judge_steps: int = 3000
     """Updates of each judge's training."""
@@ -126,8 +127,9 @@ def matches(config: Config, judge: str, who: int, *, seed: int) -> list[Match]:
     plans += [match(0, all_, k, (*NINE, OPEN_FIRST, OPEN_LAST), d) for k in lengths for d in ("greedy", "random")]
     plans += [match(0, all_, k, NINE, "exact") for k in (2, 3) if k != main]
     plans += [match(0, all_, main, (CLAIM,), d) for d in ("greedy", "random")]
-    if config.deep_images:
-        plans += [match(0, config.deep_images, k, NINE, "exact", fewest_ink=LIGHT) for k in (5, 6)]
+    few = config.deep_images
+    deep = [(at, min(at + DEEP_CHUNK, few)) for at in range(0, few, DEEP_CHUNK)]
+    plans += [match(a, b, k, NINE, "exact", most_ink=LIGHT) for a, b in deep for k in (5, 6)]
     plans += [match(0, config.sweep_images, k, NINE, best) for k in (4, 6)]
     strengths = strengths_of(config)
     plans += [match(0, config.sweep_images, main, ONE, h, w) for h in strengths for w in strengths]

@@ -15,10 +15,11 @@ from superalign.ledger import Ledger
 from superalign.oversight.pixel_debate import verdict
 from superalign.problems import digits
 from superalign.recipes.digits_play import CLAIM, NINE, NINE_FIRST, UNNAMED, layout
-from superalign.recipes.digits_read import Played, Told, alone, both_orders, mean_of, panel_items
+from superalign.recipes.digits_read import Played, Told, alone, both_orders, light_images, mean_of, panel_items, told
 from superalign.recipes.oversight_panel_page import panel_part
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.claims import above, drawn, within
+from superalign.stats import clopper_pearson
 from superalign.trials.oversight_panel import spread_over
 from superalign.types import Claim, Interval, Record, Unmeasured
 
@@ -31,8 +32,8 @@ UNCERTAIN = (
     "One of the two labels is right, except in the section on two lies. A judge who must prefer one of two is asked less than "
     "one who names a label, and debate was measured to make the second worse.",
     "Settings of the judge and of the search were chosen on training images; the test images were read once.",
-    "The panel holds the placebo against each arm too. A judge on random pixels beats the agent's word by far, so the claim "
-    "over the agent alone is printed as failing however much debate adds.",
+    "The panel holds the placebo against each arm too. The placebo is a judge on random pixels, which beats the agent's word "
+    "and a vote on fewer pixels each; so the claims over these two are printed as failing however much debate adds.",
 )
 
 
@@ -106,7 +107,10 @@ def _headline(panel: Sequence[Claim], shape: Claim) -> str:
 
 
 def spread(values_PS: np.ndarray) -> Found:
-    """A share over images and judges, cut to what is possible."""
+    """A share over images and judges, cut to what is possible; where all are 0 or all 1, the exact interval over images."""
+    sure = float(values_PS.flat[0])
+    if sure in (0.0, 1.0) and (values_PS == sure).all():
+        return clopper_pearson(int(sure * len(values_PS)), n=len(values_PS))
     return within(spread_over(values_PS), 0.0, 1.0)
 
 
@@ -188,6 +192,8 @@ def _shape_rows(config: Any, played: Played, k: int, tree: str) -> list[tuple[An
         rows.append(
             (k, f"debate, {called}", *shares, spread(mean_of(both, "beats_PS")), reached, len(both[0].beats_PS))
         )
+    if light and played.has(k, "exact", NINE_FIRST):
+        rows += _same_images(played, k)
     for name, called in (("exact", "perfect"), ("greedy", "greedy"), ("random", "random")):
         if played.has(k, name, UNNAMED[0]):
             both = both_orders(played, k, name, UNNAMED)
@@ -196,10 +202,25 @@ def _shape_rows(config: Any, played: Played, k: int, tree: str) -> list[tuple[An
     return rows
 
 
+def _same_images(played: Played, k: int) -> list[tuple[Any, ...]]:
+    """What perfect play over many pixels is held against: the same few light images."""
+    n = len(told(played, k, "exact", NINE_FIRST, light=LIGHT).beats_PS)
+    same = light_images(LIGHT)[:n]
+    same = same[same < played.images]
+    both = both_orders(played, k, "greedy", NINE)
+    shares = [spread(t.beats_all_PS[same]) for t in both]
+    base = alone(played, k)
+    own = spread(base.beats_all_PS[same])
+    return [
+        (k, "debate, greedy, the same light images", *shares, spread(mean_of(both, "beats_PS")[same]), "", len(same)),
+        (k, "judge alone, the same light images", own, own, spread(base.beats_PS[same]), "", len(same)),
+    ]
+
+
 def _shape_plot(rows: Sequence[tuple[Any, ...]], record: str) -> Plot:
     drawn_rows: list[dict[str, Any]] = []
     for k, how, first, _, _, paper, _ in rows:
-        if k < 4 or "named last" in how:
+        if k < 4 or "named last" in how or "the same" in how:
             continue
         name = how.removeprefix("debate, ").split(",")[0]
         drawn_rows.append({"label": f"{k} pixels: {name}", **drawn(first), "group": "here"})

@@ -65,18 +65,17 @@ def told(
     columns = []
     for s in range(len(played.judges)):
         moves_GT = played.moves[s, pixels, honest, lying or honest, kind]
-        image_P = _images(len(moves_GT) // (9 if kind in NINE else 1), light)
+        image_P = light_images(light)[: len(moves_GT) // (9 if kind in NINE else 1)]
         table = layout(kind, image_P, seed=played.seed, pixels=pixels)
         judge = played.judges[(s + 1) % len(played.judges) if other else s]
         columns.append(_counted(judge, table, moves_GT, kind in HONEST_FIRST, len(image_P)))
     return Told(**{name: np.stack([c[name] for c in columns], 1) for name in columns[0]})
 
 
-def _images(n: int, light: int) -> np.ndarray:
-    able = np.arange(digits.TEST)
-    if light:
-        able = able[(digits.images("test").ink_PX > 0).sum(1) <= light]
-    return able[:n]
+def light_images(most: int) -> np.ndarray:
+    """Test images with at most so many non-blank pixels; all of them for 0."""
+    ink_PX = digits.images("test").ink_PX
+    return np.nonzero(((ink_PX > 0).sum(1) <= most) | (most == 0))[0]
 
 
 def _counted(
@@ -112,7 +111,7 @@ def alone(played: Played, pixels: int, *, draw: int = 0, n: int = 0, other: bool
         lead_GC = np.take_along_axis(logits_GC, label_G[:, None], 1) - logits_GC
         wrong_GC = np.arange(10)[None] != label_G[:, None]
         lead_G9 = lead_GC[wrong_GC].reshape(-1, 9)
-        paid_G9 = probability(lead_G9)
+        paid_G9 = probability(lead_G9.ravel()).reshape(lead_G9.shape)
         values = {
             "beats_all_PS": (lead_G9 > 0).all(1),
             "beats_PS": (lead_G9 > 0).mean(1),

@@ -184,9 +184,9 @@ def two_lies(played: Played, record: str) -> Part:
     ]
     claim = above(
         "The judge leans further where one of two labels is right than where neither is",
-        spread_over((np.abs(honest[0][0]) > np.abs(gap_PS)).astype(float)), unit="share of images",
+        spread_over(np.mean([np.abs(one[0]) > np.abs(gap_PS) for one in honest], axis=0)), unit="share of images",
         null=spread_over((np.abs(honest[0][0]) > np.abs(honest[1][0])).astype(float)), bar=0.5,
-        why="perfect play, one image debated both ways; null: two debates with the right label, each against another lie",
+        why="perfect play, one image debated both ways, against each of the two lies; null: the two debates with the right label",
     )  # fmt: skip
     rows = []
     for name, (gap, knows) in (("two lies", (gap_PS, knows_PS)), ("the right label and a lie", honest[0])):
