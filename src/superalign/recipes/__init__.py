@@ -15,6 +15,7 @@ RECIPES: dict[str, str] = {
     "audit": "superalign.recipes.audit",
     "critique": "superalign.recipes.critique",
     "detectors": "superalign.recipes.detectors",
+    "digits": "superalign.recipes.digits",
     "loop": "superalign.recipes.loop",
     "organisms": "superalign.recipes.organisms",
     "oversight": "superalign.recipes.oversight",
