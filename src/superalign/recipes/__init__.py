@@ -20,4 +20,5 @@ RECIPES: dict[str, str] = {
     "plant": "superalign.recipes.plant",
     "pretrain": "superalign.recipes.pretrain",
     "redteam": "superalign.recipes.redteam",
+    "seats": "superalign.recipes.seats",
 }
