@@ -85,7 +85,7 @@ SAME = (
 def _text(name: str, config: Any) -> str:
     what = {
         "critic": "The agent names the first mistake that it sees, or says that it found none.",
-        "debate": f"Two agents argue for right and for wrong, over {config.rounds} rounds; neither sees the other's turn of a round.",
+        "debate": f"Two agents argue for right and for wrong; of a round, neither sees the other's turn. Rounds: {config.rounds}.",
         "consultancy": "The agent argues for right or for wrong, as a coin says.",
         "market": f"A market foretells the judge; an adversary tries {config.candidates} arguments in each of up to "
         f"{config.rounds} rounds and keeps the one that moves the price most.",
