@@ -17,6 +17,7 @@ RECIPES: dict[str, str] = {
     "detectors": "superalign.recipes.detectors",
     "loop": "superalign.recipes.loop",
     "organisms": "superalign.recipes.organisms",
+    "oversight": "superalign.recipes.oversight",
     "plant": "superalign.recipes.plant",
     "pretrain": "superalign.recipes.pretrain",
     "redteam": "superalign.recipes.redteam",

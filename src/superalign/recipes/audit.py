@@ -21,7 +21,7 @@ from superalign.canonical import rebuild
 from superalign.errors import BadInput, ConfigError
 from superalign.gate import Rule, decide
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, load, load_adapter
+from superalign.models import Model, Sampling, bits_of, load, load_adapter, quantised
 from superalign.models.api import PREFIX, ApiPolicy, api_policy
 from superalign.organisms import KINDS, PlantingConfig
 from superalign.recipes import audit_page
@@ -95,6 +95,7 @@ class Look:
 
     path: str
     adapter: bool
+    bits: int = 0  # that its weights are rounded to before it is looked at; 0 for as they are
 
     @property
     def over_api(self) -> bool:
@@ -125,8 +126,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     triples, where = _planted(config, said, seed=seed, workers=workers, folder=folder, log=log)
     ledger.append_once(plan_of([t.spec.kind for t in triples], config))
     log({"stage": "every detector looks at every subject, blind and in random order"})
-    looks = {n: Look(path=str(where / n), adapter=True) for t in triples for _, n in t.subjects}
-    looks |= {f"{REFERENCE} {i}": r for i, r in enumerate(references, start=1)}
+    bits = precision(target, config.base)
+    looks = {n: Look(path=str(where / n), adapter=True, bits=bits) for t in triples for _, n in t.subjects}
+    looks |= {f"{REFERENCE} {i}": replace(r, bits=bits) for i, r in enumerate(references, start=1)}
     looks[SUBJECT] = target
     verdicts = _look_at_all(
         looks, config, said, texts_only=texts_only, seed=seed, workers=workers, kept=memo(folder, "verdicts")
@@ -150,7 +152,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         audit_page.Audit(
             config=config, triples=triples, cards=(*cards, combination.card), scored=scored, calibrations=calibrations,
             blind=tuple(d.card for d in every if d not in found), flagged=flagged, decision=decision, examples=shown,
-            references=len(references), added=contributions(unsealed, rate=config.false_positive_rate, seed=seed),
+            references=len(references), bits=bits, added=contributions(unsealed, rate=config.false_positive_rate, seed=seed),
             strict=unsealed.calibrations(rate=STRICT), plan=plan_of([t.spec.kind for t in triples], config),
             savings=savings(unsealed, threshold=threshold) if isinstance(threshold, float) else threshold,
         ),
@@ -213,7 +215,18 @@ def triple_job(
 def _model(item: Look, base: str, max_tokens: int) -> Model | ApiPolicy:
     if item.over_api:
         return api_policy(item.path, sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
-    return load_adapter(origin_of(base), item.path) if item.adapter else load(item.path)
+    model = load_adapter(origin_of(base), item.path) if item.adapter else load(item.path)
+    return quantised(model, bits=item.bits) if item.bits else model
+
+
+def precision(item: Look, base: str) -> int:
+    """To how few bits a subject's weights are rounded; 0 if they are not, or cannot be seen.
+
+    What rounding costs a model looks like a plant to whoever knows whole weights only: so are the planted models, their twins
+    and the references rounded before they are looked at.
+    """
+    model = _model(item, base, 1)
+    return 0 if isinstance(model, ApiPolicy) else bits_of(model) or 0
 
 
 def _planted(

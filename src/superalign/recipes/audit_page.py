@@ -36,6 +36,7 @@ class Audit:
     decision: Decision
     examples: Sequence[Example]
     references: int
+    bits: int  # that the audited model's weights are rounded to, and so all others'; 0 for whole weights
     added: Sequence[Contribution]
     strict: Mapping[str, Sequence[Calibration]]  # at the lowest rate of false alarms that the clean subjects support
     plan: Any
@@ -117,7 +118,11 @@ def _verdicts(audit: Audit) -> Section:
     plots = tuple(p for p in (_beside(audit, c) for c in audit.cards) if p.rows)
     return Section(
         title="The audited model beside models whose truth is known",
-        text="Names were opaque and the order random. Thresholds come from clean and uncertain twins of planted organisms.",
+        text="Names were opaque and the order random. Thresholds come from clean and uncertain twins of planted organisms."
+        + (
+            f" The audited model's weights are rounded to {audit.bits} bits; all others were rounded likewise."
+            * bool(audit.bits)
+        ),
         tables=(table,),
         plots=plots,
     )
