@@ -32,7 +32,9 @@ def asked(n: int = 6) -> tuple[Problem, ...]:
 
 def flawed(problems: tuple[Problem, ...]) -> tuple[list[str], list[int]]:
     """Right solutions with one slip each, and the step of it."""
-    made = [arithmetic.FAMILY.plant(p, arithmetic.FAMILY.worked(p), seed=i, kind="slip") for i, p in enumerate(problems)]
+    made = [
+        arithmetic.FAMILY.plant(p, arithmetic.FAMILY.worked(p), seed=i, kind="slip") for i, p in enumerate(problems)
+    ]
     assert all(m is not None for m in made)
     return [m.text for m in made if m is not None], [m.step for m in made if m is not None]
 

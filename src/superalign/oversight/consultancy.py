@@ -167,13 +167,19 @@ def train_player(
         swap_B = np.repeat(rng.random(config.items) < 0.5, config.games)
         now = table.rows(row_B)
         claim_B2 = np.where(swap_B[:, None], now.claim_B2[:, ::-1], now.claim_B2)
-        now, chosen, key = Table(op_BL=now.op_BL, start_B=now.start_B, claim_B2=claim_B2), torch.zeros(1), int(rng.integers(2**31))
+        now, chosen, key = (
+            Table(op_BL=now.op_BL, start_B=now.start_B, claim_B2=claim_B2),
+            torch.zeros(1),
+            int(rng.integers(2**31)),
+        )
         if open_choice:
             now, chosen = choose(now, beliefs, player, row_B=row_B, seed=key + 1)
         if protocol == "debate":
             # Who speaks first is the same in all games of an item, so that the baseline knows it.
             first_B = np.repeat(rng.integers(0, 2, config.items), config.games)
-            made = debate(now, (beliefs, beliefs), (player, player), row_B=row_B, first_B=first_B, check=check, seed=key)
+            made = debate(
+                now, (beliefs, beliefs), (player, player), row_B=row_B, first_B=first_B, check=check, seed=key
+            )
             better = group_centred(made.score_B, config.games)
             gained = better * (made.logprob_B2[:, 0] + chosen - made.logprob_B2[:, 1])
         else:
@@ -184,5 +190,7 @@ def train_player(
         loss.backward()
         optimizer.step()
         if log is not None:
-            log({"step": float(step), "score": float(made.score_B.mean()), "entropy_nats": float(made.entropy.detach())})
+            log(
+                {"step": float(step), "score": float(made.score_B.mean()), "entropy_nats": float(made.entropy.detach())}
+            )
     return kept

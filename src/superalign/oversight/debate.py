@@ -22,7 +22,9 @@ from torch import Tensor, nn
 
 from superalign.oversight.readers import Beliefs
 
-Check: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (operation, value before it) -> value after: one check each
+Check: TypeAlias = Callable[
+    [np.ndarray, np.ndarray], np.ndarray
+]  # (operation, value before it) -> value after: one check each
 
 SURE = 0.95  # what a judge who saw one side be right gives it; the other side gets the rest, and 1/2 where neither was right
 FEATURES = 12
@@ -60,7 +62,9 @@ class Player(nn.Module):
     def __init__(self, width: int = 48, *, seed: int = 0) -> None:
         super().__init__()
         made = torch.Generator().manual_seed(seed)
-        self.layers = nn.Sequential(nn.Linear(FEATURES, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+        self.layers = nn.Sequential(
+            nn.Linear(FEATURES, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)
+        )
         for layer in (self.layers[0], self.layers[2]):
             nn.init.normal_(layer.weight, std=layer.weight.shape[1] ** -0.5, generator=made)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

@@ -68,9 +68,7 @@ class DebateOverseer:
         if self.opponent is None:
             return {}, (), 0
         asked = list({problems[int(p)].prompt: problems[int(p)] for p in rollouts.problem_R}.values())
-        greedy = with_sampling(
-            self.opponent.worker, replace(self.opponent.worker.sampling, temperature=0.0)
-        )
+        greedy = with_sampling(self.opponent.worker, replace(self.opponent.worker.sampling, temperature=0.0))
         worked = greedy.sample(asked, n=1, seed=0)
         own = {p.prompt: self.values(text) for p, text in zip(asked, worked.text_R, strict=True)}
         doubts, read = self.opponent.critic.scores(problems, rollouts)
@@ -135,8 +133,15 @@ def debate_overseer(
     card = Instrument(
         name="debate, 1 check" if opponent is not None else "debate with random midpoints, 1 check",
         version="1",
-        catches="a wrong value that the opponent knows better or doubts" if opponent is not None else "a wrong step, by luck",
+        catches="a wrong value that the opponent knows better or doubts"
+        if opponent is not None
+        else "a wrong step, by luck",
         misses="errors that the opponent shares; errors that cancel out; whatever one check cannot see",
-        settings=(("k", 1), ("low", 0.0), ("high", 1.0), ("labelled", opponent.critic.labelled if opponent is not None else 0)),
+        settings=(
+            ("k", 1),
+            ("low", 0.0),
+            ("high", 1.0),
+            ("labelled", opponent.critic.labelled if opponent is not None else 0),
+        ),
     )
     return DebateOverseer(card=card, check_step=check_step, n_steps=n_steps, values=values, opponent=opponent)

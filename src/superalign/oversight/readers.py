@@ -135,6 +135,9 @@ def beliefs_of(reader: Reader, op_NL: np.ndarray) -> Beliefs:
             parts, T = op.reshape(-1, L >> h), L >> h  # (N * S, T)
             whole = parts.repeat_interleave(V, 0)
             start = torch.arange(V).repeat(len(parts))
-            said = [reader(s, o)[:, T - 1] for s, o in zip(start.split(ROWS_AT_ONCE), whole.split(ROWS_AT_ONCE), strict=True)]
+            said = [
+                reader(s, o)[:, T - 1]
+                for s, o in zip(start.split(ROWS_AT_ONCE), whole.split(ROWS_AT_ONCE), strict=True)
+            ]
             out.append(torch.cat(said).softmax(-1).reshape(N, 1 << h, V, V))
     return tuple(out)

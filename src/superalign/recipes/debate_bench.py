@@ -18,7 +18,7 @@ from torch import nn
 
 from superalign.errors import ConfigError
 from superalign.oversight.consultancy import PlayerConfig, Protocol, choose, consult, train_player
-from superalign.oversight.debate import SURE, Candid, Check, Player, Table, debate, decide
+from superalign.oversight.debate import Candid, Check, Player, Table, debate, decide
 from superalign.oversight.readers import Beliefs, Reader, ReaderConfig, Worked, beliefs_of, halvings, train_reader
 from superalign.problems import arithmetic
 from superalign.problems.family import split_of
@@ -26,7 +26,7 @@ from superalign.types import Record
 
 VALUES, OPERATIONS = arithmetic.MODULUS, len(arithmetic.OPERATORS) * 10
 READER_UPDATES = 320  # by then every seed tried reads whole chains almost without error
-STAGES = (0, 5, 10, 20, 40, 80)  # checkpoints of a player, as updates; the last update comes after them
+STAGES = (0, 10, 20, 30, 40, 80)  # checkpoints of a player, as updates; the last update comes after them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,9 @@ class Job(Record):
 
 def true_table() -> np.ndarray:
     """Every operation from every value, (operations, values)."""
-    facts = [[arithmetic.apply(x, arithmetic.OPERATORS[o // 10], o % 10) for x in range(VALUES)] for o in range(OPERATIONS)]
+    facts = [
+        [arithmetic.apply(x, arithmetic.OPERATORS[o // 10], o % 10) for x in range(VALUES)] for o in range(OPERATIONS)
+    ]
     return np.array(facts)
 
 
@@ -150,7 +152,7 @@ def bench(job: Job) -> Bench:
             f"A pool of {job.pool} chains and {job.held_out} held out leave nothing to play for. A player is trained on some "
             "chains and judged on others. Give at least 1 and 2."
         )
-    prompts = chains("test", job.held_out, job.length, 3)
+    prompts = chains("test", job.held_out, job.length, 11)
     train, test = disputed(chains("train", job.pool, job.length, 4_000 + job.seed), job.seed), disputed(prompts, 5)
     reader = reader_of(job.length, job.seed, job.ability)
     read = [beliefs_of(reader, t.op_BL) for t in (train, test)]
@@ -204,7 +206,13 @@ def run_job(job: Job) -> dict[str, Any]:
     """
     if job.what not in JOBS:
         raise ConfigError(f"There is no job {job.what!r}. A study is made of jobs. Choose from {', '.join(JOBS)}.")
-    return {"what": job.what, "seed": job.seed, "judge": job.judge, "ability": job.ability, **JOBS[job.what](job, bench(job))}
+    return {
+        "what": job.what,
+        "seed": job.seed,
+        "judge": job.judge,
+        "ability": job.ability,
+        **JOBS[job.what](job, bench(job)),
+    }
 
 
 def _debates(job: Job, b: Bench) -> dict[str, Any]:
@@ -229,7 +237,8 @@ def _debates(job: Job, b: Bench) -> dict[str, Any]:
     # Placebo: the judge reads another item's transcript and checks the operation that it names here.
     other = np.roll(b.row_N, 1 + job.seed)
     out["placebo"] = [
-        decide(b.check(b.test.op_BL[b.row_N, m.leaf_B[other]], m.before_B[other]), m.end_B2[other]).tolist() for m in made
+        decide(b.check(b.test.op_BL[b.row_N, m.leaf_B[other]], m.before_B[other]), m.end_B2[other]).tolist()
+        for m in made
     ]
     return {**out, **_alone(job, b)}
 
@@ -263,7 +272,9 @@ def _consultancies(job: Job, b: Bench) -> dict[str, Any]:
     """A consultant with its side assigned: what the judge thinks of the truth and of the lie, at each stage."""
     out, seed = {}, 60 + job.seed
     for stage, player in trained(job, b, "consultancy").items():
-        sides = [consult(t, b.beliefs, player, row_B=b.row_N, check=b.check, seed=seed) for t in (b.test, swapped(b.test))]
+        sides = [
+            consult(t, b.beliefs, player, row_B=b.row_N, check=b.check, seed=seed) for t in (b.test, swapped(b.test))
+        ]
         out[str(stage)] = [s.score_B.tolist() for s in sides]
     return {"stages": out}
 
@@ -300,10 +311,14 @@ def _choices(
     order_B = (row_B % 2).astype(bool)  # which value stands first says nothing about which is true
     mixed = b.test.rows(row_B)
     claim_B2 = np.where(order_B[:, None], mixed.claim_B2[:, ::-1], mixed.claim_B2)
-    table, _ = choose(Table(op_BL=mixed.op_BL, start_B=mixed.start_B, claim_B2=claim_B2), b.beliefs, agent, row_B=row_B, seed=seed)
+    table, _ = choose(
+        Table(op_BL=mixed.op_BL, start_B=mixed.start_B, claim_B2=claim_B2), b.beliefs, agent, row_B=row_B, seed=seed
+    )
     if protocol == "debate":
         first_B = (row_B // 2) % 2
-        made = debate(table, (b.beliefs, b.beliefs), (agent, opponent), row_B=row_B, first_B=first_B, check=b.check, seed=seed)
+        made = debate(
+            table, (b.beliefs, b.beliefs), (agent, opponent), row_B=row_B, first_B=first_B, check=b.check, seed=seed
+        )
     else:
         made = consult(table, b.beliefs, agent, row_B=row_B, check=b.check, seed=seed)
     true_B = table.claim_B2[:, 0] == mixed.claim_B2[:, 0]
@@ -313,7 +328,7 @@ def _choices(
 def _elo(job: Job, b: Bench) -> dict[str, Any]:
     """Debaters of several abilities and stages play each other: who wins, and what the judge gets right if each plays itself."""
     players = trained(job, b, "debate")
-    shown = sorted({s for s in (5, 10, 20) if s < job.updates} | {job.updates})
+    shown = sorted({s for s in (10, 20, 30) if s < job.updates} | {job.updates})
     abilities = sorted({0.3, 0.45, job.ability, 0.8})
     read = {a: beliefs_of(reader_of(job.length, job.seed, a), b.test.op_BL) for a in abilities}
     who = [(a, s) for a in abilities for s in shown]
@@ -334,7 +349,9 @@ def _elo(job: Job, b: Bench) -> dict[str, Any]:
             wins_KK[j, i] += 1 - won
             if i == j:
                 other = np.roll(b.row_N, 1)
-                found = decide(b.check(b.test.op_BL[b.row_N, made.leaf_B[other]], made.before_B[other]), made.end_B2[other])
+                found = decide(
+                    b.check(b.test.op_BL[b.row_N, made.leaf_B[other]], made.before_B[other]), made.end_B2[other]
+                )
                 right.append(won)
                 placebo.append(float(_half(found).mean()))
     return {"who": who, "wins": wins_KK.tolist(), "right": right, "placebo": placebo}
@@ -364,4 +381,3 @@ JOBS: Mapping[str, Any] = {
     "elo": _elo,
     "cell": _cell,
 }
-LOGS = (float(np.log(SURE)), float(np.log(1 - SURE)))
