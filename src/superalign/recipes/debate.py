@@ -107,7 +107,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         responses = jobs.run(
             responses_job, asked, workers=workers, memo=memo(folder, "responses"), progress="worked responses"
         )
-    return debate_page.page(done, responses, config=config, ledger=ledger)
+    return debate_page.page(done, responses, length=config.length, updates=config.updates, ledger=ledger)
 
 
 def _check(config: Config) -> None:
