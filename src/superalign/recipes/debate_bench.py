@@ -209,7 +209,7 @@ def run_job(job: Job) -> dict[str, Any]:
     return {
         "what": job.what,
         "seed": job.seed,
-        "judge": job.judge,
+        "judge_knows": job.judge,
         "ability": job.ability,
         **JOBS[job.what](job, bench(job)),
     }

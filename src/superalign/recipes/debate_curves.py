@@ -215,10 +215,10 @@ def _words(found: Interval | Unmeasured) -> str:
 
 def sweep_part(told: Sequence[Told]) -> Part:
     """Judges by critics: where does a debate beat the judge working the whole chain in its head?"""
-    cells = sorted({(d["judge"], d["ability"]) for d in told})
+    cells = sorted({(d["judge_knows"], d["ability"]) for d in told})
     gap_C, gain_CNS, rows, lines, judged_C = [], [], [], [], []
     for judge, ability in cells:
-        mine = [d for d in told if (d["judge"], d["ability"]) == (judge, ability)]
+        mine = [d for d in told if (d["judge_knows"], d["ability"]) == (judge, ability)]
         x = {k: np.array([d[k] for d in mine]).T for k in ("debate", "judge", "agent", "random midpoints")}  # (N, S)
         gap = float(x["agent"].mean() - x["judge"].mean())
         gained = x["debate"] - x["judge"]
