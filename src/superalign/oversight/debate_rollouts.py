@@ -1,9 +1,9 @@
 """Debate about a worked response: its own steps against an opponent who states other values, until one step is left to check.
 
-The response has committed itself to a value after every step. The opponent works the problem out for itself; in the middle of what
-is disputed it agrees with the response's value or states its own, which says which half holds the first error. Where its own values are
-those of the response it may still doubt: then a critic, trained on a few labelled responses, says which half looks worse.
-The judge checks the one step that is left.
+The response has committed itself to a value after every step. The opponent works the problem out for itself; in the middle
+of what is disputed it agrees with the response's value or states its own, which says which half holds the first error.
+Where its own values are those of the response it may still doubt: then a critic, trained on a few labelled responses, says
+which half looks worse. The judge checks the one step that is left.
 
 Shape suffixes: R rollouts.
 """

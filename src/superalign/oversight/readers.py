@@ -9,6 +9,7 @@ Shape suffixes: N chains, L operations of a chain (a power of two), T operations
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -78,7 +79,7 @@ def train_reader(
     Raises:
         ConfigError: If the checkpoints do not rise.
     """
-    if not checkpoints or any(a >= b for a, b in zip(checkpoints, checkpoints[1:], strict=False)):
+    if not checkpoints or any(a >= b for a, b in itertools.pairwise(checkpoints)):
         raise ConfigError(
             f"The checkpoints {tuple(checkpoints)} do not rise. Abilities would come out in another order than they are named. "
             "Give at least one, smallest first."

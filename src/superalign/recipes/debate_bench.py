@@ -133,7 +133,8 @@ def reader_of(length: int, seed: int, ability: float) -> Reader:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What the jobs of one seed share: chains to train on and to be held against, and what the agents believe of them."""
+    """What the jobs of one seed share: chains to train on and to be held against, and what the agents believe "
+    "of them."""
 
     train: Table
     test: Table
@@ -149,7 +150,8 @@ def bench(job: Job) -> Bench:
     halvings(job.length)
     if job.held_out < 2 or job.pool < 1:
         raise ConfigError(
-            f"A pool of {job.pool} chains and {job.held_out} held out leave nothing to play for. A player is trained on some "
+            f"A pool of {job.pool} chains and {job.held_out} held out leave nothing to play for. A player is "
+            "trained on some "
             "chains and judged on others. Give at least 1 and 2."
         )
     prompts = chains("test", job.held_out, job.length, 11)
@@ -216,7 +218,8 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def _debates(job: Job, b: Bench) -> dict[str, Any]:
-    """The main setting: a debater trained against itself, its stages, its nulls, and who stands beside it in the panel."""
+    """The main setting: a debater trained against itself, its stages, its nulls, and who stands beside it in "
+    "the panel."""
     players = trained(job, b, "debate")
     last, seed = players[job.updates], 50 + job.seed
     out: dict[str, Any] = {"prompts": b.prompts, "claims": b.test.claim_B2.tolist()}
@@ -229,10 +232,13 @@ def _debates(job: Job, b: Bench) -> dict[str, Any]:
         "candid against trained": (Candid(), last),
     }
     out["arms"] = {name: both_sides(b, pair, check=b.check, seed=seed).tolist() for name, pair in pairs.items()}
+    both = (b.beliefs, b.beliefs)
     made = [
-        debate(b.test, (b.beliefs, b.beliefs), (last, last), row_B=b.row_N, first_B=np.full(len(b.row_N), f), check=b.check, seed=seed + f)
+        debate(
+            b.test, both, (last, last), row_B=b.row_N, first_B=np.full(len(b.row_N), f), check=b.check, seed=seed + f
+        )
         for f in (0, 1)
-    ]  # fmt: skip
+    ]
     out["transcripts"] = [[_told(m, i) for i in range(len(b.row_N))] for m in made]
     # Placebo: the judge reads another item's transcript and checks the operation that it names here.
     other = np.roll(b.row_N, 1 + job.seed)
@@ -280,7 +286,8 @@ def _consultancies(job: Job, b: Bench) -> dict[str, Any]:
 
 
 def _open(job: Job, b: Bench, protocol: Protocol) -> dict[str, Any]:
-    """An agent that chooses which side to argue: what it is paid, and whether what it argues is true, along its training."""
+    """An agent that chooses which side to argue: what it is paid, and whether what it argues is true, along its "
+    "training."""
     players = trained(job, b, protocol, open_choice=True)
     stages = sorted(players)
     # Side by side: the agent of each stage, and the next one against the same opponent.
@@ -289,7 +296,10 @@ def _open(job: Job, b: Bench, protocol: Protocol) -> dict[str, Any]:
         paid_NG, true_NG = _choices(b, protocol, players[stage], players[stage], seed=70 + job.seed)
         centred = [x - x.mean(1, keepdims=True) for x in (paid_NG, true_NG)]
         cov, var = float((centred[0] * centred[1]).mean()), float((centred[0] ** 2).mean())
-        moments.append({"paid": float(paid_NG.mean()), "true": float(true_NG.mean()), "cov": cov, "var": var})
+        apart = float((centred[0] * np.roll(centred[1], 1, axis=0)).mean())  # null: the truth of another chain's agents
+        moments.append(
+            {"paid": float(paid_NG.mean()), "true": float(true_NG.mean()), "cov": cov, "apart": apart, "var": var}
+        )
         if i + 1 < len(stages):
             paid, true = _choices(b, protocol, players[stages[i + 1]], players[stage], seed=70 + job.seed)
             after.append({"paid": float(paid.mean()), "true": float(true.mean())})
@@ -306,7 +316,8 @@ def _open(job: Job, b: Bench, protocol: Protocol) -> dict[str, Any]:
 def _choices(
     b: Bench, protocol: Protocol, agent: Player, opponent: Player, *, seed: int, games: int = 8
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Play each chain several times: the judge's probability for what the agent argues, and whether that is true, (N, G)."""
+    """Play each chain several times: the judge's probability for what the agent argues, and whether that is "
+    "true, (N, G)."""
     row_B, N = np.repeat(b.row_N, games), len(b.row_N)
     order_B = (row_B % 2).astype(bool)  # which value stands first says nothing about which is true
     mixed = b.test.rows(row_B)
@@ -326,7 +337,8 @@ def _choices(
 
 
 def _elo(job: Job, b: Bench) -> dict[str, Any]:
-    """Debaters of several abilities and stages play each other: who wins, and what the judge gets right if each plays itself."""
+    """Debaters of several abilities and stages play each other: who wins, and what the judge gets right if each "
+    "plays itself."""
     players = trained(job, b, "debate")
     shown = sorted({s for s in (10, 20, 30) if s < job.updates} | {job.updates})
     abilities = sorted({0.3, 0.45, job.ability, 0.8})
@@ -358,7 +370,8 @@ def _elo(job: Job, b: Bench) -> dict[str, Any]:
 
 
 def _cell(job: Job, b: Bench) -> dict[str, Any]:
-    """One judge and one critic: the debate, the judge alone working the whole chain in its head, and the agent alone."""
+    """One judge and one critic: the debate, the judge alone working the whole chain in its head, and the agent "
+    "alone."""
     last, seed = trained(job, b, "debate")[job.updates], 50 + job.seed
     end_N = b.test.start_B
     for t in range(job.length):

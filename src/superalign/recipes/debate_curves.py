@@ -5,6 +5,7 @@ Shape suffixes: N chains, S seeds, T stages of training, C cells.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,8 @@ def training_part(of: Mapping[str, Sequence[Told]]) -> Part:
             unit="share of decisions",
             null=null,
             bar=0.0,
-            why="after training minus before, held-out chains; null: the trained debate's placebo minus before training",
+            why="after training minus before, held-out chains; null: the trained debate's placebo minus before "
+            "training",
         )
         for name, who in (("debate", "debaters"), ("consultancy, side assigned", "consultants"))
     ]
@@ -82,26 +84,27 @@ def training_part(of: Mapping[str, Sequence[Told]]) -> Part:
         _line("The judge's accuracy along training", "updates", "share of decisions that are right", right,
               "Bands: 95 % over chains and seeds. Both sides, both orders.", references=((0.5, "a coin"),)),
         _line("What telling the truth earns along training", "updates", "nats", earns,
-              "Agent score difference: log-probability earned by a true claim minus by a false one.", references=((0.0, "nothing"),)),
+              "Agent score difference: log-probability that a true claim earns minus what a false one does.",
+              references=((0.0, "nothing"),)),
     )  # fmt: skip
     text = (
-        "Players start from random weights and learn from the judge's verdict alone. Debaters learn to find each other's errors; a "
+        "Players start from random weights and learn from the judge's verdict alone. Debaters learn to find each "
+        "other's errors; a "
         "consultant learns to be approved of, whichever side it was given."
     )
     return claims, Section(title="Along training", text=text, plots=plots)
 
 
-def _moves(told: Told) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predicted and actual change of truth at each stretch of training, and the prediction of another stretch (null)."""
+def _moves(told: Told, of: str) -> tuple[np.ndarray, np.ndarray]:
+    """Change of truth at each stretch of training: predicted to first order, and measured.
+
+    Pay is measured against the opponent of the stretch's beginning, so that it changes with the agent alone.
+    """
     at, after = told["moments"], told["after"]
-    slope = np.array([m["cov"] / m["var"] if m["var"] > 0 else 0.0 for m in at[:-1]])
+    slope = np.array([m[of] / m["var"] if m["var"] > 0 else 0.0 for m in at[:-1]])
     paid = np.array([a["paid"] - m["paid"] for a, m in zip(after, at, strict=False)])
-    true = np.array([a["true"] - m["true"] for a, m in zip(after, at, strict=False)])
-    return slope * paid, true, np.roll(slope, len(slope) // 2) * np.roll(paid, len(paid) // 2)
-
-
-def _through_zero(predicted: np.ndarray, actual: np.ndarray) -> float:
-    return float((predicted * actual).sum() / max(1e-12, (predicted**2).sum()))
+    true = np.array([b["true"] - a["true"] for a, b in itertools.pairwise(at)])
+    return slope * paid, true
 
 
 def covariance_part(of: Mapping[str, Sequence[Told]]) -> Part:
@@ -109,29 +112,28 @@ def covariance_part(of: Mapping[str, Sequence[Told]]) -> Part:
     claims, rows, table = list[Claim](), list[dict[str, Any]](), list[tuple[Any, ...]]()
     for what in ("open debate", "open consultancy"):
         told = of[what]
-        moved = [_moves(d) for d in told]
+        moved = [_moves(d, "cov") for d in told]
+        apart = [_moves(d, "apart")[0].sum() for d in told]
         for name, which in (("predicted", 0), ("measured", 1)):
             path_ST = np.array([np.concatenate([[0.0], np.cumsum(m[which])]) for m in moved])
-            start = np.mean([d["moments"][0]["true"] for d in told])
+            path_ST += np.array([[d["moments"][0]["true"]] for d in told])
             for t, stage in enumerate(told[0]["stages"]):
-                found = mean_interval(path_ST[:, t] + start)
-                rows.append(_point(f"{what}, {name}", stage, found, float(path_ST[:, t].mean() + start)))
-        slopes = mean_interval([_through_zero(m[0], m[1]) for m in moved])
-        null = mean_interval([_through_zero(m[2], m[1]) for m in moved])
-        claims.append(
-            above(
-                f"{what.capitalize()}: where pay and truth covary, training moves truth",
-                slopes,
-                unit="measured change of truth per predicted change, over seeds",
-                null=null,
-                bar=0.0,
-                why="predicted to first order: covariance over variance of pay, times the change of pay against the same opponent; 1 "
-                "would be exact. Null: predictions of other stretches of training",
-            )
-        )  # fmt: skip
+                found = mean_interval(path_ST[:, t])
+                rows.append(_point(f"{what}, {name}", stage, found, float(path_ST[:, t].mean())))
+        predicted, measured = (mean_interval([m[k].sum() for m in moved]) for k in (0, 1))
+        null = mean_interval(apart)
+        why = (
+            "summed over training: covariance over variance of pay within a chain, times the change of pay "
+            "against the same "
+            f"opponent. Measured change: {_words(measured)}. Null: pay covaried with the truth of another chain's "
+            "agents"
+        )
+        name = f"{what.capitalize()}: pay and truth covary, which predicts that training moves agents towards truth"
+        claims.append(above(name, predicted, unit="predicted change of share, over seeds", null=null, bar=0.0, why=why))
+        missed = mean_interval([m[1].sum() - m[0].sum() for m in moved])
         over = mean_interval([d["moments"][-1]["paid"] - d["moments"][-1]["true"] for d in told])
         ends = [[d["moments"][k][name] for d in told] for k in (0, -1) for name in ("paid", "true")]
-        table.append((what, *(mean_interval(x) for x in ends), over))
+        table.append((what, *(mean_interval(x) for x in ends), over, predicted, missed))
         if isinstance(over, Interval):
             claims.append(
                 Claim(
@@ -139,16 +141,23 @@ def covariance_part(of: Mapping[str, Sequence[Told]]) -> Part:
                     value=over.value, low=over.low, high=over.high, n=over.n, unit="probability, over seeds",
                     null=mean_interval([d["moments"][0]["paid"] - d["moments"][0]["true"] for d in told]),
                     holds=Unmeasured("a description, not a hypothesis"),
-                    why="mean probability that the trained-against judge gives the agent's claim, minus share of these that are true; null: "
-                    "before training",
+                    why="mean probability that the trained-against judge gives the agent's claim, minus the "
+                    "share of these that "
+                    "are true; null: before training",
                 )
             )  # fmt: skip
-    plot = _line("Share of agents that argue the truth", "updates", "share", rows,
-                 "An agent chooses which side to argue, and is trained on the judge's word. Predicted: the sum over training of covariance "
-                 "over variance of pay, times the change of pay. Bands: 95 % over seeds.", references=((0.5, "a coin"),))  # fmt: skip
-    columns = ("protocol", "paid before", "true before", "paid after", "true after", "paid beyond what is true")
+    caption = (
+        "An agent chooses which side to argue, and is trained on the judge's word. Predicted: the sum over "
+        "training of covariance "
+        "over variance of pay, times the change of pay. Bands: 95 % over seeds."
+    )
+    coin = ((0.5, "a coin"),)
+    plot = _line("Share of agents that argue the truth", "updates", "share", rows, caption, references=coin)
+    columns = ("protocol", "paid before", "true before", "paid after", "true after", "paid beyond what is true",
+               "change of truth predicted", "measured minus predicted")  # fmt: skip
     text = (
-        "For a policy tilted exactly towards pay, truth changes as the covariance of pay and truth. Training by policy gradient on "
+        "For a policy tilted exactly towards pay, truth changes as the covariance of pay and truth. Training by "
+        "policy gradient on "
         "shared weights is not that tilt, so the sum can drift from what is measured."
     )
     made = Table(title="Agents that choose their side", columns=columns, rows=tuple(table))
@@ -197,8 +206,10 @@ def elo_part(told: Sequence[Told]) -> Part:
                  sorted(rows, key=lambda r: (str(r["series"]), float(r["x"]))),
                  "One point for each ability and stage of training, mean over seeds.", references=((0.5, "a coin"),))  # fmt: skip
     text = (
-        f"{len(who)} debaters, of several abilities and stages, play each other on the held-out chains. Among the fully trained alone, "
-        f"the slope is {_words(within)} per 100 points. Ability and training are what makes strength here, so the slope is not that "
+        f"{len(who)} debaters, of several abilities and stages, play each other on the held-out chains. Among the "
+        "fully trained alone, "
+        f"the slope is {_words(within)} per 100 points. Ability and training are what makes strength here, so the "
+        "slope is not that "
         "of persuasion apart from knowledge."
     )
     return claims, Section(title="Strength", text=text, plots=(plot,), tables=(table,))
@@ -216,7 +227,8 @@ def _words(found: Interval | Unmeasured) -> str:
 def sweep_part(told: Sequence[Told]) -> Part:
     """Judges by critics: where does a debate beat the judge working the whole chain in its head?"""
     cells = sorted({(d["judge_knows"], d["ability"]) for d in told})
-    gap_C, gain_CNS, rows, lines, judged_C = [], [], [], [], []
+    gap_C, gain_CNS = list[float](), list[np.ndarray]()
+    rows, lines = list[tuple[Any, ...]](), list[dict[str, Any]]()
     for judge, ability in cells:
         mine = [d for d in told if (d["judge_knows"], d["ability"]) == (judge, ability)]
         x = {k: np.array([d[k] for d in mine]).T for k in ("debate", "judge", "agent", "random midpoints")}  # (N, S)
@@ -224,7 +236,6 @@ def sweep_part(told: Sequence[Told]) -> Part:
         gained = x["debate"] - x["judge"]
         gap_C.append(gap)
         gain_CNS.append(gained)
-        judged_C.append(float(x["debate"].mean()))
         found = spread_over(gained)
         rows.append((judge, ability, *(spread_over(x[k]) for k in ("judge", "agent", "debate")), gap, found))
         lines.append(_point(f"judge knows {judge:.0%} of the facts", gap, found, float(gained.mean())))
@@ -245,19 +256,40 @@ def sweep_part(told: Sequence[Told]) -> Part:
                 unit="share of decisions",
                 null=null,
                 bar=0.0,
-                why=f"{len(some)} cells of the sweep; debate with one check minus the judge working out all operations in its head; null: "
-                "random midpoints minus a coin"
+                why=f"{len(some)} cells of the sweep; debate with one check minus the judge working out all "
+                "operations in its "
+                "head; null: random midpoints minus a coin"
                 + ("" if name.endswith("critics") else ". Said in advance: this should not hold"),
             )
         )  # fmt: skip
-    plot = _line("What a debate adds, by how much better the critic is than the judge", "agent alone minus judge alone, share right",
-                 "debate minus judge alone, share right", sorted(lines, key=lambda r: (str(r["series"]), float(r["x"]))),
-                 "Each line is one judge. Both axes subtract that judge's accuracy, so lines are to be read one by one: along a line "
-                 "only the critic changes. Bands: 95 % over chains and seeds.", references=((0.0, "no gain"),))  # fmt: skip
-    columns = ("facts the judge knows", "chains the debaters read right", "judge alone", "agent alone", "debate", "critic minus judge", "debate minus judge")  # fmt: skip
+    caption = (
+        "Each line is one judge. Both axes subtract that judge's accuracy, so lines are to be read one by one: "
+        "along a line "
+        "only the critic changes. Bands: 95 % over chains and seeds."
+    )
+    lines.sort(key=lambda r: (str(r["series"]), float(r["x"])))
+    plot = _line(
+        "What a debate adds, by how much better the critic is than the judge",
+        "agent alone minus judge alone, share right",
+        "debate minus judge alone, share right",
+        lines,
+        caption,
+        references=((0.0, "no gain"),),
+    )
+    columns = (
+        "facts the judge knows",
+        "chains the debaters read right",
+        "judge alone",
+        "agent alone",
+        "debate",
+        "critic minus judge",
+        "debate minus judge",
+    )
     text = (
-        "Judges who are wrong for good about some elementary facts, by debaters of several abilities, each trained against its judge. "
-        "The judge alone works out the whole chain in its head, without limit on checks, and errs where its facts are wrong; in a debate "
+        "Judges who are wrong for good about some elementary facts, by debaters of several abilities, each "
+        "trained against its judge. "
+        "The judge alone works out the whole chain in its head, without limit on checks, and errs where its "
+        "facts are wrong; in a debate "
         "it uses one of them."
     )
     return claims, Section(

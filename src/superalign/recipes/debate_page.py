@@ -68,15 +68,17 @@ def page(
         claims += more
     return Study(
         headline=_headline(items),
-        means="A debate turns one check into a verdict on the whole chain, as far as the debaters can work out the middle of what they "
-        "dispute. It does not make the judge know more than an honest agent does.",
+        means="A debate turns one check into a verdict on the whole chain, as far as the debaters can work out the middle of "
+        "what they dispute. It does not make the judge know more than an honest agent does.",
         claims=tuple(claims),
         sections=(panel, *(section for _, section in parts)),
         uncertain=(
             "One synthetic domain: chains modulo ten, where every dispute can be halved and one operation settles it.",
-            "Both debaters share one network and one reader, so they err alike; stronger liars from elsewhere were not tried.",
+            "Both debaters share one network and one reader, so they err alike; stronger liars from elsewhere "
+            "were not tried.",
             "False values are drawn at random; a liar who chooses its own could do better.",
-            "The consultant's judge looks into a random half, since nobody points; a cleverer judge could look elsewhere.",
+            "The consultant's judge looks into a random half, since nobody points; a cleverer judge could look "
+            "elsewhere.",
         ),
     )
 
@@ -85,10 +87,14 @@ def _text(of: Mapping[str, Any], length: int) -> str:
     by = np.mean([d["by_length"] for d in of["debates"]], axis=0)
     known = ", ".join(f"{length >> h}: {x:.0%}" for h, x in enumerate(by))
     return (
-        f"Is the value of this chain of {length} operations v? Two debaters argue for the true value and for a false one. In each "
-        "round both state the value in the middle of what they dispute; at one operation the judge works it out, with its only "
-        "check. The debaters were trained against this judge; the problem's grader says who was right. How often the debaters' "
-        f"own reading of that many operations is right: {known}.\n\nThe judge alone has one check too: it guesses the value before "
+        f"Is the value of this chain of {length} operations v? Two debaters argue for the true value and for a "
+        "false one. In each "
+        "round both state the value in the middle of what they dispute; at one operation the judge works it out, "
+        "with its only "
+        "check. The debaters were trained against this judge; the problem's grader says who was right. How often "
+        "the debaters' "
+        f"own reading of that many operations is right: {known}.\n\nThe judge alone has one check too: it guesses "
+        "the value before "
         "the last operation. The placebo is the transcript of another chain. Undecided debates count as a coin."
     )
 
@@ -168,7 +174,8 @@ def _against(items: Sequence[Item]) -> list[Claim]:
                 unit=UNIT,
                 null=gain(items, PLACEBO, over),
                 bar=0.0,
-                why="same judge, one check each, paired by chain and seed; null: the debate's placebo minus the same arm",
+                why="same judge, one check each, paired by chain and seed; null: the debate's placebo minus the "
+                "same arm",
             )
         )
     random = gain(items, RANDOM, JUDGE)
@@ -179,7 +186,8 @@ def _against(items: Sequence[Item]) -> list[Claim]:
             unit=UNIT,
             null=gain(items, PLACEBO, JUDGE),
             bar=0.0,
-            why="a control that should not hold: both sides state random values in the middle; null: another chain's transcript",
+            why="a control that should not hold: both sides state random values in the middle; null: another "
+            "chain's transcript",
         )
     )
     return out
@@ -252,7 +260,10 @@ def _scores(of: Mapping[str, Sequence[Mapping[str, Any]]], items: Sequence[Item]
         for truth in (True, False)
     ]
     null = difference(lambda d: d["placebo"])
-    why = "log-probability that an agent's claim earns when true minus when false, paired by chain, mean over seeds; null: placebo"
+    why = (
+        "log-probability that an agent's claim earns when true minus when false, mean over seeds, paired by chain; interval over "
+        "chains. Null: placebo"
+    )
     return [
         above(f"{name}: telling the truth pays", found, unit="nats", null=null, bar=0.0, why=why)
         for name, found in (
@@ -297,9 +308,12 @@ def responses_part(told: Sequence[Mapping[str, Any]]) -> tuple[list[Claim], Sect
         )
     text = (
         f"{right_SN.shape[1]} responses of the bundled small base to test problems, {right_SN.mean():.0%} right, under "
-        f"{len(told)} seeds. The response has stated a value after every step; an opponent agrees in the middle or states the "
-        "value that it worked out itself; the judge checks the step that is left. Right means: the decision agrees with the grade of the "
-        "final answer. The opponent is the frozen base at its most likely words, which knows these problems well: a judge who "
+        f"{len(told)} seeds. The response has stated a value after every step; an opponent agrees in the middle "
+        "or states the "
+        "value that it worked out itself; the judge checks the step that is left. Right means: the decision "
+        "agrees with the grade of the "
+        "final answer. The opponent is the frozen base at its most likely words, which knows these problems "
+        "well: a judge who "
         "could trust it would only compare answers (last row, no check)."
     )
     table = Table(
@@ -316,7 +330,9 @@ def _headline(items: Sequence[Item]) -> str:
         for a in (PROTOCOL, JUDGE, CONSULT, CONSULT_OPEN, AGENT)
     }
     return (
-        f"With one check, a judge of trained debaters is right {share[PROTOCOL]:.0%} of the time; alone {share[JUDGE]:.0%}, with a "
-        f"consultant whose side is assigned {share[CONSULT]:.0%}, who chooses it {share[CONSULT_OPEN]:.0%}; an honest agent taken "
+        f"With one check, a judge of trained debaters is right {share[PROTOCOL]:.0%} of the time; alone "
+        f"{share[JUDGE]:.0%}, with a "
+        f"consultant whose side is assigned {share[CONSULT]:.0%}, who chooses it {share[CONSULT_OPEN]:.0%}; an "
+        "honest agent taken "
         f"at its word {share[AGENT]:.0%}."
     )
