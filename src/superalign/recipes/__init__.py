@@ -14,6 +14,7 @@ It returns no times: the same seed gives the same study.
 RECIPES: dict[str, str] = {
     "audit": "superalign.recipes.audit",
     "critique": "superalign.recipes.critique",
+    "debate": "superalign.recipes.debate",
     "detectors": "superalign.recipes.detectors",
     "digits": "superalign.recipes.digits",
     "loop": "superalign.recipes.loop",
