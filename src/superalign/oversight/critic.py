@@ -119,6 +119,17 @@ def _read(model: Model, problems: Sequence[Problem], rollouts: Rollouts, spans: 
     )
 
 
+def read_tokens(model: Model, problems: Sequence[Problem], rollouts: Rollouts) -> tuple[Tensor, Tensor, int]:
+    """Read whole rollouts with the frozen base.
+
+    Returns:
+        Features of their tokens (N, F), the rollout of each token (N,), and the number of tokens read.
+    """
+    read = _read(model, problems, rollouts, lambda text: ((0, len(text)),) if text else ())
+    owner = torch.from_numpy(np.repeat(np.arange(len(rollouts)), read.count_R))
+    return read.features_NF, owner[read.step_N], read.tokens
+
+
 class _Heads(nn.Module):
     """Several small networks side by side, from token features to the rate at which a step fails there."""
 

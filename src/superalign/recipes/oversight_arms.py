@@ -108,14 +108,17 @@ def answered(problem: Problem, text: str) -> bool:
 
 def draw_problems(split: str, n: int, seed: int, depths: Sequence[int]) -> tuple[Problem, ...]:
     """Draw problems of one split, as many of each depth."""
+def problems_of(split: str, n: int, seed: int, depths: Sequence[int]) -> tuple[Problem, ...]:
+    """Draw as many problems of each depth."""
     each = [FAMILY.problems(split=split, n=n // len(depths), seed=seed, difficulty=d) for d in depths]
     return tuple(p for some in each for p in some)
 
 
-def _labelled(spec: Arm) -> tuple[list[Problem], list[str], list[list[bool]]]:
+def labelled_responses(spec: Arm) -> tuple[list[Problem], list[str], list[list[bool]]]:
     """Sample the base on training problems and label every unit: the privilege that critic and supervised arm share."""
     c = spec.config
     asked = draw_problems("train", c.labelled, 10_000 + spec.seed, c.depths)
+    asked = problems_of("train", c.labelled, 10_000 + spec.seed, c.depths)
     rollouts = spec.base.sample(asked, n=1, seed=10_000 + spec.seed)
     texts = list(rollouts.text_R)
     wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, texts, strict=True)]
@@ -123,7 +126,7 @@ def _labelled(spec: Arm) -> tuple[list[Problem], list[str], list[list[bool]]]:
 
 
 def _critic(spec: Arm) -> Critic:
-    asked, texts, wrong = _labelled(spec)
+    asked, texts, wrong = labelled_responses(spec)
     return train_critic(
         spec.base, asked, texts, step_wrong=wrong, spans=spans, config=spec.config.critic, seed=spec.seed
     )
@@ -176,7 +179,7 @@ ARMS = (
 
 def _supervised(spec: Arm) -> Model:
     """Fit a copy of the base to the right ones among the labelled responses; without any, it stays the base."""
-    asked, texts, wrong = _labelled(spec)
+    asked, texts, wrong = labelled_responses(spec)
     good = [i for i, labels in enumerate(wrong) if labels and not any(labels)]
     if not good:
         return spec.base
@@ -226,6 +229,7 @@ def _trained(
             log(curve[-1])
 
     pool = draw_problems("train", spec.config.pool, 1, spec.config.depths)
+    pool = problems_of("train", spec.config.pool, 1, spec.config.depths)
     model = policy_gradient(spec.base, pool, noted, config=spec.config.training, seed=spec.seed, log=note)
     return model, {
         "checks": int(sum(m["checks"] for m in curve)),
@@ -278,6 +282,7 @@ def run_arm(
     if keep is not None:
         keep(model)
     asked = draw_problems("test", c.held_out, 3, c.depths)
+    asked = problems_of("test", c.held_out, 3, c.depths)
     texts = list(model.sample(asked, n=1, seed=20_000 + spec.seed).text_R)
     grades: list[Grade] = [FAMILY.grade(p, t) for p, t in zip(asked, texts, strict=True)]
     told = {"arm": spec.arm, "seed": spec.seed, **curves}
