@@ -108,8 +108,6 @@ def answered(problem: Problem, text: str) -> bool:
 
 def draw_problems(split: str, n: int, seed: int, depths: Sequence[int]) -> tuple[Problem, ...]:
     """Draw problems of one split, as many of each depth."""
-def problems_of(split: str, n: int, seed: int, depths: Sequence[int]) -> tuple[Problem, ...]:
-    """Draw as many problems of each depth."""
     each = [FAMILY.problems(split=split, n=n // len(depths), seed=seed, difficulty=d) for d in depths]
     return tuple(p for some in each for p in some)
 
@@ -118,7 +116,6 @@ def labelled_responses(spec: Arm) -> tuple[list[Problem], list[str], list[list[b
     """Sample the base on training problems and label every unit: the privilege that critic and supervised arm share."""
     c = spec.config
     asked = draw_problems("train", c.labelled, 10_000 + spec.seed, c.depths)
-    asked = problems_of("train", c.labelled, 10_000 + spec.seed, c.depths)
     rollouts = spec.base.sample(asked, n=1, seed=10_000 + spec.seed)
     texts = list(rollouts.text_R)
     wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, texts, strict=True)]
@@ -229,7 +226,6 @@ def _trained(
             log(curve[-1])
 
     pool = draw_problems("train", spec.config.pool, 1, spec.config.depths)
-    pool = problems_of("train", spec.config.pool, 1, spec.config.depths)
     model = policy_gradient(spec.base, pool, noted, config=spec.config.training, seed=spec.seed, log=note)
     return model, {
         "checks": int(sum(m["checks"] for m in curve)),
@@ -282,7 +278,6 @@ def run_arm(
     if keep is not None:
         keep(model)
     asked = draw_problems("test", c.held_out, 3, c.depths)
-    asked = problems_of("test", c.held_out, 3, c.depths)
     texts = list(model.sample(asked, n=1, seed=20_000 + spec.seed).text_R)
     grades: list[Grade] = [FAMILY.grade(p, t) for p, t in zip(asked, texts, strict=True)]
     told = {"arm": spec.arm, "seed": spec.seed, **curves}

@@ -24,7 +24,7 @@ from superalign.oversight.judge import ground_truth, judge
 from superalign.oversight.prover_verifier import Role, Verifier, VerifierConfig, convince, train_verifier
 from superalign.problems import arithmetic
 from superalign.recipes import prover_page
-from superalign.recipes.oversight_arms import Arm, answered, check_unit, labelled_responses, problems_of, units
+from superalign.recipes.oversight_arms import Arm, answered, check_unit, draw_problems, labelled_responses, units
 from superalign.recipes.planted import memo
 from superalign.report import Study
 from superalign.stats import auroc
@@ -146,9 +146,11 @@ def game_job(job: Job, *, config: Config) -> dict[str, Any]:
     torch.set_num_threads(1)
     origin = with_sampling(base(config.base), Sampling(max_tokens=6 * max(config.depths) + 8))
     rng = np.random.default_rng([job.seed, 61])
-    seen = _answers(origin, problems_of("train", config.labelled, 10_000 + job.seed, config.depths), 10_000 + job.seed)
-    pool = problems_of("train", 3000, 1, config.depths)
-    test = problems_of("test", config.held_out, TEST_SEED, config.depths)
+    seen = _answers(
+        origin, draw_problems("train", config.labelled, 10_000 + job.seed, config.depths), 10_000 + job.seed
+    )
+    pool = draw_problems("train", 3000, 1, config.depths)
+    test = draw_problems("test", config.held_out, TEST_SEED, config.depths)
     rounds: list[dict[str, Any]] = []
     for turn in range(job.rounds):
         shuffled = rng.permutation(seen.right).tolist()
@@ -157,12 +159,12 @@ def game_job(job: Job, *, config: Config) -> dict[str, Any]:
             train_verifier(origin, seen.problems, seen.texts, right=right, config=head, seed=job.seed)
             for right in (shuffled if job.labels == SHUFFLED else seen.right, shuffled)
         )
-        bar, made = _threshold(verifier, seen), {}
+        bar, made = _threshold(verifier, seen), dict[str, Any]()
         for role in ROLES:
             pay = convince(verifier, correct=answered, role=role)
             prover, curve = _prover(origin, pool, pay, verifier, bar, config, 100 * job.seed + turn)
             made[role] = {"curve": curve, **_measured(prover, test, verifier, job.seed, placebo)}
-            more = problems_of("train", config.labelled, 20_000 + 100 * job.seed + turn, config.depths)
+            more = draw_problems("train", config.labelled, 20_000 + 100 * job.seed + turn, config.depths)
             seen = seen + _answers(prover, more, job.seed)
         rounds.append({"threshold": bar, **made})
     tax: dict[str, Any] = {}

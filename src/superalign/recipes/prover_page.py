@@ -5,6 +5,7 @@ Shape suffixes: P problems, S seeds.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -192,7 +193,7 @@ def _row(label: str, tolds: Sequence[Told]) -> tuple[Any, ...]:
         within(spread(per_problem(tolds, fooled)), 0, 1) if convinced else Unmeasured("no threshold"),
         ranking([[t] for t in tolds]),
         spread(per_problem(tolds, lambda t: np.asarray(t["chance"]) - right(t))),
-        *(within(spread(per_problem(tolds, lambda t, k=k: checker_right(t, k))), 0, 1) for k in ("1", "2")),
+        *(within(spread(per_problem(tolds, functools.partial(checker_right, k=k))), 0, 1) for k in ("1", "2")),
     ]
     steps = [exploit(t) for t in tolds if "curve" in t]
     never = bool(steps) and all(s >= len(t["curve"]) for s, t in zip(steps, tolds, strict=True))
