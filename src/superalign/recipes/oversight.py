@@ -21,9 +21,12 @@ from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.problems.family import parse
 from superalign.recipes import oversight_page
+from superalign.recipes.debate import debate_overseer
+from superalign.recipes.market import market_overseer
 from superalign.recipes.oversight_arms import FAMILY, Arm, answered, draw_problems, overseer_of, run_arm
 from superalign.recipes.oversight_arms import Config as ArmsConfig
 from superalign.recipes.planted import memo
+from superalign.recipes.prover import prover_overseer
 from superalign.report import Study
 from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item
 from superalign.types import Overseer, Problem, Rollouts, Unmeasured
@@ -41,6 +44,9 @@ PROTOCOLS: Mapping[str, Callable[[Arm], Overseer]] = {
     JUDGE: _arm("judge alone"),
     "critique": _arm("judge + critic"),
     "critic's score": _arm("critic alone"),
+    "debate": debate_overseer,
+    "market": market_overseer,
+    "verifier": prover_overseer,
 }
 EXPERT_ARM, COIN_ARM = "ground truth", "coin"
 

@@ -193,7 +193,7 @@ def _row(label: str, tolds: Sequence[Told]) -> tuple[Any, ...]:
         within(spread(per_problem(tolds, fooled)), 0, 1) if convinced else Unmeasured("no threshold"),
         ranking([[t] for t in tolds]),
         spread(per_problem(tolds, lambda t: np.asarray(t["chance"]) - right(t))),
-        *(within(spread(per_problem(tolds, functools.partial(checker_right, k=k))), 0, 1) for k in ("1", "2")),
+        *(within(spread(per_problem(tolds, functools.partial(checker_right, checks=k))), 0, 1) for k in ("1", "2")),
     ]
     steps = [exploit(t) for t in tolds if "curve" in t]
     never = bool(steps) and all(s >= len(t["curve"]) for s, t in zip(steps, tolds, strict=True))
