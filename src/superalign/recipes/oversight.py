@@ -159,12 +159,13 @@ def given(n: int, seed: int) -> tuple[tuple[Problem, ...], Rollouts, tuple[tuple
 
 
 def _flawed(problem: Problem, seed: int) -> str:
-    """A worked response with a flaw that changes its answer."""
-    for k in range(50):
-        planted = FAMILY.plant(problem, FAMILY.worked(problem), seed=1000 * seed + k)
+    """A worked response with a flaw that changes its answer; where a factor of 0 forgives all flaws, another answer."""
+    right = FAMILY.worked(problem)
+    for k in range(20):
+        planted = FAMILY.plant(problem, right, seed=1000 * seed + k)
         if planted is not None and not answered(problem, planted.text):
             return planted.text
-    raise AssertionError("fifty flaws left the answer right")
+    return right[:-1] + str((int(right[-1]) + 1) % 10)
 
 
 def behaviour(problem: Problem, text: str) -> str:
