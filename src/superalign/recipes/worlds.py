@@ -75,7 +75,8 @@ def keep_answers(prompts: str, *, folder: Path) -> None:
 def answers_of(said: str) -> Answers:
     """The answers to the prompts of a file of what a base says; none where nobody kept any."""
     path = Path(said).parent / ANSWERS
-    kept = json.loads(path.read_text()) if said and path.exists() else {"answers": {}, "prompts": 0, "vague": 0}
+    none = {"answers": {}, "prompts": 0, "vague": 0}
+    kept: dict[str, Any] = json.loads(path.read_text()) if said and path.exists() else none
     rows = {p: Row(prompt=p, answer=a, steps=(), difficulty=1) for p, a in kept["answers"].items()}
     return Answers(family=Jsonl(path=str(path), rows=rows), prompts=kept["prompts"], vague=kept["vague"])
 
