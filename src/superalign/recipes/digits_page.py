@@ -31,7 +31,7 @@ UNCERTAIN = (
     "The debaters know the judge's weights, and that is all that their strength is: nothing was learned from play.",
     "One of the two labels is right, except in the section on two lies. A judge who must prefer one of two is asked less than "
     "one who names a label, and debate was measured to make the second worse.",
-    "Settings of the judge and of the search were chosen on training images; the test images were read once.",
+    "Settings of the judge and of the search were chosen on training images.",
     "The panel holds the placebo against each arm too. The placebo is a judge on random pixels, which beats the agent's word "
     "and a vote on fewer pixels each; so the claims over these two are printed as failing however much debate adds.",
 )
