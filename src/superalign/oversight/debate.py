@@ -67,6 +67,8 @@ class Player(nn.Module):
         )
         for layer in (self.layers[0], self.layers[2]):
             nn.init.normal_(layer.weight, std=layer.weight.shape[1] ** -0.5, generator=made)  # type: ignore[arg-type, index]
+        for layer, fan_in in ((self.layers[0], FEATURES), (self.layers[2], width)):
+            nn.init.normal_(layer.weight, std=fan_in**-0.5, generator=made)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         nn.init.zeros_(self.layers[4].weight)  # type: ignore[arg-type]  # untrained, it states any value as likely as another
         nn.init.zeros_(self.layers[4].bias)  # type: ignore[arg-type]

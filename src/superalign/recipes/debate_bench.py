@@ -25,7 +25,6 @@ from superalign.problems.family import split_of
 from superalign.types import Record
 
 VALUES, OPERATIONS = arithmetic.MODULUS, len(arithmetic.OPERATORS) * 10
-READER_UPDATES = 320  # by then every seed tried reads whole chains almost without error
 STAGES = (0, 10, 20, 30, 40, 80)  # checkpoints of a player, as updates; the last update comes after them
 
 
@@ -111,7 +110,8 @@ def _worked(length: int, seed: int, size: int = 256) -> Any:
 @functools.lru_cache(maxsize=4)
 def readers(length: int, seed: int) -> tuple[tuple[Reader, float], ...]:
     """One reader at many stages of its training, with the share of whole training chains that each reads right."""
-    stages = tuple(range(0, READER_UPDATES + 1, 10))
+    last = 128 + 24 * length  # by then every seed tried reads whole chains almost without error
+    stages = tuple(range(0, last + 1, 10))
     made = train_reader(
         _worked(length, seed),
         operations=OPERATIONS,
