@@ -65,8 +65,6 @@ class Player(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(FEATURES, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)
         )
-        for layer in (self.layers[0], self.layers[2]):
-            nn.init.normal_(layer.weight, std=layer.weight.shape[1] ** -0.5, generator=made)  # type: ignore[arg-type, index]
         for layer, fan_in in ((self.layers[0], FEATURES), (self.layers[2], width)):
             nn.init.normal_(layer.weight, std=fan_in**-0.5, generator=made)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
