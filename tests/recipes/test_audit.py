@@ -378,6 +378,6 @@ def made(verdict: Verdict, decision: Decision) -> Audit:
     )  # fmt: skip
     return Audit(
         config=Config(), triples=(), cards=(CARD,), scored={}, calibrations={CARD.digest: (told,)},
-        flagged={CARD.digest: verdict}, decision=decision, examples=(), references=0, bits=0, blind=(), added=(), strict={}, plan=None,
-        savings=Unmeasured("one subject"),
+        flagged={CARD.digest: verdict}, decision=decision, examples=(), references=0, bits=0, blind=(), added=(), strict={},
+        plan=None, savings=Unmeasured("one subject"),
     )  # fmt: skip
