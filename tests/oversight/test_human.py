@@ -32,6 +32,7 @@ from superalign.types import Rollouts, Unmeasured
 
 SOME = [Question(problem=f"{i}+1", response=f"#{i + 1}", said="A critic: fine." * (i % 2)) for i in range(6)]
 
+
 class Terminal:
     """A process with a terminal of its own; what it shows is read, and keys are sent to it."""
 
@@ -82,7 +83,10 @@ def test_on_a_real_terminal_a_kill_loses_nothing_and_the_next_start_goes_on(tmp_
     first.end(signal.SIGKILL)
     order = in_random_order(SOME, seed=3)
     kept = read_answers(path)
-    assert [kept[q.digest] for q in order[:2]] == [Answer(word="right", confidence=90), Answer(word="wrong", confidence=80)]
+    assert [kept[q.digest] for q in order[:2]] == [
+        Answer(word="right", confidence=90),
+        Answer(word="wrong", confidence=80),
+    ]
     assert len(kept) == 2
     with path.open("ab") as file:  # and had the kill come in the middle of a line
         file.write(b'{"question": "ab')

@@ -282,7 +282,9 @@ class Person:
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
         """Ask about every rollout; one check is one question that was answered."""
         played = (
-            self.play(problems, rollouts, seed=seed) if self.play else Played(transcripts=((),) * len(rollouts), tokens=0)
+            self.play(problems, rollouts, seed=seed)
+            if self.play
+            else Played(transcripts=((),) * len(rollouts), tokens=0)
         )
         asked = questions_of(problems, rollouts, played)
         answers = self.ask([q for q in asked if isinstance(q, Question)])
