@@ -19,9 +19,9 @@ from superalign.oversight.conformance import failures
 from superalign.oversight.human import (
     Answer,
     Question,
+    as_text,
     ask_in_files,
     ask_on_terminal,
-    as_text,
     in_random_order,
     keep_answer,
     person,

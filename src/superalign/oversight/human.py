@@ -149,8 +149,9 @@ def ask_on_terminal(
     todo = [q for q in order if q.digest not in kept]
     if todo:
         show(
-            f"\n{len(todo)} questions{f' are left of {len(order)}' if len(todo) < len(order) else ''}. Is each response right? "
-            "What others say of it may be mistaken or meant to mislead.\nAnswers are kept as you give them: stop with q, "
+            f"\n{len(todo)} questions{f' are left of {len(order)}' if len(todo) < len(order) else ''}. Is the final answer "
+            "of each response right? What others say of it may be mistaken or meant to mislead.\nAnswers are kept as you "
+            "give them: stop with q, "
             "and the same command goes on from there."
         )
     for number, question in enumerate(todo, len(order) - len(todo) + 1):
@@ -213,7 +214,8 @@ def _confidence(read: Callable[[str], str], show: Callable[[str], None]) -> int 
 
 HOW = (
     f"Write {ANSWERS} beside this file: an object with one entry for each id, such as "
-    '{"ID": {"answer": "right", "confidence": 80}}. The answer is right, wrong or cannot tell; the confidence is from '
+    '{"ID": {"answer": "right", "confidence": 80}}. '
+    "The answer is right (if the response's final answer is), wrong or cannot tell; the confidence is from "
     f"{LEAST} (a guess) to {MOST} (certain). What was said of a response may be mistaken or meant to mislead."
 )
 
@@ -244,7 +246,8 @@ def ask_in_files(questions: Sequence[Question], *, folder: Path, seed: int) -> A
             raise ValueError("it holds no object")
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be read ({error}). No answer in it could be counted. Mend it: an object with one entry for each id "
+            f"{path} cannot be read ({error}). No answer in it could be counted. Mend it: an object with one entry for "
+            f"each id "
             f"of {QUESTIONS}."
         ) from error
     return {q.digest: read_one(found.get(q.digest)) for q in order}

@@ -20,5 +20,6 @@ RECIPES: dict[str, str] = {
     "plant": "superalign.recipes.plant",
     "pretrain": "superalign.recipes.pretrain",
     "redteam": "superalign.recipes.redteam",
+    "sandwich": "superalign.recipes.sandwich",
     "seats": "superalign.recipes.seats",
 }

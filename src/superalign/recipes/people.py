@@ -6,17 +6,16 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from superalign.errors import BadInput, ConfigError
-from superalign.oversight.human import Answers, AskPerson, Question, ask_in_files, ask_on_terminal
+from superalign.oversight.human import UNANSWERED, Answers, AskPerson, Question, ask_in_files, ask_on_terminal
 from superalign.oversight.judge import key_of
 from superalign.stats.inputs import t_quantile
-from superalign.types import Interval, Record, Unmeasured
+from superalign.types import Interval, Unmeasured
 
 HUMAN, FILE = "human", "file:"
 KEPT = "answers.jsonl"
@@ -47,14 +46,16 @@ def asker(judge: str, *, folder: Path, seed: int, log: Callable[[Any], None]) ->
     if judge == HUMAN:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise ConfigError(
-                "judge=human asks questions on a terminal, and there is none here. Nobody could answer. Run it in a terminal, or "
+                "judge=human asks questions on a terminal, and there is none here. Nobody could answer. Run it in a "
+                "terminal, or "
                 "let the person answer a file: --set judge=file:PATH."
             )
         return functools.partial(_on_terminal, path=folder / KEPT, seed=seed, log=log)
     path = judge.removeprefix(FILE)
     if not path:
         raise ConfigError(
-            "judge=file: names no folder. Questions and answers need a place. Write judge=file:PATH; questions.json is put there, "
+            "judge=file: names no folder. Questions and answers need a place. Write judge=file:PATH; questions.json is put "
+            "there, "
             "and answers.json is read from there."
         )
     return functools.partial(ask_in_files, folder=Path(path).expanduser(), seed=seed)
@@ -63,9 +64,12 @@ def asker(judge: str, *, folder: Path, seed: int, log: Callable[[Any], None]) ->
 def _on_terminal(questions: Sequence[Question], *, path: Path, seed: int, log: Callable[[Any], None]) -> Answers:
     log({"pause": True})
     try:
-        return ask_on_terminal(questions, path=path, seed=seed)
+        found = ask_on_terminal(questions, path=path, seed=seed)
     finally:
         log({"pause": False})
+    if UNANSWERED in found.values():
+        raise KeyboardInterrupt  # whoever stops goes on later; a study of half the answers would be finished
+    return found
 
 
 def answered(judge: str, ask: AskPerson, questions: Sequence[Question]) -> Answers:
@@ -84,14 +88,6 @@ def answered(judge: str, ask: AskPerson, questions: Sequence[Question]) -> Answe
             "measured. Answer them (questions.json says how), then give the same command again."
         )
     return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown(Record):
-    """One response as one arm shows it."""
-
-    arm: str
-    question: Question
 
 
 def assigned(arms: Sequence[str], names: Sequence[str], *, seed: int) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -189,5 +189,3 @@ def _own(spec: Spec, problems: Sequence[Problem], texts: Sequence[str]) -> dict[
 def dialogues(found: Mapping[str, Any]) -> list[Dialogue]:
     """Read dialogues back from plain values."""
     return [tuple((None if u is None else int(u), bool(ok)) for u, ok in d) for d in found["dialogues"]]
-
-
