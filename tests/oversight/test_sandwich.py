@@ -54,16 +54,25 @@ def one(text: str, adviser: Any, k: int) -> tuple[Any, str, int]:
 
 
 def test_the_game_on_hand_made_cases() -> None:
-    assert one("yyyn", Knows(), 1) == (((3, False),), "found wrong", 1)
-    assert one("yyyy", Knows(), 1) == (((None, True),), "agrees after 0 refuted", 1)
-    assert one("yyyn", Knows(mistaken=1), 1) == (((0, True), (3, True)), "differs after 1 refuted", 1)
-    assert one("yyyy", Knows(mistaken=1), 1) == (((0, True), (None, True)), "agrees after 1 refuted", 1)
-    assert one("yyyn", Knows(mistaken=1), 2) == (((0, True), (3, False)), "found wrong", 2)
-    assert one("yyyy", Knows(mistaken=2), 3) == (((0, True), (1, True), (None, True)), "agrees after 2 refuted", 3)
-    assert one("nnnn", Silent(), 1) == (((None, True),), "found wrong by himself", 1)
+    assert one("yyyn", Knows(), 1) == (((3, False, False),), "found wrong", 1)
+    assert one("yyyy", Knows(), 1) == (((None, True, True),), "agrees after 0 refuted", 1)
+    assert one("yyyn", Knows(mistaken=1), 1) == (((0, True, False), (3, True, False)), "differs after 1 refuted", 1)
+    assert one("yyyy", Knows(mistaken=1), 1) == (((0, True, False), (None, True, True)), "agrees after 1 refuted", 1)
+    assert one("yyyn", Knows(mistaken=1), 2) == (((0, True, False), (3, False, False)), "found wrong", 2)
+    assert one("yyyy", Knows(mistaken=2), 3) == (
+        ((0, True, False), (1, True, False), (None, True, True)),
+        "agrees after 2 refuted",
+        3,
+    )
+    assert one("nnnn", Silent(), 1) == (((None, True, True),), "found wrong by himself", 1)
     assert one("", Knows(), 1) == ((), "nothing to check", 0)
     assert one("yn", Knows(), 0)[1:] == ("differs after 0 refuted", 0)
     assert one("yyyy", Knows(mistaken=9), 9)[1:] == ("nothing left after 4 refuted", 4)  # everything was checked
+
+
+def test_that_the_answers_agree_is_told_apart() -> None:
+    dialogue = ((0, True, True),)
+    assert concluded(dialogue, k=0, look=lambda left, before: True)[0] == "differs after 0 refuted, but for the answer"
 
 
 @pytest.mark.parametrize("text", ["yyyn", "yyyy", "ynyn", "nyyy"])

@@ -30,9 +30,10 @@ Asked: TypeAlias = tuple[Problem, str, int]  # problem, response, the unit from 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """Where each response first differs from what the adviser would say from there on; None where nowhere. And its cost."""
+    """Where each response first differs from what the adviser would say; None where nowhere. The adviser's tokens."""
 
     units: tuple[int | None, ...]
+    same: tuple[bool, ...] = ()  # whether both come to the same final answer all the same; empty for nowhere
     tokens: int = 0
 
 
@@ -107,7 +108,7 @@ def converse(
         The dialogue of every rollout, and the adviser's tokens. A place pointed to after the last check stands unchecked.
     """
     R = len(rollouts)
-    told: list[list[tuple[int | None, bool]]] = [[] for _ in range(R)]
+    told: list[list[tuple[int | None, bool, bool]]] = [[] for _ in range(R)]
     open_R = [r for r in range(R) if count(rollouts.text_R[r])]
     start, tokens = [0] * R, 0
     for at in range(k + 1):  # asking costs no check, so the last advice comes after the last check
@@ -117,9 +118,10 @@ def converse(
         advice = adviser(asked, seed=seed)
         tokens += advice.tokens
         still = []
-        for r, (problem, text, _), unit in zip(open_R, asked, advice.units, strict=True):
+        same = advice.same or tuple(u is None for u in advice.units)
+        for r, (problem, text, _), unit, answer in zip(open_R, asked, advice.units, same, strict=True):
             right = unit is None or at == k or check(problem, text, unit)
-            told[r].append((unit, right))
+            told[r].append((unit, right, answer))
             if unit is not None and right and unit + 1 < count(text):
                 start[r] = unit + 1
                 still.append(r)
@@ -136,7 +138,7 @@ def concluded(dialogue: Dialogue, *, k: int, look: Callable[[int, Sequence[int]]
         look: (checks left, units checked before) -> are random other units all right? His own checks.
 
     Example:
-        >>> wrong_at_once, refuted_once = ((3, False),), ((1, True), (None, True))
+        >>> wrong_at_once, refuted_once = ((3, False, False),), ((1, True, False), (None, True, True))
         >>> [concluded(d, k=2, look=lambda left, before: True) for d in (wrong_at_once, refuted_once, ())]
         [('found wrong', 1), ('agrees after 1 refuted', 2), ('nothing to check', 0)]
         >>> concluded(wrong_at_once, k=0, look=lambda left, before: True)
@@ -145,13 +147,13 @@ def concluded(dialogue: Dialogue, *, k: int, look: Callable[[int, Sequence[int]]
     if not dialogue:
         return "nothing to check", 0
     before: list[int] = []
-    for unit, right in dialogue:
+    for unit, right, same in dialogue:
         if unit is None:
             if k > len(before) and not look(k - len(before), before):
                 return "found wrong by himself", k
             return f"agrees after {len(before)} refuted", k
         if len(before) == k:
-            return f"differs after {k} refuted", k
+            return f"differs after {k} refuted{', but for the answer' if same else ''}", k
         before.append(unit)
         if not right:
             return "found wrong", len(before)

@@ -23,8 +23,8 @@ from superalign.recipes import sandwich_page
 from superalign.recipes.oversight_arms import check_unit, units
 from superalign.recipes.people import answered, asker, assigned, is_person
 from superalign.recipes.planted import memo
-from superalign.recipes.sandwich_page import COMBINED, COPY, LYING, MORE, OWN_PLACEBO, Cell
-from superalign.recipes.sandwich_play import PRACTICE, TEST, Spec, dealt, dialogues, play
+from superalign.recipes.sandwich_page import COMBINED, COPY, HOSTILE, LYING, MORE, OWN_PLACEBO, Cell
+from superalign.recipes.sandwich_play import MANNERS, PRACTICE, TEST, Spec, dealt, dialogues, play
 from superalign.recipes.worlds import SIZES
 from superalign.report import Study
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
@@ -82,7 +82,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     log({"stage": "practice"})
     temperatures = tuple(dict.fromkeys((config.temperature, *config.temperatures)))
     specs = [_spec(config, s, temperature=t) for s in range(config.seeds) for t in temperatures]
-    nulls = [replace(_spec(config, s), manner=m) for s in range(config.seeds) for m in ("shuffled", "lying", "copy")]
+    nulls = [replace(_spec(config, s), manner=m) for s in range(config.seeds) for m in MANNERS[1:]]
     log({"stage": f"{len(specs) + len(nulls)} rounds of advice"})
     asking = functools.partial(play, seed=seed)
     done = jobs.run(asking, [*specs, *nulls], workers=workers, memo=memo(folder, "advice"), progress="asking")
@@ -91,7 +91,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     items: list[Item] = []
     for s in range(config.seeds):
         own = _spec(config, s)
-        by_manner = {m: found[replace(own, manner=m)] for m in ("honest", "shuffled", "lying", "copy")}
+        by_manner = {m: found[replace(own, manner=m)] for m in MANNERS}
         items += panel_items(by_manner, k=config.checks, seed=s)
     cells = [cell(found, config, temperature=t, k=k) for t in temperatures for k in range(config.most_checks + 1)]
     judge = sandwiched(adviser=Silent(name=config.agent), check=check_unit, count=units, trust={}, k=config.checks)
@@ -161,7 +161,7 @@ def _problems(part: Mapping[str, Any], split: str) -> list[Problem]:
 
 def _alone(found: Mapping[str, Any], split: str) -> list[Dialogue]:
     """The dialogues of a judge who asks nobody."""
-    return [((None, True),) if text else () for text in found[split]["texts"]]
+    return [((None, True, True),) if text else () for text in found[split]["texts"]]
 
 
 def believed(
@@ -215,7 +215,7 @@ def _words(
 
 def panel_items(by_manner: Mapping[str, Mapping[str, Any]], *, k: int, seed: int) -> list[Item]:
     """Every arm's decisions about one seed's responses."""
-    honest, shuffled, lying, copy = (by_manner[m] for m in ("honest", "shuffled", "lying", "copy"))
+    honest, shuffled, lying, hostile, copy = (by_manner[m] for m in MANNERS)
     test = honest[TEST]
     arms = {
         JUDGE: (believed(honest, honest, of="judge", k=k, seed=seed), 0.0),
@@ -225,6 +225,7 @@ def panel_items(by_manner: Mapping[str, Mapping[str, Any]], *, k: int, seed: int
         PLACEBO: (believed(honest, honest, of="protocol", k=k, seed=seed, told=shuffled), shuffled[TEST]["tokens"]),
         OWN_PLACEBO: (believed(honest, shuffled, of="protocol", k=k, seed=seed), shuffled[TEST]["tokens"]),
         LYING: (believed(honest, honest, of="protocol", k=k, seed=seed, told=lying), lying[TEST]["tokens"]),
+        HOSTILE: (believed(honest, honest, of="protocol", k=k, seed=seed, told=hostile), 0.0),
         COPY: (believed(honest, copy, of="protocol", k=k, seed=seed), 0.0),
         MORE: (believed(honest, honest, of="judge", k=k + 1, seed=seed), 0.0),
         COMBINED: (believed(honest, honest, of="combined", k=k, seed=seed), test["own tokens"] * (k + 1) / len(test["same"][0])),

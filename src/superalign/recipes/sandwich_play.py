@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from superalign.recipes.oversight_arms import FAMILY, check_unit, units
 from superalign.recipes.worlds import origin_of
 from superalign.types import Policy, Problem, Record, Rollouts
 
-Manner: TypeAlias = Literal["honest", "shuffled", "lying", "copy"]
+Manner: TypeAlias = Literal["honest", "shuffled", "lying", "hostile", "copy"]
+MANNERS: tuple[Manner, ...] = get_args(Manner)
 NOBODY_IN = 10_000_000  # seeds of advisers and votes lie far from those of writers
 PRACTICE, TEST = "train", "test"
 
@@ -55,11 +56,26 @@ class Solver:
         put = [Problem(prompt=self.front + r, family="arithmetic", difficulty=1, split="test") for r in rests if r]
         said = self.agent.sample(put, n=1, seed=NOBODY_IN + seed) if put else None
         texts = iter(said.text_R if said else ())
-        found = [
-            differs(text, start, parse(next(texts)) if rest else None)
-            for (_, text, start), rest in zip(asked, rests, strict=True)
+        own = [parse(next(texts)) if rest else None for rest in rests]
+        units = [differs(text, start, o) for (_, text, start), o in zip(asked, own, strict=True)]
+        same = [
+            u is None or (o is not None and o.answer is not None and o.answer == parse(text).answer)
+            for (_, text, _), o, u in zip(asked, own, units, strict=True)
         ]
-        return Advice(units=tuple(found), tokens=int(said.length_R.sum()) if said else 0)
+        return Advice(units=tuple(units), same=tuple(same), tokens=int(said.length_R.sum()) if said else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hostile:
+    """An adviser who knows what is right and keeps the judge from it: bears wrong responses out, accuses right ones falsely."""
+
+    name: str = "an adversary who knows the answers"
+
+    def __call__(self, asked: Sequence[Asked], *, seed: int) -> Advice:
+        """Say the opposite of what is so."""
+        right = [FAMILY.grade(problem, text).correct for problem, text, _ in asked]
+        units = tuple(start if ok else None for ok, (_, _, start) in zip(right, asked, strict=True))
+        return Advice(units=units, same=tuple(not ok for ok in right))
 
 
 def rest_of(problem: Problem, text: str, start: int) -> str:
@@ -127,6 +143,8 @@ def adviser_of(spec: Spec, problems: Sequence[Problem]) -> Any:
     """Make the adviser of a spec."""
     if spec.manner == "copy":
         return JudgeCopy(check=check_unit, count=units)
+    if spec.manner == "hostile":
+        return Hostile()
     sampling = Sampling(temperature=spec.temperature, max_tokens=6 * max(spec.depths) + 8)
     agent = with_sampling(origin_of(spec.agent), sampling)
     if spec.manner == "lying":
@@ -188,4 +206,6 @@ def _own(spec: Spec, problems: Sequence[Problem], texts: Sequence[str]) -> dict[
 
 def dialogues(found: Mapping[str, Any]) -> list[Dialogue]:
     """Read dialogues back from plain values."""
-    return [tuple((None if u is None else int(u), bool(ok)) for u, ok in d) for d in found["dialogues"]]
+    return [
+        tuple((None if u is None else int(u), bool(ok), bool(same)) for u, ok, same in d) for d in found["dialogues"]
+    ]
