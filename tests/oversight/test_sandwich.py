@@ -73,6 +73,7 @@ def test_the_game_on_hand_made_cases() -> None:
 def test_that_the_answers_agree_is_told_apart() -> None:
     dialogue = ((0, True, True),)
     assert concluded(dialogue, k=0, look=lambda left, before: True)[0] == "differs after 0 refuted, but for the answer"
+    assert concluded(((0, False, True),), k=1, look=lambda left, before: True) == ("found wrong, but for the answer", 1)
 
 
 @pytest.mark.parametrize("text", ["yyyn", "yyyy", "ynyn", "nyyy"])

@@ -78,9 +78,8 @@ class JudgeCopy:
         return place if place is not None and not self.check(problem, text, place) else None
 
 
-Dialogue: TypeAlias = tuple[
-    tuple[int | None, bool], ...
-]  # (where the adviser pointed, whether that is right), in order
+# In order: where the adviser pointed, whether that is right, whether both come to the same answer.
+Dialogue: TypeAlias = tuple[tuple[int | None, bool, bool], ...]
 
 
 def converse(
@@ -152,11 +151,13 @@ def concluded(dialogue: Dialogue, *, k: int, look: Callable[[int, Sequence[int]]
             if k > len(before) and not look(k - len(before), before):
                 return "found wrong by himself", k
             return f"agrees after {len(before)} refuted", k
+        # Later slips may cancel earlier ones, so that two who differ can come to the same answer.
+        still = ", but for the answer" if same else ""
         if len(before) == k:
-            return f"differs after {k} refuted{', but for the answer' if same else ''}", k
+            return f"differs after {k} refuted{still}", k
         before.append(unit)
         if not right:
-            return "found wrong", len(before)
+            return f"found wrong{still}", len(before)
     return f"nothing left after {len(before)} refuted", len(before)
 
 
