@@ -65,7 +65,7 @@ def page(
         ledger: Where decisions are kept.
     """
     made, panel = panel_part(items, protocol="the sandwich", ledger=ledger, text=_text(config, solved))
-    claims = (*_main(items), *made, *_nulls(items), _calibration(items), *_turned(items))
+    claims = (*_main(items), *made, *_nulls(items), *_unchecked(cells), _calibration(items), *_turned(items))
     sections = (panel, _calibrated(items), _crossed(cells), _steps(items))
     return Study(
         headline=_headline(claims[0], claims[1]),
@@ -129,6 +129,17 @@ def _nulls(items: Sequence[Item]) -> tuple[Claim, ...]:
             "Advice about other items gains nothing, even with practice of its own",
             over_best(items, OWN_PLACEBO, (JUDGE, AGENT)),
         ),
+    )
+
+
+def _unchecked(cells: Sequence[Cell]) -> tuple[Claim, ...]:
+    """A judge who may check nothing has nothing of his own: whatever he gained would not be oversight."""
+    return tuple(
+        _nothing(
+            "Without any check nothing is gained over the better of both", over_best(c.items, PROTOCOL, (JUDGE, AGENT))
+        )
+        for c in cells
+        if c.k == 0 and c.temperature == cells[0].temperature
     )
 
 

@@ -32,12 +32,13 @@ from superalign.oversight.prompted import (
     scene,
     verdict_question,
 )
-from superalign.problems import ProblemFamily
+from superalign.problems import Planted, ProblemFamily
 from superalign.problems.gsm8k import Gsm8k
 from superalign.recipes.worlds import SIZES
 from superalign.types import Problem, Record, Rollouts, Subject, Unmeasured, to_plain
 
 RANDOM = "random:"
+FLAWS_TRIED = 12
 NOBODY_SEED = 10_000  # random weights that no setting names
 PROTOCOLS = ("critic", "debate", "consultancy", "market")
 NOUNS: dict[str, type[Any]] = {"Turn": Turn}
@@ -151,13 +152,21 @@ def draw_cases(family: ProblemFamily, *, n: int, source: Source, seed: int, spli
         if sum(c.right for c in out) < n - n // 2 and (rng.random() < 0.5 or sum(not c.right for c in out) == n // 2):
             out.append(Case(problem=problem, text=worked, right=True, behaviour="worked"))
         else:
-            made = next((m for s in range(4) if (m := family.plant(problem, worked, seed=seed + s)) is not None), None)
-            # A flaw that leaves the answer right (times 0) is no wrong response.
-            if made is not None and not family.grade(problem, made.text).correct:
+            made = _wrong(family, problem, worked, rng)
+            if made is not None:
                 out.append(Case(problem=problem, text=made.text, right=False, behaviour=f"planted {made.plant.kind}"))
         if len(out) == n:
             return tuple(out)
     raise _too_few(family, n, len(out))
+
+
+def _wrong(family: ProblemFamily, problem: Problem, worked: str, rng: np.random.Generator) -> Planted | None:
+    """Plant a flaw that makes the answer wrong; one that leaves it right (times 0, or a slip on the way) is no wrong response."""
+    for seed in rng.integers(0, 2**31, FLAWS_TRIED):
+        made = family.plant(problem, worked, seed=int(seed))
+        if made is not None and not family.grade(problem, made.text).correct:
+            return made
+    return None
 
 
 def _too_few(family: ProblemFamily, n: int, found: int) -> BadInput:
