@@ -224,7 +224,8 @@ class Statement:
             i: text if isinstance(text, Unmeasured) else Turn(round=round, side=sides[i], who=self.who, text=text)
             for (i, _), text in zip(able, texts, strict=True)
         }
-        return [found.get(i, t) for i, t in enumerate(told)], tokens  # type: ignore[misc]
+        silent = {i: t for i, t in enumerate(told) if isinstance(t, Unmeasured)}
+        return [found[i] if i in found else silent[i] for i in range(len(told))], tokens
 
 
 def _task(side: str) -> str:
@@ -240,9 +241,9 @@ def _task(side: str) -> str:
 
 
 def _joined(told: Transcript | Unmeasured, turn: Turn | Unmeasured) -> Transcript | Unmeasured:
-    if isinstance(told, Unmeasured) or isinstance(turn, Unmeasured):
-        return told if isinstance(told, Unmeasured) else turn
-    return (*told, turn)
+    if isinstance(told, Unmeasured):
+        return told
+    return turn if isinstance(turn, Unmeasured) else (*told, turn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,7 +396,7 @@ def _furthest(
         if isinstance(transcript, Unmeasured) or isinstance(price, Unmeasured):
             best.setdefault(r, transcript if isinstance(transcript, Unmeasured) else price)
             continue
-        moved = abs(price - float(before[r]))  # type: ignore[arg-type]
+        moved = abs(price - float(before[r]))
         if not isinstance(best.get(r), _Move) or moved > best[r].moved:
             best[r] = _Move(moved=moved, price=price, transcript=transcript)
     return best

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from superalign import jobs
 from superalign.errors import ConfigError
@@ -22,9 +22,11 @@ from superalign.oversight.sandwich import Dialogue, Silent, concluded, looks, pr
 from superalign.recipes import sandwich_page
 from superalign.recipes.oversight_arms import check_unit, units
 from superalign.recipes.people import answered, asker, assigned, is_person
+from superalign.recipes.people_page import person_page
 from superalign.recipes.planted import memo
 from superalign.recipes.sandwich_page import COMBINED, COPY, HOSTILE, LYING, MORE, OWN_PLACEBO, Cell
 from superalign.recipes.sandwich_play import MANNERS, PRACTICE, TEST, Spec, dealt, dialogues, play
+from superalign.recipes.seating import as_told
 from superalign.recipes.worlds import SIZES
 from superalign.report import Study
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
@@ -32,6 +34,7 @@ from superalign.types import Problem, Unmeasured
 
 DESCRIPTION = "A limited judge, a model that may be wrong, and both together: sandwiching; the judge may be a person."
 SCRIPTED = "scripted"
+Told: TypeAlias = tuple[list[float | Unmeasured], list[int], list[str]]  # probabilities, checks, what the judge came to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     items: list[Item] = []
     for s in range(config.seeds):
         own = _spec(config, s)
-        by_manner = {m: found[replace(own, manner=m)] for m in MANNERS}
+        by_manner: dict[str, Any] = {m: found[replace(own, manner=m)] for m in MANNERS}
         items += panel_items(by_manner, k=config.checks, seed=s)
     cells = [cell(found, config, temperature=t, k=k) for t in temperatures for k in range(config.most_checks + 1)]
     judge = sandwiched(adviser=Silent(name=config.agent), check=check_unit, count=units, trust={}, k=config.checks)
@@ -172,7 +175,7 @@ def believed(
     k: int,
     seed: int,
     told: Mapping[str, Any] | None = None,
-) -> tuple[list[float | Unmeasured], list[int], list[str]]:
+) -> Told:
     """Probabilities of one arm on the test, by what practice showed; his checks; and what he came to.
 
     Args:
@@ -217,7 +220,7 @@ def panel_items(by_manner: Mapping[str, Mapping[str, Any]], *, k: int, seed: int
     """Every arm's decisions about one seed's responses."""
     honest, shuffled, lying, hostile, copy = (by_manner[m] for m in MANNERS)
     test = honest[TEST]
-    arms = {
+    arms: dict[str, tuple[Told, float]] = {
         JUDGE: (believed(honest, honest, of="judge", k=k, seed=seed), 0.0),
         AGENT: (believed(honest, honest, of="agent", k=k, seed=seed), test["own tokens"] / len(test["same"][0])),
         VOTING: (believed(honest, honest, of="voting", k=k, seed=seed), test["own tokens"] * (k + 1) / len(test["same"][0])),
@@ -231,7 +234,7 @@ def panel_items(by_manner: Mapping[str, Mapping[str, Any]], *, k: int, seed: int
         COMBINED: (believed(honest, honest, of="combined", k=k, seed=seed), test["own tokens"] * (k + 1) / len(test["same"][0])),
     }  # fmt: skip
     items = []
-    expert = ([float(r) for r in test["right"]], [0] * len(test["right"]), ["knows"] * len(test["right"]))
+    expert: Told = ([float(r) for r in test["right"]], [0] * len(test["right"]), ["knows"] * len(test["right"]))
     for arm, ((values, checks, words), tokens) in {**arms, EXPERT: (expert, 0.0)}.items():
         for i, problem in enumerate(_problems(test, TEST)):
             items.append(
@@ -282,7 +285,7 @@ def _with_person(config: Config, *, seed: int, folder: Path, ledger: Ledger, log
         turn = Turn(round=0, side="", who="model", text=f"I worked it out as {test['own'][source]}")
         said = "" if arm == JUDGE else shown((turn,))
         shown_by_item.append(
-            Question(problem=f"{problem.prompt} (from left to right, modulo ten)", response=text, said=said)
+            Question(problem=as_told(problem).prompt, response=text, said=said)
             if text
             else Unmeasured("the response is empty")
         )
@@ -299,4 +302,11 @@ def _with_person(config: Config, *, seed: int, folder: Path, ledger: Ledger, log
         )  # fmt: skip
         items.append(row)
         items.append(replace(row, arm=AGENT, probability=0.9 if test["same"][i][0] else 0.1, transcript="", checks=0))
-    return sandwich_page.person_page(config, items, solved=float(test["solved"]), ledger=ledger)
+    text = (
+        f"Each response was shown once, under an arm that was drawn: alone, with how the base {config.agent} worked the "
+        f"chain out "
+        f"(right {float(test['solved']):.0%} of the time), or with how it worked another chain out. Questions came in "
+        f"random order "
+        "and named no arm. How many steps a person checks cannot be limited here."
+    )
+    return person_page(items, protocols=(("the model", PROTOCOL, PLACEBO),), text=text, ledger=ledger)

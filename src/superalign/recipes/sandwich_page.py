@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from superalign.ledger import Ledger
-from superalign.recipes.oversight_panel_page import keep_items, panel_part
-from superalign.recipes.people import apart
+from superalign.recipes.oversight_panel_page import panel_part
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn, within
-from superalign.stats import mean_interval, wilson
+from superalign.report.claims import above, within
+from superalign.stats import wilson
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, Item, arm_result, gain
 from superalign.trials.oversight_panel import spread_over, table
 from superalign.types import Claim, Interval, Unmeasured
@@ -22,7 +21,6 @@ COMBINED, COPY, MORE = "best fixed combination", "asks a copy of the judge", "ju
 LYING, HOSTILE = "asks an agent told to lie", "asks an adversary who knows"
 OWN_PLACEBO = "placebo, with practice of its own"
 BANDS = 8
-GROUPS = {PROTOCOL: "protocol", PLACEBO: "null control"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,78 +303,3 @@ def _steps(items: Sequence[Item]) -> Section:
     return Section(
         title="Outcomes", text="Each outcome's trust was learned in practice, seed by seed.", tables=(outcomes,)
     )
-
-
-def person_page(config: Any, items: Sequence[Item], *, solved: float, ledger: Ledger) -> Study:
-    """The page of a study whose judge is a person: arms hold different items, so nothing is paired."""
-    record = keep_items(items, ledger)
-    people = (JUDGE, PROTOCOL, PLACEBO)
-    by_arm: dict[str, list[Item]] = {a: [i for i in items if i.arm == a] for a in (*people, AGENT)}
-    right = {a: [i.right for i in some] for a, some in by_arm.items()}
-    null = apart(right, PLACEBO, JUDGE)
-    unit = "share of decisions"
-    claims = (
-        above("With the model more decisions are right than alone", apart(right, PROTOCOL, JUDGE), unit=unit, null=null, bar=0.0,
-              why="arms drawn at random, one response each; Welch's interval; null: the model's words about other problems"),
-        above("With the model more decisions are right than with its words about other problems", apart(right, PROTOCOL, PLACEBO),
-              unit=unit, null=null, bar=0.0, why="as above; null: those words against no words"),
-        above("With the model more decisions are right than the model's own", apart(right, PROTOCOL, AGENT), unit=unit,
-              null=apart(right, PLACEBO, AGENT), bar=0.0, why="as above, against the model's own answers on all responses"),
-        above("Stated probabilities are better with the model than without", _brier(by_arm, JUDGE, PROTOCOL),
-              unit="Brier score, before minus after", null=_brier(by_arm, JUDGE, PLACEBO), bar=0.0,
-              why="squared error of the stated probability, alone minus with the model"),
-    )  # fmt: skip
-    rows = tuple(_person_row(a, by_arm[a], right[a]) for a in by_arm)
-    silent = [i.probability.why for i in items if i.arm in people and isinstance(i.probability, Unmeasured)]
-    reasons = tuple((w, silent.count(w)) for w in dict.fromkeys(silent))
-    counted = Table(title="Decisions that were not made", columns=("why", "count"), rows=reasons)
-    arms = Table(
-        title="Arms", columns=("arm", "right", "Brier score", "not made", "responses"), rows=rows, records=(record,) * len(rows)
-    )  # fmt: skip
-    plot = Plot(
-        kind="bars", title="Decisions that are right", x="share of decisions that are right", y="",
-        rows=tuple({"label": str(r[0]), **drawn(r[1]), "group": GROUPS.get(str(r[0]), "baseline")} for r in rows),
-        caption="Wilson's intervals; what was not decided counts half.", references=((0.5, "a coin"),),
-        records=(record,) * len(rows),
-    )  # fmt: skip
-    first = claims[0]
-    told = (
-        "could not be measured"
-        if isinstance(first.value, Unmeasured)
-        else f"{first.value:+.0%} [{first.low:+.0%}, {first.high:+.0%}]"
-    )
-    section = Section(
-        title="One person, three arms",
-        text=f"Each response was shown once, under an arm that was drawn: alone, with how the base {config.agent} worked "
-        f"the chain "
-        f"out (right {solved:.0%} of the time), or with how it worked another chain out. Questions came in random order "
-        f"and named "
-        "no arm. How many steps a person checks cannot be limited here.",
-        plots=(plot,),
-        tables=(arms, *([counted] if silent else [])),
-    )
-    return Study(
-        headline=f"One person with the model against alone: {told} right decisions.",
-        means="One person is one draw of all people: the intervals speak of responses, not of other judges.",
-        claims=claims,
-        sections=(section,),
-        uncertain=("One person judged. Nothing here says how others would.",),
-    )
-
-
-def _person_row(arm: str, some: Sequence[Item], right: Sequence[float]) -> tuple[Any, ...]:
-    if not some:
-        nothing = Unmeasured("no response was drawn into this arm")
-        return (arm, nothing, nothing, 0, 0)
-    share = wilson(round(sum(right)), n=len(right))
-    told = [_squared(i) for i in some]
-    missing = sum(isinstance(i.probability, Unmeasured) for i in some)
-    return (arm, share, within(mean_interval(told), 0.0, 1.0), missing, len(some))
-
-
-def _squared(item: Item) -> float:
-    return ((0.5 if isinstance(item.probability, Unmeasured) else item.probability) - item.truth) ** 2
-
-
-def _brier(by_arm: Mapping[str, Sequence[Item]], before: str, after: str) -> Interval | Unmeasured:
-    return apart({a: [_squared(i) for i in some] for a, some in by_arm.items()}, before, after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -38,6 +38,7 @@ from superalign.recipes.worlds import SIZES
 from superalign.types import Problem, Record, Rollouts, Subject, Unmeasured, to_plain
 
 RANDOM = "random:"
+LEFT_TO_RIGHT = "(from left to right, modulo ten)"
 FLAWS_TRIED = 12
 NOBODY_SEED = 10_000  # random weights that no setting names
 PROTOCOLS = ("critic", "debate", "consultancy", "market")
@@ -79,6 +80,16 @@ class Sitting(Record):
     protocol: str
     seed: int
     cases: tuple[tuple[Problem, str], ...]  # no truth: nobody in a seat may know it
+
+
+def as_told(problem: Problem) -> Problem:
+    """Put a problem as somebody is told it who has not learned the family's ways.
+
+    Example:
+        >>> as_told(Problem(prompt="5+3*2", family="arithmetic", difficulty=2, split="test")).prompt
+        '5+3*2 (from left to right, modulo ten)'
+    """
+    return replace(problem, prompt=f"{problem.prompt} {LEFT_TO_RIGHT}") if problem.family == "arithmetic" else problem
 
 
 def random_model(seed: int) -> Model:
@@ -268,6 +279,19 @@ def sit(job: Sitting) -> dict[str, Any]:
         "transcripts": to_plain(played.transcripts),
         "placebo transcripts": to_plain(other),
     }
+
+
+def advise(job: Sitting) -> dict[str, Any]:
+    """Play one batch for somebody else to judge: transcripts of the rollouts and of others; alone, the agent's own beliefs."""
+    s = job.seating
+    rollouts = Rollouts.of_texts([p for p, _ in job.cases], [t for _, t in job.cases])
+    if not job.protocol:
+        agent = seat_of(s.agent, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
+        own = both_orders(agent, verdict_question, [(p.prompt, t, ()) for p, t in job.cases], seed=job.seed)
+        return {"agent": to_plain(own.values)}
+    played = play_of(job.protocol, s)(rollouts.problems, rollouts, seed=job.seed)
+    other = dealt_out(rollouts.problems, rollouts, played.transcripts, seed=job.seed)
+    return {"own": to_plain(played.transcripts), "other": to_plain(other)}
 
 
 def _plain(both: Both) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.oversight.language_model import seated_judge
 from superalign.oversight.prompted import Transcript, shown, verdict_question
-from superalign.recipes import seats_page
+from superalign.recipes import people_seats, seats_page
 from superalign.recipes.inspect_logs import Logged, installed, write_log
+from superalign.recipes.people import asker, is_person
 from superalign.recipes.planted import memo
 from superalign.recipes.seating import (
     NOUNS,
@@ -27,6 +28,7 @@ from superalign.recipes.seating import (
     Seating,
     Sitting,
     Source,
+    as_told,
     draw_cases,
     play_of,
     seat_of,
@@ -46,15 +48,16 @@ class Config:
     """Who sits where, and what they are asked about."""
 
     judge: str = "random:0"
-    """Who judges: a folder, a hub id, api:PROVIDER/MODEL, small, middle or large; random:SEED is nobody, as a null."""
+    """Who judges: a folder, a hub id, api:PROVIDER/MODEL, small, middle or large; random:SEED is nobody, as a null; human is a
+    person at this terminal, file:PATH a person who answers questions.json in that folder by answers.json."""
     agent: str = "random:1"
     """Who criticises, argues, advises and moves the market."""
     opponent: str = ""
     """Who argues in a debate that the response is wrong; the agent if not given."""
     market: str = ""
-    """Who foretells the judge; the judge if not given."""
+    """Who foretells the judge; the judge if not given, and the agent where the judge is a person."""
     problems: str = "arithmetic"
-    """Problems with known answers: arithmetic, claims, gsm8k:PATH or jsonl:FILE."""
+    """Problems with known answers: arithmetic, gsm8k:PATH or jsonl:FILE."""
     responses: Source = "planted"
     """What is judged: worked responses and such with a planted flaw, or solutions of real models (GSM8K only)."""
     protocols: tuple[str, ...] = PROTOCOLS
@@ -91,13 +94,20 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         BadInput: If a seat cannot be filled, or the problems give too few responses.
     """
     _check(config)
+    person = is_person(config.judge)
+    ask = asker(config.judge, folder=folder, seed=seed, log=log) if person else None
     seating = Seating(
         judge=config.judge, agent=config.agent, opponent=config.opponent or config.agent,
-        market=config.market or config.judge, device=config.device, max_tokens=config.max_tokens, draws=config.draws,
+        market=config.market or (config.agent if person else config.judge), device=config.device,
+        max_tokens=config.max_tokens, draws=config.draws,
         rounds=config.rounds, candidates=config.candidates, votes=config.votes,
     )  # fmt: skip
     cases = draw_cases(problems.named(config.problems), n=config.items, source=config.responses, seed=seed)
     log({"stage": "seating"})
+    if ask is not None:
+        return people_seats.study(
+            seating, cases, ask, protocols=config.protocols, seed=seed, folder=folder, ledger=ledger, log=log
+        )
     judge, agent = (
         seat_of(n, max_tokens=config.max_tokens, draws=config.draws, device=config.device)
         for n in (seating.judge, seating.agent)
@@ -148,7 +158,7 @@ def _judged(
             break
         work = [(batch, s, arm) for batch in wave for s in seeds for arm in arms]
         specs = [
-            Sitting(seating=seating, protocol=arm, seed=s, cases=tuple((c.problem, c.text) for c in batch))
+            Sitting(seating=seating, protocol=arm, seed=s, cases=tuple((as_told(c.problem), c.text) for c in batch))
             for batch, s, arm in work
         ]
         done = jobs.run(sit, specs, workers=min(workers, len(specs)), memo=memo(folder, "sittings"), progress="judging")
@@ -203,7 +213,7 @@ def _keep_logs(config: Config, sides: Mapping[str, Sides], cases: Sequence[Case]
             Logged(
                 name=case.problem.digest[:16],
                 seed=seed,
-                question=verdict_question(case.problem.prompt, case.text),
+                question=verdict_question(as_told(case.problem).prompt, case.text),
                 turns=tuple((f"{t.who}{', for ' + t.side if t.side else ''}", t.text) for t in said)
                 if not isinstance(said, Unmeasured)
                 else (),
