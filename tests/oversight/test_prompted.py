@@ -14,7 +14,6 @@ from superalign.oversight.prompted import (
     Consultancy,
     Critique,
     Debate,
-    Market,
     OtherTranscripts,
     Seat,
     Texts,
@@ -24,6 +23,7 @@ from superalign.oversight.prompted import (
     shown,
     verdict_question,
 )
+from superalign.oversight.prompted_market import Market
 from superalign.types import Problem, Rollouts, Unmeasured
 
 

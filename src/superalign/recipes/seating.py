@@ -22,7 +22,6 @@ from superalign.oversight.prompted import (
     Consultancy,
     Critique,
     Debate,
-    Market,
     Play,
     Played,
     Seat,
@@ -32,6 +31,7 @@ from superalign.oversight.prompted import (
     scene,
     verdict_question,
 )
+from superalign.oversight.prompted_market import Market
 from superalign.problems import Planted, ProblemFamily
 from superalign.problems.gsm8k import Gsm8k
 from superalign.recipes.worlds import SIZES
