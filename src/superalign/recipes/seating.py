@@ -112,7 +112,7 @@ def random_model(seed: int) -> Model:
     return Model(network=network, tokenizer=tokenizer, subject=subject, sampling=Sampling())
 
 
-@functools.lru_cache(maxsize=3)
+@functools.lru_cache(maxsize=4)
 def seat_of(name: str, *, max_tokens: int, draws: int = 1, device: str = "cpu") -> Seat:
     """Find who a name means: a bundled base, `random:SEED`, a folder or hub id, or `api:PROVIDER/MODEL`.
 
