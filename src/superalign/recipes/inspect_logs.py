@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from superalign.types import Record, Unmeasured
+from superalign.types import Record, Unmeasured, digest_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,7 @@ def write_log(rows: Sequence[Logged], *, path: Path, protocol: str, judge: str, 
         eval=EvalSpec(
             created=datetime.now(UTC).isoformat(),
             task=f"superalign/{protocol}",
+            task_id=digest_of([protocol, judge, agent, problems, names])[:22],  # the viewer tells tasks apart by it
             model=judge,
             dataset=EvalDataset(name=problems, samples=len(names), sample_ids=list(names)),
             config=EvalConfig(epochs=len(seeds)),

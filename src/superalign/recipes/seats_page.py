@@ -72,7 +72,7 @@ def page(
         headline=_headline(config, sides, same),
         means="A gain counts only beside its placebo: the same judge after transcripts of other responses.",
         claims=tuple(claims),
-        sections=(_together(sides), *sections, _orders(sides), _silences(sides)),
+        sections=(_together(sides, spent), *sections, _orders(sides), _silences(sides)),
         uncertain=uncertain,
     )
 
@@ -170,7 +170,7 @@ def _headline(config: Any, sides: Mapping[str, Sides], same: bool) -> str:
     )
 
 
-def _together(sides: Mapping[str, Sides]) -> Section:
+def _together(sides: Mapping[str, Sides], spent: int) -> Section:
     """All protocols in one picture."""
     first = next(iter(sides.values())).items
     rows = [(arm, arm_result(first, arm).accuracy, "baseline") for arm in (JUDGE, AGENT, VOTING)]
@@ -189,7 +189,8 @@ def _together(sides: Mapping[str, Sides]) -> Section:
     )
     return Section(
         title="All protocols",
-        text="Half of the responses are right, so that a judge who always says the same is at a half.",
+        text="Half of the responses are right, so that a judge who always says the same is at a half. Assistants read and wrote "
+        f"{spent:,} tokens in all.",
         plots=(plot,),
     )
 
