@@ -21,7 +21,7 @@ from superalign.types import Interval, Unmeasured
 
 TINY = Config(
     depths=(4,), rounds=1, seeds=2, held_out=10, labelled=30, sizes=(),
-    training=PolicyGradientConfig(steps=1, problems=2, group=2),
+    updates=1, prompts=2, group=2,
 )  # fmt: skip
 
 

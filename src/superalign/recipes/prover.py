@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,24 @@ class Config:
     """Test problems that every prover answers once."""
     sizes: tuple[int, ...] = (0, 64)
     """Other sizes of the verifier's head, in hidden units, for one round; 0 is linear."""
-    verifier: VerifierConfig = field(default_factory=VerifierConfig)
-    """The verifier's head in the main setting."""
-    training: PolicyGradientConfig = field(
-        default_factory=lambda: PolicyGradientConfig(steps=40, problems=8, group=8, lr=1e-3)
-    )
-    """The training of a prover."""
+    hidden: int = VerifierConfig().hidden
+    """Hidden units of the verifier's head in the main setting; 0 for a linear one."""
+    updates: int = 40
+    """Updates of a prover."""
+    prompts: int = 8
+    """Problems of an update."""
+    group: int = 8
+    """Responses to each of them."""
+
+    @property
+    def verifier(self) -> VerifierConfig:
+        """The verifier's head in the main setting."""
+        return VerifierConfig(hidden=self.hidden)
+
+    @property
+    def training(self) -> PolicyGradientConfig:
+        """The training of a prover."""
+        return PolicyGradientConfig(steps=self.updates, problems=self.prompts, group=self.group, lr=1e-3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +92,7 @@ def quick(config: Config) -> Config:
     """One round at two seeds, with short trainings."""
     return replace(
         config, rounds=1, seeds=2, held_out=90, labelled=120, sizes=(),
-        training=replace(config.training, steps=10, problems=8),
+        updates=10,
     )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ Shape suffixes: P problems, S seeds.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -66,6 +65,17 @@ def ranking(tolds: Sequence[Sequence[Told]], key: str = "score") -> Interval | U
     if len(found) < len(each):
         return Unmeasured("at some seed all responses were right, or all wrong")
     return within(mean_interval(found), 0.0, 1.0)
+
+
+def clean(told: Told) -> float:
+    """The share of right answers that were reached by right steps alone; a checker's hits depend on how many are right, this not."""
+    good = np.asarray(told["right"], bool)
+    return float(np.asarray(told["sound"], float)[good].mean()) if good.any() else float("nan")
+
+
+def _cleaner(tolds: Sequence[Told], over: Sequence[Told]) -> Interval | Unmeasured:
+    gaps = [clean(a) - clean(b) for a, b in zip(tolds, over, strict=True)]
+    return mean_interval(gaps) if np.isfinite(gaps).all() else Unmeasured("at some seed no answer was right")
 
 
 def exploit(told: Told) -> float:
@@ -155,6 +165,10 @@ def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
               spread(per_problem(helpful, checker_right) - per_problem(paid, checker_right)), unit="share of responses",
               null=spread(per_problem(of_round(null, -1, "helpful"), checker_right) - per_problem(paid, checker_right)), bar=0.0,
               why="legibility, paired by problem and seed; null: the helpful prover of the game with shuffled labels"),
+        above("More of a helpful prover's right answers come by right steps than of one's paid for right answers",
+              _cleaner(helpful, paid), unit="share of right answers", bar=0.0,
+              null=_cleaner(of_round(null, -1, "helpful"), paid),
+              why="over seeds; null: the helpful prover of the game with shuffled labels"),
         claim("Legibility tax: right answers lost against a prover paid for them alone",
               spread(per_problem(paid, right) - per_problem(helpful, right)), unit="share of problems",
               null=Unmeasured("a price, not a finding"), why="equal training; paired by problem and seed"),
@@ -193,7 +207,7 @@ def _row(label: str, tolds: Sequence[Told]) -> tuple[Any, ...]:
         within(spread(per_problem(tolds, fooled)), 0, 1) if convinced else Unmeasured("no threshold"),
         ranking([[t] for t in tolds]),
         spread(per_problem(tolds, lambda t: np.asarray(t["chance"]) - right(t))),
-        *(within(spread(per_problem(tolds, functools.partial(checker_right, checks=k))), 0, 1) for k in ("1", "2")),
+        *(within(spread(np.stack([checker_right(t, k) for t in tolds], axis=1)), 0, 1) for k in ("1", "2")),
     ]
     steps = [exploit(t) for t in tolds if "curve" in t]
     never = bool(steps) and all(s >= len(t["curve"]) for s, t in zip(steps, tolds, strict=True))
