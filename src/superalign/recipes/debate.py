@@ -70,11 +70,11 @@ def quick(config: Config) -> Config:
         config,
         held_out=120,
         pool=500,
-        seeds=2,
-        updates=80,
+        seeds=3,  # of two, an interval would say nothing
+        updates=60,
         judges=(0.93, 1.0),
         critics=(0.4, 0.8),
-        sweep_seeds=2,
+        sweep_seeds=1,
         sweep_updates=50,
         responses=120,
     )

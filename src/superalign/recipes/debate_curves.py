@@ -227,7 +227,7 @@ def _words(found: Interval | Unmeasured) -> str:
 def sweep_part(told: Sequence[Told]) -> Part:
     """Judges by critics: where does a debate beat the judge working the whole chain in its head?"""
     cells = sorted({(d["judge_knows"], d["ability"]) for d in told})
-    gap_C, gain_CNS = list[float](), list[np.ndarray]()
+    gap_C, gain_CNS, blind_CNS = list[float](), list[np.ndarray](), list[np.ndarray]()
     rows, lines = list[tuple[Any, ...]](), list[dict[str, Any]]()
     for judge, ability in cells:
         mine = [d for d in told if (d["judge_knows"], d["ability"]) == (judge, ability)]
@@ -235,6 +235,7 @@ def sweep_part(told: Sequence[Told]) -> Part:
         gap = float(x["agent"].mean() - x["judge"].mean())
         gained = x["debate"] - x["judge"]
         gap_C.append(gap)
+        blind_CNS.append(x["random midpoints"] - 0.5)
         gain_CNS.append(gained)
         found = spread_over(gained)
         rows.append((judge, ability, *(spread_over(x[k]) for k in ("judge", "agent", "debate")), gap, found))
@@ -243,7 +244,8 @@ def sweep_part(told: Sequence[Told]) -> Part:
     weaker, stronger = (
         [g for g, gap in zip(gain_CNS, gap_C, strict=True) if (gap > 0) == side] for side in (True, False)
     )
-    null = mean_interval([np.mean(d["random midpoints"]) - 0.5 for d in told])
+    # Cells share chains and seeds, so that only the mean over cells has chains and seeds that are drawn.
+    null = spread_over(np.mean(blind_CNS, axis=0))
     for name, some in (
         ("a judge weaker than its critics", weaker),
         ("a judge as good as its critics, or better", stronger),

@@ -58,11 +58,11 @@ class Config:
     questions: int = MarketConfig().questions
     """Questions of an update."""
     proposals: int = MarketConfig().proposals
-    """Arguments that the adversary tries at each turn."""
+    """Games proposed for each question, of which the one that moves the price most is played."""
     width: int = MarketConfig().width
-    """Width of market and adversary."""
+    """Width of the market's reading of a question."""
     hidden: int = MarketConfig().hidden
-    """Hidden units of both."""
+    """Hidden units of market and adversary."""
 
     @property
     def training(self) -> MarketConfig:
