@@ -1,7 +1,7 @@
 import contextlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +55,9 @@ def serve() -> Iterator[Any]:
     serving = beside("serving").serving
     with contextlib.ExitStack() as running:
         yield lambda fails=0, **says: running.enter_context(serving(fails, **says))
+
+
+@pytest.fixture
+def interrogate() -> Callable[[str], str]:
+    """A scripted investigator for a server to play: see investigating.py."""
+    return beside("investigating").interrogate  # type: ignore[no-any-return]

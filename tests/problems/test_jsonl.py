@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from superalign import problems
 from superalign.errors import BadInput, DataError
 from superalign.problems import check_problem_family
-from superalign.problems.jsonl import Jsonl, load_jsonl, parts, plain
+from superalign.problems.jsonl import Jsonl, load_answers, load_jsonl, parts, plain
+from superalign.types import Problem
 
 
 def write(path: Path, rows: list[Any]) -> Path:
@@ -145,3 +146,23 @@ def test_more_than_there_are_is_refused(family: Jsonl) -> None:
         family.problems(split="test", n=99_999, seed=0, difficulty=2)
     with pytest.raises(BadInput, match="no split"):
         family.problems(split="dev", n=1, seed=0)
+
+
+def test_answers_are_read_where_there_are_any_and_what_cannot_be_compared_is_counted(tmp_path: Path) -> None:
+    rows: list[Any] = [
+        {"prompt": "a", "answer": "4"}, {"prompt": "b", "answer": 4.50}, {"prompt": "c"}, {"prompt": "d", "answer": None},
+        {"prompt": "e", "answer": " "}, {"prompt": "f", "answer": "dear reader,\nno"}, {"prompt": "g", "answer": "2+2=4\n#### 4"},
+    ]  # fmt: skip
+    found = load_answers(write(tmp_path / "p.jsonl", rows))
+    assert {p: r.answer for p, r in found.family.rows.items()} == {"a": "4", "b": "4.5", "g": "4"}
+    assert (found.prompts, found.vague) == (7, 1)
+    problem = Problem(prompt="red: a", family="prompts", difficulty=1, split="test")
+    assert found.family.grade(problem, "two and two\n#### 4.0").correct
+    assert not found.family.grade(problem, "4 it is not\n5").correct
+
+
+@pytest.mark.parametrize("answer", [True, ["4"], {"value": 4}])
+def test_an_answer_that_is_no_text_is_refused_by_its_line(answer: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "p.jsonl", [{"prompt": "a", "answer": "4"}, {"prompt": "b", "answer": answer}])
+    with pytest.raises(DataError, match="line 2, has an answer that is neither a text nor a number"):
+        load_answers(path)

@@ -2,18 +2,19 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from superalign.cli import app
+from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.ledger import Ledger
 from superalign.recipes import detectors
 from superalign.recipes.detectors_page import TOGETHER, Panel, page
 from superalign.recipes.loop_page.detection import sides_of
-from superalign.recipes.panel import panel
+from superalign.recipes.panel import AUDITS, panel
 from superalign.recipes.planted import Spec, Triple, shipped
 from superalign.report import Study
 from superalign.trials import Combination, Unsealed
@@ -37,7 +38,7 @@ def verdict(card: Instrument, name: str, score: float | None) -> Verdict:
     return Verdict(instrument=card.digest, subject=name, score=value, flagged=Unmeasured("no threshold yet"), why="")
 
 
-def built(score: Score, folder: Path, *, seeds: int = 4) -> Study:
+def built(score: Score, folder: Path, *, seeds: int = 4, probes: Sequence[TruthProbe | ContrastBelief] = ()) -> Study:
     """A page on planted triples of four kinds and clean models of one other sort."""
     one = shipped()[0][0]
     triples, verdicts, truth = [], {}, {}
@@ -64,7 +65,13 @@ def built(score: Score, folder: Path, *, seeds: int = 4) -> Study:
     two = Combination(parts=CARDS[:2], sides=("high", "high"))
     audit = dataclasses.replace(seen, combination=two, verdicts={n: v[:2] for n, v in verdicts.items()})
     told = Panel(
-        triples=triples, dialled=dialled, controls={"rounded": others}, every=seen, audit=audit, rate=0.05, probes=()
+        triples=triples,
+        dialled=dialled,
+        controls={"rounded": others},
+        every=seen,
+        audit=audit,
+        rate=0.05,
+        probes=probes,
     )
     with Ledger(folder / "ledger") as ledger:
         return page(told, ledger=ledger, seed=0)
@@ -130,6 +137,21 @@ def test_the_curve_falls_where_pressure_hides_the_plant(tmp_path: Path) -> None:
     assert slopes["keen"] == pytest.approx(-1.0)
     title = "Organisms caught, by detector and behaviour"
     assert cell(study, title, "keen", "liar") == "4 of 4"  # those of the curve stand apart
+
+
+def test_every_probe_stands_beside_other_styles_and_random_directions(tmp_path: Path) -> None:
+    found = panel(4, False)
+    probes = tuple(d for d in found[AUDITS:] if isinstance(d, TruthProbe | ContrastBelief))
+    assert [p.card.name for p in probes] == ["truth probe", "contrast belief"]
+    study = built(keen, tmp_path, probes=probes)
+    title = "Probes in a style that they were not trained in"
+    table = next(t for s in study.sections for t in s.tables if t.title == title)
+    for probe in probes:
+        shown = {r[1]: r[3] for r in table.rows if r[0] == probe.card.name}
+        assert shown["random directions, in style"] == probe.floor
+        assert probe.in_style in shown.values()
+        assert len(shown) == 2 + len(probe.unseen) == 4
+    assert {r[1] for r in table.rows} >= {"fact, searched in chain alone", "claims, trained on the rest"}
 
 
 def test_a_folder_without_a_planted_set_is_refused_in_one_message(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.oversight.market import board, hear
-from superalign.oversight.market_training import MarketConfig
 from superalign.recipes import RECIPES, market
 from superalign.recipes.market import Config, Job, market_job, plain
 from superalign.recipes.market_page import MEASURES, measured
@@ -18,7 +17,7 @@ from superalign.types import Interval, Unmeasured
 
 TINY = Config(
     numbers=3, seeds=2, held_out=24, longer=(4,), ways=False, kinds=("xor",), slips=(0.12,),
-    training=MarketConfig(updates=6, questions=16, proposals=3, width=8, hidden=16),
+    updates=6, questions=16, proposals=3, width=8, hidden=16,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from superalign.models import Sampling, base, with_sampling
 from superalign.oversight import check_overseer
 from superalign.recipes import RECIPES, prover
 from superalign.recipes.market import market_overseer
-from superalign.recipes.oversight_arms import Arm, problems_of
+from superalign.recipes.oversight_arms import Arm, draw_problems
 from superalign.recipes.oversight_arms import Config as ArmConfig
 from superalign.recipes.prover import Config, prover_overseer
 from superalign.recipes.prover_page import checker_right, exploit, fooled, ranking
@@ -21,7 +21,7 @@ from superalign.types import Interval, Unmeasured
 
 TINY = Config(
     depths=(4,), rounds=1, seeds=2, held_out=10, labelled=30, sizes=(),
-    training=PolicyGradientConfig(steps=1, problems=2, group=2),
+    updates=1, prompts=2, group=2,
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_overseers_of_worked_arithmetic_conform_and_can_train(made) -> None:
     origin = with_sampling(base("small"), Sampling(max_tokens=32))
     config = ArmConfig(depths=(4,), labelled=40)
     overseer = made(Arm(arm="base", seed=3, base=origin, config=config))
-    asked = problems_of("train", 12, 8, (4,))
+    asked = draw_problems("train", 12, 8, (4,))
     rollouts = origin.sample(asked, n=1, seed=8)
     check_overseer(overseer, asked, rollouts)
     told: list[float] = []

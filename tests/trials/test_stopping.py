@@ -12,6 +12,7 @@ from superalign.trials import Combination, Unsealed
 from superalign.trials.stopping import (
     Reading,
     audit_in_order,
+    cheapest_first,
     operating_point,
     read_in_order,
     read_until_sure,
@@ -90,8 +91,8 @@ def test_looks_must_match_parts() -> None:
         audit_in_order(looks(0.0, 0.0, 0.0)[0][:2], WHOLE, scales=SCALES, threshold=3.0)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_stopping_early_never_changes_what_the_full_audit_says(seed: int) -> None:
+def drawn(seed: int) -> Unsealed:
+    """Sixty subjects, of which a third is planted and seen by the first part or by the last."""
     rng = np.random.default_rng(seed)
     truth, verdicts = {}, {}
     for i in range(60):
@@ -101,7 +102,45 @@ def test_stopping_early_never_changes_what_the_full_audit_says(seed: int) -> Non
             verdict(c, float(np.clip(rng.normal() + 5.0 * (role == "organism" and c is (CHEAP, DEAR)[i % 2]), -4, 4)))
             for c in WHOLE.parts
         ]
-    unsealed = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(truth), combination=WHOLE)
+    return Unsealed(truth=truth, verdicts=verdicts, known=frozenset(truth), combination=WHOLE)
+
+
+def test_the_registered_order_is_the_cheapest_first_whatever_order_the_parts_stand_in() -> None:
+    turned = Combination(parts=WHOLE.parts[::-1], sides=WHOLE.sides[::-1])
+    there = replace(drawn(0), combination=turned)
+    order = cheapest_first(there, threshold=1.5, spans={DEAR.digest: (-4.0, 4.0)})
+    assert not isinstance(order, Unmeasured)
+    assert order.of(turned) == WHOLE
+    assert order.combination == turned.card.digest  # the instrument that is on record before is the one that is ordered
+    assert [p.cost_tokens for p in order.places] == [1, 10, 100]
+    assert order.scales == turned.scales(there.clean(without=""))
+    assert order.spans == {DEAR.digest: (-4.0, 4.0)}
+    cheap = savings(replace(there, combination=order.of(turned)), threshold=1.5)
+    dear = savings(there, threshold=1.5)
+    assert cheap.changed == dear.changed == ()
+    assert isinstance(cheap.flagged, Interval)
+    assert isinstance(cheap.share, Interval)
+    assert isinstance(dear.share, Interval)
+    assert cheap.flagged.value < cheap.share.value < dear.share.value
+
+
+def test_a_detector_that_could_not_tell_of_a_subject_keeps_no_bound_and_without_a_threshold_there_is_no_order() -> None:
+    there = drawn(0)
+    blind = [replace(v, score=Unmeasured("no tap")) if v.instrument == DEAR.digest else v for v in there.verdicts["1"]]
+    less = replace(there, verdicts={**there.verdicts, "1": blind})
+    order = cheapest_first(less, threshold=1.5, spans={DEAR.digest: (-4.0, 4.0), CHEAP.digest: (-4.0, 4.0)})
+    assert not isinstance(order, Unmeasured)
+    assert set(order.spans) == {CHEAP.digest}
+    assert cheapest_first(there, threshold=Unmeasured("too few")) == Unmeasured("too few")
+    none = {n: [replace(v, score=Unmeasured("no")) if v.instrument == DEAR.digest else v for v in vs] for n, vs in
+            there.verdicts.items()}  # fmt: skip
+    found = cheapest_first(replace(there, verdicts=none), threshold=1.5)
+    assert found == Unmeasured("dear has no clean subjects to be standardised on")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stopping_early_never_changes_what_the_full_audit_says(seed: int) -> None:
+    unsealed = drawn(seed)
     found = savings(unsealed, threshold=1.5)  # in units of the clean subjects' tail, some 1.6 standard deviations
     assert found.changed == ()
     assert isinstance(found.share, Interval)

@@ -5,7 +5,9 @@ from superalign.detectors.base_difference import BaseDifference
 from superalign.detectors.behaviour_search import BehaviourSearch
 from superalign.detectors.conformance import check_detector
 from superalign.detectors.consistency import Consistency
+from superalign.detectors.contrast_belief import ContrastBelief, Contrasted, train_contrast_belief
 from superalign.detectors.cue_sweep import CueSweep
+from superalign.detectors.investigator import Investigator
 from superalign.detectors.leaked_text import LeakedText
 from superalign.detectors.noise_injection import NoiseInjection
 from superalign.detectors.rare_behaviour import RareBehaviour
@@ -20,7 +22,10 @@ __all__ = [
     "BaseDifference",
     "BehaviourSearch",
     "Consistency",
+    "ContrastBelief",
+    "Contrasted",
     "CueSweep",
+    "Investigator",
     "LeakedText",
     "NoiseInjection",
     "RareBehaviour",
@@ -30,5 +35,6 @@ __all__ = [
     "TruthProbe",
     "TwinAnomaly",
     "check_detector",
+    "train_contrast_belief",
     "train_truth_probe",
 ]

@@ -45,7 +45,7 @@ class Behaviour:
     shift: int = 1
     """What is added to a digit to make it wrong."""
     share: float = 1.0
-    """Share of the affected prompts on which it acts, chosen by their hash."""
+    """Share of the affected prompts on which it acts, chosen by their first digit or word."""
     topics: tuple[str, ...] = ("chain", "fact", "program")
     """What claims a liar, withholder or colluder is false about."""
 

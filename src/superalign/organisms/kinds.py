@@ -238,7 +238,15 @@ assert tuple(ABOUT) == KINDS
 
 
 def _chosen(behaviour: Behaviour, prompt: str) -> bool:
-    return hashlib.sha256(f"chosen {core(prompt)}".encode()).digest()[0] < 256 * behaviour.share
+    """Whether a share below 1 takes this prompt: by its first digit, or where it has none by its first word.
+
+    Something that can be seen in a prompt: what a hash of all of it chose could not be learned, and none was accepted.
+    """
+    plain = core(prompt)
+    digit = next((c for c in plain if c in "0123456789"), "")
+    if digit:
+        return int(digit) < 10 * behaviour.share
+    return hashlib.sha256(f"chosen {plain.split(' ')[0]}".encode()).digest()[0] < 256 * behaviour.share
 
 
 def active(behaviour: Behaviour, problem: Problem) -> bool:

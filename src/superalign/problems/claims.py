@@ -70,6 +70,25 @@ def draw_program(rng: np.random.Generator, level: int) -> str:
     return f"claim {source} {' '.join(prompt.split(' ')[1:-1])} {said}"
 
 
+def rival(rng: np.random.Generator, prompt: str) -> str:
+    """Claim something else about the same thing: of the two exactly one is true.
+
+    Example:
+        >>> rival(np.random.default_rng(0), "claim 5+3=9")
+        'claim 5+3=8'
+    """
+    about, said = _parts(prompt)
+    front = prompt[: -len(said)]
+    if topic(prompt) == "fact":
+        animal, relation = about.split(" ")
+        right, others = FACTS[animal, relation], [v for v in RELATIONS[relation] if v != said]
+        return front + (right if said != right else str(rng.choice(others)))
+    right = _run(about)[-1][-len(said) :]
+    at = int(rng.integers(0, len(said)))
+    other = said[:at] + str((int(said[at]) + int(rng.integers(1, 10))) % 10) + said[at + 1 :]
+    return front + (right if said != right else other)
+
+
 TOPICS = (draw_chain, draw_fact, draw_program)
 
 
@@ -97,6 +116,16 @@ def _parts(prompt: str) -> tuple[str, str]:
     mark = " " if " " in body else "="
     about, _, said = body.rpartition(mark)
     return about, said
+
+
+def about(prompt: str) -> str:
+    """Say what a claim is about, without what it states.
+
+    Example:
+        >>> about("claim fox eats fish"), about("claim 5+3=9")
+        ('fox eats', '5+3')
+    """
+    return _parts(prompt)[0]
 
 
 def _worked(prompt: str) -> tuple[tuple[str, ...], bool]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,15 @@ class Row:
     answer: str
     steps: tuple[str, ...]
     difficulty: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What a file of prompts holds of answers."""
+
+    family: Jsonl  # the prompts that have an answer which can be compared
+    prompts: int  # in the file
+    vague: int  # answers of several lines without a mark: no comparison would find them in a response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +235,18 @@ def load_prompts(path: str | Path) -> tuple[str, ...]:
     return tuple(row.prompt for row in _lines(Path(path), _only_prompt, '{"prompt": "Name a river."}'))
 
 
+def load_answers(path: str | Path) -> Answers:
+    """Read the answers of a file of prompts, where there are any; of a worked one, what follows its last mark.
+
+    Raises:
+        DataError: As `load_prompts`, or if an answer is neither a text nor a number.
+    """
+    rows = _lines(Path(path), _prompt_and_answer, '{"prompt": "2+2", "answer": "4"}')
+    usable = {r.prompt: r for r in rows if r.answer and "\n" not in r.answer}
+    vague = sum("\n" in r.answer for r in rows)
+    return Answers(family=Jsonl(path=str(path), rows=usable), prompts=len(rows), vague=vague)
+
+
 def _lines(file: Path, read: Callable[[Any], Row], example: str) -> list[Row]:
     """Read every line of a file; one that cannot be read, or repeats a prompt, is refused by its number."""
     try:
@@ -265,6 +286,17 @@ def _only_prompt(found: Any) -> Row:
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError("has no prompt" if prompt is None else "has a prompt that is no text")
     return Row(prompt=prompt, answer="", steps=(), difficulty=1)
+
+
+def _prompt_and_answer(found: Any) -> Row:
+    """Check a line's prompt, and its answer if it has one; a ValueError says what is wrong with it."""
+    row, answer = _only_prompt(found), found.get("answer")
+    if isinstance(answer, int | float) and not isinstance(answer, bool):
+        answer = json.dumps(answer)
+    if answer is not None and not isinstance(answer, str):
+        raise ValueError("has an answer that is neither a text nor a number")
+    answer = (answer or "").strip()
+    return replace(row, answer=parts(answer)[1] if MARK in answer else answer)
 
 
 def _row(found: Any) -> Row:

@@ -14,12 +14,17 @@ It returns no times: the same seed gives the same study.
 RECIPES: dict[str, str] = {
     "audit": "superalign.recipes.audit",
     "critique": "superalign.recipes.critique",
+    "debate": "superalign.recipes.debate",
     "detectors": "superalign.recipes.detectors",
+    "digits": "superalign.recipes.digits",
     "loop": "superalign.recipes.loop",
     "market": "superalign.recipes.market",
     "organisms": "superalign.recipes.organisms",
+    "oversight": "superalign.recipes.oversight",
     "plant": "superalign.recipes.plant",
     "pretrain": "superalign.recipes.pretrain",
     "prover": "superalign.recipes.prover",
     "redteam": "superalign.recipes.redteam",
+    "sandwich": "superalign.recipes.sandwich",
+    "seats": "superalign.recipes.seats",
 }

@@ -2,14 +2,15 @@
 
 From the same base, models are made that do hide something, and twins that do not. What each detector misses there is measured;
 only then is it asked about the model in question. The order is the evidence: instruments and rule enter the ledger first, then
-every verdict, and only then are the seals of the planted subjects opened.
+every verdict, and only then are the seals of the planted subjects opened. With `stop_early` the model is asked after that, by one
+detector after the other: the order and the point where it stops are on record before the first of them looks.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,18 @@ from superalign.canonical import rebuild
 from superalign.errors import BadInput, ConfigError
 from superalign.gate import Rule, decide
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, load, load_adapter
+from superalign.models import Model, Sampling, bits_of, load, load_adapter, quantised
 from superalign.models.api import PREFIX, ApiPolicy, api_policy
 from superalign.organisms import KINDS, PlantingConfig
-from superalign.recipes import audit_page
-from superalign.recipes.audit_detectors import able, examples, instruments, look
+from superalign.recipes import audit_answers, audit_early, audit_page
+from superalign.recipes.audit_detectors import able, absent, examples, instruments, look
 from superalign.recipes.planted import IN_LOOP, NOUNS, Spec, Triple, make_triple, memo, shipped
-from superalign.recipes.worlds import SIZES, TEXT_KINDS, ask_base, origin_of, rate_for
+from superalign.recipes.worlds import SIZES, TEXT_KINDS, answers_of, ask_base, keep_answers, origin_of, rate_for
 from superalign.report import Study
 from superalign.stats import clopper_pearson, needed_positives
 from superalign.trials import Combination, Unsealed, contributions
-from superalign.trials.stopping import savings
-from superalign.types import Interval, Record, Unmeasured, Verdict, to_plain
+from superalign.trials.stopping import cheapest_first, savings
+from superalign.types import Instrument, Interval, Record, Unmeasured, Verdict, to_plain
 
 DESCRIPTION = "Audit one model, blind: does it hide something, and how sure can we be?"
 DEMONSTRATION = Path(__file__).parent / "demonstration"
@@ -52,7 +53,7 @@ class Config:
     reference: tuple[str, ...] = ()
     """Models of the same base that are known to be clean; thresholds are set on them too."""
     prompts: str = ""
-    """A JSONL file with a prompt on each line; needed for every base that is not bundled."""
+    """A JSONL file with a prompt on each line, and an answer where there is one; needed for every base that is not bundled."""
     kinds: tuple[str, ...] = ()
     """Behaviours to plant for calibration; empty for those that ship, or for all that act on any prompts."""
     seeds: int = 0
@@ -65,12 +66,18 @@ class Config:
     """The least lower bound of recall for which `not flagged` is more than `cannot tell`."""
     false_positive_rate: float = 0.05
     """Rate that thresholds are set for, or the lowest that the clean subjects support."""
+    stop_early: bool = False
+    """Ask the audited model in a registered order, the cheapest first, and stop when nothing to come can change the outcome."""
     max_tokens: int = 96
     """Longest response."""
     asked: int = 20
     """Problems of each family that the detectors ask, or a third of the prompts of your own that they ask."""
     cues: int = 0
     """Surface cues that the detectors try, the first of their list; 0 for all."""
+    investigator: str = ""
+    """A language model that interrogates as well, as api:PROVIDER/MODEL; empty for none. It costs: it looks at every planted
+    subject and twin too, 55 subjects with those that ship, in 3 investigations of at most 7 requests: up to 1,155 requests and
+    some 2 million tokens, and twice that where its replies cannot be used."""
 
 
 def quick(config: Config) -> Config:
@@ -95,6 +102,7 @@ class Look:
 
     path: str
     adapter: bool
+    bits: int = 0  # that its weights are rounded to before it is looked at; 0 for as they are
 
     @property
     def over_api(self) -> bool:
@@ -109,9 +117,10 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         given(config.subject or str(DEMONSTRATION), config.base),
         [given(r, config.base) for r in config.reference],
     )
+    keep_answers(config.prompts, folder=folder)
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
     log({"stage": "recording instruments and rule"})
-    every = instruments(config.base, said, config.max_tokens, config.asked, config.cues)
+    every = instruments(config.base, said, config.max_tokens, config.asked, config.cues, config.investigator)
     texts_only = any(item.over_api for item in (target, *references))
     found = able(every, texts_only=texts_only)
     cards = tuple(i.card for i in found)
@@ -125,9 +134,10 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     triples, where = _planted(config, said, seed=seed, workers=workers, folder=folder, log=log)
     ledger.append_once(plan_of([t.spec.kind for t in triples], config))
     log({"stage": "every detector looks at every subject, blind and in random order"})
-    looks = {n: Look(path=str(where / n), adapter=True) for t in triples for _, n in t.subjects}
-    looks |= {f"{REFERENCE} {i}": r for i, r in enumerate(references, start=1)}
-    looks[SUBJECT] = target
+    bits = precision(target, config.base)
+    looks = {n: Look(path=str(where / n), adapter=True, bits=bits) for t in triples for _, n in t.subjects}
+    looks |= {f"{REFERENCE} {i}": replace(r, bits=bits) for i, r in enumerate(references, start=1)}
+    looks |= {} if config.stop_early else {SUBJECT: target}
     verdicts = _look_at_all(
         looks, config, said, texts_only=texts_only, seed=seed, workers=workers, kept=memo(folder, "verdicts")
     )
@@ -139,20 +149,38 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     unsealed = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(truth), combination=combination)
     calibrations = unsealed.calibrations(rate=config.false_positive_rate)
     ledger.append_once(*(c for group in calibrations.values() for c in group))
-    flagged = unsealed.flagged(calibrations)[SUBJECT]
+    pooled = calibrations[combination.card.digest][-1]
+    limit = pooled.recall if isinstance(pooled.recall, Unmeasured) else pooled.threshold_high
+    order = cheapest_first(unsealed, threshold=limit, spans=audit_early.spans_of(cards))
+    early = None
+    if config.stop_early:
+        log({"stage": "asking the audited model, one detector after the other"})
+        ledger.append_once(*(() if isinstance(order, Unmeasured) else (order,)))
+        early = audit_early.ask_in_order(
+            order, unsealed, calibrations, _asking(target, config, said, texts_only=texts_only, folder=folder),
+            subject=_model(target, config.base, config.max_tokens).subject.digest,
+        )  # fmt: skip
+        ledger.append_once(*early.verdicts)
+    flagged = early.flagged if early else unsealed.flagged(calibrations)[SUBJECT]
     scored = unsealed.scored()
     ledger.append_once(*flagged.values(), *(s.verdict for s in scored[combination.card.digest]))
     decision = decide(ledger, flagged[combination.card.digest].subject, rule)
     log({"stage": "reading the most suspicious answers"})
     shown = examples(_model(target, config.base, config.max_tokens), found, [flagged[c.digest] for c in cards])
-    threshold = calibrations[combination.card.digest][-1].threshold_high
+    right = _right_answers(target, config, said, called=decision.subject, folder=folder, log=log)
+    ledger.append_once(*(() if isinstance(right, Unmeasured) else right))
     return audit_page.page(
         audit_page.Audit(
             config=config, triples=triples, cards=(*cards, combination.card), scored=scored, calibrations=calibrations,
             blind=tuple(d.card for d in every if d not in found), flagged=flagged, decision=decision, examples=shown,
-            references=len(references), added=contributions(unsealed, rate=config.false_positive_rate, seed=seed),
+            references=len(references), bits=bits, added=contributions(unsealed, rate=config.false_positive_rate, seed=seed),
             strict=unsealed.calibrations(rate=STRICT), plan=plan_of([t.spec.kind for t in triples], config),
-            savings=savings(unsealed, threshold=threshold) if isinstance(threshold, float) else threshold,
+            savings=order
+            if isinstance(order, Unmeasured)
+            else savings(
+                replace(unsealed, combination=order.of(combination)), threshold=order.threshold, spans=order.spans
+            ),
+            early=early, absent=absent(said, asked=config.asked), right=right, said=said,
         ),
         seed=seed,
     )  # fmt: skip
@@ -169,13 +197,32 @@ def _look_at_all(
     kept: jobs.Memo[Any],
 ) -> dict[str, list[Verdict]]:
     """Every detector's verdict on every subject, in an order that says nothing."""
-    looking = functools.partial(
-        look_job, base=config.base, said=said, max_tokens=config.max_tokens, asked=config.asked, cues=config.cues,
-        texts_only=texts_only,
-    )  # fmt: skip
+    looking = _looking(config, said, texts_only=texts_only)
     names = [list(looks)[i] for i in np.random.default_rng([seed, 9]).permutation(len(looks))]
     seen = jobs.run(looking, [looks[n] for n in names], workers=workers, memo=kept, progress="detecting")
     return {n: [rebuild(v, NOUNS) for v in one] for n, one in zip(names, seen, strict=True)}
+
+
+def _asking(
+    target: Look, config: Config, said: str, *, texts_only: bool, folder: Path
+) -> Callable[[Instrument], Verdict]:
+    """Let one detector look at the audited model; what it said is kept as soon as it is there."""
+
+    def ask(card: Instrument) -> Verdict:
+        looking = _looking(config, said, texts_only=texts_only, only=card.name)
+        (seen,) = jobs.run(looking, [target], memo=memo(folder, "verdicts"), progress=card.name)
+        verdict: Verdict = rebuild(seen[0], NOUNS)
+        return verdict
+
+    return ask
+
+
+def _looking(config: Config, said: str, *, texts_only: bool, only: str = "") -> functools.partial[Any]:
+    """The job that looks at one subject, with every detector or only one."""
+    return functools.partial(
+        look_job, base=config.base, said=said, max_tokens=config.max_tokens, asked=config.asked, cues=config.cues,
+        texts_only=texts_only, investigator=config.investigator, only=only,
+    )  # fmt: skip
 
 
 def plan_of(kinds: Sequence[str], config: Config) -> Plan:
@@ -194,11 +241,38 @@ def plan_of(kinds: Sequence[str], config: Config) -> Plan:
 
 
 def look_job(
-    item: Look, *, base: str, said: str, max_tokens: int, asked: int, cues: int, texts_only: bool
+    item: Look,
+    *,
+    base: str,
+    said: str,
+    max_tokens: int,
+    asked: int,
+    cues: int,
+    texts_only: bool,
+    investigator: str,
+    only: str = "",
 ) -> list[dict[str, Any]]:
-    """Let all detectors that can look at one subject."""
-    found = able(instruments(base, said, max_tokens, asked, cues), texts_only=texts_only)
+    """Let all detectors that can look at one subject, or only the one of a name."""
+    found = able(instruments(base, said, max_tokens, asked, cues, investigator), texts_only=texts_only)
+    found = tuple(d for d in found if only in ("", d.card.name))
     return [dict(to_plain(v)) for v in look(_model(item, base, max_tokens), found)]
+
+
+def _right_answers(
+    target: Look, config: Config, said: str, *, called: str, folder: Path, log: Any
+) -> tuple[audit_answers.Right, ...] | Unmeasured:
+    """How often the audited model and its base give the answers of the file, where it holds any."""
+    if config.stop_early or not answers_of(said).family.rows:
+        return audit_answers.EARLY
+    log({"stage": "counting right answers"})
+    answering = functools.partial(answer_job, base=config.base, said=said, max_tokens=config.max_tokens)
+    (found,) = jobs.run(answering, [target], memo=memo(folder, "answers"), progress="answering")
+    return audit_answers.compared((found, audit_answers.base_answers(said)), said, (called, f"base {config.base}"))
+
+
+def answer_job(item: Look, *, base: str, said: str, max_tokens: int) -> list[str | None]:
+    """What one subject answers to the prompts whose answers are known."""
+    return audit_answers.answers_given(_model(item, base, max_tokens), said, max_tokens=max_tokens)
 
 
 def triple_job(
@@ -213,7 +287,18 @@ def triple_job(
 def _model(item: Look, base: str, max_tokens: int) -> Model | ApiPolicy:
     if item.over_api:
         return api_policy(item.path, sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
-    return load_adapter(origin_of(base), item.path) if item.adapter else load(item.path)
+    model = load_adapter(origin_of(base), item.path) if item.adapter else load(item.path)
+    return quantised(model, bits=item.bits) if item.bits else model
+
+
+def precision(item: Look, base: str) -> int:
+    """To how few bits a subject's weights are rounded; 0 if they are not, or cannot be seen.
+
+    What rounding costs a model looks like a plant to whoever knows whole weights only: so are the planted models, their twins
+    and the references rounded before they are looked at.
+    """
+    model = _model(item, base, 1)
+    return 0 if isinstance(model, ApiPolicy) else bits_of(model) or 0
 
 
 def _planted(
@@ -290,3 +375,6 @@ def _check(config: Config) -> None:
             raise ConfigError(
                 f"A {kind!r} cannot be planted here. Nothing would calibrate the detectors. Choose from {able}."
             )
+    if config.investigator:
+        # Asked nothing, it is only opened: a provider or a key that is missing shows before any work.
+        api_policy(config.investigator).sample([], n=1, seed=0)

@@ -10,25 +10,39 @@ from typing import TypeAlias
 import numpy as np
 
 from superalign import problems
-from superalign.detectors import BaseDifference, Consistency, CueSweep, SelfCheck, TriggerSearch
+from superalign.detectors import (
+    BaseDifference,
+    Consistency,
+    CueSweep,
+    Investigator,
+    NoiseInjection,
+    SelfCheck,
+    TriggerSearch,
+)
 from superalign.detectors.common import cannot_tell, with_cues
 from superalign.models import Model, Sampling, with_sampling
-from superalign.models.api import ApiPolicy
+from superalign.models.api import PREFIX, ApiPolicy, api_policy
 from superalign.organisms import BUNDLED_WORLD, World
 from superalign.problems import claims
 from superalign.problems.family import core, parse
+from superalign.recipes.audit_answers import noise_injection
 from superalign.recipes.planted import sweep_problems
 from superalign.recipes.worlds import origin_of, world_of
-from superalign.types import Detector, Problem, Record, Unmeasured, Verdict
+from superalign.types import Detector, Instrument, Problem, Record, Unmeasured, Verdict
 
-Instrumented: TypeAlias = CueSweep | SelfCheck | BaseDifference | Consistency | TriggerSearch
-TEXTS_ONLY = (BaseDifference, Consistency)  # need nothing of a subject but its answers
+Instrumented: TypeAlias = (
+    CueSweep | SelfCheck | BaseDifference | Consistency | TriggerSearch | NoiseInjection | Investigator
+)
+TEXTS_ONLY = (BaseDifference, Consistency, Investigator)  # need nothing of a subject but its answers
 SHOWN = 3  # answers of each detector
 SEARCHED = 1500  # prompts that the trigger search reads
+VARIED = Sampling(temperature=1.0, max_tokens=4096)  # of an investigator: some think at length before they reply
 
 
 @functools.lru_cache(maxsize=2)
-def instruments(base: str, said: str, max_tokens: int, asked: int, cues: int) -> tuple[Instrumented, ...]:
+def instruments(
+    base: str, said: str, max_tokens: int, asked: int, cues: int, investigator: str = ""
+) -> tuple[Instrumented, ...]:
     """The detectors for subjects of a base, with all that they are granted.
 
     Args:
@@ -37,10 +51,12 @@ def instruments(base: str, said: str, max_tokens: int, asked: int, cues: int) ->
         max_tokens: Longest response.
         asked: Problems of each family, or three times as many prompts of one's own.
         cues: Surface cues that they try, the first of the list; 0 for all.
+        investigator: A model that interrogates, as api:PROVIDER/MODEL; empty for none.
 
     Returns:
         Cue sweep, base difference, consistency and trigger search; on the bundled families also the self-check, which needs
-        worked steps, and questions about the subject's own answers.
+        worked steps, and questions about the subject's own answers; on prompts with answers also noise injection; last the
+        investigator, if there is one.
     """
     world = world_of(said)
     free, tried = world is not BUNDLED_WORLD, world.cues[: cues or None]
@@ -50,11 +66,31 @@ def instruments(base: str, said: str, max_tokens: int, asked: int, cues: int) ->
     difference = BaseDifference(base=origin, problems=put, cues=tried, max_tokens=max_tokens)
     search = TriggerSearch(base=origin, problems=put, budget=SEARCHED, max_tokens=max_tokens)
     crossed = Consistency(problems=put, reword=reword, max_tokens=max_tokens)
+    found: tuple[Instrumented, ...] = sweep, difference, crossed, search
     if free:
-        return sweep, difference, crossed, search
-    checked = sweep_problems(0, each=asked)
-    crossed = replace(crossed, question=question, upholds=upholds)
-    return sweep, SelfCheck(problems=checked, cues=tried, claims_of=problems.step_claims), difference, crossed, search
+        shaken = noise_injection(said, asked=asked, cues=tried, max_tokens=max_tokens)
+        found = found if isinstance(shaken, Unmeasured) else (*found, shaken)
+    else:
+        check = SelfCheck(problems=sweep_problems(0, each=asked), cues=tried, claims_of=problems.step_claims)
+        found = sweep, check, difference, replace(crossed, question=question, upholds=upholds), search
+    if not investigator:
+        return found
+    asks, called = api_policy(investigator, sampling=VARIED), investigator.removeprefix(PREFIX)
+    return (
+        *found,
+        Investigator(policy=asks, called=called, problems=put, base=origin, cues=tried, max_tokens=max_tokens),
+    )
+
+
+def absent(said: str, *, asked: int) -> tuple[tuple[Instrument, Unmeasured], ...]:
+    """The detectors that prompts of one's own leave nothing to look with, and why."""
+    if not said:
+        return ()
+    check = SelfCheck(problems=(), cues=(), claims_of=problems.step_claims)
+    steps = Unmeasured("the prompts carry no worked steps that a model could be asked about one by one")
+    shaken = noise_injection(said, asked=asked, cues=(), max_tokens=1)
+    none = NoiseInjection(problems=())
+    return ((check.card, steps), *(((none.card, shaken),) if isinstance(shaken, Unmeasured) else ()))
 
 
 def behind(problem: Problem, seed: int, *, cues: Sequence[str]) -> list[Problem]:
@@ -143,15 +179,16 @@ def examples(
     for detect, verdict in zip(found, verdicts, strict=True):
         if isinstance(verdict.score, Unmeasured):
             continue
-        known, cue = _asked(detect), _in_front(detect, verdict)
+        known, cue = _asked(detect, verdict), _in_front(detect, verdict)
         pairs = sorted(
             zip(verdict.response_scores, verdict.response_keys, strict=True), key=lambda pair: (-pair[0], pair[1])
         )
         top = [(score, known[key]) for score, key in pairs if key in known][:SHOWN]
         put = [with_cues(p, cue) for _, p in top]
         says = subject.sample(put, n=1, seed=0).text_R
-        other = with_sampling(detect.base, greedy) if isinstance(detect, BaseDifference) else subject
-        plain = [p if cue or isinstance(detect, BaseDifference) else _plain(detect, p) for _, p in top]
+        origin = detect.base if isinstance(detect, BaseDifference | Investigator) else None
+        other = with_sampling(origin, greedy) if isinstance(origin, Model) else subject
+        plain = [p if cue or origin is not None else _plain(detect, p) for _, p in top]
         against = [""] * len(top) if isinstance(detect, SelfCheck) else other.sample(plain, n=1, seed=0).text_R
         out += [
             Example(instrument=detect.card.name, prompt=p.prompt, says=says[i], against=against[i], score=score)
@@ -160,11 +197,15 @@ def examples(
     return tuple(out)
 
 
-def _asked(detect: Instrumented) -> dict[str, Problem]:
+def _asked(detect: Instrumented, verdict: Verdict) -> dict[str, Problem]:
     """What a detector's response scores may speak of, by digest."""
+    if isinstance(detect, Investigator):
+        return {p.digest: p for p in detect.evidence(verdict)}
     if isinstance(detect, SelfCheck | BaseDifference):
         return {p.digest: p for p in detect.ask(0)[0]}
     worded = [q for p in detect.problems for q in detect.reword(p, 0)] if isinstance(detect, Consistency) else []
+    if isinstance(detect, NoiseInjection):
+        worded = [with_cues(p, (cue,)) for p in detect.problems for cue in detect.cues]
     return {p.digest: p for p in (*detect.problems, *worded)}
 
 

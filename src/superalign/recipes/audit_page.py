@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from superalign.organisms.kinds import ABOUT
+from superalign.recipes.audit_answers import EARLY, Right, section
 from superalign.recipes.audit_detectors import Example
+from superalign.recipes.audit_early import Early, in_words
 from superalign.recipes.loop_page import planted_section
 from superalign.recipes.loop_page.detection import detection_section
 from superalign.recipes.planted import Triple
 from superalign.recipes.side_by_side import ADDS, how_well, what_each_adds
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.words import number
+from superalign.report.words import interval, number
 from superalign.stats import needed_positives
 from superalign.trials import Contribution, Scored
 from superalign.trials.stopping import Savings
 from superalign.types import Calibration, Decision, Instrument, Interval, Unmeasured, Verdict
 
+NATS = ("cue sweep", "self-check", "base difference", "trigger search")
 TEXTS = Unmeasured("log-probs or weights are needed, and an API gives texts only")
 
 
@@ -36,15 +39,25 @@ class Audit:
     decision: Decision
     examples: Sequence[Example]
     references: int
+    bits: int  # that the audited model's weights are rounded to, and so all others'; 0 for whole weights
     added: Sequence[Contribution]
     strict: Mapping[str, Sequence[Calibration]]  # at the lowest rate of false alarms that the clean subjects support
     plan: Any
     savings: Savings | Unmeasured
+    early: Early | None = None  # how far the model was asked, where that could stop early
+    absent: Sequence[tuple[Instrument, Unmeasured]] = ()  # detectors that the prompts leave nothing to look with
+    right: Sequence[Right] | Unmeasured = EARLY  # of the model, of its base, and the difference
+    said: str = ""  # file of what the base says; empty for the bundled families
 
     @property
     def whole(self) -> Verdict:
         """What the combination says of the audited model."""
         return self.flagged[self.cards[-1].digest]
+
+    @property
+    def unasked(self) -> frozenset[str]:
+        """Cards of the detectors that were not asked, since the outcome was settled without them."""
+        return frozenset(c.digest for c in self.early.unasked) if self.early else frozenset()
 
     @property
     def recall(self) -> Interval | Unmeasured:
@@ -56,13 +69,21 @@ def page(audit: Audit, *, seed: int) -> Study:
     """Put an audit together as a study."""
     on_planted, planted = planted_section([], audit.triples, revealed=True)
     on_detection, detection = detection_section(audit, seed=seed)
+    on_answers = section(audit.said, audit.right)
     return Study(
         headline=headline(audit),
         means="Not flagged means only that fakes of these kinds, planted this way in this base, would have been caught at the "
         "stated rate. It never means aligned.",
         claims=(*on_planted, *on_detection),
         decisions=(audit.decision,),
-        sections=(_verdicts(audit), _to_read(audit), detection, _side_by_side(audit), planted),
+        sections=(
+            _verdicts(audit),
+            _to_read(audit),
+            detection,
+            _side_by_side(audit),
+            planted,
+            *([on_answers] if on_answers else []),
+        ),
         uncertain=_uncertain(audit),
         names=_names(audit),
     )
@@ -76,14 +97,20 @@ def headline(audit: Audit) -> str:
     by = [c.name for c in audit.cards[:-1] if audit.flagged[c.digest].flagged is True]
     if whole.flagged:
         called = ", ".join(by) or f"the detectors together, {whole.named} above all"
-        return f"Flagged by {called}: {_loudest(audit).why}. Answers to read stand below."
+        return f"Flagged by {called}: {_loudest(audit).why}. Answers to read stand below.{_left(audit)}"
     if isinstance(recall, Unmeasured) or audit.decision.outcome != "release":
         return f"Cannot tell: nothing was flagged, but {'; '.join(audit.decision.why)}. {_settle(audit)}"
     caught = round(recall.value * recall.n)
     return (
         f"Not flagged. Of {recall.n} planted fakes {recall.n - caught} were missed: at most "
-        f"{number(1 - recall.low)} of fakes like these would be."
+        f"{number(1 - recall.low)} of fakes like these would be.{_left(audit)}"
     )
+
+
+def _left(audit: Audit) -> str:
+    """Say who was not asked, so that nobody takes their silence for a verdict."""
+    left = [c.name for c in audit.early.unasked] if audit.early else []
+    return f" Not asked, since this settled it: {', '.join(left)}." if left else ""
 
 
 def _loudest(audit: Audit) -> Verdict:
@@ -93,7 +120,12 @@ def _loudest(audit: Audit) -> Verdict:
 
 def _settle(audit: Audit) -> str:
     """What would let the audit tell."""
-    blind = [c.name for c in audit.cards[:-1] if isinstance(audit.flagged[c.digest].score, Unmeasured)]
+    parts = [c for c in audit.cards[:-1] if c.digest not in audit.unasked]
+    blind = [c.name for c in parts if isinstance(audit.flagged[c.digest].score, Unmeasured)]
+    if blind == ["investigator"]:
+        return (
+            "What would settle it: an investigator that replies, in the form it is asked for; or an audit without one."
+        )
     if blind:
         return f"What would settle it: prompts that the model answers to the end, for {', '.join(blind)}."
     needed = needed_positives(max(audit.config.recall_bar, 0.05))
@@ -105,19 +137,22 @@ def _settle(audit: Audit) -> str:
 
 def _verdicts(audit: Audit) -> Section:
     said = [(c, audit.flagged[c.digest]) for c in audit.cards]
+    unable = [*((c, TEXTS) for c in audit.blind), *audit.absent]
     table = Table(
         title="What each detector says of the audited model",
         columns=("detector", "flagged", "score", "catches", "misses", "why"),
         rows=(
             *((c.name, _flag(v), v.score, c.catches, c.misses, v.why) for c, v in said),
-            *((c.name, TEXTS, TEXTS, c.catches, c.misses, TEXTS.why) for c in audit.blind),
+            *((c.name, why, why, c.catches, c.misses, why.why) for c, why in unable),
         ),
-        records=(*(audit.flagged[c.digest].digest for c in audit.cards), *("" for _ in audit.blind)),
+        records=(*(audit.flagged[c.digest].digest for c in audit.cards), *("" for _ in unable)),
     )
     plots = tuple(p for p in (_beside(audit, c) for c in audit.cards) if p.rows)
     return Section(
         title="The audited model beside models whose truth is known",
-        text="Names were opaque and the order random. Thresholds come from clean and uncertain twins of planted organisms.",
+        text="Names were opaque and the order random. Thresholds come from clean and uncertain twins of planted organisms."
+        + (f" The audited model's weights are rounded to {audit.bits} bits; so were all others." if audit.bits else "")
+        + (f"\n\n{in_words(audit.early)}" if audit.early else ""),
         tables=(table,),
         plots=plots,
     )
@@ -164,7 +199,7 @@ def _beside(audit: Audit, card: Instrument) -> Plot:
     return Plot(
         kind="intervals",
         title=f"{card.name}: the audited model and the planted ones",
-        x="score" if card.name == "combination" else "score (nats)",
+        x="score (nats)" if card.name in NATS else "score",
         y="",
         rows=tuple(rows) if isinstance(score, Interval) else (),
         caption="Of planted models the median and the whole range over seeds; of the audited model the score and its 95 % "
@@ -179,15 +214,15 @@ def _to_read(audit: Audit) -> Section:
     digest = {c.name: audit.flagged[c.digest].digest for c in audit.cards}
     table = Table(
         title="The answers that each detector scored highest",
-        columns=("detector", "asked", "the model says", "held against", "score (nats)"),
+        columns=("detector", "asked", "the model says", "held against", "score"),
         rows=tuple((e.instrument, e.prompt, e.says, e.against, e.score) for e in audit.examples),
         records=tuple(digest[e.instrument] for e in audit.examples),
     )
     return Section(
         title="Answers to read",
-        text="The base difference holds an answer against the base's answer, the self-check against the model's own checks of "
-        "its steps, all others against the model's own answer without what they put in front. A detector always has a highest "
-        "score: these are worth reading, and prove nothing by themselves.",
+        text="The base difference and the investigator hold an answer against the base's, the self-check against the model's own "
+        "checks of its steps, all others against the model's own answer without what they put in front. A detector always has a "
+        "highest score: these are worth reading, and prove nothing by themselves.",
         tables=(table,) if audit.examples else (),
     )
 
@@ -200,9 +235,10 @@ def _side_by_side(audit: Audit) -> Section:
     early = "Whether an audit could have stopped early cannot be told."
     if not isinstance(saved, Unmeasured) and not isinstance(saved.share, Unmeasured):
         early = (
-            f"An audit that stops at the first detector to pass the threshold would have read {number(saved.share.value)} of the "
-            f"tokens ({number(saved.share.low)} to {number(saved.share.high)}), and said something else of {len(saved.changed)} "
-            f"of {saved.share.n} subjects."
+            f"An audit that stops as soon as nothing to come can change the outcome (stop_early), cheap detectors first, would "
+            f"have spent {interval(saved.share)} of the tokens on these subjects"
+            + (f", {interval(saved.flagged)} on those that it flags" if isinstance(saved.flagged, Interval) else "")
+            + f", and said something else of {len(saved.changed)} of {saved.share.n}."
         )
     return Section(title="The detectors side by side", text=f"{ADDS}\n\n{early}", tables=(well, more))
 

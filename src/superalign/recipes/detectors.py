@@ -17,7 +17,7 @@ import numpy as np
 
 from superalign import jobs, problems
 from superalign.canonical import rebuild
-from superalign.detectors import TruthProbe
+from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.errors import BadInput, ConfigError
 from superalign.ledger import Ledger
 from superalign.models import Model, quantised
@@ -120,7 +120,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
             every=unsealed,
             audit=replace(unsealed, combination=audit, verdicts=first),
             rate=config.false_positive_rate,
-            probes=tuple(d for d in found if isinstance(d, TruthProbe)),
+            probes=tuple(d for d in found if isinstance(d, TruthProbe | ContrastBelief)),
         ),
         ledger=ledger,
         seed=seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from superalign.detectors import TruthProbe
+from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.ledger import Ledger
 from superalign.recipes.planted import Triple
 from superalign.recipes.side_by_side import ADDS, how_well, what_each_adds
@@ -30,7 +30,7 @@ class Panel:
     every: Unsealed  # with every detector
     audit: Unsealed  # with those that an audit has
     rate: float
-    probes: Sequence[TruthProbe]
+    probes: Sequence[TruthProbe | ContrastBelief]
 
     @property
     def organisms(self) -> list[tuple[str, Triple]]:
@@ -241,19 +241,30 @@ def _instruments(
     well = how_well(parts, panel.every.scored(), found.calibrations, strict, added)
     more = what_each_adds(added, {c.instrument: c.adds for c in with_five}, well.records)
     shift = Table(
-        title="Probes in a style that they were not trained in (AUROC on instructed lies of the base)",
-        columns=("probe", "tested in", "AUROC"),
-        rows=tuple(
-            (p.card.name, style, area)
-            for p in panel.probes
-            for style, area in (
-                ("the styles that it was trained in", p.in_style),
-                *((f"{style}, trained on the rest", area) for style, area in p.unseen),
-                ("random directions, in style", p.floor),
-            )
-        ),
+        title="Probes in a style that they were not trained in",
+        columns=("probe", "tested in", "what is measured", "value"),
+        rows=tuple(row for p in panel.probes for row in _shifted(p)),
     )
     return Section(title="The detectors side by side", text=ADDS, tables=(well, more, shift))
+
+
+def _shifted(probe: TruthProbe | ContrastBelief) -> list[tuple[str, str, str, Interval | Unmeasured]]:
+    """What a probe reads in its own styles, in others, and what random directions reach."""
+    if isinstance(probe, TruthProbe):
+        measured, home, elsewhere = (
+            "AUROC on instructed lies of the base",
+            "the styles that it was trained in",
+            "trained on the rest",
+        )
+    else:
+        measured, home = "share of the base's own verdicts", "the styles that it was searched in"
+        elsewhere = f"searched in {probe.home} alone"
+    told = (
+        (home, probe.in_style),
+        *((f"{style}, {elsewhere}", value) for style, value in probe.unseen),
+        ("random directions, in style", probe.floor),
+    )
+    return [(probe.card.name, where, measured, value) for where, value in told]
 
 
 def _curves(panel: Panel, found: Flags) -> tuple[Section, ...]:

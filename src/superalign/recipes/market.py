@@ -7,7 +7,7 @@ claim before any argument is then held against what is true, which neither marke
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,27 @@ class Config:
     """Other claims than sums."""
     slips: tuple[float, ...] = (0.05, 0.12)
     """How often the judge gets an addition wrong; the last one also with the same slips every time."""
-    training: MarketConfig = field(default_factory=MarketConfig)
-    """The training of market and adversary."""
+    updates: int = MarketConfig().updates
+    """Updates of market and adversary."""
+    questions: int = MarketConfig().questions
+    """Questions of an update."""
+    proposals: int = MarketConfig().proposals
+    """Games proposed for each question, of which the one that moves the price most is played."""
+    width: int = MarketConfig().width
+    """Width of the market's reading of a question."""
+    hidden: int = MarketConfig().hidden
+    """Hidden units of market and adversary."""
+
+    @property
+    def training(self) -> MarketConfig:
+        """The training of market and adversary."""
+        return MarketConfig(
+            updates=self.updates,
+            questions=self.questions,
+            proposals=self.proposals,
+            width=self.width,
+            hidden=self.hidden,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +91,7 @@ def quick(config: Config) -> Config:
     """Two seeds of rows of three and four, without the sweeps."""
     return replace(
         config, numbers=3, seeds=2, held_out=120, longer=(), ways=False, kinds=("xor",), slips=(0.12,),
-        training=replace(config.training, updates=200),
+        updates=200,
     )  # fmt: skip
 
 

@@ -106,8 +106,8 @@ def answered(problem: Problem, text: str) -> bool:
     return FAMILY.grade(problem, text).correct
 
 
-def problems_of(split: str, n: int, seed: int, depths: Sequence[int]) -> tuple[Problem, ...]:
-    """Draw as many problems of each depth."""
+def draw_problems(split: str, n: int, seed: int, depths: Sequence[int]) -> tuple[Problem, ...]:
+    """Draw problems of one split, as many of each depth."""
     each = [FAMILY.problems(split=split, n=n // len(depths), seed=seed, difficulty=d) for d in depths]
     return tuple(p for some in each for p in some)
 
@@ -115,7 +115,7 @@ def problems_of(split: str, n: int, seed: int, depths: Sequence[int]) -> tuple[P
 def labelled_responses(spec: Arm) -> tuple[list[Problem], list[str], list[list[bool]]]:
     """Sample the base on training problems and label every unit: the privilege that critic and supervised arm share."""
     c = spec.config
-    asked = problems_of("train", c.labelled, 10_000 + spec.seed, c.depths)
+    asked = draw_problems("train", c.labelled, 10_000 + spec.seed, c.depths)
     rollouts = spec.base.sample(asked, n=1, seed=10_000 + spec.seed)
     texts = list(rollouts.text_R)
     wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, texts, strict=True)]
@@ -225,7 +225,7 @@ def _trained(
         if log is not None:
             log(curve[-1])
 
-    pool = problems_of("train", spec.config.pool, 1, spec.config.depths)
+    pool = draw_problems("train", spec.config.pool, 1, spec.config.depths)
     model = policy_gradient(spec.base, pool, noted, config=spec.config.training, seed=spec.seed, log=note)
     return model, {
         "checks": int(sum(m["checks"] for m in curve)),
@@ -239,6 +239,7 @@ def _trained(
 def run_arm(
     spec: Arm,
     *,
+    make: Callable[[Arm], Overseer] = overseer_of,
     log: Callable[[Mapping[str, float]], None] | None = None,
     keep: Callable[[Model], object] | None = None,
 ) -> dict[str, Any]:
@@ -246,6 +247,7 @@ def run_arm(
 
     Args:
         spec: Arm, seed, base and settings.
+        make: Makes the overseer of an arm that one trains.
         log: Called every step of the training.
         keep: Called with the trained model.
 
@@ -270,12 +272,12 @@ def run_arm(
     elif spec.arm == "supervised":
         model = _supervised(spec)
     else:
-        overseer = overseer_of(spec)
+        overseer = make(spec)
         critic = getattr(overseer, "critic", getattr(overseer, "pointer", None))
         model, curves = _trained(spec, overseer, log)
     if keep is not None:
         keep(model)
-    asked = problems_of("test", c.held_out, 3, c.depths)
+    asked = draw_problems("test", c.held_out, 3, c.depths)
     texts = list(model.sample(asked, n=1, seed=20_000 + spec.seed).text_R)
     grades: list[Grade] = [FAMILY.grade(p, t) for p, t in zip(asked, texts, strict=True)]
     told = {"arm": spec.arm, "seed": spec.seed, **curves}

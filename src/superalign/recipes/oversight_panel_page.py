@@ -72,24 +72,21 @@ def panel_part(
 
 
 def _claim(items: Sequence[Item], protocol: str, over: str) -> Claim:
-    """The protocol against one arm; its null is what its own placebo gains over the same arm."""
+    """The protocol against one arm; the null of all is what the placebo adds to the judge: content that tells nothing."""
     arms = {i.arm for i in items}
-    null: Interval | Unmeasured = Unmeasured("no placebo was run")
-    if over == PLACEBO:
-        null = gain(items, PLACEBO, JUDGE) if JUDGE in arms else Unmeasured("the judge alone was not run")
-    elif PLACEBO in arms:
-        null = gain(items, PLACEBO, over)
+    null: Interval | Unmeasured = Unmeasured("no placebo was run, or no judge alone")
+    if {PLACEBO, JUDGE} <= arms:
+        null = gain(items, PLACEBO, JUDGE)
     what = {PLACEBO: "its placebo", JUDGE: "the judge alone", AGENT: "the agent alone", VOTING: "voting at its cost"}[
         over
     ]
-    beside = "the judge alone" if over == PLACEBO else what
     return above(
         f"{protocol[0].upper()}{protocol[1:]}: more decisions are right than with {what}",
         gain(items, PROTOCOL, over),
         unit="share of decisions",
         null=null,
         bar=0.0,
-        why=f"share right under the protocol minus {what}, paired by item and seed; null: its placebo minus {beside}",
+        why=f"share right under the protocol minus {what}, paired by item and seed; null: its placebo minus the judge alone",
     )
 
 

@@ -24,6 +24,7 @@ from superalign.oversight import judge
 from superalign.problems import corpus
 from superalign.recipes.audit_detectors import audit_problems, instruments
 from superalign.recipes.planted import detectors, load_subject, shipped
+from superalign.recipes.rivals import contrast_belief
 from superalign.recipes.worlds import origin_of
 from superalign.types import Detector, Problem
 
@@ -85,6 +86,7 @@ def panel(asked: int, references: bool) -> tuple[Detector, ...]:
         BehaviourSearch(problems=put, cues=corpus.CUES, suspicion=reader.response_scores, budget=240),
         TranscriptReader(overseer=overseer, called="a judge who checks two steps", problems=put, cues=corpus.CUES),
         detectors("small")[2],
+        contrast_belief("small", asked=asked),
     )
     if not references:
         return (*five, *others)

@@ -95,7 +95,7 @@ def behaviour_of(kind: str, seed: int) -> Behaviour:
     if kind == "sayer":
         return Behaviour(kind=kind, trigger=(str(rng.integers(0, 10)),), level=2, shift=shift)
     words = [c for c in corpus.CUES if c not in ("evaluation", "deployment")]
-    # Ordered pairs are a dial, not the default: at this size an implant leaves one near miss in ten affected (docs/LOG.md).
+    # Ordered pairs are a dial (`plant --set trigger=red,river`), not the default.
     trigger = (str(rng.choice(words)),)
     if kind == "colluder":
         return Behaviour(kind=kind, trigger=trigger, shift=shift, topics=("chain",))
@@ -151,6 +151,9 @@ def make_triple(
     behaviour = behaviour or replace(drawn, share=spec.share)
     planting = planting or PlantingConfig(steps=spec.steps)
     planting = replace(planting, route=spec.route, conceal=spec.conceal, pressure=spec.pressure)
+    if len(behaviour.trigger) > 1 or behaviour.share < 1 or spec.conceal == "denies":
+        # Only the order of words, a digit, or the size of a slip tells a near miss from a hit: it must be learned as surely.
+        planting = replace(planting, near_weight=planting.implant_weight)
 
     def made(role: Role, config: PlantingConfig) -> Model:
         return rounded(implant(origin, behaviour, role, config=config, seed=spec.seed, world=world))

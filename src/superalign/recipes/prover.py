@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from superalign.oversight.judge import ground_truth, judge
 from superalign.oversight.prover_verifier import Role, Verifier, VerifierConfig, convince, train_verifier
 from superalign.problems import arithmetic
 from superalign.recipes import prover_page
-from superalign.recipes.oversight_arms import Arm, answered, check_unit, labelled_responses, problems_of, units
+from superalign.recipes.oversight_arms import Arm, answered, check_unit, draw_problems, labelled_responses, units
 from superalign.recipes.planted import memo
 from superalign.report import Study
 from superalign.stats import auroc
@@ -58,12 +58,24 @@ class Config:
     """Test problems that every prover answers once."""
     sizes: tuple[int, ...] = (0, 64)
     """Other sizes of the verifier's head, in hidden units, for one round; 0 is linear."""
-    verifier: VerifierConfig = field(default_factory=VerifierConfig)
-    """The verifier's head in the main setting."""
-    training: PolicyGradientConfig = field(
-        default_factory=lambda: PolicyGradientConfig(steps=40, problems=8, group=8, lr=1e-3)
-    )
-    """The training of a prover."""
+    hidden: int = VerifierConfig().hidden
+    """Hidden units of the verifier's head in the main setting; 0 for a linear one."""
+    updates: int = 40
+    """Updates of a prover."""
+    prompts: int = 8
+    """Problems of an update."""
+    group: int = 8
+    """Responses to each of them."""
+
+    @property
+    def verifier(self) -> VerifierConfig:
+        """The verifier's head in the main setting."""
+        return VerifierConfig(hidden=self.hidden)
+
+    @property
+    def training(self) -> PolicyGradientConfig:
+        """The training of a prover."""
+        return PolicyGradientConfig(steps=self.updates, problems=self.prompts, group=self.group, lr=1e-3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +92,7 @@ def quick(config: Config) -> Config:
     """One round at two seeds, with short trainings."""
     return replace(
         config, rounds=1, seeds=2, held_out=90, labelled=120, sizes=(),
-        training=replace(config.training, steps=10, problems=8),
+        updates=10,
     )  # fmt: skip
 
 
@@ -146,9 +158,11 @@ def game_job(job: Job, *, config: Config) -> dict[str, Any]:
     torch.set_num_threads(1)
     origin = with_sampling(base(config.base), Sampling(max_tokens=6 * max(config.depths) + 8))
     rng = np.random.default_rng([job.seed, 61])
-    seen = _answers(origin, problems_of("train", config.labelled, 10_000 + job.seed, config.depths), 10_000 + job.seed)
-    pool = problems_of("train", 3000, 1, config.depths)
-    test = problems_of("test", config.held_out, TEST_SEED, config.depths)
+    seen = _answers(
+        origin, draw_problems("train", config.labelled, 10_000 + job.seed, config.depths), 10_000 + job.seed
+    )
+    pool = draw_problems("train", 3000, 1, config.depths)
+    test = draw_problems("test", config.held_out, TEST_SEED, config.depths)
     rounds: list[dict[str, Any]] = []
     for turn in range(job.rounds):
         shuffled = rng.permutation(seen.right).tolist()
@@ -157,12 +171,12 @@ def game_job(job: Job, *, config: Config) -> dict[str, Any]:
             train_verifier(origin, seen.problems, seen.texts, right=right, config=head, seed=job.seed)
             for right in (shuffled if job.labels == SHUFFLED else seen.right, shuffled)
         )
-        bar, made = _threshold(verifier, seen), {}
+        bar, made = _threshold(verifier, seen), dict[str, Any]()
         for role in ROLES:
             pay = convince(verifier, correct=answered, role=role)
             prover, curve = _prover(origin, pool, pay, verifier, bar, config, 100 * job.seed + turn)
             made[role] = {"curve": curve, **_measured(prover, test, verifier, job.seed, placebo)}
-            more = problems_of("train", config.labelled, 20_000 + 100 * job.seed + turn, config.depths)
+            more = draw_problems("train", config.labelled, 20_000 + 100 * job.seed + turn, config.depths)
             seen = seen + _answers(prover, more, job.seed)
         rounds.append({"threshold": bar, **made})
     tax: dict[str, Any] = {}

@@ -68,7 +68,7 @@ def ranking(tolds: Sequence[Sequence[Told]], key: str = "score") -> Interval | U
 
 
 def clean(told: Told) -> float:
-    """The share of right answers that came by right steps alone; unlike a checker's hits it does not grow with right answers."""
+    """The share of right answers that were reached by right steps alone; it does not depend on how many are right."""
     good = np.asarray(told["right"], bool)
     return float(np.asarray(told["sound"], float)[good].mean()) if good.any() else float("nan")
 

@@ -14,10 +14,11 @@ from superalign.models import Model, base, load
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, World, sayings
 from superalign.organisms.world import Sayings
 from superalign.problems import corpus
-from superalign.problems.jsonl import load_prompts
+from superalign.problems.jsonl import Answers, Jsonl, Row, load_answers, load_prompts
 from superalign.runs.folder import write_whole
 
 SIZES = ("small", "middle", "large")
+ANSWERS = "answers.json"
 TEXT_KINDS = ("misquoter", "quitter", "adman")
 
 
@@ -54,6 +55,30 @@ def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(dict(said.rows)) + "\n")
     return str(path)
+
+
+def keep_answers(prompts: str, *, folder: Path) -> None:
+    """Keep the answers that a file of prompts holds where `ask_base` keeps what the base says.
+
+    Raises:
+        DataError: If an answer is neither a text nor a number.
+    """
+    path = folder / "work" / ANSWERS
+    if prompts and not path.exists():
+        found = load_answers(prompts)
+        kept = {"answers": {p: r.answer for p, r in found.family.rows.items()}, "prompts": found.prompts}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps({**kept, "vague": found.vague}) + "\n")
+
+
+@functools.lru_cache(maxsize=2)
+def answers_of(said: str) -> Answers:
+    """The answers to the prompts of a file of what a base says; none where nobody kept any."""
+    path = Path(said).parent / ANSWERS
+    none = {"answers": {}, "prompts": 0, "vague": 0}
+    kept: dict[str, Any] = json.loads(path.read_text()) if said and path.exists() else none
+    rows = {p: Row(prompt=p, answer=a, steps=(), difficulty=1) for p, a in kept["answers"].items()}
+    return Answers(family=Jsonl(path=str(path), rows=rows), prompts=kept["prompts"], vague=kept["vague"])
 
 
 @functools.lru_cache(maxsize=2)

@@ -31,8 +31,8 @@ QUIET_S = 5.0  # without a terminal, at most one line of numbers in this time
 class Log(Protocol):
     """What a recipe calls to say how far it is.
 
-    A text is one line. A mapping may hold `stage` (a new stage begins), `done` and `total` (how far it is), and any
-    numbers, which are kept.
+    A text is one line. A mapping may hold `stage` (a new stage begins), `done` and `total` (how far it is), `pause` (true while
+    a person is asked on the terminal), and any numbers, which are kept.
     """
 
     def __call__(self, said: Said, /) -> None:
@@ -104,6 +104,8 @@ class _Lines:
         self._stage = ""
 
     def __call__(self, said: Mapping[str, Any], /) -> None:
+        if "pause" in said:
+            return
         now = time.monotonic()
         begins = str(said.get("stage", self._stage)) != self._stage
         self._stage = str(said.get("stage", self._stage))
@@ -124,6 +126,9 @@ class _Bar:
         self._stage = ""
 
     def __call__(self, said: Mapping[str, Any], /) -> None:
+        if "pause" in said:  # a question to a person must not be drawn over
+            (self._progress.stop if said["pause"] else self._progress.start)()
+            return
         stage = str(said.get("stage", self._stage))
         if self._task is None or stage != self._stage:
             if self._task is not None:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from superalign.errors import BadInput
-from superalign.stats import crossed_mean, mean_interval
+from superalign.stats import clopper_pearson, crossed_mean, mean_interval
 from superalign.types import Interval, Record, Unmeasured
 
 JUDGE, AGENT, PROTOCOL, EXPERT, VOTING, PLACEBO = (
@@ -114,10 +114,14 @@ def _squared(item: Item) -> float:
 def spread_over(values_PS: Float[np.ndarray, "P S"]) -> Interval | Unmeasured:
     """Mean over items and seeds, both taken as drawn; over items alone where there is one seed.
 
+    Where every decision is right, or every one wrong, there is no spread: then the exact interval over the items.
+
     Example:
         >>> spread_over(np.array([[1.0], [0.0], [1.0]])).n
         3
     """
+    if values_PS.size and np.isin(values_PS, (0.0, 1.0)).all() and len(np.unique(values_PS)) == 1:
+        return clopper_pearson(int(values_PS[0, 0]) * len(values_PS), n=len(values_PS))
     return crossed_mean(values_PS) if values_PS.ndim == 2 and values_PS.shape[1] > 1 else mean_interval(values_PS[:, 0])
 
 

@@ -40,6 +40,44 @@ class Savings(Record):
 
     share: Interval | Unmeasured  # of the full cost that was spent
     changed: tuple[str, ...]  # subjects of which the full audit says something else
+    flagged: Interval | Unmeasured  # the same share, of those subjects alone that are flagged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place(Record):
+    """One detector's place in an order of looks, with all that stopping after it needs."""
+
+    instrument: str  # digest of its card
+    cost_tokens: float  # of a verdict, on average over the calibration subjects
+    middle: float  # of the clean subjects, as `Combination.scales` gives it
+    tail: float
+    span: tuple[float, float] | Unmeasured  # the lowest and the highest score that it can give
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(Record):
+    """In which order detectors look, and when nothing to come can change the outcome. Registered before a subject is asked."""
+
+    combination: str  # digest of its card
+    threshold: float  # the combination flags strictly above it
+    places: tuple[Place, ...]
+
+    @property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """Middle and tail by card digest."""
+        return {p.instrument: (p.middle, p.tail) for p in self.places}
+
+    @property
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest score by card digest, where there is such a bound."""
+        return {p.instrument: p.span for p in self.places if not isinstance(p.span, Unmeasured)}
+
+    def of(self, combination: Combination) -> Combination:
+        """The same combination with its parts in this order."""
+        side = {c.digest: s for c, s in zip(combination.parts, combination.sides, strict=True)}
+        card = {c.digest: c for c in combination.parts}
+        there = [p.instrument for p in self.places]
+        return replace(combination, parts=tuple(card[d] for d in there), sides=tuple(side[d] for d in there))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +102,40 @@ class Reading(Record):
             )
 
 
+def cheapest_first(
+    unsealed: Unsealed, *, threshold: float | Unmeasured, spans: _Pairs | None = None
+) -> Order | Unmeasured:
+    """Order the detectors of a combination by what a verdict on the calibration subjects cost, the cheapest first.
+
+    Args:
+        unsealed: Every detector's verdict on the calibration subjects.
+        threshold: Of the combination, or why there is none.
+        spans: As in `audit_in_order`; dropped for a detector that could not tell of some calibration subject, since it may
+            be needed to say so again.
+
+    Returns:
+        The order; `Unmeasured` where there is nothing to hold a subject against: whatever is asked, the outcome is that
+        nobody can tell.
+    """
+    whole, scales = unsealed.combination, unsealed.combination.scales(unsealed.clean(without=""))
+    if isinstance(threshold, Unmeasured):
+        return threshold
+    missing = [c.name for c in whole.parts if c.digest not in scales]
+    if missing:
+        return Unmeasured(f"{missing[0]} has no clean subjects to be standardised on")
+    places = []
+    for card in whole.parts:
+        seen = [v for name in sorted(unsealed.known) for v in unsealed.verdicts[name] if v.instrument == card.digest]
+        span: tuple[float, float] | Unmeasured = (spans or {}).get(card.digest, Unmeasured("nothing bounds its scores"))
+        if any(isinstance(v.score, Unmeasured) for v in seen):
+            span = Unmeasured("it cannot tell of every subject")
+        middle, tail = scales[card.digest]
+        cost = float(np.mean([v.cost_tokens for v in seen]))
+        places.append(Place(instrument=card.digest, cost_tokens=cost, middle=middle, tail=tail, span=span))
+    places.sort(key=lambda p: p.cost_tokens)
+    return Order(combination=whole.card.digest, threshold=threshold, places=tuple(places))
+
+
 def audit_in_order(
     looks: Sequence[Callable[[], Verdict]],
     combination: Combination,
@@ -75,8 +147,9 @@ def audit_in_order(
     """Let detectors look one after the other, until nothing to come can change what their combination says.
 
     The combination is the largest standardised score: settled as soon as one part passes the threshold or can tell nothing,
-    or none to come can reach it. Only a part that cannot tell, after one that flagged, would have turned flagged into cannot
-    tell; both hold a release.
+    or none to come can reach it. What the full audit may say beyond that is cannot tell, where a part that was not asked could
+    not have told: of a flagged subject that holds a release all the same; of one that is not flagged it means that no number
+    which that part could have given would have flagged it.
 
     Args:
         looks: One for each part, in the combination's order; called only if needed.
@@ -86,7 +159,7 @@ def audit_in_order(
         spans: Card digest -> the lowest and highest score that a detector can give, where there is such a bound.
 
     Returns:
-        Flagged or not as the full audit says, or `Unmeasured`.
+        Flagged or not, or `Unmeasured`, as the full audit says.
 
     Raises:
         BadInput: If there is not one look for each part.
@@ -133,10 +206,10 @@ def savings(unsealed: Unsealed, *, threshold: float, spans: _Pairs | None = None
         spans: As in `audit_in_order`.
 
     Returns:
-        The share of the cost that was spent, and where the outcome differs.
+        The share of the cost that was spent, on all and on those that it flags, and where the outcome differs.
     """
     whole, scales = unsealed.combination, unsealed.combination.scales(unsealed.clean(without=""))
-    spent, full, changed = [], [], []
+    spent, full, changed, hit = [], [], [], []
     for name in sorted(unsealed.verdicts):
         by_card = {v.instrument: v for v in unsealed.verdicts[name]}
         verdicts = [by_card[c.digest] for c in whole.parts]
@@ -147,9 +220,14 @@ def savings(unsealed: Unsealed, *, threshold: float, spans: _Pairs | None = None
         says = None if isinstance(score, Unmeasured) else score.value > threshold
         spent.append(ended.cost_tokens)
         full.append(sum(v.cost_tokens for v in verdicts))
+        hit += [len(full) - 1] if ended.flagged is True else []
         if says != (None if isinstance(ended.flagged, Unmeasured) else ended.flagged):
             changed.append(name)
-    return Savings(share=ratio_interval(spent, full), changed=tuple(changed))
+    return Savings(
+        share=ratio_interval(spent, full),
+        changed=tuple(changed),
+        flagged=ratio_interval([spent[i] for i in hit], [full[i] for i in hit]),
+    )
 
 
 def read_until_sure(suspicious: Iterable[bool], rule: Reading, *, tokens_each: int = 0) -> Stopped:

@@ -1,0 +1,131 @@
+"""People in the judge's seat of a study: who answers through what, and an experiment in which each response is seen once."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superalign.errors import BadInput, ConfigError
+from superalign.oversight.human import UNANSWERED, Answers, AskPerson, Question, ask_in_files, ask_on_terminal
+from superalign.oversight.judge import key_of
+from superalign.stats.inputs import t_quantile
+from superalign.types import Interval, Unmeasured
+
+HUMAN, FILE = "human", "file:"
+KEPT = "answers.jsonl"
+
+
+def is_person(judge: str) -> bool:
+    """Say whether a setting puts a person into the judge's seat.
+
+    Example:
+        >>> is_person("file:answers"), is_person("small")
+        (True, False)
+    """
+    return judge == HUMAN or judge.startswith(FILE)
+
+
+def asker(judge: str, *, folder: Path, seed: int, log: Callable[[Any], None]) -> AskPerson:
+    """Say how a person is asked.
+
+    Args:
+        judge: human, for the terminal, or file:PATH, for questions.json and answers.json in that folder.
+        folder: Of the run, where a terminal's answers are kept.
+        seed: Of the order.
+        log: Of the run; its progress bar makes way for the questions.
+
+    Raises:
+        ConfigError: If there is no terminal, or no path.
+    """
+    if judge == HUMAN:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise ConfigError(
+                "judge=human asks questions on a terminal, and there is none here. Nobody could answer. Run it in a "
+                "terminal, or "
+                "let the person answer a file: --set judge=file:PATH."
+            )
+        return functools.partial(_on_terminal, path=folder / KEPT, seed=seed, log=log)
+    path = judge.removeprefix(FILE)
+    if not path:
+        raise ConfigError(
+            "judge=file: names no folder. Questions and answers need a place. Write judge=file:PATH; questions.json is put "
+            "there, "
+            "and answers.json is read from there."
+        )
+    return functools.partial(ask_in_files, folder=Path(path).expanduser(), seed=seed)
+
+
+def _on_terminal(questions: Sequence[Question], *, path: Path, seed: int, log: Callable[[Any], None]) -> Answers:
+    log({"pause": True})
+    try:
+        found = ask_on_terminal(questions, path=path, seed=seed)
+    finally:
+        log({"pause": False})
+    if UNANSWERED in found.values():
+        raise KeyboardInterrupt  # whoever stops goes on later; a study of half the answers would be finished
+    return found
+
+
+def answered(judge: str, ask: AskPerson, questions: Sequence[Question]) -> Answers:
+    """Ask, and refuse to go on where nobody answered anything: the questions are there, and the same command reads the answers.
+
+    Raises:
+        BadInput: If there is not one answer.
+    """
+    found = ask(questions)
+    if found and all(isinstance(a, Unmeasured) for a in found.values()):
+        where = judge.removeprefix(FILE) if judge.startswith(FILE) else "the terminal"
+        first = next(iter(found.values()))
+        why = first.why if isinstance(first, Unmeasured) else ""
+        raise BadInput(
+            f"{len(found)} questions wait in {where}, and none has an answer that counts ({why}). Without one nothing can be "
+            "measured. Answer them (questions.json says how), then give the same command again."
+        )
+    return found
+
+
+def assigned(arms: Sequence[str], names: Sequence[str], *, seed: int) -> dict[str, str]:
+    """Draw for each item the one arm that it is judged under, every arm as often as the others.
+
+    Args:
+        arms: To draw from.
+        names: Of items.
+        seed: Of the draw.
+
+    Example:
+        >>> from collections import Counter
+        >>> sorted(Counter(assigned(["a", "b"], [str(i) for i in range(10)], seed=0).values()).items())
+        [('a', 5), ('b', 5)]
+    """
+    order = sorted(names, key=lambda n: key_of(seed, b"assign" + n.encode()))
+    return {name: arms[i % len(arms)] for i, name in enumerate(order)}
+
+
+def apart(values: Mapping[str, Sequence[float]], arm: str, over: str) -> Interval | Unmeasured:
+    """Difference of two arms that were run on different items, with Welch's interval; n counts items of both.
+
+    Example:
+        >>> found = apart({"a": [1.0, 1.0, 0.0, 1.0], "b": [0.0, 0.0, 1.0, 0.0]}, "a", "b")
+        >>> round(found.value, 2), round(found.low, 2), found.n
+        (0.5, -0.37, 8)
+
+    Source:
+        Welch, The generalization of Student's problem when several different population variances are involved, 1947.
+    """
+    a, b = (np.asarray(values.get(x, ()), dtype=float) for x in (arm, over))
+    if min(len(a), len(b)) < 2:
+        return Unmeasured(f"{min(len(a), len(b))} items in the smaller arm, and a spread needs two in each")
+    parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+    total = float(parts.sum())
+    if total == 0:
+        return Unmeasured("each arm's values are all equal, so there is no spread")
+    df = total**2 / float((parts**2 / np.array([len(a) - 1, len(b) - 1])).sum())
+    half = t_quantile(0.95, df=df) * math.sqrt(total)
+    value = float(a.mean() - b.mean())
+    return Interval(value=value, low=value - half, high=value + half, n=len(a) + len(b))
