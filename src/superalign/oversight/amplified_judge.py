@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from superalign.oversight.chain_reader import DIGITS, OPERATIONS
 from superalign.oversight.judge import NO_STEPS, CheckStep, content, key_of
 from superalign.types import Instrument, Problem, Rollouts, Signal, Unmeasured
 
@@ -43,9 +44,9 @@ class AmplifiedJudge:
         chains = [self.read_chain(p.prompt) for p in problems]
         of_R = [chains[int(p)] for p in rollouts.problem_R]
         if self.scrambled:
-            of_R = [self._another(seed, problems, rollouts, r, chain) for r, chain in enumerate(of_R)]
+            of_R = [another_chain(seed, problems, rollouts, r, chain) for r, chain in enumerate(of_R)]
         prefixes = {c[:n] for c in set(of_R) for n in range(2, len(c) + 1)}
-        asked = prefixes | {(v, *c[1 + half(c) :]) for c in set(of_R) if len(c) > 2 for v in range(10)}
+        asked = prefixes | {(v, *c[1 + half(c) :]) for c in set(of_R) if len(c) > 2 for v in range(DIGITS)}
         told = _answers(self.net, asked)
         values: list[float | Unmeasured] = []
         said, checks = [], 0
@@ -76,12 +77,11 @@ class AmplifiedJudge:
             said.append(words)
         return Signal(overseer=self.card.digest, values=tuple(values), said=tuple(said), checks=checks, tokens=tokens)
 
-    def _another(
-        self, seed: int, problems: Sequence[Problem], rollouts: Rollouts, r: int, chain: tuple[int, ...]
-    ) -> tuple[int, ...]:
-        """A question of the same length drawn by content: what the placebo asks X instead."""
-        rng = np.random.default_rng(list(key_of(seed, content(problems, rollouts, r))))
-        return (int(rng.integers(10)), *(int(c) for c in rng.integers(30, size=len(chain) - 1))) if chain else ()
+
+def another_chain(seed: int, problems: Sequence[Problem], rollouts: Rollouts, r: int, chain: tuple[int, ...]) -> tuple[int, ...]:
+    """Draw another question of the same length, by seed and content: what a placebo asks about instead."""
+    rng = np.random.default_rng(list(key_of(seed, content(problems, rollouts, r))))
+    return (int(rng.integers(DIGITS)), *(int(c) for c in rng.integers(OPERATIONS, size=len(chain) - 1))) if chain else ()
 
 
 def half(chain: Sequence[int]) -> int:
@@ -112,7 +112,7 @@ def _put_together(told: dict[tuple[int, ...], np.ndarray], chain: tuple[int, ...
     if len(chain) == 2:
         return told[chain]
     cut = 1 + half(chain)
-    rest = np.stack([told[(v, *chain[cut:])] for v in range(10)])
+    rest = np.stack([told[(v, *chain[cut:])] for v in range(DIGITS)])
     return np.asarray(told[chain[:cut]] @ rest)
 
 
