@@ -78,10 +78,14 @@ class AmplifiedJudge:
         return Signal(overseer=self.card.digest, values=tuple(values), said=tuple(said), checks=checks, tokens=tokens)
 
 
-def another_chain(seed: int, problems: Sequence[Problem], rollouts: Rollouts, r: int, chain: tuple[int, ...]) -> tuple[int, ...]:
+def another_chain(
+    seed: int, problems: Sequence[Problem], rollouts: Rollouts, r: int, chain: tuple[int, ...]
+) -> tuple[int, ...]:
     """Draw another question of the same length, by seed and content: what a placebo asks about instead."""
     rng = np.random.default_rng(list(key_of(seed, content(problems, rollouts, r))))
-    return (int(rng.integers(DIGITS)), *(int(c) for c in rng.integers(OPERATIONS, size=len(chain) - 1))) if chain else ()
+    return (
+        (int(rng.integers(DIGITS)), *(int(c) for c in rng.integers(OPERATIONS, size=len(chain) - 1))) if chain else ()
+    )
 
 
 def half(chain: Sequence[int]) -> int:

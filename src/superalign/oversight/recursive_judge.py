@@ -85,7 +85,9 @@ def recursive_judge(
     card = Instrument(
         name="recursive reward model" + (", shuffled labels" if shuffled else "") + (", placebo" if scrambled else ""),
         version="1",
-        catches="nothing: its labels or its questions are not those of the responses" if shuffled or scrambled else "wrong answers to chains like those of the ladder",
+        catches="nothing: its labels or its questions are not those of the responses"
+        if shuffled or scrambled
+        else "wrong answers to chains like those of the ladder",
         misses="wrong steps that end in the right answer; what an agent of a lower level got wrong",
         settings=(("low", 0.0), ("high", 1.0), ("levels", most), ("labels", labels), ("distinct steps checked", spent)),
     )

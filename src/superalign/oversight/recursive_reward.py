@@ -44,15 +44,15 @@ class Climbing:
 
     levels: int = 4
     """Operations at the highest level."""
-    labels: int = 4000
+    labels: int = 8000
     """Labels per level, one check each."""
-    steps: int = 200
+    steps: int = 400
     """Updates of the reward model, and of the agent, at each level."""
     batch: int = 256
     """Labels, or questions, of an update."""
     lr: float = 5e-3
     """Learning rate of both."""
-    entropy: float = 0.02
+    entropy: float = 0.1
     """What the agent is paid for a nat of entropy: without it, it settles before it has tried."""
     width: int = 64
     """Of both networks."""
@@ -96,7 +96,9 @@ def label(kind: Labels, chains: Tensor, values: Tensor, *, agent: nn.Module | No
     B, T = values.shape
     if kind == "truth":
         if truth is None:
-            raise BadInput("Labels by truth were asked for, and no truth was granted. There is none to label by. Pass truth.")
+            raise BadInput(
+                "Labels by truth were asked for, and no truth was granted. There is none to label by. Pass truth."
+            )
         return truth(chains, values, values[:, -1]).float()
     before = torch.cat([chains[:, :1], values[:, :-1]], 1)
     at = torch.full((B,), T - 1)
@@ -131,7 +133,9 @@ def _learn(reward: nn.Module, seen: list[_Shown], config: Climbing, steps: int, 
         some = seen[int(torch.randint(len(seen) - 1, (), generator=made))] if old else seen[-1]
         pick = torch.randint(len(some.labels), (config.batch,), generator=made)
         logits = reward(some.chains[pick])
-        loss = F.binary_cross_entropy_with_logits(logits.gather(1, some.answers[pick][:, None])[:, 0], some.labels[pick])
+        loss = F.binary_cross_entropy_with_logits(
+            logits.gather(1, some.answers[pick][:, None])[:, 0], some.labels[pick]
+        )
         _update(optimizer, reward, loss, config.lr * min(1.0, max(0.05, (steps - step) / (0.4 * steps))))
 
 
@@ -157,7 +161,9 @@ def _practise(agent: nn.Module, reward: nn.Module, level: int, produce: Produce,
             pay = torch.sigmoid(reward(chains))
         logits = agent(chains).log_softmax(-1)
         expected = (logits.exp() * (pay - config.entropy * logits)).sum(-1).mean()
-        _update(optimizer, agent, -expected, config.lr * min(1.0, max(0.05, (config.steps - step) / (0.4 * config.steps))))
+        _update(
+            optimizer, agent, -expected, config.lr * min(1.0, max(0.05, (config.steps - step) / (0.4 * config.steps)))
+        )
         if gold is not None and (step + 1) % max(1, config.steps // 10) == 0:
             asked, _ = produce(1000, level, torch.Generator().manual_seed(level))
             with torch.no_grad():
@@ -224,7 +230,9 @@ def climb(
         paid: list[float] = []
         curve: list[float] = []
         for i, (reward, agent) in enumerate(zip(rewards, agents, strict=True)):
-            seen[i].append(_Shown(chains, values[:, -1], said if i == 0 and shuffled != "all" else _shuffle(said, made)))
+            seen[i].append(
+                _Shown(chains, values[:, -1], said if i == 0 and shuffled != "all" else _shuffle(said, made))
+            )
             _learn(reward, seen[i], config, steps, made)
             told = _practise(agent, reward, level, produce, config, made, gold if i == 0 else None)
             paid, curve = told if i == 0 else (paid, curve)

@@ -12,6 +12,7 @@ It returns no times: the same seed gives the same study.
 """
 
 RECIPES: dict[str, str] = {
+    "amplification": "superalign.recipes.amplification",
     "audit": "superalign.recipes.audit",
     "critique": "superalign.recipes.critique",
     "detectors": "superalign.recipes.detectors",
@@ -19,5 +20,6 @@ RECIPES: dict[str, str] = {
     "organisms": "superalign.recipes.organisms",
     "plant": "superalign.recipes.plant",
     "pretrain": "superalign.recipes.pretrain",
+    "recursive": "superalign.recipes.recursive",
     "redteam": "superalign.recipes.redteam",
 }

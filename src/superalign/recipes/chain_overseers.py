@@ -81,7 +81,9 @@ class Facts:
         return torch.tensor([self.table[int(a), int(c)] for a, c in questions.tolist()])
 
 
-def _claims(problems: Iterable[Problem], texts: Iterable[str]) -> Iterable[tuple[Problem, str, int, tuple[int, int], int]]:
+def _claims(
+    problems: Iterable[Problem], texts: Iterable[str]
+) -> Iterable[tuple[Problem, str, int, tuple[int, int], int]]:
     """Steps that do what their problem asks for there, right or wrong: problem, text, place, (before, operation), after."""
     for problem, text in zip(problems, texts, strict=True):
         chain, response = read_chain(problem.prompt), read_response(text)
@@ -119,7 +121,12 @@ def gather_facts(spec: Arm, *, most: int = MOST_CHECKS) -> Facts:
 
 
 def amplification_overseer(
-    spec: Arm, *, checks: int = 1, scrambled: bool = False, distilling: Distilling | None = None, most: int = MOST_CHECKS
+    spec: Arm,
+    *,
+    checks: int = 1,
+    scrambled: bool = False,
+    distilling: Distilling | None = None,
+    most: int = MOST_CHECKS,
 ) -> AmplifiedJudge:
     """Make the overseer by amplification: X is distilled from H, who knows single steps that were checked.
 
@@ -221,7 +228,14 @@ def recursive_overseer(
         said[other, -1] = torch.randint(10, (n,), generator=made)[other]
         return chains[pick, : 1 + operations], said
 
-    ladder = climb("assisted", produce=produce, verify=verified, config=config, seed=spec.seed, shuffled="all" if shuffled else "nothing")
+    ladder = climb(
+        "assisted",
+        produce=produce,
+        verify=verified,
+        config=config,
+        seed=spec.seed,
+        shuffled="all" if shuffled else "nothing",
+    )
     return recursive_judge(
         ladder[-1].reward, read_chain=read_chain, read_response=read_response, most=config.levels,
         labels=sum(level.labels for level in ladder), spent=int(verified.used.sum()), shuffled=shuffled, scrambled=scrambled,

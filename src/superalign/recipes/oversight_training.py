@@ -49,7 +49,9 @@ class Training(Record):
     depths: tuple[int, ...] = (4, 5, 6)
 
 
-def trainings(protocol: str, *, seeds: Sequence[int], steps: int, held_out: int, votes: int, effort: int) -> list[Training]:
+def trainings(
+    protocol: str, *, seeds: Sequence[int], steps: int, held_out: int, votes: int, effort: int
+) -> list[Training]:
     """List the jobs, those that make an overseer first: they take longest."""
     sides = ((PROTOCOL, PLACEBO), (JUDGE, EXPERT))
     return [
@@ -84,7 +86,10 @@ def training_job(item: Training) -> dict[str, Any]:
     settings = ArmsConfig(depths=item.depths)
     config = replace(settings, held_out=item.held_out, training=replace(settings.training, steps=item.steps))
     spec = Arm(arm=item.protocol, seed=item.seed, base=origin, config=config)
-    overseers: dict[str, Any] = {JUDGE: judge(check_step=check_unit, n_steps=units), EXPERT: ground_truth(grade=answered)}
+    overseers: dict[str, Any] = {
+        JUDGE: judge(check_step=check_unit, n_steps=units),
+        EXPERT: ground_truth(grade=answered),
+    }
     if PROTOCOL in item.sides:
         overseers[PROTOCOL] = made_overseer(item, spec)
         overseers[PLACEBO] = placebo_of(overseers[PROTOCOL])
@@ -107,7 +112,9 @@ def training_job(item: Training) -> dict[str, Any]:
 
 def placebo_of(overseer: Any) -> Any:
     """The same overseer, asked about another question of the same length."""
-    card = replace(overseer.card, name=f"{overseer.card.name}, placebo", catches="nothing: it asks about another question")
+    card = replace(
+        overseer.card, name=f"{overseer.card.name}, placebo", catches="nothing: it asks about another question"
+    )
     return replace(overseer, card=card, scrambled=True)
 
 
