@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,8 @@ def slipped(right: Tensor, case: Tensor, *, cases: int, values: int, share: floa
 
     Example:
         >>> made = torch.Generator().manual_seed(0)
-        >>> said = slipped(torch.zeros(1000).long(), torch.arange(1000), cases=1000, values=10, share=0.05, systematic=True, made=made)
+        >>> right, case = torch.zeros(1000).long(), torch.arange(1000)
+        >>> said = slipped(right, case, cases=1000, values=10, share=0.05, systematic=True, made=made)
         >>> int((said > 0).sum())
         50
     """
@@ -69,10 +70,13 @@ def slipped(right: Tensor, case: Tensor, *, cases: int, values: int, share: floa
     return (right + shift[case]) % values
 
 
+@runtime_checkable
 class Game(Protocol):
     """Questions that can be split in two, H who splits them, and X who answers."""
 
-    depths: int  # the deepest that is asked
+    @property
+    def depths(self) -> int:
+        """The deepest that is asked."""
 
     def net(self, seed: int) -> nn.Module:
         """Make an untrained X: (questions, depth) -> logits."""
@@ -231,7 +235,8 @@ def distil(
     """
     if config.steps < 1 or config.batch < 1:
         raise BadInput(
-            f"steps={config.steps} with batch={config.batch} trains nothing. X would answer as it was drawn. Give 1 or more of both."
+            f"steps={config.steps} with batch={config.batch} trains nothing. X would answer as it was drawn. "
+            "Give 1 or more of both."
         )
     net = game.net(seed)
     slow = copy.deepcopy(net).requires_grad_(False)

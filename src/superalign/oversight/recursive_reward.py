@@ -70,8 +70,16 @@ class Level:
     curve: tuple[float, ...]  # what `gold` said of the agent at the same updates
 
 
-def label(kind: Labels, chains: Tensor, values: Tensor, *, agent: nn.Module | None, verify: Verify,
-          truth: Verify | None, made: torch.Generator) -> Tensor:  # fmt: skip
+def label(
+    kind: Labels,
+    chains: Tensor,
+    values: Tensor,
+    *,
+    agent: nn.Module | None,
+    verify: Verify,
+    truth: Verify | None,
+    made: torch.Generator,
+) -> Tensor:
     """Let the judge label claimed answers.
 
     Args:
@@ -89,7 +97,9 @@ def label(kind: Labels, chains: Tensor, values: Tensor, *, agent: nn.Module | No
     Example:
         >>> add = lambda before, operation, after: (before + operation) % 10 == after
         >>> chains, values = torch.tensor([[5, 3, 4]]), torch.tensor([[9, 3]])  # 5 + 3 is not 9
-        >>> sees = [label("alone", chains, values, agent=None, verify=add, truth=None, made=torch.Generator().manual_seed(s)) for s in range(9)]
+        >>> made = torch.Generator().manual_seed(0)
+        >>> told = {"kind": "alone", "agent": None, "verify": add, "truth": None, "made": made}
+        >>> sees = [label(chains=chains, values=values, **told) for _ in range(9)]
         >>> sorted({float(s) for s in sees})
         [0.0, 1.0]
     """
@@ -148,8 +158,15 @@ def _update(optimizer: torch.optim.Optimizer, net: nn.Module, loss: Tensor, lr: 
     optimizer.step()
 
 
-def _practise(agent: nn.Module, reward: nn.Module, level: int, produce: Produce, config: Climbing,
-              made: torch.Generator, gold: Callable[[nn.Module, int], float] | None) -> tuple[list[float], list[float]]:  # fmt: skip
+def _practise(
+    agent: nn.Module,
+    reward: nn.Module,
+    level: int,
+    produce: Produce,
+    config: Climbing,
+    made: torch.Generator,
+    gold: Callable[[nn.Module, int], float] | None,
+) -> tuple[list[float], list[float]]:
     """Train an agent on what the reward model pays: the exact gradient of its expected reward, over all ten answers."""
     optimizer = torch.optim.AdamW(agent.parameters(), lr=config.lr, weight_decay=0.01)
     paid: list[float] = []
@@ -236,8 +253,16 @@ def climb(
             _learn(reward, seen[i], config, steps, made)
             told = _practise(agent, reward, level, produce, config, made, gold if i == 0 else None)
             paid, curve = told if i == 0 else (paid, curve)
-        out.append(Level(level=level, reward=copy.deepcopy(rewards[0]).requires_grad_(False),
-                         agent=copy.deepcopy(agents[0]).requires_grad_(False), labels=n, paid=tuple(paid), curve=tuple(curve)))  # fmt: skip
+        out.append(
+            Level(
+                level=level,
+                reward=copy.deepcopy(rewards[0]).requires_grad_(False),
+                agent=copy.deepcopy(agents[0]).requires_grad_(False),
+                labels=n,
+                paid=tuple(paid),
+                curve=tuple(curve),
+            )
+        )
     return out
 
 

@@ -84,9 +84,19 @@ class Config:
 def quick(config: Config) -> Config:
     """Fewer seeds, doublings and slips."""
     return dataclasses.replace(
-        config, doublings=3, lengths=(1, 2, 4), rates=(0.05,), steps=200, seeds=3, expression_seeds=2, test_questions=100,
-        training_seeds=2, rl_steps=8, held_out=150, distilling=400,
-    )  # fmt: skip
+        config,
+        doublings=3,
+        lengths=(1, 2, 4),
+        rates=(0.05,),
+        steps=200,
+        seeds=3,
+        expression_seeds=2,
+        test_questions=100,
+        training_seeds=2,
+        rl_steps=8,
+        held_out=150,
+        distilling=400,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,9 +200,11 @@ def distillation_job(item: Distillation) -> dict[str, Any]:
     by_chance = 0.0 if item.systematic else item.answers + item.decompositions
     few, many = _tests(game, min(100, item.test_questions)), _tests(game, item.test_questions)
     settings = Distilling(
-        steps=item.steps, deepest=1 if item.arm == SHALLOW else 99, batch=32 if isinstance(game, Permutations) else 256,
+        steps=item.steps,
+        deepest=1 if item.arm == SHALLOW else 99,
+        batch=32 if isinstance(game, Permutations) else 256,
         lr=3e-3 if isinstance(game, Permutations) else 5e-3,
-    )  # fmt: skip
+    )
     x = distil(
         game,
         teachers[item.arm],
@@ -227,15 +239,21 @@ def distillations(config: Config, seed: int) -> list[Distillation]:
     worst = max(config.rates, default=0.0)
     return [
         Distillation(
-            game=game, seed=1000 * (seed + 1) + s, elements=config.elements, doublings=config.doublings, lengths=config.lengths,
-            steps=config.steps, test_questions=config.test_questions, **dial,
+            game=game,
+            seed=1000 * (seed + 1) + s,
+            elements=config.elements,
+            doublings=config.doublings,
+            lengths=config.lengths,
+            steps=config.steps,
+            test_questions=config.test_questions,
+            **dial,
         )
         for game in ("permutations", "expressions")
         for dial in dials
         # The long expressions repeat the ends of the dial only.
         if game == "permutations" or max(dial.get("answers", 0), dial.get("decompositions", 0)) in (0, worst)
         for s in range(config.seeds if game == "permutations" else config.expression_seeds)
-    ]  # fmt: skip
+    ]
 
 
 def making_job(item: Distillation | Training) -> dict[str, Any]:
@@ -253,9 +271,13 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     plain = distillations(config, seed)
     seeds = [100 * seed + s for s in range(config.training_seeds)]
     trained = trainings(
-        "amplification", seeds=seeds, steps=config.rl_steps, held_out=config.held_out, votes=config.votes,
+        "amplification",
+        seeds=seeds,
+        steps=config.rl_steps,
+        held_out=config.held_out,
+        votes=config.votes,
         effort=config.distilling,
-    )  # fmt: skip
+    )
     log({"stage": f"distilling X {len(plain)} times, and training {2 * len(trained)} assistants"})
     todo: list[Distillation | Training] = [*trained, *plain]
     made = jobs.run(making_job, todo, workers=workers, memo=memo(folder, "made"), progress="distilling and training")
@@ -264,8 +286,19 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     return page(config, runs=runs, trained=made[: len(trained)], ledger=ledger, depths=TRAINING_DEPTHS)
 
 
-LEAST = {"elements": 4, "doublings": 1, "steps": 10, "seeds": 2, "expression_seeds": 2, "test_questions": 2, "training_seeds": 0, "rl_steps": 1,
-         "held_out": 6, "votes": 1, "distilling": 10}  # fmt: skip
+LEAST = {
+    "elements": 4,
+    "doublings": 1,
+    "steps": 10,
+    "seeds": 2,
+    "expression_seeds": 2,
+    "test_questions": 2,
+    "training_seeds": 0,
+    "rl_steps": 1,
+    "held_out": 6,
+    "votes": 1,
+    "distilling": 10,
+}
 
 
 def check(config: Config) -> None:

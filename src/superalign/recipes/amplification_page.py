@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from superalign.ledger import Ledger
-from superalign.recipes.oversight_training import share_of, training_part
+from superalign.recipes.oversight_training import described, share_of, training_part
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.claims import above, drawn
+from superalign.report.study import Cell
 from superalign.stats import clopper_pearson, crossed_mean, mean_interval, ratio_interval
 from superalign.types import Claim, Interval, Unmeasured
 
@@ -111,27 +112,31 @@ def page(
         sections += parts
     first = claims[0]
     worst = max(config.rates, default=0.0)
-    slope = growth(_of(runs, "permutations", AMPLIFIED, decompositions=worst, systematic=True))
+    slope = (
+        growth(_of(runs, "permutations", AMPLIFIED, decompositions=worst, systematic=True))
+        if worst
+        else Unmeasured("no slips")
+    )
+    lost = _said(slope.value if isinstance(slope, Interval) else slope)
     return Study(
-        headline=f"X answers {_said(first.value)} of the deepest questions right that its overseer cannot answer; an overseer who always "
-        f"splits the same {worst:.0%} of questions wrongly loses {_said(slope.value if isinstance(slope, Interval) else slope)} "
+        headline=f"X answers {_said(first.value)} of the deepest questions right that its overseer cannot answer; an overseer "
+        f"who always splits the same {worst:.0%} of questions wrongly loses {lost} "
         "more with every doubling.",
-        means="Errors by chance are averaged away when X is distilled; errors that are always the same are learned and passed "
-        "up. It is the overseer's habits, not its noise, that have to be checked. The games are small, and every question can "
-        "be halved: nothing is said of questions that cannot.",
+        means="Compare the errors that come by chance with those that are always the same: what X averages away, and what it "
+        "learns and passes up. The games are small, and every question can be halved: nothing is said of questions that cannot.",
         claims=tuple(claims),
         sections=tuple(sections),
         uncertain=(
-            "The overseer is a short program. Christiano and others also learn a model of the human who decomposes, to need few "
-            "human calls; here every question is put to the overseer, and the calls are counted.",
-            "X spends one more turn of the same layer per doubling or operation. With a layer of its own for every doubling it did "
-            "not learn the fourth in 1,100 updates, so the result is of protocol and network together. The arm that opens no "
+            "The overseer is a short program. Christiano and others also learn a model of the human who decomposes, to need "
+            "few human calls; here every question is put to the overseer, and the calls are counted.",
+            "X spends one more turn of the same layer per doubling or operation. With a layer of its own for every doubling it "
+            "did not learn the fourth in 1,100 updates, so the result is of protocol and network together. The arm that opens no "
             "depth beyond 1 shows how much of it the network carries up alone.",
             "Questions about expressions of one operation are few (300), and training has seen them all.",
-            "A judge made of X solves the problem itself; this shows that a judge who can check one step can be helped to judge six, "
-            "not that judging is easier than solving.",
+            "A judge made of X solves the problem itself; this shows that a judge who can check one step can be helped to judge "
+            "six, not that judging is easier than solving.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _said(value: float | Unmeasured) -> str:
@@ -147,14 +152,31 @@ def _claims(runs: Runs, game: str, named: str, config: Any) -> list[Claim]:
     own, random, shallow = (_of(runs, game, arm) for arm in (OWN, RANDOM, SHALLOW))
     deepest = len(exact[0]["wrong"]) - 1
     claims = [
-        above(f"{named}: X answers the deepest questions right ({deepest} doublings)", _right(exact, deepest), unit=UNIT,
-              null=_right(own, deepest), bar=0.9, why="held-out questions whose answer is not trivial, over seeds; null: X learns its own answers"),
-        above(f"{named}: the same, beside an overseer who puts the halves together at random", _right(exact, deepest), unit=UNIT,
-              null=_right(random, deepest), bar=0.9, why="as before; null: the overseer splits the question and answers at random"),
-        above(f"{named}: X does not carry it up alone from depth 1", _paired(errors(shallow, deepest), errors(exact, deepest)),
-              unit=UNIT, null=_paired(errors(shallow, 1), errors(exact, 1)), bar=0.0,
-              why="error at the deepest questions when no depth beyond 1 is opened, minus error under amplification; null: at depth 1"),
-    ]  # fmt: skip
+        above(
+            f"{named}: X answers the deepest questions right ({deepest} doublings)",
+            _right(exact, deepest),
+            unit=UNIT,
+            null=_right(own, deepest),
+            bar=0.9,
+            why="held-out questions whose answer is not trivial, over seeds; null: X learns its own answers",
+        ),
+        above(
+            f"{named}: the same, beside an overseer who puts the halves together at random",
+            _right(exact, deepest),
+            unit=UNIT,
+            null=_right(random, deepest),
+            bar=0.9,
+            why="as before; null: the overseer splits the question and answers at random",
+        ),
+        above(
+            f"{named}: X does not carry it up alone from depth 1",
+            _paired(errors(shallow, deepest), errors(exact, deepest)),
+            unit=UNIT,
+            null=_paired(errors(shallow, 1), errors(exact, 1)),
+            bar=0.0,
+            why="error at the deepest questions when no depth beyond 1 is opened, minus error under amplification; null: at 1",
+        ),
+    ]
     clean = growth(exact)
     for kind in ("answers", "decompositions") if config.rates else ():
         worst = max(config.rates)
@@ -162,20 +184,34 @@ def _claims(runs: Runs, game: str, named: str, config: Any) -> list[Claim]:
         fixed = _of(runs, game, AMPLIFIED, systematic=True, **{kind: worst})
         rates = {"answers": 0.0, "decompositions": 0.0, kind: worst}
         claims += [
-            above(f"{named}: {worst:.0%} wrong {kind} by chance cost less than if they multiplied", _saved(chance, deepest, multiplied(deepest, **rates)),
-                  unit=UNIT, null=_saved(exact, deepest, 0.0), bar=0.0,
-                  why="error at the deepest questions if every slip counted, minus the error of X; null: an overseer without slips"),
-            above(f"{named}: {worst:.0%} wrong {kind}, always the same, make errors grow with depth", growth(fixed),
-                  unit="error per doubling", null=clean, bar=0.0, why="slope of error against depth, over seeds; null: no slips"),
-        ]  # fmt: skip
+            above(
+                f"{named}: {worst:.0%} wrong {kind} by chance cost less than if they multiplied",
+                _saved(chance, deepest, multiplied(deepest, **rates)),
+                unit=UNIT,
+                null=_saved(exact, deepest, 0.0),
+                bar=0.0,
+                why="error at the deepest questions if every slip counted, minus the error of X; null: an overseer without slips",
+            ),
+            above(
+                f"{named}: {worst:.0%} wrong {kind}, always the same, make errors grow with depth",
+                growth(fixed),
+                unit="error per doubling",
+                null=clean,
+                bar=0.0,
+                why="slope of error against depth, over seeds; null: no slips",
+            ),
+        ]
     found = _slowdown(runs, game)
-    cannot = Unmeasured("a description, not a hypothesis")
-    claims.append(Claim(
-        name=f"{named}: slowdown against direct supervision", value=found if isinstance(found, Unmeasured) else found.value,
-        low=found if isinstance(found, Unmeasured) else found.low, high=found if isinstance(found, Unmeasured) else found.high,
-        n=0 if isinstance(found, Unmeasured) else found.n, unit=f"questions until no depth errs above {GOOD:.0%}, as a ratio",
-        null=Unmeasured("a ratio of costs has none"), holds=cannot, why="same network, same seeds; direct supervision knows every answer",
-    ))  # fmt: skip
+    claims.append(
+        described(
+            f"{named}: slowdown against direct supervision",
+            found,
+            unit=f"questions until no depth errs above {GOOD:.0%}, as a ratio",
+            null=Unmeasured("a ratio of costs has none"),
+            why="same network, same seeds; direct supervision knows every answer",
+            holds=Unmeasured("a description, not a hypothesis"),
+        )
+    )
     return claims
 
 
@@ -227,7 +263,7 @@ def _section(runs: Runs, game: str, named: str, config: Any) -> Section:
     rows = [(name, some) for name, some in rows if some]
     K = len(rows[0][1][0]["wrong"])
     what = "doublings" if game == "permutations" else "depth (" + ", ".join(map(str, config.lengths)) + " operations)"
-    line = [
+    line: list[Mapping[str, Cell]] = [
         {"series": name, "x": depth, "y": f.value, "low": f.low, "high": f.high}
         for name, some in rows
         for depth in range(K)
@@ -236,7 +272,7 @@ def _section(runs: Runs, game: str, named: str, config: Any) -> Section:
     shown = [
         (name, _of(runs, game, arm)) for name, arm in ((AMPLIFIED, AMPLIFIED), (DIRECT, DIRECT), (f"null: {OWN}", OWN))
     ]
-    learning = [
+    learning: list[Mapping[str, Cell]] = [
         {"series": name, "x": int(point[0][0]), "y": float(np.mean([max(p[1]) for p in point]))}
         for name, some in shown
         for point in zip(*(m["curve"] for m in some), strict=True)
@@ -245,24 +281,47 @@ def _section(runs: Runs, game: str, named: str, config: Any) -> Section:
         title="Error at each depth",
         columns=("arm", *(f"depth {k}" for k in range(K)), "growth per depth", "H calls", "X asked by H"),
         rows=tuple(
-            (name, *(share_of(errors(some, k)) for k in range(K)), growth(some), int(np.mean([m["questions"] for m in some])),
-             int(np.mean([m["asked"] for m in some])))
+            (
+                name,
+                *(share_of(errors(some, k)) for k in range(K)),
+                growth(some),
+                int(np.mean([m["questions"] for m in some])),
+                int(np.mean([m["asked"] for m in some])),
+            )
             for name, some in rows
         ),
-    )  # fmt: skip
+    )
     text = {
         "permutations": f"A question lists a permutation of {config.elements} elements and asks where one of them is after 2^k "
-        "applications. The overseer H reads sigma(x) off the list, and splits every other question in two. Questions whose answer "
-        "is the element itself are left out of the errors: saying that nothing moves would answer them.",
-        "expressions": "A question is a chain of operations modulo ten. H looks one operation up, and splits every longer chain in "
-        "two halves.",
+        "applications. The overseer H reads sigma(x) off the list, and splits every other question in two. Questions whose "
+        "answer is the element itself are left out of the errors: saying that nothing moves would answer them.",
+        "expressions": "A question is a chain of operations modulo ten. H looks one operation up, and splits every longer chain "
+        "in two halves.",
     }[game]
     plots = (
-        Plot(kind="line", title="Error against depth", x=what, y="share of held-out questions answered wrong", rows=tuple(line),
-             caption="95 % intervals over questions and seeds."),
-        Plot(kind="line", title="Error of the worst depth while X learns", x="questions put to H (or answers given directly)",
-             y="largest error at any depth", rows=tuple(learning), caption="Mean over seeds."),
-        Plot(kind="intervals", title="Growth of the error with depth", x="error per depth", y="",
-             rows=tuple({"label": name, **drawn(growth(some))} for name, some in rows), caption="Slope per seed; t intervals over seeds."),
-    )  # fmt: skip
+        Plot(
+            kind="line",
+            title="Error against depth",
+            x=what,
+            y="share of held-out questions answered wrong",
+            rows=tuple(line),
+            caption="95 % intervals over questions and seeds.",
+        ),
+        Plot(
+            kind="line",
+            title="Error of the worst depth while X learns",
+            x="questions put to H (or answers given directly)",
+            y="largest error at any depth",
+            rows=tuple(learning),
+            caption="Mean over seeds.",
+        ),
+        Plot(
+            kind="intervals",
+            title="Growth of the error with depth",
+            x="error per depth",
+            y="",
+            rows=tuple({"label": name, **drawn(growth(some))} for name, some in rows),
+            caption="Slope per seed; t intervals over seeds.",
+        ),
+    )
     return Section(title=f"{named}: error against depth", text=text, tables=(table,), plots=plots)

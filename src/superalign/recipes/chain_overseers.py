@@ -194,7 +194,7 @@ def _pool(spec: Arm, n: int) -> tuple[Tensor, Tensor]:
 
 
 def recursive_overseer(
-    spec: Arm, *, shuffled: bool = False, scrambled: bool = False, climbing: Climbing | None = None
+    spec: Arm, *, shuffled: bool = False, scrambled: bool = False, climbing: Climbing | None = None, pool: int = POOL
 ) -> RecursiveJudge:
     """Make the overseer by recursive reward modelling: the reward model of the highest level that is asked for.
 
@@ -206,6 +206,7 @@ def recursive_overseer(
         shuffled: The null: labels are shuffled at every level.
         scrambled: The placebo: it is asked about another question.
         climbing: Settings of the ladder; as many levels as the deepest problem has operations if not given.
+        pool: Responses of the base that claims are cut from.
 
     Raises:
         BadInput: If the base writes no steps, or the ladder is too short for the problems.
@@ -218,7 +219,7 @@ def recursive_overseer(
             f"A ladder of {config.levels} levels was asked about chains of {levels} operations. Its highest reward model never "
             f"saw one that long. Give {levels} levels."
         )
-    chains, values = _pool(spec, POOL)
+    chains, values = _pool(spec, pool)
     verified = _Verified()
 
     def produce(n: int, operations: int, made: torch.Generator) -> tuple[Tensor, Tensor]:

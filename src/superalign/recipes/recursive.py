@@ -19,7 +19,7 @@ from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.oversight.chain_reader import DIGITS, OPERATIONS
-from superalign.oversight.recursive_reward import Climbing, climb, judged
+from superalign.oversight.recursive_reward import Climbing, Labels, climb, judged
 from superalign.recipes.amplification import TABLE
 from superalign.recipes.oversight_training import Training, training_job, trainings
 from superalign.recipes.planted import memo
@@ -144,11 +144,9 @@ def ladder_job(item: Ladder) -> dict[str, Any]:
         they are), `answers` (agent right), `paid` and `right` along the agent's training, and `labels`.
     """
     config = Climbing(levels=item.levels, labels=item.labels, steps=item.steps)
-    kind = {"with assistants": "assisted", "assistants of shuffled labels": "assisted", "labels by truth": "truth"}.get(
-        item.arm, "alone"
-    )
+    kind: dict[str, Labels] = {ARMS[0]: "assisted", ARMS[3]: "assisted", ARMS[4]: "truth"}
     ladder = climb(
-        kind,  # type: ignore[arg-type]
+        kind.get(item.arm, "alone"),
         produce=produce,
         verify=verify,
         config=config,

@@ -11,6 +11,7 @@ from superalign.ledger import Ledger
 from superalign.recipes.oversight_training import share_of, training_part
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.claims import above, drawn
+from superalign.report.study import Cell
 from superalign.stats import crossed_mean, mean_interval
 from superalign.types import Claim, Interval, Unmeasured
 
@@ -65,20 +66,20 @@ def page(
     return Study(
         headline=f"At {top} operations a reward model whose judge had assistants ranks {_said(helped)} of pairs right, and "
         f"{_said(alone)} with as many labels and no assistants.",
-        means="A judge who can verify one step can train a reward model for many, if the agents trained one level below tell it where "
-        "the last step starts. What an agent gets wrong is passed up. The ladder works where a question can be cut so that one "
-        "step is left; nothing is said of questions that cannot.",
+        means="A judge who can verify one step can train a reward model for many, if the agents trained one level below tell it "
+        "where the last step starts. What an agent gets wrong is passed up. The ladder works where a question can be cut so that "
+        "one step is left; nothing is said of questions that cannot.",
         claims=tuple(claims),
         sections=tuple(sections),
         uncertain=(
-            "Reward models and agents are small recurrent networks on chains of operations modulo ten. Each starts from the one of "
-            "the level below, in every arm.",
+            "Reward models and agents are small recurrent networks on chains of operations modulo ten. Each starts from the one "
+            "of the level below, in every arm.",
             "The judge asks for a right prefix and verifies the last step exactly. A judge who errs was not studied here.",
             "The reward model that trains the assistant on worked arithmetic reads question and answer only; it cannot see "
             "wrong steps behind a right answer.",
-            "Checks are counted per label. There are only 3,000 different single steps, so a judge who remembers needs no more than that.",
+            "Checks are counted per label. There are only 3,000 different single steps, so a judge who remembers needs no more.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _said(found: Interval | Unmeasured) -> str:
@@ -100,21 +101,44 @@ def _claims(runs: Runs, top: int) -> list[Claim]:
     first = _minus(runs, "answers", NULL, ALONE, top)
     shuffled = "null: assistants trained on shuffled labels, minus no assistants"
     return [
-        above(f"Assistants make the reward model better at {top} operations, with the same labels", _minus(runs, "pairs", HELPED, ALONE, top),
-              unit=UNIT, null=null, bar=0.0, why=f"with assistants minus without, paired by question and seed; {shuffled}"),
-        above(f"And better than with the agents' computation spent on labels, at {top} operations", _minus(runs, "pairs", HELPED, MATCHED, top),
-              unit=UNIT, null=_minus(runs, "pairs", NULL, MATCHED, top), bar=0.0,
-              why="no assistants, but more labels and updates; null: assistants trained on shuffled labels, minus the same"),
-        above(f"Agents trained on the reward model answer better at {top} operations", _minus(runs, "answers", HELPED, ALONE, top),
-              unit="share of held-out questions", null=first, bar=0.0, why=f"the grader decides; {shuffled}"),
-        above(f"Without assistants the agent is paid for what is wrong, at {top} operations", gap, unit="mean reward minus share of answers right",
-              null=gap_null, bar=0.05, why="at the end of the agent's training, over seeds; null: labels by truth"),
-    ]  # fmt: skip
+        above(
+            f"Assistants make the reward model better at {top} operations, with the same labels",
+            _minus(runs, "pairs", HELPED, ALONE, top),
+            unit=UNIT,
+            null=null,
+            bar=0.0,
+            why=f"with assistants minus without, paired by question and seed; {shuffled}",
+        ),
+        above(
+            f"And better than with the agents' computation spent on labels, at {top} operations",
+            _minus(runs, "pairs", HELPED, MATCHED, top),
+            unit=UNIT,
+            null=_minus(runs, "pairs", NULL, MATCHED, top),
+            bar=0.0,
+            why="no assistants, but more labels and updates; null: assistants trained on shuffled labels, minus the same",
+        ),
+        above(
+            f"Agents trained on the reward model answer better at {top} operations",
+            _minus(runs, "answers", HELPED, ALONE, top),
+            unit="share of held-out questions",
+            null=first,
+            bar=0.0,
+            why=f"the grader decides; {shuffled}",
+        ),
+        above(
+            f"Without assistants the agent is paid for what is wrong, at {top} operations",
+            gap,
+            unit="mean reward minus share of answers right",
+            null=gap_null,
+            bar=0.05,
+            why="at the end of the agent's training, over seeds; null: labels by truth",
+        ),
+    ]
 
 
 def _levels(runs: Runs, top: int) -> Section:
     rows = [(arm, level, share_of(values(runs, arm, "pairs", level))) for arm in ARMS for level in range(1, top + 1)]
-    line = tuple(
+    line: tuple[Mapping[str, Cell], ...] = tuple(
         {"series": arm, "x": level, "y": f.value, "low": f.low, "high": f.high}
         for arm, level, f in rows
         if isinstance(f, Interval)
@@ -142,13 +166,22 @@ def _levels(runs: Runs, top: int) -> Section:
         "judge verifies one random step of the response. A reward model reads the chain and the claimed answer. It is right "
         "about a pair if it scores the right answer above the wrong one.",
         tables=(table, gains),
-        plots=(Plot(kind="line", title="Pairs ranked right, by level", x="operations", y="share of held-out pairs ranked right",
-                    rows=line, caption="95 % intervals over questions and seeds.", references=((0.5, "a coin"),)),),
-    )  # fmt: skip
+        plots=(
+            Plot(
+                kind="line",
+                title="Pairs ranked right, by level",
+                x="operations",
+                y="share of held-out pairs ranked right",
+                rows=line,
+                caption="95 % intervals over questions and seeds.",
+                references=((0.5, "a coin"),),
+            ),
+        ),
+    )
 
 
 def _agents(runs: Runs, top: int) -> Section:
-    curve = []
+    curve: list[Mapping[str, Cell]] = []
     for arm in (HELPED, ALONE, NULL):
         mine = [made for item, made in runs if item.arm == arm]
         for what in ("paid", "right"):
@@ -162,18 +195,28 @@ def _agents(runs: Runs, top: int) -> Section:
             Table(
                 title=f"Agents at {top} operations",
                 columns=("arm", "answers right, held out", "paid minus right at the end"),
-                rows=tuple((arm, share_of(values(runs, arm, "answers", top)), mean_interval(_ends(runs, arm, top))) for arm in ARMS),
+                rows=tuple(
+                    (arm, share_of(values(runs, arm, "answers", top)), mean_interval(_ends(runs, arm, top)))
+                    for arm in ARMS
+                ),
             ),
         ),
         plots=(
-            Plot(kind="line", title=f"What the agent is paid, and what is right, at {top} operations", x="per cent of its training",
-                 y="mean", rows=tuple(curve), caption="Mean over seeds, on chains that nothing else is reported on."),
+            Plot(
+                kind="line",
+                title=f"What the agent is paid, and what is right, at {top} operations",
+                x="per cent of its training",
+                y="mean",
+                rows=tuple(curve),
+                caption="Mean over seeds, on chains that nothing else is reported on.",
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _easier(runs: Runs, top: int) -> Section:
-    rows, bars = [], []
+    rows: list[tuple[Cell, ...]] = []
+    bars: list[Mapping[str, Cell]] = []
     for arm in (HELPED, TRUTH):
         for level in range(1, top + 1):
             judging, producing = (
@@ -184,16 +227,26 @@ def _easier(runs: Runs, top: int) -> Section:
             bars.append({"label": f"{arm}, {level}", **drawn(difference)})
     return Section(
         title="Is judging easier than producing?",
-        text="On one scale, 0 is chance and 1 is perfect. Judging: the reward model calls a right answer right and a wrong one wrong. "
-        "Producing: the agent that was trained on this reward model answers. Above zero, judging is easier at this level.",
+        text="On one scale, 0 is chance and 1 is perfect. Judging: the reward model calls a right answer right and a wrong one "
+        "wrong. Producing: the agent that was trained on this reward model answers. Above zero, judging is easier at this level.",
         tables=(
-            Table(title="Judging and producing", columns=("arm", "operations", "judging", "producing", "difference"), rows=tuple(rows)),
+            Table(
+                title="Judging and producing",
+                columns=("arm", "operations", "judging", "producing", "difference"),
+                rows=tuple(rows),
+            ),
         ),
         plots=(
-            Plot(kind="intervals", title="Judging minus producing", x="difference, chance = 0 and perfect = 1", y="", rows=tuple(bars),
-                 caption="95 % intervals over questions and seeds."),
+            Plot(
+                kind="intervals",
+                title="Judging minus producing",
+                x="difference, chance = 0 and perfect = 1",
+                y="",
+                rows=tuple(bars),
+                caption="95 % intervals over questions and seeds.",
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _shown(shares: np.ndarray) -> Interval | Unmeasured:
