@@ -82,20 +82,11 @@ def pairs(level):
 
 
 def test_the_ladder_teaches_and_agents_of_shuffled_labels_do_not_help():
-    config = Climbing(levels=2, labels=2000, steps=140, batch=128, width=32)
+    config = Climbing(levels=2, labels=2000, steps=110, batch=64, width=32)
     helped = climb("assisted", produce=produce, verify=verify, config=config, seed=0)
     null = climb("assisted", produce=produce, verify=verify, config=config, seed=0, shuffled="assistants")
     assert pairs(helped[0]) > 0.9
     assert pairs(helped[1]) > pairs(null[1]) + 0.1
-    wrong = climb(
-        "assisted",
-        produce=produce,
-        verify=verify,
-        config=Climbing(levels=1, labels=2000, steps=60, width=32),
-        seed=0,
-        shuffled="all",
-    )
-    assert 0.3 < pairs(wrong[0]) < 0.7
 
 
 def read_chain(prompt):

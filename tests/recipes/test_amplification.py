@@ -45,10 +45,8 @@ def test_it_runs_from_the_command_with_its_nulls(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["run", "amplification", "--out", str(tmp_path / "run"), "--workers", "1", *words])
     assert done.exit_code == 0, done.stderr
     claims = {c["name"]: c for c in json.loads((tmp_path / "run" / "result.json").read_text())["claims"]}
-    for claim in (
-        "X answers the deepest questions right (1 doublings)",
-        "the same, beside an overseer who puts the halves together at random",
-    ):
+    beside = "the same, beside an overseer who puts the halves together at random"
+    for claim in ("X answers the deepest questions right (1 doublings)", beside):
         assert 0 <= claims[f"Permutations: {claim}"]["null"]["value"] <= 1
     assert "Error against depth" in (tmp_path / "run" / "report.html").read_text()
 

@@ -75,6 +75,6 @@ def test_the_overseer_tells_right_from_wrong_and_shuffled_labels_do_not() -> Non
 
 
 def test_a_ladder_that_is_too_short_is_refused() -> None:
+    deep = dataclasses.replace(spec(), config=ArmsConfig(depths=(3,)))
     with pytest.raises(BadInput, match="A ladder of 1 levels"):
-        deep = dataclasses.replace(spec(), config=ArmsConfig(depths=(3,)))
         recursive_overseer(deep, climbing=Climbing(levels=1, labels=10, steps=1))
