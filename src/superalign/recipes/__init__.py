@@ -12,6 +12,7 @@ It returns no times: the same seed gives the same study.
 """
 
 RECIPES: dict[str, str] = {
+    "amplification": "superalign.recipes.amplification",
     "audit": "superalign.recipes.audit",
     "critique": "superalign.recipes.critique",
     "debate": "superalign.recipes.debate",
@@ -24,6 +25,7 @@ RECIPES: dict[str, str] = {
     "plant": "superalign.recipes.plant",
     "pretrain": "superalign.recipes.pretrain",
     "prover": "superalign.recipes.prover",
+    "recursive": "superalign.recipes.recursive",
     "redteam": "superalign.recipes.redteam",
     "sandwich": "superalign.recipes.sandwich",
     "seats": "superalign.recipes.seats",

@@ -214,7 +214,7 @@ class _Noted:
         return self.inner(problems, rollouts, seed=seed)
 
 
-def _trained(
+def trained_under(
     spec: Arm, overseer: Any, log: Callable[[Mapping[str, float]], None] | None
 ) -> tuple[Model, dict[str, Any]]:
     """Train under an overseer; the model and its curves."""
@@ -274,7 +274,7 @@ def run_arm(
     else:
         overseer = make(spec)
         critic = getattr(overseer, "critic", getattr(overseer, "pointer", None))
-        model, curves = _trained(spec, overseer, log)
+        model, curves = trained_under(spec, overseer, log)
     if keep is not None:
         keep(model)
     asked = draw_problems("test", c.held_out, 3, c.depths)

@@ -1,0 +1,274 @@
+"""Recursive reward modelling: agents trained at one level help the judge whose labels train the next.
+
+A judge can verify one step, l op r = v, and nothing else. Level k asks what a chain of k operations is worth. With
+assistants, the judge asks the agent of level k - 1 what all but the last operation are worth, and verifies the last step
+from there. Without, the judge verifies one step of the response, drawn at random, from the value before it as written. The
+reward model reads question and claimed answer; the agent of level k is trained on what it pays.
+
+Nothing here knows an answer: what one step is worth is a callable that the recipe grants, and each use of it is counted.
+
+Shape suffixes: B chains, T operations.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from superalign.errors import BadInput
+from superalign.oversight.chain_reader import DIGITS, reader
+
+Verify: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(value before, operation, value after) -> is this one step right? One check each; granted by the recipe."""
+Produce: TypeAlias = Callable[[int, int, torch.Generator], tuple[Tensor, Tensor]]
+"""(how many, operations, chance) -> chains (B, 1 + T) and the value that a response claims after each operation (B, T)."""
+Labels: TypeAlias = Literal["assisted", "alone", "truth"]
+Shuffled: TypeAlias = Literal["nothing", "assistants", "all"]
+
+LABELS = {
+    "assisted": "the judge verifies the last step from what the agent of the level below says of the rest",
+    "alone": "the judge verifies one random step of the response",
+    "truth": "every claimed answer is labelled as it is: the ceiling",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climbing:
+    """Settings of one ladder."""
+
+    levels: int = 4
+    """Operations at the highest level."""
+    labels: int = 8000
+    """Labels per level, one check each."""
+    steps: int = 400
+    """Updates of the reward model, and of the agent, at each level."""
+    batch: int = 256
+    """Labels, or questions, of an update."""
+    lr: float = 5e-3
+    """Learning rate of both."""
+    entropy: float = 0.1
+    """What the agent is paid for a nat of entropy: without it, it settles before it has tried."""
+    width: int = 64
+    """Of both networks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """What one level of a ladder came to."""
+
+    level: int
+    reward: nn.Module  # logits that each digit is the right answer
+    agent: nn.Module  # logits of each answer
+    labels: int  # each of them one check, but under truth
+    paid: tuple[float, ...]  # mean reward of the agent at each measured update
+    curve: tuple[float, ...]  # what `gold` said of the agent at the same updates
+
+
+def label(
+    kind: Labels,
+    chains: Tensor,
+    values: Tensor,
+    *,
+    agent: nn.Module | None,
+    verify: Verify,
+    truth: Verify | None,
+    made: torch.Generator,
+) -> Tensor:
+    """Let the judge label claimed answers.
+
+    Args:
+        kind: How; see `LABELS`.
+        chains: Questions, (B, 1 + T).
+        values: What the responses claim after each operation, (B, T); the last is the answer.
+        agent: Of the level below; None at the first, where one step is all there is.
+        verify: One step.
+        truth: (chains, values, answers) -> right? Only for the ceiling.
+        made: Chance, which decides the step that a judge without assistants verifies.
+
+    Returns:
+        1 for right, 0 for wrong, (B,).
+
+    Example:
+        >>> add = lambda before, operation, after: (before + operation) % 10 == after
+        >>> chains, values = torch.tensor([[5, 3, 4]]), torch.tensor([[9, 3]])  # 5 + 3 is not 9
+        >>> made = torch.Generator().manual_seed(0)
+        >>> told = {"kind": "alone", "agent": None, "verify": add, "truth": None, "made": made}
+        >>> sees = [label(chains=chains, values=values, **told) for _ in range(9)]
+        >>> sorted({float(s) for s in sees})
+        [0.0, 1.0]
+    """
+    B, T = values.shape
+    if kind == "truth":
+        if truth is None:
+            raise BadInput(
+                "Labels by truth were asked for, and no truth was granted. There is none to label by. Pass truth."
+            )
+        return truth(chains, values, values[:, -1]).float()
+    before = torch.cat([chains[:, :1], values[:, :-1]], 1)
+    at = torch.full((B,), T - 1)
+    if kind == "alone":
+        at = torch.randint(T, (B,), generator=made)
+    elif agent is not None and T > 1:
+        with torch.no_grad():
+            before = before.clone()
+            before[:, -1] = agent(chains[:, :-1]).argmax(-1)
+    row = torch.arange(B)
+    return verify(before[row, at], chains[row, 1 + at], values[row, at]).float()
+
+
+def _shuffle(labels: Tensor, made: torch.Generator) -> Tensor:
+    return labels[torch.randperm(len(labels), generator=made)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Labelled claims of one level."""
+
+    chains: Tensor
+    answers: Tensor
+    labels: Tensor
+
+
+def _learn(reward: nn.Module, seen: list[_Shown], config: Climbing, steps: int, made: torch.Generator) -> None:
+    """Fit a reward model to the labels of this level, and every third update to those of a level below."""
+    optimizer = torch.optim.AdamW(reward.parameters(), lr=config.lr, weight_decay=0.01)
+    for step in range(steps):
+        old = step % 3 == 2 and len(seen) > 1
+        some = seen[int(torch.randint(len(seen) - 1, (), generator=made))] if old else seen[-1]
+        pick = torch.randint(len(some.labels), (config.batch,), generator=made)
+        logits = reward(some.chains[pick])
+        loss = F.binary_cross_entropy_with_logits(
+            logits.gather(1, some.answers[pick][:, None])[:, 0], some.labels[pick]
+        )
+        _update(optimizer, reward, loss, config.lr * min(1.0, max(0.05, (steps - step) / (0.4 * steps))))
+
+
+def _update(optimizer: torch.optim.Optimizer, net: nn.Module, loss: Tensor, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    optimizer.step()
+
+
+def _practise(
+    agent: nn.Module,
+    reward: nn.Module,
+    level: int,
+    produce: Produce,
+    config: Climbing,
+    made: torch.Generator,
+    gold: Callable[[nn.Module, int], float] | None,
+) -> tuple[list[float], list[float]]:
+    """Train an agent on what the reward model pays: the exact gradient of its expected reward, over all ten answers."""
+    optimizer = torch.optim.AdamW(agent.parameters(), lr=config.lr, weight_decay=0.01)
+    paid: list[float] = []
+    curve: list[float] = []
+    for step in range(config.steps):
+        down = step % 3 == 2 and level > 1
+        chains, _ = produce(config.batch, int(torch.randint(1, level, (), generator=made)) if down else level, made)
+        with torch.no_grad():
+            pay = torch.sigmoid(reward(chains))
+        logits = agent(chains).log_softmax(-1)
+        expected = (logits.exp() * (pay - config.entropy * logits)).sum(-1).mean()
+        _update(
+            optimizer, agent, -expected, config.lr * min(1.0, max(0.05, (config.steps - step) / (0.4 * config.steps)))
+        )
+        if gold is not None and (step + 1) % max(1, config.steps // 10) == 0:
+            asked, _ = produce(1000, level, torch.Generator().manual_seed(level))
+            with torch.no_grad():
+                chosen = agent(asked).argmax(-1, keepdim=True)
+                paid.append(float(torch.sigmoid(reward(asked)).gather(1, chosen).mean()))
+            curve.append(gold(agent, level))
+    return paid, curve
+
+
+def climb(
+    kind: Labels,
+    *,
+    produce: Produce,
+    verify: Verify,
+    config: Climbing,
+    seed: int,
+    truth: Verify | None = None,
+    shuffled: Shuffled = "nothing",
+    more: float = 1.0,
+    gold: Callable[[nn.Module, int], float] | None = None,
+) -> list[Level]:
+    """Climb a ladder: at each level label, fit the reward model, and train the agent that helps at the next.
+
+    Reward model and agent of a level start from those of the level below.
+
+    Args:
+        kind: Who labels; see `LABELS`.
+        produce: Responses to be labelled, of any number of operations.
+        verify: One step: the judge's only ability.
+        config: Of the ladder.
+        seed: Of weights and draws.
+        truth: For the ceiling.
+        shuffled: Nulls. "assistants": the agents that assist were trained on shuffled labels, the reward models that are
+            returned were not. "all": these were, too.
+        more: This many times the labels and updates of a reward model: computation for whoever has no agents to train.
+        gold: (agent, level) -> share of its answers that are right, for the curves; grading is the recipe's.
+
+    Returns:
+        One level after the other.
+
+    Raises:
+        BadInput: If there is no level or no label.
+
+    Source:
+        Leike et al., Scalable agent alignment via reward modeling, 2018 (arXiv 1811.07871).
+    """
+    if config.levels < 1 or config.labels < 1 or config.steps < 1:
+        raise BadInput(
+            f"A ladder of {config.levels} levels with {config.labels} labels and {config.steps} updates teaches nothing. "
+            "No reward model would come of it. Give 1 or more of each."
+        )
+    made = torch.Generator().manual_seed(seed)
+    start = reader(seed, width=config.width)
+    # The second pair is only climbed for the null: it is trained on shuffled labels, and its agent assists.
+    rewards = [copy.deepcopy(start) for _ in range(1 + (shuffled == "assistants"))]
+    agents = [copy.deepcopy(start) for _ in rewards]
+    seen: list[list[_Shown]] = [[] for _ in rewards]
+    out: list[Level] = []
+    n, steps = round(more * config.labels), round(more * config.steps)
+    for level in range(1, config.levels + 1):
+        chains, values = produce(n, level, made)
+        helper = copy.deepcopy(agents[-1]) if level > 1 else None
+        said = label(kind, chains, values, agent=helper, verify=verify, truth=truth, made=made)
+        paid: list[float] = []
+        curve: list[float] = []
+        for i, (reward, agent) in enumerate(zip(rewards, agents, strict=True)):
+            seen[i].append(
+                _Shown(chains, values[:, -1], said if i == 0 and shuffled != "all" else _shuffle(said, made))
+            )
+            _learn(reward, seen[i], config, steps, made)
+            told = _practise(agent, reward, level, produce, config, made, gold if i == 0 else None)
+            paid, curve = told if i == 0 else (paid, curve)
+        out.append(
+            Level(
+                level=level,
+                reward=copy.deepcopy(rewards[0]).requires_grad_(False),
+                agent=copy.deepcopy(agents[0]).requires_grad_(False),
+                labels=n,
+                paid=tuple(paid),
+                curve=tuple(curve),
+            )
+        )
+    return out
+
+
+def judged(reward: nn.Module, chains: Tensor, answers: Tensor) -> Tensor:
+    """Probability that each claimed answer is right, as the reward model has it, (B,)."""
+    if answers.numel() and (int(answers.min()) < 0 or int(answers.max()) >= DIGITS):
+        raise BadInput("A claimed answer is no digit. The reward model has no output for it. Leave such claims out.")
+    with torch.no_grad():
+        return torch.sigmoid(reward(chains)).gather(1, answers[:, None])[:, 0]
