@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from superalign.cli import app
 from superalign.errors import ConfigError
-from superalign.recipes.oversight import PROTOCOLS, Config, _check, baselines, behaviour, given, quick
+from superalign.recipes.oversight import MANY, PROTOCOLS, Config, _check, baselines, behaviour, given, quick
 from superalign.recipes.oversight_arms import answered
 from superalign.recipes.oversight_page import DEALT, dealt, winner
 from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item, arm_result, gain
@@ -74,6 +75,19 @@ def test_what_a_response_does_is_told_by_its_first_wrong_step() -> None:
 def test_bad_settings_are_refused_before_any_work(change: dict[str, object], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         _check(dataclasses.replace(Config(), **change))  # type: ignore[arg-type]
+
+
+def test_a_protocol_made_of_more_checks_is_held_against_a_critique_of_many_labels(tmp_path: Path) -> None:
+    words = [w for s in (*SMALL[:4], f"protocols=critique,amplification,{MANY}") for w in ("--set", s)]
+    found = CliRunner().invoke(app, ["run", "oversight", "--out", str(tmp_path / "run"), "--workers", "1", *words])
+    assert found.exit_code == 0, found.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    held = [c for c in result["claims"] if "many labels" in c["name"]]
+    assert any(c["name"].startswith("Amplification: decides better than a critique") for c in held)
+    assert not any(c["name"].startswith("Critique: decides better than a critique") for c in held)
+    why = next(c["why"] for c in held if c["name"].startswith("Amplification: decides"))
+    made, many = (int(w.replace(",", "")) for w in re.findall(r"[0-9][0-9,]+", why))
+    assert 200 < made < many
 
 
 def test_every_protocol_has_a_seat_and_quick_is_smaller() -> None:

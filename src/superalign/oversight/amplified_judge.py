@@ -153,7 +153,7 @@ def amplified_judge(
         version="1",
         catches="nothing: it asks about another question" if scrambled else "wrong answers, as far as X answers the halves right",
         misses="wrong steps that end in the right answer; what X learned wrong",
-        settings=(("low", 0.0), ("high", 1.0), ("checks", checks), ("checks that X was made with", spent)),
+        settings=(("low", 0.0), ("high", 1.0), ("checks", checks), ("steps checked to make it", spent)),
     )  # fmt: skip
     return AmplifiedJudge(card=card, net=net, read_chain=read_chain, read_response=read_response,
                           check_step=check_step, checks=checks, scrambled=scrambled)  # fmt: skip

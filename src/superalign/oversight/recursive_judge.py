@@ -89,7 +89,13 @@ def recursive_judge(
         if shuffled or scrambled
         else "wrong answers to chains like those of the ladder",
         misses="wrong steps that end in the right answer; what an agent of a lower level got wrong",
-        settings=(("low", 0.0), ("high", 1.0), ("levels", most), ("labels", labels), ("distinct steps checked", spent)),
+        settings=(
+            ("low", 0.0),
+            ("high", 1.0),
+            ("levels", most),
+            ("labels", labels),
+            ("steps checked to make it", spent),
+        ),
     )
     return RecursiveJudge(card=card, reward=reward, read_chain=read_chain, read_response=read_response, most=most,
                           scrambled=scrambled)  # fmt: skip

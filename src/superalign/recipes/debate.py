@@ -24,7 +24,7 @@ from superalign.oversight.readers import halvings
 from superalign.problems.family import parse
 from superalign.recipes import debate_page
 from superalign.recipes.debate_bench import Job, run_job
-from superalign.recipes.oversight_arms import Arm, answered, check_unit, draw_problems, spans, units
+from superalign.recipes.oversight_arms import Arm, answered, check_unit, draw_problems, labelled_responses, spans, units
 from superalign.recipes.oversight_arms import Config as ArmsConfig
 from superalign.recipes.planted import memo
 from superalign.report import Study
@@ -150,23 +150,12 @@ def debate_overseer(spec: Arm) -> DebateOverseer:
     The opponent is the base that the spec names, frozen: it works each problem out once, and the critic on top of it
     knows the labels of `spec.config.labelled` training responses.
     """
-    asked, texts, wrong = labelled_of(spec)
+    asked, texts, wrong = labelled_responses(spec)
     critic = train_critic(
         spec.base, asked, texts, step_wrong=wrong, spans=spans, config=spec.config.critic, seed=spec.seed
     )
     opponent = Opponent(critic=critic, worker=spec.base)
     return debate_rollouts.debate_overseer(check_step=check_unit, n_steps=units, values=stated, opponent=opponent)
-
-
-def labelled_of(spec: Arm) -> tuple[list[Any], list[str], list[list[bool]]]:
-    """The training responses of the base that a protocol is trained on, with what is wrong in them."""
-    asked = draw_problems("train", spec.config.labelled, 10_000 + spec.seed, spec.config.depths)
-    texts = list(spec.base.sample(asked, n=1, seed=10_000 + spec.seed).text_R)
-    return (
-        list(asked),
-        texts,
-        [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, texts, strict=True)],
-    )
 
 
 def responses_job(asked: tuple[int, int, int]) -> dict[str, Any]:

@@ -21,9 +21,18 @@ from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.problems.family import parse
 from superalign.recipes import oversight_page
+from superalign.recipes.chain_overseers import amplification_overseer, recursive_overseer
 from superalign.recipes.debate import debate_overseer
 from superalign.recipes.market import market_overseer
-from superalign.recipes.oversight_arms import FAMILY, Arm, answered, draw_problems, overseer_of, run_arm
+from superalign.recipes.oversight_arms import (
+    FAMILY,
+    Arm,
+    answered,
+    draw_problems,
+    labelled_responses,
+    overseer_of,
+    run_arm,
+)
 from superalign.recipes.oversight_arms import Config as ArmsConfig
 from superalign.recipes.planted import memo
 from superalign.recipes.prover import prover_overseer
@@ -40,6 +49,7 @@ def _arm(name: str) -> Callable[[Arm], Overseer]:
     return lambda spec: overseer_of(replace(spec, arm=name))
 
 
+MANY = "critique of many labels"  # what the protocols that were made of more checks have to beat
 PROTOCOLS: Mapping[str, Callable[[Arm], Overseer]] = {
     JUDGE: _arm("judge alone"),
     "critique": _arm("judge + critic"),
@@ -47,7 +57,12 @@ PROTOCOLS: Mapping[str, Callable[[Arm], Overseer]] = {
     "debate": debate_overseer,
     "market": market_overseer,
     "verifier": prover_overseer,
+    "amplification": amplification_overseer,
+    "recursive reward": recursive_overseer,
+    MANY: _arm("judge + critic"),
 }
+LABELLED: Mapping[str, int] = {JUDGE: 0, "recursive reward": 0, MANY: 500}
+"""Training responses whose steps were labelled for a protocol, where that is not `ArmsConfig.labelled`."""
 EXPERT_ARM, COIN_ARM = "ground truth", "coin"
 
 
@@ -108,6 +123,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
             protocols=names,
             ceiling=EXPERT_ARM,
             coin=COIN_ARM,
+            made_of={p: float(np.mean([t["made of"] for t in done if t["protocol"] == p])) for p in names},
+            many=MANY,
         ),
         ledger=ledger,
         seed=seed,
@@ -117,7 +134,12 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
 def protocol_job(item: ProtocolJob) -> dict[str, Any]:
     """Make one protocol's overseer, let it decide about the base's responses, and train a policy under it."""
     settings = ArmsConfig()
-    settings = replace(settings, held_out=item.held_out, training=replace(settings.training, steps=item.steps))
+    settings = replace(
+        settings,
+        labelled=LABELLED.get(item.protocol, settings.labelled),
+        held_out=item.held_out,
+        training=replace(settings.training, steps=item.steps),
+    )
     spec = Arm(arm=item.protocol, seed=item.seed, base=_agent(), config=settings)
     make = PROTOCOLS.get(item.protocol, overseer_of)
     overseer = make(spec)
@@ -127,8 +149,17 @@ def protocol_job(item: ProtocolJob) -> dict[str, Any]:
     row = run_arm(spec, make=lambda _: overseer)
     return {
         "protocol": item.protocol, "seed": item.seed, "decided": item.decided, "probability": decisions,
-        "checks": signal.checks / len(rollouts), "tokens": signal.tokens / len(rollouts), "said": list(signal.said), "row": row,
+        "made of": _made_of(spec, overseer), "checks": signal.checks / len(rollouts),
+        "tokens": signal.tokens / len(rollouts), "said": list(signal.said), "row": row,
     }  # fmt: skip
+
+
+def _made_of(spec: Arm, overseer: Any) -> int:
+    """Steps that somebody labelled or checked to make an overseer."""
+    if spec.arm in (EXPERT_ARM, COIN_ARM):
+        return 0
+    labelled = sum(map(len, labelled_responses(spec)[2])) if spec.config.labelled else 0
+    return labelled + int(dict(overseer.card.settings).get("steps checked to make it", 0))
 
 
 def _agent() -> Model:

@@ -30,6 +30,8 @@ class Evidence:
     protocols: tuple[str, ...]  # the judge alone first
     ceiling: str  # the arm of `rows` that was paid for right answers
     coin: str  # the arm of `rows` that was paid at random
+    made_of: Mapping[str, float]  # steps that were labelled or checked to make each protocol
+    many: str  # the protocol that the ones made of more checks than the critique have to beat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Study:
         claims=(
             _winner_claim(items, best),
             *(_beats_placebo(items, p) for p in others),
+            *(_worth_its_checks(items, p, evidence) for p in _dearer(evidence)),
             *(
                 _trains_better(t, uplift(list(evidence.rows), evidence.coin, JUDGE))
                 for t in trained
@@ -66,12 +69,13 @@ def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Study:
             ),
         ),
         sections=(
-            _deciding(items, evidence.protocols, record, seed),
+            _deciding(items, evidence, record, seed),
             _training(trained, evidence),
             _where(evidence.items, evidence.protocols, record),
         ),
         uncertain=(
-            "All protocols learned from the same 40 labelled responses a seed; with more labels their order may change.",
+            "Most protocols learned from the same 40 labelled responses a seed; the table says what each was made of. Those made "
+            f"of more are held against {evidence.many}.",
             "The agent is a base of 0.1 million parameters that errs by nature; only in the second part is it trained to please.",
             "A check costs one here, whatever it looks at; what assistants read and write stands in tokens beside it.",
         ),
@@ -165,6 +169,27 @@ def _beats_placebo(items: Sequence[Item], protocol: str) -> Claim:
     )
 
 
+def _dearer(evidence: Evidence) -> tuple[str, ...]:
+    """Protocols that were made of more checks than the critique was."""
+    if not {evidence.many, "critique"} <= set(evidence.made_of):
+        return ()
+    return tuple(
+        p for p in evidence.protocols if p != evidence.many and evidence.made_of[p] > evidence.made_of["critique"]
+    )
+
+
+def _worth_its_checks(items: Sequence[Item], protocol: str, evidence: Evidence) -> Claim:
+    made, many = (round(evidence.made_of[p]) for p in (protocol, evidence.many))
+    return above(
+        f"{protocol[0].upper()}{protocol[1:]}: decides better than a critique made of many labels",
+        gain(items, protocol, evidence.many),
+        unit="share of decisions",
+        null=gain(items, protocol + DEALT, evidence.many + DEALT),
+        bar=0.0,
+        why=f"made of {made:,} labelled or checked steps against {many:,}; null: both dealt to other items",
+    )
+
+
 def _trains_better(arm: TrainedArm, null: Interval | Unmeasured) -> Claim:
     return above(
         f"{arm.protocol[0].upper()}{arm.protocol[1:]}: trains a better policy than the judge alone",
@@ -188,7 +213,8 @@ def _area(items: Sequence[Item], arm: str, seed: int) -> Interval | Unmeasured:
     return auroc_bootstrap(values[0], negatives=values[1], clusters=(clusters[0], clusters[1]), seed=seed, draws=500)
 
 
-def _deciding(items: Sequence[Item], protocols: Sequence[str], record: str, seed: int) -> Section:
+def _deciding(items: Sequence[Item], evidence: Evidence, record: str, seed: int) -> Section:
+    protocols = evidence.protocols
     arms = (*protocols, AGENT, VOTING, EXPERT)
     results = {a: arm_result(items, a) for a in arms}
     placebos = {p: arm_result(items, p + DEALT) for p in protocols if p != JUDGE}
@@ -204,13 +230,13 @@ def _deciding(items: Sequence[Item], protocols: Sequence[str], record: str, seed
         title="Deciding about given responses",
         columns=(
             "protocol", "right", "beyond the judge alone", "AUROC", "Brier score", "its decisions dealt out", "cannot tell",
-            "checks", "tokens",
+            "checks", "tokens", "steps checked to make it",
         ),
         rows=tuple(
             (
                 a, within(r.accuracy, 0.0, 1.0), _beyond(items, a), _area(items, a, seed), within(r.brier, 0.0, 1.0),
                 within(placebos[a].accuracy, 0.0, 1.0) if a in placebos else Unmeasured("not a protocol"),
-                r.cannot_tell, r.checks, r.tokens,
+                r.cannot_tell, r.checks, r.tokens, round(evidence.made_of.get(a, 0)),
             )
             for a, r in ((a, results[a]) for a in (*ranked, AGENT, VOTING, EXPERT))
         ),
