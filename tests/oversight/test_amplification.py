@@ -6,20 +6,11 @@ import torch
 
 from superalign.errors import BadInput
 from superalign.oversight import check_overseer
-from superalign.oversight.amplification import (
-    Distilling,
-    Slips,
-    amplified,
-    answers_of,
-    direct,
-    distil,
-    scrambled,
-    slipped,
-    undecomposed,
-)
+from superalign.oversight.amplification import Slips, amplified, direct, scrambled, slipped, undecomposed
 from superalign.oversight.amplification_games import Expressions, Permutations
 from superalign.oversight.amplified_judge import amplified_judge, half
 from superalign.oversight.conformance import failures
+from superalign.oversight.distillation import Distilling, answers_of, distil
 from superalign.types import Problem, Rollouts, Unmeasured
 
 CYCLE = torch.tensor([[1, 2, 3, 4, 0]])

@@ -10,7 +10,8 @@ from superalign.errors import ConfigError
 from superalign.oversight import check_overseer
 from superalign.oversight.conformance import failures
 from superalign.oversight.market import Human, board, hear, known_at_first, market_price
-from superalign.oversight.market_training import MarketConfig, prices, settle, train_market
+from superalign.oversight.market_players import MarketConfig
+from superalign.oversight.market_training import prices, settle, train_market
 from superalign.types import Rollouts, Unmeasured
 
 torch.set_num_threads(1)

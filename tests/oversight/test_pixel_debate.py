@@ -15,13 +15,13 @@ from superalign.oversight.pixel_debate import (
     games,
     greedy,
     margin,
-    pixel_debate,
     play,
     probability,
     taking_turns,
     verdict,
 )
 from superalign.oversight.pixel_judge import PixelJudge, PixelJudgeConfig, ink_of, train_pixel_judge, unpacked
+from superalign.oversight.pixel_overseer import pixel_debate
 from superalign.oversight.pixel_search import _followers, _sets, exact, perfect_play, solve, tree_search
 from superalign.problems import digits
 from superalign.types import Rollouts, Unmeasured

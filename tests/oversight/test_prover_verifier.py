@@ -12,13 +12,8 @@ from superalign.models import Model, Sampling
 from superalign.models.tokenizer import build_tokenizer
 from superalign.oversight import check_overseer
 from superalign.oversight.conformance import failures
-from superalign.oversight.prover_verifier import (
-    VerifierConfig,
-    convince,
-    preference_loss,
-    prover_reward,
-    train_verifier,
-)
+from superalign.oversight.prover_verifier import convince, prover_reward
+from superalign.oversight.verifier import VerifierConfig, preference_loss, train_verifier
 from superalign.stats import auroc
 from superalign.types import Problem, Rollouts, Subject, Unmeasured
 

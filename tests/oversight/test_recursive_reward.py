@@ -6,8 +6,9 @@ import torch
 from superalign.errors import BadInput
 from superalign.oversight import check_overseer
 from superalign.oversight.conformance import failures
+from superalign.oversight.ladder_learning import Climbing
 from superalign.oversight.recursive_judge import recursive_judge
-from superalign.oversight.recursive_reward import Climbing, climb, judged, label
+from superalign.oversight.recursive_reward import climb, judged, label
 from superalign.types import Problem, Rollouts, Unmeasured
 
 

@@ -12,7 +12,7 @@ from superalign.errors import BadInput, ConfigError
 from superalign.ledger import Ledger
 from superalign.models import base
 from superalign.oversight import check_overseer
-from superalign.oversight.amplification import Distilling
+from superalign.oversight.distillation import Distilling
 from superalign.recipes import amplification
 from superalign.recipes.amplification_page import growth, learned_at, multiplied
 from superalign.recipes.chain_overseers import amplification_overseer, gather_facts, read_chain, read_response

@@ -13,7 +13,7 @@ from superalign.cli import app
 from superalign.errors import BadInput, ConfigError
 from superalign.models import base
 from superalign.oversight import check_overseer
-from superalign.oversight.recursive_reward import Climbing
+from superalign.oversight.ladder_learning import Climbing
 from superalign.recipes import recursive
 from superalign.recipes.chain_overseers import recursive_overseer
 from superalign.recipes.oversight_arms import FAMILY, Arm

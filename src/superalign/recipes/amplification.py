@@ -19,19 +19,9 @@ from torch import Tensor
 from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
-from superalign.oversight.amplification import (
-    Answer,
-    Distilling,
-    Slips,
-    Teacher,
-    amplified,
-    answers_of,
-    direct,
-    distil,
-    scrambled,
-    undecomposed,
-)
+from superalign.oversight.amplification import Answer, Slips, Teacher, amplified, direct, scrambled, undecomposed
 from superalign.oversight.amplification_games import Expressions, Permutations
+from superalign.oversight.distillation import Distilling, answers_of, distil
 from superalign.problems import arithmetic
 from superalign.recipes.amplification_page import page
 from superalign.recipes.chain_overseers import written

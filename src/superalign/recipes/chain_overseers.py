@@ -14,11 +14,13 @@ from torch import Tensor
 
 from superalign.errors import BadInput
 from superalign.models import Sampling, with_sampling
-from superalign.oversight.amplification import Distilling, Slips, amplified, distil
+from superalign.oversight.amplification import Slips, amplified
 from superalign.oversight.amplification_games import Expressions
 from superalign.oversight.amplified_judge import AmplifiedJudge, amplified_judge
+from superalign.oversight.distillation import Distilling, distil
+from superalign.oversight.ladder_learning import Climbing
 from superalign.oversight.recursive_judge import RecursiveJudge, recursive_judge
-from superalign.oversight.recursive_reward import Climbing, climb
+from superalign.oversight.recursive_reward import climb
 from superalign.problems import arithmetic
 from superalign.problems.family import core, parse
 from superalign.recipes.oversight_arms import FAMILY, Arm, check_unit, draw_problems, labelled_responses

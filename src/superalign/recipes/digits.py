@@ -16,8 +16,8 @@ from typing import Any
 from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
-from superalign.oversight.pixel_debate import pixel_debate
 from superalign.oversight.pixel_judge import unpacked
+from superalign.oversight.pixel_overseer import pixel_debate
 from superalign.problems import digits
 from superalign.recipes import digits_page
 from superalign.recipes.digits_page import LIGHT

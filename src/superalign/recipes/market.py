@@ -18,7 +18,8 @@ from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.oversight.market import MarketPrice, board, hear, market_price
-from superalign.oversight.market_training import Game, MarketConfig, prices, settle, train_market
+from superalign.oversight.market_players import MarketConfig
+from superalign.oversight.market_training import Game, prices, settle, train_market
 from superalign.recipes import market_page
 from superalign.recipes.market_worlds import KINDS, VALUES, World, draw_of, human_of, questions
 from superalign.recipes.oversight_arms import Arm, check_unit, overseer_of, units

@@ -17,8 +17,8 @@ from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.oversight import ground_truth, judge
-from superalign.oversight.amplification import Distilling
-from superalign.oversight.recursive_reward import Climbing
+from superalign.oversight.distillation import Distilling
+from superalign.oversight.ladder_learning import Climbing
 from superalign.recipes.chain_overseers import amplification_overseer, recursive_overseer
 from superalign.recipes.oversight_arms import Arm, answered, check_unit, draw_problems, trained_under, units
 from superalign.recipes.oversight_arms import Config as ArmsConfig

@@ -21,7 +21,8 @@ from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.oversight.judge import ground_truth, judge
-from superalign.oversight.prover_verifier import Role, Verifier, VerifierConfig, convince, train_verifier
+from superalign.oversight.prover_verifier import Role, convince
+from superalign.oversight.verifier import Verifier, VerifierConfig, train_verifier
 from superalign.problems import arithmetic
 from superalign.recipes import prover_page
 from superalign.recipes.oversight_arms import Arm, answered, check_unit, draw_problems, labelled_responses, units

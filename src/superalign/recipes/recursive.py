@@ -19,7 +19,8 @@ from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.oversight.chain_reader import DIGITS, OPERATIONS
-from superalign.oversight.recursive_reward import Climbing, Labels, climb, judged
+from superalign.oversight.ladder_learning import Climbing
+from superalign.oversight.recursive_reward import Labels, climb, judged
 from superalign.recipes.amplification import TABLE
 from superalign.recipes.oversight_training import Training, training_job, trainings
 from superalign.recipes.planted import memo
