@@ -87,3 +87,16 @@ def test_labels_are_moved_apart_and_stay_inside() -> None:
     assert all(b - a >= 0.1 - 1e-9 for a, b in itertools.pairwise(ordered))
     assert ordered[0] >= 0.0
     assert ordered[-1] <= 1.0 + 1e-9
+
+
+def test_what_a_bar_is_keeps_its_colour_in_whatever_order_the_bars_stand() -> None:
+    def colours(*groups: str) -> dict[str, str]:
+        rows = tuple({"label": f"{g} bar", "value": 0.1 * (i + 1), "group": g} for i, g in enumerate(groups))
+        svg = plots.draw(plot("bars", rows=rows), width=340, key="a")
+        found = re.findall(r'<path aria-label="([^"]*)"[^>]*fill="var\((--c[0-9])', svg)
+        return {next(g for g in groups if f"group: {g}" in label): colour for label, colour in found}
+
+    one, two = colours("baseline", "protocol"), colours("protocol", "ceiling", "baseline")
+    assert one == {"baseline": "--c1", "protocol": "--c0"}
+    assert two == {**one, "ceiling": "--c2"}
+    assert colours("left", "right") != colours("right", "left")  # other words take colours in the order of the bars

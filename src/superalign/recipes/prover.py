@@ -51,7 +51,7 @@ class Config:
     """Difficulties of the problems."""
     rounds: int = 3
     """Rounds of the game."""
-    seeds: int = 3
+    seeds: int = 5
     """Games of each kind."""
     labelled: int = 240
     """Responses of the base with a label, which train the first verifier; each round adds as many of each prover's."""

@@ -25,6 +25,8 @@ FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 INK, MUTED, GRID, PAPER = "#20242a", "#5f666e", "#dfe2e6", "#fdfdfb"
 # Okabe and Ito, 2008: told apart with every common colour blindness. Their yellow is left out: too pale on white.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+# What a bar is keeps its colour from picture to picture, in whatever order the bars stand.
+ROLES = {"protocol": SERIES[0], "baseline": SERIES[1], "ceiling": SERIES[2], "null control": SERIES[3]}
 # The page's style gives these names other values on a dark screen; the value after the comma is for other viewers.
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {c: f"c{i}" for i, c in enumerate(SERIES)}
 LABEL_MAX = 40  # characters; longer labels stand above their row
@@ -184,6 +186,8 @@ def _colour(rows: Sequence[Mapping[str, Any]], field: str, *, legend: bool, widt
     if len(names) < 2:
         return alt.value(SERIES[0])
     colours = list(itertools.islice(itertools.cycle(SERIES), len(names)))
+    if set(names) <= set(ROLES):
+        names, colours = map(list, zip(*((n, c) for n, c in ROLES.items() if n in names), strict=True))
     in_line = 7 * sum(map(len, names)) + 30 * len(names) <= width
     # The offset leaves room for what a reference line means, which stands above the picture.
     columns = len(names) if in_line else 2 if 14 * max(map(len, names)) + 60 <= width else 1
