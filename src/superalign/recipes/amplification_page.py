@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from superalign.ledger import Ledger
-from superalign.recipes.oversight_training import described, share_of, training_part
+from superalign.recipes.oversight_training import share_of, training_part
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn
+from superalign.report.claims import above, described, drawn
 from superalign.report.study import Cell
 from superalign.stats import clopper_pearson, crossed_mean, mean_interval, ratio_interval
 from superalign.types import Claim, Interval, Unmeasured

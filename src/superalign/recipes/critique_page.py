@@ -17,6 +17,7 @@ from superalign.recipes.critique_trial import (
     best_threshold,
 )
 from superalign.report import Plot, Section, Table
+from superalign.report.claims import DESCRIPTION, described
 from superalign.types import Calibration, Claim, Interval, Unmeasured
 
 CRITIC, ALONE, PLACEBO = "judge + critic", "judge alone", "judge + placebo"
@@ -41,20 +42,8 @@ def in_words(x: Found) -> str:
 
 def claim(name: str, found: Found, *, unit: str, null: Found, why: str, bar: float | None = None) -> Claim:
     """Make a claim that holds where its whole interval lies above the bar, if it has one."""
-    if isinstance(found, Unmeasured):
-        return Claim(name=name, value=found, low=found, high=found, n=0, unit=unit, null=null, holds=found, why=why)
-    holds: bool | Unmeasured = Unmeasured("a description, not a hypothesis") if bar is None else found.low > bar
-    return Claim(
-        name=name,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        n=found.n,
-        unit=unit,
-        null=null,
-        holds=holds,
-        why=why,
-    )
+    holds = DESCRIPTION if bar is None or isinstance(found, Unmeasured) else found.low > bar
+    return described(name, found, unit=unit, null=null, why=why, holds=holds)
 
 
 def share(hits: np.ndarray) -> Found:

@@ -24,7 +24,7 @@ from superalign.recipes.oversight_arms import Arm, answered, check_unit, draw_pr
 from superalign.recipes.oversight_arms import Config as ArmsConfig
 from superalign.recipes.oversight_panel_page import panel_part
 from superalign.report import Plot, Section, Table
-from superalign.report.claims import above, drawn, within
+from superalign.report.claims import above, described, drawn, within
 from superalign.report.study import Cell
 from superalign.stats import clopper_pearson, crossed_mean, mean_interval
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
@@ -257,31 +257,6 @@ def _gap_claim(named: str, rows: Sequence[Mapping[str, Any]]) -> Claim:
         null=null,
         holds=gap if isinstance(gap, Unmeasured) else gap.high < 0.05,
         why=f"training responses of the last {LAST} updates, over seeds; beside it the same under the judge alone",
-    )
-
-
-def described(
-    name: str,
-    found: Interval | Unmeasured,
-    *,
-    unit: str,
-    null: Interval | Unmeasured,
-    why: str,
-    holds: bool | Unmeasured,
-) -> Claim:
-    """Write a number as a claim that holds, or not, as the caller says."""
-    if isinstance(found, Unmeasured):
-        return Claim(name=name, value=found, low=found, high=found, n=0, unit=unit, null=null, holds=found, why=why)
-    return Claim(
-        name=name,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        n=found.n,
-        unit=unit,
-        null=null,
-        holds=holds,
-        why=why,
     )
 
 

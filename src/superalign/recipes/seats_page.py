@@ -14,7 +14,7 @@ from superalign.oversight.prompted import Transcript
 from superalign.recipes.oversight_panel_page import panel_part
 from superalign.recipes.seating import RANDOM, Case
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn, within
+from superalign.report.claims import above, described, drawn, within
 from superalign.stats import wilson
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item, agent_score_difference, arm_result, gain
 from superalign.types import Claim, Interval, Unmeasured
@@ -108,12 +108,8 @@ def _nobody(found: Sides) -> Claim:
         "other weights under every seed; the interval includes a half; no null of its own, it is the null of the judge"
     )
     null = Unmeasured("it is a null itself")
-    if isinstance(shown, Unmeasured):
-        return Claim(name=name, value=shown, low=shown, high=shown, n=0, unit=unit, null=null, holds=shown, why=why)
-    return Claim(
-        name=name, value=shown.value, low=shown.low, high=shown.high, n=shown.n, unit=unit, null=null,
-        holds=not shown.excludes(0.5), why=why,
-    )  # fmt: skip
+    holds = shown if isinstance(shown, Unmeasured) else not shown.excludes(0.5)
+    return described(name, shown, unit=unit, null=null, why=why, holds=holds)
 
 
 def _pays(name: str, found: Sides) -> Claim:

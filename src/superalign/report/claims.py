@@ -33,13 +33,42 @@ def above(
         >>> above("It works", found, unit="share", null=Unmeasured("one seed"), why="", bar=0.5).holds
         Unmeasured(why='its null could not be measured')
     """
-    if isinstance(found, Unmeasured):
-        return Claim(name=name, value=found, low=found, high=found, n=0, unit=unit, null=null, holds=found, why=why)
-    holds: bool | Unmeasured = found.low > bar
-    if holds and isinstance(null, Unmeasured):
+    holds: bool | Unmeasured = False if isinstance(found, Unmeasured) else found.low > bar
+    if holds is True and isinstance(null, Unmeasured):
         holds = NO_NULL
     elif isinstance(null, Interval) and null.low > bar:
         holds = False  # what is found where there is nothing to find is no finding
+    return described(name, found, unit=unit, null=null, why=why, holds=holds)
+
+
+DESCRIPTION = Unmeasured("a description, not a hypothesis")
+
+
+def described(
+    name: str,
+    found: Interval | Unmeasured,
+    *,
+    unit: str,
+    null: Interval | Unmeasured,
+    why: str,
+    holds: bool | Unmeasured = DESCRIPTION,
+) -> Claim:
+    """Write a number as a claim that holds, or not, as the caller says; nobody can tell where there is no number.
+
+    Args:
+        name: What is claimed, in words.
+        found: What was measured.
+        unit: Of the value.
+        null: The same measurement where there should be nothing to find.
+        why: How value and null were measured.
+        holds: By the caller's own rule.
+
+    Example:
+        >>> described("It costs", Unmeasured("not run"), unit="s", null=NO_NULL, why="", holds=True).holds
+        Unmeasured(why='not run')
+    """
+    if isinstance(found, Unmeasured):
+        return Claim(name=name, value=found, low=found, high=found, n=0, unit=unit, null=null, holds=found, why=why)
     return Claim(
         name=name, value=found.value, low=found.low, high=found.high, n=found.n, unit=unit, null=null, holds=holds, why=why
     )  # fmt: skip
