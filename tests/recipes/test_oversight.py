@@ -90,6 +90,45 @@ def test_a_protocol_made_of_more_checks_is_held_against_a_critique_of_many_label
     assert 200 < made < many
 
 
+DOCUMENTED = re.findall(
+    r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "overseers.md").read_text(), flags=re.DOTALL
+)[0]
+
+
+def test_an_overseer_of_ones_own_takes_part_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_documented.py").write_text(DOCUMENTED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = [w for s in (*SMALL[:4], "protocols=mine_documented:last_step") for w in ("--set", s)]
+    found = CliRunner().invoke(app, ["run", "oversight", "--out", str(tmp_path / "run"), "--workers", "1", *words])
+    assert found.exit_code == 0, found.stderr
+    claims = json.loads((tmp_path / "run" / "result.json").read_text())["claims"]
+    assert any(c["name"].startswith("Mine_documented:last_step: better than its own decisions") for c in claims)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "says"),
+    [
+        ("mine_absent:it", None, "could not be imported"),
+        ("mine_other:it", "x = 1", "could not be imported"),
+        ("mine_number:it", "it = 3", "is no function"),
+        ("mine_nothing:it", "def it(arm): return None", "cannot be called"),
+        (
+            "mine_greedy:it",
+            DOCUMENTED.replace("count < 2", "count < 0") + "\n\ndef it(arm): return LastStep()",
+            "fails a check .* cannot tell is Unmeasured",
+        ),
+    ],
+)
+def test_a_broken_overseer_of_ones_own_is_refused_before_any_work(
+    name: str, code: str | None, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if code is not None:
+        (tmp_path / f"{name.partition(':')[0]}.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match=says):
+        _check(Config(protocols=(name,)))
+
+
 def test_every_protocol_has_a_seat_and_quick_is_smaller() -> None:
     assert {JUDGE, "critique"} <= set(PROTOCOLS)
     assert quick(Config()).seeds < Config().seeds

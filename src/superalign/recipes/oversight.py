@@ -34,6 +34,7 @@ from superalign.recipes.oversight_arms import (
     run_arm,
 )
 from superalign.recipes.oversight_arms import Config as ArmsConfig
+from superalign.recipes.own_overseer import is_own, maker_of, refuse_broken
 from superalign.recipes.planted import memo
 from superalign.recipes.prover import prover_overseer
 from superalign.report import Study
@@ -71,7 +72,7 @@ class Config:
     """What is held against what."""
 
     protocols: tuple[str, ...] = tuple(PROTOCOLS)
-    """Which protocols; the judge alone is always among them."""
+    """Which protocols; the judge alone is always among them. One of your own: MODULE:FUNCTION, which makes an overseer."""
     seeds: int = 5
     """Of labels, overseers and policies."""
     decided: int = 600
@@ -141,7 +142,7 @@ def protocol_job(item: ProtocolJob) -> dict[str, Any]:
         training=replace(settings.training, steps=item.steps),
     )
     spec = Arm(arm=item.protocol, seed=item.seed, base=_agent(), config=settings)
-    make = PROTOCOLS.get(item.protocol, overseer_of)
+    make = maker_of(item.protocol) if is_own(item.protocol) else PROTOCOLS.get(item.protocol, overseer_of)
     overseer = make(spec)
     asked, rollouts, _ = given(item.decided, item.seed)
     signal = overseer(asked, rollouts, seed=item.seed)
@@ -261,11 +262,17 @@ def baselines(config: Config, *, seed: int) -> list[Item]:
 
 def _check(config: Config) -> None:
     """Refuse settings that would fail, or show nothing, only after minutes of work."""
-    unknown = set(config.protocols) - set(PROTOCOLS)
+    unknown = {p for p in config.protocols if not is_own(p)} - set(PROTOCOLS)
     if unknown:
         raise ConfigError(
-            f"There is no protocol {sorted(unknown)[0]!r}. Nothing would be compared. Choose from {', '.join(PROTOCOLS)}."
+            f"There is no protocol {sorted(unknown)[0]!r}. Nothing would be compared. Choose from {', '.join(PROTOCOLS)}, or "
+            "name one of your own as MODULE:FUNCTION."
         )
+    for name in filter(is_own, config.protocols):
+        asked = draw_problems("train", 12, 5, ArmsConfig().depths)
+        rollouts = Rollouts.of_texts(asked, [FAMILY.worked(p) if i % 2 else _flawed(p, 0) for i, p in enumerate(asked)])
+        overseer = maker_of(name)(Arm(arm=name, seed=0, base=_agent(), config=ArmsConfig()))
+        refuse_broken(name, overseer, asked, rollouts)
     least = min(config.seeds - 1, config.decided - 11, config.steps, config.held_out - 11, config.votes - 1)
     if least < 1 or config.votes > TRIES:
         raise ConfigError(
