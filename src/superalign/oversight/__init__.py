@@ -1,7 +1,9 @@
 """Overseers: limited sources of signal. Nothing here knows an answer; a recipe grants what one may look at."""
 
+from superalign.oversight.amplified_judge import amplified_judge
 from superalign.oversight.conformance import check_overseer
 from superalign.oversight.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
+from superalign.oversight.debate_rollouts import debate_overseer
 from superalign.oversight.judge import (
     OtherRollouts,
     Pointed,
@@ -12,6 +14,12 @@ from superalign.oversight.judge import (
     judge,
     oblivious,
 )
+from superalign.oversight.language_model import seated_judge
+from superalign.oversight.market import market_price
+from superalign.oversight.pixel_overseer import pixel_debate
+from superalign.oversight.recursive_judge import recursive_judge
+from superalign.oversight.sandwich import sandwiched
+from superalign.oversight.verifier import train_verifier
 
 __all__ = [
     "Critic",
@@ -21,11 +29,19 @@ __all__ = [
     "Pointer",
     "RandomSteps",
     "SameSteps",
+    "amplified_judge",
     "check_overseer",
     "critic_alone",
+    "debate_overseer",
     "ground_truth",
     "judge",
+    "market_price",
     "oblivious",
+    "pixel_debate",
     "pointing_accuracy",
+    "recursive_judge",
+    "sandwiched",
+    "seated_judge",
     "train_critic",
+    "train_verifier",
 ]
