@@ -21,7 +21,7 @@ from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.oversight.amplification import Answer, Slips, Teacher, amplified, direct, scrambled, undecomposed
 from superalign.oversight.amplification_games import Expressions, Permutations
-from superalign.oversight.distillation import Distilling, answers_of, distil
+from superalign.oversight.distillation import Distilled, Distilling, answers_of, distil
 from superalign.problems import arithmetic
 from superalign.recipes.amplification_page import page
 from superalign.recipes.chain_overseers import written
@@ -34,6 +34,7 @@ DESCRIPTION = (
     "Amplification: X learns from an overseer who splits questions; whose errors grow, and a judge made of it."
 )
 TRAINING_DEPTHS = (4, 5, 6)
+TRIES = 3  # starts of an X that does not come to agree with H
 
 AMPLIFIED, DIRECT = "amplification", "direct supervision"
 OWN, RANDOM, SHALLOW = "no decomposition", "random recombination", "no depth beyond 1"
@@ -195,20 +196,29 @@ def distillation_job(item: Distillation) -> dict[str, Any]:
         batch=32 if isinstance(game, Permutations) else 256,
         lr=3e-3 if isinstance(game, Permutations) else 5e-3,
     )
-    x = distil(
-        game,
-        teachers[item.arm],
-        config=settings,
-        seed=item.seed,
-        noise=1 - 1 / values if item.arm == RANDOM else by_chance,
-        measure=lambda answer: [_mean(some.wrong(answer, depth)) for depth, some in enumerate(few)],
-    )
+    made: list[Distilled] = []
+    # About two in five start from weights with which X never comes to agree with H beyond depth 1. That X and H disagree can be
+    # seen without any answer, so such an X is given up for a fresh one; what it cost is counted.
+    while len(made) < TRIES and not any(len(x.opened) > min(game.depths, settings.deepest) for x in made):
+        made.append(
+            distil(
+                game,
+                teachers[item.arm],
+                config=settings,
+                seed=item.seed + 100 * len(made),
+                noise=1 - 1 / values if item.arm == RANDOM else by_chance,
+                measure=lambda answer: [_mean(some.wrong(answer, depth)) for depth, some in enumerate(few)],
+            )
+        )
+    x = max(made, key=lambda one: len(one.opened))
+    questions = sum(one.questions for one in made)
     return {
         "wrong": [some.wrong(answers_of(x.net), depth) for depth, some in enumerate(many)],
-        "curve": [[n, list(errors)] for n, errors in x.curve],
+        "curve": [[questions - x.questions + n, list(errors)] for n, errors in x.curve],
         "opened": list(x.opened),
-        "questions": x.questions,
-        "asked": x.asked,
+        "questions": questions,
+        "asked": sum(one.asked for one in made),
+        "tries": len(made),
     }
 
 

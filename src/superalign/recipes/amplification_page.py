@@ -279,7 +279,7 @@ def _section(runs: Runs, game: str, named: str, config: Any) -> Section:
     ]
     table = Table(
         title="Error at each depth",
-        columns=("arm", *(f"depth {k}" for k in range(K)), "growth per depth", "H calls", "X asked by H"),
+        columns=("arm", *(f"depth {k}" for k in range(K)), "growth per depth", "H calls", "X asked by H", "starts"),
         rows=tuple(
             (
                 name,
@@ -287,6 +287,7 @@ def _section(runs: Runs, game: str, named: str, config: Any) -> Section:
                 growth(some),
                 int(np.mean([m["questions"] for m in some])),
                 int(np.mean([m["asked"] for m in some])),
+                float(np.mean([m["tries"] for m in some])),
             )
             for name, some in rows
         ),
@@ -294,7 +295,8 @@ def _section(runs: Runs, game: str, named: str, config: Any) -> Section:
     text = {
         "permutations": f"A question lists a permutation of {config.elements} elements and asks where one of them is after 2^k "
         "applications. The overseer H reads sigma(x) off the list, and splits every other question in two. Questions whose "
-        "answer is the element itself are left out of the errors: saying that nothing moves would answer them.",
+        "answer is the element itself are left out of the errors: saying that nothing moves would answer them. An X that has not "
+        "come to agree with H at every depth is given up for a fresh start, up to three; its questions are counted.",
         "expressions": "A question is a chain of operations modulo ten. H looks one operation up, and splits every longer chain "
         "in two halves.",
     }[game]
