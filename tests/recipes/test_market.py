@@ -16,7 +16,7 @@ from superalign.recipes.market_worlds import KINDS, World, draw_of, fold, human_
 from superalign.types import Interval, Unmeasured
 
 TINY = Config(
-    numbers=3, seeds=2, held_out=24, longer=(4,), ways=False, kinds=("xor",), slips=(0.12,),
+    numbers=3, seeds=2, sweep_seeds=2, held_out=24, longer=(4,), ways=False, kinds=("xor",), slips=(0.12,),
     updates=6, questions=16, proposals=3, width=8, hidden=16,
 )  # fmt: skip
 

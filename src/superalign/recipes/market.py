@@ -42,8 +42,10 @@ class Config:
 
     numbers: int = 4
     """Numbers in a row, in the main setting."""
-    seeds: int = 3
-    """Trainings of each kind."""
+    seeds: int = 5
+    """Trainings of each kind, in the main setting."""
+    sweep_seeds: int = 3
+    """Trainings of each kind elsewhere: longer rows, other claims, a judge who errs."""
     held_out: int = 300
     """Test rows with one claim each; no row was seen in training with any claim."""
     longer: tuple[int, ...] = (5, 6)
@@ -91,7 +93,7 @@ class Job(Record):
 def quick(config: Config) -> Config:
     """Two seeds of rows of three and four, without the sweeps."""
     return replace(
-        config, numbers=3, seeds=2, held_out=120, longer=(), ways=False, kinds=("xor",), slips=(0.12,),
+        config, numbers=3, seeds=3, sweep_seeds=2, held_out=120, longer=(), ways=False, kinds=("xor",), slips=(0.12,),
         updates=200,
     )  # fmt: skip
 
@@ -112,10 +114,11 @@ def listed(config: Config) -> list[Job]:
     """Every training of the study."""
     t = config.training
     main = World(numbers=config.numbers)
+    fixed = replace(main, constant=0.8)
     made: list[tuple[str, World, MarketConfig]] = [
         (MAIN, main, t),
         *((name, main, replace(t, search=name_of)) for name, name_of in SEARCHES.items()),
-        (CONSTANT, replace(main, constant=0.8), t),
+        (CONSTANT, fixed, t),
         *((MAIN, replace(main, kind=k), t) for k in config.kinds),
         *((SCRIPT, replace(main, kind=k), replace(t, search="script")) for k in config.kinds),
         *((MAIN, replace(main, slip=s), t) for s in config.slips),
@@ -132,7 +135,7 @@ def listed(config: Config) -> list[Job]:
     return [
         Job(arm=arm, world=world, training=plain(how), held_out=config.held_out, seed=seed)
         for arm, world, how in made
-        for seed in range(config.seeds)
+        for seed in range(config.seeds if world in (main, fixed) else config.sweep_seeds)
     ]
 
 
@@ -207,8 +210,10 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: If nothing could be measured.
     """
-    if config.seeds < 2:
-        raise ConfigError(f"seeds={config.seeds} gives no interval. Nothing could be claimed. Give 2 or more.")
+    if min(config.seeds, config.sweep_seeds) < 2:
+        raise ConfigError(
+            f"seeds={config.seeds}, sweep_seeds={config.sweep_seeds} give no interval. Nothing could be claimed. Give 2 or more."
+        )
     if config.held_out < 20:
         raise ConfigError(
             f"held_out={config.held_out} leaves too few test rows. Every interval would be empty or very wide. Give 20 or more."
