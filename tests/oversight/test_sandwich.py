@@ -9,16 +9,8 @@ import pytest
 from superalign.errors import BadInput
 from superalign.oversight import check_overseer
 from superalign.oversight.conformance import failures
-from superalign.oversight.sandwich import (
-    Advice,
-    JudgeCopy,
-    Silent,
-    concluded,
-    converse,
-    looks,
-    practised,
-    sandwiched,
-)
+from superalign.oversight.sandwich import Advice, JudgeCopy, Silent, concluded, converse, looks, practised
+from superalign.oversight.sandwich_overseer import sandwiched
 from superalign.types import Problem, Rollouts, Unmeasured
 
 

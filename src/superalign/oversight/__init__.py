@@ -18,7 +18,7 @@ from superalign.oversight.language_model import seated_judge
 from superalign.oversight.market import market_price
 from superalign.oversight.pixel_overseer import pixel_debate
 from superalign.oversight.recursive_judge import recursive_judge
-from superalign.oversight.sandwich import sandwiched
+from superalign.oversight.sandwich_overseer import sandwiched
 from superalign.oversight.verifier import train_verifier
 
 __all__ = [

@@ -18,7 +18,8 @@ from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.oversight.human import Question, person
 from superalign.oversight.prompted import Turn, shown
-from superalign.oversight.sandwich import Dialogue, Silent, concluded, looks, practised, sandwiched
+from superalign.oversight.sandwich import Dialogue, Silent, concluded, looks, practised
+from superalign.oversight.sandwich_overseer import sandwiched
 from superalign.recipes import sandwich_page
 from superalign.recipes.oversight_arms import check_unit, units
 from superalign.recipes.people import answered, asker, assigned, is_person
