@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from superalign.recipes import RECIPES
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -15,6 +17,13 @@ def test_the_first_study_runs() -> None:
     assert "right by right steps: Interval(value=" in done.stdout
 
 
-def test_files_that_the_readme_names_exist() -> None:
-    for name in re.findall(r"\]\(([^)#]+)\)", README.read_text()):
-        assert (README.parent / name).exists(), name
+def test_files_that_pages_name_exist() -> None:
+    for page in (README, *(README.parent / "docs").rglob("*.md")):
+        for name in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / name).exists(), f"{page.name} names {name}"
+
+
+def test_every_recipe_has_a_page_or_is_named_in_one() -> None:
+    pages = "\n".join(p.read_text() for p in (README, *(README.parent / "docs").rglob("*.md")))
+    for name in RECIPES:
+        assert re.search(rf"`?superalign (run )?{name}\b|`run {name}`", pages), name

@@ -263,9 +263,15 @@ def _section(runs: Runs, game: str, named: str, config: Any) -> Section:
     rows = [(name, some) for name, some in rows if some]
     K = len(rows[0][1][0]["wrong"])
     what = "doublings" if game == "permutations" else "depth (" + ", ".join(map(str, config.lengths)) + " operations)"
+    # As many lines as there are colours to tell apart; what stays at zero, or repeats another, stands in the table.
+    worst = max(config.rates, default=0.0)
+    seen = {rows[0][0], f"null: {OWN}", SHALLOW}
+    seen |= {f"{worst:.0%} wrong {kind}, always the same" for kind in ("answers", "decompositions")}
+    seen.add(f"{worst:.0%} wrong decompositions, by chance")
     line: list[Mapping[str, Cell]] = [
         {"series": name, "x": depth, "y": f.value, "low": f.low, "high": f.high}
         for name, some in rows
+        if name in seen
         for depth in range(K)
         if isinstance(f := share_of(errors(some, depth)), Interval)
     ]
@@ -307,7 +313,7 @@ def _section(runs: Runs, game: str, named: str, config: Any) -> Section:
             x=what,
             y="share of held-out questions answered wrong",
             rows=tuple(line),
-            caption="95 % intervals over questions and seeds.",
+            caption="95 % intervals over questions and seeds. All arms stand in the table.",
         ),
         Plot(
             kind="line",

@@ -155,7 +155,7 @@ def _part(mine: Sequence[Item], truth: bool) -> Interval | Unmeasured:
         by_item.setdefault(i.problem, []).append(i.right)
     if not by_item:
         return Unmeasured(f"no claim under judgement was {'true' if truth else 'false'}")
-    return mean_interval([float(np.mean(v)) for v in by_item.values()])
+    return spread_over(np.array([[np.mean(v)] for v in by_item.values()], dtype=float))
 
 
 def gain(items: Sequence[Item], arm: str, over: str) -> Interval | Unmeasured:
