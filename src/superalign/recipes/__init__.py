@@ -13,6 +13,7 @@ It returns no times: the same seed gives the same study.
 
 RECIPES: dict[str, str] = {
     "audit": "superalign.recipes.audit",
+    "critics": "superalign.recipes.critics",
     "critique": "superalign.recipes.critique",
     "debate": "superalign.recipes.debate",
     "detectors": "superalign.recipes.detectors",
