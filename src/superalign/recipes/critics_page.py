@@ -192,11 +192,11 @@ def frontier_part(main: Sequence[Told]) -> Part:
     """Share of flaws caught against nit-picks, for every critic."""
     order = (RL_SEARCH, RL, SUPERVISED_SEARCH, SUPERVISED, CHECKS, RANDOM)
     at = {name: _levels(main, name) for name in (*order, AGAIN)}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in order:
         for level, x_PS in zip(LEVELS, at[name], strict=True):
             found = within(spread_over(x_PS), 0.0, 1.0)
-            row = {"series": name, "x": level, "y": float(x_PS.mean())}
+            row: dict[str, Any] = {"series": name, "x": level, "y": float(x_PS.mean())}
             rows.append(row if isinstance(found, Unmeasured) else row | {"low": found.low, "high": found.high})
     null = spread_over(at[AGAIN][MAIN_LEVEL] - at[SUPERVISED][MAIN_LEVEL])
     claims = [

@@ -29,6 +29,8 @@ from superalign.recipes import critics_bench as bench
 from superalign.recipes.critics_bench import EDITS, LENGTH, PLACES, SYMBOLS, Solutions, solutions
 from superalign.types import Record
 
+SUPERVISED_UPDATES = 400
+TUNING, POOL = 600, 2000  # solutions of the train split: for stop biases and modifiers; for RL and planters
 SHARP = 0.03  # nats' worth of diversity for a planter that may put all on its best flaws
 LEVELS = (0.05, 0.1, 0.25, 0.5, 1.0)  # nit-picks a solution at which critics are held against each other
 BIASES = tuple(np.arange(-9.0, 4.1, 0.5).tolist())
@@ -104,7 +106,7 @@ def train(job: Job) -> Trained:
     told = solutions("train", job.labelled, 1_000 + job.seed)
     torch.manual_seed(job.seed)
     first = CriticPolicy(SYMBOLS, PLACES, LENGTH)
-    supervise(first, told.x_BSK, told.wrong_BS, updates=400, seed=job.seed)
+    supervise(first, told.x_BSK, told.wrong_BS, updates=SUPERVISED_UPDATES, seed=job.seed)
     compared = solutions("train", job.compared, 100_000 + job.seed)
     believed = bench.wrong_steps(compared.x_BSK.numpy(), bench.beliefs(job.judge, job.seed))
     rng, generator = np.random.default_rng([job.seed, 29]), torch.Generator().manual_seed(job.seed)
@@ -124,7 +126,7 @@ def train(job: Job) -> Trained:
     checked = train_on_checks(
         first, compared.x_BSK, looked[0] | looked[1], believed, updates=job.reward_updates, seed=job.seed
     )
-    tuning, pool = solutions("train", 600, 200_000 + job.seed), solutions("train", 2000, 300_000 + job.seed)
+    tuning, pool = solutions("train", TUNING, 200_000 + job.seed), solutions("train", POOL, 300_000 + job.seed)
     curve: list[dict[str, float]] = []
     against = write(first, tuning.x_BSK, generator=generator).flags_BS
     seen = bench.wrong_steps(tuning.x_BSK.numpy(), bench.beliefs(job.judge, job.seed))
@@ -254,7 +256,7 @@ def race(job: Job, trained: Trained, test: Solutions) -> tuple[dict[str, Any], d
 
     A second critic is retrained on as many flaws by hand, and has fresh planters trained against it too.
     """
-    right = bench.worked(bench.asked("train", 2000, 400_000 + job.seed))
+    right = bench.worked(bench.asked("train", POOL, 400_000 + job.seed))
     held = bench.worked(test.problems)
     blank = PlanterPolicy(SYMBOLS, PLACES, LENGTH, EDITS)
     config = PlanterConfig(updates=job.planter_updates, entropy=job.entropy)
@@ -334,5 +336,5 @@ def _more(arm: str, planter: PlanterPolicy, right: Tensor, job: Job, key: int) -
 def _retrained(critic: CriticPolicy, x: Tensor, wrong: np.ndarray, *, seed: int) -> CriticPolicy:
     copied = CriticPolicy(SYMBOLS, PLACES, LENGTH)
     copied.load_state_dict(critic.state_dict())
-    supervise(copied, x, wrong, updates=400, seed=seed, lr=2e-3)
+    supervise(copied, x, wrong, updates=SUPERVISED_UPDATES, seed=seed, lr=2e-3)
     return copied.requires_grad_(False)

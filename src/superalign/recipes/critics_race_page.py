@@ -127,7 +127,7 @@ def _looks(main: Sequence[Told], last: int) -> Table:
     """Which symbols planters change, and where."""
     some = [("untrained", [d["race"]["base"] for d in main])]
     some += [(f"trained, round {r}", [_row(d, OURS, r) for d in main]) for r in (0, last)]
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name, told in some:
         slots, steps = (np.mean([t[k] for t in told], axis=0) for k in ("slots", "steps"))
         half = LENGTH // 2

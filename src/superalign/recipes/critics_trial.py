@@ -21,6 +21,7 @@ from superalign.recipes.critics_bench import CLEAN, KINDS, LENGTH, PLACEBO_EDIT,
 from superalign.recipes.critics_play import Job, Trained, bias_at, frontiers, nits, planter_flaws, race, train
 
 PLANTED, BY_HAND = "trained planter's flaw", "flaw by hand"
+LEARNED = 800  # training items from which the judge learns what its findings mean
 CONDITIONS = (CLEAN, BY_HAND, PLANTED, PLACEBO_EDIT)
 ALONE, OTHERS, CHANCE, CRITIC, FIRST, SEARCHED, RETRAINED, TAUGHT, ORACLE = (
     "judge alone", "critique of another item", "random step", "RL critic", "supervised critic", "RL critic + search",
@@ -86,7 +87,7 @@ def pointed(
     found = search(trained.rl, trained.reward, x, generator=torch.Generator().manual_seed(seed + 1)).chosen(m)
     named = {CRITIC: first(trained.rl), FIRST: first(trained.supervised), SEARCHED: found[1].numpy()}
     named[RETRAINED] = first(critics["planter's flaws"])
-    # The next item but one: neighbours are in fixed conditions by turns, so that the partner's condition differs.
+    # Items stand in the four conditions by turns, so that an odd shift takes the critique of another condition.
     named[OTHERS] = np.roll(named[CRITIC], 2 * (1 + seed % 3) + 1)
     named[ORACLE] = np.where(wrong.any(1), wrong.argmax(1), STOP)
     return chance | {arm: np.where(s == STOP, chance[ALONE], s) for arm, s in named.items()}
@@ -98,7 +99,7 @@ def trial(job: Job, trained: Trained, critics: Mapping[str, CriticPolicy], plant
     The probability is the share of training solutions that were right where its check came out as it did.
     """
     sides = {}
-    for split, n, seed in (("train", 800, 60), ("test", job.held_out - job.held_out % 4, 61)):
+    for split, n, seed in (("train", LEARNED, 60), ("test", job.held_out - job.held_out % 4, 61)):
         x, wrong, conditions, prompts = randomised(split, n, seed, planter, 1000 * job.seed + seed)
         steps = pointed(job, trained, critics, x, wrong, seed=job.seed + seed)
         fresh, taught = (
@@ -112,9 +113,8 @@ def trial(job: Job, trained: Trained, critics: Mapping[str, CriticPolicy], plant
     learned, sound = sides["train"][0], ~sides["train"][1]
     arms = {}
     for arm, hit in found.items():
-        shares = [
-            float(sound[learned[arm] == says].mean()) if (learned[arm] == says).any() else 0.5 for says in (False, True)
-        ]
+        of = [sound[np.equal(learned[arm], says)] for says in (False, True)]
+        shares = [float(s.mean()) if len(s) else 0.5 for s in of]
         arms[arm] = {"found": hit.astype(float).tolist(), "probability": [shares[int(h)] for h in hit]}
     said = [f"{bench.text_of(t)} look at step {s + 1}" for t, s in zip(x.numpy(), steps[CRITIC], strict=True)]
     return {"prompts": prompts, "conditions": conditions, "sound": (~flawed).tolist(), "arms": arms, "said": said}
