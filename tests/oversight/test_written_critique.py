@@ -9,6 +9,7 @@ from torch import Tensor
 
 from superalign.errors import BadInput
 from superalign.oversight.conformance import check_overseer, failures
+from superalign.oversight.critique_overseer import WritingCritic, critique_overseer
 from superalign.oversight.critique_reward import (
     CritiqueRl,
     RewardModel,
@@ -17,18 +18,14 @@ from superalign.oversight.critique_reward import (
     train_on_checks,
     train_reward,
 )
+from superalign.oversight.critique_search import Candidates, modifier_at, search
 from superalign.oversight.flaw_planter import PlanterConfig, PlanterPolicy, draw_edits, missed, train_planter
 from superalign.oversight.written_critique import (
     ABSENT,
     STOP,
-    Candidates,
     CriticPolicy,
-    WritingCritic,
-    critique_overseer,
     ideal,
     log_probability,
-    modifier_at,
-    search,
     supervise,
     write,
 )
@@ -120,13 +117,13 @@ def test_search_finds_what_the_reward_pays_for() -> None:
     def shuffled(x: Tensor, flags: Tensor) -> Tensor:
         return exact(x, torch.roll(flags, 7, 0))
 
+    torch.manual_seed(0)
     policy, x = CriticPolicy(SYMBOLS, PLACES, LENGTH), SOLUTIONS.x_BSK
     hits = [
         float(exact(x, search(policy, pay, x, generator=generator()).chosen(0.0)[0]).mean())
         for pay in (exact, shuffled)
     ]
-    assert hits[0] > 0.2  # a half is all there is
-    assert hits[1] < 0
+    assert hits[0] > hits[1] + 1
 
 
 def test_a_judge_with_one_check() -> None:

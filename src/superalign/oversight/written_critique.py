@@ -1,23 +1,17 @@
-"""A critic that writes: a list of highlighted steps, drawn one after the other until it stops, and a search for longer lists.
+"""A critic that writes: a list of highlighted steps, drawn one after the other until it stops.
 
-The policy reads every step of a solution and gives it a score; stopping has a score for each number of highlights so
-far. The next
-word of a critique is drawn from the steps not yet highlighted and the stop. Force-sampling beam search draws critiques
-that are forced to hold at least so many highlights, and keeps the one with the highest reward plus m times the number of
-its highlights:
-m moves along the frontier of flaws found against nit-picks.
+The policy reads every step of a solution and gives it a score; stopping has a score for each number of highlights so far. The
+next word of a critique is drawn from the steps not yet highlighted and the stop.
 
 What a solution looks like to the critic is a table of small numbers that the recipe makes of a problem and a text; no
 answer is in it.
 
-Shape suffixes: B solutions, S steps, K symbols of a step, T turns of a critique, C candidates, R rollouts.
+Shape suffixes: B solutions, S steps, K symbols of a step, T turns of a critique.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,12 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from superalign.errors import BadInput
-from superalign.oversight.judge import CheckStep, CountSteps, Judge, Pointed, RandomSteps, judge
-from superalign.types import Problem, Rollouts
-
-Read: TypeAlias = Callable[
-    [Problem, str], np.ndarray
-]  # -> (S, K) symbols of each step and of what the problem has there
 
 STOP = -1  # in a written critique: the end, and all after it
 NEVER = -1e9
@@ -40,19 +28,19 @@ ABSENT = -1  # in a table of symbols: there is no such step
 class StepReader(nn.Module):
     """Reads the symbols of one step into a state; symbols of all places share one table of vectors."""
 
-    def __init__(self, symbols: int, places: int, *, hidden: int, out: int, width: int = 16, flags: int = 0) -> None:
+    def __init__(self, symbols: int, places: int, *, hidden: int, out: int, width: int = 16) -> None:
         super().__init__()
+        self.places = places
         self.table = nn.Embedding(symbols, width)
-        self.inner = nn.Linear(places * width + flags, hidden)
+        self.inner = nn.Linear(places * width, hidden)
         self.middle = nn.Linear(hidden, hidden)
         self.outer = nn.Linear(hidden, out)
 
-    def forward(self, x_BSK: Tensor, flags_BSJ: Tensor | None = None) -> Tensor:
+    def forward(self, x_BSK: Tensor) -> Tensor:
         """States of all steps, (B, S, out)."""
         seen = self.table(x_BSK.clamp_min(0)).flatten(2)
-        if flags_BSJ is not None:
-            seen = torch.cat([seen, flags_BSJ], dim=2)
-        return self.outer(F.gelu(self.middle(F.gelu(self.inner(seen)))))
+        made: Tensor = self.outer(F.gelu(self.middle(F.gelu(self.inner(seen)))))
+        return made
 
 
 class CriticPolicy(nn.Module):
@@ -190,115 +178,3 @@ def supervise(
         loss.backward()
         optimizer.step()
         decay.step()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Candidates:
-    """Critiques that were drawn for each solution, with what a reward model gives them."""
-
-    flags_CBS: Tensor
-    first_CB: Tensor  # the first highlighted step, or STOP
-    reward_CB: Tensor
-
-    def chosen(self, m: float) -> tuple[Tensor, Tensor]:
-        """The candidate with the highest reward + m x highlights: its highlights (B, S), and the first of them (B,)."""
-        best_B = (self.reward_CB + m * self.flags_CBS.sum(2)).argmax(0)
-        B = torch.arange(self.flags_CBS.shape[1])
-        return self.flags_CBS[best_B, B], self.first_CB[best_B, B]
-
-
-def search(
-    policy: CriticPolicy,
-    reward: Callable[[Tensor, Tensor], Tensor],
-    x_BSK: Tensor,
-    *,
-    generator: torch.Generator,
-    samples: int = 28,
-) -> Candidates:
-    """Force-sample critiques: as many each with at least 0, 1, 2, ... highlights.
-
-    Args:
-        policy: Who writes.
-        reward: (solutions, highlights) -> what a reward model gives.
-        x_BSK: Solutions.
-        generator: Of the draws.
-        samples: Candidates for each solution.
-
-    Source:
-        McAleese et al., LLM critics help catch LLM bugs, 2024 (arXiv 2407.00215): 28 samples, reward + m x highlights.
-    """
-    lengths = x_BSK.shape[1] + 1
-    made = [write(policy, x_BSK, generator=generator, forced=c % lengths) for c in range(samples)]
-    with torch.no_grad():
-        paid = torch.stack([reward(x_BSK, w.flags_BS) for w in made])
-    return Candidates(
-        flags_CBS=torch.stack([w.flags_BS for w in made]),
-        first_CB=torch.stack([w.order_BT[:, 0] for w in made]),
-        reward_CB=paid,
-    )
-
-
-def modifier_at(candidates: Candidates, percentile: float) -> float:
-    """The m under which the mean number of highlights that are chosen is this percentile of those of the candidates."""
-    counts = candidates.flags_CBS.sum(2)
-    wanted = float(np.percentile(counts.numpy(), percentile))
-    low, high = -20.0, 20.0
-    for _ in range(40):
-        m = (low + high) / 2
-        longer = float(candidates.chosen(m)[0].sum(1).mean()) > wanted
-        low, high = (low, m) if longer else (m, high)
-    return (low + high) / 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WritingCritic:
-    """Points a judge to what a written critique highlights. Where it highlights nothing, the judge looks where it likes."""
-
-    policy: CriticPolicy = field(repr=False)
-    read: Read = field(repr=False)
-    name: str = "written critique"
-    stop_bias: float = 0.0
-
-    def tables(self, problems: Sequence[Problem], rollouts: Rollouts) -> Tensor:
-        """Symbols of all steps of all rollouts, filled up with ABSENT."""
-        pairs = zip(rollouts.problem_R, rollouts.text_R, strict=True)
-        each = [self.read(problems[int(p)], text) for p, text in pairs]
-        out = np.full((len(each), max([1, *map(len, each)]), self.policy.reader.inner.in_features // 16), ABSENT)
-        for r, x_SK in enumerate(each):
-            out[r, : len(x_SK)] = x_SK
-        return torch.from_numpy(out)
-
-    def __call__(
-        self, problems: Sequence[Problem], rollouts: Rollouts, *, counts: Sequence[int], k: int, seed: int
-    ) -> Pointed:
-        """The first k highlights of the most likely critique, then steps by chance up to k."""
-        x_RSK = self.tables(problems, rollouts)
-        written = write(self.policy, x_RSK, generator=None, stop_bias=self.stop_bias)
-        others = RandomSteps()(problems, rollouts, counts=counts, k=max([1, *counts]), seed=seed)
-        steps, said = [], []
-        for row, rest, n in zip(written.order_BT.tolist(), others.steps, counts, strict=True):
-            named = [s for s in row if s != STOP and s < n]
-            steps.append(tuple(dict.fromkeys([*named, *rest]))[:k])
-            said.append(
-                "looks wrong: step " + ", ".join(str(s + 1) for s in named) if named else "nothing to criticise"
-            )
-        return Pointed(steps=tuple(steps), said=tuple(said), tokens=int((x_RSK[..., 0] != ABSENT).sum()))
-
-
-def critique_overseer(*, check_step: CheckStep, n_steps: CountSteps, critic: WritingCritic, k: int = 1) -> Judge:
-    """Make an overseer: a judge that may check k steps, where a written critique says.
-
-    Args:
-        check_step: (problem, text, step) -> is this step right? One check; a privilege that the recipe grants.
-        n_steps: text -> how many steps there are to check.
-        critic: Who writes.
-        k: Checks per rollout.
-
-    Catches: a wrong step that the critic highlights among its first k.
-    Misses: flaws that the critic was not trained on or that somebody planted to be missed by it; what is wrong apart from a step
-        (a missing step, an answer that is not the last value), unless the recipe counts that among the steps.
-
-    Source:
-        McAleese et al., LLM critics help catch LLM bugs, 2024.
-    """
-    return judge(check_step=check_step, n_steps=n_steps, k=k, pointer=critic)

@@ -23,8 +23,9 @@ from superalign.oversight.critique_reward import (
     train_on_checks,
     train_reward,
 )
+from superalign.oversight.critique_search import Candidates, modifier_at, search
 from superalign.oversight.flaw_planter import PlanterConfig, PlanterPolicy, draw_edits, train_planter
-from superalign.oversight.written_critique import Candidates, CriticPolicy, modifier_at, search, supervise, write
+from superalign.oversight.written_critique import CriticPolicy, supervise, write
 from superalign.recipes import critics_bench as bench
 from superalign.recipes.critics_bench import EDITS, LENGTH, PLACES, SYMBOLS, Solutions, solutions
 from superalign.types import Record

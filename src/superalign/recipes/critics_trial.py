@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superalign.oversight.critique_search import search
 from superalign.oversight.flaw_planter import PlanterPolicy
-from superalign.oversight.written_critique import STOP, CriticPolicy, search, write
+from superalign.oversight.written_critique import STOP, CriticPolicy, write
 from superalign.recipes import critics_bench as bench
 from superalign.recipes.critics_bench import CLEAN, KINDS, LENGTH, PLACEBO_EDIT, solutions
 from superalign.recipes.critics_play import Job, Trained, bias_at, frontiers, nits, planter_flaws, race, train
@@ -108,7 +109,7 @@ def trial(job: Job, trained: Trained, critics: Mapping[str, CriticPolicy], plant
         rows = np.arange(n)
         found = {arm: fresh[rows, s] for arm, s in steps.items()}
         found[TAUGHT] = taught[rows, steps[CRITIC]]
-        sides[split] = (found, wrong.any(1), conditions, prompts, x, steps)
+        sides[split] = (found, np.asarray(wrong.any(axis=1)), conditions, prompts, x, steps)
     found, flawed, conditions, prompts, x, steps = sides["test"]
     learned, sound = sides["train"][0], ~sides["train"][1]
     arms = {}
