@@ -100,12 +100,12 @@ def _check(config: Config) -> None:
     if config.labelled < 16 or config.held_out < 16 or least < 1:
         raise ConfigError(
             f"{config.labelled} labelled and {config.held_out} held-out solutions, and as little as {least} of something else, "
-            "leave nothing to measure. Critics and planters are trained on some solutions and held against others. Use at least "
-            "16 of each and 1 of everything else."
+            "leave nothing to measure. Critics and planters are trained on some solutions and held against others. Use at "
+            "least 16 of each and 1 of everything else."
         )
     if not all(0 < x <= 1 for x in (*config.judges, config.judge)) or config.nitpicks <= 0:
         raise ConfigError(
-            f"Judges {(config.judge, *config.judges)} and {config.nitpicks} nit-picks a solution cannot be had. The first "
-            "are shares "
-            "of facts, the second says how often a critic may be wrong. Use shares above 0 and up to 1, and nit-picks above 0."
+            f"Judges {(config.judge, *config.judges)} and {config.nitpicks} nit-picks a solution cannot be had. The first are "
+            "shares of facts, the second says how often a critic may be wrong. Use shares above 0 and up to 1, and nit-picks "
+            "above 0."
         )

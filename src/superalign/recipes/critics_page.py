@@ -26,6 +26,7 @@ from superalign.recipes.critics_race_page import race_part
 from superalign.recipes.critics_trial import (
     ALONE,
     BY_HAND,
+    BY_HANDS,
     CHANCE,
     CRITIC,
     FIRST,
@@ -68,15 +69,14 @@ def page(done: Sequence[Told], *, nitpicks: float, ledger: Ledger) -> Study:
         claims += more
     return Study(
         headline=_headline(main),
-        means="Trained critics send a judge's one check to flaws of the kinds they were trained on. A model that plants "
-        "flaws to be "
-        "missed still finds ones that are; retraining on these closes those holes, not the next.",
+        means="Trained critics send a judge's one check to flaws of the kinds they were trained on. A model that plants flaws to be "
+        "missed finds ones that are; retraining on these closes many such holes, not all.",
         claims=tuple(claims),
         sections=(panel, *(section for _, section in parts)),
         uncertain=(
             "One synthetic domain, six steps, one flaw each; a critique is a list of steps, without words or a claimed value.",
-            "Critic, reward model and planter are small networks; the planter may change one symbol of one step and "
-            "nothing else.",
+            "Critic, reward model and planter are small networks; the planter may change one symbol of one step and nothing "
+            "else.",
             "The judge's errors are facts it is wrong about for good; people err in other ways.",
             "The supervised critic that the search is held against has no reward model: the search also uses the judge's checks.",
         ),
@@ -86,16 +86,13 @@ def page(done: Sequence[Told], *, nitpicks: float, ledger: Ledger) -> Study:
 def _text(main: Sequence[Told], nitpicks: float) -> str:
     return (
         f"Chains of {LENGTH} operations, worked step by step. Each was randomised: left as it is, given a flaw by hand (slip, "
-        "wrong source, miscopy, operator), a flaw by a planter that was trained against this critic, or a placebo edit "
-        "that changes "
-        "no value. A judge decides whether the solution is right. It may execute one step, and is wrong for good about "
-        f"{1 - main[0]['judge']:.0%} of all elementary facts; they are other facts than those of the judge whose comparisons the "
-        "critic was trained on.\n\nAlone it checks a random step; with a critique it checks the first highlight, and a "
-        "random step "
-        f"where nothing is highlighted. Critics are set to {nitpicks:g} nit-picks a solution on training problems. The "
-        "placebo is the "
-        "critique of another item. Its probability is the share of training solutions that were right where its check "
-        "came out so."
+        "wrong source, miscopy, operator), a flaw by a planter that was trained against this critic, or a placebo edit that "
+        "changes no value. A judge decides whether the solution is right. It may execute one step, and is wrong for good "
+        f"about {1 - main[0]['judge']:.0%} of all elementary facts; they are other facts than those of the judge whose "
+        "comparisons the critic was trained on.\n\nAlone it checks a random step; with a critique it checks the first "
+        f"highlight, and a random step where nothing is highlighted. Critics are set to {nitpicks:g} nit-picks a solution on "
+        "training problems. The placebo is the critique of another item. Its probability is the share of training solutions "
+        "that were right where its check came out so."
     )
 
 
@@ -130,7 +127,7 @@ def _found(main: Sequence[Told], arm: str, *conditions: str) -> np.ndarray:
 def hits_part(main: Sequence[Told]) -> Part:
     """Hit rate and false alarms of the judge under every arm, by what was done to the item."""
     sound = (CLEAN, PLACEBO_EDIT)
-    arms = (ALONE, CHANCE, OTHERS, FIRST, CRITIC, SEARCHED, RETRAINED, TAUGHT, ORACLE)
+    arms = (ALONE, CHANCE, OTHERS, FIRST, CRITIC, SEARCHED, RETRAINED, BY_HANDS, TAUGHT, ORACLE)
     columns = (
         "arm",
         "hits: flaw by hand",
@@ -150,7 +147,9 @@ def hits_part(main: Sequence[Told]) -> Part:
     for name, arm, over, conditions in (
         ("The judge hits more flaws by hand with the RL critic than with its placebo", CRITIC, OTHERS, (BY_HAND,)),
         ("The judge hits more of the planter's flaws with the RL critic than with its placebo", CRITIC, OTHERS, (PLANTED,)),
+        ("The judge hits more flaws by hand with the RL critic than with the supervised critic", CRITIC, FIRST, (BY_HAND,)),
         ("The judge hits more of the first planter's flaws with the retrained critic", RETRAINED, CRITIC, (PLANTED,)),
+        ("The same, against a critic retrained on as many flaws by hand", RETRAINED, BY_HANDS, (PLANTED,)),
         ("A random step from somebody else helps the judge", CHANCE, ALONE, (BY_HAND, PLANTED)),
         ("The RL critic causes more false alarms than its placebo", CRITIC, OTHERS, sound),
         ("The judge that the critic was trained on raises more false alarms with it than another judge", TAUGHT, CRITIC, sound),
@@ -164,21 +163,23 @@ def hits_part(main: Sequence[Told]) -> Part:
                 null=more(OTHERS, ALONE, *conditions),
                 bar=0.0,
                 why=f"{control}one check each, paired by item and seed; null: the critique of another item minus the "
-                "judge alone, "
-                "same items",
+                "judge alone, same items",
             )
         )
     bars = tuple(
         {"label": f"{a}: {what}", **drawn(within(spread_over(_found(main, a, *c)), 0.0, 1.0)), "group": what}
         for what, c in (("flaw by hand", (BY_HAND,)), ("trained planter's flaw", (PLANTED,)), ("no flaw", sound))
-        for a in (ALONE, OTHERS, CRITIC, RETRAINED)
+        for a in (ALONE, OTHERS, CRITIC, RETRAINED, BY_HANDS)
     )
     plot = Plot(
         kind="bars", title="How often the judge says that a solution is flawed", x="share of items", y="", rows=bars,
         caption="Hits where there is a flaw, false alarms where there is none. Lines are 95 % intervals over items and seeds.",
     )  # fmt: skip
-    text = "A hit rate without its false alarms would reward a critic that points at everything; both are here, at one "
-    "check each."
+    text = (
+        "A hit rate without its false alarms would reward a critic that points at everything; both are here, at one check "
+        "each. The retrained critics are those of the last round, below; the planter is the first, whose other flaws one of "
+        "them was retrained on."
+    )
     table = Table(title="Hits and false alarms", columns=columns, rows=rows)
     return claims, Section(title="Hits and false alarms", text=text, plots=(plot,), tables=(table,))
 
@@ -198,29 +199,27 @@ def frontier_part(main: Sequence[Told]) -> Part:
             found = within(spread_over(x_PS), 0.0, 1.0)
             row: dict[str, Any] = {"series": name, "x": level, "y": float(x_PS.mean())}
             rows.append(row if isinstance(found, Unmeasured) else row | {"low": found.low, "high": found.high})
-    null = spread_over(at[AGAIN][MAIN_LEVEL] - at[SUPERVISED][MAIN_LEVEL])
     claims = [
         above(
-            f"At {LEVELS[MAIN_LEVEL]} nit-picks a solution, {one} finds more flaws than {other}",
-            spread_over(at[one][MAIN_LEVEL] - at[other][MAIN_LEVEL]),
+            f"At {LEVELS[k]} nit-picks a solution, {one} finds more flaws than {other}",
+            spread_over(at[one][k] - at[other][k]),
             unit="share of flaws by hand",
-            null=null,
+            null=spread_over(at[AGAIN][k] - at[SUPERVISED][k]),
             bar=0.0,
             why="held-out solutions, interpolated along each critic's frontier, paired by solution and seed; null: the "
-            "supervised "
-            "critic drawn again minus itself",
+            "supervised critic drawn again minus itself",
         )
-        for one, other in (
-            (RL, SUPERVISED), (RL_SEARCH, SUPERVISED), (SUPERVISED_SEARCH, SUPERVISED), (RL_SEARCH, RL), (RL_SEARCH, RANDOM),
-            (RL_SEARCH, CHECKS),
+        for k, one, other in (
+            (MAIN_LEVEL, RL, SUPERVISED), (MAIN_LEVEL, RL_SEARCH, SUPERVISED), (MAIN_LEVEL, SUPERVISED_SEARCH, SUPERVISED),
+            (MAIN_LEVEL, RL_SEARCH, RL), (MAIN_LEVEL, RL_SEARCH, RANDOM), (MAIN_LEVEL, RL_SEARCH, CHECKS),
+            (0, RL_SEARCH, SUPERVISED), (0, SUPERVISED_SEARCH, SUPERVISED),
         )
     ]  # fmt: skip
     plot = Plot(
         kind="line", title="Flaws found against nit-picks", x="nit-picks: right steps highlighted, a solution",
         y="share of flaws that are highlighted", rows=tuple(rows),
         caption="Along a line the critic is made to highlight more: by a bias against stopping, or by the search's "
-        "modifier. Bands: "
-        "95 % over solutions and seeds.",
+        "modifier. Bands: 95 % over solutions and seeds.",
     )  # fmt: skip
     against = Table(
         title="Difference to the supervised critic at equal nit-picks",
@@ -246,14 +245,12 @@ def frontier_part(main: Sequence[Told]) -> Part:
         ),
     )
     text = (
-        f"{len(main[0]['levels'][RL][0])} flawed test solutions (flaws by hand), with as many clean or placebo-edited "
-        "ones beside "
-        f"them, {len(main)} seeds. A nit-pick is a highlighted step that states the right value. The search draws 28 "
-        "critiques, forced to "
-        "hold at least 0 to 6 highlights, and keeps the one with the highest reward plus m times the number of "
-        "highlights. Random: as "
-        f"many highlights as the RL critic with search, elsewhere. '{CHECKS}' uses the judge's checks another way: it trains the "
-        "supervised critic further on the very same checked steps as labels, with no comparisons, no reward model, no RL."
+        f"{len(main[0]['levels'][RL][0])} flawed test solutions (flaws by hand), with as many clean or placebo-edited ones "
+        f"beside them, {len(main)} seeds. A nit-pick is a highlighted step that states the right value. The search draws 28 "
+        "critiques, forced to hold at least 0 to 6 highlights, and keeps the one with the highest reward plus m times the "
+        f"number of highlights. Random: as many highlights as the RL critic with search, elsewhere. '{CHECKS}' uses the "
+        "judge's checks another way: it trains the supervised critic further on the very same checked steps as labels, with "
+        "no comparisons, no reward model, no RL."
     )
     return claims, Section(title="The frontier", text=text, plots=(plot,), tables=(against, modifiers))
 
@@ -282,16 +279,26 @@ def pay_part(main: Sequence[Told], done: Sequence[Told]) -> Part:
                 null=end(main, lambda c, key=key: float(c[key] - c["gold"]), 0),  # type: ignore[misc]
                 bar=0.0,
                 why="share of comparisons with the supervised critic's critiques that are won, minus that by exact "
-                "grading; null: "
+                "grading; null: before RL",
+            )
+        )
+    for of, who in ((main, "RL"), (_exact(done), "RL before a judge who knows all facts")):
+        claims.append(
+            above(
+                f"{who} makes critiques better, by exact grading",
+                end(of, lambda c: float(c["gold"])),
+                unit="share of comparisons won, over seeds",
+                null=end(of, lambda c: float(c["gold"]), 0),
+                bar=0.5,
+                why="share of comparisons with the supervised critic's critiques that are won, at the critic's own length; null: "
                 "before RL",
             )
         )
     cells = {
         k: [d for d in done if (d["judge"], d["trust"]) == k] for k in sorted({(d["judge"], d["trust"]) for d in done})
     }
-    exact = cells.get((1.0, 0.0), [])
     grown = [d["curve"][-1]["nitpicks"] - d["curve"][0]["nitpicks"] for d in main]
-    learned = [d["curve"][-1]["nitpicks"] - d["curve"][0]["nitpicks"] for d in exact]
+    learned = [d["curve"][-1]["nitpicks"] - d["curve"][0]["nitpicks"] for d in _exact(done)]
     claims.append(
         above(
             "RL on an erring judge's comparisons teaches nit-picks",
@@ -311,8 +318,7 @@ def pay_part(main: Sequence[Told], done: Sequence[Told]) -> Part:
             null=mean_interval([(g - s) for g, s in zip(grown, share, strict=True)]),
             bar=0.0,
             why="highlighted right steps that the judge, if it checked them, would find wrong: after RL minus before; "
-            "null: other "
-            "nit-picks, after minus before",
+            "null: other nit-picks, after minus before",
         )
     )
     table = Table(
@@ -334,20 +340,22 @@ def pay_part(main: Sequence[Told], done: Sequence[Told]) -> Part:
         Plot(kind="line", title="What RL earns, and what it is worth", x="updates", y="share of comparisons won",
              rows=tuple(rows),
              caption="Critiques of the critic in training against those of the supervised critic, on training solutions "
-             "it is not "
-             "trained on. Bands: 95 % over seeds.", references=((0.5, "as good"),)),
+             "it is not trained on. Bands: 95 % over seeds.", references=((0.5, "as good"),)),
         Plot(kind="line", title="Nit-picks along RL", x="updates", y="right steps highlighted, a solution", rows=tuple(picks),
              caption="Drawn at the critic's own length. Bands: 95 % over seeds."),
     )  # fmt: skip
     text = (
-        "The judge compares two critiques of a solution with one check each: it looks at one highlight (or at a random "
-        "step where there "
-        "is none), is pleased if that step is wrong by its own facts, displeased if it is right. A reward model is fit to these "
-        "comparisons, and the critic is trained on the reward model. Exact grading counts every true highlight as 1, "
-        "every false one "
-        "as -1, silence about a flaw as -1. The judge who is trained against never scores: the trial has another."
+        "The judge compares two critiques of a solution with one check each: it looks at one highlight (or at a random step "
+        "where there is none), is pleased if that step is wrong by its own facts, displeased if it is right. A reward model "
+        "is fit to these comparisons, and the critic is trained on the reward model. Exact grading counts every true "
+        "highlight as 1, every false one as -1, silence about a flaw as -1. The judge who is trained against never scores: "
+        "the trial has another."
     )
     return claims, Section(title="What the judge pays, and what is true", text=text, plots=plots, tables=(table,))
+
+
+def _exact(done: Sequence[Told]) -> list[Told]:
+    return [d for d in done if (d["judge"], d["trust"]) == (1.0, 0.0)]
 
 
 def _mean(some: Sequence[Told], key: str, k: int) -> Interval | Unmeasured | float:
@@ -368,11 +376,10 @@ def _headline(main: Sequence[Told]) -> str:
     rows = [r for d in main for r in d["race"]["rows"] if r["arm"] == "planter's flaws"]
     last = max(r["round"] for r in rows)
     fresh = {r: float(np.mean([x["fresh"] for x in rows if x["round"] == r])) for r in (0, last)}
-    hand = {r: float(np.mean([x["hand"] for x in rows if x["round"] == r])) for r in (0, last)}
+    few = {k: float(_levels(main, k)[0].mean()) for k in share}
     return (
         f"At {level:g} nit-picks a solution, a critic trained by RL and searched finds {share[RL_SEARCH]:.0%} of flaws by "
-        "hand, a "
-        f"supervised one {share[SUPERVISED]:.0%}. A planter trained against it leaves {fresh[0]:.0%} found; after {last} "
-        "rounds of "
-        f"retraining a fresh planter leaves {fresh[last]:.0%} (flaws by hand: {hand[0]:.0%}, then {hand[last]:.0%})."
+        f"hand, a supervised one {share[SUPERVISED]:.0%}; at {LEVELS[0]:g} it finds {few[RL_SEARCH]:.0%} and "
+        f"{few[SUPERVISED]:.0%}. Of the flaws of a planter trained against it {fresh[0]:.0%} are found; after {last} rounds of "
+        f"retraining, of a fresh planter's, {fresh[last]:.0%}."
     )

@@ -47,8 +47,7 @@ def race_part(main: Sequence[Told], nitpicks: float) -> tuple[list[Claim], Secti
               spread_over(first["untrained"] - first["fresh"]),
               unit=UNIT, null=spread_over(first["untrained"] - first["blind"]), bar=0.0,
               why="flaws in the same test problems, untrained minus trained; null: untrained minus a planter trained as "
-              "long on what "
-              "the critic says of other edits"),
+              "long on what the critic says of other edits"),
         above("Retraining on a planter's flaws closes the hole more than retraining on as many by hand",
               spread_over(closed[OURS] - closed[CONTROL]), unit=UNIT, null=chance, bar=0.0,
               why=f"first planter's flaws on test problems, retrained critic minus first critic, minus the same for the "
@@ -80,21 +79,18 @@ def race_part(main: Sequence[Told], nitpicks: float) -> tuple[list[Claim], Secti
     plot = Plot(
         kind="line", title="Share of flaws that the critic highlights, round by round", x="rounds of retraining", y=UNIT,
         rows=tuple(rows), caption="Each round trains a planter anew against the critic, then retrains the critic. Bands: "
-        "95 % over "
-        "problems and seeds.",
+        "95 % over problems and seeds.",
     )  # fmt: skip
+    none = int(main[0]["equivalent by hand"])
+    by_hand = none / (none + len(first["hand"]))
     text = (
         "A planter rewrites one symbol of one step of a right solution; the rest is worked on from there. It earns 1 if "
-        "execution shows a "
-        "flaw and the critic highlights no wrong step, and a little for variety. Each round a planter is trained from "
-        "nothing against the "
-        "critic and measured on test problems; then the critic is retrained on all flaws so far, either the planters' or "
-        "as many by "
-        f"hand. Critics are set anew each round to {nitpicks:g} nit-picks a solution, on training problems. Edits that "
-        "change no value "
-        f"are no flaws: {np.mean([d['race']['base']['none'] for d in main]):.0%} of an untrained planter's. They are "
-        "drawn again, and "
-        "earn a planter nothing."
+        "execution shows a flaw and the critic highlights no wrong step, and something for variety. Each round a planter is "
+        "trained from nothing against the critic and measured on test problems; then the critic is retrained on all flaws so "
+        f"far, either the planters' or as many by hand. Critics are set anew each round to {nitpicks:g} nit-picks a solution, "
+        "on training problems. Edits that change no value are no flaws: "
+        f"{np.mean([d['race']['base']['none'] for d in main]):.0%} of an untrained planter's, {by_hand:.0%} of those by hand. "
+        "They are drawn again, and earn a planter nothing."
     )
     return claims, Section(
         title="A planter that is trained to be missed",

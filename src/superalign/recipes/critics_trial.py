@@ -24,9 +24,9 @@ from superalign.recipes.critics_play import Job, Trained, bias_at, frontiers, ni
 PLANTED, BY_HAND = "trained planter's flaw", "flaw by hand"
 LEARNED = 800  # training items from which the judge learns what its findings mean
 CONDITIONS = (CLEAN, BY_HAND, PLANTED, PLACEBO_EDIT)
-ALONE, OTHERS, CHANCE, CRITIC, FIRST, SEARCHED, RETRAINED, TAUGHT, ORACLE = (
+ALONE, OTHERS, CHANCE, CRITIC, FIRST, SEARCHED, RETRAINED, BY_HANDS, TAUGHT, ORACLE = (
     "judge alone", "critique of another item", "random step", "RL critic", "supervised critic", "RL critic + search",
-    "retrained critic", "RL critic, before the judge it was trained on", "oracle's critique",
+    "retrained critic", "critic retrained on flaws by hand", "RL critic, before the judge it was trained on", "oracle's critique",
 )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def pointed(
     m = modifier_for(trained.rl, trained, job.nitpicks)
     found = search(trained.rl, trained.reward, x, generator=torch.Generator().manual_seed(seed + 1)).chosen(m)
     named = {CRITIC: first(trained.rl), FIRST: first(trained.supervised), SEARCHED: found[1].numpy()}
-    named[RETRAINED] = first(critics["planter's flaws"])
+    named[RETRAINED], named[BY_HANDS] = (first(critics[arm]) for arm in ("planter's flaws", "flaws by hand"))
     # Items stand in the four conditions by turns, so that an odd shift takes the critique of another condition.
     named[OTHERS] = np.roll(named[CRITIC], 2 * (1 + seed % 3) + 1)
     named[ORACLE] = np.where(wrong.any(1), wrong.argmax(1), STOP)
