@@ -69,8 +69,8 @@ def page(done: Sequence[Told], *, nitpicks: float, ledger: Ledger) -> Study:
         claims += more
     return Study(
         headline=_headline(main),
-        means="Trained critics send a judge's one check to flaws of the kinds they were trained on. A model that plants flaws to be "
-        "missed finds ones that are; retraining on these closes many such holes, not all.",
+        means="Trained critics send a judge's one check to flaws of the kinds they were trained on. A model that plants flaws "
+        "to be missed finds ones that are; retraining on these closes many such holes, not all.",
         claims=tuple(claims),
         sections=(panel, *(section for _, section in parts)),
         uncertain=(
