@@ -14,6 +14,7 @@ It returns no times: the same seed gives the same study.
 RECIPES: dict[str, str] = {
     "amplification": "superalign.recipes.amplification",
     "audit": "superalign.recipes.audit",
+    "critics": "superalign.recipes.critics",
     "critique": "superalign.recipes.critique",
     "debate": "superalign.recipes.debate",
     "detectors": "superalign.recipes.detectors",
