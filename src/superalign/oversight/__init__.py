@@ -3,6 +3,7 @@
 from superalign.oversight.amplified_judge import amplified_judge
 from superalign.oversight.conformance import check_overseer
 from superalign.oversight.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
+from superalign.oversight.critique_overseer import critique_overseer
 from superalign.oversight.debate_rollouts import debate_overseer
 from superalign.oversight.judge import (
     OtherRollouts,
@@ -32,6 +33,7 @@ __all__ = [
     "amplified_judge",
     "check_overseer",
     "critic_alone",
+    "critique_overseer",
     "debate_overseer",
     "ground_truth",
     "judge",
