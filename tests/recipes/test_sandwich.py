@@ -13,20 +13,36 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
+from superalign.models import Sampling, base, with_sampling
+from superalign.oversight import check_overseer
 from superalign.problems import parse
 from superalign.recipes import sandwich
+from superalign.recipes.oversight_arms import Arm, answered, draw_problems
+from superalign.recipes.oversight_arms import Config as ArmsConfig
 from superalign.recipes.people import apart, assigned
 from superalign.recipes.sandwich_page import COMBINED, COPY, HOSTILE, MORE, OWN_PLACEBO
-from superalign.recipes.sandwich_play import PRACTICE, TEST, Hostile, Spec, dealt, differs, play, rest_of, written
+from superalign.recipes.sandwich_play import (
+    PRACTICE,
+    TEST,
+    Hostile,
+    Spec,
+    dealt,
+    differs,
+    play,
+    rest_of,
+    sandwich_overseer,
+    written,
+)
 from superalign.report import Study
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING
-from superalign.types import Interval, Problem, Unmeasured
+from superalign.types import Interval, Problem, Rollouts, Unmeasured
 
 TINY = sandwich.Config(
     agent="small", practice=60, items=60, seeds=2, depths=(4,), most_checks=1, temperatures=(1.0,), questions=12
@@ -213,6 +229,17 @@ def test_arms_are_drawn_in_equal_numbers_and_differences_between_them_have_inter
     found = apart({"a": [1.0] * 30 + [0.0] * 10, "b": [1.0] * 10 + [0.0] * 30}, "a", "b")
     assert isinstance(found, Interval)
     assert 0.2 < found.low < found.value == 0.5
+
+
+def test_the_base_advises_on_responses_of_others_as_an_overseer() -> None:
+    agent = with_sampling(base("small"), Sampling(max_tokens=44))
+    made = sandwich_overseer(Arm(arm="sandwich", seed=3, base=agent, config=ArmsConfig()))
+    asked = draw_problems("train", 24, 11, ArmsConfig().depths)
+    rollouts = agent.sample(asked, n=1, seed=12)
+    check_overseer(made, asked, Rollouts.of_texts(asked, list(rollouts.text_R)))
+    right = np.array([answered(p, t) for p, t in zip(asked, rollouts.text_R, strict=True)])
+    told = np.array([0.5 if isinstance(v, Unmeasured) else v for v in made(asked, rollouts, seed=0).values])
+    assert told[right].mean() > told[~right].mean() + 0.2
 
 
 def test_quick_is_smaller() -> None:

@@ -37,6 +37,7 @@ from superalign.recipes.oversight_arms import Config as ArmsConfig
 from superalign.recipes.own_overseer import is_own, maker_of, refuse_broken
 from superalign.recipes.planted import memo
 from superalign.recipes.prover import prover_overseer
+from superalign.recipes.sandwich_play import sandwich_overseer
 from superalign.report import Study
 from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item
 from superalign.types import Overseer, Problem, Rollouts, Unmeasured
@@ -58,6 +59,7 @@ PROTOCOLS: Mapping[str, Callable[[Arm], Overseer]] = {
     "debate": debate_overseer,
     "market": market_overseer,
     "verifier": prover_overseer,
+    "sandwich": sandwich_overseer,
     "amplification": amplification_overseer,
     "recursive reward": recursive_overseer,
     MANY: _arm("judge + critic"),

@@ -11,11 +11,12 @@ import numpy as np
 
 from superalign.models import Sampling, with_sampling
 from superalign.oversight.judge import key_of
-from superalign.oversight.sandwich import Advice, Asked, Dialogue, JudgeCopy, converse
+from superalign.oversight.sandwich import Advice, Asked, Dialogue, JudgeCopy, converse, practised
+from superalign.oversight.sandwich_overseer import SandwichedJudge, sandwiched
 from superalign.problems import core, parse
 from superalign.problems.corpus import LIE
 from superalign.problems.family import Parsed
-from superalign.recipes.oversight_arms import FAMILY, check_unit, units
+from superalign.recipes.oversight_arms import FAMILY, Arm, check_unit, labelled_responses, units
 from superalign.recipes.worlds import origin_of
 from superalign.types import Policy, Problem, Record, Rollouts
 
@@ -151,6 +152,24 @@ def adviser_of(spec: Spec, problems: Sequence[Problem]) -> Any:
         return Solver(agent=agent, name=f"{spec.agent}, told to lie", front=f"{LIE}: ")
     other = dealt(problems, spec.seed) if spec.manner == "shuffled" else {}
     return Solver(agent=agent, name=spec.agent, other=other)
+
+
+def sandwich_overseer(spec: Arm) -> SandwichedJudge:
+    """A judge with one check who asks the base itself, and has practised on the labelled responses that every protocol is given.
+
+    The adviser answers greedily, so that what it says depends on the question alone. It shares its weights with whoever wrote the
+    responses.
+
+    Args:
+        spec: Base, seed and settings of an arm; its own overseer does not matter.
+    """
+    longest = Sampling(temperature=0.0, max_tokens=6 * max(spec.config.depths) + 8)
+    adviser = Solver(agent=with_sampling(spec.base, longest), name="the base")
+    asked, texts, wrong = labelled_responses(spec)
+    untrained = sandwiched(adviser=adviser, check=check_unit, count=units, trust={}, k=spec.config.checks)
+    outcomes, _, _ = untrained.outcomes(asked, Rollouts.of_texts(asked, texts), seed=spec.seed)
+    trust = practised(outcomes, [bool(w) and not any(w) for w in wrong])
+    return sandwiched(adviser=adviser, check=check_unit, count=units, trust=trust, k=spec.config.checks)
 
 
 def play(spec: Spec, *, seed: int) -> dict[str, Any]:
