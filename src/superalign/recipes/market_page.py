@@ -116,7 +116,7 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
     """
     main = runs[0][0].world
     claims, panel = panel_part(
-        items_of(runs, config), protocol="a market's first price", ledger=ledger,
+        items_of(runs, config), protocol="a market's first price", ledger=ledger, nothing=AGENT,
         text=f"Claims about rows of {main.numbers} dice: 'the sum is v', half true. The judge adds two numbers at a time. "
         "The market decides by its price before any argument, so that it costs the judge nothing once it is trained. The judge "
         "alone makes as many additions as she hears arguments in training, of stretches chosen at random; voting asks her again "
@@ -148,12 +148,12 @@ def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
     error = [per_item(r, MEASURES["error"]) for r in pair]
     made.append(
         above("A trained adversary's arguments bring the first price nearer to the truth than random ones",
-              spread(error[1] - error[0]), unit="price", null=spread(error[2] - error[1]), bar=0.0,
-              why=f"{ERROR}: random arguments minus searched ones; null: none minus random ones")
+              spread(error[1] - error[0]), unit="price", null=spread(0.5 - error[2]), bar=0.0,
+              why=f"{ERROR}: random arguments minus searched ones; null: a coin minus a market without arguments")
     )  # fmt: skip
     made.append(
-        above("The first price ranks true claims above false ones", ranking(pair[0]), unit="AUROC", null=ranking(pair[1]),
-              bar=0.5, why="over seeds; null: trained with random arguments")
+        above("The first price ranks true claims above false ones", ranking(pair[0]), unit="AUROC", null=ranking(pair[2]),
+              bar=0.5, why="over seeds; null: trained without arguments")
     )  # fmt: skip
     constant = [r for r in runs if r[0].arm == "constant judge"]
     near = [spread(per_item(r, lambda o: (np.abs(o["first"] - 0.8) < 0.05).astype(float))) for r in (constant, pair[0])]
@@ -178,7 +178,7 @@ def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
         own = [r for r in some if r[0].arm == "market"]
         made.append(
             above(f"Claims of the kind '{kind}': the first price knows more than a coin", _better(own), unit="price",
-                  null=_better(pair[1]), bar=0.0, why="0.5 minus the mean distance from truth; null: sums, random arguments")
+                  null=_better(pair[2]), bar=0.0, why="0.5 minus the mean distance from truth; null: sums, no arguments")
         )  # fmt: skip
     return made
 

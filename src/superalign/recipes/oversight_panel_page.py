@@ -42,7 +42,7 @@ def keep_items(items: Sequence[Item], ledger: Ledger) -> str:
 
 
 def panel_part(
-    items: Sequence[Item], *, protocol: str, ledger: Ledger, text: str = "", note: str = ""
+    items: Sequence[Item], *, protocol: str, ledger: Ledger, text: str = "", note: str = "", nothing: str = PLACEBO
 ) -> tuple[list[Claim], Section]:
     """Hold a protocol against its panel.
 
@@ -52,6 +52,8 @@ def panel_part(
         ledger: Where the decisions are kept.
         text: What was done, in plain words, in front of the panel.
         note: A caption's last sentence.
+        nothing: The arm whose content tells nothing; what it adds to the judge alone is the null of all claims. Where a placebo's
+            random content tells a little, another arm.
 
     Returns:
         Claims that the protocol beats its placebo, the judge alone, the agent alone and voting, as far as these were run, and
@@ -60,7 +62,7 @@ def panel_part(
     record = keep_items(items, ledger)
     arms = [a for a in (*ARMS, *sorted({i.arm for i in items} - set(ARMS))) if any(i.arm == a for i in items)]
     results = [arm_result(items, a) for a in arms]
-    claims = [_claim(items, protocol, over) for over in (PLACEBO, JUDGE, AGENT, VOTING) if over in arms]
+    claims = [_claim(items, protocol, over, nothing) for over in (PLACEBO, JUDGE, AGENT, VOTING) if over in arms]
     section = Section(
         title=f"The panel: {protocol} and what it is held against",
         text=text
@@ -71,22 +73,22 @@ def panel_part(
     return claims, section
 
 
-def _claim(items: Sequence[Item], protocol: str, over: str) -> Claim:
-    """The protocol against one arm; the null of all is what the placebo adds to the judge: content that tells nothing."""
+def _claim(items: Sequence[Item], protocol: str, over: str, nothing: str) -> Claim:
+    """The protocol against one arm; the null of all is what content that tells nothing adds to the judge."""
     arms = {i.arm for i in items}
     null: Interval | Unmeasured = Unmeasured("no placebo was run, or no judge alone")
-    if {PLACEBO, JUDGE} <= arms:
-        null = gain(items, PLACEBO, JUDGE)
-    what = {PLACEBO: "its placebo", JUDGE: "the judge alone", AGENT: "the agent alone", VOTING: "voting at its cost"}[
-        over
-    ]
+    if {nothing, JUDGE} <= arms:
+        null = gain(items, nothing, JUDGE)
+    words = {PLACEBO: "its placebo", JUDGE: "the judge alone", AGENT: "the agent alone", VOTING: "voting at its cost"}
+    what = words[over]
     return above(
         f"{protocol[0].upper()}{protocol[1:]}: more decisions are right than with {what}",
         gain(items, PROTOCOL, over),
         unit="share of decisions",
         null=null,
         bar=0.0,
-        why=f"share right under the protocol minus {what}, paired by item and seed; null: its placebo minus the judge alone",
+        why=f"share right under the protocol minus {what}, paired by item and seed; null: {words[nothing]} minus the "
+        "judge alone",
     )
 
 
