@@ -26,5 +26,6 @@ RECIPES: dict[str, str] = {
     "prover": "superalign.recipes.prover",
     "redteam": "superalign.recipes.redteam",
     "sandwich": "superalign.recipes.sandwich",
+    "scaling": "superalign.recipes.scaling",
     "seats": "superalign.recipes.seats",
 }
