@@ -57,8 +57,12 @@ class Fitted:
     n: int  # seeds
 
     def at(self, gap: float) -> Measured:
-        """Success predicted at a gap."""
-        return from_draws(curve(np.array([gap]), self.curve_B2)[:, 0], n=self.n)
+        """Success predicted at a gap; its interval is taken on the scale of log-odds, so that it stays between 0 and 1."""
+        lead = from_draws(self.curve_B2[:, 0] - self.curve_B2[:, 1] * gap, n=self.n)
+        if isinstance(lead, Unmeasured):
+            return lead
+        value, low, high = (curve(np.zeros(1), np.array([[x, 0.0]]))[0, 0] for x in (lead.value, lead.low, lead.high))
+        return Interval(value=float(value), low=float(low), high=float(high), n=self.n)
 
     @property
     def slope(self) -> Measured:
@@ -139,6 +143,7 @@ class HeldOut:
 
     curve_S: np.ndarray
     constant_S: np.ndarray
+    plateaus_S: np.ndarray  # domain Elo read off the lines between two plateaus
     nearest_S: np.ndarray  # the same guard's success against the next smaller agent; NaN where there is none
 
     def better_than(self, other_S: np.ndarray) -> Measured:
@@ -146,23 +151,56 @@ class HeldOut:
         return mean_interval(other_S - self.curve_S)
 
 
-def held_out(gap_SGA: np.ndarray, share_SGA: np.ndarray, *, largest: bool) -> HeldOut:
+def held_out(fitted: Fitted, ratings: Ratings, *, largest: bool) -> HeldOut:
     """Predict cells that no fit saw.
 
     Args:
-        gap_SGA: Elo gaps.
-        share_SGA: Success.
+        fitted: Of one game.
+        ratings: General Elo.
         largest: Leave out the largest agent against all guards; else each cell in turn. Always under all seeds.
     """
+    curve_S, constant_S = two_errors(fitted.gap_SGA, fitted.share_SGA, largest=largest)
+    share_SGA = fitted.share_SGA
+    S, G, A = share_SGA.shape
+    return HeldOut(
+        curve_S=curve_S,
+        constant_S=constant_S,
+        plateaus_S=_plateau_errors(share_SGA, ratings, largest=largest),
+        nearest_S=np.abs(share_SGA[:, :, -1] - share_SGA[:, :, -2]).mean(1) if largest else np.full(S, np.nan),
+    )
+
+
+def two_errors(gap_SGA: np.ndarray, share_SGA: np.ndarray, *, largest: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of the curve and of a constant on cells that they did not see, by seed."""
     S, G, A = share_SGA.shape
     groups_C = np.tile(np.arange(A), G) if largest else np.arange(G * A)
     only = A - 1 if largest else None
     flat = [x.reshape(S, -1) for x in (gap_SGA, share_SGA)]
-    return HeldOut(
-        curve_S=held_out_errors(*flat, groups_C, held_out=only),
-        constant_S=held_out_errors(*flat, groups_C, held_out=only, predict=constant),
-        nearest_S=np.abs(share_SGA[:, :, -1] - share_SGA[:, :, -2]).mean(1) if largest else np.full(S, np.nan),
+    return (
+        held_out_errors(*flat, groups_C, held_out=only),
+        held_out_errors(*flat, groups_C, held_out=only, predict=constant),
     )
+
+
+def _plateau_errors(share_SGA: np.ndarray, ratings: Ratings, *, largest: bool, games: float = 200.0) -> np.ndarray:
+    """Errors if domain Elo of guard and agent is read off its line over general Elo, by seed."""
+    S, G, A = share_SGA.shape
+    general = ratings.guard_BSK[0], ratings.agent_BSK[0]
+    errors = []
+    for out in [None] if largest else [(g, a) for g in range(G) for a in range(A)]:
+        seen = slice(0, A - 1) if largest else slice(0, A)
+        played_GA = np.full((G, A), games)
+        if out is not None:
+            played_GA[out] = 0.0
+        domain = between(games * share_SGA[:, :, seen], played_GA[:, seen])
+        lines = [
+            fit_plateaus(x.ravel(), y.ravel())
+            for x, y in zip((general[0], general[1][:, seen]), domain, strict=True)
+        ]
+        lead_SGA = lines[0].at(general[0])[:, :, None] - lines[1].at(general[1])[:, None, :]
+        error_SGA = np.abs(curve(np.zeros(1), np.stack([lead_SGA.ravel(), np.zeros(lead_SGA.size)], 1))[:, 0].reshape(lead_SGA.shape) - share_SGA)
+        errors.append(error_SGA[:, :, -1] if out is None else error_SGA[:, out[0], out[1]][:, None])
+    return np.asarray(np.concatenate(errors, 1).mean(1))
 
 
 def constant(seen_C: np.ndarray, won_C: np.ndarray, asked_Q: np.ndarray) -> np.ndarray:
@@ -173,8 +211,8 @@ def constant(seen_C: np.ndarray, won_C: np.ndarray, asked_Q: np.ndarray) -> np.n
 def by_chance(fitted: Fitted, ratings: Ratings, *, largest: bool, seed: int) -> Interval:
     """How much better than a constant a curve over ratings dealt at random predicts: mean and 95 % of deals."""
     rng = np.random.default_rng([seed, 43, largest])
-    deals = [held_out(dealt(ratings, rng), fitted.share_SGA, largest=largest) for _ in range(RANDOM_DEALS)]
-    better = np.array([(d.constant_S - d.curve_S).mean() for d in deals])
+    deals = [two_errors(dealt(ratings, rng), fitted.share_SGA, largest=largest) for _ in range(RANDOM_DEALS)]
+    better = np.array([(constant_S - curve_S).mean() for curve_S, constant_S in deals])
     low, high = np.quantile(better, [0.025, 0.975])
     return Interval(value=float(better.mean()), low=float(low), high=float(high), n=fitted.n)
 

@@ -75,8 +75,7 @@ def page(
     fits = {g: (fit_game(won[g], ratings), fit_game(null[g], ratings)) for g in GAMES}
     claims, sections = list[Claim](), list[Section]()
     for game in GAMES:
-        told = (held_out(fits[game][0].gap_SGA, fits[game][0].share_SGA, largest=x) for x in (False, True))
-        errors: tuple[HeldOut, HeldOut] = (next(told), next(told))
+        errors = (held_out(fits[game][0], ratings, largest=False), held_out(fits[game][0], ratings, largest=True))
         claims += _claims(game, *fits[game], errors, ratings, seed)
         sections.append(_section(game, won[game], *fits[game], errors, ratings, widths))
     claims += [*_training(played), *_gains(played, ratings)]
@@ -312,15 +311,19 @@ def _section(
     )
     seen, larger = errors
     rows = (
-        ("pairs of sizes left out", *(mean_interval(x) for x in (seen.curve_S, seen.constant_S)), Unmeasured("not asked")),
+        (
+            "pairs of sizes left out",
+            *(mean_interval(x) for x in (seen.curve_S, seen.plateaus_S, seen.constant_S)),
+            Unmeasured("not asked"),
+        ),
         (
             "largest agent left out",
-            *(mean_interval(x) for x in (larger.curve_S, larger.constant_S, larger.nearest_S)),
+            *(mean_interval(x) for x in (larger.curve_S, larger.plateaus_S, larger.constant_S, larger.nearest_S)),
         ),
     )
     predicted = Table(
         title="Mean absolute error of predictions of what no fit saw (share of games)",
-        columns=("what is left out", "curve", "constant", "same guard, next smaller agent"),
+        columns=("what is left out", "curve", "both domain Elos by plateaus", "constant", "same guard, next smaller agent"),
         rows=rows,
     )
     bent = Table(

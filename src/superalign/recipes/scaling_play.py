@@ -185,7 +185,7 @@ def play_job(job: Match) -> dict[str, Any]:
             guard.steps,
             ground.pool,
             width=agent.width,
-            config=PlanterConfig(steps=job.flaw_updates),
+            config=PlanterConfig(steps=job.flaw_updates, lr=2e-2),
             seed=job.seed,
             checkpoints=(0, job.flaw_updates),
         )
@@ -225,7 +225,7 @@ def debater(guard: Mind, agent: Mind, ground: Ground, job: Match) -> Player:
         agent.train,
         open_choice=False,
         check=check_by(guard),
-        config=PlayerConfig(width=agent.width, steps=job.debate_updates),
+        config=PlayerConfig(width=agent.width, steps=job.debate_updates, lr=1e-2),
         seed=job.seed,
     )[0]
 

@@ -67,12 +67,12 @@ def ratings(wins_BKK: Float[np.ndarray, "B K K"], *, prior: float = 0.5) -> Floa
     return np.asarray((strength - strength.mean(1, keepdims=True)) / PER_POINT)
 
 
-def between(won_BGA: Float[np.ndarray, "B G A"], games: float) -> tuple[np.ndarray, np.ndarray]:
+def between(won_BGA: Float[np.ndarray, "B G A"], games: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Elo of guards and of agents that met only each other.
 
     Args:
         won_BGA: Wins of each guard over each agent.
-        games: That each pair played.
+        games: That each pair played, one number or (G, A); pairs that did not meet say nothing.
 
     Returns:
         Elo of guards (B, G) and of agents (B, A), mean 0 over both together.
@@ -84,8 +84,9 @@ def between(won_BGA: Float[np.ndarray, "B G A"], games: float) -> tuple[np.ndarr
     """
     B, G, A = won_BGA.shape
     wins = np.zeros((B, G + A, G + A))
-    wins[:, :G, G:] = won_BGA
-    wins[:, G:, :G] = games - won_BGA.transpose(0, 2, 1)
+    played_GA = np.broadcast_to(np.asarray(games, float), (G, A))
+    wins[:, :G, G:] = np.where(played_GA > 0, won_BGA, 0.0)
+    wins[:, G:, :G] = np.where(played_GA > 0, played_GA - won_BGA, 0.0).transpose(0, 2, 1)
     elo = ratings(wins)
     return elo[:, :G], elo[:, G:]
 
