@@ -26,7 +26,9 @@ GENERAL = np.array([-400.0, -200.0, 0.0, 200.0, 400.0])
 GAP_GA = GENERAL[None, :] - GENERAL[:, None]
 
 
-def simulated(lead: float, slope: float, *, seed: int, seeds: int = 5, chains: int = 150, wobble: float = 60.0) -> np.ndarray:
+def simulated(
+    lead: float, slope: float, *, seed: int, seeds: int = 5, chains: int = 150, wobble: float = 60.0
+) -> np.ndarray:
     """Games won, (S, G, A, N); every seed has a lead of its own."""
     rng = np.random.default_rng(seed)
     fits = np.stack([lead + wobble * rng.normal(size=seeds), np.full(seeds, slope)], 1)

@@ -17,7 +17,6 @@ from superalign.stats.scaling_curve import (
     Plateaus,
     between,
     crossed_draws,
-    curve,
     fit_apart,
     fit_curve,
     fit_plateaus,
@@ -29,7 +28,7 @@ from superalign.types import Interval, Unmeasured
 
 Measured = Interval | Unmeasured
 GAMES = ("hidden flaw", "own debater", "debate")
-RANDOM_DEALS = 40
+RANDOM_DEALS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +57,35 @@ class Fitted:
 
     def at(self, gap: float) -> Measured:
         """Success predicted at a gap; its interval is taken on the scale of log-odds, so that it stays between 0 and 1."""
-        lead = from_draws(self.curve_B2[:, 0] - self.curve_B2[:, 1] * gap, n=self.n)
-        if isinstance(lead, Unmeasured):
-            return lead
-        value, low, high = (curve(np.zeros(1), np.array([[x, 0.0]]))[0, 0] for x in (lead.value, lead.low, lead.high))
-        return Interval(value=float(value), low=float(low), high=float(high), n=self.n)
+        return as_share(from_draws(self.curve_B2[:, 0] - self.curve_B2[:, 1] * gap, n=self.n))
+
+    def by_plateaus(self, guard: float, agent: float) -> Measured:
+        """Success predicted from both general Elos, by way of both domain Elos."""
+        pairs = zip(self.guard_lines, self.agent_lines, strict=True)
+        return as_share(from_draws(np.array([float(g.at(guard) - a.at(agent)) for g, a in pairs]), n=self.n))
 
     @property
     def slope(self) -> Measured:
         """What one Elo point of gap takes from the guard's lead."""
         return from_draws(self.curve_B2[:, 1], n=self.n)
+
+
+def as_share(lead: Measured) -> Measured:
+    """Turn a lead in Elo points into a share of games won.
+
+    Example:
+        >>> round(as_share(Interval(value=0.0, low=-400.0, high=400.0, n=5)).low, 3)
+        0.091
+    """
+    if isinstance(lead, Unmeasured):
+        return lead
+    value, low, high = share_of(np.array([lead.value, lead.low, lead.high]))
+    return Interval(value=float(value), low=float(low), high=float(high), n=lead.n)
+
+
+def share_of(lead: np.ndarray) -> np.ndarray:
+    """Share of games won at each lead in Elo points."""
+    return np.asarray(1 / (1 + 10 ** (-lead / 400)))
 
 
 def ratings_of(trained: Sequence[Mapping[str, Any]], chains: int, *, draws: int, seed: int) -> Ratings:
@@ -105,7 +123,10 @@ def fit_game(won_SGAN: np.ndarray, ratings: Ratings) -> Fitted:
     domain = [x.reshape(B, S, -1)[at, ratings.picks_BS] for x in (domain_guard, domain_agent)]
     general = [x[at, ratings.picks_BS] for x in (ratings.guard_BSK, ratings.agent_BSK)]
     share_BC, gap_BC = (x[at, ratings.picks_BS].reshape(B, -1) for x in (share_BSGA, gap_BSGA))
-    spread = [np.broadcast_to(general[0][..., None], (B, S, G, A)), np.broadcast_to(general[1][:, :, None], (B, S, G, A))]
+    spread = [
+        np.broadcast_to(general[0][..., None], (B, S, G, A)),
+        np.broadcast_to(general[1][:, :, None], (B, S, G, A)),
+    ]
     lines = [
         tuple(fit_plateaus(x.ravel(), y.ravel()) for x, y in zip(general[i], domain[i], strict=True)) for i in (0, 1)
     ]
@@ -122,16 +143,21 @@ def fit_game(won_SGAN: np.ndarray, ratings: Ratings) -> Fitted:
     )
 
 
-def dealt(ratings: Ratings, rng: np.random.Generator) -> np.ndarray:
-    """Gaps if general Elo were dealt out at random among guards and among agents, (S, G, A)."""
-    guard, agent = (rng.permuted(x[0], axis=1) for x in (ratings.guard_BSK, ratings.agent_BSK))
-    return np.asarray(agent[:, None, :] - guard[:, :, None])
+def dealt(ratings: Ratings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """General Elo dealt out at random among guards and among agents of each seed, (S, K) each."""
+    guard_SK, agent_SK = (rng.permuted(x[0], axis=1) for x in (ratings.guard_BSK, ratings.agent_BSK))
+    return guard_SK, agent_SK
+
+
+def gaps(guard_SK: np.ndarray, agent_SK: np.ndarray) -> np.ndarray:
+    """Agent minus guard, (S, G, A)."""
+    return np.asarray(agent_SK[:, None, :] - guard_SK[:, :, None])
 
 
 def slopes_by_chance(fitted: Fitted, ratings: Ratings, *, seed: int, deals: int = 400) -> Interval:
     """Where the slope lies in 95 % of deals of ratings at random."""
     rng = np.random.default_rng([seed, 41])
-    gap_BC = np.array([dealt(ratings, rng).ravel() for _ in range(deals)])
+    gap_BC = np.array([gaps(*dealt(ratings, rng)).ravel() for _ in range(deals)])
     slope_B = fit_curve(gap_BC, np.tile(fitted.share_SGA.ravel(), (deals, 1)))[:, 1]
     low, high = np.quantile(slope_B, [0.025, 0.975])
     return Interval(value=float(slope_B.mean()), low=float(low), high=float(high), n=fitted.n)
@@ -146,9 +172,9 @@ class HeldOut:
     plateaus_S: np.ndarray  # domain Elo read off the lines between two plateaus
     nearest_S: np.ndarray  # the same guard's success against the next smaller agent; NaN where there is none
 
-    def better_than(self, other_S: np.ndarray) -> Measured:
-        """How much smaller the curve's error is, over seeds."""
-        return mean_interval(other_S - self.curve_S)
+    def better(self, of: str) -> Measured:
+        """How much smaller the error of the curve, or of the plateaus, is than that of a constant, over seeds."""
+        return mean_interval(self.constant_S - (self.curve_S if of == "curve" else self.plateaus_S))
 
 
 def held_out(fitted: Fitted, ratings: Ratings, *, largest: bool) -> HeldOut:
@@ -161,12 +187,11 @@ def held_out(fitted: Fitted, ratings: Ratings, *, largest: bool) -> HeldOut:
     """
     curve_S, constant_S = two_errors(fitted.gap_SGA, fitted.share_SGA, largest=largest)
     share_SGA = fitted.share_SGA
-    S, G, A = share_SGA.shape
     return HeldOut(
         curve_S=curve_S,
         constant_S=constant_S,
-        plateaus_S=_plateau_errors(share_SGA, ratings, largest=largest),
-        nearest_S=np.abs(share_SGA[:, :, -1] - share_SGA[:, :, -2]).mean(1) if largest else np.full(S, np.nan),
+        plateaus_S=plateau_errors(share_SGA, (ratings.guard_BSK[0], ratings.agent_BSK[0]), largest=largest),
+        nearest_S=np.abs(share_SGA[:, :, -1] - share_SGA[:, :, -2]).mean(1) if largest else np.full(fitted.n, np.nan),
     )
 
 
@@ -182,10 +207,18 @@ def two_errors(gap_SGA: np.ndarray, share_SGA: np.ndarray, *, largest: bool) -> 
     )
 
 
-def _plateau_errors(share_SGA: np.ndarray, ratings: Ratings, *, largest: bool, games: float = 200.0) -> np.ndarray:
-    """Errors if domain Elo of guard and agent is read off its line over general Elo, by seed."""
-    S, G, A = share_SGA.shape
-    general = ratings.guard_BSK[0], ratings.agent_BSK[0]
+def plateau_errors(
+    share_SGA: np.ndarray, general: tuple[np.ndarray, np.ndarray], *, largest: bool, games: float = 200.0
+) -> np.ndarray:
+    """Errors on unseen cells if domain Elo of guard and agent is read off its line over general Elo, by seed.
+
+    Args:
+        share_SGA: Success.
+        general: Elo of guards and of agents, (S, K) each.
+        largest: As in `held_out`.
+        games: How many a share stands for.
+    """
+    _, G, A = share_SGA.shape
     errors = []
     for out in [None] if largest else [(g, a) for g in range(G) for a in range(A)]:
         seen = slice(0, A - 1) if largest else slice(0, A)
@@ -194,11 +227,10 @@ def _plateau_errors(share_SGA: np.ndarray, ratings: Ratings, *, largest: bool, g
             played_GA[out] = 0.0
         domain = between(games * share_SGA[:, :, seen], played_GA[:, seen])
         lines = [
-            fit_plateaus(x.ravel(), y.ravel())
-            for x, y in zip((general[0], general[1][:, seen]), domain, strict=True)
+            fit_plateaus(x.ravel(), y.ravel()) for x, y in zip((general[0], general[1][:, seen]), domain, strict=True)
         ]
         lead_SGA = lines[0].at(general[0])[:, :, None] - lines[1].at(general[1])[:, None, :]
-        error_SGA = np.abs(curve(np.zeros(1), np.stack([lead_SGA.ravel(), np.zeros(lead_SGA.size)], 1))[:, 0].reshape(lead_SGA.shape) - share_SGA)
+        error_SGA = np.abs(share_of(lead_SGA) - share_SGA)
         errors.append(error_SGA[:, :, -1] if out is None else error_SGA[:, out[0], out[1]][:, None])
     return np.asarray(np.concatenate(errors, 1).mean(1))
 
@@ -208,13 +240,18 @@ def constant(seen_C: np.ndarray, won_C: np.ndarray, asked_Q: np.ndarray) -> np.n
     return np.full(len(asked_Q), won_C.mean())
 
 
-def by_chance(fitted: Fitted, ratings: Ratings, *, largest: bool, seed: int) -> Interval:
-    """How much better than a constant a curve over ratings dealt at random predicts: mean and 95 % of deals."""
-    rng = np.random.default_rng([seed, 43, largest])
-    deals = [two_errors(dealt(ratings, rng), fitted.share_SGA, largest=largest) for _ in range(RANDOM_DEALS)]
-    better = np.array([(constant_S - curve_S).mean() for curve_S, constant_S in deals])
+def by_chance(fitted: Fitted, ratings: Ratings, errors: HeldOut, *, of: str, largest: bool, seed: int) -> Interval:
+    """How much better than a constant the same prediction is over ratings dealt at random: mean and 95 % of deals."""
+    rng, better = np.random.default_rng([seed, 43, largest]), []
+    for _ in range(RANDOM_DEALS):
+        deal = dealt(ratings, rng)
+        if of == "curve":
+            error_S = two_errors(gaps(*deal), fitted.share_SGA, largest=largest)[0]
+        else:
+            error_S = plateau_errors(fitted.share_SGA, deal, largest=largest)
+        better.append(float((errors.constant_S - error_S).mean()))
     low, high = np.quantile(better, [0.025, 0.975])
-    return Interval(value=float(better.mean()), low=float(low), high=float(high), n=fitted.n)
+    return Interval(value=float(np.mean(better)), low=float(low), high=float(high), n=fitted.n)
 
 
 def plateaus_better(general_SK: np.ndarray, domain_SK: np.ndarray) -> Measured:

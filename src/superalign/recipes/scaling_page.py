@@ -27,7 +27,7 @@ from superalign.recipes.scaling_fit import (
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.claims import above, drawn, within
 from superalign.stats.means import mean_interval
-from superalign.stats.scaling_curve import curve, from_draws, nested
+from superalign.stats.scaling_curve import from_draws, nested
 from superalign.trials.oversight_panel import spread_over
 from superalign.types import Claim, Interval, Unmeasured
 
@@ -78,7 +78,7 @@ def page(
         errors = (held_out(fits[game][0], ratings, largest=False), held_out(fits[game][0], ratings, largest=True))
         claims += _claims(game, *fits[game], errors, ratings, seed)
         sections.append(_section(game, won[game], *fits[game], errors, ratings, widths))
-    claims += [*_training(played), *_gains(played, ratings)]
+    claims += [*_training(played), *_gains(played, ratings), *_copies(played)]
     found = {g: fits[g][0].at(ASKED) for g in GAMES}
     return Study(
         headline=_headline(found),
@@ -109,7 +109,11 @@ def _headline(found: Mapping[str, Measured]) -> str:
         )
         if isinstance(found[g], Interval)
     ]
-    return f"At a lead of {ASKED:.0f} Elo points for the agent, the curves say: {'; '.join(said)}." if said else "No curve."
+    return (
+        f"At a lead of {ASKED:.0f} Elo points for the agent, the curves say: {'; '.join(said)}."
+        if said
+        else "No curve."
+    )
 
 
 def _claims(
@@ -132,17 +136,18 @@ def _claims(
         (False, errors[0], "pairs of sizes that it did not see"),
         (True, errors[1], "an agent larger than all that it saw"),
     ):
-        claims.append(
-            above(
-                f"{name}: the curve predicts {what} better than a constant",
-                error.better_than(error.constant_S),
-                unit=WRONG,
-                null=by_chance(fit, ratings, largest=largest, seed=seed),
-                bar=0.0,
-                why="error of the mean of the rest minus error of the curve, each left out under all seeds, interval over seeds; "
-                "null: general Elo dealt out at random among sizes",
+        for of, words in (("curve", "the curve predicts"), ("plateaus", "domain Elo by plateaus predicts")):
+            claims.append(
+                above(
+                    f"{name}: {words} {what} better than a constant",
+                    error.better(of),
+                    unit=WRONG,
+                    null=by_chance(fit, ratings, error, of=of, largest=largest, seed=seed),
+                    bar=0.0,
+                    why="error of the mean of the rest minus error of the prediction, each left out under all seeds, interval "
+                    "over seeds; null: general Elo dealt out at random among sizes",
+                )
             )
-        )
     found = fit.at(ASKED)
     if isinstance(found, Interval):
         claims.append(
@@ -178,10 +183,10 @@ def _training(played: Sequence[Mapping[str, Any]]) -> list[Claim]:
 def _gains(played: Sequence[Mapping[str, Any]], ratings: Ratings) -> list[Claim]:
     """What debates give a guard beyond what it and the agent say alone; and what copies of the guard give it."""
     won, null = (table(played, "debate", key=k) for k in ("won", "shuffled"))  # (S, G, A, N)
-    S, G, A, _ = won.shape
+    S, G = won.shape[:2]
     guard = np.array([d["alone"] for d in played]).reshape(S, G, 1, -1)
     agent = np.array([[a["alone"] for a in d["agents"]] for d in played]).reshape(won.shape)
-    copies = np.array([d["copies"] for d in played]).reshape(S, G, -1)
+    copies = np.array([d["copies"]["debate"][0] for d in played]).reshape(S, G, -1)
     # Cells where agents are ahead in general Elo, the same under every seed.
     ahead_GA = ratings.agent_BSK[0].mean(0)[None, :] > ratings.guard_BSK[0].mean(0)[:, None]
     claims = []
@@ -209,10 +214,34 @@ def _gains(played: Sequence[Mapping[str, Any]], ratings: Ratings) -> list[Claim]
                 name="Debate between copies of the guard gains nothing over the guard alone",
                 value=found.value, low=found.low, high=found.high, n=found.n, unit=SHARE,
                 null=Unmeasured("it is a null itself"), holds=found.low <= 0,
-                why="the agent is replaced by a copy of the guard: same weights, trained to debate before it; holds if the interval "
-                "does not lie above zero",
+                why="the agent is replaced by a copy of the guard: same weights, trained to debate before it; holds if the "
+                "interval does not lie above zero",
             )
         )  # fmt: skip
+    return claims
+
+
+def _copies(played: Sequence[Mapping[str, Any]]) -> list[Claim]:
+    """Whether a copy of the guard is harder for it than another network of its size."""
+    claims = []
+    for game, equal in (("hidden flaw", "hidden flaw"), ("debate", "own debater")):
+        apart = []
+        for i, key in enumerate(("won", "shuffled")):
+            won = table(played, equal, key=key)
+            S, G, _, N = won.shape
+            same = np.array([d["copies"][game][i] for d in played]).reshape(S, G, N)
+            apart.append(spread_over((np.stack([won[:, k, k] for k in range(G)], 1) - same).mean(1).T))
+        claims.append(
+            above(
+                f"{TITLES[equal]}: a copy of the guard is harder for it than an agent of its size with weights of its own",
+                apart[0],
+                unit=SHARE,
+                null=apart[1],
+                bar=0.0,
+                why="guard's success against an agent of its size minus against its copy, both trained against it, mean over "
+                "sizes; interval over chains and seeds; null: transcripts of other chains",
+            )
+        )
     return claims
 
 
@@ -232,7 +261,9 @@ def _overview(fits: Mapping[str, tuple[Fitted, Fitted]], ratings: Ratings) -> Se
             {"label": TITLES[game], **drawn(within(fit.at(ASKED), 0.0, 1.0)), "group": "here"}
             | {f"null_{k}": v for k, v in ends.items() if not isinstance(v, Unmeasured)}
         )
-    rows += [{"label": f"{name} (published)", "value": v, "group": "published, no interval given"} for name, v in PUBLISHED]
+    rows += [
+        {"label": f"{name} (published)", "value": v, "group": "published, no interval given"} for name, v in PUBLISHED
+    ]
     plot = Plot(
         kind="intervals",
         title=f"How often guards win when the agent leads by {ASKED:.0f} Elo points",
@@ -243,13 +274,18 @@ def _overview(fits: Mapping[str, tuple[Fitted, Fitted]], ratings: Ratings) -> Se
         "language models, and Elo points of another arena, so only the kind of number is the same.",
         references=((0.5, "a coin"),),
     )
-    lines = []
+    lines, bent = [], []
+    rated = np.concatenate([ratings.guard_BSK[0], ratings.agent_BSK[0]]).mean(0)
+    middle = float(rated.min() + rated.max()) / 2
     for game, (fit, null) in fits.items():
         lead, slope = (from_draws(fit.curve_B2[:, i], n=fit.n) for i in (0, 1))
         guard, agent = (from_draws(fit.apart_B3[:, i], n=fit.n) for i in (1, 2))
         rest = from_draws(fit.apart_B3[:, 1] - fit.apart_B3[:, 2], n=fit.n)
         chance = slopes_by_chance(fit, ratings, seed=0)
         lines.append((TITLES[game], lead, slope, null.slope, chance, guard, agent, rest))
+        bent.append(
+            (TITLES[game], fit.at(ASKED), fit.by_plateaus(middle - ASKED / 2, middle + ASKED / 2), null.at(ASKED))
+        )
     fitted = Table(
         title="The curves: log-odds of success in Elo points",
         columns=(
@@ -258,6 +294,14 @@ def _overview(fits: Mapping[str, tuple[Fitted, Fitted]], ratings: Ratings) -> Se
         ),
         rows=tuple(lines),
     )  # fmt: skip
+    both = Table(
+        title=f"Success at a gap of {ASKED:.0f} points, by two models",
+        columns=(
+            "game", "the curve", f"by plateaus: guard at {middle - ASKED / 2:.0f}, agent at {middle + ASKED / 2:.0f}",
+            "null: the curve over other transcripts",
+        ),
+        rows=tuple(bent),
+    )  # fmt: skip
     steps = []
     for game in GAMES[:2]:
         fit = fits[game][0]
@@ -265,7 +309,7 @@ def _overview(fits: Mapping[str, tuple[Fitted, Fitted]], ratings: Ratings) -> Se
             once = fit.at(gap)
             best, _ = nested(fit.curve_B2[0], gap)
             all_hold = np.array([nested(f, gap)[1] for f in fit.curve_B2])
-            steps.append((TITLES[game], gap, once, best, from_draws(all_hold, n=fit.n)))
+            steps.append((TITLES[game], gap, once, best, within(from_draws(all_hold, n=fit.n), 0.0, 1.0)))
     nesting = Table(
         title="Overseeing in steps: each step's guard becomes the next one's agent",
         columns=("game", "gap (Elo)", "one step", "best number of equal steps", "all of them hold"),
@@ -279,7 +323,7 @@ def _overview(fits: Mapping[str, tuple[Fitted, Fitted]], ratings: Ratings) -> Se
         "only the gap counted they would be equal.\n\nStepwise oversight is read off the curve: equal steps that fail "
         "independently of each other. Nobody played it."
     )
-    return Section(title="Success against the gap", text=text, plots=(plot,), tables=(fitted, nesting))
+    return Section(title="Success against the gap", text=text, plots=(plot,), tables=(fitted, both, nesting))
 
 
 def _section(
@@ -323,7 +367,13 @@ def _section(
     )
     predicted = Table(
         title="Mean absolute error of predictions of what no fit saw (share of games)",
-        columns=("what is left out", "curve", "both domain Elos by plateaus", "constant", "same guard, next smaller agent"),
+        columns=(
+            "what is left out",
+            "curve",
+            "both domain Elos by plateaus",
+            "constant",
+            "same guard, next smaller agent",
+        ),
         rows=rows,
     )
     bent = Table(
@@ -332,11 +382,23 @@ def _section(
                  "error of a straight line minus that of plateaus, on seeds left out (Elo)"),
         rows=tuple(_bends(fit, ratings)),
     )  # fmt: skip
+    each = Table(
+        title="Elo of each, mean over seeds",
+        columns=("role", "size", "general Elo", "domain Elo"),
+        rows=tuple(
+            (role, width, mean_interval(general[:, k]), mean_interval(domain[:, k]))
+            for role, general, domain in (
+                ("guard", ratings.guard_BSK[0], fit.domain_guard_SK),
+                ("agent", ratings.agent_BSK[0], fit.domain_agent_SK),
+            )
+            for k, width in enumerate(widths)
+        ),
+    )
     return Section(
         title=TITLES[game],
         text=RULES[game],
         plots=(heat, _against_gap(fit, won_SGAN, widths), _domain(fit, ratings)),
-        tables=(predicted, bent),
+        tables=(each, bent, predicted),
     )
 
 
@@ -372,8 +434,8 @@ def _against_gap(fit: Fitted, won_SGAN: np.ndarray, widths: Sequence[int]) -> Pl
         x="general Elo of the agent minus that of the guard",
         y="share of games that the guard wins",
         rows=tuple(rows),
-        caption="One point for each pair of sizes, mean over seeds; lines are 95 % intervals in both directions. The band is that "
-        "of the curve.",
+        caption="One point for each pair of sizes, mean over seeds; lines are 95 % intervals in both directions. The band is "
+        "that of the curve.",
         references=((0.5, "a coin"),),
     )
 
@@ -398,8 +460,8 @@ def _domain(fit: Fitted, ratings: Ratings) -> Plot:
         x="general Elo, from the ability test",
         y="domain Elo, from this game",
         rows=tuple(rows),
-        caption="One point for each size, mean over seeds with 95 % intervals; lines between two plateaus, fitted to all seeds, with "
-        "their bands. Domain Elo has mean zero over guards and agents of a seed.",
+        caption="One point for each size, mean over seeds with 95 % intervals; lines between two plateaus, fitted to all seeds, "
+        "with their bands. Domain Elo has mean zero over guards and agents of a seed.",
     )
 
 
@@ -435,7 +497,7 @@ def _networks(trained: Sequence[Mapping[str, Any]], ratings: Ratings, widths: Se
     )
     text = (
         "Every network learned to read chains by imitation, with the same number of updates; only its width differs. Guards and "
-        "agents share neither weights nor training chains. The ability test asks for the value of chains of one to all operations, "
-        "none of which is in a game."
+        "agents share neither weights nor training chains. The ability test asks for the value of chains of one to all "
+        "operations, none of which is in a game."
     )
     return Section(title="The networks", text=text, tables=(made,))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from superalign.oversight.consultancy import PlayerConfig, train_player
 from superalign.oversight.debate import Check, Played, Player, Table, debate, decide
 from superalign.oversight.hidden_flaw import (
+    Planter,
     PlanterConfig,
     Work,
     guarded,
@@ -165,12 +166,16 @@ def play_job(job: Match) -> dict[str, Any]:
     ground = ground_of(job)
     guard = mind_of(job.guard, ground)
     own = debater(guard, guard, ground, job)
-    copies = debates(guard, (guard, guard), (own, own), ground, seed=job.seed)
+    # The agent replaced by a copy of the guard: same weights, trained to play against it.
+    copies = {
+        "debate": debates(guard, (guard, guard), (own, own), ground, seed=job.seed),
+        "hidden flaw": flaws(guard, guard, planters(guard, guard, ground, job)[1], ground, seed=job.seed),
+    }
     out: dict[str, Any] = {
         "seed": job.seed,
         "width": guard.width,
         "alone": sides(guard, ground).tolist(),
-        "copies": copies[0].tolist(),
+        "copies": {name: [x.tolist() for x in both] for name, both in copies.items()},
         "agents": [],
     }
     for text in job.agents:
@@ -180,15 +185,7 @@ def play_job(job: Match) -> dict[str, Any]:
             "debate": debates(guard, (agent, agent), (player, player), ground, seed=job.seed),
             "own debater": debates(guard, (guard, agent), (own, player), ground, seed=job.seed),
         }
-        before, after = train_planter(
-            agent.steps,
-            guard.steps,
-            ground.pool,
-            width=agent.width,
-            config=PlanterConfig(steps=job.flaw_updates, lr=2e-2),
-            seed=job.seed,
-            checkpoints=(0, job.flaw_updates),
-        )
+        before, after = planters(guard, agent, ground, job)
         games["hidden flaw"] = flaws(guard, agent, after, ground, seed=job.seed)
         untrained = flaws(guard, agent, before, ground, seed=job.seed)
         out["agents"].append(
@@ -230,6 +227,19 @@ def debater(guard: Mind, agent: Mind, ground: Ground, job: Match) -> Player:
     )[0]
 
 
+def planters(guard: Mind, agent: Mind, ground: Ground, job: Match) -> list[Planter]:
+    """An agent that plants flaws, before and after its training against a guard."""
+    return train_planter(
+        agent.steps,
+        guard.steps,
+        ground.pool,
+        width=agent.width,
+        config=PlanterConfig(steps=job.flaw_updates, lr=2e-2),
+        seed=job.seed,
+        checkpoints=(0, job.flaw_updates),
+    )
+
+
 def debates(
     guard: Mind, minds: tuple[Mind, Mind], players: tuple[nn.Module, nn.Module], ground: Ground, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -263,7 +273,7 @@ def half(score_N: np.ndarray) -> np.ndarray:
     return np.where(score_N == 0.5, 0.5, score_N > 0.5)
 
 
-def flaws(guard: Mind, agent: Mind, planter: Any, ground: Ground, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def flaws(guard: Mind, agent: Mind, planter: Planter, ground: Ground, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Success of the guard by chain; and where it is shown both solutions of another chain."""
     stated_NL = write(planter, agent.steps, ground.held, seed=60 + seed).stated_BL
     other_N = np.roll(np.arange(len(stated_NL)), 1 + seed)

@@ -138,7 +138,7 @@ def fit_apart(guard_BC: Float[np.ndarray, "B C"], agent_BC: Float[np.ndarray, "B
 
 def _logistic(x_BCF: np.ndarray, share_BC: np.ndarray) -> np.ndarray:
     """Logistic regression of shares by Newton's method, with a ridge that only matters where everything is won or lost."""
-    B, C, F = x_BCF.shape
+    B, _, F = x_BCF.shape
     beta_BF, ridge = np.zeros((B, F)), 1e-5 * np.eye(F)
     for _ in range(ROUNDS):
         p = 1 / (1 + np.exp(-np.einsum("bcf,bf->bc", x_BCF, beta_BF)))
