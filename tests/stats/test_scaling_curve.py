@@ -162,5 +162,10 @@ def test_three_points_do_not_show_a_bend() -> None:
         fit_plateaus([0, 1, 2], [0, 1, 2])
 
 
+def test_points_at_one_place_have_a_level_and_no_slope() -> None:
+    flat = fit_plateaus(np.full(5, 3.0), [1.0, 2.0, 3.0, 4.0, 5.0])
+    assert flat.at([0.0, 3.0, 9.0]).tolist() == [3.0, 3.0, 3.0]
+
+
 def test_one_seed_has_no_interval() -> None:
     assert isinstance(from_draws(np.array([1.0, 2.0]), n=1), Unmeasured)

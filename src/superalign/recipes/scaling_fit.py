@@ -28,7 +28,6 @@ from superalign.types import Interval, Unmeasured
 
 Measured = Interval | Unmeasured
 GAMES = ("hidden flaw", "own debater", "debate")
-RANDOM_DEALS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +199,10 @@ def two_errors(gap_SGA: np.ndarray, share_SGA: np.ndarray, *, largest: bool) -> 
     S, G, A = share_SGA.shape
     groups_C = np.tile(np.arange(A), G) if largest else np.arange(G * A)
     only = A - 1 if largest else None
-    flat = [x.reshape(S, -1) for x in (gap_SGA, share_SGA)]
+    gap_SC, share_SC = gap_SGA.reshape(S, -1), share_SGA.reshape(S, -1)
     return (
-        held_out_errors(*flat, groups_C, held_out=only),
-        held_out_errors(*flat, groups_C, held_out=only, predict=constant),
+        held_out_errors(gap_SC, share_SC, groups_C, held_out=only),
+        held_out_errors(gap_SC, share_SC, groups_C, held_out=only, predict=constant),
     )
 
 
@@ -240,10 +239,12 @@ def constant(seen_C: np.ndarray, won_C: np.ndarray, asked_Q: np.ndarray) -> np.n
     return np.full(len(asked_Q), won_C.mean())
 
 
-def by_chance(fitted: Fitted, ratings: Ratings, errors: HeldOut, *, of: str, largest: bool, seed: int) -> Interval:
+def by_chance(
+    fitted: Fitted, ratings: Ratings, errors: HeldOut, *, of: str, largest: bool, deals: int, seed: int
+) -> Interval:
     """How much better than a constant the same prediction is over ratings dealt at random: mean and 95 % of deals."""
     rng, better = np.random.default_rng([seed, 43, largest]), []
-    for _ in range(RANDOM_DEALS):
+    for _ in range(deals):
         deal = dealt(ratings, rng)
         if of == "curve":
             error_S = two_errors(gaps(*deal), fitted.share_SGA, largest=largest)[0]

@@ -76,7 +76,7 @@ def page(
     claims, sections = list[Claim](), list[Section]()
     for game in GAMES:
         errors = (held_out(fits[game][0], ratings, largest=False), held_out(fits[game][0], ratings, largest=True))
-        claims += _claims(game, *fits[game], errors, ratings, seed)
+        claims += _claims(game, *fits[game], errors, ratings, max(5, draws // 14), seed)
         sections.append(_section(game, won[game], *fits[game], errors, ratings, widths))
     claims += [*_training(played), *_gains(played, ratings), *_copies(played)]
     found = {g: fits[g][0].at(ASKED) for g in GAMES}
@@ -117,7 +117,7 @@ def _headline(found: Mapping[str, Measured]) -> str:
 
 
 def _claims(
-    game: str, fit: Fitted, null: Fitted, errors: tuple[HeldOut, HeldOut], ratings: Ratings, seed: int
+    game: str, fit: Fitted, null: Fitted, errors: tuple[HeldOut, HeldOut], ratings: Ratings, deals: int, seed: int
 ) -> list[Claim]:
     """Whether the gap costs the guard games, and whether the curve predicts what it did not see."""
     name = TITLES[game]
@@ -142,7 +142,7 @@ def _claims(
                     f"{name}: {words} {what} better than a constant",
                     error.better(of),
                     unit=WRONG,
-                    null=by_chance(fit, ratings, error, of=of, largest=largest, seed=seed),
+                    null=by_chance(fit, ratings, error, of=of, largest=largest, deals=deals, seed=seed),
                     bar=0.0,
                     why="error of the mean of the rest minus error of the prediction, each left out under all seeds, interval "
                     "over seeds; null: general Elo dealt out at random among sizes",

@@ -72,7 +72,7 @@ def work_of(split: str, n: int, length: int, seed: int) -> Work:
 def train_job(job: Training) -> dict[str, Any]:
     """Train one network; its weights, and what it solves in the ability test."""
     key = 2 * (1000 + job.seed) + ROLES.index(job.role)
-    pool = work_of("train", 6000, job.length, 10_000 + key)
+    pool = work_of("train", min(6000, 20 * job.updates), job.length, 10_000 + key)
 
     def draw(step: int) -> Worked:
         some = np.random.default_rng([key, step, 29]).integers(0, len(pool.start_N), 256)

@@ -371,7 +371,7 @@ def _cells(plot: Plot, width: int) -> Any:
         rows.append({"x": str(given["x"]), "y": str(given["y"]), "value": value, "said": said, "ends": ends})
     across, down = (list(dict.fromkeys(row[key] for row in rows)) for key in ("x", "y"))
     side = min(110, (width - 90) / max(len(across), 1))
-    bare = {"ticks": False, "domain": False, "grid": False}
+    bare: dict[str, Any] = {"ticks": False, "domain": False, "grid": False}
     x = alt.X("x:N", sort=across, axis=alt.Axis(title=plot.x, labelAngle=0, orient="bottom", **bare))
     y = alt.Y("y:N", sort=down, axis=alt.Axis(title=plot.y, **bare))
     base = alt.Chart(_data(rows)).encode(x=x, y=y)

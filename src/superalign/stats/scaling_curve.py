@@ -172,15 +172,15 @@ class Plateaus:
     high: float
     error: float  # root mean square
 
-    def at(self, x_N: ArrayLike) -> Float[np.ndarray, " N"]:
-        """What lies on the line at each place.
+    def at(self, x: ArrayLike) -> Float[np.ndarray, ...]:
+        """What lies on the line at each place, in the shape of the places.
 
         Example:
             >>> Plateaus(start=0.0, end=10.0, low=1.0, high=3.0, error=0.0).at([-5.0, 5.0, 20.0]).tolist()
             [1.0, 2.0, 3.0]
         """
-        share_N = np.clip((np.asarray(x_N, float) - self.start) / (self.end - self.start), 0.0, 1.0)
-        return np.asarray(self.low + (self.high - self.low) * share_N)
+        share = np.clip((np.asarray(x, float) - self.start) / (self.end - self.start), 0.0, 1.0)
+        return np.asarray(self.low + (self.high - self.low) * share)
 
 
 def fit_plateaus(x: ArrayLike, y: ArrayLike) -> Plateaus:
@@ -191,10 +191,11 @@ def fit_plateaus(x: ArrayLike, y: ArrayLike) -> Plateaus:
         y: What, shape (N,).
 
     Returns:
-        The best fit; where no plateau is needed, both bends lie at the ends of the data.
+        The best fit; where no plateau is needed, both bends lie at the ends of the data. Where all points lie at one place, a
+        plateau at their mean.
 
     Raises:
-        BadInput: If there are fewer than four points or they all lie at one place.
+        BadInput: If there are fewer than four points.
 
     Example:
         >>> x = np.linspace(0, 10, 41)
@@ -206,14 +207,16 @@ def fit_plateaus(x: ArrayLike, y: ArrayLike) -> Plateaus:
         Engels et al., Scaling laws for scalable oversight, 2025 (their double ReLU).
     """
     x_N, y_N = column(x, name="x"), column(y, name="y")
-    if len(x_N) != len(y_N) or len(x_N) < 4 or np.ptp(x_N) == 0:
+    if len(x_N) != len(y_N) or len(x_N) < 4:
         raise BadInput(
             f"{len(x_N)} places and {len(y_N)} values do not show where a line bends. It has four parameters. Give at least four "
-            "points at different places."
+            "points."
         )
+    if np.ptp(x_N) < 1e-6:
+        level, place = float(y_N.mean()), float(x_N.mean())
+        return Plateaus(start=place, end=place + 1.0, low=level, high=level, error=float(y_N.std()))
     knots = np.linspace(x_N.min(), x_N.max(), KNOTS + (KNOTS + 1) % 2)
-    pairs = [(a, b) for i, a in enumerate(knots) for b in knots[i + 1 :]]
-    start_K, end_K = np.array(pairs).T
+    start_K, end_K = (knots[i] for i in np.triu_indices(len(knots), 1))
     u_KN = np.clip((x_N - start_K[:, None]) / (end_K - start_K)[:, None], 0.0, 1.0)
     mean_K = u_KN.mean(1)
     centred_KN = u_KN - mean_K[:, None]
