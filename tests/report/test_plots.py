@@ -73,11 +73,11 @@ def test_what_was_not_measured_is_words_and_no_mark(kind: str) -> None:
 
 @pytest.mark.parametrize("width", [plots.WIDE, plots.NARROW])
 def test_a_grid_of_shares_says_each_number_and_what_is_missing(width: int) -> None:
-    played: list[dict[str, str | float]] = [
+    rows: list[dict[str, str | float | Unmeasured]] = [
         {"x": str(x), "y": str(y), "value": (x + y) / 40, "low": 0.1, "high": 0.9} for y in (16, 4) for x in (4, 16)
     ]
-    rows = (*played, {"x": "16", "y": "9", "value": Unmeasured("not played")})
-    given = Plot(kind="cells", title="Success", x="agent (units)", y="guard (units)", rows=rows)
+    rows.append({"x": "16", "y": "9", "value": Unmeasured("not played")})
+    given = Plot(kind="cells", title="Success", x="agent (units)", y="guard (units)", rows=tuple(rows))
     plots.specify(given, width=width, validate=True)
     svg = plots.draw(given, width=width, key="g")
     texts = "".join(ElementTree.fromstring(svg).itertext())

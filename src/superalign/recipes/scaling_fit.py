@@ -28,6 +28,7 @@ from superalign.types import Interval, Unmeasured
 
 Measured = Interval | Unmeasured
 GAMES = ("hidden flaw", "own debater", "debate")
+LEAST_POINTS = 4  # that a line between two plateaus can be fitted to
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +258,11 @@ def by_chance(
 
 def plateaus_better(general_SK: np.ndarray, domain_SK: np.ndarray) -> Measured:
     """How much smaller the error of two plateaus is than that of a straight line, on seeds left out, Elo points."""
+    seeds, sizes = general_SK.shape
+    if (seeds - 1) * sizes < LEAST_POINTS:
+        return Unmeasured(f"{(seeds - 1) * sizes} points without one seed, and two plateaus need {LEAST_POINTS}")
     better = []
-    for s in range(len(general_SK)):
+    for s in range(seeds):
         x, y = np.delete(general_SK, s, 0).ravel(), np.delete(domain_SK, s, 0).ravel()
         line = np.polyval(np.polyfit(x, y, 1), general_SK[s])
         bent = fit_plateaus(x, y).at(general_SK[s])

@@ -172,7 +172,7 @@ class Plateaus:
     high: float
     error: float  # root mean square
 
-    def at(self, x: ArrayLike) -> Float[np.ndarray, ...]:
+    def at(self, x: ArrayLike) -> np.ndarray:
         """What lies on the line at each place, in the shape of the places.
 
         Example:
