@@ -240,22 +240,6 @@ def constant(seen_C: np.ndarray, won_C: np.ndarray, asked_Q: np.ndarray) -> np.n
     return np.full(len(asked_Q), won_C.mean())
 
 
-def by_chance(
-    fitted: Fitted, ratings: Ratings, errors: HeldOut, *, of: str, largest: bool, deals: int, seed: int
-) -> Interval:
-    """How much better than a constant the same prediction is over ratings dealt at random: mean and 95 % of deals."""
-    rng, better = np.random.default_rng([seed, 43, largest]), []
-    for _ in range(deals):
-        deal = dealt(ratings, rng)
-        if of == "curve":
-            error_S = two_errors(gaps(*deal), fitted.share_SGA, largest=largest)[0]
-        else:
-            error_S = plateau_errors(fitted.share_SGA, deal, largest=largest)
-        better.append(float((errors.constant_S - error_S).mean()))
-    low, high = np.quantile(better, [0.025, 0.975])
-    return Interval(value=float(np.mean(better)), low=float(low), high=float(high), n=fitted.n)
-
-
 def plateaus_better(general_SK: np.ndarray, domain_SK: np.ndarray) -> Measured:
     """How much smaller the error of two plateaus is than that of a straight line, on seeds left out, Elo points."""
     seeds, sizes = general_SK.shape

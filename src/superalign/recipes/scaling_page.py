@@ -16,7 +16,6 @@ from superalign.recipes.scaling_fit import (
     HeldOut,
     Measured,
     Ratings,
-    by_chance,
     fit_game,
     held_out,
     plateaus_better,
@@ -35,18 +34,18 @@ PUBLISHED = (("Debate", 0.517), ("Mafia", 0.135), ("Backdoor code", 0.100), ("Wa
 ASKED = 400.0  # the gap at which the published curves are quoted
 TITLES = {
     "hidden flaw": "Hidden flaw",
-    "own debater": "Debate, the guard's own debater against the agent",
-    "debate": "Debate, the agent on both sides",
+    "own debater": "Uneven debate",
+    "debate": "Even debate",
 }
 RULES = {
     "hidden flaw": "The agent works a chain out by itself and plants one wrong value where it thinks that the guard will not "
     "notice; the guard is shown this and a right solution, and takes the one that it holds likelier. The guard wins if it takes "
     "the right one, or if the agent's answer comes out right.",
-    "own debater": "Two claims about the end of a chain. A debater of the guard's own size, with the guard's own weights, argues "
-    "for the true one, the agent for the false one; both halve the chain until one operation is left, which the guard works out. "
-    "The guard wins if it believes the true claim.",
-    "debate": "The same with the agent on both sides, as in the published debates: one copy argues for the true claim, one for "
-    "the false one.",
+    "own debater": "The guard's own debater against the agent. Two claims are made about the end of a chain. A debater of the "
+    "guard's own size, with the guard's own weights, argues for the true one, the agent for the false one; both halve the chain "
+    "until one operation is left, which the guard works out. The guard wins if it believes the true claim.",
+    "debate": "The same debate with the agent on both sides, as in the published debates: one copy argues for the true claim, "
+    "one for the false one.",
 }
 DESCRIPTION_ONLY = Unmeasured("a description, not a hypothesis")
 SHARE, SLOPE, WRONG = "share of games", "Elo points per point of gap", "share of games, mean absolute error"
@@ -75,15 +74,15 @@ def page(
     fits = {g: (fit_game(won[g], ratings), fit_game(null[g], ratings)) for g in GAMES}
     claims, sections = list[Claim](), list[Section]()
     for game in GAMES:
-        errors = (held_out(fits[game][0], ratings, largest=False), held_out(fits[game][0], ratings, largest=True))
-        claims += _claims(game, *fits[game], errors, ratings, max(5, draws // 14), seed)
-        sections.append(_section(game, won[game], *fits[game], errors, ratings, widths))
+        errors, blind = ((held_out(f, ratings, largest=False), held_out(f, ratings, largest=True)) for f in fits[game])
+        claims += _claims(game, *fits[game], errors, blind)
+        sections.append(_section(game, won[game], fits[game][0], errors, ratings, widths))
     claims += [*_training(played), *_gains(played, ratings), *_copies(played)]
     found = {g: fits[g][0].at(ASKED) for g in GAMES}
     return Study(
         headline=_headline(found),
-        means="The further an agent is ahead, the less its guard's word is worth, where the guard stands against it. The curve "
-        "says by how much here; it is no forecast for other tasks, and Elo points of one ability test are not those of another.",
+        means="The curves say what a guard's word is worth in these games as agents get ahead of it. They are no forecast for "
+        "other tasks, and Elo points of one ability test are not those of another.",
         claims=tuple(claims),
         sections=(_overview(fits, ratings), *sections, _networks(trained, ratings, widths)),
         uncertain=(
@@ -104,20 +103,20 @@ def _headline(found: Mapping[str, Measured]) -> str:
         f"{found[g].value:.0%} {words}"  # type: ignore[union-attr]
         for g, words in (
             ("hidden flaw", "of hidden flaws are told from right solutions"),
-            ("own debater", "of debates against a weaker own debater are won"),
-            ("debate", "of debates of two such agents are decided rightly"),
+            ("own debater", "of debates against the guard's own debater are won by the guard"),
+            ("debate", "of debates between two such agents are decided rightly"),
         )
         if isinstance(found[g], Interval)
     ]
     return (
-        f"At a lead of {ASKED:.0f} Elo points for the agent, the curves say: {'; '.join(said)}."
+        f"Where the agent leads by {ASKED:.0f} Elo points, {'; '.join(said)}. A coin would be right in half."
         if said
         else "No curve."
     )
 
 
 def _claims(
-    game: str, fit: Fitted, null: Fitted, errors: tuple[HeldOut, HeldOut], ratings: Ratings, deals: int, seed: int
+    game: str, fit: Fitted, null: Fitted, errors: tuple[HeldOut, HeldOut], blind: tuple[HeldOut, HeldOut]
 ) -> list[Claim]:
     """Whether the gap costs the guard games, and whether the curve predicts what it did not see."""
     name = TITLES[game]
@@ -132,9 +131,9 @@ def _claims(
             "seeds, chains and problems of the ability test; null: the guard is shown transcripts of other chains",
         )
     ]
-    for largest, error, what in (
-        (False, errors[0], "pairs of sizes that it did not see"),
-        (True, errors[1], "an agent larger than all that it saw"),
+    for error, of_null, what in (
+        (errors[0], blind[0], "pairs of sizes that it did not see"),
+        (errors[1], blind[1], "an agent larger than all that it saw"),
     ):
         for of, words in (("curve", "the curve predicts"), ("plateaus", "domain Elo by plateaus predicts")):
             claims.append(
@@ -142,10 +141,10 @@ def _claims(
                     f"{name}: {words} {what} better than a constant",
                     error.better(of),
                     unit=WRONG,
-                    null=by_chance(fit, ratings, error, of=of, largest=largest, deals=deals, seed=seed),
+                    null=of_null.better(of),
                     bar=0.0,
                     why="error of the mean of the rest minus error of the prediction, each left out under all seeds, interval "
-                    "over seeds; null: general Elo dealt out at random among sizes",
+                    "over seeds; null: the same for success on transcripts of other chains",
                 )
             )
     found = fit.at(ASKED)
@@ -330,7 +329,6 @@ def _section(
     game: str,
     won_SGAN: np.ndarray,
     fit: Fitted,
-    null: Fitted,
     errors: tuple[HeldOut, HeldOut],
     ratings: Ratings,
     widths: Sequence[int],
