@@ -399,8 +399,9 @@ def _scatter(plot: Plot, width: int) -> Any:
     layers: list[Any] = [_curve(drawn, x, y, colour)] if drawn else []
     base = alt.Chart(_data(dots)).encode(x=x, color=colour)
     across = base.transform_filter("isValid(datum.x_low) && isValid(datum.x_high)").mark_rule(opacity=0.45)
+    up = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_rule(opacity=0.45)
     layers += [
-        _whisker(base, y, low="low", high="high", mark={"opacity": 0.45}),
+        up.encode(y=y("low"), y2="high:Q"),
         across.encode(x=alt.X("x_low:Q", axis=axis, scale=scale), x2="x_high:Q", y=y("y")),
         base.mark_circle(size=38, opacity=0.9).encode(y=y("y")),
     ]
