@@ -54,11 +54,12 @@ def quick(config: Config) -> Config:
         config,
         widths=(4, 9, 16),
         seeds=3,  # of two, an interval would say nothing
+        reader_updates=400,
         asked=200,
         held_out=100,
-        pool=250,
-        debate_updates=40,
-        flaw_updates=100,
+        pool=200,
+        debate_updates=30,
+        flaw_updates=60,
         draws=200,
     )
 

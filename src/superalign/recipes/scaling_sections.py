@@ -232,8 +232,8 @@ def _against_gap(fit: Fitted, won_SGAN: np.ndarray, widths: Sequence[int]) -> Pl
         x="general Elo of the agent minus that of the guard",
         y="share of games that the guard wins",
         rows=tuple(rows),
-        caption="One point for each pair of sizes, mean over seeds, with 95 % intervals of success over chains and seeds. The band is "
-        "that of the curve, which is fitted to all seeds, each with gaps of its own.",
+        caption="One point for each pair of sizes, mean over seeds, with 95 % intervals of success over chains and seeds. The "
+        "band is that of the curve, which is fitted to all seeds, each with gaps of its own.",
         references=((0.5, "a coin"),),
     )
 
