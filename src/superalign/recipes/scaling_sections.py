@@ -163,7 +163,7 @@ def game_section(
         (
             "pairs of sizes left out",
             *(mean_interval(x) for x in (seen.curve_S, seen.plateaus_S, seen.constant_S)),
-            Unmeasured("not asked"),
+            Unmeasured("asked only of the largest agent"),
         ),
         (
             "largest agent left out",
