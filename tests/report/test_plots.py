@@ -36,6 +36,11 @@ ROWS = {
         {"label": 'it\'s "this"', "start_s": 0.0, "duration_s": 3.0},
         {"label": "that", "start_s": 3.0, "duration_s": 90.0},
     ),
+    "points": (
+        *({"series": "curve", "x": x, "y": x / 2, "low": x / 3, "high": x, "curve": True} for x in (0.0, 0.5, 1.0)),
+        {"series": "cells", "x": 0.5, "y": 0.3, "low": 0.2, "high": 0.4, "x_low": 0.4, "x_high": 0.7},
+        {"series": "cells", "x": 0.7, "y": 0.5},
+    ),
 }
 
 
@@ -64,6 +69,21 @@ def test_what_was_not_measured_is_words_and_no_mark(kind: str) -> None:
     svg = plots.draw(plot(kind, rows=ROWS[kind][-1:]), width=plots.WIDE, key="k")
     assert "cannot tell: " in svg
     assert "mark-rect" not in svg or 'd="M' not in svg.split("mark-rect role-mark")[-1].split("</g>")[0]
+
+
+@pytest.mark.parametrize("width", [plots.WIDE, plots.NARROW])
+def test_a_grid_of_shares_says_each_number_and_what_is_missing(width: int) -> None:
+    rows: list[dict[str, str | float | Unmeasured]] = [
+        {"x": str(x), "y": str(y), "value": (x + y) / 40, "low": 0.1, "high": 0.9} for y in (16, 4) for x in (4, 16)
+    ]
+    rows.append({"x": "16", "y": "9", "value": Unmeasured("not played")})
+    given = Plot(kind="cells", title="Success", x="agent (units)", y="guard (units)", rows=tuple(rows))
+    plots.specify(given, width=width, validate=True)
+    svg = plots.draw(given, width=width, key="g")
+    texts = "".join(ElementTree.fromstring(svg).itertext())
+    for said in ("0.50", "0.80", "0.20", "cannot tell", "agent (units)", "guard (units)", "0.10 to 0.90"):
+        assert said in texts
+    assert not re.search(r'(fill|stroke)="#[0-9a-f]{6}"', svg), "a colour that the page's style cannot change"
 
 
 def test_names_inside_two_pictures_never_clash() -> None:

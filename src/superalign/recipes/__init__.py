@@ -29,5 +29,6 @@ RECIPES: dict[str, str] = {
     "recursive": "superalign.recipes.recursive",
     "redteam": "superalign.recipes.redteam",
     "sandwich": "superalign.recipes.sandwich",
+    "scaling": "superalign.recipes.scaling",
     "seats": "superalign.recipes.seats",
 }

@@ -292,7 +292,7 @@ def _points(plot: Plot) -> dict[str, list[Row]]:
     """Rows by series, in the order in which the series first appear."""
     out: dict[str, list[Row]] = {}
     for row in plot.rows:
-        made = {key: _number(cell) for key, cell in row.items() if key != "series"}
+        made: Row = {key: cell if key == "curve" else _number(cell) for key, cell in row.items() if key != "series"}
         out.setdefault(str(row["series"]), []).append(made | {"series": str(row["series"])})
     return out
 
@@ -365,12 +365,63 @@ def _level(value: float, text: str) -> alt.LayerChart:
     return base.mark_rule(color=MUTED, strokeDash=[4, 3]) + label.encode(text="means:N", x=alt.value("width"))
 
 
+def _cells(plot: Plot, width: int) -> Any:
+    """A grid of shares: the darker, the more; the number and its interval stand in the cell."""
+    rows: list[Row] = []
+    for given in plot.rows:
+        value, low, high = (_number(given.get(key)) for key in ("value", "low", "high"))
+        ends = "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+        said = "cannot tell" if value is None else f"{value:.2f}"
+        rows.append({"x": str(given["x"]), "y": str(given["y"]), "value": value, "said": said, "ends": ends})
+    across, down = (list(dict.fromkeys(row[key] for row in rows)) for key in ("x", "y"))
+    side = min(110, (width - 90) / max(len(across), 1))
+    bare: dict[str, Any] = {"ticks": False, "domain": False, "grid": False}
+    x = alt.X("x:N", sort=across, axis=alt.Axis(title=plot.x, labelAngle=0, orient="bottom", **bare))
+    y = alt.Y("y:N", sort=down, axis=alt.Axis(title=plot.y, **bare))
+    base = alt.Chart(_data(rows)).encode(x=x, y=y)
+    shade = alt.Opacity("value:Q", scale=alt.Scale(domain=[0, 1], range=[0.03, 0.6], clamp=True), legend=None)
+    layers = [
+        base.transform_filter("isValid(datum.value)").mark_rect(color=SERIES[0], stroke=PAPER).encode(opacity=shade),
+        base.mark_text(color=INK, dy=-7 if side > 70 else 0, fontSize=13, fontWeight="bold").encode(text="said:N"),
+    ]
+    if side > 70:
+        layers.append(base.mark_text(color=INK, dy=9, fontSize=10).encode(text="ends:N"))
+    frame = {"width": side * len(across), "height": 44 * len(down)}
+    return alt.layer(*layers).properties(**frame, autosize=alt.AutoSizeParams(type="pad"))
+
+
+def _scatter(plot: Plot, width: int) -> Any:
+    """Points with whiskers, and curves with bands through them; one colour for each series."""
+    series = _points(plot)
+    everything = [row for rows in series.values() for row in rows]
+    span = _span([row.get(k) for row in everything for k in ("y", "low", "high")], zero=False, room=0.04)
+    y = _upright(alt.Scale(domain=list(span), nice=False, zero=False), alt.Axis(title=plot.y))
+    axis, scale = alt.Axis(title=plot.x, tickCount=6, grid=False), alt.Scale(nice=False, zero=False)
+    x = alt.X("x:Q", axis=axis, scale=scale)
+    colour = _colour(everything, "series", legend=True, width=width)
+    drawn, dots = [r for r in everything if r.get("curve")], [r for r in everything if not r.get("curve")]
+    layers: list[Any] = [_curve(drawn, x, y, colour)] if drawn else []
+    base = alt.Chart(_data(dots)).encode(x=x, color=colour)
+    across = base.transform_filter("isValid(datum.x_low) && isValid(datum.x_high)").mark_rule(opacity=0.45)
+    up = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_rule(opacity=0.45)
+    layers += [
+        up.encode(y=y("low"), y2="high:Q"),
+        across.encode(x=alt.X("x_low:Q", axis=axis, scale=scale), x2="x_high:Q", y=y("y")),
+        base.mark_circle(size=38, opacity=0.9).encode(y=y("y")),
+    ]
+    layers += [_level(value, text) for value, text in plot.references]
+    height = 320 if width > 500 else 270
+    return alt.layer(*layers).properties(width=width - 80, height=height, autosize=alt.AutoSizeParams(type="pad"))
+
+
 _KINDS: dict[str, Callable[[Plot, int], Any]] = {
     "bars": _bars,
     "intervals": _intervals,
     "line": _line,
     "roc": _roc,
     "timeline": _timeline,
+    "cells": _cells,
+    "points": _scatter,
 }
 
 

@@ -13,7 +13,7 @@ from superalign.errors import BadInput
 from superalign.types import Claim, Decision, Interval, Record, Unmeasured
 
 Cell: TypeAlias = str | int | float | bool | Interval | Unmeasured
-PlotKind: TypeAlias = Literal["bars", "intervals", "line", "roc", "timeline"]
+PlotKind: TypeAlias = Literal["bars", "intervals", "line", "roc", "timeline", "cells", "points"]
 
 # What each row of a plot must hold; the optional keys are listed under `Plot`.
 ROW_KEYS: dict[str, tuple[str, ...]] = {
@@ -22,6 +22,8 @@ ROW_KEYS: dict[str, tuple[str, ...]] = {
     "line": ("series", "x", "y"),
     "roc": ("series", "x", "y"),
     "timeline": ("label", "start_s", "duration_s"),
+    "cells": ("x", "y", "value"),
+    "points": ("series", "x", "y"),
 }
 
 
@@ -62,6 +64,8 @@ class Plot(Record):
         bars, intervals: label, value [low, high, null_low, null_high, group]; value may be Unmeasured.
         line, roc: series, x, y [low, high].
         timeline: label, start_s, duration_s.
+        cells: x, y (words), value from 0 to 1 [low, high]: a grid of shaded shares.
+        points: series, x, y [low, high, x_low, x_high, curve]; rows with a true `curve` are a line and its band.
     """
 
     kind: PlotKind
