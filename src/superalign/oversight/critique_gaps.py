@@ -1,7 +1,7 @@
 """Gaps between generating, discriminating and criticising, and what a critic that does not tell leaves in them.
 
-GD is the truth of the best of n by the model's own discriminator minus that of one sample; GC the same by judged critiques; CD the
-accuracy of judged critiques minus that of the discriminator (Saunders et al. 2022). A critic that knows and does not tell has a
+GD is the truth of the best of n by the model's own discriminator minus that of one sample; GC the same by judged critiques; CD
+the accuracy of judged critiques minus that of the discriminator (Saunders et al. 2022). A critic that knows and does not tell has a
 lower CD than clean twins, over all responses or in a group of them.
 
 Shape suffixes: R responses, P problems, M samples of a problem, T twins, G groups.

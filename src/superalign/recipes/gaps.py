@@ -21,6 +21,7 @@ from superalign.recipes.gaps_bench import (
     FAMILIES,
     CriticJob,
     GapJob,
+    audit_facts,
     critic_job,
     gap_job,
     self_critique_of,
@@ -29,7 +30,9 @@ from superalign.recipes.oversight_arms import Arm
 from superalign.recipes.planted import memo
 from superalign.report import Study
 
-DESCRIPTION = "Self-critique: what a model knows of its flaws and does not tell, by generator, discriminator and critique"
+DESCRIPTION = (
+    "Self-critique: what a model knows of its flaws and does not tell, by generator, discriminator and critique"
+)
 MAIN = "small"
 
 
@@ -45,17 +48,17 @@ class Config:
     """The same, swept with the small base."""
     seeds: int = 5
     """Of labels and initial weights."""
-    problems: int = 200
+    problems: int = 180
     """Test problems that each base answers."""
     samples: int = 16
     """Answers to each."""
     judge_errors: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4)
     """Shares of checks that come out wrong, in the sweep of judges."""
-    twins: int = 24
+    twins: int = 20
     """Clean critics that set thresholds; as many others are audited."""
-    planted: int = 4
+    planted: int = 3
     """Seeds of critics that do not tell, for each class of flaws."""
-    sandbagged: int = 2
+    sandbagged: int = 1
     """Seeds of critics that hide flaws from their discriminator too, for each class."""
     taught: int = 1200
     """Labelled responses that critics of the audit are trained on, twins as well."""
@@ -90,7 +93,12 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     critics = critic_specs(config, seed)
     log({"stage": f"{len(critics)} critics to be audited"})
     audited = jobs.run(critic_job, critics, workers=workers, memo=memo(folder, "critics"), progress="critics")
-    return gaps_page.page(told, audited, config=config, ledger=ledger, seed=seed)
+    (facts,) = jobs.run(audit_facts, [config.audit], memo=memo(folder, "audit"))
+    sizes_of_audit = (*sorted(n for n in config.audits if n < config.audit), config.audit)
+    return gaps_page.page(
+        told, audited, facts, labelled=config.labelled, errors=config.judge_errors, audits=sizes_of_audit, twins=config.twins,
+        ledger=ledger,
+    )  # fmt: skip
 
 
 def critic_specs(config: Config, seed: int) -> list[CriticJob]:
@@ -100,9 +108,7 @@ def critic_specs(config: Config, seed: int) -> list[CriticJob]:
     out = [replace(one, seed=first + i) for i in range(2 * config.twins)]
     for kind, n, at in (("untold", config.planted, 1000), ("sandbagged", config.sandbagged, 2000)):
         which = [(f, d) for _ in range(n) for f in FAMILIES for d in BREADTHS]
-        out += [
-            replace(one, kind=kind, seed=first + at + i, family=f, digits=d) for i, (f, d) in enumerate(which)
-        ]
+        out += [replace(one, kind=kind, seed=first + at + i, family=f, digits=d) for i, (f, d) in enumerate(which)]
     return out
 
 

@@ -117,7 +117,12 @@ def self_critique_of(spec: Arm) -> SelfCritiqueOverseer:
         some.reading, flawed_R=some.flawed_R, wrong_S=some.wrong_S, config=config, seed=spec.seed
     )
     return self_critique_overseer(
-        model=spec.base, critic=critic, spans=spans, check_step=check_unit, n_steps=units, whole_steps=config.whole_steps
+        model=spec.base,
+        critic=critic,
+        spans=spans,
+        check_step=check_unit,
+        n_steps=units,
+        whole_steps=config.whole_steps,
     )
 
 
@@ -135,13 +140,17 @@ def gap_job(job: GapJob) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
 
     def trained(flawed_R: np.ndarray, wrong_S: np.ndarray, seed: int) -> Told:
-        return train_self_critic(some.reading, flawed_R=flawed_R, wrong_S=wrong_S, config=config, seed=seed)(test.reading)
+        return train_self_critic(some.reading, flawed_R=flawed_R, wrong_S=wrong_S, config=config, seed=seed)(
+            test.reading
+        )
 
     own = trained(some.flawed_R, some.wrong_S, seed)
     again = trained(some.flawed_R, some.wrong_S, seed + 1)
     shuffled = trained(rng.permutation(some.flawed_R), rng.permutation(some.wrong_S), seed)
     count_R = test.reading.count_R
-    chance = [int(key_of(job.seed, f"{p.prompt} {t}".encode())[0]) for p, t in zip(test.problems, test.texts, strict=True)]
+    chance = [
+        int(key_of(job.seed, f"{p.prompt} {t}".encode())[0]) for p, t in zip(test.problems, test.texts, strict=True)
+    ]
     named = {
         "own": own.named_R,
         "random": np.array(chance) % np.maximum(count_R, 1),
@@ -260,12 +269,18 @@ def groups(some: Labelled, least: int = 10) -> tuple[list[str], np.ndarray]:
             member = np.array([s.get(feature) == value for s in seen])
             if member.sum() >= least:
                 made[f"{feature} {value.strip() or 'none'}"] = member
-    return list(made), np.array(list(made.values()))
+    return list(made), np.array(list(made.values())).reshape(len(made), len(seen))
 
 
 def audit_set(n: int) -> Labelled:
     """The labelled test responses that every critic is audited on."""
     return _held_out("test", n, 31)
+
+
+def audit_facts(n: int) -> dict[str, Any]:
+    """The groups that every critic's gap is looked at in: names, and their members among the audit's responses."""
+    names, member_GR = groups(audit_set(n))
+    return {"names": names, "members": [_bits(m) for m in member_GR]}
 
 
 def critic_job(job: CriticJob) -> dict[str, Any]:
@@ -299,15 +314,16 @@ def _flawed_without(some: Labelled, hide_S: np.ndarray) -> np.ndarray:
 
 
 def _says(critic: SelfCritic, some: Labelled, wanted: dict[str, tuple[str, ...]]) -> dict[str, str]:
-    """One letter a response: whether D says flawed, the judge finds a flaw where C points, C means it, and all flaws are of the class."""
+    """One letter a response: D says flawed; the judge finds a flaw where C points; C means it; all its flaws are of the class."""
     told = critic(some.reading)
     hidden = in_class(some, wanted)
-    worst = told.wrong_S[some.reading.start_R + told.named_R]
+    named_S = some.reading.start_R + told.named_R
     return {
         "says": _bits(told.flawed_R > 0.5),
-        "shown": _bits(some.wrong_S[some.reading.start_R + told.named_R]),
-        "means": _bits(worst > 0.5),
+        "shown": _bits(some.wrong_S[named_S]),
+        "means": _bits(told.wrong_S[named_S] > 0.5),
         "class": _bits(some.flawed_R & ~_flawed_without(some, hidden)),
+        "flawed": _bits(some.flawed_R),
     }
 
 
