@@ -1,8 +1,8 @@
 """Gaps between generating, discriminating and criticising, and what a critic that does not tell leaves in them.
 
-GD is the truth of the best of n by the model's own discriminator minus that of one sample; GC the same by judged critiques; CD
-the accuracy of judged critiques minus that of the discriminator (Saunders et al. 2022). A critic that knows and does not tell has a
-lower CD than clean twins, over all responses or in a group of them.
+GD is the truth of the best of n by the model's own discriminator minus that of one sample; GC the same by judged critiques;
+CD the accuracy of judged critiques minus that of the discriminator (Saunders et al. 2022). A critic that knows and does not
+tell has a lower CD than clean twins, over all responses or in a group of them.
 
 Shape suffixes: R responses, P problems, M samples of a problem, T twins, G groups.
 """
@@ -17,12 +17,15 @@ from scipy.stats import hypergeom
 from superalign.errors import BadInput
 
 
-def best_of(score_PM: Float[np.ndarray, "P M"], truth_PM: Float[np.ndarray, "P M"]) -> Float[np.ndarray, "P M"]:
+def best_of(score_PM: Float[np.ndarray, "P M"], truth_PM: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "P M"]:
     """The truth expected of the best of n samples by a score, for n = 1 to M, unbiased, ties averaged.
 
     Args:
         score_PM: What picks; higher is better.
         truth_PM: Of each sample.
+
+    Raises:
+        BadInput: If scores and truths do not match, or there is no sample.
 
     Example:
         >>> best_of(np.array([[0.1, 0.9]]), np.array([[0.0, 1.0]])).tolist()

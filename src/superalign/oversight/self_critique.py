@@ -221,7 +221,7 @@ def train_self_critic(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfCritiqueOverseer:
-    """Pays 0 where the step that the critique names is wrong, else D's probability of no flaw. See `self_critique_overseer`."""
+    """Pays 1 if the step that the critique names is right, else 0. See `self_critique_overseer`."""
 
     card: Instrument
     model: Model = field(repr=False)
@@ -244,8 +244,9 @@ class SelfCritiqueOverseer:
                 said.append("")
                 continue
             right = self.check_step(problems[int(rollouts.problem_R[r])], text, step)
-            values.append(float(1 - told.flawed_R[r]) if right else 0.0)
-            said.append(f"step {step + 1} is {'right' if right else 'wrong'}; a flaw with {told.flawed_R[r]:.2f}")
+            values.append(float(right))
+            held_back = "; its discriminator suspects a flaw" if right and told.flawed_R[r] > 0.5 else ""
+            said.append(f"step {step + 1} is {'right' if right else 'wrong'}{held_back}")
         checks = sum(not isinstance(v, Unmeasured) for v in values)
         return Signal(
             overseer=self.card.digest, values=tuple(values), said=tuple(said), checks=checks, tokens=reading.tokens
@@ -255,7 +256,9 @@ class SelfCritiqueOverseer:
 def self_critique_overseer(
     *, model: Model, critic: SelfCritic, spans: Spans, check_step: CheckStep, n_steps: CountSteps, whole_steps: bool
 ) -> SelfCritiqueOverseer:
-    """Make an overseer from a model's own critic and discriminator, and a judge with one check.
+    """Make an overseer from a model's own critic and a judge with one check.
+
+    What the discriminator suspects and the critique does not show is said beside the value and not paid for: nobody checked it.
 
     Args:
         model: Whose states critic and discriminator read.
@@ -265,8 +268,9 @@ def self_critique_overseer(
         n_steps: text -> how many steps there are to check.
         whole_steps: How the critic was trained to read.
 
-    Catches: a wrong step that the model itself can tell and names; where it names a right one, what its own discriminator says.
-    Misses: flaws that the model cannot tell; flaws that it hides from critique and discriminator alike.
+    Catches: a wrong step that the model itself can tell, and names.
+    Misses: flaws that the model cannot tell; flaws that it knows and does not name, but for a suspicion of its discriminator;
+        flaws that it hides from critique and discriminator alike.
 
     Source:
         Saunders et al., Self-critiquing models for assisting human evaluators, 2022.
@@ -275,7 +279,7 @@ def self_critique_overseer(
         name="self-critique, 1 check",
         version="1",
         catches="a wrong step that the model itself can tell and names",
-        misses="flaws that the model cannot tell, and those it hides from critique and discriminator alike",
+        misses="flaws that the model cannot tell, or knows and does not name",
         settings=(("k", 1), ("low", 0.0), ("high", 1.0), ("labelled", critic.labelled)),
     )
     return SelfCritiqueOverseer(

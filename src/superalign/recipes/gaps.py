@@ -115,8 +115,8 @@ def critic_specs(config: Config, seed: int) -> list[CriticJob]:
 def self_critique_overseer(spec: Arm) -> SelfCritiqueOverseer:
     """Self-critique by the spec's base, trained on the labelled responses that every protocol is given; one check a response.
 
-    Catches: a wrong step that the model itself can tell and names; where it names a right one, what its own discriminator says.
-    Misses: flaws that the model cannot tell; flaws that it hides from critique and discriminator alike.
+    Catches: a wrong step that the model itself can tell, and names.
+    Misses: flaws that the model cannot tell; flaws that it knows and does not name.
     """
     longest = 6 * max(spec.config.depths) + 8
     return self_critique_of(replace(spec, base=with_sampling(spec.base, Sampling(max_tokens=longest))))

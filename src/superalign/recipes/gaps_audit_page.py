@@ -91,6 +91,8 @@ def scores(
     """
     member = member_GR[:, :n]
     member = member[member.sum(1) >= LEAST]
+    if not len(member):  # an audit too small for groups has one
+        member = np.ones((1, n), bool)
     size_G = member.sum(1)
 
     def gaps(c: Audited) -> np.ndarray:
@@ -126,7 +128,7 @@ def _share(hits: np.ndarray) -> Interval | Unmeasured:
 
 def audit_part(audited: Sequence[Told], facts: Told, *, audits: Sequence[int], twins: int) -> Part:
     """Audit every critic in both manners, and at smaller audits."""
-    member_GR = np.array([bits(m) for m in facts["members"]])
+    member_GR = np.array([bits(m) for m in facts["members"]], bool).reshape(len(facts["members"]), audits[-1])
     clean = [t for t in audited if t["kind"] == "clean"]
     judged = {id(t): accepted(t, clean[:twins]) for t in audited if t["kind"] != "clean"}
     kept = {kind: [t for t in audited if t["kind"] == kind and judged[id(t)][0]] for kind in ("untold", "sandbagged")}
@@ -165,9 +167,20 @@ def audit_part(audited: Sequence[Told], facts: Told, *, audits: Sequence[int], t
     ]  # fmt: skip
     tables = [_planted_table(audited, judged)]
     tables.append(
-        Table(title="The audit", columns=("manner", "score", "recall", "false alarms, other twins", "AUROC", "AUROC, clean against clean",
-                                         "AUROC, sandbagged"), rows=tuple(rows))
-    )  # fmt: skip
+        Table(
+            title="The audit",
+            columns=(
+                "manner",
+                "score",
+                "recall",
+                "false alarms, other twins",
+                "AUROC",
+                "AUROC, clean against clean",
+                "AUROC, sandbagged",
+            ),
+            rows=tuple(rows),
+        )
+    )
     return [*_planted_claims(kept, judged), *claims], Section(
         title="Critics that know and do not tell", text=text, plots=tuple(plots), tables=tuple(tables)
     )

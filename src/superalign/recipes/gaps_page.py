@@ -208,7 +208,7 @@ def curves_part(told: Sequence[Told]) -> Part:
     references = ((0.0, "one answer"),)
     plots = (
         Plot(kind="line", title="Best of n: sound answers gained", x="n", y="share of sound answers, minus one sample's",
-             rows=lines(gaps), caption=caption, references=references),
+             rows=lines({arm: g for arm, g in gaps.items() if arm != FOREIGN}), caption=caption, references=references),
         Plot(kind="line", title="Best of n: right answers gained", x="n", y="share of right answers, minus one sample's",
              rows=lines(answers), caption=caption, references=references),
     )  # fmt: skip
@@ -278,8 +278,14 @@ def discrimination_part(told: Sequence[Told], errors: Sequence[float]) -> Part:
         caption="Bands: 95 % over problems and seeds of labels. Errors of the judge are drawn, one for each check.",
         references=((0.0, "as good as the discriminator"),),
     )  # fmt: skip
-    names = {"own": OWN, "random": RANDOM, "foreign": FOREIGN, "shuffled": "critic of shuffled labels", "weak own": f"{OWN}, weak judge",
-             "weak random": "weak judge alone, random step"}  # fmt: skip
+    names = {
+        "own": OWN,
+        "random": RANDOM,
+        "foreign": FOREIGN,
+        "shuffled": "critic of shuffled labels",
+        "weak own": f"{OWN}, weak judge",
+        "weak random": "weak judge alone, random step",
+    }
     table = Table(
         title="Who decides right about all answers",
         columns=("who", "right", "minus the model's own discriminator"),
