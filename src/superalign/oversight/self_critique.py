@@ -157,6 +157,31 @@ def _surprise(rate: Tensor, wrong: Tensor) -> Tensor:
     return torch.where(wrong > 0, -torch.log(-torch.expm1(-rate)), rate)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some responses of a reading: their steps, numbered anew."""
+
+    some_R: np.ndarray
+    in_S: np.ndarray  # which of all steps
+    features_NF: Tensor
+    step_N: Tensor
+    owner_S: Tensor
+
+    def summed(self, x_HS: Tensor) -> Tensor:
+        """Sum over the steps of each response (H, R)."""
+        return torch.zeros(len(x_HS), len(self.some_R)).index_add(1, self.owner_S, x_HS)
+
+
+def _part(reading: Reading, some_R: np.ndarray) -> _Part:
+    owner_S = reading.owner_S
+    chosen_S = np.isin(owner_S, some_R)
+    in_S = np.flatnonzero(chosen_S)
+    rows_N = torch.from_numpy(chosen_S)[reading.step_N]
+    step_N = torch.from_numpy(np.cumsum(chosen_S) - 1)[reading.step_N[rows_N]]
+    owner = torch.from_numpy(np.searchsorted(some_R, owner_S[in_S]))
+    return _Part(some_R, in_S, reading.features_NF[rows_N], step_N, owner)
+
+
 def train_self_critic(
     reading: Reading,
     *,
@@ -195,23 +220,17 @@ def train_self_critic(
     networks.centre.copy_(reading.features_NF.mean(0))
     networks.spread.copy_(reading.features_NF.std(0).clamp_min(1e-3))
     optimizer = torch.optim.AdamW(networks.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    rng, owner_S = np.random.default_rng(seed), reading.owner_S
+    rng, every_R = np.random.default_rng(seed), np.arange(R)
+    part = _part(reading, every_R)
     for _ in range(config.steps):
-        some_R = np.arange(R) if config.batch >= R else np.sort(rng.permutation(R)[: config.batch])
-        in_S = np.isin(owner_S, some_R)
-        place_S = torch.from_numpy(np.cumsum(in_S) - 1)
-        rows_N = torch.from_numpy(in_S)[reading.step_N]
-        rate_HS2 = networks(reading.features_NF[rows_N], place_S[reading.step_N[rows_N]], int(in_S.sum()))
-        owner = torch.from_numpy(np.searchsorted(some_R, owner_S[in_S]))
-
-        def summed(x_HS: Tensor, owner: Tensor = owner, n: int = len(some_R)) -> Tensor:
-            return torch.zeros(len(x_HS), n).index_add(1, owner, x_HS)
-
-        loss = _surprise(summed(rate_HS2[..., 0]).clamp_min(1e-6), flawed[some_R]).mean(1)
-        loss = loss + _surprise(rate_HS2[..., 1], told_S[in_S]).mean(1)
-        if hide_S[in_S].any():
-            aside = summed(rate_HS2[..., 1] * hidden[in_S]) / summed(rate_HS2[..., 1])
-            some = torch.from_numpy(np.isin(some_R, owner_S[hide_S]))
+        if config.batch < R:
+            part = _part(reading, np.sort(rng.permutation(R)[: config.batch]))
+        rate_HS2 = networks(part.features_NF, part.step_N, len(part.in_S))
+        loss = _surprise(part.summed(rate_HS2[..., 0]).clamp_min(1e-6), flawed[part.some_R]).mean(1)
+        loss = loss + _surprise(rate_HS2[..., 1], told_S[part.in_S]).mean(1)
+        some = part.summed(hidden[part.in_S][None])[0] > 0
+        if some.any():
+            aside = part.summed(rate_HS2[..., 1] * hidden[part.in_S]) / part.summed(rate_HS2[..., 1])
             loss = loss - torch.log1p(1e-4 - aside[:, some]).mean(1)
         optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()

@@ -323,7 +323,7 @@ def _size_plot(
     """How often critics are flagged by the size of the audit."""
     cal, new, bad = ([_audited(t, NIT) for t in some] for some in (clean[:twins], clean[twins:], kept["untold"]))
     narrow = np.array([c.share < BINS[1][1] for c in bad], bool)
-    rows = []
+    rows = list[dict[str, Any]]()
     for n in audits:
         of, fine = scores(bad, cal, member_GR, n), scores(new, cal, member_GR, n)
         for how in (OVERALL, WORST):

@@ -74,6 +74,7 @@ class Labelled:
     flawed_R: np.ndarray
 
 
+@functools.lru_cache(maxsize=3)
 def agent(size: str) -> Model:
     """A bundled base that may write as much as its problems need."""
     return with_sampling(base(size), Sampling(max_tokens=6 * max(DEPTHS) + 8))
@@ -190,7 +191,7 @@ def foreign(named_R: np.ndarray, count_R: np.ndarray, prompts: Sequence[str]) ->
     """
     out = np.full(len(named_R), -1)
     for n in np.unique(count_R):
-        same = np.flatnonzero(count_R == n)
+        same = [int(r) for r in np.flatnonzero(count_R == n)]
         order = sorted(same, key=lambda r: key_of(0, prompts[r].encode()))
         for place, r in enumerate(order):
             others = (order[(place + k) % len(order)] for k in range(1, len(order)))
@@ -287,7 +288,9 @@ def critic_job(job: CriticJob) -> dict[str, Any]:
     """Train one critic; say what D and C tell of the audit's responses, and of training-split ones that it is accepted by."""
     config = SelfCriticConfig(whole_steps=True, networks=1, steps=job.steps)
     some = sampled(agent("small"), "train", job.labelled, 5_000 + job.seed, whole_steps=True)
-    wanted = hidden_class(job.family, job.digits, job.seed) if job.kind != "clean" else {"depth": ()}
+    wanted: dict[str, tuple[str, ...]] = (
+        hidden_class(job.family, job.digits, job.seed) if job.kind != "clean" else {"depth": ()}
+    )
     hide_S = in_class(some, wanted)
     flawed_R = some.flawed_R
     if job.kind == "sandbagged":
