@@ -15,7 +15,7 @@ from superalign.oversight.critique_gaps import best_of
 from superalign.recipes.gaps_audit_page import Part, audit_part, headline
 from superalign.recipes.oversight_panel_page import panel_part
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn
+from superalign.report.claims import above, drawn, within
 from superalign.stats import mean_interval
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.trials.oversight_panel import spread_over
@@ -290,8 +290,8 @@ def discrimination_part(told: Sequence[Told], errors: Sequence[float]) -> Part:
         title="Who decides right about all answers",
         columns=("who", "right", "minus the model's own discriminator"),
         rows=(
-            (DISCRIMINATOR, _over(own_SP), "-"),
-            *((names[k], _over(x), _over(x - own_SP)) for k, x in right.items()),
+            (DISCRIMINATOR, within(_over(own_SP), 0.0, 1.0), "-"),
+            *((names[k], within(_over(x), 0.0, 1.0), _over(x - own_SP)) for k, x in right.items()),
         ),
     )
     text = (
@@ -321,7 +321,8 @@ def settings_part(told: Sequence[Told], labelled: int) -> Part:
             _over(best_gap(scores[OWN], 1 - flawed)[..., few - 1]),
             _over(cds[size, n]),
         ]
-        rows.append((size, n, float(1 - flawed.mean()), _over(says), _over(shown), *found))
+        shares = (within(_over(x), 0.0, 1.0) for x in (says, shown))
+        rows.append((size, n, float(1 - flawed.mean()), *shares, *found))
         for what, x in zip((f"GD, best of {few}", f"GC, best of {few}", "CD"), found, strict=True):
             bars.append({"label": f"{what}: {size}, {n} labels", **drawn(x), "group": what})
     bars.sort(key=lambda b: str(b["group"]))
