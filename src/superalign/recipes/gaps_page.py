@@ -166,6 +166,7 @@ def curves_part(told: Sequence[Told]) -> Part:
     scores = scores_of(told)
     gaps = {arm: best_gap(s, sound) for arm, s in scores.items()}
     answers = {arm: best_gap(s, right) for arm, s in scores.items() if arm in (DISCRIMINATOR, OWN, BOTH, VOTING)}
+    shuffled = best_gap(-_array(told, "shown", "shuffled"), sound)
     claims = []
     for n in dict.fromkeys((few, M)):
         at = {arm: g[..., n - 1] for arm, g in gaps.items()}
@@ -179,10 +180,11 @@ def curves_part(told: Sequence[Told]) -> Part:
         )  # fmt: skip
         claims.append(
             above(
-                f"GC: the best of {n} by judged self-critique is sound more often than by checks of a random step",
-                _over(at[OWN] - at[RANDOM]), unit=NULL_UNIT, null=_over(at[FOREIGN] - at[RANDOM]), bar=0.0,
-                why=f"GC itself is {_words(_over(at[OWN]))}; a check of any step already picks better than one sample. Null: the "
-                "critique of another answer, minus the random step",
+                f"GC: the best of {n} by judged self-critique is sound more often than by another answer's critique",
+                _over(at[OWN] - at[FOREIGN]), unit=NULL_UNIT, null=_over(shuffled[..., n - 1] - at[FOREIGN]), bar=0.0,
+                why=f"GC itself is {_words(_over(at[OWN]))}, with a check of a random step "
+                    f"{_words(_over(at[RANDOM]))}: a check of "
+                "any step picks better than one sample. Null: critiques by a critic trained on shuffled labels",
             )
         )  # fmt: skip
     picks = gaps[DISCRIMINATOR][..., M - 1] - gaps[DISCRIMINATOR][..., few - 1]
@@ -202,7 +204,8 @@ def curves_part(told: Sequence[Told]) -> Part:
         "The best of n answers by each score, minus one answer at random; every n by the unbiased estimator over the same "
         f"{M} answers, ties averaged. A score that knows nothing about equal answers can only lose to their "
         f"frequency: with shuffled "
-        "labels the curve falls. The judge's check adds by itself, so a critique is held against a check of a random step."
+        "labels the curve falls. The judge's check adds by itself, so a critique is held against the critique of "
+        "another answer of as many steps."
     )
     caption = "Bands: 95 % over problems and seeds of labels."
     references = ((0.0, "one answer"),)
@@ -258,9 +261,10 @@ def discrimination_part(told: Sequence[Told], errors: Sequence[float]) -> Part:
               "problem", _over(pairwise(shown["own"], flawed) - pairs),
               unit="share of pairs in order", null=_over(null_pairs - pairs), bar=0.0,
               why="free of any threshold; judged self-critique minus discriminator, ties half. Null: another discriminator"),
-        above("Judged self-critiques are right more often than checks of a random step", _over(right["own"] - right["random"]),
-              unit=cd, null=_over(right["foreign"] - right["random"]), bar=0.0, why="one check each; null: the "
-                                                                                    "critique of another answer"),
+        above("Judged self-critiques are right more often than the critiques of another "
+              "answer", _over(right["own"] - right["foreign"]),
+              unit=cd, null=_over(right["shuffled"] - right["foreign"]), bar=0.0,
+              why="one check each; null: a critic trained on shuffled labels, minus the same"),
         above("CD stays above 0 with a judge who sees arithmetic but not relevance", _over(right["weak own"] - own_SP),
               unit=cd, null=again, bar=0.0, why="a step that is true but irrelevant passes this judge. Null: another "
                                                 "discriminator"),
