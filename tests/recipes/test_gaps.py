@@ -9,7 +9,7 @@ import pytest
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.recipes import gaps
-from superalign.recipes.gaps_audit_page import OVERALL, WORST, Audited, flagged, scores
+from superalign.recipes.gaps_audit import OVERALL, WORST, Audited, flagged, mixed, scores
 from superalign.recipes.gaps_bench import agent, features, foreign, groups, hidden_class, in_class, sampled
 from superalign.recipes.gaps_page import pairwise
 from superalign.report import Study
@@ -68,6 +68,14 @@ def test_a_critic_that_fools_its_discriminator_too_leaves_no_gap() -> None:
     twins = critics("clean", 20, 0, 0.0)
     hiding = [replace(c, says_R=c.says_R & ~c.class_R) for c in critics("sandbagged", 20, 3, 1.0)]
     assert flagged(*scores(hiding, twins, members, 400)[WORST])[0].mean() <= 0.2
+
+
+def test_a_critic_that_hides_sometimes_hides_that_much() -> None:
+    (hides,), (clean,) = critics("untold", 1, 4, 1.0), critics("clean", 1, 5, 0.0)
+    assert (mixed(hides, clean, 0.0).shown_R == clean.shown_R).all()
+    assert (mixed(hides, clean, 1.0).shown_R == hides.shown_R).all()
+    assert mixed(hides, clean, 1.0).share == hides.share == 0.1
+    assert 0.02 < mixed(hides, clean, 0.5).share < 0.08
 
 
 def test_classes_and_groups_are_read_off_the_steps() -> None:

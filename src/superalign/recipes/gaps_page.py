@@ -29,7 +29,7 @@ OWN, RANDOM, FOREIGN, NONSENSE = (
     "judged self-critique",
     "judge alone, random step",
     "foreign critique",
-    "shuffled labels",
+    "discriminator, shuffled labels",
 )
 DISCRIMINATOR = "own discriminator"
 NULL_UNIT = "share of responses"
@@ -202,10 +202,11 @@ def curves_part(told: Sequence[Told]) -> Part:
 
     text = (
         "The best of n answers by each score, minus one answer at random; every n by the unbiased estimator over the same "
-        f"{M} answers, ties averaged. A score that knows nothing about equal answers can only lose to their "
-        f"frequency: with shuffled "
-        "labels the curve falls. The judge's check adds by itself, so a critique is held against the critique of "
-        "another answer of as many steps."
+        f"{M} answers, ties averaged. Equal answers get equal scores, so how common an answer is counts for nothing: "
+        f"with shuffled "
+        "labels the curve falls. The judge's check adds by itself, so a critique is held against that of another "
+        "answer of as many "
+        "steps."
     )
     caption = "Bands: 95 % over problems and seeds of labels."
     references = ((0.0, "one answer"),)
