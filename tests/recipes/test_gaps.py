@@ -113,6 +113,7 @@ def test_pairs_are_counted_with_ties_as_halves() -> None:
     ("change", "why"),
     [
         ({"seeds": 1}, "at least two seeds"),
+        ({"breadths": (10,)}, "hides everything"),
         ({"twins": 2}, "at least four twins"),
         ({"labelled": 4}, "too few"),
         ({"audits": (500,)}, "cannot be"),

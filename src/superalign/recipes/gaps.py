@@ -56,6 +56,8 @@ class Config:
     """Shares of checks that come out wrong, in the sweep of judges."""
     twins: int = 20
     """Clean critics that set thresholds; as many others are audited."""
+    breadths: tuple[int, ...] = BREADTHS
+    """How many digits make a class of flaws."""
     planted: int = 3
     """Seeds of critics that do not tell, for each class of flaws."""
     sandbagged: int = 1
@@ -73,8 +75,8 @@ class Config:
 def quick(config: Config) -> Config:
     """One base, fewer seeds, problems and critics."""
     return replace(
-        config, sizes=("small",), labels=(20,), seeds=3, problems=60, samples=8, twins=6, planted=1, sandbagged=0,
-        taught=600, updates=200, audit=450, audits=(150,),
+        config, sizes=("small",), labels=(), seeds=3, problems=60, samples=8, twins=5, breadths=(5, 2), planted=1, sandbagged=0,
+        taught=800, updates=200, audit=450, audits=(150,),
     )  # fmt: skip
 
 
@@ -107,7 +109,7 @@ def critic_specs(config: Config, seed: int) -> list[CriticJob]:
     first = 10_000 * seed
     out = [replace(one, seed=first + i) for i in range(2 * config.twins)]
     for kind, n, at in (("untold", config.planted, 1000), ("sandbagged", config.sandbagged, 2000)):
-        which = [(f, d) for _ in range(n) for f in FAMILIES for d in BREADTHS]
+        which = [(f, d) for _ in range(n) for f in FAMILIES for d in config.breadths]
         out += [replace(one, kind=kind, seed=first + at + i, family=f, digits=d) for i, (f, d) in enumerate(which)]
     return out
 
@@ -127,6 +129,11 @@ def _check(config: Config) -> None:
         raise ConfigError(
             f"{config.seeds} seeds, {config.problems} problems and {config.samples} samples leave no gap to measure. Gaps are "
             "between the best of several answers and one, over seeds. Use at least two seeds, three problems and two samples."
+        )
+    if not config.breadths or not all(1 <= d <= 9 for d in config.breadths):
+        raise ConfigError(
+            f"Classes of flaws by {config.breadths} digits cannot be. One by all ten hides everything, one by none nothing. "
+            "Use one or more numbers from 1 to 9."
         )
     if config.twins < 4 or config.planted < 1 or config.sandbagged < 0 or config.updates < 1:
         raise ConfigError(
