@@ -130,6 +130,19 @@ def read_tokens(model: Model, problems: Sequence[Problem], rollouts: Rollouts) -
     return read.features_NF, owner[read.step_N], read.tokens
 
 
+def read_steps(
+    model: Model, problems: Sequence[Problem], rollouts: Rollouts, spans: Spans
+) -> tuple[Tensor, Tensor, tuple[int, ...], int]:
+    """Read the steps of rollouts with the frozen base.
+
+    Returns:
+        Features of the tokens that stand in a step (N, F), the step of each token counted over all rollouts (N,), how many steps
+        each rollout has, and the number of tokens read.
+    """
+    read = _read(model, problems, rollouts, spans)
+    return read.features_NF, read.step_N, read.count_R, read.tokens
+
+
 class _Heads(nn.Module):
     """Several small networks side by side, from token features to the rate at which a step fails there."""
 

@@ -19,6 +19,7 @@ RECIPES: dict[str, str] = {
     "debate": "superalign.recipes.debate",
     "detectors": "superalign.recipes.detectors",
     "digits": "superalign.recipes.digits",
+    "gaps": "superalign.recipes.gaps",
     "loop": "superalign.recipes.loop",
     "market": "superalign.recipes.market",
     "organisms": "superalign.recipes.organisms",
