@@ -20,6 +20,7 @@ from superalign.oversight.market import market_price
 from superalign.oversight.pixel_overseer import pixel_debate
 from superalign.oversight.recursive_judge import recursive_judge
 from superalign.oversight.sandwich_overseer import sandwiched
+from superalign.oversight.self_critique import self_critique_overseer
 from superalign.oversight.verifier import train_verifier
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "recursive_judge",
     "sandwiched",
     "seated_judge",
+    "self_critique_overseer",
     "train_critic",
     "train_verifier",
 ]

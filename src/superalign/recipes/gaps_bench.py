@@ -19,15 +19,13 @@ from superalign.errors import ConfigError
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.oversight.judge import key_of
 from superalign.oversight.self_critique import (
-    Reading,
     SelfCritic,
-    SelfCriticConfig,
     SelfCritiqueOverseer,
     Told,
-    read,
     self_critique_overseer,
     train_self_critic,
 )
+from superalign.oversight.self_critique_reading import Reading, SelfCriticConfig, read
 from superalign.problems.family import core, parse
 from superalign.recipes.oversight_arms import Arm, answered, check_arithmetic, check_unit, draw_problems, spans, units
 from superalign.types import Problem, Rollouts
