@@ -211,7 +211,7 @@ def test_data_that_is_not_named(problems: str, superalign: Run, tmp_path: Path) 
     ("words", "part"),
     [
         (["lop"], "Did you mean loop?"),
-        (["critic"], "Did you mean critique?"),
+        (["critiqe"], "Did you mean critique?"),
         (["loop", "--set", "subjct=x"], "Did you mean subject?"),
         (["loop", "--set", "arm_seeds=two"], "'two' is not a whole number"),
         (["loop", "--set", "recall_bar=half"], "'half' is not a number"),

@@ -238,7 +238,11 @@ def _deciding(items: Sequence[Item], evidence: Evidence, record: str, seed: int)
     for a in (*ranked, AGENT, VOTING, EXPERT):
         bar = drawn(within(results[a].accuracy, 0.0, 1.0))
         null = placebos[a].accuracy if a in placebos else Unmeasured("none")
-        ends = {"null_low": null.low, "null_high": null.high} if isinstance(null, Interval) else {}
+        ends = (
+            {"null_value": null.value, "null_low": null.low, "null_high": null.high}
+            if isinstance(null, Interval)
+            else {}
+        )
         rows.append({"label": a, **bar, **ends, "group": groups.get(a, "protocol")})
     table = Table(
         title="Deciding about given responses",
@@ -257,12 +261,12 @@ def _deciding(items: Sequence[Item], evidence: Evidence, record: str, seed: int)
         records=tuple(record for _ in arms),
     )  # fmt: skip
     plot = Plot(
-        kind="bars",
+        kind="intervals",
         title="Decisions that are right, at one check a decision",
         x="share of decisions that are right",
         y="",
         rows=tuple(rows),
-        caption="Lines are 95 % intervals over responses and seeds; the pale band is the same protocol with its decisions "
+        caption="Lines are 95 % intervals over responses and seeds; grey, the same protocol with its decisions "
         "dealt to other responses. The agent alone is always believed.",
         references=((0.5, "a coin"),),
         records=tuple(record for _ in rows),
