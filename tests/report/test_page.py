@@ -6,6 +6,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -223,3 +224,31 @@ def test_a_real_browser_opens_it_offline_without_a_word(page: str, tmp_path: Pat
 def test_that_the_browser_test_can_fail(page: str, tmp_path: Path) -> None:
     lines, _ = said_by_chromium(page.replace("<main>", '<main><img src="https://example.invalid/x.png">'), tmp_path)
     assert any("Content Security Policy" in line for line in lines)
+
+
+TOOL = Path(__file__).parents[2] / "tools" / "figure.py"
+
+
+def figure(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(TOOL), *words], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_picture_of_a_report_can_be_taken_as_a_file(page: str, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    titles = figure(str(tmp_path)).stdout.splitlines()
+    assert len(titles) == len(set(titles)) >= 3
+    out = tmp_path / "one.png"
+    assert figure(str(tmp_path), titles[0], str(out)).returncode == 0
+    made = out.read_bytes()
+    assert made.startswith(b"\x89PNG")
+    width = int.from_bytes(made[16:20], "big")
+    assert width > 700  # the wide form, not the one for narrow screens
+
+
+def test_a_picture_that_is_not_there_is_refused(page: str, tmp_path: Path) -> None:
+    assert figure(str(tmp_path)).returncode == 2
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    found = figure(str(tmp_path), "no such picture", str(tmp_path / "one.png"))
+    assert found.returncode == 2
+    assert "has no picture" in found.stderr
+    assert not (tmp_path / "one.png").exists()
