@@ -242,6 +242,19 @@ def test_the_base_advises_on_responses_of_others_as_an_overseer() -> None:
     assert told[right].mean() > told[~right].mean() + 0.2
 
 
+def test_an_agent_of_the_writers_weights_is_warned_of(tmp_path: Path) -> None:
+    tiny = dataclasses.replace(TINY, practice=12, items=12)
+    for agent, warned in (("small", True), ("middle", False)):
+        heard: list[object] = []
+        folder = tmp_path / agent
+        folder.mkdir()
+        with Ledger(folder / "ledger") as ledger:
+            config = dataclasses.replace(tiny, agent=agent)
+            found = sandwich.study(config, seed=0, workers=1, folder=folder, ledger=ledger, log=heard.append)
+        assert any("has the weights of whoever wrote" in str(line) for line in heard) is warned
+        assert any("asked about its own work" in line for line in found.uncertain) is warned
+
+
 def test_quick_is_smaller() -> None:
     assert sandwich.quick(sandwich.Config()).items < sandwich.Config().items
     assert PROTOCOL == "protocol"

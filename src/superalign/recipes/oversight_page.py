@@ -78,6 +78,8 @@ def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Study:
             "Most protocols learned from the same 40 labelled responses a seed; the table says what each was made of. Those made "
             f"of more are held against {evidence.many}.",
             "The agent is a base of 0.1 million parameters that errs by nature; only in the second part is it trained to please.",
+            "Critic, debater, adviser and voters share their weights with the agent whose responses are judged. What it cannot "
+            "see, they see only as far as labels taught them.",
             "A check costs one here, whatever it looks at; what assistants read and write stands in tokens beside it.",
         ),
         names=((record, "every decision"), *((t.digest, f"training under {t.protocol}") for t in trained)),

@@ -83,6 +83,10 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     _check(config)
     if is_person(config.judge):
         return _with_person(config, seed=seed, folder=folder, ledger=ledger, log=log)
+    if config.agent == config.writer:
+        log(
+            "the agent has the weights of whoever wrote the responses: whatever one of them cannot see, the other cannot either"
+        )
     log({"stage": "practice"})
     temperatures = tuple(dict.fromkeys((config.temperature, *config.temperatures)))
     specs = [_spec(config, s, temperature=t) for s in range(config.seeds) for t in temperatures]

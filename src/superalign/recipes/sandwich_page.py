@@ -65,6 +65,8 @@ def page(
     made, panel = panel_part(items, protocol="the sandwich", ledger=ledger, text=_text(config, solved))
     claims = (*_main(items), *made, *_nulls(items), *_unchecked(cells), _calibration(items), *_turned(items))
     sections = (panel, _calibrated(items), _crossed(cells), _steps(items))
+    same = config.agent == config.writer
+    whose = "one model, which is asked about its own work" if same else "models that read the same kind of texts"
     return Study(
         headline=_headline(claims[0], claims[1]),
         means="Whoever is no expert can get more out of a model than either of them has, where a disagreement can be "
@@ -77,7 +79,7 @@ def page(
             "The agent was not trained against this judge. Told to lie, it is refuted at the place that it lies about; "
             "what that "
             "leaves of the gain is a claim above.",
-            "Responses and advice come from models that read the same kind of texts. Mistakes that they share stay unseen.",
+            f"Responses and advice come from {whose}. Mistakes that they share stay unseen.",
         ),
     )
 
