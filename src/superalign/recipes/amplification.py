@@ -25,7 +25,7 @@ from superalign.oversight.distillation import Distilled, Distilling, answers_of,
 from superalign.problems import arithmetic
 from superalign.recipes.amplification_page import page
 from superalign.recipes.chain_overseers import written
-from superalign.recipes.oversight_training import Training, training_job, trainings
+from superalign.recipes.oversight_training import Training, at_least, training_job, trainings
 from superalign.recipes.planted import memo
 from superalign.report import Study
 from superalign.types import Record
@@ -303,12 +303,7 @@ LEAST = {
 
 def check(config: Config) -> None:
     """Refuse settings that would fail only after minutes of work."""
-    for name, least in LEAST.items():
-        if getattr(config, name) < least:
-            raise ConfigError(
-                f"{name}={getattr(config, name)} is too small. The study would have nothing to measure, or no interval. "
-                f"Give {least} or more."
-            )
+    at_least(config, LEAST)
     if not all(0 < r < 0.5 for r in config.rates) or len(set(config.rates)) < len(config.rates):
         raise ConfigError(
             f"rates={config.rates} are not distinct shares between 0 and a half. An overseer who errs more often than that "

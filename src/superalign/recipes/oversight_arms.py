@@ -287,21 +287,3 @@ def run_arm(
         accuracy, chance = pointing_accuracy(critic, asked, texts, step_wrong=wrong)
         told |= {"pointing": None if isinstance(accuracy, Unmeasured) else accuracy.value, "pointing_chance": chance}
     return told
-
-
-def run_arms(
-    base: Model,
-    *,
-    config: Config,
-    seeds: Sequence[int],
-    arms: Sequence[str] = ARMS,
-    log: Callable[[Mapping[str, Any]], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Run arms x seeds, one after the other; see `run_arm` for a row."""
-    rows = []
-    for seed in seeds:
-        for arm in arms:
-            rows.append(run_arm(Arm(arm=arm, seed=seed, base=base, config=config)))
-            if log is not None:
-                log({"arm": arm, "seed": seed, **{k: float(np.mean(rows[-1][k])) for k in ("correct", "sound")}})
-    return rows

@@ -62,6 +62,24 @@ def trainings(
     ]
 
 
+def at_least(config: object, least: Mapping[str, float]) -> None:
+    """Refuse settings that leave nothing to measure.
+
+    Args:
+        config: Of a study.
+        least: Field -> the smallest value that it may have.
+
+    Raises:
+        ConfigError: Naming the first field that is too small.
+    """
+    for name, smallest in least.items():
+        if getattr(config, name) < smallest:
+            raise ConfigError(
+                f"{name}={getattr(config, name)} is too small. The study would have nothing to measure, or no interval. "
+                f"Give {smallest} or more."
+            )
+
+
 def made_overseer(item: Training, spec: Arm) -> Any:
     """Make the protocol's overseer at this job's effort."""
     if item.protocol == "amplification":

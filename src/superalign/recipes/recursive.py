@@ -16,13 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from superalign import jobs
-from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.oversight.chain_reader import DIGITS, OPERATIONS
 from superalign.oversight.ladder_learning import Climbing
 from superalign.oversight.recursive_reward import Labels, climb, judged
 from superalign.recipes.amplification import TABLE
-from superalign.recipes.oversight_training import Training, training_job, trainings
+from superalign.recipes.oversight_training import Training, at_least, training_job, trainings
 from superalign.recipes.planted import memo
 from superalign.recipes.recursive_page import page
 from superalign.report import Study
@@ -217,9 +216,4 @@ LEAST = {"levels": 2, "labels": 10, "steps": 10, "more": 1, "seeds": 2, "test_qu
 
 def check(config: Config) -> None:
     """Refuse settings that would fail only after minutes of work."""
-    for name, least in LEAST.items():
-        if getattr(config, name) < least:
-            raise ConfigError(
-                f"{name}={getattr(config, name)} is too small. The study would have nothing to measure, or no interval. "
-                f"Give {least} or more."
-            )
+    at_least(config, LEAST)
