@@ -13,7 +13,7 @@ from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.recipes.oversight import MANY, PROTOCOLS, Config, _check, baselines, behaviour, given, quick
 from superalign.recipes.oversight_arms import answered
-from superalign.recipes.oversight_page import DEALT, dealt, winner
+from superalign.recipes.oversight_page import DEALT, _where, dealt, winner
 from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item, arm_result, gain
 from superalign.types import Interval
 
@@ -144,3 +144,11 @@ def test_the_study_runs_through_its_command(tmp_path: Path) -> None:
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Where each fails" in page
     assert "dealt" in page
+
+
+def test_a_kind_that_is_always_decided_right_still_has_an_interval() -> None:
+    some = [told(n, JUDGE, ok=bool(n % 2), seed=s) for n in range(40) for s in range(2)]
+    section = _where(some, (JUDGE,), "record")
+    shares = [cell for row in section.tables[0].rows for cell in row if isinstance(cell, Interval)]
+    assert sorted(round(i.value) for i in shares) == [0, 1]
+    assert all(i.high - i.low > 0.05 for i in shares)

@@ -16,6 +16,7 @@ from superalign.report.claims import above, described, drawn, within
 from superalign.report.words import number
 from superalign.stats import auroc_bootstrap, crossed_mean, mean_interval
 from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item, arm_result, gain
+from superalign.trials.oversight_panel import spread_over
 from superalign.types import Claim, Interval, Record, Unmeasured
 
 DEALT = ", dealt to other items"
@@ -335,9 +336,12 @@ def _where(items: Sequence[Item], protocols: Sequence[str], record: str) -> Sect
             if i.arm == arm:
                 by_item.setdefault(i.problem, []).append(i.right)
         values = [float(np.mean(v)) for v in by_item.values()]
-        if len(values) > 1 and len(set(values)) == 1:
-            return Interval(value=values[0], low=values[0], high=values[0], n=len(values))
-        return within(mean_interval(values), 0.0, 1.0) if values else Unmeasured("no such response")
+        # Where all are right, or all wrong, the interval is exact over the problems, not empty.
+        return (
+            within(spread_over(np.array([values]).T), 0.0, 1.0)
+            if values
+            else Unmeasured("no such response was decided")
+        )
 
     kinds = sorted({i.behaviour for i in items})
     levels = sorted({i.difficulty for i in items})
@@ -363,8 +367,8 @@ def _where(items: Sequence[Item], protocols: Sequence[str], record: str) -> Sect
             for k in kinds
             if isinstance(found := share(p, [i for i in items if i.behaviour == k]), Interval)
         ]
-        low, kind = min(told)
-        worst.append(f"{p}: {kind} ({number(low)} right)")
+        low, kind = min(told, default=(0.0, ""))
+        worst.append(f"{p}: {kind} ({number(low)} right)" if kind else f"{p}: cannot tell")
     return Section(
         title="Where each fails", text="Each protocol is weakest on: " + "; ".join(worst) + ".", tables=tables
     )
