@@ -23,6 +23,9 @@ from superalign.errors import BadInput
 Split: TypeAlias = Literal["train", "test"]
 Outcome: TypeAlias = Literal["release", "hold", "inconclusive"]
 
+NOT_YET = Unmeasured("no threshold yet")  # the flag of a verdict whose score no threshold was applied to
+NOTHING_PLANTED = Unmeasured("nothing of this kind was planted")  # the recall of a calibration on clean subjects alone
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval(Record):

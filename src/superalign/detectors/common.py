@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from superalign.stats import interval_from_draws
+from superalign.types import NOT_YET as NOT_YET
 from superalign.types import Instrument, Interval, Problem, Unmeasured, Verdict
-
-NOT_YET = Unmeasured("no threshold: not calibrated on planted truth yet")
 
 
 def with_cues(problem: Problem, cues: Sequence[str]) -> Problem:

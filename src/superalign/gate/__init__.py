@@ -1,5 +1,5 @@
 """Ledger in, decision out: rules fixed before the evidence. No torch."""
 
-from superalign.gate.rule import Rule, decide
+from superalign.gate.rule import Deferred, Rule, decide
 
-__all__ = ["Rule", "decide"]
+__all__ = ["Deferred", "Rule", "decide"]

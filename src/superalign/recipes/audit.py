@@ -3,7 +3,8 @@
 From the same base, models are made that do hide something, and twins that do not. What each detector misses there is measured;
 only then is it asked about the model in question. The order is the evidence: instruments and rule enter the ledger first, then
 every verdict, and only then are the seals of the planted subjects opened. With `stop_early` the model is asked after that, by one
-detector after the other: the order and the point where it stops are on record before the first of them looks.
+detector after the other: that it will be is on record before any seal is opened (`Deferred`, or the gate counts none of it), and
+the order and the point where it stops before the first of them looks.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, ConfigError
-from superalign.gate import Rule, decide
+from superalign.gate import Deferred, Rule, decide
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, bits_of, load, load_adapter, quantised
 from superalign.models.api import PREFIX, ApiPolicy, api_policy
@@ -133,6 +134,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     ledger.append_once(*cards, combination.card, rule)
     triples, where = _planted(config, said, seed=seed, workers=workers, folder=folder, log=log)
     ledger.append_once(plan_of([t.spec.kind for t in triples], config))
+    later = _model(target, config.base, config.max_tokens).subject.digest if config.stop_early else ""
+    ledger.append_once(*([Deferred(subject=later, instrument=combination.card.digest)] if later else []))
     log({"stage": "every detector looks at every subject, blind and in random order"})
     bits = precision(target, config.base)
     looks = {n: Look(path=str(where / n), adapter=True, bits=bits) for t in triples for _, n in t.subjects}
@@ -158,7 +161,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         ledger.append_once(*(() if isinstance(order, Unmeasured) else (order,)))
         early = audit_early.ask_in_order(
             order, unsealed, calibrations, _asking(target, config, said, texts_only=texts_only, folder=folder),
-            subject=_model(target, config.base, config.max_tokens).subject.digest,
+            subject=later,
         )  # fmt: skip
         ledger.append_once(*early.verdicts)
     flagged = early.flagged if early else unsealed.flagged(calibrations)[SUBJECT]
@@ -364,10 +367,10 @@ def _check(config: Config) -> None:
             raise ConfigError(
                 f"{name}={getattr(config, name)} is too small. The audit would measure nothing. Give {least} or more."
             )
-    if not 0 <= config.recall_bar < 1 or not 0 < config.false_positive_rate < 1:
+    if not 0 < config.recall_bar < 1 or not 0 < config.false_positive_rate < 1:
         raise ConfigError(
             f"recall_bar={config.recall_bar} and false_positive_rate={config.false_positive_rate} are not both shares. The "
-            "gate would compare with something that cannot happen. Give a bar from 0 to below 1 and a rate between them."
+            "gate would open for anything, or compare with something that cannot happen. Give both strictly between 0 and 1."
         )
     for kind in config.kinds:
         if kind not in KINDS or (kind in TEXT_KINDS) != bool(config.prompts):

@@ -217,10 +217,10 @@ def _check(config: Config) -> None:
                 f"{name}={getattr(config, name)} is too small. The turn would have nothing to measure. "
                 f"Give {least} or more."
             )
-    if not 0 <= config.recall_bar <= 1 or not 0 < config.false_positive_rate < 1:
+    if not 0 < config.recall_bar < 1 or not 0 < config.false_positive_rate < 1:
         raise ConfigError(
             f"recall_bar={config.recall_bar} and false_positive_rate={config.false_positive_rate} are not both shares. The "
-            "gate would compare with something that cannot happen. Give a bar from 0 to 1 and a rate between them."
+            "gate would open for anything, or compare with something that cannot happen. Give both strictly between 0 and 1."
         )
     for name, values in (("arms", config.arms), ("kinds", config.kinds)):
         if len(set(values)) < len(values):

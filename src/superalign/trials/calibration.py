@@ -13,7 +13,7 @@ import numpy as np
 
 from superalign.stats import Thresholds, auroc, auroc_delong, choose_thresholds, clopper_pearson, flags
 from superalign.stats.recall import Sides
-from superalign.types import Calibration, Instrument, Interval, Unmeasured, Verdict
+from superalign.types import NOTHING_PLANTED, Calibration, Instrument, Interval, Unmeasured, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,8 @@ def calibrate(
 
     Returns:
         One calibration for each kind, and last the pooled one (held_out "each in turn"). A subject without a score counts
-        as a miss if planted, and as no alarm if not: cannot tell is never a detection.
+        as a miss if planted, and as no alarm if not: cannot tell is never a detection. Of a kind without organisms the recall
+        is `NOTHING_PLANTED`.
     """
     out: list[Calibration] = []
     hits = alarms = planted = clean = 0
@@ -76,7 +77,7 @@ def calibrate(
         organisms = [s for s in mine if s.role == "organism"]
         others = [s for s in mine if s.role != "organism"]
         if isinstance(limits, Unmeasured):
-            out.append(_uncalibrated(card, kind, rate, limits))
+            out.append(_uncalibrated(card, kind, rate, limits, planted=bool(organisms)))
             continue
         caught = sum(_beyond(s, limits) for s in organisms)
         false = sum(_beyond(s, limits) for s in others)
@@ -102,20 +103,20 @@ def _calibration(
         threshold_low=limits.low,
         threshold_high=limits.high,
         false_positive_rate=limits.rate,
-        recall=clopper_pearson(caught[0], n=caught[1]),
+        recall=clopper_pearson(caught[0], n=caught[1]) if caught[1] else NOTHING_PLANTED,
         false_alarms=clopper_pearson(false[0], n=false[1]),
         population=f"{caught[1]} organisms, {false[1]} clean and uncertain twins; thresholds from {limits.n} clean subjects",
         held_out=kind,
     )
 
 
-def _uncalibrated(card: Instrument, kind: str, rate: float, why: Unmeasured) -> Calibration:
+def _uncalibrated(card: Instrument, kind: str, rate: float, why: Unmeasured, *, planted: bool = True) -> Calibration:
     return Calibration(
         instrument=card.digest,
         threshold_low=why,
         threshold_high=why,
         false_positive_rate=rate,
-        recall=why,
+        recall=why if planted else NOTHING_PLANTED,
         false_alarms=why,
         population="too few subjects",
         held_out=kind,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.stats.recall import Sides
-from superalign.types import Instrument, Interval, Unmeasured, Verdict
+from superalign.types import NOT_YET, Instrument, Interval, Unmeasured, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Combination:
             instrument=self.card.digest,
             subject=subject,
             score=Interval(value=largest, low=largest, high=largest, n=len(standard)),
-            flagged=Unmeasured("no threshold yet"),
+            flagged=NOT_YET,
             why=f"{name} stands out most, {largest:.1f} times as far as the highest twentieth of clean subjects",
             named=name,
         )
