@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.special import ndtri
 from sklearn.metrics import roc_auc_score
 
@@ -56,10 +57,27 @@ def test_delong_agrees_with_its_definition_by_brute_force() -> None:
     columns = [sum(kernel[i][j] for i in range(13)) / 13 for j in range(9)]
     variance = sum((r - area) ** 2 for r in rows) / 12 / 13 + sum((c - area) ** 2 for c in columns) / 8 / 9
     assert delong_variance(pos, negatives=neg) == pytest.approx(variance)
-    interval = auroc_delong(pos, negatives=neg)
-    assert isinstance(interval, Interval)
-    logit = np.log(area / (1 - area)) + np.array([-1, 1]) * 1.959964 * np.sqrt(variance) / (area * (1 - area))
-    assert (interval.low, interval.high) == pytest.approx(tuple(1 / (1 + np.exp(-logit))), abs=1e-6)
+
+
+def test_the_interval_is_the_further_one_of_brunner_munzel_and_newcombe_at_each_end() -> None:
+    rng = np.random.default_rng(0)
+    for n, m, shift in ((13, 9, 0.5), (4, 40, 1.5), (40, 4, 1.5), (3, 3, 0.0)):
+        pos, neg = rng.normal(shift, 1, n), rng.normal(size=m)
+        area = _area(pos, neg)
+        kernel = (pos[:, None] > neg[None, :]).astype(float)
+        v = kernel.mean(1).var(ddof=1) / n, kernel.mean(0).var(ddof=1) / m
+        t = stats.t.ppf(0.975, sum(v) ** 2 / (v[0] ** 2 / (n - 1) + v[1] ** 2 / (m - 1)))
+        logit = np.log(area / (1 - area)) + np.array([-1, 1]) * t * np.sqrt(sum(v)) / (area * (1 - area))
+        first = 1 / (1 + np.exp(-logit))
+        # Newcombe's bounds are where his equation holds.
+        grid = np.linspace(1e-6, 1 - 1e-6, 400_001)
+        spread = grid * (1 - grid) / (n * m) * (1 + ((n + m) / 2 - 1) * ((1 - grid) / (2 - grid) + grid / (1 + grid)))
+        inside = grid[np.abs(area - grid) <= 1.959964 * np.sqrt(spread)]
+        made = auroc_delong(pos, negatives=neg)
+        assert isinstance(made, Interval)
+        assert made.low == pytest.approx(min(first[0], inside[0]), abs=1e-5)
+        assert made.high == pytest.approx(max(first[1], inside[-1]), abs=1e-5)
+        assert (made.value, made.n) == (area, n + m)
 
 
 def test_a_resample_weighs_like_repeated_scores() -> None:

@@ -1,8 +1,9 @@
 """Bootstraps that resample whole units: items, clusters, or items crossed with seeds.
 
 A percentile interval from n units is too narrow by about (n - 1) / n in variance and ignores that the spread was
-estimated. Both are corrected as by Hesterberg; below `FEW_UNITS` units percentiles cannot reach far enough out, and
-the t interval on the bootstrap's standard error is used. Suffixes: B draws, C clusters, P problems (items), S seeds.
+estimated. Both are corrected as by Hesterberg. Percentiles still cannot reach beyond what the data hold: from ten pairs of
+which one differs they cover .80. So the t interval on the bootstrap's standard error counts wherever it reaches further, and
+below `FEW_UNITS` units alone. Suffixes: B draws, C clusters, P problems (items), S seeds.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ def interval_from_draws(
 ) -> Interval:
     """Turn bootstrap draws of a statistic into an interval, corrected for few units.
 
+    At each end the further one of the expanded percentile and of the t interval on the draws' spread counts; of fewer than
+    `FEW_UNITS` units the t interval.
+
     Args:
         draws_B: The statistic on each resample, shape (B,).
         value: The statistic on the data.
@@ -54,19 +58,23 @@ def interval_from_draws(
     """
     widen = math.sqrt(n / (n - 1))
     t = t_quantile(confidence, df=n - 1)
-    if n < FEW_UNITS:
-        half = t * widen * float(draws_B.std())
-        low, high = value - half, value + half
-    else:
+    half = t * widen * float(draws_B.std())
+    low, high = value - half, value + half
+    if n >= FEW_UNITS:
         tail = float(ndtr(-widen * t))
-        low, high = (float(q) for q in np.quantile(draws_B, [tail, 1.0 - tail]))
-    return Interval(value=value, low=min(low, value), high=max(high, value), n=n)
+        first, last = (float(q) for q in np.quantile(draws_B, [tail, 1.0 - tail]))
+        low, high = min(low, first), max(high, last)
+    return Interval(value=value, low=low, high=high, n=n)
 
 
 def paired_bootstrap(
     first: ArrayLike, second: ArrayLike, *, seed: int, draws: int = 2000, confidence: float = 0.95
 ) -> Interval | Unmeasured:
     """Mean difference first - second of two arms measured on the same units, by resampling units.
+
+    Covers .95 and more of normal and of yes-no outcomes, rare ones included (`tests/stats/test_coverage.py`). It does not where
+    the differences have a long tail on one side: .91 to .95 of exponential ones, .83 to .94 of lognormal ones, from 10 to 200
+    units. No interval without a model of the tail does; more units do.
 
     Args:
         first: One value per unit, shape (N,).
@@ -93,6 +101,8 @@ def cluster_bootstrap(
     values: ArrayLike, *, clusters: ArrayLike, seed: int, draws: int = 2000, confidence: float = 0.95
 ) -> Interval | Unmeasured:
     """Mean of values that are alike within a cluster, by resampling whole clusters.
+
+    As with `paired_bootstrap`, a long tail on one side costs coverage, and so do clusters of very unequal size.
 
     Args:
         values: One value per unit, shape (N,); for paired arms, their differences.
