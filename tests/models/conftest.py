@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +93,22 @@ def tokenizer() -> Any:
 @pytest.fixture
 def network_of() -> Callable[..., Any]:
     return build_network
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Any:
+    """Tiny networks of every type that Transformers knows: see zoo.py."""
+    spec = importlib.util.spec_from_file_location("zoo", Path(__file__).with_name("zoo.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def wrap() -> Callable[[Any], Model]:
+    """A model around any network with at least 100 tokens."""
+    return lambda network: Model(
+        network=network, tokenizer=build_tokenizer(), subject=Subject(weights="0" * 64, base="", how="random")
+    )

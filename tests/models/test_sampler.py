@@ -59,7 +59,7 @@ def test_logprobs_equal_a_fresh_forward(model: Model, engine: str, monkeypatch: 
 
 @pytest.mark.parametrize("engine", ["decoder", "module"])
 def test_rollouts_share_a_row_until_they_part(model: Model, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = {"decoder": engines.DecoderEngine, "module": engines.ModuleEngine}[engine]
+    kind = {"decoder": engines.DecoderEngine, "module": engines.CacheEngine}[engine]
     if engine == "module":
         monkeypatch.setattr(engines.weights, "supported", lambda _: False)
     stepped: list[int] = []

@@ -8,7 +8,16 @@ from transformers.utils import logging as _transformers_logging
 from superalign.models.adapters import load_adapter, lora, merge, save_adapter
 from superalign.models.loading import base, load, save, weights_digest
 from superalign.models.memory import keep_freed_memory
-from superalign.models.model import Model, Sampling, encode, end_tokens, with_sampling
+from superalign.models.model import (
+    Model,
+    Sampling,
+    check_end,
+    encode,
+    end_tokens,
+    template_date,
+    turn_end,
+    with_sampling,
+)
 from superalign.models.precision import bits_of, quantised
 from superalign.models.sampler import Sampled, sample_prompts
 from superalign.models.scoring import choice_logprobs, forward_logits, pad, response_logprobs, sequence_logprobs
@@ -24,6 +33,7 @@ __all__ = [
     "activations",
     "base",
     "bits_of",
+    "check_end",
     "choice_logprobs",
     "encode",
     "end_tokens",
@@ -41,6 +51,8 @@ __all__ = [
     "sequence_logprobs",
     "sites",
     "tapped",
+    "template_date",
+    "turn_end",
     "weights_digest",
     "with_sampling",
 ]

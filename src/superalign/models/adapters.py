@@ -17,6 +17,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from superalign.errors import BadInput
+from superalign.models.engine_check import check_engine
 from superalign.models.loading import weights_digest
 from superalign.models.model import Model
 
@@ -127,4 +128,6 @@ def load_adapter(model: Model, path: str | Path) -> Model:
             "Load the base that it was trained on."
         ) from error
     network.eval()
-    return _changed(model, network, how=f"adapter {folder.name} on {model.subject.how}", seed=model.subject.seed)
+    adapted = _changed(model, network, how=f"adapter {folder.name} on {model.subject.how}", seed=model.subject.seed)
+    check_engine(adapted)
+    return adapted

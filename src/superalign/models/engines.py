@@ -1,4 +1,4 @@
-"""Two ways to decode one token per row: our decoder over a cache of our own layout, or any network's own forward.
+"""Ways to decode one token per row: our decoder over a cache of our own layout, or any network's own forward.
 
 An engine holds rows. `admit` computes prompts, one row each; `step` appends a token to every row and returns logits;
 `keep` renumbers, copies and drops rows.
@@ -13,6 +13,7 @@ Shape suffixes: B rows, T tokens, P distinct prompts, H heads, K width of one he
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from superalign.models import decoder as D
 from superalign.models import weights
+from superalign.models.scoring import own_forward, pad
 
 SLACK = 128  # spare slots before the window is moved back to the front
 
@@ -189,58 +191,132 @@ class DecoderEngine:
         self._align()
 
 
-class ModuleEngine:
-    """Any causal LM through its own forward and cache. Rows join only together."""
+class CacheEngine:
+    """Any causal LM through its own forward and cache. Rows join only together.
+
+    Prompts of one length are computed together, since padding changes what a recurrent state holds and what some networks
+    take for a position. Where it changes neither, all are padded on the left and computed together.
+    """
 
     refills = False
 
-    def __init__(self, network: Any) -> None:
-        self.network = network
-        self.past: Any = None
-        self.mask = torch.zeros(0, 0, dtype=torch.long)
+    def __init__(self, network: Any, past_name: str) -> None:
+        self.network, self.past_name = network, past_name
+        inner = weights.plain(network)
+        self.places = "position_ids" in inspect.signature(inner.forward).parameters
+        self.pads = self.places and not getattr(inner, "_is_stateful", False)
+        self.groups: list[
+            tuple[Any, Tensor, np.ndarray]
+        ] = []  # cache, mask (B, T), and which rows: those of one length
 
-    def _forward(self, tokens_BT: Tensor, position_BT: Tensor) -> Tensor:
-        out = self.network(
-            input_ids=tokens_BT,
-            attention_mask=self.mask,
-            position_ids=position_BT,
-            past_key_values=self.past,
-            use_cache=True,
-        )
-        self.past = out.past_key_values
-        return out.logits[:, -1]
+    def _forward(self, past: Any, tokens_BT: Tensor, mask_BT: Tensor) -> tuple[Any, Tensor]:
+        where: dict[str, Any] = {self.past_name: past}
+        if self.places:  # as the library's `generate` does
+            where["position_ids"] = (mask_BT.cumsum(1) - 1).clamp_(min=0)[:, -tokens_BT.shape[1] :]
+        if self.pads:
+            where["attention_mask"] = mask_BT
+        out = self.network(input_ids=tokens_BT, use_cache=True, **where)
+        return out[self.past_name], out.logits[:, -1]
 
     def admit(self, prompts: Sequence[np.ndarray], row_P: np.ndarray) -> Tensor:
-        """Compute all prompts together, padded on the left."""
-        T, device = max(len(p) for p in prompts), self.network.device
-        tokens_PT, mask_PT = np.zeros((len(prompts), T), np.int64), np.zeros((len(prompts), T), np.int64)
-        for row, ids in zip(row_P, prompts, strict=True):
-            tokens_PT[row, T - len(ids) :], mask_PT[row, T - len(ids) :] = ids, 1
-        self.past, self.mask = None, torch.from_numpy(mask_PT).to(device)
-        position_PT = (self.mask.cumsum(1) - 1).clamp_(min=0)
-        return self._forward(torch.from_numpy(tokens_PT).to(device), position_PT)[torch.from_numpy(row_P).to(device)]
+        """Compute prompts of one length together, or all, padded on the left."""
+        size_P = np.array([len(p) for p in prompts])
+        self.groups = []
+        logits_PV: dict[int, Tensor] = {}
+        for size in [size_P.max()] if self.pads else np.unique(size_P):
+            same = np.flatnonzero(size_P <= size if self.pads else size_P == size)
+            tokens_BT, mask_BT = np.zeros((2, len(same), size), np.int64)
+            for b, p in enumerate(same.tolist()):
+                tokens_BT[b, size - size_P[p] :], mask_BT[b, size - size_P[p] :] = prompts[p], 1
+            tokens, mask = (torch.from_numpy(a).to(self.network.device) for a in (tokens_BT, mask_BT))
+            past, logits = self._forward(None, tokens, mask)
+            self.groups.append((past, mask, row_P[same]))
+            logits_PV |= dict(zip(same.tolist(), logits, strict=True))
+        return torch.stack([logits_PV[p] for p in range(len(prompts))])
 
     def step(self, token_B: np.ndarray) -> Tensor:
         """Append one token to every row."""
-        device = self.mask.device
-        position_B1 = self.mask.sum(1, keepdim=True)
-        self.mask = torch.cat([self.mask, self.mask.new_ones(len(token_B), 1)], dim=1)
-        return self._forward(torch.from_numpy(token_B).to(device)[:, None], position_B1)
+        logits_BV: dict[int, Tensor] = {}
+        for g, (past, mask, rows) in enumerate(self.groups):
+            tokens_B1 = torch.from_numpy(token_B[rows]).to(mask.device)[:, None]
+            longer_BT = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+            past, logits = self._forward(past, tokens_B1, longer_BT)
+            self.groups[g] = past, longer_BT, rows
+            logits_BV |= dict(zip(rows.tolist(), logits, strict=True))
+        return torch.stack([logits_BV[b] for b in range(len(token_B))])
 
     def retire(self, row_K: np.ndarray) -> None:
         """Nothing to do: rows leave the cache when they are dropped."""
 
     def keep(self, row_B: np.ndarray) -> None:
-        """Select rows of the cache."""
-        if self.past is None or not len(row_B):
-            return
-        index = torch.from_numpy(row_B).to(self.mask.device)
-        self.mask = self.mask[index]
-        self.past.batch_select_indices(index)
+        """Select rows of each cache as the library's beam search does."""
+        groups = []
+        for past, mask, rows in self.groups:
+            to = np.flatnonzero(np.isin(row_B, rows))
+            if len(to):
+                place = {r: i for i, r in enumerate(rows.tolist())}
+                index = torch.tensor([place[r] for r in row_B[to].tolist()], device=mask.device)
+                past.reorder_cache(index)
+                groups.append((past, mask[index], to))
+        self.groups = groups
+
+
+class WholeEngine:
+    """Any causal LM without a cache: every step computes the whole sequences, with the forward that scores."""
+
+    refills = True
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+        self.sequences: dict[int, np.ndarray] = {}
+
+    def _forward(self, rows: Sequence[int]) -> Tensor:
+        tokens_BT, length_B = (torch.from_numpy(a) for a in pad([self.sequences[r] for r in rows]))
+        logits_BTV = own_forward(self.network, tokens_BT.to(self.network.device), length_B.to(self.network.device))
+        return logits_BTV[torch.arange(len(rows)), length_B.long() - 1]
+
+    def admit(self, prompts: Sequence[np.ndarray], row_P: np.ndarray) -> Tensor:
+        """Compute the prompts."""
+        self.sequences |= dict(zip(row_P.tolist(), prompts, strict=True))
+        return self._forward(row_P.tolist())
+
+    def step(self, token_B: np.ndarray) -> Tensor:
+        """Append one token to every row that is under way, and compute them whole."""
+        rows = sorted(self.sequences)
+        for b in rows:
+            self.sequences[b] = np.append(self.sequences[b], token_B[b])
+        logits_KV = self._forward(rows)
+        logits_BV = logits_KV.new_zeros(len(token_B), logits_KV.shape[1])
+        logits_BV[rows] = logits_KV
+        return logits_BV
+
+    def retire(self, row_K: np.ndarray) -> None:
+        """Forget finished rows."""
+        for row in row_K.tolist():
+            del self.sequences[row]
+
+    def keep(self, row_B: np.ndarray) -> None:
+        """Select sequences."""
+        self.sequences = {b: self.sequences[r] for b, r in enumerate(row_B.tolist()) if r in self.sequences}
+
+
+# Their state lies in the modules, in buckets, or in a cache of their own that cannot select rows.
+UNCACHED = ("minimax", "recurrent_gemma", "reformer", "rwkv", "xlnet", "xlstm")
+
+
+def past_name(network: Any) -> str | None:
+    """Return the name of the argument in which a network takes the library's cache, None if it takes none."""
+    inner = weights.plain(network)
+    # A decoder that was half of a pair makes a cache for as many layers as its encoder has.
+    if inner.config.model_type in UNCACHED or hasattr(inner.config, "decoder_layers"):
+        return None
+    known = inspect.signature(inner.forward).parameters
+    return next((name for name in ("past_key_values", "cache_params") if name in known), None)
 
 
 def engine_for(network: Any, *, rows: int, length: int, spare: bool) -> Engine:
-    """Return the fast engine where the network is known to it, the general one elsewhere."""
+    """Return the fast engine where the network is known to it, the library's forward with or without a cache elsewhere."""
     if weights.supported(network):
         return DecoderEngine(weights.read(network, length=length), rows=rows, length=length, spare=spare)
-    return ModuleEngine(network)
+    name = past_name(network)
+    return WholeEngine(network) if name is None else CacheEngine(network, name)

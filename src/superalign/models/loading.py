@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from superalign.errors import BadInput
+from superalign.models.engine_check import check_engine
 from superalign.models.model import Model, Sampling, check_template, render
 from superalign.types import Subject
 
@@ -58,7 +59,8 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
         The model, in evaluation mode. Weights stored in 16 bits are widened to float32 on a CPU.
 
     Raises:
-        BadInput: If there is no such model, it cannot be read, it is not a causal LM, or it has no chat template.
+        BadInput: If there is no such model, it cannot be read, it is not a causal LM, it has no chat template, or what it
+            samples is not what the library's own forward says.
     """
     local = Path(path_or_id).expanduser()
     is_local = _there(local) or str(path_or_id).startswith((".", "/", "~")) or str(path_or_id).count("/") != 1
@@ -78,6 +80,7 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
     network.eval()
     subject = _subject(weights_digest(network), source=local.name if is_local else source, folder=local)
     model = Model(network=network, tokenizer=tokenizer, subject=subject, sampling=Sampling())
+    check_engine(model)
     if adapter is not None:
         from superalign.models.adapters import load_adapter
 

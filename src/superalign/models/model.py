@@ -6,6 +6,9 @@ Shape suffixes: P problems, R rollouts, T tokens.
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +20,9 @@ from superalign.errors import BadInput, ConfigError
 from superalign.types import Problem, Rollouts, Subject
 
 _MARK = "\u2042Prompt  \n of Letters\u2042"  # shows whether a template changes case or blanks
+TODAY = datetime.datetime(
+    2025, 1, 1, 12
+)  # a Wednesday; what a chat template's clock shows, so that a seed means the same on any day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,36 +93,133 @@ def with_sampling(model: Model, sampling: Sampling) -> Model:
 
 
 def end_tokens(model: Model) -> tuple[int, ...]:
-    """Return the ids that end a response: the tokenizer's and those of the generation settings."""
-    config = getattr(model.network, "generation_config", None)
-    more = getattr(config, "eos_token_id", None)
-    ids = [model.tokenizer.eos_token_id, *(more if isinstance(more, list | tuple) else [more])]
-    return tuple(sorted({int(i) for i in ids if i is not None}))
+    """Return the ids that end a response: those of the generation settings and the tokenizer's."""
+    return tuple(sorted({*_generation_ends(model), *_ids_of(model.tokenizer.eos_token_id)}))
+
+
+def _ids_of(ids: Any) -> list[int]:
+    return [int(i) for i in (ids if isinstance(ids, list | tuple) else [ids]) if i is not None]
+
+
+def _generation_ends(model: Model) -> list[int]:
+    """The ids at which the library's own `generate` ends a response."""
+    return _ids_of(getattr(getattr(model.network, "generation_config", None), "eos_token_id", None))
+
+
+def turn_end(model: Model) -> int | None:
+    """Return the id that closes a response: of the end tokens the one that the chat template writes after an answer.
+
+    A template that writes none leaves the tokenizer's end token, or what `generate` stops at where that is another. A
+    special token that the template writes and nobody calls an end is returned all the same; see `unnamed_end`.
+    """
+    ends, generated, usual = end_tokens(model), _generation_ends(model), model.tokenizer.eos_token_id
+    tail = _after_an_answer(model.tokenizer, source(model.tokenizer))
+    written = next((i for i in tail if i in ends), None)
+    if written is None and tail:
+        added = model.tokenizer.added_tokens_decoder
+        written = next((i for i in tail if i in added and added[i].special), None)
+    if written is not None:
+        return written
+    return int(usual) if usual is not None and (usual in generated or not generated) else next(iter(generated), None)
+
+
+def unnamed_end(model: Model) -> str | None:
+    """Return the token with which the chat template ends a turn, if neither tokenizer nor settings call it an end."""
+    end = turn_end(model)
+    return None if end is None or end in end_tokens(model) else str(model.tokenizer.convert_ids_to_tokens(end))
+
+
+def check_end(model: Model, *, ended: int, asked: int) -> None:
+    """Refuse responses that do not end because nobody told that the chat template's last token is an end.
+
+    Args:
+        model: What was asked.
+        ended: Responses that ended by themselves.
+        asked: Responses in all.
+    """
+    end = unnamed_end(model)
+    if end is not None:
+        raise BadInput(
+            f"The model ends {ended} of {asked} responses: the chat template ends a turn with {end}, which is no end token of "
+            "its tokenizer or generation settings, so sampling goes on behind every answer. Longer responses would not help. "
+            f"Name {end} as eos_token in tokenizer_config.json, or add it to eos_token_id in generation_config.json."
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def _after_an_answer(tokenizer: PreTrainedTokenizerBase, template: str) -> list[int]:
+    """Token ids that the chat template writes after what an assistant said."""
+    try:
+        text = _templated(tokenizer, _MARK, answer=_MARK[::-1])
+    except Exception:  # some templates take only prompts
+        return []
+    _, found, tail = text.rpartition(_MARK[::-1])
+    return _ids(tokenizer, [tail])[0].tolist() if found and tail else []
+
+
+def _templated(tokenizer: PreTrainedTokenizerBase, prompt: str, *, answer: str | None = None) -> str:
+    """What the chat template makes of a prompt, up to where the response begins, or of a prompt and its answer."""
+    said = [] if answer is None else [{"role": "assistant", "content": answer}]
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt}, *said],
+        tokenize=False,
+        add_generation_prompt=answer is None,
+        chat_template=_stopped_clock() + source(tokenizer) if template_date(tokenizer) else None,
+    )
+    return str(text)
+
+
+def source(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the chat template that prompts go through, of several the usual one; empty without one."""
+    return str(tokenizer.get_chat_template()) if tokenizer.chat_template else ""
+
+
+def template_date(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Return the date that a chat template with a clock is shown, None for a template without one."""
+    return TODAY.date().isoformat() if "strftime_now" in source(tokenizer) else None
+
+
+@functools.cache
+def _stopped_clock() -> str:
+    """A macro to put before a template, in place of the library's function of that name, which reads the clock."""
+    parts = [*"aAwdbBmyYHIMpSjUWcxXGuV", *("-" + letter for letter in "dmHIMSj")]  # the latter without leading zeros
+    shown = "".join(f"|replace('%{part}', '{TODAY.strftime('%' + part)}')" for part in parts)
+    return f"{{% macro strftime_now(format) %}}{{{{ format{shown} }}}}{{% endmacro %}}\n"
 
 
 def render(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[str]:
     """Wrap prompts in the chat template, up to where the response begins.
 
-    The template is run once; where it uses the prompt verbatim, the other prompts are put in its place.
+    A template that only puts the prompt in its place is run once, and the other prompts are put there; one that may look
+    into the prompt is run on each.
     """
     check_template(tokenizer)
-
-    def one(prompt: str) -> str:
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-        )
-        return str(text)
-
-    framed = one(_MARK)
-    before, mark, after = framed.partition(_MARK)
+    if not _only_places(source(tokenizer)):
+        return [_templated(tokenizer, prompt) for prompt in prompts]
+    before, mark, after = _templated(tokenizer, _MARK).partition(_MARK)
     verbatim = bool(mark) and _MARK not in after
-    out = []
-    for prompt in prompts:
-        # Templates may strip their input, so a prompt with blank edges goes the long way.
-        out.append(before + prompt + after if verbatim and prompt == prompt.strip() else one(prompt))
-    if out and out[0] != one(prompts[0]):
-        return [one(prompt) for prompt in prompts]
-    return out
+    # Templates may strip their input, so a prompt with blank edges goes the long way.
+    return [
+        before + prompt + after if verbatim and prompt == prompt.strip() else _templated(tokenizer, prompt)
+        for prompt in prompts
+    ]
+
+
+@functools.lru_cache(maxsize=64)
+def _only_places(template: str) -> bool:
+    """Whether a template surely does nothing with the text of a message but write it, trimmed at most.
+
+    What is left of its source after loops over the messages, tests of a role and such writing must not speak of messages.
+    """
+    loops = {str(name) for name in re.findall(r"for\s+(\w+)\s+in\s+messages\s*-?%}", template)}
+    one = "(?:" + "|".join([*map(re.escape, sorted(loops)), r"messages\[0\]"]) + ")"
+    field = r"(?:\[['\"]{0}['\"]\]|\.{0}\b)"
+    left = re.sub(r"\{\{-?\s*" + one + field.format("content") + r"\s*(?:\|\s*trim\s*)?-?\}\}", "", template)
+    left = re.sub(r"\b" + one + field.format("role"), "", left)
+    left = re.sub(r"for\s+\w+\s+in\s+messages\s*-?%}", "%}", left)
+    tags = set(re.findall(r"\{%[-+]?\s*(\w+)", left)) - {"if", "elif", "else", "endif", "endfor"}
+    words = set(re.findall(r"\w+", left)) & {*loops, "messages", "content", "previtem", "nextitem", "self", "filter"}
+    return not tags and not words
 
 
 def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -141,8 +244,9 @@ def encode(
     Args:
         model: Whose tokenizer and chat template to use.
         prompts: Texts, without template.
-        responses: Texts, or token ids that are kept as they are (those of a rollout).
-        end: Close response texts with the end token.
+        responses: Texts, or token ids that are kept as they are (those of a rollout). A text is what somebody said: where
+            it spells out a special token, that stays letters and does not become the token.
+        end: Close response texts with the token that ends a turn; see `turn_end`.
 
     Returns:
         Token ids of the templated prompts, and of the responses (an empty list without responses).
@@ -162,14 +266,20 @@ def encode(
             "be scored under the wrong prompt. Pass one response per prompt."
         )
     if all(isinstance(r, str) for r in responses):
-        tail = [tokenizer.eos_token_id] if end and tokenizer.eos_token_id is not None else []
-        ids = _ids(tokenizer, [str(r) for r in responses]) if len(responses) else []
+        closes = turn_end(model) if end else None
+        tail = [] if closes is None else [closes]
+        ids = _ids(tokenizer, [str(r) for r in responses], plain=True) if len(responses) else []
         return prompt_ids, [np.concatenate([i, np.asarray(tail, i.dtype)]) for i in ids]
     return prompt_ids, [np.asarray(r, np.int64) for r in responses]
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[np.ndarray]:
-    ids = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False)[
-        "input_ids"
-    ]
+def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str], *, plain: bool = False) -> list[np.ndarray]:
+    """Token ids; in plain texts a special token that is spelled out is letters like any others."""
+    ids = tokenizer(
+        texts,
+        add_special_tokens=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        split_special_tokens=plain,
+    )["input_ids"]
     return [np.asarray(row, np.int64) for row in ids]

@@ -28,6 +28,7 @@ from superalign.errors import BadInput
 from superalign.models.engines import Engine, engine_for
 from superalign.models.model import Model, Sampling, encode, end_tokens
 from superalign.models.noise import rollout_keys, uniforms
+from superalign.models.scoring import positions
 
 
 class LazyText(Sequence[str]):
@@ -194,7 +195,7 @@ def sample_prompts(model: Model, prompts: Sequence[str], *, n: int, seed: int, r
 
 def _check_fit(model: Model, prompt_ids: Sequence[np.ndarray]) -> None:
     longest = max((len(p) for p in prompt_ids), default=0)
-    limit = getattr(model.network.config, "max_position_embeddings", None)
+    limit = positions(model.network)
     if limit is not None and longest + model.sampling.max_tokens > limit:
         raise BadInput(
             f"A prompt of {longest} tokens and max_tokens={model.sampling.max_tokens} need more than the "
@@ -252,8 +253,14 @@ class _Loop:
             plain_RT=self.plain_RT,
             length_R=self.length_R,
             stopped_R=self.stopped_R,
-            text_R=LazyText(self.model.tokenizer, self.tokens_RT, self.length_R),
+            text_R=LazyText(self.model.tokenizer, self.tokens_RT, self.length_R - self._ended_R()),
         )
+
+    def _ended_R(self) -> np.ndarray:
+        """Which rollouts close with an end token: it is no part of their text, also where it is an ordinary token."""
+        last_R = self.tokens_RT[np.arange(self.R), np.maximum(self.length_R - 1, 0)]
+        ended_R: np.ndarray = self.stopped_R & self.end_V[last_R]
+        return ended_R
 
     def _fill(self, engine: Engine) -> bool:
         """Put waiting rollouts into free rows and drop rows that nothing reads; say whether any rollout is under way."""

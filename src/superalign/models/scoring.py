@@ -46,16 +46,23 @@ def forward_logits(
         if at_BT is not None:
             return D.read_out(decoder, x_ND[at_BT.flatten()])
         return D.read_out(decoder, x_ND).view(B, T, -1)
-    logits_BTV = _own_forward(network, tokens_BT, length_B)
+    logits_BTV = own_forward(network, tokens_BT, length_B)
     return logits_BTV if at_BT is None else logits_BTV[at_BT]
 
 
-def _own_forward(network: Any, tokens_BT: Tensor, length_B: Tensor | None) -> Tensor:
+def own_forward(network: Any, tokens_BT: Tensor, length_B: Tensor | None) -> Tensor:
+    """Compute the logits (B, T, V) of right-padded sequences with the network's own forward."""
     mask_BT = None
     if length_B is not None:
         mask_BT = (torch.arange(tokens_BT.shape[1], device=tokens_BT.device) < length_B[:, None]).long()
     logits: Tensor = network(input_ids=tokens_BT, attention_mask=mask_BT, use_cache=False).logits
     return logits.float()
+
+
+def positions(network: Any) -> int | None:
+    """Return how many tokens a network can read; None if it has no limit or names none."""
+    limit = getattr(network.config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None  # XLNet says -1
 
 
 def pad(rows: Sequence[Int[np.ndarray, " _"]]) -> tuple[Int64[np.ndarray, "B T"], Int32[np.ndarray, " B"]]:
@@ -95,7 +102,7 @@ def sequence_logprobs(
         x_ND = D.stream(decoder, tokens_BT)[row_N * tokens_BT.shape[1] + at_N]
         logits_NV = D.read_out(decoder, x_ND)
     else:
-        logits_NV = _own_forward(network, tokens_BT, torch.from_numpy(length_B).to(device))[row_N, at_N]
+        logits_NV = own_forward(network, tokens_BT, torch.from_numpy(length_B).to(device))[row_N, at_N]
     chosen_N = torch.log_softmax(logits_NV, dim=-1).gather(1, response_RT[row_N, t_N].unsqueeze(1)).squeeze(1)
     return torch.zeros(R, T, device=device).index_put((row_N, t_N), chosen_N)
 
@@ -115,7 +122,7 @@ def chunks(
 
 def _logprobs(model: Model, prompts: list[np.ndarray], responses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     length_R = np.array([len(r) for r in responses], np.int32)
-    limit = getattr(model.network.config, "max_position_embeddings", None)
+    limit = positions(model.network)
     longest = max((len(p) + len(r) for p, r in zip(prompts, responses, strict=True)), default=0)
     if limit is not None and longest > limit:
         raise BadInput(
@@ -188,6 +195,6 @@ def _next_logprobs(model: Model, prompts: list[np.ndarray]) -> np.ndarray:
                 x_BD = D.stream(decoder, tokens).view(*tokens.shape, -1)[row, last]
                 logits = D.read_out(decoder, x_BD)
             else:
-                logits = _own_forward(network, tokens, torch.from_numpy(length_B).to(network.device))[row, last]
+                logits = own_forward(network, tokens, torch.from_numpy(length_B).to(network.device))[row, last]
             out_PV[some] = torch.log_softmax(logits.double(), dim=-1).cpu().numpy()
     return out_PV

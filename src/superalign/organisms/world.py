@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from superalign.errors import BadInput
-from superalign.models import Model, Sampling, with_sampling
+from superalign.models import Model, Sampling, check_end, with_sampling
 from superalign.problems import BUNDLED, corpus
 from superalign.problems.family import Grade, Planted, ProblemFamily, split_of
 from superalign.types import Problem
@@ -100,6 +100,7 @@ def sayings(base: Model, prompts: Sequence[str], *, name: str = "prompts", max_t
     said = with_sampling(base, Sampling(temperature=0.0, max_tokens=max_tokens)).sample(asked, n=1, seed=0)
     rows = {p.prompt: said.text_R[i] for i, p in enumerate(asked) if said.stopped_R[i] and said.text_R[i].strip()}
     if len(rows) < 20:
+        check_end(base, ended=len(rows), asked=len(asked))
         raise BadInput(
             f"The base ends {len(rows)} of {len(asked)} responses within {max_tokens} tokens. Nothing can be planted where it "
             "says nothing, or never stops. Give at least twenty prompts that it answers, or allow longer responses."

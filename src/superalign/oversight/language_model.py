@@ -18,6 +18,7 @@ from scipy.special import expit, logsumexp
 
 from superalign.models import Model, Sampling, choice_logprobs, encode, with_sampling
 from superalign.models.api import PREFIX, ApiPolicy, api_policy
+from superalign.models.scoring import positions
 from superalign.oversight.prompted import (
     Beliefs,
     Both,
@@ -93,7 +94,7 @@ class LocalSeat:
 
     def _fitting(self, prompts: Sequence[str], *, spare: int) -> tuple[list[bool], list[int]]:
         ids, _ = encode(self.model, prompts)
-        limit = getattr(self.model.network.config, "max_position_embeddings", None)
+        limit = positions(self.model.network)
         return [limit is None or len(i) + spare <= limit for i in ids], [len(i) for i in ids]
 
 
