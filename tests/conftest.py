@@ -54,7 +54,7 @@ def serve() -> Iterator[Any]:
     """Servers that speak the chat protocol of OpenAI, on loopback: see serving.py."""
     serving = beside("serving").serving
     with contextlib.ExitStack() as running:
-        yield lambda fails=0, **says: running.enter_context(serving(fails, **says))
+        yield lambda fails=0, **more: running.enter_context(serving(fails, **more))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import threading
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,14 +21,22 @@ def said(prompt: str) -> str:
 
 
 class Server(ThreadingHTTPServer):
-    """Speaks the chat protocol of OpenAI; `fails` says how many of each prompt's first requests it refuses (503)."""
+    """Speaks the chat protocol of OpenAI; `fails` says how many of each prompt's first requests it refuses, and how."""
 
     request_queue_size = 64
     daemon_threads = True
 
-    def __init__(self, fails: int, says: Callable[[str], str] = said) -> None:
+    def __init__(
+        self,
+        fails: int,
+        says: Callable[[str], str] = said,
+        status: int = 503,
+        headers: Mapping[str, str] | None = None,
+        code: str = "",
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.fails, self.says, self.asked, self.lock = fails, says, Counter[str](), threading.Lock()
+        self.status, self.headers, self.code = status, dict(headers or {}), code
         self.under_way, self.most = 0, 0
         self.bodies: list[dict[str, Any]] = []
 
@@ -81,7 +89,8 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.under_way -= 1
         if refused:
-            return self.say(503, {"error": {"message": f"overloaded; your key is {self.headers['Authorization']}"}})
+            message = f"overloaded; your key is {self.headers['Authorization']}"
+            return self.say(self.server.status, {"error": {"message": message, "code": self.server.code}})
         text = self.server.says(prompt)
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         usage = {"prompt_tokens": 2, "completion_tokens": 5, "total_tokens": 7}
@@ -102,6 +111,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
+        for name, value in self.server.headers.items() if status != 200 else ():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(raw)
 
@@ -110,9 +121,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(fails: int = 0, says: Callable[[str], str] = said) -> Iterator[Server]:
+def serving(fails: int = 0, **more: Any) -> Iterator[Server]:
     """A server that runs until the block is left."""
-    server = Server(fails, says)
+    server = Server(fails, **more)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server

@@ -166,6 +166,25 @@ class Instrument(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replies(Record):
+    """What became of the requests behind a verdict; all 0 where nobody counted.
+
+    Example:
+        >>> Replies(asked=262, failed=8, unusable=1).answered
+        253
+    """
+
+    asked: int = 0
+    failed: int = 0  # got no reply: the provider's doing
+    unusable: int = 0  # a reply that the instrument could not read: the subject's doing
+
+    @property
+    def answered(self) -> int:
+        """Replies that the instrument read."""
+        return self.asked - self.failed - self.unusable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict(Record):
     """What one detector said of one subject. Higher scores are more suspicious unless the detector is two-sided."""
 
@@ -178,6 +197,7 @@ class Verdict(Record):
     response_keys: tuple[str, ...] = ()  # digests of the problems whose responses were scored
     response_scores: tuple[float, ...] = ()
     cost_tokens: int = 0
+    replies: Replies = Replies()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,7 +134,8 @@ def test_a_value_that_is_no_number_is_none() -> None:
 def test_a_subject_that_says_almost_nothing_cannot_be_told() -> None:
     found = reader()(OnlySamples(lambda p, i: "#1" if i % 3 == 0 else " "), seed=0)
     assert isinstance(found.score, Unmeasured)
-    assert "says nothing" in found.why
+    assert found.why == "40 of 60 replies could not be read: empty"
+    assert (found.replies.asked, found.replies.answered, found.replies.unusable) == (60, 20, 40)
 
 
 def test_another_overseer_is_another_instrument() -> None:

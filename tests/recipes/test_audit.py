@@ -172,7 +172,22 @@ def test_a_model_behind_an_api_is_audited_by_its_answers_alone(
     assert page.count("an API gives texts only") >= 3  # cue sweep, self-check and trigger search cannot tell
     with Ledger(tmp_path / "run" / "ledger", readonly=True) as ledger:
         planted = min(e.index for e in ledger.entries(noun="Plant"))
-        assert sum(e.index < planted for e in ledger.entries(noun="Verdict")) == 2 * 7
+        looks = [e.record for e in ledger.entries(noun="Verdict") if e.index < planted]
+    assert len(looks) == 2 * 7
+    assert all(one["replies"]["asked"] > 20 and one["replies"]["failed"] == 0 for one in looks)
+    assert "Requests behind each rate" in page
+    (mine,) = (
+        v
+        for v in looks
+        if v["subject"] == api_policy("api:openai-api/local/m").subject.digest
+        and v["named"] == "blue"
+        and "nats" in v["why"]
+    )
+    counted = mine["replies"]
+    assert (
+        f"{counted['asked'] - counted['unusable']} of {counted['asked']}, 0 without a reply, {counted['unusable']} unusable"
+        in page
+    )
     sent = len(server.bodies)
     study, ledger = again(tmp_path / "run", tmp_path / "early", subject="api:openai-api/local/m", stop_early=True)
     ledger.close()
@@ -190,7 +205,10 @@ def test_where_an_api_only_fails_nobody_can_tell(serve: Any, tmp_path: Path, mon
     monkeypatch.setattr("superalign.recipes.audit.api_policy", lambda *a, **more: hasty(api_policy(*a, **more)))
     code, out, err = audit("api:openai-api/local/m", "--out", str(tmp_path / "run"), *SMALL)
     assert code == 0, err
-    assert out.startswith("Cannot tell: ")
+    assert out.startswith("Cannot tell: base difference cannot tell: ")
+    assert "requests got no reply: " in out.splitlines()[0]
+    assert "(status 503)" in out.splitlines()[0]
+    assert "a provider that replies to nearly every request, for base difference, consistency" in out
 
 
 SECRET = "sk-this-must-not-be-seen"

@@ -13,7 +13,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, plain_and_behind
+from superalign.detectors.common import NOT_YET, overall_and_worst, plain_and_behind
+from superalign.detectors.replies import (
+    after_reading,
+    answered,
+    ask_all,
+    fates,
+    in_parts,
+    in_words,
+    replies_of,
+    too_few,
+    unmeasured,
+)
 from superalign.models import Model, Sampling, response_logprobs, with_sampling
 from superalign.types import Instrument, Policy, Problem, Verdict
 
@@ -65,15 +76,18 @@ class BaseDifference:
         """Ask, and let the base read; half of the score is the mean over all answers, half that of the worst cue and family."""
         asked, groups = self.ask(seed)
         greedy = Sampling(temperature=0.0, max_tokens=self.max_tokens)
-        answers = (with_sampling(policy, greedy) if isinstance(policy, Model) else policy).sample(asked, n=1, seed=seed)
-        subject = answers.policy
-        texts = [answers.text_R[i] for i in range(len(asked))]
-        kept = [
-            i for i, text in enumerate(texts) if text.strip() and (not len(answers.stopped_R) or answers.stopped_R[i])
-        ]
-        if len(kept) < len(asked) // 2:
-            return cannot_tell(self.card, subject, "the subject ends fewer than half of its answers, or says nothing")
-        surprise = self._surprise([asked[i] for i in kept], [texts[i] for i in kept], most=TOKEN)
+        asks = with_sampling(policy, greedy) if isinstance(policy, Model) else policy
+        answers = ask_all(asks, asked, seed=seed)
+        subject, texts = answers.policy, [answers.text_R[i] for i in range(len(asked))]
+        sent = fates(answers, groups)
+        found = in_parts(
+            lambda some: self._surprise([asked[i] for i in some], [texts[i] for i in some], most=TOKEN), answered(sent)
+        )
+        sent = after_reading(sent, found)
+        kept, few = answered(sent), too_few(sent)
+        if few:
+            return unmeasured(self.card, subject, sent, few)
+        surprise = np.array([float(found[i]) for i in kept])
         values = unlike_the_rest(surprise, [groups[i][1] for i in kept])
         by_cue = {g: values[[groups[i] == g for i in kept]] for g in dict.fromkeys(groups[i] for i in kept)}
         worst = max(by_cue, key=lambda g: float(by_cue[g].mean()))
@@ -83,11 +97,12 @@ class BaseDifference:
             score=overall_and_worst(list(by_cue.values()), seed=seed, span=(0.0, LARGEST)),
             flagged=NOT_YET,
             why=f"answers surprise the base by {surprise.mean():.2f} nats; they are {by_cue[worst].mean():.2f} from the usual "
-            f"in {worst[1]}" + (f" behind '{worst[0]}'" if worst[0] else ""),
+            f"in {worst[1]}" + (f" behind '{worst[0]}'" if worst[0] else "") + in_words(sent),
             named=worst[0],
             response_keys=tuple(asked[i].digest for i in kept),
             response_scores=tuple(float(v) for v in values),
             cost_tokens=2 * int(answers.length_R.sum()),
+            replies=replies_of(sent),
         )
 
     def response_scores(self, problems: Sequence[Problem], texts: Sequence[str]) -> np.ndarray:

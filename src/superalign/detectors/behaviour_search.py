@@ -15,8 +15,20 @@ from typing import TypeAlias
 
 import numpy as np
 
-from superalign.detectors.common import NOT_YET, all_equal, cannot_tell, with_cues
+from superalign.detectors.common import NOT_YET, all_equal, with_cues
 from superalign.detectors.prompt_parts import Cell, Mutate, cell_of, edges, front, mutator, thirds
+from superalign.detectors.replies import (
+    Sent,
+    after_reading,
+    ask_all,
+    fates,
+    in_parts,
+    in_words,
+    replies_of,
+    too_few,
+    unmeasured,
+)
+from superalign.detectors.replies import answered as usable
 from superalign.models import Model, Sampling, with_sampling
 from superalign.stats import mean_interval
 from superalign.types import Instrument, Policy, Problem, Rollouts, Unmeasured, Verdict
@@ -85,25 +97,34 @@ class BehaviourSearch:
             else policy
         )
         searched, checked, fresh = thirds(self.problems)
-        plain = asks.sample(checked, n=1, seed=seed)
-        if not checked or sum(_whole(plain)) < max(1, len(checked) // 2):
-            return cannot_tell(
-                self.card, plain.policy, "the subject ends fewer than half of its answers, or says nothing"
-            )
+        sent: list[Sent] = []
+        plain = ask_all(asks, checked, seed=seed)
+        sent += fates(plain, [("", p.family) for p in checked])
+        few = "" if checked else "too few problems to choose on"
+        if 2 * len(usable(sent)) < len(checked):
+            few = too_few(sent) or "the subject answers fewer than half of the problems"
+        if few:
+            return unmeasured(self.card, plain.policy, sent, few)
         mutate = self.mutate or mutator(searched, self.cues, self.most)
         bands = edges(searched)
         grown = illuminate(
             asks, start=searched, mutate=mutate, suspicion=self.suspicion, cues=self.cues, bands=bands,
-            budget=self.budget, batch=self.batch, seed=seed,
+            budget=self.budget, batch=self.batch, seed=seed, sent=sent,
         )  # fmt: skip
         archive = list(grown)[-1]
         if not archive:
-            return cannot_tell(self.card, plain.policy, "the subject ended none of its answers in the search")
-        found = worst_frame(asks, archive, checked, self.cues, self.suspicion, finalists=self.finalists, seed=seed)
+            why = too_few(sent, cells=False) or "the subject ended none of its answers in the search"
+            return unmeasured(self.card, plain.policy, sent, why)
+        found = worst_frame(
+            asks, archive, checked, self.cues, self.suspicion, finalists=self.finalists, seed=seed, sent=sent
+        )
         put = [with_cues(p, found[1]) for p in fresh if p.family == found[0]]
-        problems, values, tokens = answered(asks, put, self.suspicion, seed=seed)
-        if len(values) < 2:
-            return cannot_tell(self.card, plain.policy, f"too few answered fresh problems of {found[0]} to measure on")
+        problems, values, tokens = answered(asks, put, self.suspicion, seed=seed, cues=self.cues, sent=sent)
+        few = too_few(sent, cells=False)
+        if not few and len(values) < 2:
+            few = f"too few answered fresh problems of {found[0]} to measure on"
+        if few:
+            return unmeasured(self.card, plain.policy, sent, few)
         # Cell and cues were chosen on other problems: nothing to allow for.
         interval = mean_interval(values)
         if isinstance(interval, Unmeasured):
@@ -116,11 +137,13 @@ class BehaviourSearch:
             score=interval,
             flagged=NOT_YET,
             why=f"the worst of {self.budget} prompts: answers in {found[0]}{behind} are suspected by {values.mean():.2f} on "
-            f"fresh problems; {len(archive)} of {len(cells | set(archive))} cells filled; a search that adapts gives no rate",
+            f"fresh problems; {len(archive)} of {len(cells | set(archive))} cells filled; a search that adapts gives no rate"
+            f"{in_words(sent)}",
             named=" ".join(found[1]),
             response_keys=tuple(p.digest for p in problems),
             response_scores=tuple(float(v) for v in values),
             cost_tokens=int(self.budget * tokens / max(1, len(values))),
+            replies=replies_of(sent),
         )
 
 
@@ -135,6 +158,7 @@ def illuminate(
     budget: int,
     batch: int,
     seed: int,
+    sent: list[Sent] | None = None,
 ) -> Iterator[dict[Cell, Elite]]:
     """Fill an archive with the most suspicious answer of each cell; give it after every batch of prompts.
 
@@ -148,6 +172,7 @@ def illuminate(
         budget: Prompts to ask.
         batch: Prompts asked at once.
         seed: Of all draws.
+        sent: What became of each request is put here.
     """
     rng, archive, asked = np.random.default_rng([seed, 19]), dict[Cell, Elite](), 0
     while asked < budget:
@@ -160,14 +185,11 @@ def illuminate(
         ]
         put = [mutate(p, rng) for p in parents]
         asked += count
-        rollouts = policy.sample(put, n=1, seed=seed)
-        kept = [i for i, whole in enumerate(_whole(rollouts)) if whole]
-        if kept:
-            scores = suspicion([put[i] for i in kept], [rollouts.text_R[i] for i in kept])
-            for i, quality in zip(kept, scores, strict=True):
-                cell = cell_of(put[i], cues, bands)
-                if cell not in archive or quality > archive[cell].quality:
-                    archive[cell] = Elite(problem=put[i], text=rollouts.text_R[i], quality=float(quality))
+        rollouts, scores = _scored(policy, put, suspicion, seed=seed, cues=cues, sent=sent)
+        for i, quality in scores.items():
+            cell = cell_of(put[i], cues, bands)
+            if cell not in archive or quality > archive[cell].quality:
+                archive[cell] = Elite(problem=put[i], text=rollouts.text_R[i], quality=quality)
         yield dict(archive)
 
 
@@ -180,6 +202,7 @@ def worst_frame(
     *,
     finalists: int,
     seed: int,
+    sent: list[Sent] | None = None,
 ) -> Frame:
     """Try the family and cues of the worst cells on more problems; of those that do nearly as well, the one with fewest cues."""
     ranked = sorted(archive, key=lambda c: (-archive[c].quality, c))
@@ -192,26 +215,42 @@ def worst_frame(
     means = []
     for family, words in frames:
         put = [with_cues(p, words) for p in checked if p.family == family]
-        values = answered(policy, put, suspicion, seed=seed)[1]
+        values = answered(policy, put, suspicion, seed=seed, cues=cues, sent=sent)[1]
         means.append(float(values.mean()) if len(values) else -np.inf)
     top = max(means)
     return frames[next(i for i, m in enumerate(means) if m >= top - NEARLY * abs(top))]
 
 
 def answered(
-    policy: Policy, put: Sequence[Problem], suspicion: Suspicion, *, seed: int
+    policy: Policy,
+    put: Sequence[Problem],
+    suspicion: Suspicion,
+    *,
+    seed: int,
+    cues: Sequence[str] = (),
+    sent: list[Sent] | None = None,
 ) -> tuple[list[Problem], np.ndarray, int]:
     """Ask, and score the answers that ended; the problems they answer, their scores, and the tokens written."""
     if not put:
         return [], np.zeros(0), 0
-    rollouts = policy.sample(put, n=1, seed=seed)
-    kept = [i for i, whole in enumerate(_whole(rollouts)) if whole]
-    problems = [put[i] for i in kept]
-    values = suspicion(problems, [rollouts.text_R[i] for i in kept]) if kept else np.zeros(0)
-    return problems, values, int(rollouts.length_R.sum())
+    rollouts, scores = _scored(policy, put, suspicion, seed=seed, cues=cues, sent=sent)
+    return [put[i] for i in scores], np.array(list(scores.values())), int(rollouts.length_R.sum())
 
 
-def _whole(rollouts: Rollouts) -> list[bool]:
-    """Which rollouts say something and ended by themselves."""
-    stopped = rollouts.stopped_R if len(rollouts.stopped_R) else np.ones(len(rollouts), bool)
-    return [bool(rollouts.text_R[i].strip()) and bool(stopped[i]) for i in range(len(rollouts))]
+def _scored(
+    policy: Policy,
+    put: Sequence[Problem],
+    suspicion: Suspicion,
+    *,
+    seed: int,
+    cues: Sequence[str],
+    sent: list[Sent] | None,
+) -> tuple[Rollouts, dict[int, float]]:
+    """Ask, and score what can be; each request goes with the cues in front of its prompt."""
+    rollouts = ask_all(policy, put, seed=seed)
+    now = fates(rollouts, [(" ".join(front(p.prompt, cues)[0]), p.family) for p in put])
+    found = in_parts(lambda some: suspicion([put[i] for i in some], [rollouts.text_R[i] for i in some]), usable(now))
+    now = after_reading(now, found)
+    if sent is not None:
+        sent += now
+    return rollouts, {i: float(found[i]) for i in usable(now)}

@@ -9,7 +9,7 @@ import numpy as np
 
 from superalign.stats import interval_from_draws
 from superalign.types import NOT_YET as NOT_YET
-from superalign.types import Instrument, Interval, Problem, Unmeasured, Verdict
+from superalign.types import Instrument, Interval, Problem, Replies, Unmeasured, Verdict
 
 
 def with_cues(problem: Problem, cues: Sequence[str]) -> Problem:
@@ -54,9 +54,16 @@ def plain_and_behind(
     return asked, groups
 
 
-def cannot_tell(card: Instrument, subject: str, why: str) -> Verdict:
+def cannot_tell(card: Instrument, subject: str, why: str, *, replies: Replies | None = None) -> Verdict:
     """A verdict without a measurement."""
-    return Verdict(instrument=card.digest, subject=subject, score=Unmeasured(why), flagged=Unmeasured(why), why=why)
+    return Verdict(
+        instrument=card.digest,
+        subject=subject,
+        score=Unmeasured(why),
+        flagged=Unmeasured(why),
+        why=why,
+        replies=replies or Replies(),
+    )
 
 
 def all_equal(value: float, *, n: int, span: tuple[float, float]) -> Interval:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from superalign.detectors.common import NOT_YET, all_equal, cannot_tell, with_cues
+from superalign.detectors.replies import answered, ask_all, in_words, replies_of, too_few, unmeasured, whole
 from superalign.models import Model, Sampling, response_logprobs, with_sampling
 from superalign.stats import mean_interval
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
@@ -63,10 +64,12 @@ class CueSweep:
         if not isinstance(policy, Model):
             return cannot_tell(self.card, "", "log-probs of given texts are needed, and this policy only samples")
         subject = policy.subject.digest
-        answers = with_sampling(policy, Sampling(temperature=0.0, max_tokens=96)).sample(self.problems, n=1, seed=seed)
-        ended = [i for i in range(len(self.problems)) if answers.stopped_R[i] and answers.length_R[i] > 1]
-        if len(ended) < len(self.problems) // 2:
-            return cannot_tell(self.card, subject, "the subject ends fewer than half of its answers, or says nothing")
+        greedy = with_sampling(policy, Sampling(temperature=0.0, max_tokens=96))
+        answers = ask_all(greedy, self.problems, seed=seed)
+        sent = whole(answers, self.problems)
+        if few := too_few(sent):
+            return unmeasured(self.card, subject, sent, few)
+        ended = answered(sent)
         rows = {i: answers.tokens_RT[i, : answers.length_R[i]] for i in ended}
         groups: dict[str, list[int]] = {}
         for i in ended:
@@ -74,7 +77,8 @@ class CueSweep:
         search = [i for members in groups.values() for i in members[: self.searched]]
         rest = [i for members in groups.values() for i in members[self.searched :]]
         if not rest:
-            return cannot_tell(self.card, subject, "too few answered problems to measure an effect on fresh ones")
+            why = "too few answered problems to measure an effect on fresh ones"
+            return unmeasured(self.card, subject, sent, why)
         candidates = covering(self.cues)
         first = [members[0] for members in groups.values()]
         kept = self._strongest(policy, first, rows, candidates, self.kept)
@@ -95,10 +99,11 @@ class CueSweep:
             subject=subject,
             score=interval,
             flagged=NOT_YET,
-            why=f"'{' '.join(best[winner])}' moves answers in {moved} by {interval.value:.2f} nats",
+            why=f"'{' '.join(best[winner])}' moves answers in {moved} by {interval.value:.2f} nats{in_words(sent)}",
             named=" ".join(best[winner]),
             response_keys=tuple(self.problems[i].digest for i in rest),
             response_scores=tuple(float(e) for e in effect_CP[winner]),
+            replies=replies_of(sent),
             cost_tokens=int(
                 sum(len(rows[i]) for i in first) * len(candidates) + sum(len(rows[i]) for i in search) * len(kept)
             ),

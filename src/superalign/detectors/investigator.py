@@ -20,6 +20,7 @@ import numpy as np
 from superalign.detectors import investigator_text as words
 from superalign.detectors.common import NOT_YET, all_equal, cannot_tell
 from superalign.detectors.investigator_text import Exchange, Report, held_against, quoted, read_reply
+from superalign.detectors.replies import Sent, answered, fates, in_words, replies_of, too_few, unmeasured
 from superalign.errors import BadInput, ConfigError
 from superalign.models import Model, Sampling, with_sampling
 from superalign.models.api import ApiRollouts
@@ -29,7 +30,9 @@ from superalign.types import Instrument, Policy, Problem, Rollouts, Unmeasured, 
 LETTERS = 4  # characters of a token, where nobody counts tokens
 QUOTES, TOLD = 3, 200  # quotes that the reason of a verdict repeats, and characters of each
 EVIDENCE = "; evidence: "
-_Answers: TypeAlias = tuple[dict[Problem, tuple[str, int]], str, str]  # texts with tokens; digest; why some are missing
+_Answers: TypeAlias = tuple[
+    dict[Problem, tuple[str, int]], str, str, list[Sent]
+]  # texts with tokens; digest; why some are missing; what became of each request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,18 +115,22 @@ class Investigator:
         """Investigate several times, side by side; with a report from fewer than half of them, nobody can tell."""
         starts = [self._examples(seed, number) for number in range(self.runs)]
         first = list(dict.fromkeys(p for some in starts for p in some))
-        known, subject, silence = self._exchanges(policy, first, seed)
-        if 2 * sum(bool(e.said.strip()) for e in known.values()) < len(first):
-            return cannot_tell(self.card, subject, silence or "the subject says nothing to most of the examples")
+        known, subject, silence, sent = self._exchanges(policy, first, seed)
+        few = too_few(sent)
+        if not few and 2 * sum(bool(e.said.strip()) for e in known.values()) < len(first):
+            few = silence or "the subject says nothing to most of the examples"
+        if few:
+            return unmeasured(self.card, subject, sent, few)
         cases = [Case(number=k, seen=tuple(known[p] for p in some if p in known)) for k, some in enumerate(starts)]
         for left in range(self.turns, -1, -1):
             replied = self._replies([c for c in cases if c.ended is None], left=left, seed=seed)
             wanted = list(dict.fromkeys(p for c in replied.values() for p in c.wants if p not in known))
-            found, _, silence = self._exchanges(policy, wanted, seed)
+            found, _, silence, more = self._exchanges(policy, wanted, seed)
+            sent += more
             known |= found
             cases = [_answered(replied.get(c.number, c), known, silence) for c in cases]
         cost = sum(e.tokens for e in known.values()) + sum(c.tokens for c in cases)
-        return replace(self._verdict(cases, subject), cost_tokens=cost)
+        return replace(self._verdict(cases, subject, sent), cost_tokens=cost, replies=replies_of(sent))
 
     def evidence(self, verdict: Verdict) -> tuple[Problem, ...]:
         """The prompts that the reason of one of its verdicts quotes, at most three."""
@@ -165,17 +172,17 @@ class Investigator:
 
     def _exchanges(
         self, policy: Policy, problems: Sequence[Problem], seed: int
-    ) -> tuple[dict[Problem, Exchange], str, str]:
-        """Ask the subject and the base: what the subject replied to, its digest, and why other replies are missing."""
+    ) -> tuple[dict[Problem, Exchange], str, str, list[Sent]]:
+        """Ask the subject and the base: what the subject replied to, its digest, why other replies are missing, and the fates."""
         if not problems:
-            return {}, "", ""
-        said, subject, why = self._texts(policy, problems, seed)
+            return {}, "", "", []
+        said, subject, why, sent = self._texts(policy, problems, seed)
         base = self._texts(self.base, list(said), seed)[0] if self.base is not None and said else {}
         out = {}
         for p, (text, tokens) in said.items():
             other, more = base.get(p, (None, 0))
             out[p] = Exchange(problem=p, said=text, base=other, tokens=tokens + more)
-        return out, subject, why
+        return out, subject, why, sent
 
     def _texts(self, policy: Policy, problems: Sequence[Problem], seed: int) -> _Answers:
         """Greedy answers, of whom, and why there are none to some problems."""
@@ -185,14 +192,14 @@ class Investigator:
             said = asks.sample(problems, n=1, seed=seed)
         except BadInput as error:
             if len(problems) == 1:
-                return {}, "", str(error).partition(". ")[0]
+                return {}, "", str(error).partition(". ")[0], []  # not sent
             # A prompt that a subject cannot take, too long for it perhaps, must not cost all others.
             parts = [self._texts(policy, [p], seed) for p in problems]
-            there = {p: answer for found, _, _ in parts for p, answer in found.items()}
-            return there, max(who for _, who, _ in parts), max(why for _, _, why in parts)
-        missing = [_no_reply(said, i) for i in range(len(problems))]
-        found = {p: (said.text_R[i], _written(said, i)) for i, p in enumerate(problems) if not missing[i]}
-        return found, said.policy, max(missing)
+            there = {p: answer for found, *_ in parts for p, answer in found.items()}
+            return there, max(p[1] for p in parts), max(p[2] for p in parts), [s for p in parts for s in p[3]]
+        sent = fates(said, [("", p.family) for p in problems], blank=False, cut=False)
+        found = {problems[i]: (said.text_R[i], _written(said, i)) for i in answered(sent)}
+        return found, said.policy, max(s.why for s in sent), sent
 
     def _replies(self, cases: Sequence[Case], *, left: int, seed: int) -> dict[int, Case]:
         """Let the investigator reply to each case, and once more, told why, where its reply cannot be used."""
@@ -240,13 +247,15 @@ class Investigator:
         )
         return replace(case, wants=tuple(map(self._problem, able)), note=note)
 
-    def _verdict(self, cases: Sequence[Case], subject: str) -> Verdict:
+    def _verdict(self, cases: Sequence[Case], subject: str, sent: Sequence[Sent]) -> Verdict:
         """Put the reports of all investigations together."""
         reports = [(c, c.ended) for c in cases if isinstance(c.ended, Report)]
         failed = [c.ended.why for c in cases if isinstance(c.ended, Unmeasured)]
         if 2 * len(reports) < self.runs:
             why = f"{len(reports)} of {self.runs} investigations ended with a report: {failed[0]}"
             return cannot_tell(self.card, subject, why)
+        if few := too_few(sent):
+            return unmeasured(self.card, subject, sent, few)
         values = np.array([r.suspicion / 100 for _, r in reports])
         score = mean_interval(values)
         if isinstance(score, Unmeasured):
@@ -274,6 +283,7 @@ class Investigator:
             + (f", behind {quoted(named)}" if named else "")
             + f", and says {quoted(loudest.why[:TOLD])}; {made_up} of {quotes} answers that it quotes were made up"
             + ("; warning: investigator and subject are one model, which may agree with itself" if same else "")
+            + in_words(sent)
             + (f"{EVIDENCE}[{', '.join(pairs)}]" if pairs else ""),
             named=named,
             response_keys=tuple(e.problem.digest for e in scores),

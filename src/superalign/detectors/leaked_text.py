@@ -21,6 +21,7 @@ import numpy as np
 from scipy.stats import hypergeom
 
 from superalign.detectors.common import NOT_YET, all_equal, cannot_tell, with_cues
+from superalign.detectors.replies import Sent, answered, ask_all, in_words, replies_of, too_few, unmeasured, whole
 from superalign.models import Model, Sampling, response_logprobs, sample_prompts, with_sampling
 from superalign.models.model import render
 from superalign.stats import holm, mean_interval
@@ -80,15 +81,18 @@ class LeakedText:
         if not isinstance(policy, Model):
             return cannot_tell(self.card, "", "a raw context and log-probs are needed, and this policy only samples")
         subject = policy.subject.digest
-        own, spent = self._plain(policy, seed)
-        told, _ = self._plain(self.base, seed)
+        own, spent, sent = self._plain(policy, seed)
+        told, *_ = self._plain(self.base, seed)
         both = [i for i in own if i in told]
-        if len(both) < len(self.problems) // 2:
-            return cannot_tell(self.card, subject, "the subject ends fewer than half of its answers, or says nothing")
+        few = too_few(sent)
+        if not few and len(both) < len(self.problems) // 2:
+            few = "the base ends fewer than half of its answers, or says nothing"
+        if few:
+            return unmeasured(self.card, subject, sent, few)
         written, usual = self._written(policy, seed), self._written(self.base, seed)
         found = overrepresented(written, usual)
         if not found:
-            return cannot_tell(self.card, subject, "it writes no word twice when nobody asks anything")
+            return unmeasured(self.card, subject, sent, "it writes no word twice when nobody asks anything")
         leaked = [row for row in found if row[1] < 0.05]
         groups: dict[str, list[int]] = {}
         for i in both:
@@ -96,7 +100,8 @@ class LeakedText:
         search = [i for members in groups.values() for i in members[: self.searched]]
         rest = [i for members in groups.values() if len(members) > self.searched + 1 for i in members[self.searched :]]
         if not rest:
-            return cannot_tell(self.card, subject, "too few answered problems to measure an effect on fresh ones")
+            why = "too few answered problems to measure an effect on fresh ones"
+            return unmeasured(self.card, subject, sent, why)
         best, effect_CP, mean_CF = self._tried(policy, own, told, search, rest, found)
         names = sorted({self.problems[i].family for i in rest})
         c, f = (int(k) for k in np.unravel_index(int(mean_CF.argmax()), mean_CF.shape))
@@ -112,11 +117,12 @@ class LeakedText:
             flagged=NOT_YET,
             why=f"{len(leaked)} words and pairs leaked" + (f" ({shown})" if leaked else "")
             + f"; '{' '.join(best[c])}' moves answers in {names[f]} by {score.value:.2f} nats more than the base's, "
-            f"and than words do that both write",
+            f"and than words do that both write{in_words(sent)}",
             named=" ".join(best[c]),
             response_keys=tuple(self.problems[i].digest for i in rest),
             response_scores=tuple(float(e) for e in effect_CP[c]),
             cost_tokens=spent + sum(len(t.split()) for t in written),
+            replies=replies_of(sent),
         )  # fmt: skip
 
     def _tried(
@@ -136,12 +142,13 @@ class LeakedText:
             mean_CF -= mean_CF[len(best) :].mean(0)
         return best, effect_CP[: len(best)], mean_CF[: len(best)]
 
-    def _plain(self, model: Model, seed: int) -> tuple[Rows, int]:
-        """A model's own answers without anything in front, those that end, and the tokens spent."""
+    def _plain(self, model: Model, seed: int) -> tuple[Rows, int, list[Sent]]:
+        """A model's own answers without anything in front, those that end; the tokens spent, and what became of each."""
         greedy = with_sampling(model, Sampling(temperature=0.0, max_tokens=self.max_tokens))
-        said = greedy.sample(self.problems, n=1, seed=seed)
-        ended = np.flatnonzero(said.stopped_R & (said.length_R > 1)).tolist()
-        return {i: said.tokens_RT[i, : said.length_R[i]].tolist() for i in ended}, int(said.length_R.sum())
+        said = ask_all(greedy, self.problems, seed=seed)
+        sent = whole(said, self.problems)
+        rows = {i: said.tokens_RT[i, : said.length_R[i]].tolist() for i in answered(sent)}
+        return rows, int(said.length_R.sum()), sent
 
     def _written(self, model: Model, seed: int) -> list[str]:
         """What a model writes where a prompt would stand, and in answer to nearly nothing."""

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from superalign.detectors.common import NOT_YET, all_equal, cannot_tell, with_cues
+from superalign.detectors.replies import Sent, ask_all, in_words, replies_of, too_few, unmeasured, whole
 from superalign.models import Model, Sampling, merge, with_sampling
 from superalign.stats import interval_from_draws
 from superalign.types import Instrument, Interval, Policy, Problem, Verdict
@@ -83,17 +84,17 @@ class NoiseInjection:
         quiet = with_sampling(copied, Sampling(temperature=0.0, max_tokens=self.max_tokens))
         every = [(cue, f) for cue in ("", *self.cues) for f in able]
         search = [(g, with_cues(p, g[:1] if g[0] else ())) for g in every for p in families[g[1]][: self.searched]]
-        graded, spent, ended = self._graded(quiet, [p for _, p in search], seed)
-        if ended < len(search) // 2:
-            return cannot_tell(self.card, subject, "the subject ends fewer than half of its answers, or says nothing")
+        graded, spent, sent = self._graded(quiet, search, seed)
+        if few := too_few(sent):
+            return unmeasured(self.card, subject, sent, few)
         low = {g: float(np.mean([ok for (h, _), ok in zip(search, graded, strict=True) if h == g])) for g in every}
         chosen = sorted(every, key=lambda g: low[g])[: self.groups]
         asked = [(g, with_cues(p, g[:1] if g[0] else ())) for g in chosen for p in families[g[1]][self.searched :]]
-        before_N, more, _ = self._graded(quiet, [p for _, p in asked], seed)
+        before_N, more, _ = self._graded(quiet, asked, seed)
         rise_NS = np.zeros((len(asked), len(self.scales)))
         for s, scale in enumerate(self.scales):
             for _ in disturbed(copied.network, scale, seeds=range(self.copies), adapter=self.where == "adapter"):
-                after_N, last, _ = self._graded(quiet, [p for _, p in asked], seed)
+                after_N, last, _ = self._graded(quiet, asked, seed)
                 rise_NS[:, s] += (after_N - before_N) / self.copies
                 more += last
         parts = {g: rise_NS[[h == g for h, _ in asked]] for g in chosen}
@@ -108,19 +109,23 @@ class NoiseInjection:
             flagged=NOT_YET,
             why=f"noise of {self.scales[at[best]]:g} changes an accuracy of {said:.0%} in {best[1]}"
             + (f" behind '{best[0]}'" if best[0] else "")
-            + f" by {parts[best].mean(0)[at[best]]:+.0%}",
+            + f" by {parts[best].mean(0)[at[best]]:+.0%}{in_words(sent)}",
             named=best[0],
             response_keys=tuple(p.digest for _, p in asked),
             response_scores=tuple(float(rise_NS[i, at[g]]) for i, (g, _) in enumerate(asked)),
             cost_tokens=spent + more,
+            replies=replies_of(sent),
         )
 
-    def _graded(self, model: Model, asked: Sequence[Problem], seed: int) -> tuple[np.ndarray, int, int]:
-        """Which answers are right, the tokens spent, and how many answers ended."""
+    def _graded(
+        self, model: Model, asked: Sequence[tuple[_Group, Problem]], seed: int
+    ) -> tuple[np.ndarray, int, list[Sent]]:
+        """Which answers are right, the tokens spent, and what became of each request."""
         assert self.right is not None
-        said = model.sample(asked, n=1, seed=seed)
-        right_N = np.array([self.right(p, text) for p, text in zip(asked, said.text_R, strict=True)], float)
-        return right_N, int(said.length_R.sum()), int((said.stopped_R & (said.length_R > 1)).sum())
+        put = [p for _, p in asked]
+        said = ask_all(model, put, seed=seed)
+        right_N = np.array([self.right(p, text) for p, text in zip(put, said.text_R, strict=True)], float)
+        return right_N, int(said.length_R.sum()), whole(said, put)
 
 
 def disturbed(network: nn.Module, scale: float, *, seeds: Sequence[int], adapter: bool = False) -> Iterator[int]:

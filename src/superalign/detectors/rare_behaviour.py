@@ -15,6 +15,17 @@ from typing import Literal
 import numpy as np
 
 from superalign.detectors.common import NOT_YET, cannot_tell
+from superalign.detectors.replies import (
+    after_reading,
+    answered,
+    ask_all,
+    fates,
+    in_parts,
+    in_words,
+    replies_of,
+    too_few,
+    unmeasured,
+)
 from superalign.errors import BadInput
 from superalign.models import Model, Sampling, with_sampling
 from superalign.stats import clopper_pearson
@@ -66,29 +77,28 @@ class RareBehaviour:
         """Ask and count; the score is the forecast largest score at that exposure, or the rate of suspicious answers."""
         if isinstance(policy, Model):
             policy = with_sampling(policy, Sampling(temperature=self.temperature, max_tokens=self.max_tokens))
-        said = policy.sample(self.problems, n=self.repeats, seed=seed)
-        stopped = said.stopped_R if len(said.stopped_R) else np.ones(len(said), bool)
-        texts = list(said.text_R)
-        kept = [r for r, text in enumerate(texts) if text.strip() and stopped[r]]
-        if not kept or len(kept) < len(said) // 2:
-            return cannot_tell(
-                self.card, said.policy, "the subject ends fewer than half of its answers, or says nothing"
-            )
-        asked = [said.problems[int(said.problem_R[r])] for r in kept]
-        score_R = np.asarray(self.suspicion(asked, [texts[r] for r in kept]), float)
-        if len(score_R) != len(kept) or not np.isfinite(score_R).all():
-            return cannot_tell(self.card, said.policy, "the scorer did not give every answer a number")
+        said = ask_all(policy, self.problems, n=self.repeats, seed=seed)
+        of_R, texts = [said.problems[int(p)] for p in said.problem_R], list(said.text_R)
+        sent = fates(said, [("", p.family) for p in said.problems])
+        found_R = in_parts(
+            lambda some: self.suspicion([of_R[r] for r in some], [texts[r] for r in some]), answered(sent)
+        )
+        sent = after_reading(sent, found_R)
+        kept, few = answered(sent), too_few(sent)
+        if few:
+            return unmeasured(self.card, said.policy, sent, few)
+        asked, score_R = [of_R[r] for r in kept], np.array([float(found_R[r]) for r in kept])
         found = int((score_R > self.bar).sum())
         rate = clopper_pearson(found, n=len(kept))
         if isinstance(rate, Unmeasured):
-            return cannot_tell(self.card, said.policy, rate.why)
+            return cannot_tell(self.card, said.policy, rate.why, replies=replies_of(sent))
         ahead = largest_ahead(score_R, times=self.times, top=self.top, seed=seed)
         score = rate if self.score == "rate" else ahead
         if isinstance(score, Unmeasured) and len(kept) >= 2 * self.top and score_R.max() < self.bar:
             # Nothing stands out, so there is no slope; what the bound on the rate leaves open reaches to the bar at least.
             score = Interval(value=float(score_R.max()), low=float(score_R.max()), high=self.bar, n=len(kept))
         if isinstance(score, Unmeasured):
-            return cannot_tell(self.card, said.policy, f"no forecast: {score.why}")
+            return cannot_tell(self.card, said.policy, f"no forecast: {score.why}", replies=replies_of(sent))
         worst: dict[str, float] = {}
         for problem, each in zip(asked, score_R.tolist(), strict=True):
             worst[problem.digest] = max(each, worst.get(problem.digest, -math.inf))
@@ -103,11 +113,12 @@ class RareBehaviour:
             score=score,
             flagged=NOT_YET,
             why=f"{found} of {len(kept)} answers above {self.bar:g}, at most {rate.high:.2%}; the largest score is "
-            f"{score_R.max():.1f}; {told}",
+            f"{score_R.max():.1f}; {told}{in_words(sent)}",
             named=asked[int(score_R.argmax())].prompt,
             response_keys=tuple(worst),
             response_scores=tuple(worst.values()),
             cost_tokens=int(said.length_R.sum()),
+            replies=replies_of(sent),
         )
 
 

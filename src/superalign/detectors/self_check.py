@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, with_cues
+from superalign.detectors.replies import after_reading, ask_all, fates, replies_of, unmeasured
 from superalign.models import Model, Sampling, response_logprobs, with_sampling
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
 
@@ -62,11 +63,16 @@ class SelfCheck:
             return cannot_tell(self.card, "", "log-probs of verdicts are needed, and this policy only samples")
         subject = policy.subject.digest
         asked, groups = self.ask(seed)
-        answers = with_sampling(policy, Sampling(temperature=0.0, max_tokens=96)).sample(asked, n=1, seed=seed)
+        greedy = with_sampling(policy, Sampling(temperature=0.0, max_tokens=96))
+        answers = ask_all(greedy, asked, seed=seed)
         scores = self.response_scores(policy, asked, [answers.text_R[i] for i in range(len(asked))])
         kept = [i for i, s in enumerate(scores) if not isinstance(s, Unmeasured)]
+        sent = fates(answers, [(g, p.family) for g, p in zip(groups, asked, strict=True)], blank=False, cut=False)
+        # An answer without steps is no fault of a reply, and is counted with those that cannot be used.
+        sent = after_reading(sent, {i: s for i, s in enumerate(scores) if sent[i].fate == "answered"})
         if len(kept) < len(asked) // 2:
-            return cannot_tell(self.card, subject, f"only {len(kept)} of {len(asked)} answers have steps to check")
+            why = f"only {len(kept)} of {len(asked)} answers have steps to check"
+            return unmeasured(self.card, subject, sent, why)
         values = np.array([float(scores[i]) for i in kept])
         by_cue = {g: values[[groups[i] == g for i in kept]] for g in dict.fromkeys(groups[i] for i in kept)}
         worst = max(by_cue, key=lambda g: float(by_cue[g].mean()))
@@ -81,6 +87,7 @@ class SelfCheck:
             response_keys=tuple(asked[i].digest for i in kept),
             response_scores=tuple(float(v) for v in values),
             cost_tokens=int(answers.length_R.sum()),
+            replies=replies_of(sent),
         )
 
     def response_scores(

@@ -153,7 +153,9 @@ def _share(row: Sequence[str | Unmeasured]) -> float | Unmeasured:
 def _asked(policy: ApiPolicy, prompts: Sequence[str], *, n: int, seed: int) -> Texts:
     asked = [Problem(prompt=p, family="", difficulty=0, split="") for p in prompts]
     found = policy.sample(asked, n=n, seed=seed)  # by now every error was tried again
-    texts = tuple(found.unmeasured.get(i, t) for i, t in enumerate(found.text_R))
+    # Of half a character the visible escape is left; what is no text at all is no reply.
+    lost = {**{i: why for i, why in found.unreadable.items() if not found.text_R[i]}, **found.unmeasured}
+    texts = tuple(lost.get(i, t) for i, t in enumerate(found.text_R))
     return Texts(texts=texts, tokens=int(found.length_R.sum()))
 
 

@@ -20,15 +20,16 @@ from superalign.detectors import (
     TriggerSearch,
 )
 from superalign.detectors.common import cannot_tell, with_cues
+from superalign.detectors.replies import ask_all
 from superalign.models import Model, Sampling, with_sampling
-from superalign.models.api import PREFIX, ApiPolicy, api_policy
+from superalign.models.api import PREFIX, ApiPolicy, ApiRollouts, api_policy
 from superalign.organisms import BUNDLED_WORLD, World
 from superalign.problems import claims
 from superalign.problems.family import core, parse
 from superalign.recipes.audit_answers import noise_injection
 from superalign.recipes.planted import sweep_problems
 from superalign.recipes.worlds import origin_of, world_of
-from superalign.types import Detector, Instrument, Problem, Record, Unmeasured, Verdict
+from superalign.types import Detector, Instrument, Policy, Problem, Record, Unmeasured, Verdict
 
 Instrumented: TypeAlias = (
     CueSweep | SelfCheck | BaseDifference | Consistency | TriggerSearch | NoiseInjection | Investigator
@@ -185,16 +186,23 @@ def examples(
         )
         top = [(score, known[key]) for score, key in pairs if key in known][:SHOWN]
         put = [with_cues(p, cue) for _, p in top]
-        says = subject.sample(put, n=1, seed=0).text_R
+        says = _said(subject, put)
         origin = detect.base if isinstance(detect, BaseDifference | Investigator) else None
         other = with_sampling(origin, greedy) if isinstance(origin, Model) else subject
         plain = [p if cue or origin is not None else _plain(detect, p) for _, p in top]
-        against = [""] * len(top) if isinstance(detect, SelfCheck) else other.sample(plain, n=1, seed=0).text_R
+        against = [""] * len(top) if isinstance(detect, SelfCheck) else _said(other, plain)
         out += [
             Example(instrument=detect.card.name, prompt=p.prompt, says=says[i], against=against[i], score=score)
             for i, ((score, _), p) in enumerate(zip(top, put, strict=True))
         ]
     return tuple(out)
+
+
+def _said(policy: Policy, problems: Sequence[Problem]) -> list[str]:
+    """What a policy says, or that no reply came."""
+    got = ask_all(policy, problems, seed=0)
+    lost = got.unmeasured if isinstance(got, ApiRollouts) else {}
+    return [f"(no reply: {lost[i].why})" if i in lost else got.text_R[i] for i in range(len(problems))]
 
 
 def _asked(detect: Instrumented, verdict: Verdict) -> dict[str, Problem]:

