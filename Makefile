@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: run test check bench lock clean
+.PHONY: run test check bench mutate lock clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,10 @@ check: $(VENV)/installed
 	$(BIN)/ruff check src tests benchmarks tools
 	$(BIN)/ruff format --check src tests benchmarks tools
 	$(BIN)/mypy
+
+# One change at a time in the files that every number rests on: what the tests catch, and what they do not (docs/mutation.md).
+mutate: $(VENV)/installed
+	$(BIN)/python tools/mutate.py $(ARGS)
 
 # The peers that the benchmarks compare with live in an environment of their own.
 $(VENV)-bench/installed: pyproject.toml constraints.txt

@@ -11,6 +11,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+from hypothesis import settings
+
+# A deadline would be an assertion about time: on a busy machine it fails without cause.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def beside(name: str) -> Any:
