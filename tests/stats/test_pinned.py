@@ -299,7 +299,6 @@ CASES: dict[str, Callable[[], Any]] = {
     "counted": lambda: [
         inputs.counted(1, name="n"),
         inputs.counted(0, name="n", least=0),
-        inputs.counted(2.0, name="n"),
     ],
     "not enough": lambda: inputs.counted(0, name="n"),
     "a flag": lambda: inputs.counted(True, name="n"),
