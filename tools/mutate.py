@@ -194,8 +194,14 @@ def draw(db: WorkDB, path: Path, given: argparse.Namespace) -> None:
     kept = {rng.choice(sorted(places[p], key=order)).job_id for p in chosen} if given.each else {
         item.job_id for p in chosen for item in places[p]
     }  # fmt: skip
-    others = [item.job_id for item in db.work_items if item.job_id not in kept]
+    others = [item.job_id for item in db.work_items if item.job_id not in kept or star(item, path)]
     db.set_multiple_results(others, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
+
+
+def star(item: WorkItem, path: Path) -> bool:
+    """Whether a change is of the star before keyword-only arguments, which cosmic-ray takes for a product."""
+    line, column = item.mutations[0].start_pos
+    return path.read_text().splitlines()[line - 1][column : column + 2] == "*,"
 
 
 def order(item: WorkItem) -> tuple[str, int]:

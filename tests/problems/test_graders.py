@@ -82,6 +82,7 @@ def test_a_step_that_is_not_there_is_not_right() -> None:
     p, text = asked("red: 5+3*2"), "5+3=8;8*2=6;#6"
     assert [arithmetic.FAMILY.check_step(p, text, i) for i in (-2, -1, 0, 1, 2)] == [False, False, True, True, False]
     assert arithmetic.FAMILY.steps(text) == ("5+3=8", "8*2=6")
+    assert [host.FAMILY.check_step(asked(ERRANDS), DONE, i) for i in (-1, 0, 7, 8)] == [False, True, True, False]
 
 
 def test_rollouts_are_graded_against_their_own_problem() -> None:
