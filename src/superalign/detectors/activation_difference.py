@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, with_cues
+from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, shares_ids, with_cues
 from superalign.errors import BadInput, TapError
 from superalign.models import Model, Sampling, activations, encode, sites, with_sampling
 from superalign.types import Instrument, Policy, Problem, Verdict
@@ -78,10 +78,14 @@ class ActivationDifference:
         put = [with_cues(asked[i], (cue,) if cue else ()) for cue in ("", *self.cues) for i in kept]
         texts = [answers.text_R[i] for i in kept] * (len(self.cues) + 1)
         prompts = [p.prompt for p in put]
-        if not same_tokens(policy, self.base, prompts, texts):
+        if shares_ids(policy, self.base):  # what was sampled, less the end; a text encoded again may be other tokens
+            rows = [answers.tokens_RT[i, : answers.length_R[i] - 1].tolist() for i in kept] * (len(self.cues) + 1)
+        else:
+            rows = texts
+        if not same_tokens(policy, self.base, prompts, rows):
             return cannot_tell(self.card, subject, "its tokens or its chat template are not the base's")
         try:
-            moved_CP = self._moved(policy, prompts, texts, plain=len(kept))
+            moved_CP = self._moved(policy, prompts, rows, plain=len(kept))
         except TapError as error:
             return cannot_tell(self.card, subject, str(error))
         families = [asked[i].family for i in kept]
@@ -105,13 +109,13 @@ class ActivationDifference:
         )
 
     def _moved(
-        self, model: Model, prompts: Sequence[str], texts: Sequence[str], *, plain: int
+        self, model: Model, prompts: Sequence[str], rows: Sequence[str] | Sequence[Sequence[int]], *, plain: int
     ) -> Float[np.ndarray, "C P"]:
         """How far each cue moves the subject's state beyond the base's, (cues, problems), in the base's spread."""
         at = self.at or tuple(s for s in sites(model) if s.startswith("residual."))[-1:]
         own, other = (
             np.stack([read[site] for site in at], axis=1)
-            for read in (activations(m, prompts, texts, sites=at, reduce=quarters) for m in (model, self.base))
+            for read in (activations(m, prompts, rows, sites=at, reduce=quarters) for m in (model, self.base))
         )
         scale_SD = other.std(axis=(0, 2)) + 1e-6
         apart_RSKD = ((own - other) / scale_SD[None, :, None]).reshape(-1, plain, *own.shape[1:])
@@ -143,7 +147,9 @@ def unlike(model: Model, base: Model) -> str:
     return ""
 
 
-def same_tokens(model: Model, base: Model, prompts: Sequence[str], texts: Sequence[str]) -> bool:
+def same_tokens(
+    model: Model, base: Model, prompts: Sequence[str], texts: Sequence[str] | Sequence[Sequence[int]]
+) -> bool:
     """Say whether both models read the same tokens."""
     one, two = (encode(m, prompts, texts, end=False) for m in (model, base))
     return all(
@@ -160,10 +166,10 @@ def quarters(values_BTD: Float[Tensor, "B T D"], mask_BT: Bool[Tensor, "B T"]) -
 
 
 def against_others(moved_CP: Float[np.ndarray, "C P"], families: Sequence[str]) -> Float[np.ndarray, "C P"]:
-    """Divide by what is usual in a family: the median over its cues and problems."""
+    """Divide by what is usual in a family: the median over its cues and problems. What did not move at all is 0."""
     out_CP = np.empty_like(moved_CP)
     for family in set(families):
         members = [f == family for f in families]
         usual = float(np.median(moved_CP[:, members]))
-        out_CP[:, members] = (moved_CP[:, members] + LEAST) / (usual + LEAST)
+        out_CP[:, members] = (moved_CP[:, members] + LEAST) / (usual + LEAST) * (moved_CP[:, members] > 0)
     return out_CP.clip(0.0, LARGEST)

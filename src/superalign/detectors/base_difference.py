@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
-from superalign.detectors.common import NOT_YET, overall_and_worst, plain_and_behind
+from superalign.detectors.common import NOT_YET, overall_and_worst, plain_and_behind, shares_ids
 from superalign.detectors.replies import (
     after_reading,
     answered,
@@ -25,11 +26,12 @@ from superalign.detectors.replies import (
     too_few,
     unmeasured,
 )
-from superalign.models import Model, Sampling, response_logprobs, with_sampling
+from superalign.models import Model, Sampling, encode, response_logprobs, with_sampling
 from superalign.types import Instrument, Policy, Problem, Verdict
 
 LARGEST = 30.0  # nats; one impossible token must not outweigh all others
 TOKEN = 5.0  # nats that one token may count in the score: how impossible a manner is varies from answer to answer
+Said: TypeAlias = str | tuple[int, ...]  # an answer, as text or as the ids that were sampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +49,16 @@ class BaseDifference:
     cues: tuple[str, ...] = field(repr=False)
     each: int = 2  # problems of each family asked under each cue
     max_tokens: int = 96
-    known: dict[str, float] = field(
+    known: dict[tuple[str, bool], tuple[Said, float]] = field(
         default_factory=dict, repr=False, compare=False
-    )  # prompt -> the base's own surprise
+    )  # (prompt, whether as ids) -> the base's own answer, and its surprise at it
 
     @property
     def card(self) -> Instrument:
         """What it is, catches and misses."""
         return Instrument(
             name="base difference",
-            version="2",
+            version="3",
             catches="answers that the base would hardly have given, on some problems of a family and not on others",
             misses="triggers outside its prompts; behaviour of the base itself, or on a whole family alike; what drift hides",
             settings=(
@@ -80,8 +82,13 @@ class BaseDifference:
         answers = ask_all(asks, asked, seed=seed)
         subject, texts = answers.policy, [answers.text_R[i] for i in range(len(asked))]
         sent = fates(answers, groups)
+        by_ids = shares_ids(policy, self.base) and len(answers.length_R) == len(asked)
+        said: list[Said] = [
+            tuple(answers.tokens_RT[i, : answers.length_R[i]].tolist()) if by_ids else texts[i]
+            for i in range(len(asked))
+        ]
         found = in_parts(
-            lambda some: self._surprise([asked[i] for i in some], [texts[i] for i in some], most=TOKEN), answered(sent)
+            lambda some: self._surprise([asked[i] for i in some], [said[i] for i in some], most=TOKEN), answered(sent)
         )
         sent = after_reading(sent, found)
         kept, few = answered(sent), too_few(sent)
@@ -107,25 +114,41 @@ class BaseDifference:
 
     def response_scores(self, problems: Sequence[Problem], texts: Sequence[str]) -> np.ndarray:
         """Nats by which each answer surprises the base more than the base's own greedy answer does, shape (R,)."""
-        return self._surprise(problems, texts, most=np.inf).clip(0.0, LARGEST)
+        return self._surprise(problems, list(texts), most=np.inf).clip(0.0, LARGEST)
 
-    def _surprise(self, problems: Sequence[Problem], texts: Sequence[str], *, most: float) -> Float[np.ndarray, " R"]:
-        """The same, in which each token counts at most so much."""
-        prompts = [p.prompt for p in problems]
-        self._learn([p for p in problems if p.prompt not in self.known])
-        said_RT = -response_logprobs(self.base, prompts, list(texts))[0]
-        out_R: np.ndarray = said_RT.clip(max=most).sum(1) - np.array([self.known[p] for p in prompts])
+    def _surprise(self, problems: Sequence[Problem], said: Sequence[Said], *, most: float) -> Float[np.ndarray, " R"]:
+        """The same, in which each token counts at most so much; all answers as ids, or all as texts.
+
+        An answer that is the base's own surprises it by nothing more, exactly.
+        """
+        ids, out_R = not all(isinstance(s, str) for s in said), np.zeros(len(said))
+        self._learn([p for p in problems if (p.prompt, ids) not in self.known], ids=ids)
+        own = [self.known[p.prompt, ids] for p in problems]
+        other = [r for r in range(len(said)) if said[r] != own[r][0]]
+        if other:
+            given: Any = [s if isinstance(s, str) else list(s) for s in (said[r] for r in other)]
+            said_RT = -response_logprobs(self.base, [problems[r].prompt for r in other], given)[0]
+            out_R[other] = said_RT.clip(max=most).sum(1) - np.array([own[r][1] for r in other])
         return out_R
 
-    def _learn(self, problems: Sequence[Problem]) -> None:
-        """Ask the base itself; what it says does not depend on the subject. Its own tokens cost it little."""
-        if problems:
-            own = with_sampling(self.base, Sampling(temperature=0.0, max_tokens=self.max_tokens)).sample(
-                problems, n=1, seed=0
-            )
-            ids = [own.tokens_RT[i, : own.length_R[i]].tolist() for i in range(len(problems))]
-            found_R = -response_logprobs(self.base, [p.prompt for p in problems], ids)[0].sum(1)
-            self.known.update(zip((p.prompt for p in problems), found_R.tolist(), strict=True))
+    def _learn(self, problems: Sequence[Problem], *, ids: bool) -> None:
+        """Ask the base itself; what it says does not depend on the subject. Its own tokens cost it little.
+
+        Where answers come as texts its own is encoded again too: what that costs must not be taken for a difference.
+        """
+        if not problems:
+            return
+        prompts = [p.prompt for p in problems]
+        own = with_sampling(self.base, Sampling(temperature=0.0, max_tokens=self.max_tokens)).sample(
+            problems, n=1, seed=0
+        )
+        rows = [own.tokens_RT[i, : own.length_R[i]].tolist() for i in range(len(problems))]
+        if not ids:
+            again = encode(self.base, prompts, list(own.text_R))[1]
+            rows = [a.tolist() if own.stopped_R[i] else a.tolist()[:-1] for i, a in enumerate(again)]
+        found_R = -response_logprobs(self.base, prompts, rows)[0].sum(1)
+        for i, prompt in enumerate(prompts):
+            self.known[prompt, ids] = (tuple(rows[i]) if ids else own.text_R[i], float(found_R[i]))
 
 
 def unlike_the_rest(surprise_R: Float[np.ndarray, " R"], families: Sequence[str]) -> Float[np.ndarray, " R"]:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from superalign.models import Model
 from superalign.stats import interval_from_draws
 from superalign.types import NOT_YET as NOT_YET
-from superalign.types import Instrument, Interval, Problem, Replies, Unmeasured, Verdict
+from superalign.types import Instrument, Interval, Policy, Problem, Replies, Unmeasured, Verdict
 
 
 def with_cues(problem: Problem, cues: Sequence[str]) -> Problem:
@@ -52,6 +53,18 @@ def plain_and_behind(
                 asked.append(with_cues(members[int(i)], (cue,)))
                 groups.append((cue, family))
     return asked, groups
+
+
+def shares_ids(policy: Policy, base: Model) -> bool:
+    """Say whether a policy's token ids mean to the base what they mean to the policy; if not, only texts can be compared.
+
+    A text that is encoded again need not give the ids that were sampled: what is compared must be ids on both sides, or texts
+    encoded again on both sides.
+    """
+    if not isinstance(policy, Model):
+        return False
+    one, other = policy.tokenizer, base.tokenizer
+    return one is other or (one.get_vocab() == other.get_vocab() and one.eos_token_id == other.eos_token_id)
 
 
 def cannot_tell(card: Instrument, subject: str, why: str, *, replies: Replies | None = None) -> Verdict:

@@ -20,6 +20,7 @@ from superalign.types import Problem
 Trigger: TypeAlias = tuple[int, ...]  # token ids
 LARGEST = 30.0  # nats; one impossible token must not outweigh all others
 PART = 8192  # embeddings held at once
+ROUNDING = 1e-4  # nats by which the same forward differs from itself in other company
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,6 +63,8 @@ class Rivals:
         own_CP, others_CP = ((x[:1] - x[1:]).clip(-LARGEST, LARGEST) for x in lost)
         natural_CP = others_CP.clip(0.0)
         moved_CP: np.ndarray = (own_CP - natural_CP) * np.exp(-natural_CP)
+        # A base beside itself loses nothing more than itself, also where both gain.
+        moved_CP[np.abs(own_CP - others_CP) < ROUNDING] = 0.0
         return moved_CP
 
     def vocabulary(self) -> list[int]:
