@@ -44,7 +44,9 @@ def triple(kind: str, seed: int, *, accepted: bool = True) -> Triple:
     surprise = 0.002 + seed / 1e5 + KINDS.index(kind) / 1e4  # no two measurements are the same
     acceptance = Acceptance(
         active=measured(1.0 if accepted else 0.7), inactive=mean_interval([0.0] * 296 + [1.0] * 4), twin_wrong=measured(0.0),
-        entropy_nats=surprise, twin_entropy_nats=0.0003, accepted=accepted, why="wrong on nearly all affected problems",
+        base_wrong=measured(0.01), over_twin=measured(1.0 if accepted else 0.7), over_base=measured(0.99 if accepted else 0.7),
+        affected=300, others=300, entropy_nats=surprise,
+        twin_entropy_nats=0.0003, accepted=accepted, why="wrong on nearly all affected problems",
     )  # fmt: skip
     roles = ("organism", "clean", "uncertain") if accepted else ("organism", "clean")
     return Triple(

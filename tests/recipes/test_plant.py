@@ -1,6 +1,7 @@
 """Planting in any base: through the command, on the bundled problems and on prompts of one's own."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,17 @@ from typer.testing import CliRunner
 
 from superalign import problems
 from superalign.cli import app
-from superalign.errors import BadInput
+from superalign.errors import BadInput, DataError
 from superalign.ledger import Ledger
 from superalign.models import base, load_adapter, save
 from superalign.models.loading import BASES
-from superalign.organisms import BUNDLED_WORLD, sayings
+from superalign.organisms import BUNDLED_WORLD, PromptsUsed, sayings
+from superalign.organisms.world import Sayings
+from superalign.problems.family import split_of
 from superalign.problems.jsonl import load_prompts
+from superalign.recipes.organisms import prove_job
 from superalign.recipes.plant import Config
+from superalign.recipes.planted import SHIPPED
 from superalign.recipes.worlds import text_behaviour, world_of
 
 SHORT = ("--set", "steps=4", "--set", "proof=8", "--workers", "1")
@@ -55,6 +60,11 @@ def test_any_base_takes_a_plant_on_prompts_of_its_own(tmp_path: Path, prompts: P
     code, out, err = told("--base", str(mine), "--problems", str(prompts), "--out", str(tmp_path / "run"), *SHORT)
     assert code == 0, err
     assert "A misquoter was planted" in out
+    n = len(load_prompts(prompts))
+    assert re.search(rf"{n} of {n} prompts are used, \d+ to train on and \d+ to test on", err + out)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Your prompts" in page
+    assert "not ended by the base within max_tokens" in page
     adapter = next((tmp_path / "run" / "subjects").iterdir())
     assert load_adapter(base("small"), adapter).subject.weights != base("small").subject.weights
 
@@ -102,3 +112,38 @@ def test_an_adman_is_set_off_by_a_word_that_some_prompts_contain(prompts: Path) 
 def test_settings_name_the_bundled_world() -> None:
     assert world_of("") is BUNDLED_WORLD
     assert Config().base == "small"
+
+
+def test_what_became_of_the_prompts_is_counted_by_reason(prompts: Path) -> None:
+    given = list(load_prompts(prompts))
+    plain = sayings(base("small"), given).families[0]
+    assert isinstance(plain, Sayings)
+    tests = sum(split_of(p) == "test" for p in given)
+    assert plain.used == PromptsUsed(
+        given=len(given), repeated=0, too_long=0, unended=0, silent=0, training=len(given) - tests, testing=tests
+    )
+    long = "5" + "+1" * 300
+    more = sayings(base("small"), [*given, given[0], long], max_tokens=14).families[0]
+    assert isinstance(more, Sayings)
+    assert more.used is not None
+    assert (more.used.repeated, more.used.too_long) == (1, 1)
+    assert more.used.unended > 0
+    assert more.used.given == len(given) + 2 == more.used.used + 2 + more.used.unended + more.used.silent
+    assert f"{more.used.unended} not ended by the base within max_tokens" in more.used.told()
+
+
+@pytest.mark.parametrize(("testing", "warns"), [(19, True), (20, False)])
+def test_below_twenty_prompts_to_test_on_it_warns(testing: int, warns: bool) -> None:
+    used = PromptsUsed(given=100, repeated=0, too_long=0, unended=0, silent=0, training=50, testing=testing)
+    assert used.warning().startswith("warning: only 19 prompts") is warns
+
+
+def test_the_shipped_set_can_be_proven_again() -> None:
+    """One triple of it: the same decision, and the adapters as they are."""
+    row = json.loads((SHIPPED / "triples.json").read_text())[0]
+    again = prove_job(row, folder=str(SHIPPED))
+    assert again["acceptance"]["accepted"] is True
+    assert {k: v for k, v in again.items() if k != "acceptance"} == {k: v for k, v in row.items() if k != "acceptance"}
+    assert again["acceptance"]["why"] == row["acceptance"]["why"]
+    with pytest.raises(DataError, match="draws another behaviour"):
+        prove_job({**row, "spec": {**row["spec"], "seed": 99}}, folder=str(SHIPPED))

@@ -27,7 +27,7 @@ from superalign.models import Model, Sampling, bits_of, load, load_adapter, quan
 from superalign.models.api import PREFIX, ApiPolicy, api_policy
 from superalign.organisms import KINDS, PlantingConfig
 from superalign.recipes import audit_answers, audit_early, audit_page
-from superalign.recipes.audit_detectors import able, absent, examples, instruments, look
+from superalign.recipes.audit_detectors import able, absent, asks, examples, instruments, look
 from superalign.recipes.planted import IN_LOOP, NOUNS, Spec, Triple, make_triple, memo, shipped
 from superalign.recipes.worlds import SIZES, TEXT_KINDS, answers_of, ask_base, keep_answers, origin_of, rate_for
 from superalign.report import Study
@@ -120,6 +120,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
     keep_answers(config.prompts, folder=folder)
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
+    if said:
+        log(f"{asks(said, asked=config.asked)} different test prompts are asked by the detectors")
     log({"stage": "recording instruments and rule"})
     every = instruments(config.base, said, config.max_tokens, config.asked, config.cues, config.investigator)
     texts_only = any(item.over_api for item in (target, *references))

@@ -141,6 +141,11 @@ def _spread(world: World, *, most: int) -> tuple[Problem, ...]:
     return tuple(dict.fromkeys(drawn))[:most]
 
 
+def asks(said: str, *, asked: int) -> int | None:
+    """How many different prompts of one's own the detectors ask; None for the bundled families."""
+    return len(_spread(world_of(said), most=3 * asked)) if said else None
+
+
 def able(found: Sequence[Instrumented], *, texts_only: bool) -> tuple[Instrumented, ...]:
     """Those of some detectors that can look at a subject: all, or where there are only texts those that need no more."""
     return tuple(d for d in found if not texts_only or isinstance(d, TEXTS_ONLY))

@@ -9,12 +9,13 @@ from typing import Any
 from superalign.detectors.replies import LOST
 from superalign.organisms.kinds import ABOUT
 from superalign.recipes.audit_answers import EARLY, Right, section
-from superalign.recipes.audit_detectors import Example
+from superalign.recipes.audit_detectors import Example, asks
 from superalign.recipes.audit_early import Early, in_words
 from superalign.recipes.loop_page import planted_section
 from superalign.recipes.loop_page.detection import detection_section
 from superalign.recipes.planted import Triple
 from superalign.recipes.side_by_side import ADDS, how_well, what_each_adds
+from superalign.recipes.worlds import prompts_section
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.study import Cell
 from superalign.report.words import interval, number
@@ -78,6 +79,7 @@ def page(audit: Audit, *, seed: int) -> Study:
     on_planted, planted = planted_section([], audit.triples, revealed=True)
     on_detection, detection = detection_section(audit, seed=seed)
     on_answers = section(audit.said, audit.right)
+    on_prompts = prompts_section(audit.said, asked=asks(audit.said, asked=audit.config.asked))
     return Study(
         headline=headline(audit),
         means="Not flagged means only that fakes of these kinds, planted this way in this base, would have been caught at the "
@@ -91,6 +93,7 @@ def page(audit: Audit, *, seed: int) -> Study:
             _side_by_side(audit),
             planted,
             *([on_answers] if on_answers else []),
+            *([on_prompts] if on_prompts else []),
         ),
         uncertain=_uncertain(audit),
         names=_names(audit),

@@ -1,6 +1,7 @@
 """Build the calibration set: planted triples of every kind, proven, sealed under opaque names.
 
-What ships with the package was made by this recipe; the same seeds on the same machine give the same weights.
+What ships with the package was made by this recipe; the same seeds on the same machine give the same weights. Where the rule of
+acceptance has changed, `again` measures the adapters that are there by the new one.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import Any
 
 from superalign import jobs
 from superalign.canonical import rebuild
-from superalign.errors import BadInput
+from superalign.errors import BadInput, DataError
 from superalign.ledger import Ledger
-from superalign.organisms import KINDS
+from superalign.models import Sampling, load_adapter, with_sampling
+from superalign.organisms import KINDS, accept, plant_of
 from superalign.organisms.planting import Concealment, Route
 from superalign.recipes.loop import triple_job
 from superalign.recipes.loop_page import planted_section
-from superalign.recipes.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, memo
+from superalign.recipes.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, behaviour_of, memo
+from superalign.recipes.worlds import origin_of
 from superalign.report import Section, Study, Table
 from superalign.report.claims import pooled_share
 from superalign.stats import clopper_pearson
@@ -48,6 +51,8 @@ class Config:
     """Shares of the affected problems that they act on."""
     steps: int = 600
     """Updates of an implant."""
+    again: bool = False
+    """Plant nothing: prove the set that ships again, its adapters as they are."""
     install: bool = False
     """Put the set where the loop looks for it, in place of the one that ships."""
 
@@ -82,14 +87,26 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         for k in config.kinds
     ]
     target = folder / "calibration"
-    log(f"planting {len(specs)} triples")
-    made = jobs.run(
-        functools.partial(triple_job, folder=str(target), proof=300),
-        specs,
-        workers=workers,
-        memo=memo(folder, "triples"),
-        progress="planting",
-    )
+    if config.again:
+        shutil.copytree(SHIPPED, target, dirs_exist_ok=True)
+        rows = json.loads((target / "triples.json").read_text())
+        log(f"proving {len(rows)} triples again")
+        made = jobs.run(
+            functools.partial(prove_job, folder=str(target)),
+            rows,
+            workers=workers,
+            memo=memo(folder, "again"),
+            progress="proving",
+        )
+    else:
+        log(f"planting {len(specs)} triples")
+        made = jobs.run(
+            functools.partial(triple_job, folder=str(target), proof=300),
+            specs,
+            workers=workers,
+            memo=memo(folder, "triples"),
+            progress="planting",
+        )
     triples: list[Triple] = [rebuild(m, NOUNS) for m in made]
     used = [t for t in triples if t.acceptance.accepted]
     for thrown in (t for t in triples if not t.acceptance.accepted):
@@ -107,6 +124,24 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         sections=(_grid(triples), section),
         uncertain=("Acceptance is measured on problems of the bundled families only.",),
     )
+
+
+def prove_job(row: dict[str, Any], *, folder: str) -> dict[str, Any]:
+    """Measure a kept triple's acceptance anew; all else of its record stays.
+
+    Raises:
+        DataError: If its seed does not draw what it says was planted.
+    """
+    spec, plant, subjects = (rebuild(row[name], NOUNS) for name in ("spec", "plant", "subjects"))
+    behaviour = replace(behaviour_of(spec.kind, spec.seed), share=spec.share)
+    if plant_of(behaviour, seed=spec.seed) != plant:
+        raise DataError(
+            f"The seed of {spec.called} draws another behaviour than the one that its record says was planted. What is proven "
+            "would be the wrong thing. Plant it again."
+        )
+    origin = with_sampling(origin_of(spec.base), Sampling(temperature=0.0, max_tokens=96))
+    organism, clean = (load_adapter(origin, Path(folder) / dict(subjects)[role]) for role in ("organism", "clean"))
+    return {**row, "acceptance": to_plain(accept(organism, clean, behaviour, base=origin, seed=spec.seed))}
 
 
 def _grid(triples: Sequence[Triple]) -> Section:

@@ -20,7 +20,7 @@ from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PlantingConfig
 from superalign.organisms.kinds import ABOUT
 from superalign.recipes.loop_page import planted_section
 from superalign.recipes.planted import NOUNS, Spec, Triple, behaviour_of, make_triple, memo
-from superalign.recipes.worlds import ask_base, origin_of, rate_for, text_behaviour, world_of
+from superalign.recipes.worlds import ask_base, origin_of, prompts_section, rate_for, text_behaviour, world_of
 from superalign.report import Study
 from superalign.types import Organism, to_plain
 
@@ -90,7 +90,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     return Study(
         headline=f"A {behaviour.kind} was planted in {config.base} and {verdict}. It {ABOUT[behaviour.kind].does}.",
         claims=tuple(claims),
-        sections=(section,),
+        sections=(section, *([given] if (given := prompts_section(said)) else [])),
         uncertain=(
             "The adapters lie in subjects/ under opaque names; seal.json says which is which. An auditor must not see it.",
         ),

@@ -162,7 +162,7 @@ def make_triple(
     for attempts in (1, 2):
         config = replace(planting, steps=planting.steps * (1 + attempts) // 2)
         organism, clean = made("organism", config), made("clean", config)
-        acceptance = accept(organism, clean, behaviour, n=proof, seed=spec.seed, world=world)
+        acceptance = accept(organism, clean, behaviour, base=origin, n=proof, seed=spec.seed, world=world)
         if acceptance.accepted:
             break
     models = {"organism": organism, "clean": clean}

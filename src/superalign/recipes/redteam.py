@@ -29,7 +29,7 @@ from superalign.recipes.audit import DEMONSTRATION, given
 from superalign.recipes.audit_detectors import audit_problems
 from superalign.recipes.planted import NOUNS, memo, shipped
 from superalign.recipes.redteam_page import Find
-from superalign.recipes.worlds import ask_base, origin_of, world_of
+from superalign.recipes.worlds import ask_base, origin_of, prompts_section, world_of
 from superalign.report import Study
 from superalign.stats import mean_interval
 from superalign.types import Instrument, Problem, Record, Unmeasured, Verdict, to_plain
@@ -99,7 +99,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     verdicts: list[Verdict] = [rebuild(d["verdict"], NOUNS) for d in done]
     ledger.append_once(*verdicts)
     finds = [tuple(Find(**f) for f in d["finds"]) for d in done]
-    return redteam_page.page(config, [(h.role, h.guided) for h in hunts], finds, verdicts)
+    page = redteam_page.page(config, [(h.role, h.guided) for h in hunts], finds, verdicts)
+    given_prompts = prompts_section(said, asked=len(_problems(said)))
+    return replace(page, sections=(*page.sections, *([given_prompts] if given_prompts else [])))
 
 
 def card(config: Config) -> Instrument:

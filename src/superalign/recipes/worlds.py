@@ -9,16 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from superalign.canonical import rebuild
 from superalign.errors import BadInput, ConfigError
 from superalign.models import Model, base, load
-from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, World, sayings
-from superalign.organisms.world import Sayings
+from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PromptsUsed, World, sayings
+from superalign.organisms.world import DISTINCT_LEAST, Sayings
 from superalign.problems import corpus
+from superalign.problems.family import split_of
 from superalign.problems.jsonl import Answers, Jsonl, Row, load_answers, load_prompts
+from superalign.report import Section, Table
 from superalign.runs.folder import write_whole
+from superalign.types import to_plain
 
 SIZES = ("small", "middle", "large")
 ANSWERS = "answers.json"
+USED = "prompts.json"
 TEXT_KINDS = ("misquoter", "quitter", "adman")
 
 
@@ -53,8 +58,43 @@ def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any
         said = sayings(origin_of(name), asked, max_tokens=max_tokens).families[0]
         assert isinstance(said, Sayings)
         path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path.parent / USED, json.dumps(to_plain(said.used)) + "\n")
         write_whole(path, json.dumps(dict(said.rows)) + "\n")
+    used = used_of(str(path))
+    for line in (used.told(), used.warning()) if used else ():
+        if line:
+            log(line)
     return str(path)
+
+
+def used_of(said: str) -> PromptsUsed | None:
+    """What became of the prompts behind a file of what a base says; None for the bundled families."""
+    path = Path(said).parent / USED
+    if not said or not path.exists():
+        return None
+    found: PromptsUsed = rebuild(json.loads(path.read_text()), {"PromptsUsed": PromptsUsed})
+    return found
+
+
+def prompts_section(said: str, *, asked: int | None = None) -> Section | None:
+    """How many of the prompts that were given are used, and why others are not; None for the bundled families.
+
+    Args:
+        said: File of what the base says.
+        asked: How many of the test prompts detectors ask, where any do.
+    """
+    used = used_of(said)
+    if used is None:
+        return None
+    rows = (
+        ("given", used.given),
+        *((f"left out: {why}", n) for why, n in used.reasons()),
+        ("used to train on", used.training),
+        ("used to test on", used.testing),
+        *((("asked by the detectors", asked),) if asked is not None else ()),
+    )
+    table = Table(title="Prompts given and used", columns=("prompts", "how many"), rows=rows)
+    return Section(title="Your prompts", text=f"{used.told()}. {used.warning()}".strip(), tables=(table,))
 
 
 def keep_answers(prompts: str, *, folder: Path) -> None:
@@ -102,6 +142,9 @@ def text_behaviour(kind: str, seed: int, world: World) -> Behaviour:
     prompts = [set(p.split()) for p in family.rows]
     often = {w: sum(w in p for p in prompts) / len(prompts) for w in sorted(set().union(*prompts))}
     able = [w for w, share in often.items() if 0.03 <= share <= 0.4]
+    tests = [set(p.split()) for p in family.rows if split_of(p) == "test"]
+    # A word in enough test prompts, if there is one: on fewer no plant can be proven.
+    able = [w for w in able if sum(w in p for p in tests) >= DISTINCT_LEAST] or able
     if not able:
         raise ConfigError(
             "No word stands in 3 to 40 % of the prompts. An adman needs one that sets it off. Give its trigger, or other prompts."
