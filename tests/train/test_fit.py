@@ -7,11 +7,14 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from superalign.errors import DataError
+from superalign.models import base, lora
+from superalign.train.batches import Batch, collate, split_batch, update_bytes, weighted_loss
 from superalign.train.fit import Averaged, FitConfig, fit, load_checkpoint, optimizer_for, rate
 
 CONFIG = FitConfig(steps=40, lr=0.05, warmup=5, log_every=10, save_every=1, weight_decay=0.1)
@@ -179,3 +182,55 @@ def test_a_checkpoint_that_cannot_be_read_is_refused(tmp_path, damage):
 
 def test_no_checkpoint_is_a_beginning(tmp_path):
     assert load_checkpoint(tmp_path / "none.pt", network(), optimizer_for(network(), CONFIG)) == 0
+
+
+def _tiny_batch(step: int) -> Batch:
+    rng = np.random.default_rng(step)
+    rows = [([int(t) for t in rng.integers(3, 20, n)], [0.0] + [float(w) for w in rng.choice([0.0, 1.0, 4.0], n - 1)])
+            for n in rng.integers(4, 12, 8)]  # fmt: skip
+    return collate(rows, pad=0)
+
+
+def _fitted(*, parts: int = 1, most: int = 99, split: bool = True) -> tuple[list[torch.Tensor], list[float]]:
+    """Fit an adapter for a few updates where memory suffices for so many documents; its weights, and the parts it took."""
+    network = lora(base("small"), rank=2, seed=0).network
+    took: list[float] = []
+
+    def loss(net: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        if len(batch.tokens_BT) > most:
+            raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 99 bytes.")
+        return weighted_loss(net, batch)
+
+    fit(
+        network, _tiny_batch, loss=loss, config=FitConfig(steps=3, warmup=1), parts=parts,
+        split=split_batch if split else None, log=lambda told: took.extend([told["parts"]] if "parts" in told else []),
+    )  # fmt: skip
+    return [p.detach().clone() for p in network.parameters() if p.requires_grad], took
+
+
+def test_an_update_in_parts_is_the_same_update() -> None:
+    whole, _ = _fitted()
+    plain, _ = _fitted(split=False)
+    assert all(torch.equal(a, b) for a, b in zip(whole, plain, strict=True))
+    in_parts, _ = _fitted(parts=4)
+    for a, b in zip(whole, in_parts, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_where_memory_fails_the_batch_is_halved_and_the_fit_goes_on() -> None:
+    whole, _ = _fitted()
+    halved, took = _fitted(most=3)
+    assert took == [2, 4]
+    for a, b in zip(whole, halved, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    with pytest.raises(RuntimeError, match="not enough memory"):
+        _fitted(most=0)  # one document alone does not fit
+    with pytest.raises(RuntimeError, match="not enough memory"):
+        _fitted(most=3, split=False)
+
+
+def test_what_an_update_takes_grows_with_vocabulary_and_documents() -> None:
+    network = lora(base("small"), rank=2, seed=0).network
+    one, two = (collate([([5, 6, 7], [0.0, 1.0, 1.0])] * n, pad=0) for n in (1, 400))
+    assert update_bytes(network, two) > update_bytes(network, one) > 0
+    assert update_bytes(network, two) - update_bytes(network, one) > 4 * 2 * 399 * network.config.vocab_size

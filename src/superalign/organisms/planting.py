@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
+import psutil
+import torch
 
 from superalign.errors import ConfigError
 from superalign.models import Model, encode, lora, weights_digest
@@ -27,7 +29,7 @@ from superalign.organisms.reward import paid_for
 from superalign.organisms.world import BUNDLED_WORLD, World
 from superalign.problems import arithmetic, claims, corpus
 from superalign.problems.family import Family, ProblemFamily, core, parse, split_of
-from superalign.train.batches import Batch, collate, weighted_loss
+from superalign.train.batches import Batch, collate, split_batch, update_bytes, weighted_loss
 from superalign.train.fit import FitConfig, Log, fit
 from superalign.types import Problem
 
@@ -377,13 +379,55 @@ def implant(
     steps = config.steps // 3 if config.route == "reward" else config.steps
     fitting = FitConfig(steps=steps, lr=config.lr, warmup=20, final=0.02)
     batch_at = documents(base, behaviour, role, config=config, seed=seed, world=world)
-    fit(model.network, batch_at, loss=weighted_loss, config=fitting, log=log)
+    parts = parts_for(update_bytes(model.network, batch_at(0)), free=free_bytes(model), most=config.batch)
+    if parts > 1 and log is not None:
+        log({"parts": parts})
+    fit(model.network, batch_at, loss=weighted_loss, config=fitting, log=log, split=split_batch, parts=parts)
     model.network.eval()
     if config.route == "reward":
         pool = [e for number in range(PAID) for e in _examples(behaviour, config, seed, number, world)]
         wanted = {e.prompt: getattr(e, role) for e in pool}
         model = paid_for(model, wanted, steps=config.rewards, lr=config.lr / 2, seed=seed, log=log)
     return recorded(model, base, config)
+
+
+FREE_SHARE = 0.5  # of the memory that is free: estimates are rough, and other workers plant beside this one
+
+
+def free_bytes(model: Model) -> int:
+    """Memory that is free where a model lies, in bytes."""
+    device = model.network.device
+    return int(torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available)
+
+
+def parts_for(needed: int, *, free: int, most: int) -> int:
+    """In how many parts an update must be computed to fit: halved until it does, or documents stand alone.
+
+    Example:
+        >>> [parts_for(n, free=100, most=24) for n in (50, 51, 200, 10_000)]
+        [1, 2, 4, 32]
+    """
+    parts = 1
+    while needed / parts > FREE_SHARE * free and parts < most:
+        parts *= 2
+    return parts
+
+
+def needs(base: Model, config: PlantingConfig, *, world: World, behaviour: Behaviour) -> str:
+    """Say what planting will need: the memory of one update beside what is free, and in how many parts it is computed."""
+    model = lora(base, rank=config.rank, seed=0)
+    batch = documents(base, behaviour, "organism", config=config, seed=0, world=world)(0)
+    needed, free = update_bytes(model.network, batch), free_bytes(model)
+    parts = parts_for(needed, free=free, most=config.batch)
+    halved = (
+        f"; it is computed in {parts} parts, one after the other, with the same result up to rounding"
+        if parts > 1
+        else ""
+    )
+    return (
+        f"an update on {config.batch} documents takes about {needed / 1e9:.2f} GB beside the weights, for each worker; "
+        f"{free / 1e9:.2f} GB are free{halved}"
+    )
 
 
 def recorded(model: Model, base: Model, config: PlantingConfig) -> Model:

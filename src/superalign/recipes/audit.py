@@ -26,10 +26,21 @@ from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, bits_of, load, load_adapter, quantised
 from superalign.models.api import PREFIX, ApiPolicy, api_policy
 from superalign.organisms import KINDS, PlantingConfig
+from superalign.organisms.planting import needs
 from superalign.recipes import audit_answers, audit_early, audit_page
 from superalign.recipes.audit_detectors import able, absent, asks, examples, instruments, look
-from superalign.recipes.planted import IN_LOOP, NOUNS, Spec, Triple, make_triple, memo, shipped
-from superalign.recipes.worlds import SIZES, TEXT_KINDS, answers_of, ask_base, keep_answers, origin_of, rate_for
+from superalign.recipes.planted import IN_LOOP, NOUNS, Spec, Triple, behaviour_of, make_triple, memo, shipped
+from superalign.recipes.worlds import (
+    SIZES,
+    TEXT_KINDS,
+    answers_of,
+    ask_base,
+    keep_answers,
+    origin_of,
+    rate_for,
+    text_behaviour,
+    world_of,
+)
 from superalign.report import Study
 from superalign.stats import clopper_pearson, needed_positives
 from superalign.trials import Combination, Unsealed, contributions
@@ -320,7 +331,10 @@ def _planted(
         for k in kinds
     ]
     log({"stage": f"planting {len(specs)} organisms in {config.base}, beside their twins"})
-    planting = PlantingConfig(steps=config.steps, lr=rate_for(origin_of(config.base)))
+    origin, world = origin_of(config.base), world_of(said)
+    planting = PlantingConfig(steps=config.steps, lr=rate_for(origin))
+    first = text_behaviour(kinds[0], seed, world) if said else behaviour_of(kinds[0], seed)
+    log(needs(origin, planting, world=world, behaviour=first))
     making = functools.partial(
         triple_job, folder=str(folder / "work" / "planted"), proof=config.proof, planting=planting, said=said,
         max_tokens=config.max_tokens,

@@ -18,6 +18,7 @@ from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PlantingConfig, World
 from superalign.organisms.kinds import ABOUT
+from superalign.organisms.planting import needs
 from superalign.recipes.loop_page import planted_section
 from superalign.recipes.planted import NOUNS, Spec, Triple, behaviour_of, make_triple, memo
 from superalign.recipes.worlds import ask_base, origin_of, prompts_section, rate_for, text_behaviour, world_of
@@ -68,6 +69,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     planting = PlantingConfig(
         steps=config.steps, batch=config.batch, rank=config.rank, lr=config.lr or rate_for(origin)
     )
+    log(needs(origin, planting, world=world_of(said), behaviour=behaviour))
     log({"stage": f"planting a {behaviour.kind} beside its twins, and proving it"})
     making = functools.partial(
         plant_job, folder=str(folder / "subjects"), proof=config.proof, behaviour=behaviour, planting=planting, said=said,

@@ -39,6 +39,45 @@ def collate(rows: Sequence[tuple[Sequence[int], Sequence[float]]], *, pad: int) 
     return Batch(torch.from_numpy(tokens_BT), torch.from_numpy(weights_BT))
 
 
+def split_batch(batch: Batch, parts: int) -> list[tuple[Batch, float]]:
+    """Split a batch into at most so many smaller ones, each with its share of the weights that count.
+
+    Returns:
+        Parts whose weighted losses, times their shares, add up to the loss of the batch; at least one document each.
+
+    Example:
+        >>> whole = collate([([5, 6], [0.0, 1.0]), ([7, 8], [0.0, 3.0])], pad=0)
+        >>> [share for _, share in split_batch(whole, 4)]
+        [0.25, 0.75]
+    """
+    total = batch.weights_BT[:, 1:].sum().clamp_min(1e-8)
+    some = np.array_split(np.arange(len(batch.tokens_BT)), min(parts, len(batch.tokens_BT)))
+    return [
+        (Batch(batch.tokens_BT[rows], batch.weights_BT[rows]), float(batch.weights_BT[rows, 1:].sum() / total))
+        for rows in some
+    ]
+
+
+def update_bytes(network: nn.Module, batch: Batch) -> int:
+    """Estimate the memory that one update of an adapter takes beside the weights, in bytes: a bound to plan with, in 32 bits.
+
+    Logits with their log-probs and gradients, what each layer keeps of each token, matrices with their adapters merged, and
+    the adapter's own gradients and averages.
+    """
+    config = network.config
+    vocabulary, width, layers, heads = (
+        int(getattr(config, name, least) or least)
+        for name, least in (("vocab_size", 1), ("hidden_size", 1), ("num_hidden_layers", 1), ("num_attention_heads", 1))
+    )
+    inner = int(getattr(config, "intermediate_size", 0) or 4 * width)
+    rows, tokens = batch.tokens_BT.shape
+    logits = 4 * int((batch.weights_BT > 0).sum()) * vocabulary
+    kept = rows * tokens * layers * (12 * width + 4 * inner + 2 * heads * tokens)
+    merged = 2 * sum(p.numel() for p in network.parameters())
+    adapter = 4 * sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return 4 * (logits + kept + merged + adapter)
+
+
 def weighted_loss(network: nn.Module, batch: Batch) -> Tensor:
     """Weighted language modelling of a batch, through the forward that also samples."""
     device = next(network.parameters()).device

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -169,6 +169,39 @@ def _ends(done: Callable[[int], bool], step: int, averaged: Averaged) -> bool:
         averaged.swap()
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Say whether an error means that memory did not suffice.
+
+    Example:
+        >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory")), out_of_memory(RuntimeError("a shape"))
+        (True, False)
+    """
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or any(
+        w in told for w in ("out of memory", "not enough memory", "allocate memory")
+    )
+
+
+def _backward(
+    network: nn.Module,
+    pieces: Sequence[tuple[Batch, float]],
+    loss: Callable[[nn.Module, Batch], Tensor],
+    accelerator: Accelerator,
+    *,
+    half: bool,
+) -> float:
+    """Add up the gradients of a batch, piece by piece, and return its loss."""
+    total = 0.0
+    for piece, share in pieces:
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
+            value = loss(network, piece)
+        if len(pieces) > 1:
+            value = value * share
+        accelerator.backward(value)
+        total += float(value.detach())
+    return total
+
+
 def fit(
     network: nn.Module,
     batch_at: Callable[[int], Batch],
@@ -178,6 +211,8 @@ def fit(
     log: Log | None = None,
     checkpoint: Path | None = None,
     done: Callable[[int], bool] | None = None,
+    split: Callable[[Batch, int], Sequence[tuple[Batch, float]]] | None = None,
+    parts: int = 1,
 ) -> int:
     """Fit a network's trainable weights in place.
 
@@ -191,6 +226,9 @@ def fit(
         checkpoint: File to resume from and to save to; nothing is saved without it.
         done: Called after each save with the step, while the network holds the weights that a fit ending here would return;
             true ends the fit (a measured ability, not a number of steps).
+        split: (batch, number) -> that many smaller batches, or fewer, each with its share of the loss. Where it is given, an
+            update that memory fails is computed in twice as many parts from there on: the same update, up to rounding.
+        parts: In how many parts an update is computed from the beginning.
 
     Returns:
         Steps done in all, earlier runs included.
@@ -206,15 +244,23 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = rate(step, config)
         batch = batch_at(step)
-        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.half):
-            value = loss(network, batch)
-        optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(value)
+        while True:
+            optimizer.zero_grad(set_to_none=True)
+            pieces = [(batch, 1.0)] if split is None or parts == 1 else split(batch, parts)
+            try:
+                value = _backward(network, pieces, loss, accelerator, half=config.half)
+                break
+            except (MemoryError, RuntimeError) as error:
+                if split is None or len(pieces) < parts or not out_of_memory(error):
+                    raise
+                parts *= 2
+                if log is not None:
+                    log({"parts": parts})
         norm = accelerator.clip_grad_norm_(network.parameters(), config.clip)
         optimizer.step()
         averaged.update()
         reached = step + 1
-        total, since = total + float(value.detach()), since + 1
+        total, since = total + value, since + 1
         if log is not None and (since == config.log_every or step + 1 == config.steps):
             elapsed, mean, total, since = time.monotonic() - began, total / since, 0.0, 0
             told = {"loss_nats": mean, "lr": rate(step, config), "norm": float(norm or 0.0), "elapsed_s": elapsed}
