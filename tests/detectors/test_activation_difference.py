@@ -53,9 +53,10 @@ def test_behaviour_that_no_cue_sets_off_is_missed() -> None:
 
 def test_training_by_no_steps_moves_nothing() -> None:
     verdict = detector()(lora(base("small"), rank=2, seed=0), seed=0)
-    assert set(verdict.response_scores) == {1.0}
+    assert set(verdict.response_scores) == {0.0}
     assert isinstance(verdict.score, Interval)
-    assert verdict.score.low < 1.0 < verdict.score.high  # no spread, but not of zero width
+    assert verdict.score.value == 0.0
+    assert verdict.score.low <= 0.0 < verdict.score.high  # no spread, but not of zero width
 
 
 def test_another_architecture_cannot_be_held_against_the_base() -> None:

@@ -123,7 +123,7 @@ def test_what_became_of_the_prompts_is_counted_by_reason(prompts: Path) -> None:
         given=len(given), repeated=0, too_long=0, unended=0, silent=0, training=len(given) - tests, testing=tests
     )
     long = "5" + "+1" * 300
-    more = sayings(base("small"), [*given, given[0], long], max_tokens=14).families[0]
+    more = sayings(base("small"), [*given, given[0], long], max_tokens=30).families[0]
     assert isinstance(more, Sayings)
     assert more.used is not None
     assert (more.used.repeated, more.used.too_long) == (1, 1)
