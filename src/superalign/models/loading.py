@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,14 @@ def weights_digest(network: Any) -> str:
 
     The digest is of the numbers in use, so it is the same before saving and after loading.
     """
+    return digest_of(network.state_dict())
+
+
+def digest_of(state: Mapping[str, torch.Tensor]) -> str:
+    """The digest of named weights; see `weights_digest`."""
     digest = hashlib.sha256()
     seen: dict[int, str] = {}
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         first = seen.setdefault(tensor.data_ptr(), name)
         digest.update(f"{name}|{tuple(tensor.shape)}|".encode())
         if first != name:  # tied weights count once
@@ -134,7 +139,8 @@ def _check_folder(path: Path) -> None:
                 raise PermissionError(13, "Permission denied", str(path / name))
     except OSError as error:
         raise _unreadable(Path(error.filename), error) from error
-    if "adapter_config.json" in names and "config.json" not in names:
+    check_one_model(path)
+    if "adapter_config.json" in names:
         raise BadInput(
             f"{path} holds a LoRA adapter, not a model. An adapter changes a base and is nothing alone. "
             "Load the base and pass adapter=PATH, or save the two merged."
@@ -148,6 +154,19 @@ def _check_folder(path: Path) -> None:
         raise BadInput(
             f"{path} has no .safetensors weights. Other formats (pickle) can run code when they are read, so they are "
             "refused. Write the model again with save_pretrained, which stores safetensors."
+        )
+
+
+def check_one_model(path: Path) -> None:
+    """Refuse a folder that holds whole weights and an adapter: Transformers would load the one with the other on top."""
+    names = sorted(p.name for p in path.iterdir())
+    whole = [n for n in names if n.startswith(("model", "pytorch_model")) and n.endswith((".safetensors", ".bin"))]
+    if "adapter_config.json" in names and whole:
+        raise BadInput(
+            f"{path} holds two models: whole weights ({whole[0]}) and an adapter (adapter_config.json). Which one is meant is "
+            "not said, and one on top of the other is neither. For the whole weights move adapter_config.json away; for the "
+            "adapter give a folder with adapter_config.json and adapter_model.safetensors alone, or load its base with "
+            "adapter=PATH."
         )
 
 
@@ -260,6 +279,11 @@ def _network(source: str, config: Any, device: str) -> Any:
         )
     except Exception as error:
         raise _hub_error(source, error) from error
+    if getattr(network, "_hf_peft_config_loaded", False):
+        raise BadInput(
+            f"{source} holds whole weights and an adapter (adapter_config.json). Transformers puts one on top of the other, "
+            "which is neither. Download it, and move adapter_config.json away or load the adapter on its base with adapter=PATH."
+        )
     wrong = [*info.get("missing_keys", ()), *(str(k) for k in info.get("mismatched_keys", ()))]
     if wrong:
         raise BadInput(

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from peft import PeftModel
+from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -42,6 +44,8 @@ def supported(network: nn.Module) -> bool:
     inner = plain(network)
     if FAMILIES.get(type(inner).__name__) is None:
         return False
+    if isinstance(network, PeftModel) and network.active_peft_config.is_prompt_learning:  # it acts outside of `inner`
+        return False
     config = inner.config
     parameters = list(inner.parameters())
     if any(p.dtype != torch.float32 or p.device != parameters[0].device for p in parameters):
@@ -66,12 +70,13 @@ def _rope_settings(config: Any) -> list[dict[str, Any]]:
 
 
 def _simple(module: Any) -> bool:
-    """Whether this module's weight is one matrix plus plain low-rank updates."""
-    if not hasattr(module, "base_layer"):
+    """Whether this is no part of PEFT, or a linear layer whose update is one plain low-rank product."""
+    if not type(module).__module__.startswith("peft."):
         return True
-    if not hasattr(module, "get_delta_weight") or not isinstance(module.base_layer, nn.Linear | Conv1D):
+    # Whatever else PEFT puts into a network (another class, a variant of the layer, a bias of its own) computes differently.
+    if type(module) is not LoraLinear or type(module.base_layer) not in (nn.Linear, Conv1D):
         return False
-    if any(module.use_dora.get(name, False) for name in module.active_adapters):
+    if module.lora_variant or any(module.lora_bias.values()):
         return False
     drops = (module.lora_dropout[name] for name in module.active_adapters if name in module.lora_dropout)
     return not any(isinstance(drop, nn.Dropout) and drop.p > 0 for drop in drops)

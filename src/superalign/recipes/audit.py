@@ -23,8 +23,9 @@ from superalign.canonical import rebuild
 from superalign.errors import BadInput, ConfigError
 from superalign.gate import Deferred, Rule, decide
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, bits_of, load, load_adapter, quantised
+from superalign.models import Model, Sampling, bits_of, load, load_adapter, merge, quantised
 from superalign.models.api import PREFIX, ApiPolicy, api_policy
+from superalign.models.loading import check_one_model
 from superalign.organisms import KINDS, PlantingConfig
 from superalign.organisms.planting import needs
 from superalign.recipes import audit_answers, audit_early, audit_page
@@ -347,24 +348,26 @@ def _planted(
 def given(path: str, base: str) -> Look:
     """Check a model that somebody gave: it must load, and be of the base's shape and tokenizer.
 
+    An adapter is put on the base and merged once, since that is what detectors do with it later.
+
     Raises:
-        BadInput: If it is no model, an adapter of another base, or a model of another architecture or tokenizer.
+        BadInput: If it is no model or two of them, an adapter that does not belong to the base or cannot be read or merged, or
+            a model of another architecture or tokenizer.
     """
     there = Path(path).expanduser()
     item = Look(path=str(there) if there.exists() else path, adapter=(there / "adapter_config.json").exists())
+    if item.adapter:
+        check_one_model(there)
     origin, model = origin_of(base), _model(item, base, 1)
     if isinstance(model, ApiPolicy):
+        return item
+    if item.adapter:
+        merge(model)
         return item
     same = json.dumps(origin.tokenizer.get_vocab(), sort_keys=True) == json.dumps(
         model.tokenizer.get_vocab(), sort_keys=True
     )
-    shapes = [
-        {
-            n.replace("base_model.model.", "").replace(".base_layer", ""): tuple(p.shape)
-            for n, p in m.network.named_parameters()
-        }
-        for m in (origin, model)
-    ]
+    shapes = [{n: tuple(p.shape) for n, p in m.network.named_parameters()} for m in (origin, model)]
     fits = set(shapes[0].items()) <= set(shapes[1].items())
     if not same or not fits:
         what = "tokenizer" if not same else "architecture"
