@@ -12,7 +12,7 @@ import torch
 import transformers as tf
 
 from superalign.errors import BadInput
-from superalign.models import Model, base, load, loading, save, weights_digest
+from superalign.models import Model, base, load, load_adapter, loading, lora, save, save_adapter, weights_digest
 
 
 def test_save_and_load_are_bit_equal(model: Model, tmp_path: Path) -> None:
@@ -141,6 +141,21 @@ def test_an_adapter_alone_is_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(BadInput, match="adapter=PATH"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("whole", ["model.safetensors", "model-00001-of-00002.safetensors"])
+def test_weights_and_an_adapter_in_one_folder(folder: Path, make: Callable[[str], Model], whole: str) -> None:
+    """Transformers would load the one with the other on top."""
+    save_adapter(lora(make("llama"), rank=2, seed=0), folder)
+    (folder / "model.safetensors").rename(folder / whole)
+    with pytest.raises(
+        BadInput, match=rf"two models: whole weights \({whole}\) and an adapter \(adapter_config.json\)"
+    ):
+        load(folder)
+    (folder / whole).unlink()
+    with pytest.raises(BadInput, match="adapter=PATH"):
+        load(folder)
+    assert load_adapter(make("llama"), folder).subject.base == make("llama").subject.digest
 
 
 def test_save_does_not_overwrite(folder: Path, make: Callable[[str], Model]) -> None:

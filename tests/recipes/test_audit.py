@@ -5,18 +5,23 @@ import functools
 import json
 import shutil
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
+import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from superalign import problems
 from superalign.cli import app
+from superalign.errors import BadInput
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, base, save, with_sampling
+from superalign.models import Model, Sampling, base, lora, save, save_adapter, with_sampling
 from superalign.models.api import api_policy
 from superalign.recipes import audit as audit_recipe
 from superalign.recipes.audit import SUBJECT, Config, study
@@ -399,3 +404,87 @@ def made(verdict: Verdict, decision: Decision) -> Audit:
         flagged={CARD.digest: verdict}, decision=decision, examples=(), references=0, bits=0, blind=(), added=(), strict={},
         plan=None, savings=Unmeasured("one subject"),
     )  # fmt: skip
+
+
+RENAMED: dict[str, Callable[[str], str]] = {
+    "compiled": lambda k: k.replace("base_model.model.", "base_model.model._orig_mod."),
+    "data-parallel": lambda k: f"module.{k}",
+    "another prefix": lambda k: k.removeprefix("base_model.model."),
+    "one level deeper": lambda k: k.replace("model.model.", "model.model.language_model."),
+    "half of it": lambda k: "" if "lora_B" in k else k,
+    "no tensors": lambda k: "",
+    "no numbers": lambda k: k,
+}
+
+
+@pytest.mark.parametrize("damage", RENAMED)
+def test_a_damaged_adapter_is_refused_before_anything_is_measured(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base would be measured in its place, and released."""
+    shutil.copytree(subject("organism"), tmp_path / "runner")
+    file, rename = tmp_path / "runner" / "adapter_model.safetensors", RENAMED[damage]
+    tensors = {rename(k): v for k, v in load_file(file).items() if rename(k)}
+    if damage == "no numbers":
+        tensors[min(tensors)][0, 0] = float("nan")
+    save_file(tensors, file)
+    refused_at_once(
+        tmp_path, monkeypatch, "small", "no numbers" if damage == "no numbers" else "does not fit this base"
+    )
+
+
+def test_an_adapter_of_another_base_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_adapter(lora(base("middle", seed=1), rank=2, seed=0), tmp_path / "runner")
+    refused_at_once(tmp_path, monkeypatch, "middle", "trained on another base (middle-1, ")
+
+
+def refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str, why: str) -> None:
+    monkeypatch.setattr(audit_recipe, "instruments", lambda *_: pytest.fail("it went on"))
+    code, out, err = audit(str(tmp_path / "runner"), "--base", origin, "--quick", "--out", str(tmp_path / "run"))
+    said = " ".join(err.split())
+    assert (code, out) == (2, "")
+    assert why in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"modules_to_save": ["lm_head", "norm"]}, {"trainable_token_indices": [5, 6]}, {"target_modules": ["lm_head"]}],
+)
+def test_what_an_adapter_trains_beside_its_matrices_is_taken(how: dict[str, Any], tmp_path: Path) -> None:
+    adapter(tmp_path / "adapter", peft.LoraConfig(**({"r": 2, "target_modules": ["q_proj"]} | how)))
+    assert audit_recipe.given(str(tmp_path / "adapter"), "small").adapter
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        (peft.PrefixTuningConfig(num_virtual_tokens=3), "virtual tokens"),
+        (peft.LoraConfig(r=2, target_modules=["q_proj"], lora_bias=True), "cannot be merged"),
+    ],
+)
+def test_an_adapter_that_cannot_be_read_or_merged_is_not_called_another_architecture(
+    config: Any, why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=why) as caught:
+        audit_recipe.given(adapter(tmp_path / "adapter", config), "small")
+    assert "architecture" not in str(caught.value)
+
+
+def test_a_folder_with_weights_and_an_adapter_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(subject("organism"), tmp_path / "both")
+    save_file({"x": torch.zeros(1)}, tmp_path / "both" / "model.safetensors")
+    with pytest.raises(BadInput, match="two models"):
+        audit_recipe.given(str(tmp_path / "both"), "small")
+
+
+def adapter(folder: Path, config: Any) -> str:
+    """An adapter of the small base, written by PEFT."""
+    config.task_type = "CAUSAL_LM"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peft.get_peft_model(base("small").network, config).save_pretrained(str(folder), save_embedding_layers=False)
+    return str(folder)

@@ -132,12 +132,31 @@ def _untie(network: Any) -> None:
                 setattr(module, name, nn.Parameter(old.detach().clone(), requires_grad=old.requires_grad))
 
 
-def _logprobs(network: Any, *, first: int = 1) -> Tensor:
-    """Log-probs of a few tokens by the network's own forward, (T, V)."""
+def _states(network: Any, *, alone: bool = False) -> tuple[Tensor, Tensor]:
+    """Log-probs of a few tokens, and the states that the decoder inside gave: under the wrapper, or run alone as taps run it."""
+    backbone, seen = weights.plain(network).base_model, []
+    handle = backbone.register_forward_hook(lambda _, __, out: seen.append(out[0]))
+    try:
+        if alone:
+            with torch.no_grad():
+                backbone(input_ids=_few(network), use_cache=False)
+        logprobs = torch.zeros(0) if alone else _logprobs(network)
+    finally:
+        handle.remove()
+    return logprobs, seen[-1]
+
+
+def _few(network: Any, *, rows: int = 1) -> Tensor:
+    """A few token ids, as a batch of sequences that differ."""
     size = network.get_input_embeddings().weight.shape[0]
-    tokens = torch.arange(first, 9, device=network.device) * (size - 1) // 8
+    row_B1 = torch.arange(rows, device=network.device)[:, None]
+    return (torch.arange(1, 9, device=network.device) * (size - 1) // 8 + 7 * row_B1) % size
+
+
+def _logprobs(network: Any, *, rows: int = 1) -> Tensor:
+    """Log-probs of a few tokens by the network's own forward, (T, V), with so many rows in the batch."""
     with torch.no_grad():
-        logits: Tensor = network(input_ids=tokens[None], use_cache=False).logits[0]
+        logits: Tensor = network(input_ids=_few(network, rows=rows), use_cache=False).logits[0]
     return torch.log_softmax(logits, dim=-1)
 
 
@@ -412,9 +431,9 @@ def _check_within(network: Any, again: Any, folder: Path, config: Any) -> None:
     """
     try:
         with _quiet():
-            whole, second = _logprobs(network), _logprobs(again)
-            _logprobs(network, first=2)  # what a wrapper remembers of the last forward is now of other tokens
-            inside = _logprobs(weights.plain(network))
+            second, (whole, states) = _logprobs(again), _states(network)
+            beside = _logprobs(network, rows=2)  # what a wrapper remembers of its last forward is now of other tokens
+            alone = _states(network, alone=True)[1]
     except Exception as error:
         raise _unreadable(folder, config, f"does not run as a causal language model ({_first_line(error)})") from error
     near = NEAR if whole.dtype == torch.float32 else NEAR_16
@@ -422,5 +441,7 @@ def _check_within(network: Any, again: Any, folder: Path, config: Any) -> None:
         raise _unreadable(
             folder, config, "is other numbers each time: some of them are drawn, and not kept in its file"
         )
-    if not _apart(whole, inside) <= near:
+    if not _apart(whole, beside) <= near:
+        raise _unreadable(folder, config, "gives numbers that depend on what else is in the batch")
+    if states.shape != alone.shape or not _apart(states, alone) <= near:
         raise _unreadable(folder, config, "acts outside of the network's layers")
