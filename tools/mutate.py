@@ -44,7 +44,7 @@ TESTS = {
     "trials/combination": "trials/test_calibration",
     "trials/unsealed": "trials/test_calibration",
     "trials/stopping": "trials/test_stopping",
-    "organisms/acceptance": "organisms/test_acceptance",
+    "organisms/acceptance": "organisms/test_acceptance_edges",
     "report/claims": "report/test_claims",
     "oversight/judge": "oversight/test_judge",
     "problems/arithmetic": "problems/test_graders",
