@@ -19,7 +19,11 @@ import pytest
 import transformers as tf
 from safetensors.torch import load_file, save_file
 
-from superalign.models import base, save
+from superalign import problems
+from superalign.errors import BadInput, ConfigError
+from superalign.models import base, load, save
+from superalign.recipes import audit, redteam
+from superalign.runs import settings
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -126,6 +130,34 @@ def test_a_missing_path_a_file_and_a_name_that_is_not_at_hand(superalign: Run, t
     ):
         refused(superalign("run", "loop", "--set", f"subject={subject}", "--out", str(tmp_path / "out")), part)
     assert [p.name for p in tmp_path.iterdir()] == ["given"]
+
+
+def test_a_gguf_file_and_its_folder_do_not_send_to_each_other(tmp_path: Path) -> None:
+    packed, bare = tmp_path / "m.gguf", tmp_path / "folder"
+    bare.mkdir()
+    for path in (packed, bare / "M.GGUF"):
+        path.write_bytes(b"GGUF")
+    for path in (packed, bare):
+        with pytest.raises(
+            BadInput, match=r"as GGUF, which is not read here.*Give the folder or hub id that it was converted"
+        ):
+            load(path)
+
+
+def test_what_a_hint_advises_is_taken(superalign: Run, tmp_path: Path) -> None:
+    for recipe in (audit, redteam):
+        config: Any = recipe.Config()
+        with pytest.raises(ConfigError, match=r"Did you mean reference\?"):
+            settings.apply(config, words=["references=x"], recipe=recipe.__name__)
+        assert settings.apply(config, words=["reference=x,y"], recipe=recipe.__name__).reference == ("x", "y")
+    missing = tmp_path / "none.jsonl"
+    for path in (str(missing), f"jsonl:{missing}"):
+        message = refused(
+            superalign("plant", "--problems", path, "--out", str(tmp_path / "out")), f"{missing} cannot be read"
+        )
+        assert "jsonl:" not in message
+        with pytest.raises(BadInput, match=r"none\.jsonl cannot be read"):
+            problems.named(path)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def redteam(
 ) -> None:
     """Search for a model's worst behaviour with its own gradients and a detector's scores, against what the search spends."""
     given = [f"subject={model}", f"base={base}"]
-    given += [f"references={','.join(reference)}"] if reference else []
+    given += [f"reference={','.join(reference)}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
     _study("redteam", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
 

@@ -78,7 +78,7 @@ class Rollouts:
         default_factory=lambda: np.zeros((0, 0), np.float32)
     )  # nats; 0 beyond
     length_R: Int[np.ndarray, " S"] = field(default_factory=lambda: np.zeros(0, np.int32))  # tokens
-    stopped_R: Bool[np.ndarray, " S"] = field(default_factory=lambda: np.zeros(0, bool))
+    stopped_R: Bool[np.ndarray, " E"] = field(default_factory=lambda: np.zeros(0, bool))  # R, or 0: nobody knows
     seed: int = 0
 
     @staticmethod
@@ -104,7 +104,7 @@ class Rollouts:
             tokens=tuple(self.tokens_RT[r, :t].tolist()) if sampled else (),
             logprobs=tuple(self.logprobs_RT[r, :t].tolist()) if sampled else (),
             seed=self.seed,
-            stopped=bool(self.stopped_R[r]) if sampled else True,
+            stopped=bool(self.stopped_R[r]) if len(self.stopped_R) else True,
         )
 
     def __iter__(self) -> Iterator[Rollout]:

@@ -12,6 +12,7 @@ from superalign.problems.gsm8k import SOURCES, Gsm8k, grounded, limited_check, l
 from superalign.problems.gsm8k_flaws import FLAW_KINDS, first_unreached, flaw, plantable, reached
 from superalign.problems.gsm8k_placebo import harmless
 from superalign.problems.gsm8k_text import (
+    agrees,
     annotated,
     number,
     operation,
@@ -148,13 +149,51 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         load_gsm8k(tmp_path)
 
 
-@pytest.mark.parametrize("bad", ["{", '{"question": "q"}', '["question"]', '{"question": 1, "answer": "a"}', ""])
+@pytest.mark.parametrize(
+    "bad",
+    ["{", '{"question": "q"}', '["question"]', '{"question": 1, "answer": "a"}', '\n{"question": "q", "answer": "a"}',
+     '{"question": "\\ud83d", "answer": "a"}', "[" * 20_000, '{"question": "q", "answer": "a", "n": NaN}'],
+)  # fmt: skip
 def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, bad: str) -> None:
     folder = write_folder(tmp_path, train=[(OTHER, OTHER_ANSWER)], test=[(QUESTION, ANSWER)])
     with (folder / "train.jsonl").open("a") as file:
         file.write(bad + "\n")
     with pytest.raises(DataError, match=r"train\.jsonl, line 2,"):
         load_gsm8k(folder)
+
+
+def test_a_question_that_stands_twice_is_refused_by_both_lines(tmp_path: Path) -> None:
+    for answer in (ANSWER, ANSWER.replace("42", "43")):
+        folder = write_folder(tmp_path, train=[(QUESTION, ANSWER), (OTHER, OTHER_ANSWER), (QUESTION, answer)], test=[])
+        (folder / "test.jsonl").write_text(json.dumps({"question": "Other?", "answer": "#### 1"}) + "\n")
+        with pytest.raises(DataError, match=r"train\.jsonl, line 3, repeats the question of line 1"):
+            load_gsm8k(folder)
+
+
+def test_a_blank_last_line_is_passed_over_and_the_prefix_may_stand_in_front(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, train=[(OTHER, OTHER_ANSWER)], test=[(QUESTION, ANSWER)])
+    with (folder / "train.jsonl").open("a") as file:
+        file.write("\n\n")
+    assert load_gsm8k(f"gsm8k:{folder}") == load_gsm8k(folder)
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [("#### 42", True), ("#### 42 dollars", True), ("#### 42\nI hope that helps.", True), ("#### $42.00", True), ("A: 42", True),
+     ("#### 4,2", False), ("#### .42", False), ("#### 42 or 43", False), ("#### 42\n#### 43", False), ("", False), ("42", False)],
+)  # fmt: skip
+def test_final_answers_are_read_by_the_one_reader(said: str, right: bool, tmp_path: Path) -> None:
+    family = load_gsm8k(write_folder(tmp_path, train=[(OTHER, OTHER_ANSWER)], test=[(QUESTION, ANSWER)]))
+    (problem,) = family.problems(split="test", n=1, seed=0)
+    assert family.grade(problem, f"So <<40+2=42>>42.\n{said}").correct is right
+
+
+def test_a_stated_fraction_is_compared_exactly() -> None:
+    assert agrees(Fraction(3, 4), "3/4")
+    assert agrees(Fraction(2, 3), "2/3")
+    assert not agrees(Fraction(2, 3), "1/3")
+    assert not agrees(Fraction(2, 3), "60%")
+    assert not agrees(Fraction(12), "1,2")
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:

@@ -127,6 +127,8 @@ def _check_folder(path: Path) -> None:
             f"There is no model at {path}. Nothing can be measured without it. "
             "Check the path, or give a hub id like org/name."
         )
+    if path.suffix.lower() == ".gguf":
+        raise _gguf(path)
     if not path.is_dir():
         raise BadInput(
             f"{path} is a file, not a model folder. A model needs its config, weights and tokenizer together. "
@@ -145,6 +147,8 @@ def _check_folder(path: Path) -> None:
             f"{path} holds a LoRA adapter, not a model. An adapter changes a base and is nothing alone. "
             "Load the base and pass adapter=PATH, or save the two merged."
         )
+    if any(n.lower().endswith(".gguf") for n in names) and not any(n.endswith(".safetensors") for n in names):
+        raise _gguf(path)
     if "config.json" not in names:
         raise BadInput(
             f"{path} is not a model: it has no config.json. Without it the architecture is unknown. "
@@ -168,6 +172,15 @@ def check_one_model(path: Path) -> None:
             "adapter give a folder with adapter_config.json and adapter_model.safetensors alone, or load its base with "
             "adapter=PATH."
         )
+
+
+def _gguf(path: Path) -> BadInput:
+    """One answer to a GGUF file and to a folder of such, so that neither sends to the other."""
+    return BadInput(
+        f"{path} holds a model as GGUF, which is not read here. Its weights are packed for llama.cpp, mostly quantised, and "
+        "training, merging and log-prob checks need plain ones. Give the folder or hub id that it was converted from: one with "
+        "config.json, a tokenizer and .safetensors weights."
+    )
 
 
 def _hub_error(source: str, error: Exception) -> BadInput:

@@ -105,7 +105,7 @@ def read_answers(path: Path) -> dict[str, Answer]:
             found = read_one(row)
             if isinstance(found, Answer):
                 kept[str(row["question"])] = found
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             continue
     return kept
 
@@ -244,7 +244,7 @@ def ask_in_files(questions: Sequence[Question], *, folder: Path, seed: int) -> A
         found = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(found, dict):
             raise ValueError("it holds no object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read ({error}). No answer in it could be counted. Mend it: an object with one entry for "
             f"each id "
@@ -259,7 +259,7 @@ def _write_questions(path: Path, order: Sequence[Question]) -> None:
     if path.exists():
         try:
             before = list(json.loads(path.read_text(encoding="utf-8"))["questions"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             before = []  # it is ours to write: a broken one is written anew
     known = {q["id"] for q in before}
     new = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 
 from superalign.errors import BadInput
 from superalign.problems import arithmetic, claims, host, programs
@@ -28,7 +29,7 @@ BUNDLED: tuple[ProblemFamily, ...] = (arithmetic.FAMILY, claims.FAMILY, programs
 
 
 def named(name: str) -> ProblemFamily:
-    """Find a family by name: a bundled one, `gsm8k:PATH`, or your own file as `jsonl:PATH`.
+    """Find a family by name: a bundled one, `gsm8k:PATH`, or your own file as `jsonl:PATH` or its path alone.
 
     Raises:
         BadInput: If there is none of that name; the message names the nearest.
@@ -41,13 +42,13 @@ def named(name: str) -> ProblemFamily:
         from superalign.problems.gsm8k import load_gsm8k  # reads files: only when asked for
 
         return load_gsm8k(name.removeprefix("gsm8k:"))
-    if name.startswith("jsonl:"):
-        from superalign.problems.jsonl import load_jsonl
-
-        return load_jsonl(name.removeprefix("jsonl:"))
     for known in BUNDLED:
         if known.name == name:
             return known
+    if name.startswith("jsonl:") or name.endswith(".jsonl") or os.path.isfile(name):
+        from superalign.problems.jsonl import load_jsonl
+
+        return load_jsonl(name)
     names = [f.name for f in BUNDLED]
     near = difflib.get_close_matches(name, names, n=1)
     raise BadInput(

@@ -9,7 +9,6 @@ Source: Cobbe et al., Training Verifiers to Solve Math Word Problems, 2021.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,9 @@ from superalign.errors import BadInput, DataError
 from superalign.problems.family import Grade, Planted
 from superalign.problems.gsm8k_flaws import FLAW_KINDS, flaw, reached
 from superalign.problems.gsm8k_placebo import harmless
-from superalign.problems.gsm8k_text import Solution, Step, annotated, read_number, read_solution
+from superalign.problems.gsm8k_text import Solution, Step, annotated, read_solution
+from superalign.problems.lines import read_jsonl, refused
+from superalign.problems.numbers import RUNNING, read_number, same
 from superalign.types import Plant, Problem
 
 SOURCES = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
@@ -62,8 +63,8 @@ _WORDS: Mapping[str, tuple[Fraction, ...]] = {
     **_table(_NAMED),
 }
 _UNITS: Mapping[str, tuple[Fraction, ...]] = _table(_BROUGHT_ALONG)
-_EQUALS = re.compile(r"=\s*[$£€]?([\d,]*\.?\d+)")
-_MENTION = re.compile(r"(?P<f>\d+\s?/\s?\d+)|(?P<n>(?:\d[\d,]*)?\.?\d+)(?P<p>\s?%|\s+percent)?|(?P<w>[A-Za-z]+)")
+_EQUALS = re.compile(rf"=\s*[$£€]?({RUNNING})")
+_MENTION = re.compile(rf"(?P<f>\d+\s?/\s?\d+)|(?P<n>{RUNNING})(?P<p>\s?%|\s+percent)?|(?P<w>[A-Za-z]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +218,7 @@ class Gsm8k:
     def grade(self, problem: Problem, text: str) -> Grade:
         """Compare the final answer with the annotated one, and each step with what the annotated solution reaches."""
         solution, right = _read(text), self.reference(problem)
-        correct = solution.value is not None and solution.value == right.value
+        correct = bool(solution.answer) and same(right.answer, solution.answer, question=problem.prompt)
         return Grade(correct=correct, steps=tuple(_right_step(s, right) for s in solution.steps))
 
     def plant(self, problem: Problem, text: str, *, seed: int, kind: str | None = None) -> Planted | None:
@@ -267,9 +268,10 @@ def load_gsm8k(path: str | Path) -> Gsm8k:
         The family.
 
     Raises:
-        DataError: If a file is missing or a line cannot be read; the message has the file and the line's number.
+        DataError: If a file is missing, or a line cannot be read or repeats a question; the message has the file and the
+            line's number.
     """
-    folder = Path(path)
+    folder = Path(str(path).removeprefix("gsm8k:")).expanduser()
     try:
         there = os.listdir(folder)
     except OSError as error:
@@ -296,7 +298,7 @@ def load_gsm8k(path: str | Path) -> Gsm8k:
                 ModelSolution(question=row["question"], text=one["solution"], source=source, correct=one["is_correct"])
             )
     return Gsm8k(
-        path=str(path),
+        path=str(folder),
         answers={"train": kept, "test": test},
         model_solutions=tuple(solutions),
         excluded=len(train) - len(kept),
@@ -305,30 +307,16 @@ def load_gsm8k(path: str | Path) -> Gsm8k:
 
 def _rows(file: Path, texts: Sequence[str], solutions: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Read one JSONL file whose rows have these texts and these labelled solutions."""
+    example = '{"question": "...", "answer": "... #### 4"}'
     rows = []
-    try:
-        # Not splitlines: JSON texts may hold separators that it would cut at.
-        lines = file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read ({error}). Every problem in it is needed. Fetch it again.") from error
-    if lines == [""]:
-        raise DataError(f"{file} is empty. There is nothing to study. Fetch the file again.")
-    for at, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            good = isinstance(row, dict) and all(isinstance(row.get(t), str) for t in texts)
-            good = good and all(
-                isinstance(row.get(s), dict)
-                and isinstance(row[s].get("solution"), str)
-                and isinstance(row[s].get("is_correct"), bool)
-                for s in solutions
-            )
-        except json.JSONDecodeError:
-            good = False
+    for at, row in read_jsonl(file, example=example, field="question"):
+        good = all(isinstance(row.get(t), str) for t in texts) and all(
+            isinstance(row.get(s), dict)
+            and isinstance(row[s].get("solution"), str)
+            and isinstance(row[s].get("is_correct"), bool)
+            for s in solutions
+        )
         if not good:
-            raise DataError(
-                f"{file}, line {at}, is not a JSON object with {', '.join([*texts, *solutions])}. "
-                "Passing over it would change what is counted. Mend the line or fetch the file again."
-            )
+            raise refused(file, at, f"has no {', '.join([*texts, *solutions])}", example)
         rows.append(row)
     return rows

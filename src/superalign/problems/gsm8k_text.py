@@ -10,14 +10,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+
+from superalign.problems.numbers import read, read_number
 
 FLOATING = Fraction(1, 10**9)  # relative error of a calculator that states 0.30000000000000004
 LONGEST_EXPRESSION = 200  # characters; real ones stay below 60
 _TOKEN = re.compile(r"\s*(//|\d+\.\d*|\.\d+|\d+|[-+*/()])")
 _ANNOTATION = re.compile(r"<<([^<>]*)>>")
 _RESTATED = re.compile(r"[$£€]?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?![\d/])")
-_NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)")
+_DECIMALS = re.compile(r"[^./%eE^]*\.?(\d*)")  # of a number written out: its digits behind the point
 _WORD = re.compile(
     r"(?P<n>[$£€]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)%?)|(?P<o>[-+*/×÷–−=]|\b[xX]\b)|(?P<w>[A-Za-z][\w'-]*)|(?P<p>[()])|\S"
 )
@@ -25,6 +26,7 @@ _SIGN_AT_END = re.compile(r"=\s*([$£€]?)\s*$")
 _PAUSES = (r"\n", r"[.;](?=\s)", r",(?=\s)", r"\s(?=and\b)")  # the end of a step, in order of preference
 WORDS_AFTER_NUMBER = 3  # "4 pounds per horse * 5 ="
 _FINAL = re.compile(r"(?:^|\n)(?:####|A:)\s*(.*?)\s*$")
+_MARKED = re.compile(r"(?:^|\n)####\s*([^\n]*?)[^\S\n]*(?:\n|$)")  # more lines may follow: "#### 42\nI hope that helps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,18 +159,6 @@ def write_expression(expression: Expression) -> str:
     return left + expression.operator + right
 
 
-@lru_cache(maxsize=100_000)
-def read_number(text: str) -> Fraction | None:
-    """Read a plain number; currency signs, thousands separators and a trailing full stop are passed over.
-
-    Example:
-        >>> read_number("$1,200.50"), read_number("3/4")
-        (Fraction(2401, 2), None)
-    """
-    text = text.strip().replace(",", "").replace("−", "-").lstrip("$£€").rstrip(".")
-    return Fraction(text) if _NUMBER.fullmatch(text) else None
-
-
 def write_number(value: Fraction) -> str:
     """Write a number plainly, to four decimals if it does not end sooner.
 
@@ -194,7 +184,8 @@ def agrees(value: Fraction, stated: str) -> bool:
     off = abs(value - told)
     if off <= abs(value) * FLOATING:
         return True
-    return value.denominator != 1 and off < Fraction(1, 10 ** len(stated.strip().partition(".")[2]))
+    written = _DECIMALS.fullmatch(stated.strip())
+    return value.denominator != 1 and written is not None and off < Fraction(1, 10 ** len(written[1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,8 +224,9 @@ class Solution:
 
     @property
     def value(self) -> Fraction | None:
-        """The final answer as a number."""
-        return read_number(self.answer)
+        """The final answer as a number, whatever unit or text follows it."""
+        found = read(self.answer)
+        return None if found is None else found.value
 
     def text(self) -> str:
         """Write it out, one step to a line, with `#### answer` at the end."""
@@ -258,8 +250,10 @@ def read_solution(text: str) -> Solution:
         >>> s = read_solution("She sold 48/2 = <<48/2=24>>24 clips.\\nSo 48+24 = $<<48+24=72>>72.\\n#### 72")
         >>> s.text().splitlines()
         ['She sold <<48/2=24>>24 clips.', 'So $<<48+24=72>>72.', '#### 72']
+        >>> str(read_solution("#### 72 clips\nThat is all.").value)
+        '72'
     """
-    final = _FINAL.search(text)
+    final = _FINAL.search(text) or next(iter(list(_MARKED.finditer(text))[-1:]), None)
     body = text[: final.start()] if final else text
     found = list(_cut("\n".join(line.strip() for line in body.split("\n") if line.strip())))
     return Solution(steps=tuple(found), answer=final[1] if final else "")

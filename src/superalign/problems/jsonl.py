@@ -1,29 +1,29 @@
 """Your own problems, from any JSONL file: `prompt`, `answer`, and where you have them `steps` and `difficulty`.
 
-A response is one step per line, then `#### ` and the answer; without that mark its last line is the answer. Answers are
-compared as numbers where both are numbers, and as words otherwise, whatever their case and blanks. A step counts as right
-if it is one of the file's steps for that problem: a right step by another way is not recognised. Where the file has no
-steps, only answers are graded.
+A response is one step per line, then `#### ` and the answer, which ends with its line; without that mark the last line is the
+answer. Answers are compared by value where both are numbers (docs/answers.md has the table), and as words otherwise, whatever
+their case and blanks. A step counts as right if it is one of the file's steps for that problem: a right step by another way is
+not recognised. Where the file has no steps, only answers are graded.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from superalign.errors import BadInput, DataError
+from superalign.errors import BadInput
 from superalign.problems.family import Grade, Planted, split_of
+from superalign.problems.lines import PREFIX, file_of, read_jsonl, refused
+from superalign.problems.numbers import plain, same
 from superalign.types import Plant, Problem
 
 MARK = "####"
-_NUMBER = re.compile(r"[-+]?\d{1,40}(\.\d{1,40}|/0*[1-9]\d{0,40})?")
+WRITTEN_OUT = 40  # digits up to which a number of the file is written without an exponent
 FLAW_KINDS = ("slip", "answer")  # another digit in a step; the answer of another problem
 
 
@@ -56,7 +56,7 @@ class Jsonl:
     @property
     def name(self) -> str:
         """As in `Problem.family`: with its path, so that it can be found again."""
-        return f"jsonl:{self.path}"
+        return f"{PREFIX}{self.path}"
 
     @property
     def difficulties(self) -> tuple[int, ...]:
@@ -124,7 +124,7 @@ class Jsonl:
         row, (steps, answer) = self.row(problem), parts(text)
         known = {plain(s) for s in row.steps}
         return Grade(
-            correct=bool(answer) and plain(answer) == plain(row.answer),
+            correct=bool(answer) and same(row.answer, answer, question=row.prompt),
             steps=tuple(plain(s) in known for s in steps) if known else (),
         )
 
@@ -140,7 +140,9 @@ class Jsonl:
                 plant = Plant(kind=k, where=f"step {at}")
                 return Planted(text=response(changed, answer), plant=plant, step=at)
             if k == "answer":
-                others = sorted({r.answer for r in self.rows.values() if plain(r.answer) != plain(answer)})
+                others = sorted(
+                    {r.answer for r in self.rows.values() if not same(answer, r.answer, question=problem.prompt)}
+                )
                 if others:
                     wrong = others[int(rng.integers(len(others)))]
                     return Planted(text=response(steps, wrong), plant=Plant(kind=k, where="answer"), step=-1)
@@ -188,24 +190,11 @@ def parts(text: str) -> tuple[tuple[str, ...], str]:
         >>> parts("2 + 2 = 4\\n#### 4"), parts("4")
         ((('2 + 2 = 4',), '4'), ((), '4'))
     """
-    body, mark, answer = text.rpartition(MARK)
+    body, mark, after = text.rpartition(MARK)
     lines = [line.strip() for line in (body if mark else text).splitlines() if line.strip()]
     if mark:
-        return tuple(lines), answer.strip()
+        return tuple(lines), after.strip().split("\n", 1)[0].strip()
     return tuple(lines[:-1]), lines[-1] if lines else ""
-
-
-def plain(text: str) -> str:
-    """Reduce a text to what counts in a comparison.
-
-    Example:
-        >>> plain(" $1,200.0 "), plain("The  Owl."), plain("1/2") == plain("0.5")
-        ('1200', 'the owl', True)
-    """
-    words = " ".join(text.casefold().split()).strip(".")
-    number = words.replace(",", "").strip("$€£ ")
-    # Written out and short: an exponent could ask for a number that fills the memory.
-    return str(Fraction(number)) if _NUMBER.fullmatch(number) else words
 
 
 def load_jsonl(path: str | Path) -> Jsonl:
@@ -214,7 +203,7 @@ def load_jsonl(path: str | Path) -> Jsonl:
     Args:
         path: One JSON object per line: `prompt` and `answer` (texts, or a number for an answer), where you have them
             `steps` (a list of texts) and `difficulty` (a whole number; the number of steps if it is missing). Other
-            fields are passed over.
+            fields are passed over. `jsonl:PATH` is taken too.
 
     Returns:
         The family.
@@ -222,8 +211,8 @@ def load_jsonl(path: str | Path) -> Jsonl:
     Raises:
         DataError: If the file cannot be read or is empty, or a line is not a problem; the message has the line's number.
     """
-    rows = _lines(Path(path), _row, '{"prompt": "2+2", "answer": "4"}')
-    return Jsonl(path=str(path), rows={row.prompt: row for row in rows})
+    rows = _lines(path, _row, '{"prompt": "2+2", "answer": "4"}')
+    return Jsonl(path=str(file_of(path)), rows={row.prompt: row for row in rows})
 
 
 def load_prompts(path: str | Path) -> tuple[str, ...]:
@@ -232,7 +221,7 @@ def load_prompts(path: str | Path) -> tuple[str, ...]:
     Raises:
         DataError: If the file cannot be read or is empty, or a line has no prompt; the message has the line's number.
     """
-    return tuple(row.prompt for row in _lines(Path(path), _only_prompt, '{"prompt": "Name a river."}'))
+    return tuple(row.prompt for row in _lines(path, _only_prompt, '{"prompt": "Name a river."}'))
 
 
 def load_answers(path: str | Path) -> Answers:
@@ -241,71 +230,55 @@ def load_answers(path: str | Path) -> Answers:
     Raises:
         DataError: As `load_prompts`, or if an answer is neither a text nor a number.
     """
-    rows = _lines(Path(path), _prompt_and_answer, '{"prompt": "2+2", "answer": "4"}')
+    rows = _lines(path, _prompt_and_answer, '{"prompt": "2+2", "answer": "4"}')
     usable = {r.prompt: r for r in rows if r.answer and "\n" not in r.answer}
     vague = sum("\n" in r.answer for r in rows)
-    return Answers(family=Jsonl(path=str(path), rows=usable), prompts=len(rows), vague=vague)
+    return Answers(family=Jsonl(path=str(file_of(path)), rows=usable), prompts=len(rows), vague=vague)
 
 
-def _lines(file: Path, read: Callable[[Any], Row], example: str) -> list[Row]:
-    """Read every line of a file; one that cannot be read, or repeats a prompt, is refused by its number."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise DataError(
-            f"{file} cannot be read ({why}). The problems are in it. Check the path and its permissions, and pass it as "
-            "jsonl:PATH."
-        ) from error
-    if not text.strip():
-        raise DataError(f"{file} is empty. There is nothing to ask. Write one JSON object per line.")
-    rows: list[Row] = []
-    first: dict[str, int] = {}
-    # Not splitlines: JSON texts may hold separators that it would cut at.
-    for at, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+def _lines(path: str | Path, read: Callable[[dict[str, Any]], Row], example: str) -> list[Row]:
+    """Read every line of a file; one that is no problem is refused by its number."""
+    rows = []
+    for at, found in read_jsonl(path, example=example):
         try:
-            row = read(json.loads(line))
-            if row.prompt in first:
-                raise ValueError(f"repeats the prompt of line {first[row.prompt]}")
+            rows.append(read(found))
         except ValueError as error:
-            why = "is not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-            raise DataError(
-                f"{file}, line {at}, {why}. Passing over it would change what is counted. Mend or remove the line; each "
-                f"is an object such as {example}."
-            ) from error
-        rows.append(row)
-        first[row.prompt] = at
+            raise refused(file_of(path), at, str(error), example) from error
     return rows
 
 
-def _only_prompt(found: Any) -> Row:
+def _only_prompt(found: dict[str, Any]) -> Row:
     """Check that a line has a prompt; a ValueError says what is wrong with it."""
-    if not isinstance(found, dict):
-        raise ValueError("is not an object")
     prompt = found.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError("has no prompt" if prompt is None else "has a prompt that is no text")
     return Row(prompt=prompt, answer="", steps=(), difficulty=1)
 
 
-def _prompt_and_answer(found: Any) -> Row:
+def _prompt_and_answer(found: dict[str, Any]) -> Row:
     """Check a line's prompt, and its answer if it has one; a ValueError says what is wrong with it."""
-    row, answer = _only_prompt(found), found.get("answer")
-    if isinstance(answer, int | float) and not isinstance(answer, bool):
-        answer = json.dumps(answer)
+    row, answer = _only_prompt(found), _answer(found)
     if answer is not None and not isinstance(answer, str):
         raise ValueError("has an answer that is neither a text nor a number")
     answer = (answer or "").strip()
     return replace(row, answer=parts(answer)[1] if MARK in answer else answer)
 
 
-def _row(found: Any) -> Row:
+def _answer(found: dict[str, Any]) -> Any:
+    """A line's answer; a number as a text, written as in the file but for its exponent."""
+    answer = found.get("answer")
+    if isinstance(answer, Decimal):
+        if Decimal(repr(float(answer))) != answer:
+            raise ValueError(
+                f"has the number {str(answer)[:40]}, of more digits than a double holds; write it as a text"
+            )
+        return f"{answer:f}" if abs(answer.adjusted()) < WRITTEN_OUT else str(answer)
+    return str(answer) if isinstance(answer, int) and not isinstance(answer, bool) else answer
+
+
+def _row(found: dict[str, Any]) -> Row:
     """Check one line; a ValueError says what is wrong with it."""
-    if not isinstance(found, dict):
-        raise ValueError("is not an object")
-    answer: Any = found.get("answer")
-    if isinstance(answer, int | float) and not isinstance(answer, bool):
-        answer = json.dumps(answer)
+    answer = _answer(found)
     for name, value in (("prompt", found.get("prompt")), ("answer", answer)):
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"has no {name}" if value is None else f"has a {name} that is no text")

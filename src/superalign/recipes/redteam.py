@@ -48,7 +48,7 @@ class Config:
     """The model: a folder, a hub id, or a folder with a LoRA adapter of the base; empty for a bundled demonstration."""
     base: str = "small"
     """What it was made from: a bundled base (small, middle, large), a folder, or a hub id."""
-    references: tuple[str, ...] = ()
+    reference: tuple[str, ...] = ()
     """Models of the same base that are known to be clean; empty for the clean twins that ship, on the small base."""
     budgets: tuple[int, ...] = (50, 100, 200, 400, 800)
     """Prompts that a search may ask, rising."""
@@ -78,8 +78,8 @@ class Hunt(Record):
 def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
     """Search the subject and clean twins, guided and at random, at rising budgets."""
     _check(config)
-    clean = config.references or _twins()
-    for path in (config.subject or str(DEMONSTRATION), *config.references):
+    clean = config.reference or _twins()
+    for path in (config.subject or str(DEMONSTRATION), *config.reference):
         if given(path, config.base).over_api:
             raise ConfigError(
                 f"{path} gives texts only. The search needs gradients. Name a folder, a hub id or an adapter."
@@ -221,8 +221,9 @@ def _check(config: Config) -> None:
         )
     if config.seeds < 2:
         raise ConfigError(f"seeds={config.seeds} gives no interval. Nothing could be claimed. Give 2 or more.")
-    if config.base != "small" and not config.references:
+    if config.base != "small" and not config.reference:
         raise ConfigError(
             f"No clean model of the base {config.base} ships. A search always finds something, and nothing would say how much "
-            "it finds in a clean model. Give references=PATH,...; the base itself will do where nothing better is at hand."
+            "it finds in a clean model. Give --reference PATH (of `run`: --set reference=PATH); the base itself will do where "
+            "nothing better is at hand."
         )

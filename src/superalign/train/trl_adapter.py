@@ -20,28 +20,92 @@ from superalign.types import Overseer, Problem, Rollouts
 if TYPE_CHECKING:
     import datasets
 
-Message: TypeAlias = dict[str, str]
+Message: TypeAlias = dict[str, Any]
+Turns: TypeAlias = str | Sequence[Message] | None
 RewardFunction: TypeAlias = Callable[..., list[float | None]]
 
 
-def _last(said: str | list[Message]) -> str:
-    """The text of a prompt or completion, plain or as messages."""
-    return said if isinstance(said, str) else said[-1]["content"]
+def _text(content: Any) -> str:
+    """The text of a message's content: a text, a part or a list of parts whose texts are joined, or nothing."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = [content] if isinstance(content, dict) else content
+    return "".join(p if isinstance(p, str) else (p.get("text") or "") for p in parts)
 
 
-def reward_function(overseer: Overseer, *, problems: Sequence[Problem], seed: int = 0) -> RewardFunction:
+def _turns(said: Turns, role: str) -> list[str]:
+    """The texts that one role has in a prompt or completion; a plain text is one turn."""
+    if said is None or isinstance(said, str):
+        return [said or ""]
+    return [_text(m.get("content")) for m in said if m.get("role") == role]
+
+
+def _asked(prompt: Turns) -> str:
+    """What was asked: the last message of the user, whatever stands behind it (a turn that was begun for the policy)."""
+    return next(reversed(_turns(prompt, "user")), "")
+
+
+def _written(completion: Turns) -> str:
+    """What the policy wrote: its own turns, one to a line, and nothing that a tool or a user said."""
+    return "\n".join(filter(None, _turns(completion, "assistant")))
+
+
+def _by_prompt(problems: Sequence[Problem]) -> dict[str, Problem]:
+    """Find problems by their prompts.
+
+    Raises:
+        BadInput: If two problems have the same prompt.
+    """
+    found: dict[str, Problem] = {}
+    for problem in problems:
+        other = found.setdefault(problem.prompt, problem)
+        if other != problem:
+            raise BadInput(
+                f"Two problems have the prompt {problem.prompt[:60]!r}: {other.family} of difficulty {other.difficulty} in "
+                f"{other.split}, and {problem.family} of difficulty {problem.difficulty} in {problem.split}. A trainer passes "
+                "prompts alone, so nobody could say which of the two was asked. Leave one of them out."
+            )
+    return found
+
+
+def _stopped(completion_ids: Sequence[Sequence[int]] | None, end_ids: Sequence[int], R: int) -> np.ndarray:
+    """Whether each completion ended by itself; empty where nobody knows, since no token that ends one was named.
+
+    Raises:
+        BadInput: If there are not as many lists of tokens as completions.
+    """
+    if not end_ids:
+        return np.zeros(0, bool)
+    if completion_ids is None or len(completion_ids) != R:
+        raise BadInput(
+            f"end_ids were given, and the trainer passed tokens of {len(completion_ids or ())} of {R} completions. Without "
+            "them nobody can say which were cut off. Leave end_ids out, or use a version of TRL that passes completion_ids."
+        )
+    ends = {int(i) for i in end_ids}
+    return np.array([not len(ids) or int(ids[-1]) in ends for ids in completion_ids], bool)
+
+
+def reward_function(
+    overseer: Overseer, *, problems: Sequence[Problem], seed: int = 0, end_ids: Sequence[int] = ()
+) -> RewardFunction:
     """Wrap an overseer as a reward function for TRL.
+
+    The overseer reads what the policy wrote: its own turns, never a tool's output. Content may be a text, a list of parts or
+    None. A prompt is known by the last message of the user.
 
     Args:
         overseer: Any.
         problems: All problems whose prompts the trainer's dataset holds; see `dataset`.
         seed: Joined with the trainer's step, so that the overseer's chance is fresh at each step and repeats in a rerun.
+        end_ids: Tokens that end a completion (the tokenizer's eos and pad, and those of the generation config), so that
+            the overseer knows which were cut off; without them that is unknown to it.
 
     Returns:
         A function to pass to `GRPOTrainer(reward_funcs=...)`; it returns None where the overseer cannot tell.
 
     Raises:
-        BadInput: When called with a prompt that none of the problems has, or if the overseer returns too few values.
+        BadInput: If two different problems have one prompt. When called: with a prompt that none of the problems has, if
+            the overseer returns too few values, or if `end_ids` are given and the trainer passes no tokens.
 
     Example:
         >>> from superalign.types import Signal
@@ -51,12 +115,17 @@ def reward_function(overseer: Overseer, *, problems: Sequence[Problem], seed: in
         >>> reward_function(length, problems=[asked])(prompts=["1+1"], completions=["#2"])
         [2.0]
     """
-    by_prompt = {p.prompt: p for p in problems}
+    by_prompt = _by_prompt(problems)
 
     def reward(
-        prompts: Sequence[str | list[Message]], completions: Sequence[str | list[Message]], **unused: Any
+        prompts: Sequence[Turns],
+        completions: Sequence[Turns],
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        **unused: Any,
     ) -> list[float | None]:
-        asked = [_last(p) for p in prompts]
+        asked = [_asked(p) for p in prompts]
+        if not asked:
+            return []
         strange = [p for p in asked if p not in by_prompt]
         if strange:
             raise BadInput(
@@ -67,7 +136,8 @@ def reward_function(overseer: Overseer, *, problems: Sequence[Problem], seed: in
         rollouts = Rollouts(
             problems=tuple(by_prompt[p] for p in distinct),
             problem_R=np.array([distinct[p] for p in asked]),
-            text_R=[_last(c) for c in completions],
+            text_R=[_written(c) for c in completions],
+            stopped_R=_stopped(completion_ids, end_ids, len(asked)),
             seed=seed,
         )
         step = int(getattr(unused.get("trainer_state"), "global_step", 0))
