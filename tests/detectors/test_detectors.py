@@ -56,6 +56,9 @@ def test_detectors_conform(name: str, subject: Model) -> None:
     check_detector({**DETECTORS, "base difference": difference}[name](), subject)
 
 
+FIELDS = ("flagged", "instrument", "cost_tokens", "response_scores", "response_keys")
+
+
 class Broken:
     """A detector that breaks one promise."""
 
@@ -71,12 +74,18 @@ class Broken:
         verdict = self.inner(policy, seed=seed)
         if "moody" in self.changes:
             return dataclasses.replace(verdict, why=f"{self.calls}")
+        if "remembers" in self.changes:  # whom it was asked about before
+            self.changes = {**self.changes, "seen": self.changes.get("seen", "") + type(policy).__name__[0]}
+            return dataclasses.replace(verdict, why=verdict.why + str(self.changes["seen"]).replace("M", ""))
         if isinstance(policy, Silent) and "guess" in self.changes:
             return dataclasses.replace(verdict, score=Interval(value=0.0, low=0.0, high=0.0, n=1))
-        return dataclasses.replace(verdict, **{k: v for k, v in self.changes.items() if k in ("flagged", "instrument")})  # type: ignore[arg-type]
+        return dataclasses.replace(verdict, **{k: v for k, v in self.changes.items() if k in FIELDS})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("change", [{"moody": True}, {"guess": True}, {"flagged": True}, {"instrument": "x"}])
+@pytest.mark.parametrize("change", [
+    {"moody": True}, {"guess": True}, {"flagged": True}, {"instrument": "x"}, {"remembers": True}, {"cost_tokens": -1},
+    {"response_scores": (float("nan"),), "response_keys": ("x",)},
+])  # fmt: skip
 def test_conformance_can_fail(change: dict[str, object], subject: Model) -> None:
     with pytest.raises(AssertionError):
         check_detector(Broken(check(), **change), subject)

@@ -18,7 +18,21 @@ def test_bundled_families_conform(family: Family) -> None:
     check_problem_family(family, n=80, seed=3)
 
 
+class Turns:
+    """A grader that once in so many calls says the opposite."""
+
+    def __init__(self, every: int) -> None:
+        self.every, self.calls = every, 0
+
+    def __call__(self, prompt: str, answer: str) -> bool:
+        self.calls += 1
+        return arithmetic.answer_ok(prompt, answer) is not (self.calls % self.every == 0)
+
+
 BREAKS = {
+    "no flaw can be planted": {"flaw": lambda rng, p, right, kind: None},
+    "the grader turns": {"answer_ok": Turns(97)},
+    "the kind is another": {"flaw_kinds": ("none of these",)},
     "grader accepts everything": {"answer_ok": lambda p, a: True, "step_ok": lambda p, s, i: True},
     "grader rejects everything": {"answer_ok": lambda p, a: False},
     "a missing step passes": {"step_ok": lambda p, s, i: False},

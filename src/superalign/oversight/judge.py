@@ -205,7 +205,13 @@ def judge(
         version="1",
         catches=f"a wrong step among the {k} looked at; a check sees {sees}",
         misses="steps not looked at, and whatever one check cannot see",
-        settings=(("k", k), ("pointer", who.name), ("low", 0.0), ("high", 1.0)),
+        settings=(
+            ("k", k),
+            ("pointer", who.name),
+            ("low", 0.0),
+            ("high", 1.0),
+            *((("relative", True),) if isinstance(who, OtherRollouts) else ()),  # which other depends on the batch
+        ),
     )
     return Judge(card=card, check_step=check_step, n_steps=n_steps, pointer=who, k=k)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from superalign.problems.family import ProblemFamily
 from superalign.types import Problem
 
@@ -26,8 +28,11 @@ def check_problem_family(family: ProblemFamily, *, n: int = 60, seed: int = 0) -
         assert len(drawn) == n, "problems() returns as many problems as asked for"
         assert drawn == family.problems(split=split, n=n, seed=seed), "the same seed gives the same problems"
         assert all(p.split == split and p.family == family.name for p in drawn), "problems know their split and family"
-        for i, problem in enumerate(drawn):
-            _check_problem(family, problem, i)
+        planted = [_check_problem(family, problem, i) for i, problem in enumerate(drawn)]
+        assert any(planted) or not family.flaw_kinds, (
+            "a flaw can be planted somewhere; else nothing shows that it is refused"
+        )
+        _check_again(family, drawn)
     train = {p.prompt for p in family.problems(split="train", n=4 * n, seed=seed)}
     test = {p.prompt for p in family.problems(split="test", n=4 * n, seed=seed + 1)}
     assert not train & test, "no problem text stands in two splits"
@@ -36,7 +41,21 @@ def check_problem_family(family: ProblemFamily, *, n: int = 60, seed: int = 0) -
         assert all(p.difficulty == difficulty for p in some), "the difficulty dial is obeyed"
 
 
-def _check_problem(family: ProblemFamily, problem: Problem, seed: int) -> None:
+def _check_again(family: ProblemFamily, drawn: Sequence[Problem]) -> None:
+    """Grade right and empty responses in another order, several times: a grade depends on problem and response alone."""
+    for i in reversed(range(len(drawn))):
+        right = family.worked(drawn[i], seed=i)
+        expected = family.grade(drawn[i], right)
+        for _ in range(3):
+            assert not family.grade(drawn[i], "").correct, "an empty response is not right, whenever it is graded"
+            assert family.grade(drawn[i], right) == expected, (
+                "the same response gets the same grade, whenever it is graded"
+            )
+
+
+def _check_problem(family: ProblemFamily, problem: Problem, seed: int) -> bool:
+    """Check one problem; says whether a flaw could be planted in its worked response."""
+    found = False
     right = family.worked(problem, seed=seed)
     grade = family.grade(problem, right)
     assert grade.sound, f"the grader accepts the worked response to {problem.prompt!r}"
@@ -49,6 +68,8 @@ def _check_problem(family: ProblemFamily, problem: Problem, seed: int) -> None:
         planted = family.plant(problem, right, seed=seed, kind=kind)
         if planted is None:
             continue
+        found = True
+        assert planted.plant.kind == kind, f"a planted {kind} says its kind"
         assert planted.text != right, f"a planted {kind} changes the text"
         flawed = family.grade(problem, planted.text)
         assert not flawed.sound, f"a planted {kind} is not accepted as right"
@@ -63,3 +84,5 @@ def _check_problem(family: ProblemFamily, problem: Problem, seed: int) -> None:
     if edited is not None:
         assert edited != right, "a placebo changes the text"
         assert family.grade(problem, edited).sound, "a placebo leaves a right response right"
+        assert edited == family.placebo(problem, right, seed=seed), "the same seed makes the same placebo"
+    return found
