@@ -174,8 +174,10 @@ def _cost(case: _Case) -> None:
         raise AssertionError(f"its costs are no counts: {signal.checks} checks, {signal.tokens} tokens")
     with _watching() as seen:
         case.signal()
-    if seen.checks and signal.checks != seen.checks:
-        raise AssertionError(f"it checked {seen.checks} steps and counted {signal.checks} checks; its cost is false")
+    # One that asks again what it knows already need not pay twice.
+    steps = len(set(seen.checked))
+    if steps and not steps <= signal.checks <= len(seen.checked):
+        raise AssertionError(f"it checked {steps} steps and counted {signal.checks} checks; its cost is false")
     if case.setting("free", False):
         return
     if signal.checks + signal.tokens <= 0:
@@ -231,9 +233,9 @@ def _left_alone(case: _Case) -> None:
 
 @dataclass(slots=True)
 class _Seen:
-    """What an overseer did while it was watched."""
+    """What an overseer did while it was watched, or within one call that may be a check of a step."""
 
-    checks: int = 0  # calls of a function that takes (problem, text, step), outermost only
+    checked: list[tuple[Any, ...]] = field(default_factory=list)  # (problem, text, step), outermost checks only
     graders: set[str] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)  # attributes of problems that problems do not have
 
@@ -245,7 +247,7 @@ def _watching() -> Iterator[_Seen]:
     Problems stay what they are, equal and with their digests, so that one that is looked up is found.
     """
     seen = _Seen()
-    checking: list[FrameType] = []
+    inside: list[tuple[FrameType | None, tuple[Any, ...], _Seen]] = [(None, (), seen)]
 
     def missing(problem: Problem, name: str) -> Any:
         if not name.startswith("__"):
@@ -253,19 +255,22 @@ def _watching() -> Iterator[_Seen]:
         raise AttributeError(name)
 
     def profile(frame: FrameType, event: str, argument: Any) -> None:
-        code = frame.f_code
-        if event == "return" and checking and checking[-1] is frame:
-            checking.pop()
-        if event != "call" or checking:  # what a check of one step does is the business of who granted it
+        if event == "return" and inside[-1][0] is frame:
+            _, about, within = inside.pop()
+            if isinstance(argument, bool | np.bool_):  # a check; what it does is the business of who granted it
+                within = _Seen(checked=[about])
+            inside[-1][2].checked.extend(within.checked)
+            inside[-1][2].graders.update(within.graders)
+        if event != "call":
             return
+        code = frame.f_code
         names = [n for n in code.co_varnames[: code.co_argcount] if n not in ("self", "cls")]
         if code.co_name in OURS:
             ours = FAMILIES in Path(code.co_filename).as_posix()
             named = code.co_name in GRADERS and any(isinstance(frame.f_locals.get(n), Problem) for n in names)
-            seen.graders |= {code.co_name} if ours or named else set()
-        if len(names) >= 3 and _is_check([frame.f_locals.get(n) for n in names[:3]]):
-            seen.checks += 1
-            checking.append(frame)
+            inside[-1][2].graders.update({code.co_name} if ours or named else ())
+        if len(names) >= 3 and _is_step(about := tuple(frame.f_locals.get(n) for n in names[:3])):
+            inside.append((frame, about, _Seen()))
 
     before = sys.getprofile()
     Problem.__getattr__ = missing  # type: ignore[attr-defined]
@@ -279,8 +284,8 @@ def _watching() -> Iterator[_Seen]:
         del Problem.__getattr__  # type: ignore[attr-defined]
 
 
-def _is_check(first: Sequence[Any]) -> bool:
-    problem, text, step = first
+def _is_step(about: Sequence[Any]) -> bool:
+    problem, text, step = about
     return (
         isinstance(problem, Problem)
         and isinstance(text, str)
@@ -323,7 +328,7 @@ def failures(overseer: Overseer, problems: Sequence[Problem], rollouts: Rollouts
 
     Catches: values that depend on the order of rollouts or problems, on other rollouts, or on chance that acts in one call of
         seven (44 calls agree by luck once in a thousand times); graders by their names, or from `superalign.problems`; wrong
-        counts of checks made through a Python function of (problem, text, step).
+        counts of checks made through a Python function of (problem, text, step) that returns a bool.
     Misses: answers that were copied into it, chance that acts more rarely, checks made in other ways, tokens that nobody
         counted.
 
