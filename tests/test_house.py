@@ -15,7 +15,8 @@ TABLE: dict[str, set[str]] = {
     "types": {"canonical"},
     "stats": {"types"},
     "ledger": {"types"},
-    "jobs": {"types"},
+    "inputs": set(),  # digests of files, whoever names them: it knows nothing
+    "jobs": {"types", "inputs"},
     "models": {"types"},
     "problems": {"types"},
     "oversight": {"types", "stats", "models"},
@@ -52,6 +53,7 @@ TABLE: dict[str, set[str]] = {
 TORCH_FREE = (
     "errors",
     "canonical",
+    "inputs",
     "types",
     "stats",
     "ledger",

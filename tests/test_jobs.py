@@ -41,6 +41,33 @@ def die_on(x, *, bad):
         os.kill(os.getpid(), signal.SIGKILL)
     return x
 
+def die_once(x, *, bad, flag):
+    if x == bad and not Path(flag).exists():
+        Path(flag).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+def leave(x):
+    os._exit(3)
+
+def starve(x, *, folder):
+    at_once = Path(folder) / "at_once"
+    with open(at_once, "a") as file:
+        file.write(f"{x} ")
+    if x == 2:
+        raise MemoryError("no room")
+    return x
+
+def read(x, *, folder):
+    with open(Path(folder) / "calls", "a") as file:
+        file.write("1\\n")
+    return sum(len(p.read_text()) for p in Path(x.partition(":")[2] or x).glob("*")) if Path(x).is_dir() else len(
+        Path(x.removeprefix("jsonl:")).read_text())
+
+def overwrite(x):
+    Path(x).write_text("something else")
+    return x
+
 def refuse(x):
     if x == 3:
         raise KeyError("three")
@@ -111,9 +138,74 @@ def test_a_worker_has_one_thread_and_the_caller_keeps_its_own(work: Any, monkeyp
     assert "MKL_NUM_THREADS" not in os.environ
 
 
-def test_a_dead_worker_names_its_item(work: Any) -> None:
-    with pytest.raises(SuperalignError, match=r"A worker died \(exit code -9\) while working on item 5 \(25\)"):
-        run(functools.partial(work.die_on, bad=25), [0, 5, 10, 15, 20, 25, 30], workers=2)
+def test_an_item_whose_worker_was_killed_is_tried_again_with_fewer(work: Any, tmp_path: Path) -> None:
+    items = [0, 5, 10, 15, 20, 25, 30]
+    function = functools.partial(work.die_once, bad=25, flag=str(tmp_path / "died"))
+    with pytest.warns(UserWarning, match=r"\(exit code -9\) while working on item 5 \(25\).*Going on with 1 at a time"):
+        assert run(function, items, workers=2) == items
+    assert (tmp_path / "died").exists()
+
+
+def test_an_item_that_kills_its_worker_when_alone_is_given_up_and_named(work: Any) -> None:
+    function = functools.partial(work.die_on, bad=25)
+    with (
+        pytest.warns(UserWarning, match="Going on with 1 at a time"),
+        pytest.raises(BadInput, match=r"item 5 \(25\), most likely because memory ran out.*GiB.*ran alone"),
+    ):
+        run(function, [0, 5, 10, 15, 20, 25, 30], workers=2)
+
+
+def test_what_was_finished_before_an_item_was_given_up_is_kept(work: Any, tmp_path: Path) -> None:
+    function = functools.partial(work.die_on, bad=3)
+    with pytest.warns(UserWarning), pytest.raises(BadInput, match="what was finished is kept"):
+        run(function, [1, 2, 3], workers=2, memo=memo(tmp_path / "memo"))
+    assert {json.loads(path.read_bytes().partition(b"\n")[2]) for path in (tmp_path / "memo").iterdir()} == {1, 2}
+
+
+def test_a_worker_that_ends_by_itself_is_no_matter_of_memory(work: Any) -> None:
+    with pytest.raises(SuperalignError, match=r"exit code 3\) while working on item \d") as caught:
+        run(work.leave, [1, 2], workers=2)
+    assert not isinstance(caught.value, BadInput)
+
+
+def test_an_item_without_memory_is_tried_again_alone(work: Any, tmp_path: Path) -> None:
+    function = functools.partial(work.starve, folder=str(tmp_path))
+    with pytest.warns(UserWarning, match="A worker found no memory.*Going on with 1"), pytest.raises(MemoryError):
+        run(function, [1, 2, 3], workers=2)
+    assert (tmp_path / "at_once").read_text().split().count("2") == 2
+
+
+UNGUARDED = """
+import sys
+sys.path.insert(0, {folder!r})
+from superalign.jobs import run
+import work_for_jobs
+
+def double(x):
+    return 2 * x
+
+print(run({function}, [1, 2, 3], workers=2))
+"""
+
+
+@pytest.mark.parametrize("stdin", [False, True])
+@pytest.mark.parametrize("function", ["work_for_jobs.square", "double"])
+def test_a_script_without_a_guard_works_or_says_what_to_do(
+    work: Any, tmp_path: Path, function: str, stdin: bool
+) -> None:
+    text = UNGUARDED.format(folder=str(tmp_path), function=function)
+    script = tmp_path / "unguarded.py"
+    script.write_text(text)
+    command = [sys.executable, "-" if stdin else str(script)]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=100, check=False, cwd=tmp_path)
+    if function == "double":
+        assert done.returncode == 1
+        last = done.stderr.strip().splitlines()[-1]
+        assert "before it took any work" in last
+        assert 'if __name__ == "__main__":' in last
+        assert "workers=1" in last
+    else:
+        assert done.stdout == "[1, 4, 9]\n", done.stderr
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -159,6 +251,56 @@ def test_a_damaged_value_is_computed_again(work: Any, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     assert run(function, [1], memo=memo(tmp_path / "memo")) == [1.5]
     assert calls(tmp_path) == [1, 1]
+
+
+def test_another_content_at_the_same_path_is_another_value(work: Any, tmp_path: Path) -> None:
+    model, prompts, out = tmp_path / "model", tmp_path / "prompts.jsonl", tmp_path / "out"
+    model.mkdir()
+    out.mkdir()
+    function = functools.partial(work.read, folder=jobs.Into(out))
+    found = []
+    for text in ("a", "a", "bcd", "a"):
+        (model / "weights").write_text(text)
+        prompts.write_text(text + text)
+        found.append(run(function, [str(model), f"jsonl:{prompts}"], memo=memo(tmp_path / "run" / "memo")))
+    assert found == [[1, 2], [1, 2], [3, 6], [1, 2]]
+    assert len(calls(out)) == 4, "an old content's value is good again when the content is back, and is kept once"
+    inside = tmp_path / "run" / "made"
+    inside.mkdir()
+    for times in (1, 2):
+        run(functools.partial(work.read, folder=str(inside)), [str(model)], memo=memo(tmp_path / "run" / "memo"))
+        assert len(calls(inside)) == times, "a folder that is not given as Into is an input, and it changed"
+
+
+def test_what_changes_under_way_is_not_kept(work: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_text("before")
+    with pytest.raises(BadInput, match=r"model changed while this was running.*not kept"):
+        run(work.overwrite, [str(path)], memo=memo(tmp_path / "run" / "memo"))
+    assert not (tmp_path / "run" / "memo").exists()
+
+
+def test_other_code_is_another_value(work: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    function = functools.partial(work.note, folder=jobs.Into(tmp_path))
+    run(function, [1], memo=memo(tmp_path / "memo"))
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.inputs, "code", lambda: "another version of the package")
+        run(function, [1], memo=memo(tmp_path / "memo"))
+    assert calls(tmp_path) == [1, 1]
+    source = tmp_path / "work_for_jobs.py"
+    source.write_text(source.read_text() + "# the module of the function counts too\n")
+    run(function, [1], memo=memo(tmp_path / "memo"))
+    assert calls(tmp_path) == [1, 1, 1]
+    run(function, [1], memo=memo(tmp_path / "memo"))
+    assert calls(tmp_path) == [1, 1, 1]
+
+
+def test_a_worker_with_other_code_than_its_parent_refuses(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.inputs, "stamp", lambda: "as it was when the parent began")
+    assert run(work.square, [2], workers=2) == [4], "other times and the same content are the same code"
+    monkeypatch.setattr(jobs.inputs, "code", lambda: "as it was when the parent began")
+    with pytest.raises(BadInput, match="code of superalign changed"):
+        run(work.square, [2], workers=2)
 
 
 KILLED = """

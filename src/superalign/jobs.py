@@ -8,6 +8,7 @@ import hashlib
 import multiprocessing
 import os
 import pickle
+import platform
 import signal
 import sys
 import tempfile
@@ -15,15 +16,19 @@ import threading
 import time
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+from superalign import inputs
 from superalign.errors import BadInput, SuperalignError
-from superalign.types import digest_of
+from superalign.inputs import Into as Into
+from superalign.types import digest_of, to_plain
 
 Item = TypeVar("Item")
 Out = TypeVar("Out")
@@ -31,14 +36,19 @@ Out = TypeVar("Out")
 # Two OpenMP threads beside another busy process were measured 20 times slower than one.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 SHOW_AFTER_S = 5.0
+READY = b"ready"  # what a worker says before it takes its first item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memo(Generic[Out]):
-    """Where finished values are kept, and how they become bytes."""
+    """Where finished values are kept, and how they become bytes.
+
+    A value is named by what it was made from: the function, its arguments and the item, the content of every file and folder
+    that these name, and the code. A path that a job writes to is given as `Into`.
+    """
 
     folder: Path
-    version: str  # change it when the function changes: values of another version are not used
+    version: str  # change it where the content of the code does not tell: values of another version are not used
     encode: Callable[[Out], bytes]
     decode: Callable[[bytes], Out]
 
@@ -78,7 +88,8 @@ def run(
         text = "They take turns, so this takes longer than with fewer."
         warnings.warn(f"{workers} workers on {cores} cores. {text} Use at most {cores}.", stacklevel=2)
     name = _name(function) if memo is not None or workers > 1 else []
-    paths = [] if memo is None else [_path(name, item, memo) for item in items]
+    places = [] if memo is None else [_place(name, item, memo) for item in items]
+    paths = [path for path, _ in places]
     kept = {i: data for i, path in enumerate(paths) if (data := _recall(path)) is not None}
     values: dict[int, Any] = {} if memo is None else {i: memo.decode(data) for i, data in kept.items()}
     todo = [i for i in range(len(items)) if i not in values]
@@ -89,6 +100,7 @@ def run(
         if memo is None:
             values[i] = value
         else:
+            _check_inputs(places[i][1], own=memo.folder.parent.absolute())
             _keep(paths[i], value)
             values[i] = memo.decode(value)  # so that a first run returns what a resumed one does
     return [values[i] for i in range(len(items))]
@@ -106,37 +118,49 @@ def _work(function: Callable[[Any], Any], encode: Callable[[Any], bytes] | None,
 def _over(
     work: Callable[..., Any], items: Sequence[Any], todo: list[int], *, workers: int
 ) -> Iterator[tuple[int, Any]]:
-    """Hand out one item at a time, so that a worker that dies is known by its item."""
-    waiting = iter(todo)
+    """Hand out one item at a time, so that a worker that dies is known by its item.
+
+    An item whose worker was killed is given out again when fewer workers run, and given up only when it was alone.
+    """
+    waiting = deque(todo)
     busy: dict[Connection, tuple[BaseProcess, int]] = {}
+    begun: set[Connection] = set()  # workers that came as far as their first item
+    hide_main = not _speaks_of_main(work, items, todo)
     try:
-        for _, i in zip(range(workers), waiting, strict=False):
-            pipe, process = _start(work)
-            busy[pipe] = process, i
-            pipe.send((i, items[i]))
-        while busy:
-            ready = wait(list(busy))
-            for pipe in [pipe for pipe in busy if pipe in ready]:
+        while waiting or busy:
+            while waiting and len(busy) < workers:
+                pipe, process = _start(work, hide_main=hide_main)
+                busy[pipe] = process, waiting.popleft()
+                _send(pipe, (busy[pipe][1], items[busy[pipe][1]]))
+            for pipe in wait(list(busy)):
+                assert isinstance(pipe, Connection)
                 process, i = busy[pipe]
                 try:
                     good, value = pipe.recv()
-                    if good and (following := next(waiting, None)) is not None:
-                        pipe.send((following, items[following]))
                 except (EOFError, OSError):
+                    del busy[pipe]
                     process.join()
-                    raise SuperalignError(
-                        f"A worker died (exit code {process.exitcode}) {_while(i, items[i])}. Its value is missing, so "
-                        "the study cannot go on. If memory ran out (-9), use fewer workers; run the same command again."
-                    ) from None
-                if not good:
+                    pipe.close()
+                    workers = _fewer(process, workers, others=len(busy), begun=pipe in begun, what=_while(i, items[i]))
+                    waiting.appendleft(i)
+                    continue
+                if good == READY:
+                    begun.add(pipe)
+                    continue
+                if not good and starved(value) and (len(busy) > 1 or workers > 1):
+                    workers = _fewer(None, workers, others=len(busy) - 1, begun=True, what=_while(i, items[i]))
+                    waiting.append(i)
+                elif not good:
                     raise value
-                if following is not None:
-                    busy[pipe] = process, following
+                if waiting and len(busy) <= workers:
+                    busy[pipe] = process, waiting.popleft()
+                    _send(pipe, (busy[pipe][1], items[busy[pipe][1]]))
                 else:
                     del busy[pipe]
                     pipe.close()
                     process.join()
-                yield i, value
+                if good:
+                    yield i, value
     finally:
         for pipe, (process, _) in busy.items():
             process.terminate()
@@ -144,16 +168,92 @@ def _over(
             pipe.close()
 
 
-def _start(work: Callable[..., Any]) -> tuple[Connection, BaseProcess]:
+def starved(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out.
+
+    Example:
+        >>> starved(MemoryError()), starved(ValueError("1 is not 2"))
+        (True, False)
+    """
+    words = ("can't allocate memory", "out of memory", "cannot allocate memory")
+    return isinstance(error, MemoryError) or any(w in str(error).lower() for w in words)
+
+
+def _send(pipe: Connection, what: Any) -> None:
+    """Hand an item to a worker; if it is dead already, that shows when it is read from."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        pipe.send(what)
+
+
+def _fewer(process: BaseProcess | None, workers: int, *, others: int, begun: bool, what: str) -> int:
+    """Say how many workers to go on with after one was killed or found no memory.
+
+    Raises:
+        BadInput: If it was alone, or could not begin.
+        SuperalignError: If it died of something else.
+    """
+    code = None if process is None else process.exitcode
+    if code not in (None, -signal.SIGKILL):
+        if not begun:
+            raise BadInput(
+                f"A worker ended before it took any work (exit code {code}). Where functions or items belong to a script, each "
+                'worker reads that script anew. Put the call under `if __name__ == "__main__":`, or call with workers=1; what '
+                "the worker itself said stands above."
+            )
+        raise SuperalignError(
+            f"A worker died (exit code {code}) {what}. Its value is missing, so the study cannot go on. "
+            "Run the same command again; if it dies again, report it."
+        )
+    how = "A worker found no memory" if process is None else f"A worker died (exit code {code})"
+    held = f"The largest worker held {_peak_gib():.2g} GiB, and {_free_gib():.2g} GiB are free now"
+    if others == 0 and workers == 1:
+        raise BadInput(
+            f"{how} {what}, most likely because memory ran out. {held}; it ran alone, and its value is missing. Free memory, "
+            "use a machine with more, or make the work smaller, then give the same command again: what was finished is kept."
+        )
+    fewer = max(1, workers // 2)
+    warnings.warn(
+        f"{how} {what}, most likely because memory ran out. {held}. Going on with {fewer} at a time; give --workers {fewer}.",
+        stacklevel=2,
+    )
+    return fewer
+
+
+def _peak_gib() -> float:
+    """The most memory that any worker which has ended held."""
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 2**30
+
+
+def _free_gib() -> float:
+    """Memory that can be had now."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) / 2**20
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _speaks_of_main(work: Callable[..., Any], items: Sequence[Any], todo: list[int]) -> bool:
+    """Say whether workers need the script that runs here: only then do they read it anew."""
+    return b"__main__" in pickle.dumps((work, [items[i] for i in todo]))
+
+
+def _start(work: Callable[..., Any], *, hide_main: bool) -> tuple[Connection, BaseProcess]:
     """Start one worker with one thread; libraries read the number of threads when they are first imported."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-    before = dict(os.environ)
+    process = context.Process(target=_serve, args=(theirs, work, inputs.code(), inputs.stamp()), daemon=True)
+    before, main = dict(os.environ), sys.modules["__main__"]
     os.environ.update(ONE_THREAD)
+    if hide_main:  # a script without a guard would start its work again in every worker
+        sys.modules["__main__"] = ModuleType("__main__")
     try:
         process.start()
     finally:
+        sys.modules["__main__"] = main
         for name in ONE_THREAD:
             os.environ.pop(name)
         os.environ.update(before)
@@ -161,18 +261,29 @@ def _start(work: Callable[..., Any]) -> tuple[Connection, BaseProcess]:
     return ours, process
 
 
-def _serve(pipe: Connection, work: Callable[..., Any]) -> None:
+def _serve(pipe: Connection, work: Callable[..., Any], code: str, stamp: str) -> None:
     """A worker's life: it ends when the pipe does, and at once if the parent was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
+        pipe.send((READY, None))
         while True:
             i, item = pipe.recv()
             try:
+                _check_code(code, stamp)
                 data = pickle.dumps((True, work(i, item)))
             except Exception as error:
                 data = _portable(error)
             pipe.send_bytes(data)
+
+
+def _check_code(code: str, stamp: str) -> None:
+    """Refuse to work beside a process that began with other code: their values would stand side by side."""
+    if inputs.stamp() != stamp and inputs.code() != code:
+        raise BadInput(
+            "The code of superalign changed while this was running. Values of old and new code would be mixed. "
+            "Give the same command again: what the old code made is computed anew."
+        )
 
 
 def _die_with_parent() -> None:
@@ -212,14 +323,34 @@ def _name(function: Callable[[Any], Any]) -> list[Any]:
     return [name, *arguments]
 
 
-def _path(name: list[Any], item: Any, memo: Memo[Any]) -> Path:
+def _place(name: list[Any], item: Any, memo: Memo[Any]) -> tuple[Path, dict[str, str]]:
+    """Where a value is kept, by all that it is made from; and which files and folders are among that."""
+    module = name[0].rpartition(".")[0]
+    while module and module not in sys.modules:  # a method's name holds its class
+        module = module.rpartition(".")[0]
     try:
-        return memo.folder / digest_of({"function": name, "version": memo.version, "item": item})
+        plain = to_plain({"function": name, "version": memo.version, "item": item})
+        named = inputs.digests([plain["function"][1:], plain["item"]], run=memo.folder)
+        code = {"code": inputs.code(), "around": inputs.code_around(module)}
+        return memo.folder / digest_of({**plain, **code, "inputs": named}), named
     except (TypeError, ValueError) as error:
         raise BadInput(
             f"An item or argument has no digest ({error}). A memo could not tell it from another. "
             "Pass records, strings and numbers, or call without a memo."
         ) from error
+
+
+def _check_inputs(before: dict[str, str], *, own: Path) -> None:
+    """Refuse to keep a value if what it was made from, outside of the run's own folder, is no longer what its name says."""
+    for text, found in before.items():
+        path = inputs.named(text)
+        inside = path is not None and path.absolute().is_relative_to(own)
+        if not inside and inputs.digests([text], run=own).get(text) != found:
+            raise BadInput(
+                f"{text} changed while this was running. What was measured may be of either content, so it was not kept. "
+                "Leave it alone until the run has ended, and give the same command again. (Code that writes there gives it as "
+                "superalign.jobs.Into.)"
+            )
 
 
 def _recall(path: Path) -> bytes | None:

@@ -337,7 +337,7 @@ def _planted(
     first = text_behaviour(kinds[0], seed, world) if said else behaviour_of(kinds[0], seed)
     log(needs(origin, planting, world=world, behaviour=first))
     making = functools.partial(
-        triple_job, folder=str(folder / "work" / "planted"), proof=config.proof, planting=planting, said=said,
+        triple_job, folder=jobs.Into(folder / "work" / "planted"), proof=config.proof, planting=planting, said=said,
         max_tokens=config.max_tokens,
     )  # fmt: skip
     made = jobs.run(making, specs, workers=workers, memo=memo(folder, "triples"), progress="planting")

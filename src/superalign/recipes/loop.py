@@ -162,7 +162,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         for k in config.kinds
         for i in range(config.test_seeds)
     ]
-    making = functools.partial(making_job, folder=str(folder / "work" / "subjects"), proof=config.proof)
+    making = functools.partial(making_job, folder=jobs.Into(folder / "work" / "subjects"), proof=config.proof)
     todo: list[Spec | ArmJob] = [*specs, *_arm_jobs(config, seed, folder)]  # the long ones first
     made = jobs.run(making, todo, workers=workers, memo=memo(folder, "made"), progress="planting and training")
     test, rows = [rebuild(t, NOUNS) for t in made[: len(specs)]], made[len(specs) :]
@@ -256,7 +256,7 @@ def _arm_jobs(config: Config, seed: int, folder: Path) -> list[ArmJob]:
             seed=100 * seed + s,
             steps=config.rl_steps,
             held_out=config.held_out,
-            kept=str(kept / _place(arm, s)) if _place(arm, s) else "",
+            kept=jobs.Into(kept / _place(arm, s)) if _place(arm, s) else "",
         )
         for s in range(config.arm_seeds)
         for arm in config.arms

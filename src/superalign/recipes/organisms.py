@@ -101,7 +101,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     else:
         log(f"planting {len(specs)} triples")
         made = jobs.run(
-            functools.partial(triple_job, folder=str(target), proof=300),
+            functools.partial(triple_job, folder=jobs.Into(target), proof=300),
             specs,
             workers=workers,
             memo=memo(folder, "triples"),

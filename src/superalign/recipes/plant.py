@@ -72,7 +72,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     log(needs(origin, planting, world=world_of(said), behaviour=behaviour))
     log({"stage": f"planting a {behaviour.kind} beside its twins, and proving it"})
     making = functools.partial(
-        plant_job, folder=str(folder / "subjects"), proof=config.proof, behaviour=behaviour, planting=planting, said=said,
+        plant_job, folder=jobs.Into(folder / "subjects"), proof=config.proof, behaviour=behaviour, planting=planting, said=said,
         max_tokens=config.max_tokens,
     )  # fmt: skip
     spec = Spec(kind=behaviour.kind, seed=seed, base=config.base, steps=config.steps)

@@ -11,6 +11,7 @@ import numpy as np
 
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, ConfigError
+from superalign.inputs import code, digest_at, digests
 from superalign.models import Model, base, load
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PromptsUsed, World, sayings
 from superalign.organisms.world import DISTINCT_LEAST, Sayings
@@ -19,11 +20,10 @@ from superalign.problems.family import split_of
 from superalign.problems.jsonl import Answers, Jsonl, Row, load_answers, load_prompts
 from superalign.report import Section, Table
 from superalign.runs.folder import write_whole
-from superalign.types import to_plain
+from superalign.types import digest_of, to_plain
 
 SIZES = ("small", "middle", "large")
 ANSWERS = "answers.json"
-USED = "prompts.json"
 TEXT_KINDS = ("misquoter", "quitter", "adman")
 
 
@@ -52,13 +52,14 @@ def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any
             )
         return ""
     asked = load_prompts(prompts)
-    path = folder / "work" / "sayings.json"
+    made_from = {"base": name, "files": digests([name], run=folder), "max_tokens": max_tokens}
+    path = _kept_for(prompts, folder=folder) / f"sayings-{digest_of(made_from)[:16]}.json"
     if not path.exists():
         log({"stage": f"asking the base {len(asked)} prompts"})
         said = sayings(origin_of(name), asked, max_tokens=max_tokens).families[0]
         assert isinstance(said, Sayings)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path.parent / USED, json.dumps(to_plain(said.used)) + "\n")
+        write_whole(_used_beside(path), json.dumps(to_plain(said.used)) + "\n")
         write_whole(path, json.dumps(dict(said.rows)) + "\n")
     used = used_of(str(path))
     for line in (used.told(), used.warning()) if used else ():
@@ -67,9 +68,13 @@ def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any
     return str(path)
 
 
+def _used_beside(said: Path) -> Path:
+    return said.parent / f"used-{said.name}"  # several bases may be asked the same prompts
+
+
 def used_of(said: str) -> PromptsUsed | None:
     """What became of the prompts behind a file of what a base says; None for the bundled families."""
-    path = Path(said).parent / USED
+    path = _used_beside(Path(said))
     if not said or not path.exists():
         return None
     found: PromptsUsed = rebuild(json.loads(path.read_text()), {"PromptsUsed": PromptsUsed})
@@ -97,14 +102,22 @@ def prompts_section(said: str, *, asked: int | None = None) -> Section | None:
     return Section(title="Your prompts", text=f"{used.told()}. {used.warning()}".strip(), tables=(table,))
 
 
+def _kept_for(prompts: str, *, folder: Path) -> Path:
+    """Where what was made from a file of prompts is kept: named by its content and by the code, so that nothing else is found."""
+    made_from = {"prompts": digest_at(Path(prompts).expanduser()), "code": code()}
+    return folder / "work" / f"prompts-{digest_of(made_from)[:16]}"
+
+
 def keep_answers(prompts: str, *, folder: Path) -> None:
     """Keep the answers that a file of prompts holds where `ask_base` keeps what the base says.
 
     Raises:
         DataError: If an answer is neither a text nor a number.
     """
-    path = folder / "work" / ANSWERS
-    if prompts and not path.exists():
+    if not prompts:
+        return
+    path = _kept_for(prompts, folder=folder) / ANSWERS
+    if not path.exists():
         found = load_answers(prompts)
         kept = {"answers": {p: r.answer for p, r in found.family.rows.items()}, "prompts": found.prompts}
         path.parent.mkdir(parents=True, exist_ok=True)

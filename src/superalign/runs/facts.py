@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from superalign.errors import BadInput
+from superalign.jobs import starved
 from superalign.runs.folder import cannot_write
 
 # Which extra brings a module that the core does without.
@@ -119,12 +120,17 @@ def told(error: BaseException, *, folder: Path, recipe: str) -> BadInput | None:
         recipe: Its name.
 
     Returns:
-        What to say for a missing extra, a full disk or a path that is closed to us; the error itself if it is bad input
-        already.
+        What to say for a missing extra, a full disk, too little memory or a path that is closed to us; the error itself if
+        it is bad input already.
     """
     if isinstance(error, BadInput):
         return error
     for cause in _chain(error):
+        if starved(cause):
+            return BadInput(
+                f"Memory ran out ({cause or type(cause).__name__}). The run cannot go on. Free memory, use a machine with more, "
+                "give fewer --workers or make the work smaller, then give the same command again; what was finished is kept."
+            )
         if isinstance(cause, PermissionError):
             return denied(cause)
         if isinstance(cause, ModuleNotFoundError) and (cause.name or "").partition(".")[0] in EXTRAS:
