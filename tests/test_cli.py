@@ -244,7 +244,7 @@ def test_a_folder_that_cannot_be_written_is_refused() -> None:
 
 def damage(folder: Path) -> None:
     with sqlite3.connect(folder / "ledger" / "ledger.sqlite") as database:
-        database.execute("UPDATE records SET body = replace(body, 'step 2', 'step 3') WHERE idx = 2")
+        database.execute("UPDATE records SET body = replace(body, 'step 2', 'step 3') WHERE idx = 3")
     database.close()
 
 
@@ -252,14 +252,14 @@ def damage(folder: Path) -> None:
 def test_a_ledger_that_does_not_verify_is_refused(words: list[str], finished: Path) -> None:
     damage(finished)
     page = (finished / "report.html").read_bytes()
-    refused(say(*words, str(finished)), "does not verify", "record 2")
+    refused(say(*words, str(finished)), "does not verify", "record 3")
     assert (finished / "report.html").read_bytes() == page
 
 
 def test_a_resumed_run_refuses_a_damaged_ledger_too(finished: Path) -> None:
     (finished / "result.json").unlink()
     damage(finished)
-    refused(say("run", "fake", "--out", str(finished)), "does not verify", "record 2")
+    refused(say("run", "fake", "--out", str(finished)), "does not verify", "record 3")
     assert not (finished / "result.json").exists()
 
 
@@ -276,7 +276,7 @@ def test_an_unfinished_run_has_no_report(finished: Path) -> None:
 
 def test_a_damaged_result_or_manifest_is_named(finished: Path) -> None:
     (finished / "result.json").write_text("{")
-    refused(say("report", str(finished)), "result.json cannot be read")
+    refused(say("report", str(finished)), "does not verify", "result.json is not as it was written")
     (finished / "run.json").write_text("[]")
     refused(say("run", "fake", "--out", str(finished)), "run.json cannot be read")
 
@@ -408,7 +408,7 @@ def test_the_flags_are_frozen() -> None:
         "plant": ["--base", "--kind", "--out", "--problems", "--quick", "--seed", "--set", "--workers"],
         "redteam": ["--base", "--out", "--problems", "--quick", "--reference", "--seed", "--set", "--workers"],
         "recipes": [],
-        "verify": [],
+        "verify": ["--head"],
         "report": [],
     }
 

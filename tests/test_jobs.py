@@ -157,7 +157,7 @@ def test_an_item_that_kills_its_worker_when_alone_is_given_up_and_named(work: An
 
 def test_what_was_finished_before_an_item_was_given_up_is_kept(work: Any, tmp_path: Path) -> None:
     function = functools.partial(work.die_on, bad=3)
-    with pytest.warns(UserWarning), pytest.raises(BadInput, match="what was finished is kept"):
+    with pytest.warns(UserWarning, match="with 1"), pytest.raises(BadInput, match="what was finished is kept"):
         run(function, [1, 2, 3], workers=2, memo=memo(tmp_path / "memo"))
     assert {json.loads(path.read_bytes().partition(b"\n")[2]) for path in (tmp_path / "memo").iterdir()} == {1, 2}
 
@@ -295,12 +295,16 @@ def test_other_code_is_another_value(work: Any, tmp_path: Path, monkeypatch: pyt
     assert calls(tmp_path) == [1, 1, 1]
 
 
-def test_a_worker_with_other_code_than_its_parent_refuses(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_with_other_code_than_its_parent_keeps_nothing(
+    work: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(jobs.inputs, "stamp", lambda: "as it was when the parent began")
-    assert run(work.square, [2], workers=2) == [4], "other times and the same content are the same code"
+    assert run(work.square, [2], workers=2, memo=memo(tmp_path / "memo")) == [4], "other times, the same content"
     monkeypatch.setattr(jobs.inputs, "code", lambda: "as it was when the parent began")
+    assert run(work.square, [2], workers=2) == [4], "nothing is kept"
     with pytest.raises(BadInput, match="code of superalign changed"):
-        run(work.square, [2], workers=2)
+        run(work.square, [2], workers=2, memo=memo(tmp_path / "memo"))
+    assert len(list((tmp_path / "memo").iterdir())) == 1
 
 
 KILLED = """

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Verify a ledger with nothing but Python: python verify_ledger.py DIR
+"""Verify a ledger with nothing but Python: python verify_ledger.py DIR [--head HASH]
+
+DIR is a ledger, or a run that holds one in DIR/ledger: then the run's files that the ledger binds are checked too. HASH is a head
+that was kept elsewhere; it must be in the chain. Nothing in DIR is changed.
 
 Written from docs/ledger-format.md alone, and kept apart from the package on purpose: two programs that share code also
-share mistakes. Prints one line. Exit code 0: the ledger verifies. 1: it does not. 2: there is no ledger to verify.
+share mistakes. Prints one line. Exit code 0: it verifies. 1: it does not. 2: there is nothing to verify.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +27,7 @@ TABLE = (
 )
 COLUMNS = ["idx", "noun", "body", "digest", "previous", "hash"]
 TYPES = [f"typeof({column})" for column in COLUMNS]  # text and blobs both come as bytes
+BOUND = ("run.json", "result.json", "log.jsonl", "report.html")
 OBJECTS = {("table", "records", TABLE), ("index", "records_digest", "CREATE INDEX records_digest ON records (digest)")}
 
 
@@ -125,7 +130,7 @@ def read_head(folder):
     """Read the head, looking again if a writer may have been in the middle of replacing it."""
     for attempt in range(20):
         try:
-            with open(os.path.join(folder, "head.json"), "rb") as file:
+            with open(regular(os.path.join(folder, "head.json")), "rb") as file:
                 return parse_head(file.read())
         except OSError as error:
             raise Bad(None, f"head.json cannot be read: {error.strerror}") from None
@@ -133,6 +138,13 @@ def read_head(folder):
             if attempt == 19:
                 raise
     return None
+
+
+def regular(path):
+    """Return the path of a file; raises Bad for a folder, a pipe or a device, which could not be read to an end."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Bad(None, f"{path} is {'a folder' if os.path.isdir(path) else 'a pipe or a device'}, not a file")
+    return path
 
 
 def connect(path, mode):
@@ -144,21 +156,56 @@ def connect(path, mode):
     return connection
 
 
+def has_writer(folder):
+    """Say whether a writer holds the ledger's lock."""
+    try:
+        handle = os.open(os.path.join(folder, "lock"), os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def has_log(path):
+    """Say whether a log of commits lies beside the database."""
+    return os.path.exists(path + "-wal") and os.path.getsize(path + "-wal") > 0
+
+
 @contextlib.contextmanager
 def database(folder):
-    """Open the database for reading, in place, or as a copy where SQLite's side files cannot be made."""
-    path = os.path.abspath(os.path.join(folder, "ledger.sqlite"))
+    """Open the database for reading so that nothing changes in its folder.
+
+    SQLite leaves two files beside a database with a log. Where a writer is at work they are there; where none is, there is no log
+    to read, or it is read from a copy.
+    """
+    path = os.path.abspath(regular(os.path.join(folder, "ledger.sqlite")))
+    regular(path + "-wal")
     with contextlib.ExitStack() as stack:
-        try:
+        if has_writer(folder):
             connection = stack.enter_context(contextlib.closing(connect(path, "ro")))
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        except sqlite3.OperationalError:
+        elif not has_log(path):
+            connection = stack.enter_context(contextlib.closing(connect(path, "ro&immutable=1")))
+        else:
             copy = stack.enter_context(tempfile.TemporaryDirectory())
             for suffix in ("", "-wal"):
-                if os.path.exists(path + suffix):
-                    shutil.copyfile(path + suffix, os.path.join(copy, "ledger.sqlite" + suffix))
+                shutil.copyfile(path + suffix, os.path.join(copy, "ledger.sqlite" + suffix))
             connection = stack.enter_context(contextlib.closing(connect(os.path.join(copy, "ledger.sqlite"), "rw")))
         yield connection
+
+
+def without_log(folder):
+    """Say why records may be missing."""
+    if has_log(os.path.join(folder, "ledger.sqlite")):
+        return ""
+    return (
+        ". There is no ledger.sqlite-wal beside it: most likely the ledger was copied without its log. Copy ledger.sqlite-wal as "
+        "well, or close the writer first and copy again"
+    )
 
 
 def at_one_moment(folder, connection):
@@ -219,6 +266,8 @@ def check_blob(folder, i, blob):
     """Check that a blob is there and whole."""
     seen = hashlib.sha256()
     try:
+        if not os.path.isfile(os.path.join(folder, "blobs", blob)):
+            raise OSError
         with open(os.path.join(folder, "blobs", blob), "rb") as file:
             while chunk := file.read(1 << 20):
                 seen.update(chunk)
@@ -228,19 +277,20 @@ def check_blob(folder, i, blob):
         raise Bad(i, f"the blob {blob} was altered")
 
 
-def check_rows(folder, connection, head, announced):
-    """Walk all rows, compare the end with the head; return (count, hash)."""
+def check_rows(folder, connection, head, announced, seen):
+    """Walk all rows, compare the end with the head; return (count, hash). `seen` is called with each row that verifies."""
     n, last, at_head, whole = 0, ZERO, ZERO if head[0] == 0 else None, set()
     try:
         for row in connection.execute(f"SELECT {', '.join(COLUMNS + TYPES)} FROM records ORDER BY idx"):
             last = check_row(folder, row, n, last, whole)
+            seen(row)
             n += 1
             if n == head[0]:
                 at_head = last
     except sqlite3.Error as error:
         raise Bad(n, f"it cannot be read: {error}") from None
     if n < head[0]:
-        raise Bad(n, f"missing; the head counts {head[0]} records")
+        raise Bad(n, f"missing; the head counts {head[0]} records{without_log(folder)}")
     if at_head != head[1]:
         raise Bad(max(0, head[0] - 1), "the chain up to it does not end in the head's hash")
     if (n, last) not in (head, announced):
@@ -248,8 +298,10 @@ def check_rows(folder, connection, head, announced):
     return n, last
 
 
-def verify(folder):
+def verify(folder, seen=lambda row: None):
     """Return (count, hash) of a ledger that verifies; raises Bad or NoLedger."""
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise NoLedger(f"{folder} is a file; name the folder that holds it")
     has_database = os.path.exists(os.path.join(folder, "ledger.sqlite"))
     if not has_database and not os.path.exists(os.path.join(folder, "head.json")):
         raise NoLedger(f"{folder}: neither ledger.sqlite nor head.json is there")
@@ -265,32 +317,101 @@ def verify(folder):
             if not check_schema(connection):
                 if (head, announced) == fresh:
                     return 0, ZERO
-                raise Bad(None, "the database is empty")
-            end = check_rows(folder, connection, head, announced)
+                raise Bad(None, f"the database is empty, the head counts {head[0]} records{without_log(folder)}")
+            end = check_rows(folder, connection, head, announced, seen)
             said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             if said != b"ok":
                 raise Bad(
                     None, f"every record verifies, but the database is damaged: {said.decode('utf-8', 'replace')}"
                 )
             return end
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise Bad(None, f"the database cannot be read: {error}") from None
+
+
+def state(folder):
+    """Return sizes and times of a ledger's files."""
+    paths = [os.path.join(folder, name) for name in ("ledger.sqlite", "ledger.sqlite-wal", "head.json")]
+    found = [os.stat(path) if os.path.exists(path) else None for path in paths]
+    return [about and (about.st_ino, about.st_size, about.st_mtime_ns) for about in found]
+
+
+def bound_by(shown):
+    """Return name -> (sha256, record) for the files that records of the noun Shown bind; the last one counts."""
+    bound = {}
+    for i, record in shown:
+        try:
+            bound.update({str(name): (str(digest), i) for name, digest in record["files"]})
+        except (KeyError, TypeError, ValueError):
+            raise Bad(i, "it does not bind files as a record Shown does") from None
+    return bound
+
+
+def check_files(run, bound):
+    """Compare the files of a run with the digests that its ledger binds; raises Bad with the first that differs."""
+    for name in BOUND:
+        path = os.path.join(run, name)
+        if name not in bound:
+            if os.path.exists(path):
+                raise Bad(None, f"{name} is there and no record of the ledger binds it")
+            continue
+        if not os.path.exists(path):
+            raise Bad(None, f"{name} is missing; record {bound[name][1]} of the ledger binds it")
+        try:
+            with open(regular(path), "rb") as file:
+                found = sha256(file.read())
+        except OSError as error:
+            raise Bad(None, f"{name} cannot be read: {error.strerror}") from None
+        if found != bound[name][0]:
+            raise Bad(
+                None, f"{name} was changed, or comes from another run than the ledger (see record {bound[name][1]})"
+            )
+
+
+def verify_all(folder, kept):
+    """Verify a run or a ledger, with a head that was kept elsewhere; return what to print."""
+    run = folder if os.path.exists(os.path.join(folder, "ledger")) else None
+    inside = os.path.join(folder, "ledger") if run else folder
+    links, shown = set(), []
+
+    def seen(row):
+        links.add(row[5].decode())
+        if row[1] == b"Shown":
+            shown.append((row[0], parse(row[2])))
+
+    for attempt in range(5):  # a writer that begins in the middle of a look makes it worthless
+        before = state(inside)
+        links, shown[:] = {ZERO}, []
+        try:
+            count, last = verify(inside, seen)
+            break
+        except Bad:
+            if attempt == 4 or state(inside) == before:
+                raise
+    if kept and kept not in links:
+        raise Bad(None, f"the head {kept}, kept elsewhere, is not in this chain")
+    if run:
+        check_files(run, bound_by(shown))
+    text = f"OK: {count} records verify; head {last}"
+    there = [name for name in BOUND if run and os.path.exists(os.path.join(run, name))]
+    return f"{text}; {', '.join(there) or 'no other files'} as recorded" if run else text
 
 
 def main(arguments):
     """Verify one folder and say so."""
-    if len(arguments) != 1:
+    kept = arguments[2] if len(arguments) == 3 and arguments[1] == "--head" else ""
+    if len(arguments) not in (1, 3) or (len(arguments) == 3 and not is_sha256(kept)):
         print(__doc__.strip().splitlines()[0], file=sys.stderr)
         return 2
     try:
-        count, last = verify(arguments[0])
+        text = verify_all(arguments[0], kept)
     except NoLedger as error:
         print(error, file=sys.stderr)
         return 2
     except Bad as bad:
         print(f"BAD: {'' if bad.record is None else f'record {bad.record}: '}{bad.what}")
         return 1
-    print(f"OK: {count} records verify; head {last}")
+    print(text)
     return 0
 
 

@@ -172,14 +172,17 @@ def recipes(
 
 
 @app.command()
-def verify(folder: Folder) -> None:
-    """Recompute the ledger of a run from the disk, and name the first record that is not as it was."""
+def verify(
+    folder: Folder,
+    head: Annotated[
+        str, typer.Option("--head", help="A head that you kept elsewhere; it must be in the chain.", show_default=False)
+    ] = "",
+) -> None:
+    """Recompute the ledger of a run from the disk, with the files that it binds, and name the first that is not as it was."""
     with _exit_codes():
-        from superalign.runs import running
-        from superalign.runs.folder import LEDGER
+        from superalign.runs import shown
 
-        inside = folder / LEDGER
-        print(running.check_ledger(inside if inside.is_dir() else folder))
+        print(shown.said_of(folder, head=head))
 
 
 @app.command()

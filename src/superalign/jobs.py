@@ -95,7 +95,8 @@ def run(
     todo = [i for i in range(len(items)) if i not in values]
     work = functools.partial(_work, function, None if memo is None else memo.encode)
     here = ((i, work(i, items[i])) for i in todo)
-    pairs = here if workers == 1 else _over(work, items, todo, workers=workers)
+    same = "" if memo is None else inputs.code()  # what is kept must not be made by other code than its name says
+    pairs = here if workers == 1 else _over(work, items, todo, workers=workers, code=same)
     for i, value in _shown(pairs, progress, done=len(values), total=len(items)):
         if memo is None:
             values[i] = value
@@ -116,7 +117,7 @@ def _work(function: Callable[[Any], Any], encode: Callable[[Any], bytes] | None,
 
 
 def _over(
-    work: Callable[..., Any], items: Sequence[Any], todo: list[int], *, workers: int
+    work: Callable[..., Any], items: Sequence[Any], todo: list[int], *, workers: int, code: str
 ) -> Iterator[tuple[int, Any]]:
     """Hand out one item at a time, so that a worker that dies is known by its item.
 
@@ -129,11 +130,11 @@ def _over(
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
-                pipe, process = _start(work, hide_main=hide_main)
+                pipe, process = _start(work, hide_main=hide_main, code=code)
                 busy[pipe] = process, waiting.popleft()
                 _send(pipe, (busy[pipe][1], items[busy[pipe][1]]))
-            for pipe in wait(list(busy)):
-                assert isinstance(pipe, Connection)
+            ready = wait(list(busy))
+            for pipe in [pipe for pipe in busy if pipe in ready]:
                 process, i = busy[pipe]
                 try:
                     good, value = pipe.recv()
@@ -241,11 +242,11 @@ def _speaks_of_main(work: Callable[..., Any], items: Sequence[Any], todo: list[i
     return b"__main__" in pickle.dumps((work, [items[i] for i in todo]))
 
 
-def _start(work: Callable[..., Any], *, hide_main: bool) -> tuple[Connection, BaseProcess]:
+def _start(work: Callable[..., Any], *, hide_main: bool, code: str) -> tuple[Connection, BaseProcess]:
     """Start one worker with one thread; libraries read the number of threads when they are first imported."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, work, inputs.code(), inputs.stamp()), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, work, code, inputs.stamp() if code else ""), daemon=True)
     before, main = dict(os.environ), sys.modules["__main__"]
     os.environ.update(ONE_THREAD)
     if hide_main:  # a script without a guard would start its work again in every worker
@@ -270,20 +271,15 @@ def _serve(pipe: Connection, work: Callable[..., Any], code: str, stamp: str) ->
         while True:
             i, item = pipe.recv()
             try:
-                _check_code(code, stamp)
+                if code and inputs.stamp() != stamp and inputs.code() != code:
+                    raise BadInput(
+                        "The code of superalign changed while this was running. Values of old and new code would be mixed. "
+                        "Give the same command again: what the old code made is computed anew."
+                    )
                 data = pickle.dumps((True, work(i, item)))
             except Exception as error:
                 data = _portable(error)
             pipe.send_bytes(data)
-
-
-def _check_code(code: str, stamp: str) -> None:
-    """Refuse to work beside a process that began with other code: their values would stand side by side."""
-    if inputs.stamp() != stamp and inputs.code() != code:
-        raise BadInput(
-            "The code of superalign changed while this was running. Values of old and new code would be mixed. "
-            "Give the same command again: what the old code made is computed anew."
-        )
 
 
 def _die_with_parent() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -359,6 +360,31 @@ def database_is_text(folder: Path, rng: Rng) -> Expected:
     return None
 
 
+def in_its_place(name: str, make: Callable[[Path], None]) -> Callable[[Path, Rng], Expected]:
+    def operator(folder: Path, rng: Rng) -> Expected:
+        (folder / name).unlink(missing_ok=True)
+        make(folder / name)
+        return None
+
+    operator.__name__ = f"{name}_is_{make.__name__}"
+    return operator
+
+
+def a_zero_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def a_circle_of_links(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def blob_is_a_pipe(folder: Path, rng: Rng) -> Expected:
+    i, path = blob_row(folder, rng)
+    path.unlink()
+    os.mkfifo(path)
+    return i
+
+
 def untouched(folder: Path, rng: Rng) -> Expected:
     return "good"
 
@@ -446,6 +472,13 @@ OPERATORS: list[Callable[[Path, Rng], Expected]] = [
     byte_of_the_database,
     database_cut,
     database_is_text,
+    *(
+        in_its_place(name, make)
+        for name in ("ledger.sqlite", "head.json", "ledger.sqlite-wal")
+        for make in (Path.mkdir, os.mkfifo, a_zero_device)
+    ),
+    in_its_place("head.json", a_circle_of_links),
+    blob_is_a_pipe,
     untouched,
     killed_before_the_commit,
     killed_after_the_commit,
@@ -561,9 +594,154 @@ def test_the_tool_runs_alone(originals: list[Path], tmp_path: Path) -> None:
 
 def test_the_tool_is_small_and_shares_nothing() -> None:
     text = TOOL.read_text()
-    assert len(text.splitlines()) <= 300
+    assert len(text.splitlines()) <= 450
     modules = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}
     assert modules <= set(sys.stdlib_module_names)
+
+
+def tool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-S", str(TOOL), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_head_that_was_kept_elsewhere_must_be_in_the_chain(originals: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    shutil.copytree(originals[0], folder)
+    older = verify(folder).head
+    shutil.copytree(folder, tmp_path / "older")
+    with Ledger(folder) as ledger:
+        ledger.append(Note(text="more", value=1.0))
+    newer = verify(folder).head
+    for place, head, ok in (
+        (folder, older, True),
+        (folder, newer, True),
+        (folder, ZERO, True),
+        (tmp_path / "older", newer, False),
+    ):
+        found = verify(place, head=head)
+        assert found.ok is ok
+        assert tool(place, "--head", head).returncode == (0 if ok else 1)
+    assert verify(tmp_path / "older").ok, "an older copy agrees with itself"
+    assert "kept elsewhere, is not in this chain" in found.what
+    whole_chain_and_head_rehashed(folder, np.random.default_rng(0))
+    assert not verify(folder, head=older).ok
+    with pytest.raises(DataError, match="is no head"):
+        verify(folder, head="abc")
+    assert tool(folder, "--head", "abc").returncode == 2
+
+
+def lying_in(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+# A writer that is killed leaves its log: everything since the last checkpoint stands there and nowhere else.
+KILLED = """
+import os, signal, sys
+from superalign.ledger import Ledger
+from superalign.types import Interval
+
+ledger = Ledger(sys.argv[1])
+for i in range(5):
+    ledger.append(Interval(value=float(i), low=0.0, high=9.0, n=i + 1))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("killed") / "ledger"
+    subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False, timeout=60)
+    assert (folder / "ledger.sqlite-wal").stat().st_size > 0
+    return folder
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_verifying_changes_nothing_in_the_folder(how: str, originals: list[Path], killed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    shutil.copytree(killed if how == "killed" else originals[0], folder)
+    before = lying_in(folder)
+    assert verify(folder).ok
+    assert lying_in(folder) == before
+    assert tool(folder).stdout.strip() == describe(verify(folder))
+    assert lying_in(folder) == before
+
+
+def test_verifying_beside_a_writer_sees_what_it_has_committed(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        for i in range(3):
+            ledger.append(Note(text="", value=float(i)))
+            assert verify(tmp_path / "ledger").count == i + 1
+            assert tool(tmp_path / "ledger").stdout.startswith(f"OK: {i + 1} records")
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_ledger_copied_without_its_log_is_bad_and_says_why(empty: bool, killed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    shutil.copytree(killed, folder)
+    if not empty:  # some of it was folded into the database, and more came after
+        with Ledger(folder) as ledger:
+            ledger.append(Note(text="", value=0.0))
+        subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False, timeout=60)
+    assert verify(folder).ok
+    for suffix in ("-wal", "-shm"):
+        (folder / f"ledger.sqlite{suffix}").unlink()
+    found = verify(folder)
+    assert not found.ok
+    assert found.count == (0 if empty else 6)
+    for said in (describe(found), tool(folder).stdout):
+        assert said.startswith("BAD: ")
+        assert "Copy ledger.sqlite-wal as well, or close the writer first" in said
+        assert "format" not in said
+    assert tool(folder).returncode == 1
+
+
+def test_a_truncated_ledger_with_its_log_is_not_called_a_bad_copy(killed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    shutil.copytree(killed, folder)
+    sql(folder, "DELETE FROM records WHERE idx = 4")
+    (folder / "ledger.sqlite-wal").write_bytes(b"x")
+    assert "-wal" not in verify(folder).what
+
+
+def test_a_file_in_place_of_the_folder(originals: list[Path]) -> None:
+    path = originals[0] / "ledger.sqlite"
+    with pytest.raises(DataError, match=r"is a file.*Name the folder"):
+        verify(path)
+    assert tool(path).returncode == 2
+    assert "is a file" in tool(path).stderr
+
+
+def test_a_ledger_with_a_folder_for_a_database_is_not_opened(originals: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    shutil.copytree(originals[0], folder)
+    (folder / "ledger.sqlite").unlink()
+    (folder / "ledger.sqlite").mkdir()
+    for readonly in (True, False):
+        with pytest.raises(LedgerError, match="is a folder, not a file"):
+            Ledger(folder, readonly=readonly)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user who may not read a file")
+@pytest.mark.parametrize(("name", "ok"), [("ledger.sqlite", False), ("head.json", False), ("lock", True)])
+def test_what_may_not_be_read_is_said(name: str, ok: bool, originals: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    shutil.copytree(originals[0], folder)
+    for parent in (folder, tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    (folder / name).chmod(0o600)
+    child = os.fork()
+    if child == 0:  # as nobody; an exception must not go on as a second run of the tests
+        code = 3
+        try:
+            os.setuid(65534)
+            code = 0 if (verify(folder).ok, OTHER.main([str(folder)])) == (ok, 0 if ok else 1) else 1
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_no_ledger_is_bad_input(tmp_path: Path) -> None:

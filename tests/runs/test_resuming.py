@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superalign.ledger import verify
+from superalign.ledger import Ledger, verify
 from superalign.recipes import RECIPES
 from superalign.runs import running
 
@@ -71,6 +71,13 @@ def read(folder: Path) -> dict[str, object]:
     return {key: value for key, value in found.items() if key not in TIMES}
 
 
+def recorded(folder: Path) -> list[str]:
+    """Every record in order, but for those that bind files which hold times."""
+    assert verify(folder / "ledger").ok
+    with Ledger(folder / "ledger", readonly=True) as ledger:
+        return [e.digest for e in ledger.entries() if e.noun != "Shown" or e.index == 0]
+
+
 def kill_at_random_points(folder: Path, *, kills: int, seed: int) -> int:
     """Start a run again and again and kill it, each time within half a second of its first sign of life."""
     rng = np.random.default_rng(seed)
@@ -90,7 +97,7 @@ def test_killed_at_random_points_and_finished_it_finds_the_same(whole: Path, tmp
     assert kill_at_random_points(folder, kills=4, seed=0) >= 2
     assert finish(folder) == read(whole)
     # Not only the result: the whole chain of records is the same, so nothing was lost or written twice.
-    assert verify(folder / "ledger") == verify(whole / "ledger")
+    assert recorded(folder) == recorded(whole)
 
 
 @pytest.mark.slow
@@ -98,13 +105,13 @@ def test_killed_forty_times(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "r"
     assert kill_at_random_points(folder, kills=40, seed=1) >= 2
     assert finish(folder) == read(whole)
-    assert verify(folder / "ledger") == verify(whole / "ledger")
+    assert recorded(folder) == recorded(whole)
 
 
 def test_that_a_lost_record_would_be_seen(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "r"
     assert finish(folder, steps=7) != read(whole)
-    assert verify(folder / "ledger") != verify(whole / "ledger")
+    assert recorded(folder) != recorded(whole)
 
 
 @pytest.mark.parametrize("missing", [("report.html",), ("result.json", "report.html"), ("log.jsonl", "result.json")])
@@ -115,7 +122,7 @@ def test_killed_between_its_last_files_it_writes_them(missing: tuple[str, ...], 
     (folder / ".part-abc").write_text("half a")
     assert finish(folder) == read(whole)
     assert (folder / "report.html").exists()
-    assert verify(folder / "ledger") == verify(whole / "ledger")
+    assert recorded(folder) == recorded(whole)
 
 
 def test_an_interrupt_is_not_an_error_and_the_run_goes_on(whole: Path, tmp_path: Path) -> None:

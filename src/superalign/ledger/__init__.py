@@ -6,6 +6,6 @@ The format is written down in docs/ledger-format.md; tools/verify_ledger.py chec
 from superalign.ledger.chain import Head
 from superalign.ledger.records import Blob, Entry
 from superalign.ledger.store import Ledger
-from superalign.ledger.verification import Verification, describe, verify
+from superalign.ledger.verification import Verification, describe, read_verified, verify
 
-__all__ = ["Blob", "Entry", "Head", "Ledger", "Verification", "describe", "verify"]
+__all__ = ["Blob", "Entry", "Head", "Ledger", "Verification", "describe", "read_verified", "verify"]

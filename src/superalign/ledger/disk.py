@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ DATABASE = "ledger.sqlite"
 HEAD = "head.json"
 BLOBS = "blobs"
 LOCK = "lock"
+LOG = f"{DATABASE}-wal"  # what a writer has committed and not yet folded into the database
+_TRIES = 5
 
 # The size of the head file never changes, so its data is all that has to reach the disk. macOS has no fdatasync.
 sync_data = getattr(os, "fdatasync", os.fsync)
@@ -86,7 +89,14 @@ def take_lock(folder: Path) -> int:
     except OSError as error:
         raise unwritable(folder / LOCK, error) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for left in range(_TRIES, -1, -1):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(0.01)  # somebody may only have looked whether there is a writer
     except OSError as error:
         owner = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(handle)
@@ -138,26 +148,104 @@ def blob_path(folder: Path, digest: str) -> Path:
 def blob_is_whole(folder: Path, digest: str) -> bool:
     """Say whether a blob is there and its bytes have its digest."""
     try:
-        with blob_path(folder, digest).open("rb") as file:
+        path = blob_path(folder, digest)
+        if not path.is_file():  # opening a pipe would never end
+            return False
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == digest
     except OSError:
         return False
 
 
+def check_files(folder: Path) -> None:
+    """Refuse folders, pipes and devices in place of a ledger's files.
+
+    Raises:
+        LedgerError: If there are any.
+    """
+    for name in (DATABASE, LOG, HEAD):
+        path = folder / name
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "a pipe or a device"
+            raise LedgerError(
+                f"{path} is {what}, not a file. The ledger's records cannot be read from it. Restore it from a copy."
+            )
+
+
+def has_writer(folder: Path) -> bool:
+    """Say whether a writer has the ledger open now."""
+    try:
+        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def lacks_log(folder: Path) -> bool:
+    """Say whether there is no log of commits beside the database, or an empty one."""
+    try:
+        return (folder / LOG).stat().st_size == 0
+    except OSError:
+        return True
+
+
+def state(folder: Path) -> tuple[object, ...]:
+    """Sizes and times of a ledger's files: if they differ, somebody wrote meanwhile."""
+    found: list[object] = []
+    for name in (DATABASE, LOG, HEAD):
+        try:
+            about = (folder / name).stat()
+            found.append((about.st_ino, about.st_size, about.st_mtime_ns))
+        except OSError as error:
+            found.append(error.errno)
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def connect_untouched(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Open a ledger's database for reading without changing or leaving anything in its folder.
+
+    SQLite makes two files beside a database that keeps a log, and leaves them there. Where a writer is at work they are
+    there already. Where none is, there is no log to be read, or what a killed one left is read from a copy.
+    """
+    if has_writer(folder):
+        with connect_readonly(folder) as connection:
+            yield connection
+    elif lacks_log(folder):
+        with contextlib.closing(_connect(folder / DATABASE, mode="ro&immutable=1")) as connection:
+            yield connection
+    else:
+        with _copied(folder) as connection:
+            yield connection
+
+
+@contextlib.contextmanager
+def _copied(folder: Path) -> Iterator[sqlite3.Connection]:
+    with tempfile.TemporaryDirectory(prefix="ledger-") as copy:
+        for name in (DATABASE, LOG):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(folder / name, Path(copy) / name)
+        with contextlib.closing(_connect(Path(copy) / DATABASE, mode="rw")) as connection:
+            yield connection
+
+
 @contextlib.contextmanager
 def connect_readonly(folder: Path) -> Iterator[sqlite3.Connection]:
     """Open a ledger's database for reading; where even SQLite's side files cannot be made, read a copy."""
+    check_files(folder)
     with contextlib.ExitStack() as stack:
         try:
             connection = stack.enter_context(contextlib.closing(_connect(folder / DATABASE, mode="ro")))
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
         except sqlite3.OperationalError:
             # A folder on a read-only disk, or one whose last writer was killed and left a log that cannot be opened.
-            copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ledger-")))
-            for name in (DATABASE, f"{DATABASE}-wal"):
-                with contextlib.suppress(FileNotFoundError):
-                    shutil.copyfile(folder / name, copy / name)
-            connection = stack.enter_context(contextlib.closing(_connect(copy / DATABASE, mode="rw")))
+            connection = stack.enter_context(_copied(folder))
         yield connection
 
 

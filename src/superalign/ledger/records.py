@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ def prepare(record: Any, *, folder: Path) -> tuple[str, str, str]:
         plain = to_plain(record)
         fault, blobs = inspect(plain)
         body = "" if fault else encode(plain)
+        if not fault and r"\ud" in body and encode(json.loads(body)) != body:
+            fault = "a key holds a pair of surrogates that is not joined, and would be read back elsewhere in the order of keys"
     except (TypeError, ValueError, RecursionError) as error:
         fault = str(error)
     if fault:

@@ -99,6 +99,7 @@ class Ledger:
                 f"The database of the ledger at {self.path} is missing; its head counts {heads[0].count} records. "
                 "Starting an empty one would hide that. Restore the folder from a copy."
             )
+        disk.check_files(self.path)
         try:
             self._head_file = disk.open_head(self.path)
             self._closing.callback(os.close, self._head_file)

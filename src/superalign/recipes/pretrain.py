@@ -21,6 +21,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from superalign.errors import ConfigError
+from superalign.inputs import code
 from superalign.interp.directions import Probe, fit_probe, read_out
 from superalign.ledger import Ledger
 from superalign.models import Model, activations, sites
@@ -278,7 +279,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     network = network_of(size, vocabulary=len(tokenizer), seed=seed)
     untrained = abilities(network, tokenizer, n=config.measured)
     steps = config.steps or size.steps
-    work = folder / "work"
+    work = folder / "work" / code()[:16]  # a fit that other code began is not gone on with
     work.mkdir(parents=True, exist_ok=True)
 
     def done(step: int) -> bool:

@@ -104,7 +104,7 @@ def prompts_section(said: str, *, asked: int | None = None) -> Section | None:
 
 def _kept_for(prompts: str, *, folder: Path) -> Path:
     """Where what was made from a file of prompts is kept: named by its content and by the code, so that nothing else is found."""
-    made_from = {"prompts": digest_at(Path(prompts).expanduser()), "code": code()}
+    made_from = {"prompts": digest_at(Path(prompts)), "code": code()}
     return folder / "work" / f"prompts-{digest_of(made_from)[:16]}"
 
 

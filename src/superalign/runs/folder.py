@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Manifest:
     quick: bool
     settings: Mapping[str, Any]
     version: str
+    inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # setting -> path or hub id -> digest
+    code: str = ""  # digest of the code that began the run
 
     def plain(self) -> dict[str, Any]:
         """As it stands in run.json."""
@@ -38,6 +40,8 @@ class Manifest:
             "quick": self.quick,
             "settings": dict(self.settings),
             "version": self.version,
+            "inputs": {name: dict(found) for name, found in self.inputs.items()},
+            "code": self.code,
         }
 
 
@@ -58,8 +62,13 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def to_text(plain: Any) -> str:
-    """Write plain values as JSON that a person can read."""
-    return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """Write plain values as JSON that a person can read; escaped where a text holds half a pair of surrogates."""
+    text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(plain, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+    return text
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -170,13 +179,57 @@ def _identify(folder: Path, manifest: Manifest) -> bool:
             f"{folder} is not empty and holds no run ({min(inside)} is in it). A run would mix its files with others. "
             "Name an empty or new folder with --out."
         )
-    different = differences(read_manifest(folder), manifest.plain())
+    found, wanted = read_manifest(folder), manifest.plain()
+    # Other code is not another run: what it made before is computed anew.
+    different = differences(*({k: v for k, v in m.items() if k not in ("inputs", "code")} for m in (found, wanted)))
     if different:
         raise BadInput(
             f"{folder} holds another run: {'; '.join(different[:4])}. Its records and yours would be mixed. "
             "Name another folder with --out, or repeat that run's own command to finish it."
         )
+    refuse_changed(found.get("inputs"), wanted["inputs"])
     return True
+
+
+WORDS = {
+    "subject": "model",
+    "reference": "reference model",
+    "references": "reference model",
+    "prompts": "file of prompts",
+    "problems": "file of problems",
+}
+
+
+def refuse_changed(then: Any, now: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse to go on with a run if what its settings name is no longer what it began with.
+
+    Args:
+        then: What run.json holds: setting -> path or hub id -> digest.
+        now: The same as it is now.
+
+    Raises:
+        BadInput: If anything differs. A hub id whose revision was unknown then, or is now, says nothing.
+    """
+    was = then if isinstance(then, Mapping) else {}
+    for name in dict.fromkeys([*now, *was]):
+        before, after = was.get(name, {}), now.get(name, {})
+        for text in dict.fromkeys([*after, *before]):
+            old, new = before.get(text), after.get(text)
+            if old == new or (None in (old, new) and "revision" in str(old or new).split()[:1]):
+                continue
+            how = f"its digest was {_short(old)} and is {_short(new)}"
+            if new is None:
+                how = "it is no longer there"
+            elif old is None:
+                how = "it was not there then" if isinstance(then, Mapping) else "the folder does not say what it was"
+            raise BadInput(
+                f"The {WORDS.get(name, name)} at {text} is not the one that this run began with ({how}). What was found of the "
+                "one would be told of the other. Give another --out, or put back what was there."
+            )
+
+
+def _short(digest: str | None) -> str:
+    return str(digest).removeprefix("revision ")[:12]
 
 
 def _write_first(folder: Path, manifest: Manifest) -> None:
@@ -190,7 +243,7 @@ def _recorded(folder: Path) -> bool:
     """Say whether anything was recorded: then it is kept, whatever happened."""
     head = folder / LEDGER / "head.json"
     try:
-        return bool(json.loads(head.read_bytes())["count"] > 0)
+        return bool(json.loads(head.read_bytes())["count"] > 1)  # the first record only says which run it is
     except FileNotFoundError:
         return False
     except (OSError, ValueError, KeyError, TypeError):

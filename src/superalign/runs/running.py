@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 import datetime
 import importlib
+import itertools
 import json
 import traceback
+import typing
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +18,28 @@ from types import ModuleType
 from typing import Any
 
 import superalign
+from superalign import inputs
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, LedgerError
-from superalign.ledger import Ledger, describe, verify
+from superalign.ledger import Ledger
 from superalign.recipes import RECIPES
 from superalign.report import NOUNS, Meta, Row, Study, render
 from superalign.report.words import record as record_in_words
 from superalign.runs import facts, progress, settings
-from superalign.runs.folder import LEDGER, LOG, REPORT, RESULT, Manifest, claimed, read_manifest, to_text, write_whole
+from superalign.runs.folder import (
+    LEDGER,
+    LOG,
+    MANIFEST,
+    REPORT,
+    RESULT,
+    Manifest,
+    claimed,
+    read_manifest,
+    refuse_changed,
+    to_text,
+    write_whole,
+)
+from superalign.runs.shown import NAMES, bound_in, check_run, shown
 from superalign.types import Claim, Decision, Interval, Unmeasured, to_plain
 
 
@@ -47,6 +63,7 @@ class Finished:
     result: Mapping[str, Any]
     headline: str
     before: bool  # it had finished earlier; nothing was run now
+    head: str  # of its ledger: whoever keeps it elsewhere can tell later whether the run was replaced
 
 
 def run(request: Request, *, screen: progress.Screen, warn: Callable[[str], None]) -> Finished:
@@ -74,12 +91,16 @@ def run(request: Request, *, screen: progress.Screen, warn: Callable[[str], None
         quick=request.quick,
         settings=json.loads(json.dumps(to_plain(dataclasses.asdict(config)))),
         version=superalign.__version__,
+        inputs=inputs_of(config, folder=folder),
+        code=inputs.code(),
     )
     with claimed(folder, manifest=manifest) as begun:
         try:
-            if begun:
-                check_ledger(folder / LEDGER, may_be_missing=True)
             before = begun and (folder / RESULT).exists()
+            if before:  # nothing is shown that does not verify; a page that is missing is drawn again
+                check_run(folder, names=[n for n in NAMES if n != REPORT or (folder / REPORT).exists()])
+            elif begun and any((folder / LEDGER / name).exists() for name in ("ledger.sqlite", "head.json")):
+                check_run(folder, names=[MANIFEST])
             if not before:
                 _attempt(
                     module, config=config, request=request, workers=workers, folder=folder, screen=screen, warn=warn
@@ -94,8 +115,21 @@ def run(request: Request, *, screen: progress.Screen, warn: Callable[[str], None
             if mendable is None or mendable is error:
                 raise
             raise mendable from error
-    result = _read_result(folder)
-    return Finished(folder=folder, result=result, headline=_stored_study(folder).headline, before=before)
+    study, head = _stored_study(folder)
+    # What is printed is what the ledger says.
+    result = {**_read_result(folder), **_findings(study)}
+    return Finished(folder=folder, result=result, headline=study.headline, before=before, head=head)
+
+
+def inputs_of(config: Any, *, folder: Path) -> dict[str, dict[str, str]]:
+    """Digests of the files, folders and models of the hub that settings name: setting -> path or id -> digest."""
+    kinds = typing.get_type_hints(type(config))
+    found = {
+        f.name: inputs.digests([getattr(config, f.name)], run=folder)
+        for f in dataclasses.fields(config)
+        if "Literal[" not in str(kinds[f.name])  # a choice names no file
+    }
+    return {name: digests for name, digests in found.items() if digests}
 
 
 def in_short(done: Finished) -> list[str]:
@@ -113,7 +147,7 @@ def in_short(done: Finished) -> list[str]:
             "",
             "This run had finished earlier; nothing was run now. To run it anew, name another folder with --out.",
         ]
-    return [*lines, "", f"Report: {done.folder / REPORT}"]
+    return [*lines, "", f"Report: {done.folder / REPORT}", f"Head of the ledger: {done.head}"]
 
 
 def recipe_module(name: str) -> ModuleType:
@@ -164,23 +198,6 @@ def _workers(wanted: int | None, *, warn: Callable[[str], None]) -> int:
     return wanted or there
 
 
-def check_ledger(path: Path, *, may_be_missing: bool = False) -> str:
-    """Recompute a ledger from the disk; return one line on it.
-
-    Raises:
-        LedgerError: If it does not verify.
-    """
-    if may_be_missing and not any((path / name).exists() for name in ("ledger.sqlite", "head.json")):
-        return "no ledger yet"
-    found = verify(path)
-    if not found.ok:
-        raise LedgerError(
-            f"The ledger at {path} does not verify. {describe(found)} What rests on it would rest on damaged evidence. "
-            "Restore the folder from a copy, or run again into a new one with --out."
-        )
-    return describe(found)
-
-
 def _attempt(
     module: ModuleType,
     *,
@@ -192,28 +209,33 @@ def _attempt(
     warn: Callable[[str], None],
 ) -> None:
     """Run the recipe once, to its end or to an error; on success the study is recorded and result.json written."""
-    code = facts.revision()
-    earlier = [line.get("code") for line in progress.read_log(folder / LOG) if line.get("event") == "start"]
-    if earlier and earlier[-1] != code:
-        warn(f"The code changed since this run began ({earlier[-1]}, now {code}). Parts made before are kept.")
+    code, source = facts.revision(), inputs.code()
+    earlier = [line.get("source") for line in progress.read_log(folder / LOG) if line.get("event") == "start"]
+    if earlier and earlier[-1] != source:
+        warn("The code changed since this run began. What the old code made is computed anew, beside what is recorded.")
+    manifest = (folder / MANIFEST).read_bytes()
     log = progress.RunLog(folder / LOG, screen=screen)
     try:
-        log({"event": "start", "code": code, "workers": workers, "version": superalign.__version__})
+        log({"event": "start", "code": code, "source": source, "workers": workers, "version": superalign.__version__})
         with warnings.catch_warnings(), Ledger(folder / LEDGER) as ledger:
             warnings.filterwarnings("ignore", message=r"\d+ workers on \d+ cores")  # the user was warned already
+            ledger.append_once(shown({MANIFEST: manifest}))
             study = module.study(config, seed=request.seed, workers=workers, folder=folder, ledger=ledger, log=log)
+            refuse_changed(json.loads(manifest).get("inputs"), inputs_of(config, folder=folder))
             # One transaction, and nothing twice: an attempt that was killed here left all of it or none.
             ledger.append_once(*study.claims, *study.decisions, study)
-        log({"event": "end"})
+            log({"event": "end"})
+            log.close()
+            _, duration_s = progress.costs_of(progress.read_log(folder / LOG))
+            result = result_of(
+                study, request=request, code=code, duration_s=duration_s, peak_rss_mb=facts.peak_rss_mb(workers=workers)
+            )
+            ledger.append(shown({RESULT: to_text(result).encode(), LOG: (folder / LOG).read_bytes()}))
     except Exception as error:
         _log_trace(log, error, path=folder / LOG)
         raise
     finally:
         log.close()
-    _, duration_s = progress.costs_of(progress.read_log(folder / LOG))
-    result = result_of(
-        study, request=request, code=code, duration_s=duration_s, peak_rss_mb=facts.peak_rss_mb(workers=workers)
-    )
     write_whole(folder / RESULT, to_text(result))
 
 
@@ -240,6 +262,12 @@ def result_of(
         "duration_s": duration_s,
         "peak_rss_mb": peak_rss_mb,
         "machine": facts.machine(),
+        **_findings(study),
+    }
+
+
+def _findings(study: Study) -> dict[str, Any]:
+    return {
         "claims": [_claim(claim) for claim in study.claims],
         "decision": _decision(study.decisions, names=dict(study.names)),
     }
@@ -303,32 +331,47 @@ def rewrite_report(folder: Path) -> Path:
             f"The run in {folder} has not finished (it has no {RESULT}). A page of half a study would mislead. "
             "Give its `superalign run` command again to finish it."
         )
-    check_ledger(folder / LEDGER)
+    check_run(folder, names=[name for name in NAMES if name != REPORT])
     result = _read_result(folder)
-    study = _stored_study(folder)
+    study, _ = _stored_study(folder)
     with Ledger(folder / LEDGER, readonly=True) as ledger:
+        bound = bound_in(ledger)
+        # The page speaks of the chain up to the entry that binds the result: a page drawn again is the same page.
+        last = bound[RESULT][1]
         rows = tuple(
-            Row(index=e.index, noun=e.noun, digest=e.digest, body=record_in_words(e.record)) for e in ledger.entries()
+            Row(index=e.index, noun=e.noun, digest=e.digest, body=record_in_words(e.record))
+            for e in itertools.takewhile(lambda e: e.index <= last.index, ledger.entries())
         )
-        head = ledger.head.hash
     lines = progress.read_log(folder / LOG)
     ends = [line["time_s"] for line in lines if line.get("event") == "end"]
     meta = Meta(
         recipe=manifest["recipe"],
         seed=manifest["seed"],
         quick=manifest["quick"],
-        settings=facts.flat(manifest["settings"]),
+        settings=(*facts.flat(manifest["settings"]), *_in_rows(manifest.get("inputs", {}))),
         version=result["version"],
         code=result["code"] or "",
         machine=facts.flat(result["machine"]),
         duration_s=result["duration_s"],
         peak_rss_mb=result["peak_rss_mb"],
         finished=_date(ends[-1]) if ends else "",
-        head=head,
+        head=last.hash,
         costs=progress.costs_of(lines)[0],
     )
-    write_whole(folder / REPORT, render(study, meta=meta, ledger_index=rows))
+    # Half a pair of surrogates, as a model may write one, is no text that a file can hold.
+    page = render(study, meta=meta, ledger_index=rows).encode("utf-8", "replace")
+    record = shown({REPORT: page})
+    if REPORT not in bound or bound[REPORT][0] != dict(record.files)[REPORT]:
+        # A page that is there is always one that the ledger knows: the old one goes before the new one is bound.
+        (folder / REPORT).unlink(missing_ok=True)
+        with Ledger(folder / LEDGER) as ledger:
+            ledger.append(record)
+    write_whole(folder / REPORT, page.decode())
     return folder / REPORT
+
+
+def _in_rows(found: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((f"digest of {text}", digest) for digests in found.values() for text, digest in digests.items())
 
 
 def _read_result(folder: Path) -> dict[str, Any]:
@@ -344,9 +387,10 @@ def _read_result(folder: Path) -> dict[str, Any]:
     return result
 
 
-def _stored_study(folder: Path) -> Study:
+def _stored_study(folder: Path) -> tuple[Study, str]:
+    """The last study of a run's ledger, and the ledger's head."""
     with Ledger(folder / LEDGER, readonly=True) as ledger:
-        found = None
+        found, head = None, ledger.head.hash
         for found in ledger.records(noun="Study"):  # noqa: B007  the last one counts
             pass
     if found is None:
@@ -355,7 +399,7 @@ def _stored_study(folder: Path) -> Study:
         )
     study = rebuild(found, NOUNS)
     assert isinstance(study, Study)
-    return study
+    return study, head
 
 
 def _date(seconds: float) -> str:

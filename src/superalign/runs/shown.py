@@ -1,0 +1,139 @@
+"""What a run shows, bound to its ledger: run.json, result.json, log.jsonl and report.html by their digests.
+
+A file is bound before it is written, so that one that is there is always one that the ledger knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from superalign import inputs
+from superalign.errors import BadInput, LedgerError
+from superalign.ledger import Entry, Ledger, Verification, describe, read_verified
+from superalign.runs.folder import LEDGER, LOG, MANIFEST, REPORT, RESULT
+from superalign.types import Record
+
+NAMES = (MANIFEST, RESULT, LOG, REPORT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown(Record):
+    """Files of a run's folder as they were written; of several records that name a file the last one counts."""
+
+    files: tuple[tuple[str, str], ...]  # name -> sha256
+    code: str  # digest of the code that wrote them
+
+
+def shown(files: dict[str, bytes]) -> Shown:
+    """Make the record of files that are about to be written, or are there."""
+    return Shown(
+        files=tuple((name, hashlib.sha256(data).hexdigest()) for name, data in files.items()), code=inputs.code()
+    )
+
+
+def last_bound(entries: Sequence[Entry]) -> dict[str, tuple[str, Entry]]:
+    """The digest that counts for each file, and the entry that says so.
+
+    Raises:
+        LedgerError: If a record is of this noun and not of this form.
+    """
+    out: dict[str, tuple[str, Entry]] = {}
+    for entry in entries:
+        try:
+            out.update({str(name): (str(digest), entry) for name, digest in entry.record["files"]})
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerError(
+                f"Record {entry.index} of the ledger does not bind files as a record {Shown.__name__} does. Nothing says what "
+                "the run's files were. Restore the folder from a copy."
+            ) from error
+    return out
+
+
+def bound_in(ledger: Ledger) -> dict[str, tuple[str, Entry]]:
+    """The same, from an open ledger."""
+    return last_bound(list(ledger.entries(noun=Shown.__name__)))
+
+
+def fault_of(folder: Path, entries: Sequence[Entry], *, names: Sequence[str] = NAMES) -> str:
+    """Say which file of a run is not what its ledger says, or nothing."""
+    bound = last_bound(entries)
+    for name in names:
+        path = folder / name
+        if name not in bound:
+            if path.exists():
+                return f"{name} is in no record of the ledger: it, or the ledger, comes from another run or an older version"
+            continue
+        wanted, entry = bound[name]
+        if not path.exists():
+            return (
+                f"{name} is missing, and record {entry.index} of the ledger says what it was: the run was stopped before it was "
+                "written, or it was removed; the run's own command writes it again"
+            )
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror or error}"
+        if found != wanted:
+            return (
+                f"{name} is not as it was written (its sha256 is {found[:12]}, in record {entry.index} of the ledger it is "
+                f"{wanted[:12]}): it was changed, or it or the ledger comes from another run"
+            )
+    return ""
+
+
+def verify_run(folder: Path, *, head: str = "", names: Sequence[str] = NAMES) -> Verification:
+    """Verify a run's ledger, and every file of the run that it speaks of. Nothing is changed.
+
+    Raises:
+        DataError: If there is no ledger, or the head is no sha256.
+    """
+    found, entries = read_verified(folder / LEDGER, noun=Shown.__name__, head=head)
+    fault = fault_of(folder, entries, names=names) if found.ok else ""
+    if not fault:
+        return found
+    return Verification(ok=False, count=found.count, first_bad=None, what=fault, head=found.head)
+
+
+def check_run(folder: Path, *, names: Sequence[str] = NAMES) -> Verification:
+    """As `verify_run`, but refuse.
+
+    Raises:
+        LedgerError: If something does not verify.
+    """
+    return refuse_bad(verify_run(folder, names=names), place=f"The run in {folder}")
+
+
+def refuse_bad(found: Verification, *, place: str) -> Verification:
+    """Turn a verification that is bad into an error."""
+    if not found.ok:
+        raise LedgerError(
+            f"{place} does not verify. {describe(found)} What rests on it would rest on damaged evidence. "
+            "Restore the folder from a copy, or run again into a new one with --out."
+        )
+    return found
+
+
+def said_of(folder: Path, *, head: str = "") -> str:
+    """Verify a run, or a ledger alone, and say so in one line.
+
+    Args:
+        folder: Of a run, or of a ledger.
+        head: The hash of a head that was kept elsewhere; empty for none.
+
+    Raises:
+        LedgerError: If it does not verify.
+        BadInput: If there is nothing to verify.
+    """
+    if (folder / LEDGER).is_dir():
+        found = refuse_bad(verify_run(folder, head=head), place=f"The run in {folder}")
+        there = [name for name in NAMES if (folder / name).exists()]
+        return f"{describe(found)}; {', '.join(there) or 'no other files'} as recorded"
+    if (folder / LEDGER).exists():
+        raise BadInput(
+            f"{folder / LEDGER} is a file. The ledger of a run is a folder of this name. Restore it from a copy."
+        )
+    found = refuse_bad(read_verified(folder, noun="", head=head)[0], place=f"The ledger at {folder}")
+    return describe(found)
