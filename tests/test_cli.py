@@ -350,6 +350,12 @@ def test_a_disk_that_is_read_only(tiny: Path) -> None:
     refused(say("run", "fake", "--out", str(tiny / "r")), "Could not write", "Read-only")
 
 
+def test_memory_that_runs_out_is_no_bug_and_says_what_to_do(tmp_path: Path) -> None:
+    found = say("run", "fake", "--set", "fail=memory", "--out", str(tmp_path / "r"))
+    refused(found, "Memory ran out (Unable to allocate 8.00 EiB)", "fewer --workers", "what was finished is kept")
+    assert (tmp_path / "r" / "work" / "0.txt").exists()
+
+
 # Our bugs.
 
 

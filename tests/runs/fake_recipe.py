@@ -31,7 +31,7 @@ class Config:
     dial: tuple[int, int] = (1, 2)
     """Two numbers."""
     loud: bool = False
-    fail: Literal["no", "bug", "data", "torch", "full", "late", "nan"] = "no"
+    fail: Literal["no", "bug", "data", "torch", "full", "late", "nan", "memory"] = "no"
     """How to fail."""
     note: str = ""
     limit: int | None = None
@@ -65,6 +65,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Any,
         raise DataError("The file y is empty. Nothing can be learned from it. Name another.")
     if config.fail == "bug":
         raise RuntimeError("a bug\nof two lines")
+    if config.fail == "memory":
+        raise MemoryError("Unable to allocate 8.00 EiB")
     if config.fail == "nan":
         raise OSError(errno.EIO, "not about space")
     log(f"drew {len(drawn)} numbers")

@@ -212,7 +212,10 @@ def _attempt(
     code, source = facts.revision(), inputs.code()
     earlier = [line.get("source") for line in progress.read_log(folder / LOG) if line.get("event") == "start"]
     if earlier and earlier[-1] != source:
-        warn("The code changed since this run began. What the old code made is computed anew, beside what is recorded.")
+        warn(
+            "The code changed since this run began. What the old code made is computed anew, beside what is recorded; where "
+            "seals are open already it comes too late for the gate. Give another --out for a run of this code alone."
+        )
     manifest = (folder / MANIFEST).read_bytes()
     log = progress.RunLog(folder / LOG, screen=screen)
     try:
