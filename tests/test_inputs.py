@@ -80,6 +80,20 @@ def test_plain_values_are_searched_and_outputs_left_alone(tmp_path: Path) -> Non
     assert digests(value, run=run / "work" / "memo") == {str(model): digest_at(model)}
 
 
+def test_a_model_that_the_run_lies_in_counts_by_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "model" / "runs" / "audit-0"
+    run.mkdir(parents=True)
+    (tmp_path / "model" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "model")
+    for text in (".", str(tmp_path / "model")):
+        before = digests([text], run=run)
+        assert list(before) == [text]
+        (run / "more").write_text(text)
+        assert digests([text], run=run) == before
+        (tmp_path / "model" / "weights").write_text(text)
+        assert digests([text], run=run) != before
+
+
 def test_a_hub_id_is_its_revision_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     assert digests(["org/name"], run=tmp_path) == {}

@@ -36,11 +36,12 @@ class Into(str):
     __slots__ = ()
 
 
-def digest_at(path: Path) -> str:
+def digest_at(path: Path, *, deep: bool = True) -> str:
     """Name what lies at a path by its bytes: a file, or a folder with all that is in it; links are followed.
 
     Args:
         path: Of a file or a folder.
+        deep: Whether the folders in a folder count; else only its own files do.
 
     Returns:
         A sha256; for what cannot be read, why not.
@@ -58,14 +59,14 @@ def digest_at(path: Path) -> str:
         if not path.is_dir():
             return _of_file(path)
         whole = hashlib.sha256()
-        for name, found in _inside(path, above=()):
+        for name, found in _inside(path, above=(), deep=deep):
             whole.update(f"{name}\0{found}\n".encode("utf-8", "surrogateescape"))
         return whole.hexdigest()
     except OSError as error:
         return f"unreadable: {error.strerror or error}"
 
 
-def _inside(folder: Path, *, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, str]]:
+def _inside(folder: Path, *, above: tuple[tuple[int, int], ...], deep: bool) -> Iterator[tuple[str, str]]:
     """Every name in a folder, in order, with the digest of what it is."""
     here = folder.stat()
     if (here.st_dev, here.st_ino) in above:
@@ -74,8 +75,9 @@ def _inside(folder: Path, *, above: tuple[tuple[int, int], ...]) -> Iterator[tup
     for name in sorted(os.listdir(folder)):
         path = folder / name
         if path.is_dir():
-            for below, found in _inside(path, above=(*above, (here.st_dev, here.st_ino))):
-                yield f"{name}/{below}", found
+            if deep:
+                for below, found in _inside(path, above=(*above, (here.st_dev, here.st_ino)), deep=True):
+                    yield f"{name}/{below}", found
         else:
             yield name, _of_file(path)
 
@@ -108,7 +110,8 @@ def named(text: str) -> Path | None:
         return None
     for part in (text, text.partition(":")[2]):
         with contextlib.suppress(OSError, RuntimeError):  # a name that no file can have; the home of nobody
-            if part.strip("./") and (path := Path(part).expanduser()).exists():
+            path = Path(part).expanduser()
+            if part and path.exists() and (part.strip("./") or _is_model(path)):
                 return path
     return None
 
@@ -131,21 +134,28 @@ def digests(value: Any, *, run: Path) -> dict[str, str]:
 
     Args:
         value: Nested mappings, lists and scalars.
-        run: A folder that things are written to: a path that it lies in is no input.
+        run: A folder that things are written to. A folder that it lies in counts only if it is a model's, by the files that
+            lie right in it.
 
     Returns:
         Each text that names something -> digest of its content.
     """
     out: dict[str, str] = {}
-    home = run.absolute()
+    home = run.resolve()
     for text in dict.fromkeys(_texts(value)):
         path = named(text)
         if path is None:
             if found := revision_of(text):
                 out[text] = found
-        elif not home.is_relative_to(path.absolute()):
+        elif not home.is_relative_to(path.resolve()):
             out[text] = digest_at(path)
+        elif _is_model(path):
+            out[text] = digest_at(path, deep=False)
     return out
+
+
+def _is_model(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("config.json", "adapter_config.json"))
 
 
 def _texts(value: Any) -> Iterator[str]:

