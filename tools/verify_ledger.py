@@ -353,12 +353,13 @@ def bound_by(shown):
     return bound
 
 
-def check_files(run, bound):
+def check_files(run, bound, count):
     """Compare the files of a run with the digests that its ledger binds; raises Bad with the first that differs."""
     for name in BOUND:
         path = os.path.join(run, name)
         if name not in bound:
-            if os.path.exists(path):
+            needed = name in ("result.json", "report.html") or (name == "run.json" and count > 0)
+            if needed and os.path.exists(path):
                 raise Bad(None, f"{name} is there and no record of the ledger binds it")
             continue
         if not os.path.exists(path):
@@ -396,10 +397,11 @@ def verify_all(folder, kept):
                 raise
     if kept and kept not in links:
         raise Bad(None, f"the head {kept}, kept elsewhere, is not in this chain")
+    bound = bound_by(shown) if run else {}
     if run:
-        check_files(run, bound_by(shown))
+        check_files(run, bound, count)
     text = f"OK: {count} records verify; head {last}"
-    there = [name for name in BOUND if run and os.path.exists(os.path.join(run, name))]
+    there = [name for name in BOUND if name in bound]
     return f"{text}; {', '.join(there) or 'no other files'} as recorded" if run else text
 
 

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -254,6 +256,28 @@ def test_killed_between_its_last_steps_it_is_finished_by_the_same_command(
     assert found.ok or "the run's own command writes it again" in found.what
     make(folder)
     assert check_run(folder).ok
+
+
+BOOT = (
+    f"import sys; sys.path.insert(0, {str(HERE)!r}); from superalign.recipes import RECIPES; "
+    "RECIPES['fake'] = 'fake_recipe'; from superalign.cli import main; main()"
+)
+
+
+@pytest.mark.parametrize("reached", ["run.json", "log.jsonl", "ledger/head.json", "work/0.txt"])
+def test_an_unfinished_run_verifies_and_is_gone_on_with(reached: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = ["run", "fake", "--set", "steps=3", "--set", "pause=0.3", "--out", str(folder)]
+    with subprocess.Popen([sys.executable, "-c", BOOT, *words], stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 60
+        while not (folder / reached).exists():
+            assert time.monotonic() < until
+        process.send_signal(signal.SIGKILL)
+    if (folder / "ledger" / "head.json").exists():
+        assert said_of(folder).startswith("OK: ")
+        assert tool(folder).stdout.strip() == said_of(folder)
+    make(folder, pause=0.3)
+    assert said_of(folder).endswith("run.json, result.json, log.jsonl, report.html as recorded")
 
 
 def test_an_unfinished_run_of_another_ledger_is_not_gone_on_with(made: tuple[Path, Path], run: Path) -> None:

@@ -57,13 +57,16 @@ def bound_in(ledger: Ledger) -> dict[str, tuple[str, Entry]]:
     return last_bound(list(ledger.entries(noun=Shown.__name__)))
 
 
-def fault_of(folder: Path, entries: Sequence[Entry], *, names: Sequence[str] = NAMES) -> str:
-    """Say which file of a run is not what its ledger says, or nothing."""
+def fault_of(folder: Path, entries: Sequence[Entry], *, count: int, names: Sequence[str] = NAMES) -> str:
+    """Say which file of a run is not what its ledger says, or nothing.
+
+    Until its result a run has a log that nothing binds; before its first record run.json is not bound either.
+    """
     bound = last_bound(entries)
     for name in names:
         path = folder / name
         if name not in bound:
-            if path.exists():
+            if path.exists() and (name in (RESULT, REPORT) or (name == MANIFEST and count)):
                 return f"{name} is in no record of the ledger: it, or the ledger, comes from another run or an older version"
             continue
         wanted, entry = bound[name]
@@ -90,11 +93,15 @@ def verify_run(folder: Path, *, head: str = "", names: Sequence[str] = NAMES) ->
     Raises:
         DataError: If there is no ledger, or the head is no sha256.
     """
+    return _verified(folder, head=head, names=names)[0]
+
+
+def _verified(folder: Path, *, head: str, names: Sequence[str]) -> tuple[Verification, tuple[Entry, ...]]:
     found, entries = read_verified(folder / LEDGER, noun=Shown.__name__, head=head)
-    fault = fault_of(folder, entries, names=names) if found.ok else ""
+    fault = fault_of(folder, entries, count=found.count, names=names) if found.ok else ""
     if not fault:
-        return found
-    return Verification(ok=False, count=found.count, first_bad=None, what=fault, head=found.head)
+        return found, entries
+    return Verification(ok=False, count=found.count, first_bad=None, what=fault, head=found.head), entries
 
 
 def check_run(folder: Path, *, names: Sequence[str] = NAMES) -> Verification:
@@ -128,8 +135,10 @@ def said_of(folder: Path, *, head: str = "") -> str:
         BadInput: If there is nothing to verify.
     """
     if (folder / LEDGER).is_dir():
-        found = refuse_bad(verify_run(folder, head=head), place=f"The run in {folder}")
-        there = [name for name in NAMES if (folder / name).exists()]
+        found, entries = _verified(folder, head=head, names=NAMES)
+        refuse_bad(found, place=f"The run in {folder}")
+        bound = last_bound(entries)
+        there = [name for name in NAMES if name in bound]
         return f"{describe(found)}; {', '.join(there) or 'no other files'} as recorded"
     if (folder / LEDGER).exists():
         raise BadInput(
