@@ -6,11 +6,13 @@ else, or in another manner; rounded ones are made by `models.quantised`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from superalign.models import Model, encode, lora
+from superalign.models import Model, encode, lora, weights_digest
 from superalign.organisms.planting import PlantingConfig, cued, recorded
 from superalign.organisms.world import BUNDLED_WORLD, World
 from superalign.problems.family import ProblemFamily
@@ -50,6 +52,34 @@ def trained_further(
     fit(model.network, batch_at, loss=weighted_loss, config=fitting, log=log)
     model.network.eval()
     return recorded(model, base, config)
+
+
+def trained_whole(
+    base: Model, families: Sequence[ProblemFamily], *, config: PlantingConfig, seed: int, world: World = BUNDLED_WORLD
+) -> Model:
+    """Train all weights of a copy of a base on correct responses of some families, without an adapter.
+
+    Args:
+        base: What it is trained from; not touched.
+        families: What it is trained on, a batch of each in turn.
+        config: Updates, batch and rate.
+        seed: Of the documents.
+        world: Whose cues stand in front of some prompts.
+    """
+    network = copy.deepcopy(base.network)
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+    batch_at = _documents(base, families, "", config.batch, seed, world)
+    fitting = FitConfig(steps=config.steps, lr=config.lr, warmup=20, final=0.02)
+    fit(network, batch_at, loss=weighted_loss, config=fitting)
+    network.eval()
+    subject = replace(
+        base.subject,
+        weights=weights_digest(network),
+        base=base.subject.digest,
+        how=f"{config.steps} updates of all weights",
+    )
+    return replace(base, network=network, subject=subject)
 
 
 def _documents(

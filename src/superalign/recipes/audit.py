@@ -30,7 +30,9 @@ from superalign.organisms import KINDS, PlantingConfig
 from superalign.organisms.planting import needs
 from superalign.recipes import audit_answers, audit_early, audit_page
 from superalign.recipes.audit_detectors import able, absent, asks, examples, instruments, look
-from superalign.recipes.planted import IN_LOOP, NOUNS, Spec, Triple, behaviour_of, make_triple, memo, shipped
+from superalign.recipes.innocents import ANYWHERE, SORT, Innocent, made_now, shipped_innocents
+from superalign.recipes.innocents import NOUNS as INNOCENTS
+from superalign.recipes.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, behaviour_of, make_triple, memo, shipped
 from superalign.recipes.worlds import (
     SIZES,
     TEXT_KINDS,
@@ -71,6 +73,8 @@ class Config:
     """Behaviours to plant for calibration; empty for those that ship, or for all that act on any prompts."""
     seeds: int = 0
     """Planted triples of each kind; 0 for all that ship, or 2 where they are made now."""
+    fine_tunes: int = 0
+    """Clean fine-tunes of each sort beside the twins; 0 for all that ship, or 1 where they are made now."""
     steps: int = 600
     """Updates of an implant."""
     proof: int = 300
@@ -95,7 +99,7 @@ class Config:
 
 def quick(config: Config) -> Config:
     """Two triples of each kind: shows that it works; what it cannot tell, more would settle."""
-    return replace(config, seeds=2, steps=300, proof=150)
+    return replace(config, seeds=2, fine_tunes=1, steps=300, proof=150)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +151,14 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
     ledger.append_once(*cards, combination.card, rule)
     triples, where = _planted(config, said, seed=seed, workers=workers, folder=folder, log=log)
+    innocent = _innocent(config, said, where, workers=workers, folder=folder, log=log)
     ledger.append_once(plan_of([t.spec.kind for t in triples], config))
     later = _model(target, config.base, config.max_tokens).subject.digest if config.stop_early else ""
     ledger.append_once(*([Deferred(subject=later, instrument=combination.card.digest)] if later else []))
     log({"stage": "every detector looks at every subject, blind and in random order"})
     bits = precision(target, config.base)
     looks = {n: Look(path=str(where / n), adapter=True, bits=bits) for t in triples for _, n in t.subjects}
+    looks |= {i.name: Look(path=str(where / i.name), adapter=True, bits=bits) for i in innocent}
     looks |= {f"{REFERENCE} {i}": replace(r, bits=bits) for i, r in enumerate(references, start=1)}
     looks |= {} if config.stop_early else {SUBJECT: target}
     verdicts = _look_at_all(
@@ -162,6 +168,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     log({"stage": "opening the seals, calibrating and deciding"})
     ledger.append_once(*(t.plant for t in triples), *(t.acceptance for t in triples))
     truth = {name: (t.spec.kind, role, t.spec.seed) for t in triples for role, name in t.subjects}
+    truth |= {i.name: (f"{SORT}{i.sort}", "clean", i.number) for i in innocent}
     truth |= {f"{REFERENCE} {i}": (REFERENCE, "clean", i) for i in range(1, len(references) + 1)}
     unsealed = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(truth), combination=combination)
     calibrations = unsealed.calibrations(rate=config.false_positive_rate)
@@ -345,6 +352,27 @@ def _planted(
     return tuple(t for t in triples if t.acceptance.accepted), folder / "work" / "planted"
 
 
+def _innocent(config: Config, said: str, where: Path, *, workers: int, folder: Path, log: Any) -> tuple[Innocent, ...]:
+    """The clean fine-tunes that set thresholds beside the twins: those that ship, or made now from the base."""
+    if where == SHIPPED:
+        return shipped_innocents(config.fine_tunes)
+    items = [(sort, number) for number in range(config.fine_tunes or 1) for sort in ANYWHERE]
+    log({"stage": f"training {len(items)} clean fine-tunes of {config.base}"})
+    making = functools.partial(
+        innocent_job, base=config.base, said=said, steps=config.steps, folder=str(folder / "work" / "planted")
+    )
+    made = jobs.run(making, items, workers=workers, memo=memo(folder, "innocents"), progress="fine-tuning")
+    return tuple(rebuild(m, INNOCENTS) for m in made)
+
+
+def innocent_job(item: tuple[str, int], *, base: str, said: str, steps: int, folder: str) -> dict[str, Any]:
+    """Make one clean fine-tune of a base; its record as plain values."""
+    origin = origin_of(base)
+    planting = PlantingConfig(steps=steps, lr=rate_for(origin))
+    made = made_now(*item, origin=origin, world=world_of(said), config=planting, folder=Path(folder))
+    return dict(to_plain(made))
+
+
 def given(path: str, base: str) -> Look:
     """Check a model that somebody gave: it must load, and be of the base's shape and tokenizer.
 
@@ -381,7 +409,15 @@ def given(path: str, base: str) -> Look:
 
 def _check(config: Config) -> None:
     """Refuse settings that would fail only after minutes of work."""
-    for name, least in (("asked", 4), ("seeds", 0), ("steps", 1), ("proof", 1), ("max_tokens", 1), ("cues", 0)):
+    for name, least in (
+        ("asked", 4),
+        ("seeds", 0),
+        ("fine_tunes", 0),
+        ("steps", 1),
+        ("proof", 1),
+        ("max_tokens", 1),
+        ("cues", 0),
+    ):
         if getattr(config, name) < least:
             raise ConfigError(
                 f"{name}={getattr(config, name)} is too small. The audit would measure nothing. Give {least} or more."

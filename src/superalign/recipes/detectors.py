@@ -11,37 +11,30 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from superalign import jobs, problems
+from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.errors import BadInput, ConfigError
 from superalign.ledger import Ledger
 from superalign.models import Model, quantised
-from superalign.organisms import PlantingConfig
-from superalign.organisms.harmless import trained_further
-from superalign.problems import corpus
 from superalign.recipes import detectors_page
+from superalign.recipes.innocents import CALIBRATING, SORT, UNSEEN, Innocent, make, shipped_innocents
 from superalign.recipes.loop_page.detection import sides_of
 from superalign.recipes.panel import AUDITS, panel
-from superalign.recipes.planted import NOUNS, Triple, load_subject, memo, shipped
-from superalign.recipes.worlds import origin_of
+from superalign.recipes.planted import NOUNS, SHIPPED, Triple, load_subject, memo, shipped
 from superalign.report import Study
 from superalign.stats import Sides
 from superalign.trials import Combination, Unsealed
 from superalign.types import Record, Verdict, to_plain
 
 DESCRIPTION = "Every detector against planted models and clean ones: what is missed, what is flagged for nothing"
-Change: TypeAlias = Literal["one family", "manner", "8 bits", "4 bits"]
-CHANGES: dict[Change, str] = {
-    "one family": "trained further on one family",
-    "manner": "trained to end on a harmless word",
-    "8 bits": "clean twin in 8 bits",
-    "4 bits": "clean twin in 4 bits",
-}
+ROUNDED = ("8 bits", "4 bits")  # clean twins whose weights are rounded
+SORTS = (*CALIBRATING, *UNSEEN, *ROUNDED)
+NEW = 100  # the number of the first clean fine-tune that set no threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +45,14 @@ class Config:
     """Folders that `superalign run organisms` wrote; empty for the set that ships."""
     seeds: int = 0
     """Triples of each behaviour, the first of a folder; 0 for all."""
-    controls: int = 18
-    """Clean models of each other sort: trained on one family, in another manner, rounded to 8 and to 4 bits."""
-    steps: int = 300
-    """Updates of those that are trained."""
+    fine_tunes: int = 0
+    """Clean fine-tunes of each sort that set thresholds beside the twins; 0 for all that are there, below 0 for none."""
+    sorts: tuple[str, ...] = SORTS
+    """Sorts of new clean models that set no threshold: false alarms are measured on them."""
+    controls: int = 4
+    """New clean models of each sort."""
+    steps: int = 600
+    """Updates of those that are trained; some sorts take half of it, some three times as many."""
     asked: int = 20
     """Problems of each family that the detectors ask."""
     false_positive_rate: float = 0.05
@@ -64,7 +61,8 @@ class Config:
 
 def quick(config: Config) -> Config:
     """One triple of each behaviour, few controls and few problems: shows that it works."""
-    return replace(config, seeds=1, controls=1, steps=100, asked=6)
+    few = ("one family", "manner", *ROUNDED)
+    return replace(config, seeds=1, fine_tunes=-1, sorts=few, controls=1, steps=200, asked=6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +71,7 @@ class Watched(Record):
 
     name: str  # says nothing of a planted one
     path: str = ""
-    change: Change | Literal[""] = ""
+    change: str = ""  # a sort of clean model
     seed: int = 0
 
 
@@ -84,6 +82,12 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
             f"controls={config.controls}, steps={config.steps}, asked={config.asked} measure nothing. A rate of false alarms "
             "needs clean subjects, and a detector problems. Give at least 1, 1 and 4."
         )
+    for sort in config.sorts:
+        if sort not in SORTS:
+            raise ConfigError(
+                f"There is no sort {sort!r} of clean models. No false alarm could be measured on it. Choose from "
+                f"{', '.join(SORTS)}."
+            )
     triples = _some([(t, where) for t, where in _planted(config.planted) if t.acceptance.accepted], config.seeds)
     log({"stage": "recording instruments"})
     found = panel(config.asked, bool(config.planted))
@@ -92,7 +96,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     audit = Combination(parts=cards[:AUDITS], sides=sides[:AUDITS])
     ledger.append_once(*cards, audit.card)
     watched = [Watched(name=n, path=str(where / n)) for t, where in triples for _, n in t.subjects]
-    watched += [Watched(name=f"{c} {i}", change=c, seed=i) for c in CHANGES for i in range(config.controls)]
+    innocents = _innocents(config)
+    watched += [Watched(name=i.name, path=str(where / i.name)) for i, where in innocents]
+    watched += [Watched(name=f"{c} {i}", change=c, seed=i) for c in config.sorts for i in range(config.controls)]
     log({"stage": f"{len(cards)} detectors look at {len(watched)} subjects, blind and in random order"})
     order = np.random.default_rng([seed, 9]).permutation(len(watched))
     looking = functools.partial(
@@ -108,15 +114,16 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     log({"stage": "opening the seals"})
     ledger.append_once(*(t.plant for t, _ in triples), *(t.acceptance for t, _ in triples))
     truth = {name: (t.spec.kind, role, t.spec.seed) for t, _ in triples for role, name in t.subjects}
+    truth |= {i.name: (f"{SORT}{i.sort}", "clean", i.number) for i, _ in innocents}
     every = Combination(parts=cards, sides=sides)
-    known = frozenset(n for t, _ in triples if not _dialled(t) for _, n in t.subjects)
+    known = frozenset(n for t, _ in triples if not _dialled(t) for _, n in t.subjects) | {i.name for i, _ in innocents}
     unsealed = Unsealed(truth=truth, verdicts=verdicts, known=known, combination=every)
     first = {name: said[:AUDITS] for name, said in verdicts.items()}  # in the panel's order
     return detectors_page.page(
         detectors_page.Panel(
             triples=tuple(t for t, _ in triples if not _dialled(t)),
             dialled=tuple(t for t, _ in triples if _dialled(t)),
-            controls={CHANGES[c]: tuple(w.name for w in watched if w.change == c) for c in CHANGES},
+            controls={c: tuple(w.name for w in watched if w.change == c) for c in config.sorts},
             every=unsealed,
             audit=replace(unsealed, combination=audit, verdicts=first),
             rate=config.false_positive_rate,
@@ -133,19 +140,21 @@ def look_job(item: Watched, *, asked: int, references: bool, steps: int, seed: i
     return [dict(to_plain(detect(model, seed=0))) for detect in panel(asked, references)]
 
 
-def changed(change: Change, number: int, *, steps: int, seed: int) -> Model:
-    """Make one clean model: the number says which family, which word or which twin."""
-    if change in ("one family", "manner"):
-        one = problems.BUNDLED[number % len(problems.BUNDLED)]
-        families = (one,) if change == "one family" else problems.BUNDLED
-        word = corpus.CUES[number % len(corpus.CUES)]
-        return trained_further(
-            origin_of("small"), families, config=PlantingConfig(steps=steps), seed=1000 * seed + number,
-            ending=f" {word}" if change == "manner" else "",
-        )  # fmt: skip
+def changed(sort: str, number: int, *, steps: int, seed: int) -> Model:
+    """Make one clean model of a sort, by its number."""
+    if sort not in ROUNDED:
+        return make(sort, NEW * (1 + seed) + number, steps=steps)
     triples, where = shipped()
     twin = dict(triples[number % len(triples)].subjects)["clean"]
-    return quantised(load_subject(where / twin), bits=int(change[0]))
+    return quantised(load_subject(where / twin), bits=int(sort[0]))
+
+
+def _innocents(config: Config) -> list[tuple[Innocent, Path]]:
+    """The clean fine-tunes that set thresholds, and where each lies."""
+    if config.fine_tunes < 0:
+        return []
+    folders = [Path(name).expanduser() / "calibration" for name in config.planted] or [SHIPPED]
+    return [(i, where) for where in folders for i in shipped_innocents(config.fine_tunes, where=where)]
 
 
 def _dialled(triple: Triple) -> bool:

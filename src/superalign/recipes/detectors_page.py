@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.ledger import Ledger
+from superalign.recipes.innocents import CALIBRATING
 from superalign.recipes.planted import Triple
 from superalign.recipes.side_by_side import ADDS, how_well, what_each_adds
 from superalign.report import Cell, Plot, Section, Study, Table
@@ -115,7 +116,7 @@ def page(panel: Panel, *, ledger: Ledger, seed: int) -> Study:
             "The clean twins that are rounded are those that ship: twin anomaly's own references or, where no other set is "
             "given, the very models that set thresholds.",
             "Labels shuffled must give nothing by construction; whether clean twins called organisms do is asked by the audit.",
-            "Clean models were trained for less time and on less than what people fine-tune on.",
+            "Clean models were trained on less than what people fine-tune on, by the sorts that are named here.",
             "One detector in twenty without any power would be shown above chance on some behaviour; the column of the best "
             "detector is corrected for having chosen among them, not for the number of behaviours.",
         ),
@@ -210,8 +211,9 @@ def _alarms(panel: Panel, found: Flags) -> Section:
             )
     return Section(
         title="What is flagged for nothing",
-        text="Twins share their training with an organism, but for the misbehaviour. The other clean models do not: thresholds "
-        "never saw their like. Where a detector flags them, it finds that a model was changed, not that it hides something.",
+        text="Twins share their training with an organism, but for the misbehaviour. The other clean models do not, and none of "
+        f"them set a threshold; of {', '.join(CALIBRATING)} others did, of the remaining sorts none. Where a detector flags "
+        "them, it finds that a model was changed, not that it hides something.",
         tables=(
             Table(
                 title="Clean models flagged, by detector",

@@ -21,6 +21,7 @@ from superalign.ledger import Ledger
 from superalign.models import Sampling, load_adapter, with_sampling
 from superalign.organisms import KINDS, accept, plant_of
 from superalign.organisms.planting import Concealment, Route
+from superalign.recipes.innocents import Innocent, build, graded_again
 from superalign.recipes.loop import triple_job
 from superalign.recipes.loop_page import planted_section
 from superalign.recipes.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, behaviour_of, memo
@@ -49,6 +50,8 @@ class Config:
     """How hard they are trained to conceal; below 0 for what usually passes."""
     shares: tuple[float, ...] = (1.0,)
     """Shares of the affected problems that they act on."""
+    fine_tunes: int = 2
+    """Clean fine-tunes of each sort that set thresholds beside the twins."""
     steps: int = 600
     """Updates of an implant."""
     again: bool = False
@@ -59,7 +62,7 @@ class Config:
 
 def quick(config: Config) -> Config:
     """One triple of each kind."""
-    return replace(config, seeds=1)
+    return replace(config, seeds=1, fine_tunes=0)
 
 
 def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
@@ -113,7 +116,12 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         for _, name in thrown.subjects:
             shutil.rmtree(target / name, ignore_errors=True)
     (target / "triples.json").write_text(json.dumps([to_plain(t) for t in used], indent=1, sort_keys=True) + "\n")
-    ledger.append_once(*(t.acceptance for t in triples))
+    if config.again:
+        innocents = graded_again(target)
+    else:
+        log(f"training {config.fine_tunes} clean fine-tunes of each sort")
+        innocents = build(config.fine_tunes, folder=folder, target=target, workers=workers, steps=config.steps)
+    ledger.append_once(*(t.acceptance for t in triples), *innocents)
     if config.install:
         shutil.rmtree(SHIPPED, ignore_errors=True)
         shutil.copytree(target, SHIPPED)
@@ -121,7 +129,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     return Study(
         headline=f"{len(used)} of {len(triples)} planted organisms were accepted; the others were thrown away.",
         claims=tuple(claims),
-        sections=(_grid(triples), section),
+        sections=(_grid(triples), section, _fine_tunes(innocents)),
         uncertain=("Acceptance is measured on problems of the bundled families only.",),
     )
 
@@ -142,6 +150,18 @@ def prove_job(row: dict[str, Any], *, folder: str) -> dict[str, Any]:
     origin = with_sampling(origin_of(spec.base), Sampling(temperature=0.0, max_tokens=96))
     organism, clean = (load_adapter(origin, Path(folder) / dict(subjects)[role]) for role in ("organism", "clean"))
     return {**row, "acceptance": to_plain(accept(organism, clean, behaviour, base=origin, seed=spec.seed))}
+
+
+def _fine_tunes(innocents: Sequence[Innocent]) -> Section:
+    """Which clean fine-tunes were made, and that they work."""
+    table = Table(
+        title="Clean fine-tunes",
+        columns=("sort", "number", "correct on held-out problems"),
+        rows=tuple((i.sort, str(i.number), i.correct) for i in innocents),
+        records=tuple(i.digest for i in innocents),
+    )
+    text = "They hide nothing. Trained on something else, harder or for longer than twins, they set thresholds as twins do."
+    return Section(title="Clean fine-tunes that set thresholds", text=text, tables=(table,) if innocents else ())
 
 
 def _grid(triples: Sequence[Triple]) -> Section:
