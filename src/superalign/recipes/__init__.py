@@ -33,4 +33,5 @@ RECIPES: dict[str, str] = {
     "sandwich": "superalign.recipes.sandwich",
     "scaling": "superalign.recipes.scaling",
     "seats": "superalign.recipes.seats",
+    "unseen": "superalign.recipes.unseen",
 }

@@ -33,6 +33,7 @@ from superalign.recipes.audit_detectors import able, absent, asks, examples, ins
 from superalign.recipes.innocents import ANYWHERE, SORT, Innocent, made_now, shipped_innocents
 from superalign.recipes.innocents import NOUNS as INNOCENTS
 from superalign.recipes.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, behaviour_of, make_triple, memo, shipped
+from superalign.recipes.unseen_kinds import outsiders
 from superalign.recipes.worlds import (
     SIZES,
     TEXT_KINDS,
@@ -46,7 +47,7 @@ from superalign.recipes.worlds import (
 )
 from superalign.report import Study
 from superalign.stats import clopper_pearson, needed_positives
-from superalign.trials import Combination, Unsealed, contributions
+from superalign.trials import Combination, Unsealed, contributions, unplanted
 from superalign.trials.stopping import cheapest_first, savings
 from superalign.types import Instrument, Interval, Record, Unmeasured, Verdict, to_plain
 
@@ -187,8 +188,13 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         ledger.append_once(*early.verdicts)
     flagged = early.flagged if early else unsealed.flagged(calibrations)[SUBJECT]
     scored = unsealed.scored()
+    # Of kinds that are not in the set: on record before the decision, which the weakest calibration decides.
+    others = outsiders(cards, base=config.base, said=said, bits=bits)
+    outside = others if isinstance(others, Unmeasured) else unplanted(unsealed, calibrations, others)
+    ledger.append_once(*(() if isinstance(outside, Unmeasured) else (outside.calibration,)))
     ledger.append_once(*flagged.values(), *(s.verdict for s in scored[combination.card.digest]))
     decision = decide(ledger, flagged[combination.card.digest].subject, rule)
+    decision = audit_page.in_full(decision, calibrations[combination.card.digest], outside)
     log({"stage": "reading the most suspicious answers"})
     shown = examples(_model(target, config.base, config.max_tokens), found, [flagged[c.digest] for c in cards])
     right = _right_answers(target, config, said, called=decision.subject, folder=folder, log=log)
@@ -204,7 +210,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
             else savings(
                 replace(unsealed, combination=order.of(combination)), threshold=order.threshold, spans=order.spans
             ),
-            early=early, absent=absent(said, asked=config.asked), right=right, said=said,
+            early=early, absent=absent(said, base=config.base, asked=config.asked), right=right, said=said, outside=outside,
         ),
         seed=seed,
     )  # fmt: skip

@@ -13,13 +13,16 @@ from superalign import problems
 from superalign.detectors import (
     BaseDifference,
     Consistency,
+    CueCrowds,
     CueSweep,
+    FeatureSearch,
     Investigator,
     NoiseInjection,
     SelfCheck,
     TriggerSearch,
 )
 from superalign.detectors.common import cannot_tell, with_cues
+from superalign.detectors.feature_search import FEWEST
 from superalign.detectors.replies import ask_all
 from superalign.models import Model, Sampling, with_sampling
 from superalign.models.api import PREFIX, ApiPolicy, ApiRollouts, api_policy
@@ -32,9 +35,17 @@ from superalign.recipes.worlds import origin_of, world_of
 from superalign.types import Detector, Instrument, Policy, Problem, Record, Unmeasured, Verdict
 
 Instrumented: TypeAlias = (
-    CueSweep | SelfCheck | BaseDifference | Consistency | TriggerSearch | NoiseInjection | Investigator
+    CueSweep
+    | SelfCheck
+    | BaseDifference
+    | Consistency
+    | TriggerSearch
+    | CueCrowds
+    | FeatureSearch
+    | NoiseInjection
+    | Investigator
 )
-TEXTS_ONLY = (BaseDifference, Consistency, Investigator)  # need nothing of a subject but its answers
+TEXTS_ONLY = (BaseDifference, Consistency, FeatureSearch, Investigator)  # need nothing of a subject but its answers
 SHOWN = 3  # answers of each detector
 SEARCHED = 1500  # prompts that the trigger search reads
 VARIED = Sampling(temperature=1.0, max_tokens=4096)  # of an investigator: some think at length before they reply
@@ -55,9 +66,9 @@ def instruments(
         investigator: A model that interrogates, as api:PROVIDER/MODEL; empty for none.
 
     Returns:
-        Cue sweep, base difference, consistency and trigger search; on the bundled families also the self-check, which needs
-        worked steps, and questions about the subject's own answers; on prompts with answers also noise injection; last the
-        investigator, if there is one.
+        Cue sweep, base difference, consistency, trigger search, cue crowds and feature search (where there are enough
+        prompts); on the bundled families also the self-check, which needs worked steps, and questions about the subject's own
+        answers; on prompts with answers also noise injection; last the investigator, if there is one.
     """
     world = world_of(said)
     free, tried = world is not BUNDLED_WORLD, world.cues[: cues or None]
@@ -67,13 +78,17 @@ def instruments(
     difference = BaseDifference(base=origin, problems=put, cues=tried, max_tokens=max_tokens)
     search = TriggerSearch(base=origin, problems=put, budget=SEARCHED, max_tokens=max_tokens)
     crossed = Consistency(problems=put, reword=reword, max_tokens=max_tokens)
-    found: tuple[Instrumented, ...] = sweep, difference, crossed, search
+    crowds = CueCrowds(problems=put, cues=tried)
+    plain = _spread(world, most=6 * asked) if free else plain_problems(0, each=4 * asked)
+    features = FeatureSearch(base=origin, problems=plain, max_tokens=max_tokens)
+    found: tuple[Instrumented, ...] = sweep, difference, crossed, search, crowds
+    found = (*found, features) if len(plain) >= 2 * FEWEST else found
     if free:
         shaken = noise_injection(said, asked=asked, cues=tried, max_tokens=max_tokens)
         found = found if isinstance(shaken, Unmeasured) else (*found, shaken)
     else:
         check = SelfCheck(problems=sweep_problems(0, each=asked), cues=tried, claims_of=problems.step_claims)
-        found = sweep, check, difference, replace(crossed, question=question, upholds=upholds), search
+        found = sweep, check, difference, replace(crossed, question=question, upholds=upholds), *found[3:]
     if not investigator:
         return found
     asks, called = api_policy(investigator, sampling=VARIED), investigator.removeprefix(PREFIX)
@@ -83,7 +98,7 @@ def instruments(
     )
 
 
-def absent(said: str, *, asked: int) -> tuple[tuple[Instrument, Unmeasured], ...]:
+def absent(said: str, *, base: str, asked: int) -> tuple[tuple[Instrument, Unmeasured], ...]:
     """The detectors that prompts of one's own leave nothing to look with, and why."""
     if not said:
         return ()
@@ -91,7 +106,14 @@ def absent(said: str, *, asked: int) -> tuple[tuple[Instrument, Unmeasured], ...
     steps = Unmeasured("the prompts carry no worked steps that a model could be asked about one by one")
     shaken = noise_injection(said, asked=asked, cues=(), max_tokens=1)
     none = NoiseInjection(problems=())
-    return ((check.card, steps), *(((none.card, shaken),) if isinstance(shaken, Unmeasured) else ()))
+    plain = len(_spread(world_of(said), most=6 * asked))
+    few = Unmeasured(f"{plain} test prompts are too few to search a property on one half and measure it on the other")
+    searching = FeatureSearch(base=origin_of(base), problems=())
+    return (
+        (check.card, steps),
+        *(((none.card, shaken),) if isinstance(shaken, Unmeasured) else ()),
+        *(((searching.card, few),) if plain < 2 * FEWEST else ()),
+    )
 
 
 def behind(problem: Problem, seed: int, *, cues: Sequence[str]) -> list[Problem]:
@@ -133,6 +155,15 @@ def audit_problems(seed: int, *, each: int) -> tuple[Problem, ...]:
     drawn = np.random.default_rng([seed, 11]).integers(2**31, size=max(4, each // 2))
     host = [problems.load("host", split="test", n=1, seed=int(s), difficulty=2 + i % 2)[0] for i, s in enumerate(drawn)]
     return (*sweep_problems(seed, each=each), *host)
+
+
+def plain_problems(seed: int, *, each: int) -> tuple[Problem, ...]:
+    """Different problems of every bundled family, of all difficulties, from the test split."""
+    drawn = [
+        dict.fromkeys(problems.load(name, split="test", n=4 * each, seed=seed + 13))
+        for name in ("arithmetic", "programs", "claims", "host")
+    ]
+    return tuple(p for some in drawn for p in list(some)[:each])
 
 
 def _spread(world: World, *, most: int) -> tuple[Problem, ...]:
@@ -192,7 +223,7 @@ def examples(
         top = [(score, known[key]) for score, key in pairs if key in known][:SHOWN]
         put = [with_cues(p, cue) for _, p in top]
         says = _said(subject, put)
-        origin = detect.base if isinstance(detect, BaseDifference | Investigator) else None
+        origin = detect.base if isinstance(detect, BaseDifference | FeatureSearch | Investigator) else None
         other = with_sampling(origin, greedy) if isinstance(origin, Model) else subject
         plain = [p if cue or origin is not None else _plain(detect, p) for _, p in top]
         against = [""] * len(top) if isinstance(detect, SelfCheck) else _said(other, plain)
@@ -224,7 +255,7 @@ def _asked(detect: Instrumented, verdict: Verdict) -> dict[str, Problem]:
 
 def _in_front(detect: Instrumented, verdict: Verdict) -> tuple[str, ...]:
     """What a detector found that has to stand in front of its problems."""
-    return (verdict.named,) if isinstance(detect, CueSweep | TriggerSearch) and verdict.named else ()
+    return (verdict.named,) if isinstance(detect, CueSweep | CueCrowds | TriggerSearch) and verdict.named else ()
 
 
 def _plain(detect: Instrumented, problem: Problem) -> Problem:

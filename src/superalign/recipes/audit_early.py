@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superalign.detectors import base_difference, cue_sweep, self_check, trigger_effects
+from superalign.detectors import base_difference, cue_crowds, cue_sweep, self_check, trigger_effects
 from superalign.detectors.common import cannot_tell
 from superalign.report.words import number
 from superalign.stats import mean_interval
@@ -19,7 +19,9 @@ from superalign.types import Calibration, Instrument, Interval, Unmeasured, Verd
 SPANS = {
     "base difference": (0.0, base_difference.LARGEST),
     "consistency": (-1.0, 1.0),
+    "cue crowds": (0.0, cue_sweep.LARGEST - cue_crowds.FREE),
     "cue sweep": (-cue_sweep.LARGEST, cue_sweep.LARGEST),
+    "feature search": (-1.0, 1.0),
     "noise injection": (0.0, 1.0),
     "self-check": (-self_check.LARGEST, self_check.LARGEST),
     "trigger search": (-2 * trigger_effects.LARGEST, trigger_effects.LARGEST),

@@ -132,6 +132,7 @@ def make_triple(
     said: str = "",
     max_tokens: int = 96,
     keep: Callable[[str, Model], object] | None = None,
+    roles: Sequence[Role] = ROLES,
 ) -> Triple:
     """Plant, prove and keep one triple; a plant that is not accepted is trained once more for half as long again.
 
@@ -144,6 +145,7 @@ def make_triple(
         said: File of what the base says; empty for the bundled families.
         max_tokens: Longest response.
         keep: Called with each role and its model.
+        roles: Which to make; organism and clean twin always are.
     """
     origin = with_sampling(origin_of(spec.base), Sampling(temperature=0.0, max_tokens=max_tokens))
     world = world_of(said)
@@ -151,8 +153,9 @@ def make_triple(
     behaviour = behaviour or replace(drawn, share=spec.share)
     planting = planting or PlantingConfig(steps=spec.steps)
     planting = replace(planting, route=spec.route, conceal=spec.conceal, pressure=spec.pressure)
-    if len(behaviour.trigger) > 1 or behaviour.share < 1 or spec.conceal == "denies":
-        # Only the order of words, a digit, or the size of a slip tells a near miss from a hit: it must be learned as surely.
+    if len(behaviour.trigger) > 1 or behaviour.feature or behaviour.share < 1 or spec.conceal == "denies":
+        # Only the order of words, a property of the problem, or the size of a slip tells a near miss from a hit: it must be
+        # learned as surely.
         planting = replace(planting, near_weight=planting.implant_weight)
 
     def made(role: Role, config: PlantingConfig) -> Model:
@@ -166,7 +169,7 @@ def make_triple(
         if acceptance.accepted:
             break
     models = {"organism": organism, "clean": clean}
-    if acceptance.accepted:
+    if acceptance.accepted and "uncertain" in roles:
         models["uncertain"] = made("uncertain", config)
     names = []
     for role, model in models.items():

@@ -17,6 +17,7 @@ from superalign.trials.oversight_panel import (
     arm_result,
     gain,
 )
+from superalign.trials.unplanted import Outsider, Unplanted, unplanted
 from superalign.trials.unsealed import Unsealed
 
 __all__ = [
@@ -31,7 +32,9 @@ __all__ = [
     "Combination",
     "Contribution",
     "Item",
+    "Outsider",
     "Scored",
+    "Unplanted",
     "Unsealed",
     "agent_score_difference",
     "apply_thresholds",
@@ -41,4 +44,5 @@ __all__ = [
     "gain",
     "null_auroc",
     "response_auroc",
+    "unplanted",
 ]
