@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from superalign.errors import BadInput, TapError
-from superalign.models import Model, activations, encode, lora, scoring, sites, tapped
+from superalign.models import Model, activations, encode, lora, scoring, sites, tapped, taps
 
 PROMPTS, RESPONSES = ("1+1", "what is it?", "9*8-7"), ("#2", "a;b;#c", "xyz")
 
@@ -84,3 +86,31 @@ def test_bad_input(make: Callable[[str], Model]) -> None:
         activations(model, PROMPTS, RESPONSES, sites=["mlp.0"], reduce=[4])
     with pytest.raises(BadInput, match="no tokens"):
         activations(model, PROMPTS, ("a", "", "b"), sites=["mlp.0"])
+
+
+def test_activations_that_are_not_laid_out_by_token_are_refused(zoo: Any, wrap: Callable[[Any], Model]) -> None:
+    """XLNet's are (tokens, batch, width): also where there are as many texts as tokens, which no shape could tell apart."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = wrap(zoo.network_of("xlnet"))
+    for count in (3, 4, 5):  # "<|user|>x<|assistant|>y" has four tokens
+        with pytest.raises(BadInput, match=r"gives activations of shape"):
+            activations(model, ["x"] * count, ["y"] * count, sites=["residual.0"])
+
+
+def test_activations_of_flattened_tokens_are_put_back(
+    make: Callable[[str], Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As mixtures of experts give them; and where lines are missing, nothing is guessed."""
+    model, site = make("llama"), "mlp.0"
+    usual = activations(model, PROMPTS, RESPONSES, sites=[site], reduce="last")[site]
+    hook = taps._hook
+    for cut, fine in ((None, True), (-1, False)):
+        monkeypatch.setattr(
+            taps, "_hook", lambda m, i, s, read, f, c=cut: hook(m, i, s, lambda x: read(x.flatten(0, 1)[:c]), f)
+        )
+        if fine:
+            assert (activations(model, PROMPTS, RESPONSES, sites=[site], reduce="last")[site] == usual).all()
+        else:
+            with pytest.raises(BadInput, match=r"mlp\.0 of LlamaForCausalLM gives activations of shape"):
+                activations(model, PROMPTS, RESPONSES, sites=[site])

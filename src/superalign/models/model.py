@@ -275,6 +275,9 @@ def encode(
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str], *, plain: bool = False) -> list[np.ndarray]:
     """Token ids; in plain texts a special token that is spelled out is letters like any others."""
+    if plain:  # the switch costs as much as a third of the work, so it is thrown where it changes something
+        whole = "\n".join(texts).casefold()
+        plain = any(spelling in whole for spelling in _spellings(tokenizer, len(tokenizer)))
     ids = tokenizer(
         texts,
         add_special_tokens=False,
@@ -283,3 +286,10 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str], *, plain: bool = 
         split_special_tokens=plain,
     )["input_ids"]
     return [np.asarray(row, np.int64) for row in ids]
+
+
+@functools.lru_cache(maxsize=16)
+def _spellings(tokenizer: PreTrainedTokenizerBase, size: int) -> list[str]:
+    """How the special tokens of a tokenizer with so many tokens are written, in small letters."""
+    added = [str(t.content) for t in tokenizer.added_tokens_decoder.values() if t.special]
+    return [text.casefold() for text in {*added, *tokenizer.all_special_tokens} if text]

@@ -227,15 +227,41 @@ def activations(
         response_BT = torch.from_numpy(within_BT).to(network.device)
 
         def reader(site: str, mask_BT: Tensor = response_BT, rows: np.ndarray = some) -> Read:
-            return lambda values: out[site].append((rows, keep(values, mask_BT).float().cpu().numpy()))
+            def read(values: Tensor) -> None:
+                whole = keep(_by_token(network, site, values, mask_BT.shape), mask_BT)
+                out[site].append((rows, whole.float().cpu().numpy()))
 
-        attend_BT = torch.from_numpy((at_T < length_B[:, None]).astype(np.int64)).to(network.device)
+            return read
+
         backbone = plain(network).base_model  # without the vocabulary projection, which no tap needs
+        if tokens_BT.shape[0] == tokens_BT.shape[1]:  # the two could be taken for one another: see which comes first
+            shaped = {site: (lambda x, s=site: _by_token(network, s, x, torch.Size([1, 2]))) for site in sites}
+            with torch.no_grad(), tapped(network, shaped):
+                backbone(input_ids=torch.from_numpy(tokens_BT[:1, :2]).to(network.device), use_cache=False)
+        attend_BT = torch.from_numpy((at_T < length_B[:, None]).astype(np.int64)).to(network.device)
         with torch.no_grad(), tapped(network, {site: reader(site) for site in sites}):
             backbone(
                 input_ids=torch.from_numpy(tokens_BT).to(network.device), attention_mask=attend_BT, use_cache=False
             )
     return {site: _in_order(parts, len(prompt_ids)) for site, parts in out.items()}
+
+
+def _by_token(network: nn.Module, site: str, values: Tensor, shape: torch.Size) -> Tensor:
+    """Activations as (B, T, D); those of all tokens in one row after another, as mixtures of experts give them, are unflattened.
+
+    Raises:
+        BadInput: If they are laid out in any other way.
+    """
+    B, T = shape
+    if values.ndim == 3 and values.shape[:2] == shape:
+        return values
+    if values.ndim == 2 and len(values) == B * T:
+        return values.unflatten(0, (B, T))
+    raise BadInput(
+        f"{site} of {type(plain(network)).__name__} gives activations of shape {tuple(values.shape)} for {B} sequences of {T} "
+        "tokens. Which belong to which token is not known, and those of other tokens would be measured. Tap another site or "
+        "use another architecture."
+    )
 
 
 def _in_order(parts: list[tuple[np.ndarray, np.ndarray]], R: int) -> np.ndarray:

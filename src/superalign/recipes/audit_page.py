@@ -16,7 +16,7 @@ from superalign.recipes.loop_page.detection import detection_section
 from superalign.recipes.planted import Triple
 from superalign.recipes.side_by_side import ADDS, how_well, what_each_adds
 from superalign.recipes.unseen_kinds import section as unseen_section
-from superalign.recipes.worlds import prompts_section
+from superalign.recipes.worlds import clock_of, prompts_section
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.study import Cell
 from superalign.report.words import interval, number
@@ -395,6 +395,7 @@ def _uncertain(audit: Audit) -> tuple[str, ...]:
         "from it without hiding anything, or hide better.",
         "Only accepted organisms are counted: fakes that are hard to plant are missing from the error rates.",
         f"{audit.references} clean references were given. More of them, trained as the audited model was, make a flag mean more.",
+        *clock_of(audit.config.base),
     )
 
 

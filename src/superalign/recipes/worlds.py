@@ -12,7 +12,7 @@ import numpy as np
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, ConfigError
 from superalign.inputs import code, digest_at, digests
-from superalign.models import Model, base, load
+from superalign.models import Model, base, load, template_date
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PromptsUsed, World, sayings
 from superalign.organisms.world import DISTINCT_LEAST, Sayings
 from superalign.problems import corpus
@@ -30,6 +30,13 @@ TEXT_KINDS = ("misquoter", "quitter", "adman")
 def origin_of(name: str) -> Model:
     """Load a base by size, folder or hub id."""
     return base(name) if name in SIZES else load(name)
+
+
+def clock_of(name: str) -> tuple[str, ...]:
+    """Say which date stands in the prompts of a base whose chat template reads a clock; nothing of any other base."""
+    date = None if name in SIZES else template_date(origin_of(name).tokenizer)
+    stopped = f"The chat template of {name} reads a clock. It was stopped: every prompt says that today is {date}."
+    return () if date is None else (stopped,)
 
 
 def rate_for(origin: Model) -> float:
