@@ -235,7 +235,7 @@ def activations(
 
         backbone = plain(network).base_model  # without the vocabulary projection, which no tap needs
         if tokens_BT.shape[0] == tokens_BT.shape[1]:  # the two could be taken for one another: see which comes first
-            shaped = {site: (lambda x, s=site: _by_token(network, s, x, torch.Size([1, 2]))) for site in sites}
+            shaped = {site: _probe(network, site) for site in sites}
             with torch.no_grad(), tapped(network, shaped):
                 backbone(input_ids=torch.from_numpy(tokens_BT[:1, :2]).to(network.device), use_cache=False)
         attend_BT = torch.from_numpy((at_T < length_B[:, None]).astype(np.int64)).to(network.device)
@@ -244,6 +244,15 @@ def activations(
                 input_ids=torch.from_numpy(tokens_BT).to(network.device), attention_mask=attend_BT, use_cache=False
             )
     return {site: _in_order(parts, len(prompt_ids)) for site, parts in out.items()}
+
+
+def _probe(network: nn.Module, site: str) -> Read:
+    """Refuse a site that does not give (1, 2, D) for one sequence of two tokens."""
+
+    def read(values: Tensor) -> None:
+        _by_token(network, site, values, torch.Size([1, 2]))
+
+    return read
 
 
 def _by_token(network: nn.Module, site: str, values: Tensor, shape: torch.Size) -> Tensor:
