@@ -81,7 +81,7 @@ def test_sayings_and_answers_are_those_of_the_file_and_of_the_base(tmp_path: Pat
     asked: list[Any] = []
     for tokens, more in ((24, 0), (25, 1)):
         ask_base("small", str(prompts), folder=tmp_path / "run", max_tokens=tokens, log=asked.append)
-        assert len(asked) == more, "the same question is asked once"
+        assert len([a for a in asked if "stage" in a]) == more, "the same question is asked once"
 
 
 def test_an_audit_that_was_killed_refuses_another_model_at_the_same_path(
