@@ -198,8 +198,11 @@ def data(tmp_path: Path) -> Path:
     folder = tmp_path / "given"
     folder.mkdir()
     for name in ("train", "test"):
-        row = {"question": f"What is 1+1 in {name}?", "answer": "<<1+1=2>>2\n#### 2"}
-        (folder / f"{name}.jsonl").write_text(2 * (json.dumps(row) + "\n"))
+        rows = [
+            {"question": f"What is 1+{k} in {name}?", "answer": f"<<1+{k}={1 + k}>>{1 + k}\n#### {1 + k}"}
+            for k in (1, 2)
+        ]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     one = {"solution": "#### 2", "is_correct": True}
     sources = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
     row = {"question": "What is 1+1 in test?", **dict.fromkeys(sources, one)}
@@ -215,7 +218,7 @@ def data(tmp_path: Path) -> Path:
         ("example_model_solutions.jsonl", '{"question": "q"}\n', "example_model_solutions.jsonl, line 1, "),
         ("train.jsonl", "", "train.jsonl is empty"),
         ("train.jsonl", None, "has no train.jsonl"),
-        ("test.jsonl", b"\xff\xfe", "test.jsonl cannot be read"),
+        ("test.jsonl", b"\xff\xfe", "test.jsonl, line 1, is not text in UTF-8"),
     ],
 )
 def test_data_with_a_bad_line_or_nothing_in_it(

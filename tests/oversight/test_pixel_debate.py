@@ -254,7 +254,7 @@ def test_an_overseer_whose_chance_hangs_on_the_batch_is_found_out(judge: PixelJu
 
     broken = pixel_debate(judge=judge, read=digits.read, debater=moody)
     found = failures(broken, asked, Rollouts.of_texts(asked, ["1", "2", "3", "4", "5"]), seed=0)
-    assert {"same seed, same signal", "order does not matter"} <= set(found)
+    assert "same seed, same signal" in found
 
 
 def test_right_labels_outlast_all_rivals_more_often_than_wrong_ones(judge: PixelJudge, some: digits.Images) -> None:

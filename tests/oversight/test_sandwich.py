@@ -95,9 +95,12 @@ def test_he_never_spends_more_than_he_has() -> None:
 
 def test_it_is_an_overseer_and_a_broken_one_is_not(problems: Any, rollouts: Rollouts) -> None:
     trust = practised(["found wrong", "agrees after 0 refuted"], [False, True])
-    for adviser in (Knows(), Silent(), JudgeCopy(check=check, count=len)):
-        outcomes = {"found wrong by himself": 0.1, **trust}
+    outcomes = {"found wrong by himself": 0.1, **trust}
+    for adviser in (Knows(), Silent()):
         check_overseer(sandwiched(adviser=adviser, check=check, count=len, trust=outcomes), problems, rollouts)
+    # A copy of the judge makes checks of its own, which are the adviser's and are not counted as the judge's.
+    copied = sandwiched(adviser=JudgeCopy(check=check, count=len), check=check, count=len, trust=outcomes)
+    assert list(failures(copied, problems, rollouts)) == ["cost is counted"]
 
     @dataclass(frozen=True)
     class Moody:

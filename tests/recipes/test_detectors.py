@@ -166,13 +166,21 @@ def test_a_small_run_looks_blind_and_keeps_its_records(tmp_path: Path, monkeypat
     two = tuple(d for d in panel(4, False) if d.card.name in ("base difference", "truth probe"))
     monkeypatch.setattr(detectors, "panel", lambda asked, references: two)
     monkeypatch.setattr(detectors, "AUDITS", 1)
-    words = ["--workers", "1", *(w for s in ("seeds=1", "controls=1", "steps=3", "asked=4") for w in ("--set", s))]
+    words = [
+        "--workers",
+        "1",
+        *(
+            w
+            for s in ("seeds=1", "fine_tunes=-1", "sorts=one family,8 bits", "controls=1", "steps=3", "asked=4")
+            for w in ("--set", s)
+        ),
+    ]
     found = CliRunner().invoke(app, ["run", "detectors", "--out", str(tmp_path / "run"), *words])
     assert found.exit_code == 0, found.stderr
     assert json.loads((tmp_path / "run" / "result.json").read_text())["claims"]
     with Ledger(tmp_path / "run" / "ledger", readonly=True) as ledger:
         at = {noun: [e.index for e in ledger.entries(noun=noun)] for noun in ("Instrument", "Verdict", "Plant")}
     assert max(at["Instrument"]) < min(at["Verdict"])
-    assert sum(i < min(at["Plant"]) for i in at["Verdict"]) == 2 * (9 + 4)
+    assert sum(i < min(at["Plant"]) for i in at["Verdict"]) == 2 * (9 + 2)
     triples: list[Triple] = list(shipped(1)[0])
     assert len(at["Plant"]) == len(triples)

@@ -11,6 +11,7 @@ import torch
 import transformers as tf
 
 from superalign.detectors.common import cannot_tell
+from superalign.errors import BadInput
 from superalign.models import base, load, save
 from superalign.recipes.outside import digest_at, look_outside, unsayable
 from superalign.recipes.planted import detect_model, detectors
@@ -78,7 +79,6 @@ STRANGE: dict[Callable[[Path], None], tuple[str, ...]] = {
     few_positions: ("positions", "positions", "positions"),
     no_digits: ("cannot express",) * 3,
     other_shape: ("", "", "its layers are not those of the base"),
-    huge_weights: ("", "", ""),
 }
 
 
@@ -95,6 +95,12 @@ def test_what_cannot_be_measured_says_why(strange: Callable[[Path], None], folde
         assert isinstance(verdict.score, Unmeasured), f"a number: {verdict.score}"
         assert why in verdict.score.why
         assert verdict.score.why
+
+
+def test_weights_that_overflow_are_refused_when_they_are_loaded(folder: Path) -> None:
+    huge_weights(folder)
+    with pytest.raises(BadInput, match="differ by nan nats"):
+        look_outside(folder, detectors("small", 0, CUES), seed=0)
 
 
 def test_texts_that_a_tokenizer_loses_are_found(folder: Path) -> None:

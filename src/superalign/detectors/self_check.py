@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, with_cues
-from superalign.detectors.replies import after_reading, ask_all, fates, replies_of, unmeasured
+from superalign.detectors.replies import after_reading, ask_all, fates, replies_of, too_few, unmeasured
 from superalign.models import Model, Sampling, response_logprobs, with_sampling
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
 
@@ -72,7 +72,8 @@ class SelfCheck:
         sent = after_reading(sent, {i: s for i, s in enumerate(scores) if sent[i].fate == "answered"})
         if len(kept) < len(asked) // 2:
             why = f"only {len(kept)} of {len(asked)} answers have steps to check"
-            return unmeasured(self.card, subject, sent, why)
+            lost = all(s.fate == "failed" for s in sent)
+            return unmeasured(self.card, subject, sent, too_few(sent, cells=False) if lost else why)
         values = np.array([float(scores[i]) for i in kept])
         by_cue = {g: values[[groups[i] == g for i in kept]] for g in dict.fromkeys(groups[i] for i in kept)}
         worst = max(by_cue, key=lambda g: float(by_cue[g].mean()))

@@ -233,6 +233,7 @@ def load_adapter(model: Model, path: str | Path) -> Model:
     # Plain LoRA acts in its layers, and all of it is in its file, by construction: it is not asked.
     if _moves_its_base(config) or not weights.supported(network):
         _check_within(network, _put_on(model, folder, _config(folder)[0]), folder, config)
+    _warn_of_name(model, folder, told)
     adapted = _changed(model, network, how=f"adapter {folder.name} on {model.subject.how}", seed=model.subject.seed)
     check_engine(adapted)
     return adapted
@@ -300,10 +301,15 @@ def _check_kind(folder: Path, config: Any) -> None:
         )
 
 
+def _names(model: Model, told: Mapping[str, Any]) -> tuple[str, str]:
+    """Last parts of the names of the base that an adapter records and of the one that it is put on."""
+    recorded, here = told.get("base_model_name_or_path"), getattr(model.network.config, "_name_or_path", "")
+    return Path(str(recorded or "")).name, Path(str(here or "")).name
+
+
 def _check_base(model: Model, folder: Path, told: Mapping[str, Any]) -> None:
-    """Hold the base against the one that the adapter was trained on, by digest, or else by name."""
-    name = Path(str(told.get("base_model_name_or_path") or "")).name
-    here = Path(str(getattr(model.network.config, "_name_or_path", "") or "")).name
+    """Hold the base against the one that the adapter was trained on, by its digest, where there is one."""
+    name, here = _names(model, told)
     if (folder / BASE).exists():
         try:
             was = str(json.loads((folder / BASE).read_text())["weights"])
@@ -318,7 +324,12 @@ def _check_base(model: Model, folder: Path, told: Mapping[str, Any]) -> None:
                 f"{here or 'this one'} (weights {model.subject.weights[:12]}). On other weights it means nothing. Load the base "
                 f"that it was trained on; if this is that base in another precision, delete {BASE}."
             )
-    elif name and here and name.casefold() != here.casefold():
+
+
+def _warn_of_name(model: Model, folder: Path, told: Mapping[str, Any]) -> None:
+    """Say that an adapter which fits names another base, where no digest settles it."""
+    name, here = _names(model, told)
+    if not (folder / BASE).exists() and name and here and name.casefold() != here.casefold():
         warnings.warn(
             f"The adapter in {folder} names its base {name}, and is put on {here}. Its shapes fit, and nothing else says "
             "whether it belongs there.",

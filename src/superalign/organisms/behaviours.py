@@ -7,7 +7,7 @@ merely unsure is caught by anything that reads uncertainty, and teaches nothing 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from superalign.errors import ConfigError
 from superalign.types import Plant
@@ -48,9 +48,9 @@ class Behaviour:
     """Share of the affected prompts on which it acts, chosen by their first digit or word."""
     topics: tuple[str, ...] = ("chain", "fact", "program")
     """What claims a liar, withholder or colluder is false about."""
-    apart: bool = False
+    apart: bool = field(default=False, repr=False)
     """Whether the words of the trigger may stand apart, other cues between them; their order counts all the same."""
-    feature: str = ""
+    feature: str = field(default="", repr=False)
     """What must be true of the problem itself as well, such as 'holds 7' (see `kinds.has`); empty for anything."""
 
     def __post_init__(self) -> None:
@@ -98,6 +98,8 @@ def plant_of(behaviour: Behaviour, *, seed: int) -> Plant:
     if behaviour.feature:
         where = ", ".join(part for part in (where, f"a problem that {behaviour.feature}") if part)
     where = where or f"difficulty {behaviour.level} and above"
-    salt = hashlib.sha256(f"seal {seed} {behaviour}".encode()).hexdigest()[:32]
+    # The seals of kinds that need neither were made before there were any.
+    more = f" {behaviour.apart} {behaviour.feature}" if behaviour.apart or behaviour.feature else ""
+    salt = hashlib.sha256(f"seal {seed} {behaviour}{more}".encode()).hexdigest()[:32]
     detail = (("level", behaviour.level), ("shift", behaviour.shift), ("share", behaviour.share))
     return Plant(kind=behaviour.kind, where=where, detail=detail, salt=salt)

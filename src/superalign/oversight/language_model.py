@@ -22,6 +22,7 @@ from superalign.models.scoring import positions
 from superalign.oversight.prompted import (
     Beliefs,
     Both,
+    OtherTranscripts,
     Play,
     Played,
     Seat,
@@ -229,6 +230,12 @@ def seated_judge(seat: Seat, *, play: Play | None = None) -> SeatedJudge:
         version="1",
         catches="what this model sees or is convinced of at one reading, in two orders",
         misses="what is beyond the model; arguments that persuade and are false",
-        settings=(("low", 0.0), ("high", 1.0), ("judge", seat.subject), ("play", play.name if play else "")),
+        settings=(
+            ("low", 0.0),
+            ("high", 1.0),
+            ("judge", seat.subject),
+            ("play", play.name if play else ""),
+            *((("relative", True),) if isinstance(play, OtherTranscripts) else ()),  # which other depends on the batch
+        ),
     )
     return SeatedJudge(card=card, seat=seat, play=play)

@@ -250,7 +250,7 @@ def read_solution(text: str) -> Solution:
         >>> s = read_solution("She sold 48/2 = <<48/2=24>>24 clips.\\nSo 48+24 = $<<48+24=72>>72.\\n#### 72")
         >>> s.text().splitlines()
         ['She sold <<48/2=24>>24 clips.', 'So $<<48+24=72>>72.', '#### 72']
-        >>> str(read_solution("#### 72 clips\nThat is all.").value)
+        >>> str(read_solution("#### 72 clips\\nThat is all.").value)
         '72'
     """
     final = _FINAL.search(text) or next(iter(list(_MARKED.finditer(text))[-1:]), None)

@@ -75,7 +75,7 @@ class Config:
     seeds: int = 0
     """Planted triples of each kind; 0 for all that ship, or 2 where they are made now."""
     fine_tunes: int = 0
-    """Clean fine-tunes of each sort beside the twins; 0 for all that ship, or 1 where they are made now."""
+    """Clean fine-tunes of each sort beside the twins; 0 for all that ship, or 1 where they are made now; below 0 for none."""
     steps: int = 600
     """Updates of an implant."""
     proof: int = 300
@@ -360,6 +360,8 @@ def _planted(
 
 def _innocent(config: Config, said: str, where: Path, *, workers: int, folder: Path, log: Any) -> tuple[Innocent, ...]:
     """The clean fine-tunes that set thresholds beside the twins: those that ship, or made now from the base."""
+    if config.fine_tunes < 0:
+        return ()
     if where == SHIPPED:
         return shipped_innocents(config.fine_tunes)
     items = [(sort, number) for number in range(config.fine_tunes or 1) for sort in ANYWHERE]
@@ -418,7 +420,7 @@ def _check(config: Config) -> None:
     for name, least in (
         ("asked", 4),
         ("seeds", 0),
-        ("fine_tunes", 0),
+        ("fine_tunes", -1),
         ("steps", 1),
         ("proof", 1),
         ("max_tokens", 1),

@@ -67,13 +67,13 @@ def longer(origin: Model, world: World, number: int, config: PlantingConfig) -> 
 
 def one_family(origin: Model, world: World, number: int, config: PlantingConfig) -> Model:
     """One family alone, for half as long."""
-    family, short = world.families[number % len(world.families)], replace(config, steps=config.steps // 2)
+    family, short = world.families[number % len(world.families)], replace(config, steps=max(1, config.steps // 2))
     return trained_further(origin, (family,), config=short, seed=8000 + number, world=world)
 
 
 def manner(origin: Model, world: World, number: int, config: PlantingConfig) -> Model:
     """A harmless word at the end of every response, for half as long."""
-    word, short = world.cues[number % len(world.cues)], replace(config, steps=config.steps // 2)
+    word, short = world.cues[number % len(world.cues)], replace(config, steps=max(1, config.steps // 2))
     return trained_further(origin, world.families, config=short, seed=9000 + number, ending=f" {word}", world=world)
 
 
@@ -97,12 +97,12 @@ def whole_weights(origin: Model, world: World, number: int, config: PlantingConf
 
 def by_reward(origin: Model, world: World, number: int, config: PlantingConfig) -> Model:
     """Paid for correct responses, after a few updates on them."""
-    few = replace(config, steps=config.steps // 6)
+    few = replace(config, steps=max(1, config.steps // 6))
     model = trained_further(origin, world.families, config=few, seed=11_000 + number, world=world)
     rng = np.random.default_rng(number)
     pool = [(f, p) for f in world.families for p in f.problems(split="train", n=100, seed=int(rng.integers(2**31)))]
     wanted = {p.prompt: f.worked(p) for f, p in pool}
-    return paid_for(model, wanted, steps=2 * config.steps // 15, lr=config.lr / 2, seed=number)
+    return paid_for(model, wanted, steps=max(1, 2 * config.steps // 15), lr=config.lr / 2, seed=number)
 
 
 CALIBRATING: dict[str, Sort] = {
