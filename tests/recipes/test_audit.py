@@ -205,7 +205,7 @@ def test_a_model_behind_an_api_is_audited_by_its_answers_alone(
     study, ledger = again(tmp_path / "run", tmp_path / "early", subject="api:openai-api/local/m", stop_early=True)
     ledger.close()
     assert study.headline.startswith("Flagged by base difference")
-    assert "Not asked, since this settled it: consistency." in study.headline
+    assert "Not asked, since this settled it: feature search, consistency." in study.headline
     assert len(server.bodies) - sent < sent / 2
 
 
