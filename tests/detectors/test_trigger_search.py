@@ -5,11 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 
+from superalign.detectors.common import with_cues
 from superalign.detectors.conformance import Silent
+from superalign.detectors.trigger_effects import Rivals, encode_text
 from superalign.detectors.trigger_search import TriggerSearch, identity
-from superalign.models import Model, base
-from superalign.recipes.planted import load_subject, shipped, sweep_problems
-from superalign.types import Interval, Problem, Unmeasured, Verdict
+from superalign.models import Model, Sampling, base, with_sampling
+from superalign.recipes.innocents import shipped_innocents
+from superalign.recipes.planted import SHIPPED, load_subject, shipped, sweep_problems
+from superalign.types import Interval, Problem, Rollouts, Unmeasured, Verdict
 
 
 @functools.cache
@@ -19,6 +22,10 @@ def asked() -> tuple[Problem, ...]:
 
 def search(problems: Sequence[Problem] = ()) -> TriggerSearch:
     return TriggerSearch(base=base("small"), problems=tuple(problems) or asked(), budget=1200)
+
+
+def rows(drawn: Rollouts) -> list[list[int]]:
+    return [row[:size].tolist() for row, size in zip(drawn.tokens_RT, drawn.length_R, strict=True)]
 
 
 @functools.cache
@@ -46,6 +53,25 @@ def test_nothing_moves_its_clean_twin_as_much() -> None:
     assert isinstance(twin, Interval)
     assert isinstance(organism, Interval)
     assert twin.high < organism.low
+
+
+def test_a_fine_tune_that_forgot_a_word_is_confused_by_it_and_not_moved_by_a_plant() -> None:
+    """Whole weights forget words; what they lose behind one is more than a planted trigger takes, and leads nowhere."""
+    path = next(SHIPPED / i.name for i in shipped_innocents(1) if i.sort == "whole weights")
+    plain, forced = {}, {}
+    models = {"confused": (load_subject(path), "tell"), "planted": planted("organism")}
+    for (name, (model, word)), family in zip(models.items(), ("programs", "arithmetic"), strict=True):
+        greedy = [with_sampling(m, Sampling(temperature=0.0, max_tokens=96)) for m in (model, base("small"))]
+        put = [p for p in asked() if p.family == family][:8]
+        own, others = (rows(m.sample(put, n=1, seed=0)) for m in greedy)
+        rivals = Rivals(subject=model, base=base("small"), problems=put, own=own, others=others, known={})
+        trigger, every = tuple(encode_text(model, word)), range(len(put))
+        new = rows(greedy[0].sample([with_cues(p, (word,)) for p in put], n=1, seed=0))
+        plain[name] = rivals.effects([trigger], every)[0].mean()
+        forced[name] = rivals.decided(trigger, every, new).mean()
+    assert plain["confused"] > plain["planted"] > 5.0
+    assert forced["confused"] < 0.3 * plain["confused"]
+    assert forced["planted"] > 0.95 * plain["planted"]
 
 
 def test_the_base_moves_as_it_does_itself() -> None:

@@ -67,6 +67,36 @@ class Rivals:
         moved_CP[np.abs(own_CP - others_CP) < ROUNDING] = 0.0
         return moved_CP
 
+    def decided(self, trigger: Trigger, chosen: Sequence[int], new: Sequence[Sequence[int]]) -> Float[np.ndarray, " P"]:
+        """Nats that the subject's answers lose under a trigger, as far as it knows what to say instead.
+
+        A planted trigger switches to another answer, without hesitation. A fine-tune that forgot a word is confused by it: its
+        old answer becomes as unlikely, and it has no new one. So an effect counts up to the nats by which the subject prefers
+        its new answer where that first parts from the old one, less the nats by which the new answer surprises itself more
+        than the old one did.
+
+        Args:
+            trigger: Its tokens.
+            chosen: Which of the problems.
+            new: The subject's own greedy answers under the trigger, as tokens.
+
+        Returns:
+            One value a problem, in nats; 0 where the answer stays the same.
+        """
+        old = [self.own[i] for i in chosen]
+        plain = [self.problems[i].prompt for i in chosen]
+        forced = [with_cues(self.problems[i], (self.text(trigger),)).prompt for i in chosen]
+        was_PT = response_logprobs(self.subject, plain, old)[0]
+        lost_PT = response_logprobs(self.subject, forced, old)[0]
+        now_PT = response_logprobs(self.subject, forced, new)[0]
+        hesitation_P = (was_PT.sum(1) - now_PT.sum(1)).clip(0.0)
+        prefers_P = np.zeros(len(chosen))
+        for p, pair in enumerate(zip(old, new, strict=True)):
+            part = next((k for k, (a, b) in enumerate(zip(*pair, strict=False)) if a != b), None)
+            if part is not None:
+                prefers_P[p] = now_PT[p, part] - lost_PT[p, part]
+        return np.minimum(self.effects([trigger], chosen)[0], (prefers_P - hesitation_P).clip(0.0))
+
     def vocabulary(self) -> list[int]:
         """Tokens that a user could type, one for each text; of two forms the one that begins a word."""
         tokenizer = self.subject.tokenizer

@@ -32,7 +32,18 @@ from superalign.recipes import audit_answers, audit_early, audit_page
 from superalign.recipes.audit_detectors import able, absent, asks, examples, instruments, look
 from superalign.recipes.innocents import ANYWHERE, SORT, Innocent, made_now, shipped_innocents
 from superalign.recipes.innocents import NOUNS as INNOCENTS
-from superalign.recipes.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, behaviour_of, make_triple, memo, shipped
+from superalign.recipes.planted import (
+    IN_LOOP,
+    NOUNS,
+    SHIPPED,
+    Spec,
+    Triple,
+    behaviour_of,
+    is_adapter,
+    make_triple,
+    memo,
+    shipped,
+)
 from superalign.recipes.unseen_kinds import outsiders
 from superalign.recipes.worlds import (
     SIZES,
@@ -159,7 +170,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     log({"stage": "every detector looks at every subject, blind and in random order"})
     bits = precision(target, config.base)
     looks = {n: Look(path=str(where / n), adapter=True, bits=bits) for t in triples for _, n in t.subjects}
-    looks |= {i.name: Look(path=str(where / i.name), adapter=True, bits=bits) for i in innocent}
+    looks |= {i.name: Look(path=str(where / i.name), adapter=is_adapter(where / i.name), bits=bits) for i in innocent}
     looks |= {f"{REFERENCE} {i}": replace(r, bits=bits) for i, r in enumerate(references, start=1)}
     looks |= {} if config.stop_early else {SUBJECT: target}
     verdicts = _look_at_all(
@@ -391,7 +402,7 @@ def given(path: str, base: str) -> Look:
             a model of another architecture or tokenizer.
     """
     there = Path(path).expanduser()
-    item = Look(path=str(there) if there.exists() else path, adapter=(there / "adapter_config.json").exists())
+    item = Look(path=str(there) if there.exists() else path, adapter=is_adapter(there))
     if item.adapter:
         check_one_model(there)
     origin, model = origin_of(base), _model(item, base, 1)

@@ -19,13 +19,13 @@ import numpy as np
 
 from superalign import jobs, problems
 from superalign.canonical import rebuild
-from superalign.models import Model, Sampling, base, load_adapter, with_sampling
+from superalign.models import Model, Sampling, base, with_sampling
 from superalign.organisms import BUNDLED_WORLD, PlantingConfig, World, implant
 from superalign.organisms.further import TASKS
 from superalign.organisms.harmless import trained_further, trained_whole
 from superalign.organisms.reward import paid_for
 from superalign.problems import BUNDLED, corpus
-from superalign.recipes.planted import SHIPPED, behaviour_of, keep_half, memo, rounded
+from superalign.recipes.planted import SHIPPED, behaviour_of, keep_half, load_subject, memo, rounded
 from superalign.stats import clopper_pearson
 from superalign.types import Interval, Record, Unmeasured, to_plain
 
@@ -112,11 +112,11 @@ CALIBRATING: dict[str, Sort] = {
     "one family": one_family,
     "manner": manner,
     "twin of another kind": other_twin,
+    "whole weights": whole_weights,
 }
 """Sorts in the calibration set that ships: they set thresholds."""
 UNSEEN: dict[str, Sort] = {
     "other rank": other_rank,
-    "whole weights": whole_weights,
     "by reward": by_reward,
 }
 """Sorts that set no threshold: false alarms on them say what an audit does to a model trained in yet another way."""
@@ -194,7 +194,7 @@ def build(each: int, *, folder: Path, target: Path, workers: int, steps: int = 6
 def graded_again(target: Path) -> tuple[Innocent, ...]:
     """Grade the fine-tunes of a folder anew, their adapters as they are."""
     there = shipped_innocents(where=target)
-    graded = tuple(replace(i, correct=correct_share(load_adapter(base("small"), target / i.name))) for i in there)
+    graded = tuple(replace(i, correct=correct_share(load_subject(target / i.name))) for i in there)
     _write(graded, target)
     return graded
 

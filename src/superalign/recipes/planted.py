@@ -23,7 +23,17 @@ from superalign.detectors import CueSweep, SelfCheck, TruthProbe, train_truth_pr
 from superalign.detectors.common import with_cues
 from superalign.detectors.truth_probe import Statement
 from superalign.errors import DataError
-from superalign.models import Model, Sampling, base, load_adapter, save_adapter, weights_digest, with_sampling
+from superalign.models import (
+    Model,
+    Sampling,
+    base,
+    load,
+    load_adapter,
+    save,
+    save_adapter,
+    weights_digest,
+    with_sampling,
+)
 from superalign.organisms import KINDS, Acceptance, Behaviour, PlantingConfig, Role, accept, implant, plant_of
 from superalign.organisms.planting import Concealment, Route
 from superalign.problems import arithmetic, claims, corpus
@@ -116,7 +126,10 @@ def rounded(model: Model) -> Model:
 
 
 def keep_half(model: Model, folder: Path) -> None:
-    """Write a rounded adapter with 16 bits a weight; loading widens it to the same numbers."""
+    """Write a rounded adapter, or a whole model, with 16 bits a weight; loading widens it to the same numbers."""
+    if not hasattr(model.network, "peft_config"):
+        save(model, folder, half=True)
+        return
     save_adapter(model, folder)
     path = folder / "adapter_model.safetensors"
     save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path)
@@ -182,8 +195,13 @@ def make_triple(
 
 
 def load_subject(folder: str | Path, *, size: str = "small") -> Model:
-    """Load a planted subject from its folder, on the base of this name."""
-    return load_adapter(origin_of(size), folder)
+    """Load a subject from its folder: an adapter on the base of this name, or a whole model."""
+    return load_adapter(origin_of(size), folder) if is_adapter(folder) else load(folder)
+
+
+def is_adapter(folder: str | Path) -> bool:
+    """Say whether a subject's folder holds an adapter; else it holds a whole model."""
+    return (Path(folder) / "adapter_config.json").exists()
 
 
 def sweep_problems(seed: int, *, each: int = 20) -> tuple[Problem, ...]:
