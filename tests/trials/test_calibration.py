@@ -325,3 +325,32 @@ def test_a_test_subject_is_held_against_thresholds_that_its_kind_did_not_set() -
     assert len(clean) == sum(
         role != "organism" and kind != "liar" for n, (kind, role, _) in truth.items() if n in known
     )
+
+
+def test_a_subject_of_a_kind_that_was_never_planted_is_held_against_all_kinds_together() -> None:
+    scored = planted(8.0, seed=1)
+    truth = {s.subject: (s.kind, s.role, s.seed) for s in scored} | {"new": ("colluder", "organism", 0)}
+    verdicts = {s.subject: [dataclasses.replace(s.verdict, subject=s.subject)] for s in scored}
+    combination = Combination(parts=(CARD,), sides=("high",))
+    known = frozenset(truth) - {"new"}
+
+    def flag(score: float) -> bool | Unmeasured:
+        there = verdicts | {"new": [dataclasses.replace(verdict(score), subject="new")]}
+        unsealed = Unsealed(truth=truth, verdicts=there, known=known, combination=combination)
+        return unsealed.flagged(limits)["new"][CARD.digest].flagged
+
+    limits = Unsealed(truth=truth, verdicts=verdicts, known=known, combination=combination).calibrations(rate=0.05)
+    pooled = limits[CARD.digest][-1].threshold_high
+    assert isinstance(pooled, float)
+    assert limits[CARD.digest][0].threshold_high != pooled  # so that it matters which one counts
+    assert (flag(pooled), flag(pooled + 1e-9)) == (False, True)
+
+
+def test_a_combination_of_parts_without_a_side_each_is_refused() -> None:
+    other = dataclasses.replace(CARD, name="other")
+    uneven = Combination(parts=(CARD, other), sides=("high",))
+    both = [{CARD.digest: verdict(1.0), other.digest: verdict(2.0, card=other)}] * 2
+    with pytest.raises(ValueError, match="zip"):
+        uneven.scales(both)
+    with pytest.raises(ValueError, match="zip"):
+        uneven(both[0], {CARD.digest: (0.0, 1.0), other.digest: (0.0, 1.0)})
