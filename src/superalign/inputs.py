@@ -178,7 +178,7 @@ def code() -> str:
     """
     stamp()
     whole = hashlib.sha256()
-    for path in _files("*"):
+    for path in _files(""):
         whole.update(f"{path.relative_to(PACKAGE).as_posix()}\0{_of_file(path)}\n".encode())
     for name in LIBRARIES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -190,14 +190,17 @@ def code() -> str:
 def stamp() -> str:
     """Sizes and times of the package's sources as this process began: a cheap sign that they are still the same."""
     whole = hashlib.sha256()
-    for path in _files("*.py"):
+    for path in _files(".py"):
         about = path.stat()
         whole.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
     return whole.hexdigest()
 
 
-def _files(pattern: str) -> list[Path]:
-    return sorted(p for p in PACKAGE.rglob(pattern) if "__pycache__" not in p.parts and p.is_file())
+def _files(ending: str) -> Iterator[Path]:
+    """The package's files, in one order on every machine; walked, since globbing them costs three times as much."""
+    for folder, below, names in os.walk(PACKAGE):
+        below[:] = sorted(name for name in below if name != "__pycache__")
+        yield from (Path(folder, name) for name in sorted(names) if name.endswith(ending))
 
 
 def code_around(module: str) -> dict[str, str]:

@@ -467,7 +467,7 @@ def test_a_damaged_adapter_is_refused_before_anything_is_measured(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The base would be measured in its place, and released."""
-    shutil.copytree(subject("organism"), tmp_path / "runner")
+    shutil.copytree(audit_recipe.DEMONSTRATION, tmp_path / "runner")
     file, rename = tmp_path / "runner" / "adapter_model.safetensors", RENAMED[damage]
     tensors = {rename(k): v for k, v in load_file(file).items() if rename(k)}
     if damage == "no numbers":
