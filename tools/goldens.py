@@ -19,6 +19,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 FIELDS = ("name", "value", "low", "high", "n", "null", "holds")
 TOLERANCE = 1e-6
-SPECIAL = {"pretrain": ["--set", "size=tiny"]}  # what a study needs beyond --quick
+NEEDS = {"critique": "problems=gsm8k:{gsm8k}"}  # studies that read files which do not ship
 
 
 def studies() -> list[str]:
@@ -35,13 +36,12 @@ def studies() -> list[str]:
     return [line.split()[0] for line in listed.stdout.splitlines() if line and not line[0].isspace()]
 
 
-def claims(name: str, out: Path, *, workers: int) -> tuple[list[dict[str, Any]], float]:
+def claims(name: str, out: Path, *, workers: int, settings: Sequence[str] = ()) -> tuple[list[dict[str, Any]], float]:
     """Run a study and return its claims, and the CPU seconds that it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "superalign", "run", name, "--quick", "--seed", "0", "--out", str(out)]
-    ended = subprocess.run(
-        [*command, "--workers", str(workers), *SPECIAL.get(name, [])], capture_output=True, text=True
-    )
+    command += ["--workers", str(workers), *(part for setting in settings for part in ("--set", setting))]
+    ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode:
         raise SystemExit(
             f"{name} ended with exit code {ended.returncode}:\n{ended.stdout[-1500:]}{ended.stderr[-1500:]}"
@@ -98,12 +98,17 @@ def main() -> int:
     )
     parser.add_argument("--keep", action="store_true", help="write the files instead of comparing with them")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE)
+    parser.add_argument("--gsm8k", type=Path, help="folder of GSM8K's files, for the study that reads them")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     out = given.out or Path(tempfile.mkdtemp(prefix="goldens-"))
     wrong = 0
     for name in [n for n in given.only.split(",") if n] or studies():
-        found, spent = claims(name, out / name, workers=given.workers)
+        if name in NEEDS and given.gsm8k is None:
+            print(f"{name:14s} not run: it reads GSM8K, say where with --gsm8k", flush=True)
+            continue
+        settings = [NEEDS[name].format(gsm8k=given.gsm8k)] if name in NEEDS else []
+        found, spent = claims(name, out / name, workers=given.workers, settings=settings)
         path = GOLDEN / f"{name}.json"
         if given.keep:
             path.parent.mkdir(parents=True, exist_ok=True)
