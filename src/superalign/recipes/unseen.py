@@ -20,7 +20,8 @@ from superalign.errors import BadInput
 from superalign.ledger import Ledger
 from superalign.recipes import audit
 from superalign.recipes.audit_detectors import instruments
-from superalign.recipes.planted import NOUNS, Triple, make_triple, memo, shipped
+from superalign.recipes.innocents import SORT, shipped_innocents
+from superalign.recipes.planted import NOUNS, Triple, is_adapter, make_triple, memo, shipped
 from superalign.recipes.unseen_kinds import SCORES, SET, VARIANTS, behaviour_in, section, spec_of, that_ship
 from superalign.report import Study
 from superalign.report.claims import above
@@ -79,7 +80,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     cards = tuple(d.card for d in instruments("small", "", 96, 20, 0))
     combination = Combination(parts=cards, sides=tuple("high" for _ in cards))
     ledger.append_once(*cards, combination.card)
-    known, where = shipped()
+    (known, where), clean = shipped(), shipped_innocents()
     target, made = (
         (folder / "work" / "planted", _planted(config, seed=seed, workers=workers, folder=folder, log=log))
         if config.again
@@ -87,13 +88,15 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
     accepted = [(v, n, t) for v, n, t in made if t.acceptance.accepted]
     log({"stage": "every detector looks at every subject"})
-    paths = {n: where / n for t in known for _, n in t.subjects}
+    paths = {n: where / n for t in known for _, n in t.subjects} | {i.name: where / i.name for i in clean}
     paths |= {n: target / n for *_, t in accepted for role, n in t.subjects if role == "organism"}
     verdicts = _look(paths, workers=workers, folder=folder)
     ledger.append_once(*(v for n in sorted(verdicts) for v in verdicts[n]))
     every = [*known, *(t for *_, t in made)]
-    ledger.append_once(*(t.plant for t in every), *(t.acceptance for t in every))
+    ledger.append_once(*(t.plant for t in every), *(t.acceptance for t in every), *clean)
+    # As in an audit, clean fine-tunes set thresholds beside the twins.
     truth = {n: (t.spec.kind, role, t.spec.seed) for t in known for role, n in t.subjects}
+    truth |= {i.name: (f"{SORT}{i.sort}", "clean", i.number) for i in clean}
     unsealed = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(truth), combination=combination)
     calibrations = unsealed.calibrations(rate=config.false_positive_rate)
     ledger.append_once(*(c for group in calibrations.values() for c in group))
@@ -125,7 +128,7 @@ def _look(paths: Mapping[str, Path], *, workers: int, folder: Path) -> dict[str,
     looking = functools.partial(
         audit.look_job, base="small", said="", max_tokens=96, asked=20, cues=0, texts_only=False, investigator=""
     )
-    looks = [audit.Look(path=str(p), adapter=True) for p in paths.values()]
+    looks = [audit.Look(path=str(p), adapter=is_adapter(p)) for p in paths.values()]
     seen = jobs.run(looking, looks, workers=workers, memo=memo(folder, "verdicts"), progress="detecting")
     return {n: [rebuild(v, NOUNS) for v in one] for n, one in zip(paths, seen, strict=True)}
 
