@@ -81,3 +81,10 @@ def test_no_pairs_or_no_difference_is_unmeasured() -> None:
     assert isinstance(sign_flip_test([0.0, 0.0], seed=0), Unmeasured)
     with pytest.raises((BadInput, TypeError)):
         inspect.unwrap(sign_flip_test)([1.0], seed=0, side="up")
+
+
+def test_beyond_the_exact_test_ties_count_and_ten_thousand_flips_are_drawn() -> None:
+    one = sign_flip_test([0.3, *([0.0] * 19)], seed=0)  # half of the flips leave the sum as it is
+    assert isinstance(one, float)
+    assert 0.45 < one < 0.55
+    assert sign_flip_test([1.0] * 30, seed=0) == 1 / 10_001

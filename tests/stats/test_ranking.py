@@ -183,3 +183,10 @@ def test_one_class_or_one_cluster_is_unmeasured() -> None:
     assert isinstance(one, Unmeasured)
     with pytest.raises(BadInput, match="clusters of positives"):
         auroc_bootstrap([1.0, 2.0], negatives=[0.0, 1.5], clusters=(["a"], ["b", "c"]), seed=0)
+
+
+def test_a_bootstrapped_area_without_a_class_says_which_and_draws_two_thousand() -> None:
+    for pos, neg in (([], [1.0, 2.0]), ([1.0, 2.0], []), ([], [])):
+        assert auroc_bootstrap(pos, negatives=neg, seed=0) == auroc(pos, negatives=neg)
+    some = {"negatives": [0.1, 0.4, 0.35, 0.8, 0.2], "seed": 4}
+    assert auroc_bootstrap([0.3, 0.9, 0.5, 0.7], **some) == auroc_bootstrap([0.3, 0.9, 0.5, 0.7], **some, draws=2000)
