@@ -14,7 +14,7 @@ from superalign.errors import BadInput
 from superalign.models import Model, Sampling, encode, engines, load, response_logprobs, sample_prompts, weights
 from superalign.models import with_sampling as set_to
 from superalign.models.engine_check import check_engine
-from superalign.models.scoring import positions
+from superalign.models.forward import positions
 
 PROMPTS = ("1+1=?", "what is it, then?", "x")
 

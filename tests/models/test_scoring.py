@@ -12,10 +12,10 @@ from superalign.models import (
     Sampling,
     choice_logprobs,
     encode,
+    forward,
     forward_logits,
     response_logprobs,
     sample_prompts,
-    scoring,
     sequence_logprobs,
     with_sampling,
 )
@@ -52,7 +52,7 @@ def test_choices_by_hand(make: Callable[[str], Model]) -> None:
 def test_small_chunks_change_nothing(make: Callable[[str], Model], monkeypatch: pytest.MonkeyPatch) -> None:
     model = make("llama")
     whole, _ = response_logprobs(model, PROMPTS * 3, RESPONSES * 3)
-    monkeypatch.setattr(scoring, "TOKENS_AT_ONCE", 20)
+    monkeypatch.setattr(forward, "TOKENS_AT_ONCE", 20)
     parts, _ = response_logprobs(model, PROMPTS * 3, RESPONSES * 3)
     assert np.allclose(whole, parts, atol=1e-5)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from superalign.errors import BadInput, TapError
-from superalign.models import Model, activations, encode, lora, scoring, sites, tapped, taps
+from superalign.models import Model, activations, encode, forward, lora, sites, tapped, taps
 
 PROMPTS, RESPONSES = ("1+1", "what is it?", "9*8-7"), ("#2", "a;b;#c", "xyz")
 
@@ -39,7 +39,7 @@ def test_the_parts_add_up_to_the_stream(make: Callable[[str], Model], kind: str)
 
 
 def test_reductions_by_hand(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "TOKENS_AT_ONCE", 30)  # more than one chunk
+    monkeypatch.setattr(forward, "TOKENS_AT_ONCE", 30)  # more than one chunk
     site = ["residual.1"]
     mean = activations(model, PROMPTS, RESPONSES, sites=site)["residual.1"]
     last = activations(model, PROMPTS, RESPONSES, sites=site, reduce="last")["residual.1"]

@@ -6,21 +6,22 @@ Importing this package imports torch; `superalign` itself does not.
 from transformers.utils import logging as _transformers_logging
 
 from superalign.models.adapters import load_adapter, lora, merge, save_adapter
+from superalign.models.forward import forward_logits, pad, sequence_logprobs
 from superalign.models.loading import base, load, save, weights_digest
 from superalign.models.memory import keep_freed_memory
 from superalign.models.model import (
     Model,
-    Sampling,
     check_end,
     encode,
     end_tokens,
+    sample_prompts,
     template_date,
     turn_end,
     with_sampling,
 )
 from superalign.models.precision import bits_of, quantised
-from superalign.models.sampler import Sampled, sample_prompts
-from superalign.models.scoring import choice_logprobs, forward_logits, pad, response_logprobs, sequence_logprobs
+from superalign.models.sampler import Sampled, Sampling
+from superalign.models.scoring import choice_logprobs, response_logprobs
 from superalign.models.taps import activations, sites, tapped
 
 keep_freed_memory()

@@ -27,8 +27,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from superalign.errors import ConfigError
-from superalign.models.model import Sampling
 from superalign.models.rate_limits import USED_UP, chain, is_busy, is_used_up, stated_wait, status_of
+from superalign.models.sampler import Sampling
 from superalign.types import Problem, Rollouts, Subject, Unmeasured
 
 PREFIX = "api:"

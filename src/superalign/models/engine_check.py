@@ -19,9 +19,10 @@ from transformers.utils import logging
 
 from superalign.errors import BadInput
 from superalign.models import weights
-from superalign.models.model import Model, Sampling, encode
-from superalign.models.sampler import sample_prompts
-from superalign.models.scoring import forward_logits, own_forward, response_logprobs
+from superalign.models.forward import forward_logits, own_forward
+from superalign.models.model import Model, encode, sample_prompts
+from superalign.models.sampler import Sampling
+from superalign.models.scoring import response_logprobs
 
 PROMPTS = ("1+1=?", "And what is it, then, once more?")  # of different lengths
 TOKENS = 6  # that each rollout has

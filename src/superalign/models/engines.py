@@ -23,7 +23,7 @@ from torch import Tensor
 
 from superalign.models import decoder as D
 from superalign.models import weights
-from superalign.models.scoring import own_forward, pad
+from superalign.models.forward import own_forward, pad
 
 SLACK = 128  # spare slots before the window is moved back to the front
 
@@ -205,9 +205,7 @@ class CacheEngine:
         inner = weights.plain(network)
         self.places = "position_ids" in inspect.signature(inner.forward).parameters
         self.pads = self.places and not getattr(inner, "_is_stateful", False)
-        self.groups: list[
-            tuple[Any, Tensor, np.ndarray]
-        ] = []  # cache, mask (B, T), and which rows: those of one length
+        self.groups: list[tuple[Any, Tensor, np.ndarray]] = []  # cache, mask (B, T), rows: of one length
 
     def _forward(self, past: Any, tokens_BT: Tensor, mask_BT: Tensor) -> tuple[Any, Tensor]:
         where: dict[str, Any] = {self.past_name: past}

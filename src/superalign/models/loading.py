@@ -20,7 +20,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from superalign.errors import BadInput
 from superalign.models.engine_check import check_engine
-from superalign.models.model import Model, Sampling, check_template, render
+from superalign.models.model import Model, check_template, render
 from superalign.types import Subject
 
 BASES = Path(__file__).parent / "bases"
@@ -84,7 +84,7 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
     _check_vocabulary(source, tokenizer, network)
     network.eval()
     subject = _subject(weights_digest(network), source=local.name if is_local else source, folder=local)
-    model = Model(network=network, tokenizer=tokenizer, subject=subject, sampling=Sampling())
+    model = Model(network=network, tokenizer=tokenizer, subject=subject)
     check_engine(model)
     if adapter is not None:
         from superalign.models.adapters import load_adapter
@@ -300,8 +300,7 @@ def _network(source: str, config: Any, device: str) -> Any:
     wrong = [*info.get("missing_keys", ()), *(str(k) for k in info.get("mismatched_keys", ()))]
     if wrong:
         raise BadInput(
-            f"{source} lacks {len(wrong)} of its weights (such as {sorted(wrong)[0]}). They would be random "
-            "numbers, and so "
+            f"{source} lacks {len(wrong)} of its weights (such as {sorted(wrong)[0]}). They would be random numbers, and so "
             "would every measurement. Download or save it again."
         )
     broken = [name for name, weight in network.named_parameters() if not bool(torch.isfinite(weight).all())]
@@ -317,8 +316,7 @@ def _check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, network: 
     highest, rows = max(tokenizer.get_vocab().values(), default=-1), network.get_input_embeddings().weight.shape[0]
     if highest >= rows:
         raise BadInput(
-            f"The tokenizer of {source} knows token {highest}, but the model has {rows} embeddings. Some texts "
-            "could not be "
+            f"The tokenizer of {source} knows token {highest}, but the model has {rows} embeddings. Some texts could not be "
             "read at all and others would be misread. Use the tokenizer that the model was trained with."
         )
     if tokenizer.eos_token_id is None and network.generation_config.eos_token_id is None:

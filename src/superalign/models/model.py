@@ -16,38 +16,12 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from superalign.errors import BadInput, ConfigError
+from superalign.errors import BadInput
+from superalign.models.sampler import Sampled, Sampler, Sampling
 from superalign.types import Problem, Rollouts, Subject
 
 _MARK = "\u2042Prompt  \n of Letters\u2042"  # shows whether a template changes case or blanks
-TODAY = datetime.datetime(
-    2025, 1, 1, 12
-)  # a Wednesday; what a chat template's clock shows, so that a seed means the same on any day
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How a model samples.
-
-    Example:
-        >>> Sampling(stop=(";",)).max_tokens
-        64
-    """
-
-    temperature: float = 1.0  # 0 takes the likeliest token
-    top_p: float = 1.0  # sample within the likeliest tokens that hold this much probability
-    max_tokens: int = 64
-    stop: tuple[
-        str, ...
-    ] = ()  # a rollout ends with the token that completes one of these; the string stays in its text
-
-    def __post_init__(self) -> None:
-        if not (self.temperature >= 0 and 0 < self.top_p <= 1 and self.max_tokens >= 1 and all(self.stop)):
-            raise ConfigError(
-                f"{self} cannot be sampled with. The temperature must be 0 or more, top_p in (0, 1], max_tokens "
-                "at least 1 "
-                "and stop strings not empty, or the distribution is not defined. Change the setting that is outside."
-            )
+TODAY = datetime.datetime(2025, 1, 1, 12)  # what a template's clock shows: a seed means the same on any day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +31,7 @@ class Model:
     network: Any = field(repr=False)  # a PreTrainedModel, or a PeftModel around one
     tokenizer: PreTrainedTokenizerBase = field(repr=False)
     subject: Subject
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
 
     def sample(self, problems: Sequence[Problem], *, n: int, seed: int) -> Rollouts:
         """Return n rollouts of each problem, those of one problem side by side.
@@ -71,8 +45,6 @@ class Model:
         Returns:
             Rollouts whose log-probs are those of the distribution that was sampled from.
         """
-        from superalign.models.sampler import sample_prompts
-
         sampled = sample_prompts(self, [p.prompt for p in problems], n=n, seed=seed)
         return Rollouts(
             problems=tuple(problems),
@@ -85,6 +57,27 @@ class Model:
             stopped_R=sampled.stopped_R,
             seed=seed,
         )
+
+
+def sample_prompts(model: Model, prompts: Sequence[str], *, n: int, seed: int, rows: int = 256) -> Sampled:
+    """Sample n rollouts of each prompt.
+
+    Args:
+        model: What samples, and its settings.
+        prompts: Texts without template.
+        n: Rollouts per prompt.
+        seed: See `noise.rollout_keys`.
+        rows: Rollouts under way at once; changes speed and memory, not what is drawn.
+
+    Returns:
+        Columns with R = P * n, rollouts of one prompt side by side.
+
+    Raises:
+        BadInput: If a prompt and `max_tokens` do not fit into the model's positions.
+    """
+    ids, ends = encode(model, prompts)[0], end_tokens(model)
+    sampler = Sampler(model.network, model.tokenizer, ids, model.sampling, ends=ends, n=n, seed=seed, rows=rows)
+    return sampler.run()
 
 
 def with_sampling(model: Model, sampling: Sampling) -> Model:
@@ -261,9 +254,8 @@ def encode(
         return prompt_ids, []
     if len(responses) != len(prompts):
         raise BadInput(
-            f"{len(responses)} responses for {len(prompts)} prompts. They are matched by position, so a missing "
-            "one would "
-            "be scored under the wrong prompt. Pass one response per prompt."
+            f"{len(responses)} responses for {len(prompts)} prompts. They are matched by position, so a missing one would be "
+            "scored under the wrong prompt. Pass one response per prompt."
         )
     if all(isinstance(r, str) for r in responses):
         closes = turn_end(model) if end else None

@@ -24,11 +24,32 @@ import torch
 from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
-from superalign.errors import BadInput
+from superalign.errors import BadInput, ConfigError
 from superalign.models.engines import Engine, engine_for
-from superalign.models.model import Model, Sampling, encode, end_tokens
+from superalign.models.forward import positions
 from superalign.models.noise import rollout_keys, uniforms
-from superalign.models.scoring import positions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How a model samples.
+
+    Example:
+        >>> Sampling(stop=(";",)).max_tokens
+        64
+    """
+
+    temperature: float = 1.0  # 0 takes the likeliest token
+    top_p: float = 1.0  # sample within the likeliest tokens that hold this much probability
+    max_tokens: int = 64
+    stop: tuple[str, ...] = ()  # the token that completes one of these ends a rollout; the string stays in its text
+
+    def __post_init__(self) -> None:
+        if not (self.temperature >= 0 and 0 < self.top_p <= 1 and self.max_tokens >= 1 and all(self.stop)):
+            raise ConfigError(
+                f"{self} cannot be sampled with. The temperature must be 0 or more, top_p in (0, 1], max_tokens "
+                "at least 1 and stop strings not empty, or the distribution is not defined. Change the setting that is outside."
+            )
 
 
 class LazyText(Sequence[str]):
@@ -65,9 +86,7 @@ class Sampled:
 
     prompt_R: Int[np.ndarray, " R"]  # index into the prompts
     tokens_RT: Int32[np.ndarray, "R T"]  # 0 beyond the end
-    logprobs_RT: Float[np.ndarray, "R T"] = field(
-        repr=False
-    )  # nats, of the distribution sampled from; 0 beyond the end
+    logprobs_RT: Float[np.ndarray, "R T"] = field(repr=False)  # nats, of what was sampled from; 0 beyond the end
     plain_RT: Float[np.ndarray, "R T"] = field(repr=False)  # nats, at temperature 1 without truncation
     length_R: Int[np.ndarray, " R"]  # tokens, the end token included
     stopped_R: Bool[np.ndarray, " R"]  # ended by itself or by a stop string, not at the limit
@@ -169,38 +188,12 @@ class _Stops:
         return out_L
 
 
-def sample_prompts(model: Model, prompts: Sequence[str], *, n: int, seed: int, rows: int = 256) -> Sampled:
-    """Sample n rollouts of each prompt.
-
-    Args:
-        model: What samples, and its settings.
-        prompts: Texts without template.
-        n: Rollouts per prompt.
-        seed: See `noise.rollout_keys`.
-        rows: Rollouts under way at once; changes speed and memory, not what is drawn.
-
-    Returns:
-        Columns with R = P * n, rollouts of one prompt side by side.
-
-    Raises:
-        BadInput: If a prompt and `max_tokens` do not fit into the model's positions.
-    """
-    if n < 1:
-        raise BadInput(f"n is {n}. A prompt without rollouts has nothing to score. Ask for at least one.")
-    prompt_ids, _ = encode(model, prompts)
-    _check_fit(model, prompt_ids)
-    with torch.inference_mode():
-        return _Loop(model, prompt_ids, n=n, seed=seed, rows=rows).run()
-
-
-def _check_fit(model: Model, prompt_ids: Sequence[np.ndarray]) -> None:
+def _check_fit(limit: int | None, prompt_ids: Sequence[np.ndarray], *, max_tokens: int) -> None:
     longest = max((len(p) for p in prompt_ids), default=0)
-    limit = positions(model.network)
-    if limit is not None and longest + model.sampling.max_tokens > limit:
+    if limit is not None and longest + max_tokens > limit:
         raise BadInput(
-            f"A prompt of {longest} tokens and max_tokens={model.sampling.max_tokens} need more than the "
-            f"model's {limit} "
-            "positions. Beyond them its output means nothing. Lower max_tokens or shorten the prompt."
+            f"A prompt of {longest} tokens and max_tokens={max_tokens} need more than the model's {limit} positions. Beyond "
+            "them its output means nothing. Lower max_tokens or shorten the prompt."
         )
     if any(len(p) == 0 for p in prompt_ids):
         raise BadInput(
@@ -208,12 +201,18 @@ def _check_fit(model: Model, prompt_ids: Sequence[np.ndarray]) -> None:
         )
 
 
-class _Loop:
-    """The state of one call: which rollouts are under way, and in which rows."""
+class Sampler:
+    """The state of one call of `model.sample_prompts`: which rollouts are under way, and in which rows."""
 
-    def __init__(self, model: Model, prompt_ids: list[np.ndarray], *, n: int, seed: int, rows: int) -> None:
-        self.model, self.prompt_ids, self.sampling = model, prompt_ids, model.sampling
-        self.R, self.T = len(prompt_ids) * n, model.sampling.max_tokens
+    def __init__(
+        self, network: Any, tokenizer: Any, prompt_ids: Sequence[np.ndarray], sampling: Sampling, *, ends: Sequence[int],
+        n: int, seed: int, rows: int,
+    ) -> None:  # fmt: skip
+        if n < 1:
+            raise BadInput(f"n is {n}. A prompt without rollouts has nothing to score. Ask for at least one.")
+        _check_fit(positions(network), prompt_ids, max_tokens=sampling.max_tokens)
+        self.network, self.tokenizer, self.prompt_ids, self.sampling = network, tokenizer, prompt_ids, sampling
+        self.R, self.T = len(prompt_ids) * n, sampling.max_tokens
         self.prompt_R = np.repeat(np.arange(len(prompt_ids)), n)
         keys = [rollout_keys(ids.tolist(), n=n, seed=seed) for ids in prompt_ids]
         self.uniform_RT = uniforms(np.concatenate([np.zeros(0, np.uint64), *keys]), tokens=self.T)
@@ -223,12 +222,12 @@ class _Loop:
         self.plain_RT = self.logprobs_RT if same else np.zeros_like(self.logprobs_RT)
         self.length_R = np.zeros(self.R, np.int32)
         self.stopped_R = np.zeros(self.R, bool)
-        self.vocabulary = int(model.network.get_output_embeddings().weight.shape[0])
+        self.vocabulary = int(network.get_output_embeddings().weight.shape[0])
         self.end_V = np.zeros(self.vocabulary, bool)
-        self.end_V[[i for i in end_tokens(model) if i < self.vocabulary]] = True
-        special = [s for s in self.sampling.stop if s in model.tokenizer.all_special_tokens]
-        self.end_V[model.tokenizer.convert_tokens_to_ids(special)] = True  # texts do not show these
-        self.stops = _Stops(model.tokenizer, model.sampling.stop, self.vocabulary)
+        self.end_V[[i for i in ends if i < self.vocabulary]] = True
+        special = [s for s in self.sampling.stop if s in tokenizer.all_special_tokens]
+        self.end_V[tokenizer.convert_tokens_to_ids(special)] = True  # texts do not show these
+        self.stops = _Stops(tokenizer, sampling.stop, self.vocabulary)
         # Long prompts first: rows under way then have similar lengths.
         size_P = np.array([len(ids) for ids in prompt_ids], np.int64)
         self.queue = np.argsort(-size_P[self.prompt_R], kind="stable")
@@ -238,10 +237,12 @@ class _Loop:
         self.rollout_L, self.row_L, self.token_L, self.count_L = (np.zeros(0, np.int64) for _ in range(4))
         self.used, self.read = 0, 0  # rows that step, and those of them that a rollout is in
 
+    @torch.inference_mode()
     def run(self) -> Sampled:
+        """Draw every rollout to its end."""
         if self.R:
             longest = max(len(ids) for ids in self.prompt_ids) + self.T
-            engine = engine_for(self.model.network, rows=self.rows, length=longest, spare=self.rows < self.R)
+            engine = engine_for(self.network, rows=self.rows, length=longest, spare=self.rows < self.R)
             while self._fill(engine):
                 token_B = np.zeros(self.used, np.int64)
                 token_B[self.row_L] = self.token_L
@@ -253,7 +254,7 @@ class _Loop:
             plain_RT=self.plain_RT,
             length_R=self.length_R,
             stopped_R=self.stopped_R,
-            text_R=LazyText(self.model.tokenizer, self.tokens_RT, self.length_R - self._ended_R()),
+            text_R=LazyText(self.tokenizer, self.tokens_RT, self.length_R - self._ended_R()),
         )
 
     def _ended_R(self) -> np.ndarray:

@@ -22,8 +22,8 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from superalign.errors import BadInput, TapError
+from superalign.models.forward import chunks, pad
 from superalign.models.model import Model, encode
-from superalign.models.scoring import chunks, pad
 from superalign.models.weights import plain
 
 Read: TypeAlias = Callable[[Tensor], None]

@@ -18,7 +18,7 @@ from scipy.special import expit, logsumexp
 
 from superalign.models import Model, Sampling, choice_logprobs, encode, with_sampling
 from superalign.models.api import PREFIX, ApiPolicy, api_policy
-from superalign.models.scoring import positions
+from superalign.models.forward import positions
 from superalign.oversight.prompted import (
     Beliefs,
     Both,

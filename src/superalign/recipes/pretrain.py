@@ -25,7 +25,7 @@ from superalign.inputs import code
 from superalign.interp.directions import Probe, fit_probe, read_out
 from superalign.ledger import Ledger
 from superalign.models import Model, activations, sites
-from superalign.models.scoring import forward_logits
+from superalign.models.forward import forward_logits
 from superalign.models.tokenizer import ASSISTANT, END, PAD, USER, build_tokenizer
 from superalign.problems import arithmetic, claims, corpus, host, programs
 from superalign.problems.family import Family, split_of
