@@ -7,7 +7,7 @@ from transformers.utils import logging as _transformers_logging
 
 from superalign.models.adapters import load_adapter, lora, merge, save_adapter
 from superalign.models.forward import forward_logits, pad, sequence_logprobs
-from superalign.models.loading import base, load, save, weights_digest
+from superalign.models.loading import base, load, save
 from superalign.models.memory import keep_freed_memory
 from superalign.models.model import (
     Model,
@@ -22,6 +22,7 @@ from superalign.models.model import (
 from superalign.models.precision import bits_of, quantised
 from superalign.models.sampler import Sampled, Sampling
 from superalign.models.scoring import choice_logprobs, response_logprobs
+from superalign.models.subject import weights_digest
 from superalign.models.taps import activations, sites, tapped
 
 keep_freed_memory()

@@ -28,8 +28,8 @@ from transformers.pytorch_utils import Conv1D
 from superalign.errors import BadInput
 from superalign.models import weights
 from superalign.models.engine_check import check_engine
-from superalign.models.loading import digest_of, weights_digest
 from superalign.models.model import Model
+from superalign.models.subject import digest_of, weights_digest
 
 CONFIG, WEIGHTS, BASE = "adapter_config.json", "adapter_model.safetensors", "base.json"
 NEAR = 1e-3  # nats by which two forwards of the same model may differ in 32 bits

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,37 +17,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from superalign.errors import BadInput
+from superalign.models.adapters import load_adapter, merge
 from superalign.models.engine_check import check_engine
 from superalign.models.model import Model, check_template, render
-from superalign.types import Subject
+from superalign.models.subject import read_subject, weights_digest, write_subject
 
 BASES = Path(__file__).parent / "bases"
 LARGE = 1 << 28  # bytes of weights from which it is asked first whether they fit
 DECODERS_TOO = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "data2vec-text", "ernie", "mobilebert", "xlm",
                 "roberta-prelayernorm", "roc_bert", "rembert", "megatron-bert", "xmod", "flaubert")  # fmt: skip
-
-
-def weights_digest(network: Any) -> str:
-    """Name a network by its weights: sha256 over names, shapes and float32 bytes in order of name.
-
-    The digest is of the numbers in use, so it is the same before saving and after loading.
-    """
-    return digest_of(network.state_dict())
-
-
-def digest_of(state: Mapping[str, torch.Tensor]) -> str:
-    """The digest of named weights; see `weights_digest`."""
-    digest = hashlib.sha256()
-    seen: dict[int, str] = {}
-    for name, tensor in sorted(state.items()):
-        first = seen.setdefault(tensor.data_ptr(), name)
-        digest.update(f"{name}|{tuple(tensor.shape)}|".encode())
-        if first != name:  # tied weights count once
-            digest.update(f"={first}|".encode())
-            continue
-        part = tensor.detach().to("cpu", torch.float32).contiguous()
-        digest.update(part.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: str = "cpu") -> Model:
@@ -83,26 +59,12 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
         network = _network(source, config, device)
     _check_vocabulary(source, tokenizer, network)
     network.eval()
-    subject = _subject(weights_digest(network), source=local.name if is_local else source, folder=local)
+    subject = read_subject(weights_digest(network), source=local.name if is_local else source, folder=local)
     model = Model(network=network, tokenizer=tokenizer, subject=subject)
     check_engine(model)
     if adapter is not None:
-        from superalign.models.adapters import load_adapter
-
         model = load_adapter(model, adapter)
     return model
-
-
-def _subject(weights: str, *, source: str, folder: Path) -> Subject:
-    """The record that `save` left beside the weights, if it is about these weights; else a new one."""
-    try:
-        kept = json.loads((folder / "subject.json").read_text())
-        if kept["weights"] == weights:
-            config = tuple((str(k), v) for k, v in kept["config"])
-            return Subject(weights=weights, base=kept["base"], how=kept["how"], config=config, seed=kept["seed"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # a model from elsewhere has no record
-    return Subject(weights=weights, base="", how=f"loaded from {source}")
 
 
 def _there(path: Path) -> bool:
@@ -360,8 +322,6 @@ def save(model: Model, path: str | Path, *, half: bool = False) -> Path:
     Returns:
         The folder.
     """
-    from superalign.models.adapters import merge
-
     target = Path(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadInput(
@@ -377,14 +337,7 @@ def save(model: Model, path: str | Path, *, half: bool = False) -> Path:
             file = folder / "model.safetensors"
             save_file({k: v.half() for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
         plain.tokenizer.save_pretrained(folder)
-        subject = {
-            "weights": plain.subject.weights,
-            "base": plain.subject.base,
-            "how": plain.subject.how,
-            "config": plain.subject.config,
-            "seed": plain.subject.seed,
-        }
-        (folder / "subject.json").write_text(json.dumps(subject, indent=1))
+        write_subject(plain.subject, folder)
         if target.exists():
             target.rmdir()
         folder.rename(target)

@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 
 from superalign.models.adapters import merge
-from superalign.models.loading import weights_digest
 from superalign.models.model import Model
+from superalign.models.subject import weights_digest
 
 BITS = (2, 3, 4, 5, 6, 7, 8)
 READ = 256  # rows of a matrix that say how far apart its values lie

@@ -1,0 +1,54 @@
+"""Name a network by its weights, and keep beside them the record of where they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from superalign.types import Subject
+
+
+def weights_digest(network: Any) -> str:
+    """Name a network by its weights: sha256 over names, shapes and float32 bytes in order of name.
+
+    The digest is of the numbers in use, so it is the same before saving and after loading.
+    """
+    return digest_of(network.state_dict())
+
+
+def digest_of(state: Mapping[str, torch.Tensor]) -> str:
+    """The digest of named weights; see `weights_digest`."""
+    digest = hashlib.sha256()
+    seen: dict[int, str] = {}
+    for name, tensor in sorted(state.items()):
+        first = seen.setdefault(tensor.data_ptr(), name)
+        digest.update(f"{name}|{tuple(tensor.shape)}|".encode())
+        if first != name:  # tied weights count once
+            digest.update(f"={first}|".encode())
+            continue
+        part = tensor.detach().to("cpu", torch.float32).contiguous()
+        digest.update(part.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_subject(weights: str, *, source: str, folder: Path) -> Subject:
+    """Return the record that `write_subject` left beside the weights, if it is about these weights; else a new one."""
+    try:
+        kept = json.loads((folder / "subject.json").read_text())
+        if kept["weights"] == weights:
+            config = tuple((str(k), v) for k, v in kept["config"])
+            return Subject(weights=weights, base=kept["base"], how=kept["how"], config=config, seed=kept["seed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # a model from elsewhere has no record
+    return Subject(weights=weights, base="", how=f"loaded from {source}")
+
+
+def write_subject(subject: Subject, folder: Path) -> None:
+    """Leave the record beside the weights."""
+    (folder / "subject.json").write_text(json.dumps(dataclasses.asdict(subject), indent=1))
