@@ -20,11 +20,11 @@ from superalign.oversight.pixel_judge import unpacked
 from superalign.oversight.pixel_overseer import pixel_debate
 from superalign.problems import digits
 from superalign.recipes import digits_page
-from superalign.recipes.digits_page import LIGHT
 from superalign.recipes.digits_play import (
     ALONE,
     CLAIM,
     EVERYTHING,
+    LIGHT,
     NINE,
     ONE,
     OPEN_FIRST,
@@ -33,6 +33,7 @@ from superalign.recipes.digits_play import (
     Training,
     joined,
     match_job,
+    strengths_of,
     train_job,
 )
 from superalign.recipes.digits_read import Played
@@ -131,14 +132,9 @@ def matches(config: Config, judge: str, who: int, *, seed: int) -> list[Match]:
     deep = [(at, min(at + DEEP_CHUNK, few)) for at in range(0, few, DEEP_CHUNK)]
     plans += [match(a, b, k, NINE, "exact", most_ink=LIGHT) for a, b in deep for k in (5, 6)]
     plans += [match(0, config.sweep_images, k, NINE, best) for k in (4, 6)]
-    strengths = strengths_of(config)
+    strengths = strengths_of(config.simulations)
     plans += [match(0, config.sweep_images, main, ONE, h, w) for h in strengths for w in strengths]
     return plans
-
-
-def strengths_of(config: Config) -> tuple[str, ...]:
-    """Debaters of the sweep, weak first."""
-    return ("random", "greedy", *(f"tree {s}" for s in config.simulations), "exact")
 
 
 def gathered(plans: list[Match], done: list[dict[str, Any]]) -> dict[Any, Any]:

@@ -7,26 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from superalign.ledger import Ledger
 from superalign.oversight.pixel_debate import verdict
 from superalign.problems import digits
-from superalign.recipes.digits_play import CLAIM, NINE, NINE_FIRST, UNNAMED, layout
+from superalign.recipes import digits_sections as sections
+from superalign.recipes.digits_play import CLAIM, LIGHT, NINE, NINE_FIRST, UNNAMED, layout
 from superalign.recipes.digits_read import Played, Told, alone, both_orders, light_images, mean_of, panel_items, told
+from superalign.recipes.digits_sections import Part, spread, table
 from superalign.recipes.oversight_panel_page import panel_part
-from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn, within
-from superalign.stats import clopper_pearson
+from superalign.report import Plot, Section, Study
+from superalign.report.claims import above, drawn
 from superalign.trials.oversight_panel import spread_over
-from superalign.types import Claim, Interval, Record, Unmeasured
+from superalign.types import Claim, Record
 
-Found: TypeAlias = Interval | Unmeasured
-LIGHT = 33  # non-blank pixels, at most, of the images that five and six pixels are played perfectly on
 PAPER = {4: (0.482, 0.852), 6: (0.594, 0.889)}  # Irving et al., 2018, abstract: the judge alone, and after debate
-ORDERS = ("honest first", "liar first")
 UNCERTAIN = (
     "The debaters know the judge's weights, and that is all that their strength is: nothing was learned from play.",
     "One of the two labels is right, except in the section on two lies. A judge who must prefer one of two is asked less than "
@@ -45,14 +43,6 @@ class DigitsEvidence(Record):
     judges: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Claims and the section that shows where they come from."""
-
-    section: Section
-    claims: tuple[Claim, ...] = ()
-
-
 def page(config: Any, played: Played, *, ledger: Ledger, record: str) -> Study:
     """Put the study together.
 
@@ -62,8 +52,6 @@ def page(config: Any, played: Played, *, ledger: Ledger, record: str) -> Study:
         ledger: Where the panel's decisions are kept.
         record: Digest of the record that holds the moves.
     """
-    from superalign.recipes import digits_sections as sections
-
     tree = f"tree {config.simulations[-1]}"
     claims, panel = panel_part(
         panel_items(played, tree=tree),
@@ -104,19 +92,6 @@ def _headline(panel: Sequence[Claim], shape: Claim) -> str:
         f"Told two labels, a judge of a few pixels decides {over.value:+.1%} more often rightly after a debate than on random "
         f"pixels; the right label beats all nine lies on {shape.value:+.1%} more images than it is the judge's own first."
     )
-
-
-def spread(values_PS: np.ndarray) -> Found:
-    """A share over images and judges, cut to what is possible; where all are 0 or all 1, the exact interval over images."""
-    sure = float(values_PS.flat[0])
-    if sure in (0.0, 1.0) and (values_PS == sure).all():
-        return clopper_pearson(int(sure * len(values_PS)), n=len(values_PS))
-    return within(spread_over(values_PS), 0.0, 1.0)
-
-
-def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], record: str) -> Table:
-    """A table whose numbers all come from one record."""
-    return Table(title=title, columns=columns, rows=tuple(map(tuple, rows)), records=(record,) * len(rows))
 
 
 def _shape(config: Any, played: Played, tree: str, record: str) -> Part:

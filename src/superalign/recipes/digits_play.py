@@ -34,6 +34,7 @@ EVERYTHING = (NINE_FIRST, NINE_LAST, OPEN_FIRST, OPEN_LAST, LIES)
 NINE = (NINE_FIRST, NINE_LAST)
 ONE = (ONE_FIRST, ONE_LAST)
 UNNAMED = (OPEN_FIRST, OPEN_LAST)
+LIGHT = 33  # non-blank pixels, at most, of the images that five and six pixels are played perfectly on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,11 @@ def train_job(item: Training) -> str:
     return train_pixel_judge(
         seen.ink_PX, seen.label_P, config=PixelJudgeConfig(steps=item.steps), seed=item.seed
     ).packed()
+
+
+def strengths_of(simulations: Sequence[int]) -> tuple[str, ...]:
+    """Debaters of the sweep, weak first."""
+    return ("random", "greedy", *(f"tree {s}" for s in simulations), "exact")
 
 
 def chosen(match: Match) -> np.ndarray:

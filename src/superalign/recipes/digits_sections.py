@@ -1,31 +1,54 @@
-"""More of the digits study's page: search, the last word, other judges, two lies, and what the truth earns.
+"""Parts of the digits study's page, and what a part is: search, the last word, other judges, two lies, and what the truth earns.
 
 Shape suffixes: P images, S judges.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from superalign.oversight.pixel_debate import verdict
 from superalign.problems import digits
-from superalign.recipes.digits_page import LIGHT, ORDERS, Found, Part, spread, table
-from superalign.recipes.digits_play import LIES, NINE, NINE_FIRST, ONE, layout, lies_of
+from superalign.recipes.digits_play import LIES, LIGHT, NINE, NINE_FIRST, ONE, layout, lies_of, strengths_of
 from superalign.recipes.digits_read import Played, alone, both_orders, both_ways, earned, mean_of
-from superalign.report import Plot, Section
-from superalign.report.claims import above
-from superalign.stats import paired_difference
+from superalign.report import Plot, Section, Table
+from superalign.report.claims import above, within
+from superalign.stats import clopper_pearson, paired_difference
 from superalign.trials.oversight_panel import agent_score_difference, spread_over
-from superalign.types import Interval
+from superalign.types import Claim, Interval, Unmeasured
+
+Found: TypeAlias = Interval | Unmeasured
+ORDERS = ("honest first", "liar first")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Claims and the section that shows where they come from."""
+
+    section: Section
+    claims: tuple[Claim, ...] = ()
+
+
+def spread(values_PS: np.ndarray) -> Found:
+    """A share over images and judges, cut to what is possible; where all are 0 or all 1, the exact interval over images."""
+    sure = float(values_PS.flat[0])
+    if sure in (0.0, 1.0) and (values_PS == sure).all():
+        return clopper_pearson(int(sure * len(values_PS)), n=len(values_PS))
+    return within(spread_over(values_PS), 0.0, 1.0)
+
+
+def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], record: str) -> Table:
+    """A table whose numbers all come from one record."""
+    return Table(title=title, columns=columns, rows=tuple(map(tuple, rows)), records=(record,) * len(rows))
 
 
 def search(config: Any, played: Played, record: str) -> Part:
     """How strength of search moves who wins, equal and unequal."""
-    from superalign.recipes.digits import strengths_of
-
-    names, k = strengths_of(config), played.pixels
+    names, k = strengths_of(config.simulations), played.pixels
     cells = {(h, w): both_orders(played, k, h, ONE, lying=w) for h in names for w in names}
     share = {pair: mean_of(both, "beats_PS") for pair, both in cells.items()}
     weak, strong = (f"tree {config.simulations[at]}" for at in (0, -1))
