@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -146,12 +148,31 @@ def _study(
         request = running.Request(recipe=recipe, out=out, seed=seed, workers=workers, quick=quick, words=words)
         try:
             with progress.stderr_screen() as screen:
-                done = running.run(request, screen=screen, warn=_warn)
+                done = running.run(_recipe(recipe), request, screen=screen, warn=_warn)
         except KeyboardInterrupt:
             _say("Stopped. What was recorded is kept; the same command goes on from there.")
             raise typer.Exit(INTERRUPTED) from None
         for line in running.in_short(done):
             print(line)
+
+
+def _recipe(name: str) -> ModuleType:
+    """Import a recipe by name."""
+    from superalign.recipes import RECIPES
+    from superalign.runs import facts, settings
+
+    if name not in RECIPES:
+        raise BadInput(
+            f"There is no recipe {name!r}.{settings.did_you_mean(name, choices=RECIPES)} Nothing was run. "
+            f"Choose one of: {', '.join(RECIPES) or 'none are installed'}."
+        )
+    try:
+        return importlib.import_module(RECIPES[name])
+    except ModuleNotFoundError as error:
+        mendable = facts.told(error, folder=Path(), recipe=name)
+        if mendable is None:
+            raise
+        raise mendable from error
 
 
 @app.command()
@@ -161,10 +182,10 @@ def recipes(
     """List the studies, or the settings of one."""
     with _exit_codes():
         from superalign.recipes import RECIPES
-        from superalign.runs import running, settings
+        from superalign.runs import settings
 
         for listed in [name] if name else RECIPES:
-            module = running.recipe_module(listed)
+            module = _recipe(listed)
             print(f"{listed:<12} {module.DESCRIPTION}")
             if name:
                 for line in settings.describe(module.Config()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import shutil
@@ -17,7 +18,6 @@ import numpy as np
 import pytest
 
 from superalign.ledger import Ledger, verify
-from superalign.recipes import RECIPES
 from superalign.runs import running
 
 HERE = Path(__file__).parent
@@ -38,17 +38,16 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def recipes() -> Iterator[None]:
-    """The same table inside this process as in `BOOT`."""
+    """The same recipe inside this process as in `BOOT`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE)
-        patch.setitem(RECIPES, "fake", "fake_recipe")
         yield
 
 
 def finish(folder: Path, *, steps: int = 8) -> dict[str, object]:
     """Give the same command, inside this process, and read what it found."""
     request = running.Request(recipe="fake", out=folder, words=(f"steps={steps}", "pause=0.06"))
-    running.run(request, screen=lambda said: None, warn=lambda text: None)
+    running.run(importlib.import_module("fake_recipe"), request, screen=lambda said: None, warn=lambda text: None)
     return read(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -19,7 +20,6 @@ import pytest
 
 from superalign.errors import BadInput, LedgerError
 from superalign.ledger import Ledger, verify
-from superalign.recipes import RECIPES
 from superalign.runs import running
 from superalign.runs.shown import check_run, said_of, verify_run
 from superalign.types import Interval
@@ -33,14 +33,13 @@ def make(
 ) -> running.Finished:
     given = tuple(f"{name}={value}" for name, value in {"steps": 3, **words}.items())
     request = running.Request(recipe="fake", out=folder, seed=seed, words=given)
-    return running.run(request, screen=lambda said: None, warn=warn)
+    return running.run(importlib.import_module("fake_recipe"), request, screen=lambda said: None, warn=warn)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def recipes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE)
-        patch.setitem(RECIPES, "fake", "fake_recipe")
         yield
 
 

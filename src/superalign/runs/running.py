@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import importlib
 import itertools
 import json
 import traceback
@@ -22,7 +21,6 @@ from superalign import inputs
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, LedgerError
 from superalign.ledger import Ledger
-from superalign.recipes import RECIPES
 from superalign.report import NOUNS, Meta, Row, Study, render
 from superalign.report.words import record as record_in_words
 from superalign.runs import facts, progress, settings
@@ -66,10 +64,11 @@ class Finished:
     head: str  # of its ledger: whoever keeps it elsewhere can tell later whether the run was replaced
 
 
-def run(request: Request, *, screen: progress.Screen, warn: Callable[[str], None]) -> Finished:
+def run(module: ModuleType, request: Request, *, screen: progress.Screen, warn: Callable[[str], None]) -> Finished:
     """Run a recipe, or finish the run of it that the folder holds.
 
     Args:
+        module: The recipe.
         request: What was asked for.
         screen: Where progress is shown.
         warn: Where to say what is unwise but not wrong.
@@ -81,7 +80,6 @@ def run(request: Request, *, screen: progress.Screen, warn: Callable[[str], None
         BadInput: If something asked for cannot be used; then nothing is left behind.
         LedgerError: If the evidence in the folder does not verify.
     """
-    module = recipe_module(request.recipe)
     config = configure(module, request=request)
     workers = _workers(request.workers, warn=warn)
     folder = request.out or default_folder(request)
@@ -148,26 +146,6 @@ def in_short(done: Finished) -> list[str]:
             "This run had finished earlier; nothing was run now. To run it anew, name another folder with --out.",
         ]
     return [*lines, "", f"Report: {done.folder / REPORT}", f"Head of the ledger: {done.head}"]
-
-
-def recipe_module(name: str) -> ModuleType:
-    """Import a recipe by name.
-
-    Raises:
-        BadInput: If there is none of this name, or it needs an extra that is not installed.
-    """
-    if name not in RECIPES:
-        raise BadInput(
-            f"There is no recipe {name!r}.{settings.did_you_mean(name, choices=RECIPES)} Nothing was run. "
-            f"Choose one of: {', '.join(RECIPES) or 'none are installed'}."
-        )
-    try:
-        return importlib.import_module(RECIPES[name])
-    except ModuleNotFoundError as error:
-        mendable = facts.told(error, folder=Path(), recipe=name)
-        if mendable is None:
-            raise
-        raise mendable from error
 
 
 def configure(module: ModuleType, *, request: Request) -> Any:
