@@ -169,10 +169,9 @@ def _recipe(name: str) -> ModuleType:
     try:
         return importlib.import_module(RECIPES[name])
     except ModuleNotFoundError as error:
-        mendable = facts.told(error, folder=Path(), recipe=name)
-        if mendable is None:
-            raise
-        raise mendable from error
+        if mendable := facts.told(error, folder=Path(), recipe=name):
+            raise mendable from error
+        raise
 
 
 @app.command()

@@ -369,9 +369,8 @@ def _put_on(model: Model, folder: Path, config: Any) -> Any:
     empty = set() if given - wanted.keys() else wanted.keys() - given
     if lost or empty or not all(map(_finite, wanted.values())):
         _refuse_broken(folder)
-        filled = get_peft_model_state_dict(
-            network, save_embedding_layers=False
-        )  # some are computed from what was filled
+        # Some are computed from what was filled.
+        filled = get_peft_model_state_dict(network, save_embedding_layers=False)
         empty |= {key for key, tensor in filled.items() if not _finite(tensor)}
         if lost or empty:
             raise _misnamed(folder, lost, empty, given, wanted.keys())

@@ -57,6 +57,14 @@ def own_forward(network: Any, tokens_BT: Tensor, length_B: Tensor | None) -> Ten
     return logits.float()
 
 
+def logits_at(network: Any, tokens_BT: Tensor, length_B: Tensor, row_N: Tensor, at_N: Tensor) -> Tensor:
+    """Compute the logits (N, V) at some places of right-padded sequences: place `at_N` of row `row_N`."""
+    if not weights.supported(network):
+        return own_forward(network, tokens_BT, length_B)[row_N, at_N]
+    decoder = weights.read(network, length=tokens_BT.shape[1], live=torch.is_grad_enabled())
+    return D.read_out(decoder, D.stream(decoder, tokens_BT)[row_N * tokens_BT.shape[1] + at_N])
+
+
 def positions(network: Any) -> int | None:
     """Return how many tokens a network can read; None if it has no limit or names none."""
     limit = getattr(network.config, "max_position_embeddings", None)
@@ -95,12 +103,7 @@ def sequence_logprobs(
     # The logits that predict response token t stand one place before it.
     row_N, t_N = within_RT.nonzero(as_tuple=True)
     at_N = start_R[row_N] + t_N - 1
-    if weights.supported(network):
-        decoder = weights.read(network, length=tokens_BT.shape[1], live=torch.is_grad_enabled())
-        x_ND = D.stream(decoder, tokens_BT)[row_N * tokens_BT.shape[1] + at_N]
-        logits_NV = D.read_out(decoder, x_ND)
-    else:
-        logits_NV = own_forward(network, tokens_BT, torch.from_numpy(length_B).to(device))[row_N, at_N]
+    logits_NV = logits_at(network, tokens_BT, torch.from_numpy(length_B).to(device), row_N, at_N)
     chosen_N = torch.log_softmax(logits_NV, dim=-1).gather(1, response_RT[row_N, t_N].unsqueeze(1)).squeeze(1)
     return torch.zeros(R, T, device=device).index_put((row_N, t_N), chosen_N)
 

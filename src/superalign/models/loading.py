@@ -62,9 +62,7 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
     subject = read_subject(weights_digest(network), source=local.name if is_local else source, folder=local)
     model = Model(network=network, tokenizer=tokenizer, subject=subject)
     check_engine(model)
-    if adapter is not None:
-        model = load_adapter(model, adapter)
-    return model
+    return model if adapter is None else load_adapter(model, adapter)
 
 
 def _there(path: Path) -> bool:
@@ -86,15 +84,13 @@ def _unreadable(path: Path, error: OSError) -> BadInput:
 def _check_folder(path: Path) -> None:
     if not _there(path):
         raise BadInput(
-            f"There is no model at {path}. Nothing can be measured without it. "
-            "Check the path, or give a hub id like org/name."
+            f"There is no model at {path}. Nothing can be measured without it. Check the path, or give a hub id like org/name."
         )
     if path.suffix.lower() == ".gguf":
         raise _gguf(path)
     if not path.is_dir():
         raise BadInput(
-            f"{path} is a file, not a model folder. A model needs its config, weights and tokenizer together. "
-            "Give the folder."
+            f"{path} is a file, not a model folder. A model needs its config, weights and tokenizer together. Give the folder."
         )
     try:
         names = {p.name for p in path.iterdir()}
@@ -153,9 +149,8 @@ def _hub_error(source: str, error: Exception) -> BadInput:
             "transformers does not know; what was not read measures nothing. Copy or save it again."
         )
     cause: BaseException | None = error
-    while (
-        cause is not None
-    ):  # what Transformers says last is about folders; what went wrong with the network came first
+    # What Transformers says last is about folders; what went wrong with the network came first.
+    while cause is not None:
         first = (str(cause).strip() or type(cause).__name__).splitlines()[0]
         cause = cause.__cause__ or cause.__context__
     return BadInput(
@@ -283,8 +278,7 @@ def _check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, network: 
         )
     if tokenizer.eos_token_id is None and network.generation_config.eos_token_id is None:
         raise BadInput(
-            f"{source} names no end token. No response would ever end by itself. Set eos_token in its "
-            "tokenizer_config.json."
+            f"{source} names no end token. No response would ever end by itself. Set eos_token in its tokenizer_config.json."
         )
 
 

@@ -12,9 +12,7 @@ import torch
 from jaxtyping import Float32, Float64, Int32
 
 from superalign.errors import BadInput
-from superalign.models import decoder as D
-from superalign.models import weights
-from superalign.models.forward import chunks, own_forward, pad, positions, sequence_logprobs
+from superalign.models.forward import chunks, logits_at, pad, positions, sequence_logprobs
 from superalign.models.model import Model, encode
 
 
@@ -84,14 +82,8 @@ def _next_logprobs(model: Model, prompts: list[np.ndarray]) -> np.ndarray:
     network = model.network
     with torch.no_grad():
         for some in chunks(prompts, empty):
-            tokens_BT, length_B = pad([prompts[i] for i in some])
-            tokens, last = torch.from_numpy(tokens_BT).to(network.device), torch.from_numpy(length_B).long() - 1
-            row = torch.arange(len(some))
-            if weights.supported(network):
-                decoder = weights.read(network, length=tokens.shape[1])
-                x_BD = D.stream(decoder, tokens).view(*tokens.shape, -1)[row, last]
-                logits = D.read_out(decoder, x_BD)
-            else:
-                logits = own_forward(network, tokens, torch.from_numpy(length_B).to(network.device))[row, last]
+            tokens, length = (torch.from_numpy(a).to(network.device) for a in pad([prompts[i] for i in some]))
+            row = torch.arange(len(some), device=network.device)
+            logits = logits_at(network, tokens, length, row, length.long() - 1)
             out_PV[some] = torch.log_softmax(logits.double(), dim=-1).cpu().numpy()
     return out_PV

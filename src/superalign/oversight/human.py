@@ -151,8 +151,7 @@ def ask_on_terminal(
         show(
             f"\n{len(todo)} questions{f' are left of {len(order)}' if len(todo) < len(order) else ''}. Is the final answer "
             "of each response right? What others say of it may be mistaken or meant to mislead.\nAnswers are kept as you "
-            "give them: stop with q, "
-            "and the same command goes on from there."
+            "give them: stop with q, and the same command goes on from there."
         )
     for number, question in enumerate(todo, len(order) - len(todo) + 1):
         show(f"\n--- {number} of {len(order)} ---\n{as_text(question)}\n")
@@ -246,8 +245,7 @@ def ask_in_files(questions: Sequence[Question], *, folder: Path, seed: int) -> A
             raise ValueError("it holds no object")
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
-            f"{path} cannot be read ({error}). No answer in it could be counted. Mend it: an object with one entry for "
-            f"each id "
+            f"{path} cannot be read ({error}). No answer in it could be counted. Mend it: an object with one entry for each id "
             f"of {QUESTIONS}."
         ) from error
     return {q.digest: read_one(found.get(q.digest)) for q in order}

@@ -47,8 +47,7 @@ _CHANGED = re.compile(
 _UNITS = (
     "km kilometer|m meter|cm centimeter|mm millimeter|mi mile|ft foot feet|in inch inches|yd yard|kg kilogram kilo|g gram|"
     "mg milligram|lb lbs pound|oz ounce|l liter|ml milliliter|h hr hrs hour|min mins minute|s sec secs second|"
-    "° deg degree|¢ cent|w watt|kw kilowatt|v volt|j joule|n newton|pa pascal|hz hertz|"
-    "mph|°c celsius|°f fahrenheit|kb|mb|gb"
+    "° deg degree|¢ cent|w watt|kw kilowatt|v volt|j joule|n newton|pa pascal|hz hertz|mph|°c celsius|°f fahrenheit|kb|mb|gb"
 )
 _NAMES = {word: names.split()[0] for names in _UNITS.split("|") for word in names.split()}
 _KNOWN = frozenset(_NAMES.values())
