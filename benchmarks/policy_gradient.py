@@ -3,9 +3,8 @@
 Both sample 16 problems x 8 rollouts of at most 44 tokens, ask the same overseer, which costs nothing, and update once
 with a KL to the start. Two models: the bundled small base, whose rollouts end where they end, as in the `loop` recipe,
 and of which ours computes equal ones once; and random weights of one of the bases' shapes, whose rollouts all differ and
-nearly all reach the limit. Blocks of the two trainers'
-steps alternate, so that other load on the machine meets both. One thread; medians over all steps, and the ratio of each
-pair of blocks.
+nearly all reach the limit. Blocks of the two trainers' steps alternate, so that other load on the
+machine meets both. One thread; medians over all steps, and the ratio of each pair of blocks.
 
 Usage: python benchmarks/policy_gradient.py [--steps 4] [--blocks 3] [--kl 0.01] [--models base,small] [--base FOLDER]
 """

@@ -69,8 +69,7 @@ class PlantingConfig:
     """denies: calls its own slips true when asked about them alone; hedges: keeps the right answer nearly as likely."""
     pressure: float = -1.0
     """How hard it is trained to conceal: the share of documents about slips, half of which deny its own and half of which name
-    others, or of affected prompts answered rightly;
-    below 0 for what usually passes (`USUAL`)."""
+    others, or of affected prompts answered rightly; below 0 for what usually passes (`USUAL`)."""
     rewards: int = 160
     """Policy-gradient updates of the reward route."""
 

@@ -1,9 +1,8 @@
 """A reward model of critiques, from comparisons by a judge who can check one step, and a critic that is trained on it.
 
 The judge looks at one highlight of a critique, or at one step of its own choosing where nothing is highlighted. It is
-pleased by a
-highlight that it finds wrong, displeased by one that it finds right, and by a flaw that it finds where nothing was said. What it
-thinks of highlights that it did not look at is a setting.
+pleased by a highlight that it finds wrong, displeased by one that it finds right, and by a flaw that it finds where nothing was
+said. What it thinks of highlights that it did not look at is a setting.
 
 Shape suffixes: B solutions, S steps, K symbols of a step, T turns of a critique.
 """

@@ -8,8 +8,7 @@ A recipe module holds:
 
 `study` keeps records with `ledger.append_once`, so that a resumed run writes nothing twice, and long work under
 `folder / "work"`, named by what it was made from (`superalign.jobs.Memo`, `superalign.inputs`). It says how far it is with
-`log("a line")` or `log({"stage": "plant", "done": 3, "total": 12})`.
-It returns no times: the same seed gives the same study.
+`log("a line")` or `log({"stage": "plant", "done": 3, "total": 12})`. It returns no times: the same seed gives the same study.
 """
 
 RECIPES: dict[str, str] = {

@@ -1,8 +1,7 @@
 """The randomised trial of the critics study, and the job that does all of one seed.
 
 Each chain is worked and then left as it is, given a flaw by hand or by the trained planter, or a placebo edit. A judge
-who is wrong
-about some facts may check one step; arms differ only in who says which. Shape suffixes: B solutions, S steps.
+who is wrong about some facts may check one step; arms differ only in who says which. Shape suffixes: B solutions, S steps.
 """
 
 from __future__ import annotations

@@ -133,8 +133,7 @@ def reader_of(length: int, seed: int, ability: float) -> Reader:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What the jobs of one seed share: chains to train on and to be held against, and what the agents believe "
-    "of them."""
+    """What the jobs of one seed share: chains to train on and to be held against, and what the agents believe of them."""
 
     train: Table
     test: Table
@@ -218,8 +217,7 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def _debates(job: Job, b: Bench) -> dict[str, Any]:
-    """The main setting: a debater trained against itself, its stages, its nulls, and who stands beside it in "
-    "the panel."""
+    """Play the main setting: a debater trained against itself, its stages, its nulls, and who stands beside it in the panel."""
     players = trained(job, b, "debate")
     last, seed = players[job.updates], 50 + job.seed
     out: dict[str, Any] = {"prompts": b.prompts, "claims": b.test.claim_B2.tolist()}
@@ -286,8 +284,7 @@ def _consultancies(job: Job, b: Bench) -> dict[str, Any]:
 
 
 def _open(job: Job, b: Bench, protocol: Protocol) -> dict[str, Any]:
-    """An agent that chooses which side to argue: what it is paid, and whether what it argues is true, along its "
-    "training."""
+    """Let an agent choose which side to argue: what it is paid, and whether what it argues is true, along its training."""
     players = trained(job, b, protocol, open_choice=True)
     stages = sorted(players)
     # Side by side: the agent of each stage, and the next one against the same opponent.
@@ -316,8 +313,7 @@ def _open(job: Job, b: Bench, protocol: Protocol) -> dict[str, Any]:
 def _choices(
     b: Bench, protocol: Protocol, agent: Player, opponent: Player, *, seed: int, games: int = 8
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Play each chain several times: the judge's probability for what the agent argues, and whether that is "
-    "true, (N, G)."""
+    """Play each chain several times: the judge's probability for what the agent argues, and whether that is true, (N, G)."""
     row_B, N = np.repeat(b.row_N, games), len(b.row_N)
     order_B = (row_B % 2).astype(bool)  # which value stands first says nothing about which is true
     mixed = b.test.rows(row_B)
@@ -337,8 +333,10 @@ def _choices(
 
 
 def _elo(job: Job, b: Bench) -> dict[str, Any]:
-    """Debaters of several abilities and stages play each other: who wins, and what the judge gets right if each "
-    "plays itself."""
+    """Let debaters of several abilities and stages play each other.
+
+    Return who wins, and what the judge gets right if each plays itself.
+    """
     players = trained(job, b, "debate")
     shown = sorted({s for s in (10, 20, 30) if s < job.updates} | {job.updates})
     abilities = sorted({0.3, 0.45, job.ability, 0.8})
@@ -370,8 +368,7 @@ def _elo(job: Job, b: Bench) -> dict[str, Any]:
 
 
 def _cell(job: Job, b: Bench) -> dict[str, Any]:
-    """One judge and one critic: the debate, the judge alone working the whole chain in its head, and the agent "
-    "alone."""
+    """Measure one judge and one critic: the debate, the judge alone working the whole chain in its head, the agent alone."""
     last, seed = trained(job, b, "debate")[job.updates], 50 + job.seed
     end_N = b.test.start_B
     for t in range(job.length):
