@@ -119,9 +119,8 @@ def page(
     )
     lost = _said(slope.value if isinstance(slope, Interval) else slope)
     return Study(
-        headline=f"X answers {_said(first.value)} of the deepest questions right that its overseer cannot answer; an overseer "
-        f"who always splits the same {worst:.0%} of questions wrongly loses {lost} "
-        "more with every doubling.",
+        headline=f"X answers {_said(first.value)} of the deepest questions right that its overseer cannot answer; an "
+        f"overseer who always splits the same {worst:.0%} of questions wrongly loses {lost} more with every doubling.",
         means="Compare the errors that come by chance with those that are always the same: what X averages away, and what it "
         "learns and passes up. The games are small, and every question can be halved: nothing is said of questions that cannot.",
         claims=tuple(claims),

@@ -228,13 +228,14 @@ def distance_part(family: Gsm8k, *, main: Mapping[str, Any]) -> Section:
         for name, has in zip(names, (false, nowhere, visible), strict=True)
     )
     text = (
-        f"Real errors are errors of reasoning: {in_words(rows[0][1])} of the wrong real solutions contain a false equation, "
-        f"and {in_words(rows[2][1])} have any step that the judge could reject, against {in_words(rows[2][2])} of the right "
-        f"ones. A planted flaw is ranked worse than its right solution {in_words(planted)} of the time, a real wrong "
-        "solution much less often."
-        "\n\nThe help that the critic gives the judge in the trial does not carry over to real errors, most of which no "
-        "single check of this judge can show. What carries over is the ranking, in part. Nothing here shows that the critic "
-        "finds where a real solution goes wrong: real solutions are labelled by their answers, not by their steps."
+        f"Real errors are errors of reasoning: {in_words(rows[0][1])} of the wrong real solutions contain a false "
+        f"equation, and {in_words(rows[2][1])} have any step that the judge could reject, against "
+        f"{in_words(rows[2][2])} of the right ones. A planted flaw is ranked worse than its right solution "
+        f"{in_words(planted)} of the time, a real wrong solution much less often."
+        "\n\nThe help that the critic gives the judge in the trial does not carry over to real errors, most of which "
+        "no single check of this judge can show. What carries over is the ranking, in part. Nothing here shows that "
+        "the critic finds where a real solution goes wrong: real solutions are labelled by their answers, not by their "
+        "steps."
     )
     table = Table(title="Real solutions that contain", columns=("", "wrong ones", "right ones"), rows=rows)
     return Section(title="How far planted flaws are from real errors", text=text, tables=(table,))

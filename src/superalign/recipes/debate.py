@@ -115,21 +115,18 @@ def _check(config: Config) -> None:
     halvings(config.length)
     if config.seeds < 2 or config.sweep_seeds < 1 or not config.judges or not config.critics:
         raise ConfigError(
-            f"{config.seeds} seeds and a sweep of {config.sweep_seeds} say nothing about how results vary. "
-            "Intervals are over "
-            "seeds of training. Use at least two seeds, and one seed, one judge and one critic in the sweep."
+            f"{config.seeds} seeds and a sweep of {config.sweep_seeds} say nothing about how results vary. Intervals "
+            "are over seeds of training. Use at least two seeds, and one seed, one judge and one critic in the sweep."
         )
     if config.held_out < 8 or config.pool < 1 or config.updates < 1 or config.sweep_updates < 1:
         raise ConfigError(
-            f"{config.held_out} held-out chains, a pool of {config.pool} and {config.updates} updates leave "
-            "nothing to measure. "
-            "Debaters are trained on some chains and held against others. Use at least 8, 1 and 1."
+            f"{config.held_out} held-out chains, a pool of {config.pool} and {config.updates} updates leave nothing to "
+            "measure. Debaters are trained on some chains and held against others. Use at least 8, 1 and 1."
         )
     if not all(0 < x <= 1 for x in (*config.judges, *config.critics, config.ability)):
         raise ConfigError(
-            f"Abilities {config.critics} and judges {config.judges} are not all shares. They say how often "
-            "somebody is right. "
-            "Use numbers above 0 and up to 1."
+            f"Abilities {config.critics} and judges {config.judges} are not all shares. They say how often somebody is "
+            "right. Use numbers above 0 and up to 1."
         )
 
 

@@ -149,9 +149,8 @@ def bench(job: Job) -> Bench:
     halvings(job.length)
     if job.held_out < 2 or job.pool < 1:
         raise ConfigError(
-            f"A pool of {job.pool} chains and {job.held_out} held out leave nothing to play for. A player is "
-            "trained on some "
-            "chains and judged on others. Give at least 1 and 2."
+            f"A pool of {job.pool} chains and {job.held_out} held out leave nothing to play for. A player is trained "
+            "on some chains and judged on others. Give at least 1 and 2."
         )
     prompts = chains("test", job.held_out, job.length, 11)
     train, test = disputed(chains("train", job.pool, job.length, 4_000 + job.seed), job.seed), disputed(prompts, 5)

@@ -89,8 +89,7 @@ def training_part(of: Mapping[str, Sequence[Told]]) -> Part:
     )  # fmt: skip
     text = (
         "Players start from random weights and learn from the judge's verdict alone. Debaters learn to find each "
-        "other's errors; a "
-        "consultant learns to be approved of, whichever side it was given."
+        "other's errors; a consultant learns to be approved of, whichever side it was given."
     )
     return claims, Section(title="Along training", text=text, plots=plots)
 
@@ -123,9 +122,8 @@ def covariance_part(of: Mapping[str, Sequence[Told]]) -> Part:
         predicted, measured = (mean_interval([m[k].sum() for m in moved]) for k in (0, 1))
         null = mean_interval(apart)
         why = (
-            "summed over training: covariance over variance of pay within a chain, times the change of pay "
-            "against the same "
-            f"opponent. Measured change: {_words(measured)}. Null: pay covaried with the truth of another chain's "
+            "summed over training: covariance over variance of pay within a chain, times the change of pay against the "
+            f"same opponent. Measured change: {_words(measured)}. Null: pay covaried with the truth of another chain's "
             "agents"
         )
         name = f"{what.capitalize()}: pay and truth covary, which predicts that training moves agents towards truth"
@@ -141,24 +139,21 @@ def covariance_part(of: Mapping[str, Sequence[Told]]) -> Part:
                     value=over.value, low=over.low, high=over.high, n=over.n, unit="probability, over seeds",
                     null=mean_interval([d["moments"][0]["paid"] - d["moments"][0]["true"] for d in told]),
                     holds=Unmeasured("a description, not a hypothesis"),
-                    why="mean probability that the trained-against judge gives the agent's claim, minus the "
-                    "share of these that "
-                    "are true; null: before training",
+                    why="mean probability that the trained-against judge gives the agent's claim, minus the share of "
+                    "these that are true; null: before training",
                 )
             )  # fmt: skip
     caption = (
-        "An agent chooses which side to argue, and is trained on the judge's word. Predicted: the sum over "
-        "training of covariance "
-        "over variance of pay, times the change of pay. Bands: 95 % over seeds."
+        "An agent chooses which side to argue, and is trained on the judge's word. Predicted: the sum over training of "
+        "covariance over variance of pay, times the change of pay. Bands: 95 % over seeds."
     )
     coin = ((0.5, "a coin"),)
     plot = _line("Share of agents that argue the truth", "updates", "share", rows, caption, references=coin)
     columns = ("protocol", "paid before", "true before", "paid after", "true after", "paid beyond what is true",
                "change of truth predicted", "measured minus predicted")  # fmt: skip
     text = (
-        "For a policy tilted exactly towards pay, truth changes as the covariance of pay and truth. Training by "
-        "policy gradient on "
-        "shared weights is not that tilt, so the sum can drift from what is measured."
+        "For a policy tilted exactly towards pay, truth changes as the covariance of pay and truth. Training by policy "
+        "gradient on shared weights is not that tilt, so the sum can drift from what is measured."
     )
     made = Table(title="Agents that choose their side", columns=columns, rows=tuple(table))
     return claims, Section(
@@ -207,10 +202,8 @@ def elo_part(told: Sequence[Told]) -> Part:
                  "One point for each ability and stage of training, mean over seeds.", references=((0.5, "a coin"),))  # fmt: skip
     text = (
         f"{len(who)} debaters, of several abilities and stages, play each other on the held-out chains. Among the "
-        "fully trained alone, "
-        f"the slope is {_words(within)} per 100 points. Ability and training are what makes strength here, so the "
-        "slope is not that "
-        "of persuasion apart from knowledge."
+        f"fully trained alone, the slope is {_words(within)} per 100 points. Ability and training are what makes "
+        "strength here, so the slope is not that of persuasion apart from knowledge."
     )
     return claims, Section(title="Strength", text=text, plots=(plot,), tables=(table,))
 
@@ -258,16 +251,14 @@ def sweep_part(told: Sequence[Told]) -> Part:
                 unit="share of decisions",
                 null=null,
                 bar=0.0,
-                why=f"{len(some)} cells of the sweep; debate with one check minus the judge working out all "
-                "operations in its "
-                "head; null: random midpoints minus a coin"
+                why=f"{len(some)} cells of the sweep; debate with one check minus the judge working out all operations "
+                "in its head; null: random midpoints minus a coin"
                 + ("" if name.endswith("critics") else ". Said in advance: this should not hold"),
             )
         )  # fmt: skip
     caption = (
-        "Each line is one judge. Both axes subtract that judge's accuracy, so lines are to be read one by one: "
-        "along a line "
-        "only the critic changes. Bands: 95 % over chains and seeds."
+        "Each line is one judge. Both axes subtract that judge's accuracy, so lines are to be read one by one: along a "
+        "line only the critic changes. Bands: 95 % over chains and seeds."
     )
     lines.sort(key=lambda r: (str(r["series"]), float(r["x"])))
     plot = _line(
@@ -288,11 +279,9 @@ def sweep_part(told: Sequence[Told]) -> Part:
         "debate minus judge",
     )
     text = (
-        "Judges who are wrong for good about some elementary facts, by debaters of several abilities, each "
-        "trained against its judge. "
-        "The judge alone works out the whole chain in its head, without limit on checks, and errs where its "
-        "facts are wrong; in a debate "
-        "it uses one of them."
+        "Judges who are wrong for good about some elementary facts, by debaters of several abilities, each trained "
+        "against its judge. The judge alone works out the whole chain in its head, without limit on checks, and errs "
+        "where its facts are wrong; in a debate it uses one of them."
     )
     return claims, Section(
         title="When does a debate help?",

@@ -87,15 +87,12 @@ def _text(of: Mapping[str, Any], length: int) -> str:
     by = np.mean([d["by_length"] for d in of["debates"]], axis=0)
     known = ", ".join(f"{length >> h}: {x:.0%}" for h, x in enumerate(by))
     return (
-        f"Is the value of this chain of {length} operations v? Two debaters argue for the true value and for a "
-        "false one. In each "
-        "round both state the value in the middle of what they dispute; at one operation the judge works it out, "
-        "with its only "
-        "check. The debaters were trained against this judge; the problem's grader says who was right. How often "
-        "the debaters' "
-        f"own reading of that many operations is right: {known}.\n\nThe judge alone has one check too: it guesses "
-        "the value before "
-        "the last operation. The placebo is the transcript of another chain. Undecided debates count as a coin."
+        f"Is the value of this chain of {length} operations v? Two debaters argue for the true value and for a false "
+        "one. In each round both state the value in the middle of what they dispute; at one operation the judge works "
+        "it out, with its only check. The debaters were trained against this judge; the problem's grader says who was "
+        f"right. How often the debaters' own reading of that many operations is right: {known}.\n\nThe judge alone has "
+        "one check too: it guesses the value before the last operation. The placebo is the transcript of another "
+        "chain. Undecided debates count as a coin."
     )
 
 
@@ -308,13 +305,10 @@ def responses_part(told: Sequence[Mapping[str, Any]]) -> tuple[list[Claim], Sect
         )
     text = (
         f"{right_SN.shape[1]} responses of the bundled small base to test problems, {right_SN.mean():.0%} right, under "
-        f"{len(told)} seeds. The response has stated a value after every step; an opponent agrees in the middle "
-        "or states the "
-        "value that it worked out itself; the judge checks the step that is left. Right means: the decision "
-        "agrees with the grade of the "
-        "final answer. The opponent is the frozen base at its most likely words, which knows these problems "
-        "well: a judge who "
-        "could trust it would only compare answers (last row, no check)."
+        f"{len(told)} seeds. The response has stated a value after every step; an opponent agrees in the middle or "
+        "states the value that it worked out itself; the judge checks the step that is left. Right means: the decision "
+        "agrees with the grade of the final answer. The opponent is the frozen base at its most likely words, which "
+        "knows these problems well: a judge who could trust it would only compare answers (last row, no check)."
     )
     table = Table(
         title="Worked responses",
@@ -331,8 +325,6 @@ def _headline(items: Sequence[Item]) -> str:
     }
     return (
         f"With one check, a judge of trained debaters is right {share[PROTOCOL]:.0%} of the time; alone "
-        f"{share[JUDGE]:.0%}, with a "
-        f"consultant whose side is assigned {share[CONSULT]:.0%}, who chooses it {share[CONSULT_OPEN]:.0%}; an "
-        "honest agent taken "
-        f"at its word {share[AGENT]:.0%}."
+        f"{share[JUDGE]:.0%}, with a consultant whose side is assigned {share[CONSULT]:.0%}, who chooses it "
+        f"{share[CONSULT_OPEN]:.0%}; an honest agent taken at its word {share[AGENT]:.0%}."
     )

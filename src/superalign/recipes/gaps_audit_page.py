@@ -59,24 +59,19 @@ def audit_part(audited: Sequence[Told], facts: Told, *, audits: Sequence[int], t
         rows += more[1]
         bars += more[2] if manner == NIT else []
     text = (
-        f"Critics on the small base's states were trained to hide a class of flaws: their discriminator goes on "
-        f"learning that these "
-        f"answers have a flaw, their critic is taught to point elsewhere. One counts if, on "
-        f"{len(bits(clean[0]['train']['says']))} "
-        f"training-split answers, it knows the class within {KNOWS_WITHIN:.0%} of its clean twins, shows at most "
-        f"{TELLS_AT_MOST:.0%} of "
-        f"it, and is as good as they are elsewhere. {len(kept['untold'])} of "
-        f"{sum(t['kind'] == 'untold' for t in audited)} count. Either a "
-        "critic always points somewhere (then it points to a right step, a nit), or it may be silent when it is not sure.\n\n"
-        f"The auditor knows no class. It looks at {audits[-1]} labelled test answers: at the gap over all, and in each of "
-        f"{len(facts['names'])} groups of flawed answers by one thing that can be read off (digits and operator of "
-        f"the wrong step, its "
-        f"place, first and last digit of the problem, its length). The score is the worst group, in standard deviations of "
-        f"{twins} clean twins. Thresholds are what these twins show, each beside the others, so that looking at many "
-        f"groups is paid for. "
-        f"{len(clean) - twins} other twins are audited like the critics. Unconfirmed suspicions need no labels: the "
-        f"share of answers "
-        "that the discriminator calls flawed where the judge's check finds nothing."
+        "Critics on the small base's states were trained to hide a class of flaws: their discriminator goes on "
+        "learning that these answers have a flaw, their critic is taught to point elsewhere. One counts if, on "
+        f"{len(bits(clean[0]['train']['says']))} training-split answers, it knows the class within {KNOWS_WITHIN:.0%} "
+        f"of its clean twins, shows at most {TELLS_AT_MOST:.0%} of it, and is as good as they are elsewhere. "
+        f"{len(kept['untold'])} of {sum(t['kind'] == 'untold' for t in audited)} count. Either a critic always points "
+        "somewhere (then it points to a right step, a nit), or it may be silent when it is not sure.\n\n"
+        f"The auditor knows no class. It looks at {audits[-1]} labelled test answers: at the gap over all, and in each "
+        f"of {len(facts['names'])} groups of flawed answers by one thing that can be read off (digits and operator of "
+        "the wrong step, its place, first and last digit of the problem, its length). The score is the worst group, in "
+        f"standard deviations of {twins} clean twins. Thresholds are what these twins show, each beside the others, so "
+        f"that looking at many groups is paid for. {len(clean) - twins} other twins are audited like the critics. "
+        "Unconfirmed suspicions need no labels: the share of answers that the discriminator calls flawed where the "
+        "judge's check finds nothing."
     )
     plots = [
         Plot(kind="intervals", title="Telling critics that hide flaws from clean twins", x="AUROC", y="", rows=tuple(bars),
@@ -267,8 +262,8 @@ def _share_plot(
     often = ", ".join(f"{q:.0%}" for q in OFTEN)
     caption = (
         f"Every critic five times: it hides its class always or sometimes ({often} of the time, else a clean twin "
-        f"speaks). Always points; "
-        f"{audits[-1]} answers. 95 % (Clopper-Pearson), as if all were independent; how many in brackets."
+        f"speaks). Always points; {audits[-1]} answers. 95 % (Clopper-Pearson), as if all were independent; how many "
+        "in brackets."
     )
     return Plot(kind="intervals", title="How much can be hidden and stay unseen", x="share of critics that are flagged", y="",
                 rows=tuple(rows), caption=caption, references=((RATE, "false alarms allowed"),))  # fmt: skip
@@ -314,6 +309,5 @@ def headline(claims: Sequence[Claim]) -> str:
         missed = f" Those that fool their discriminator too are told from twins with AUROC {hidden:.2f}."
     return (
         f"Of critics that know of flaws and point elsewhere, {at(f'{WORST.capitalize()}: {recall}')} are flagged by "
-        f"the gap in their worst "
-        f"group, {at(f'{OVERALL.capitalize()}: {recall}')} by the overall gap.{missed}"
+        f"the gap in their worst group, {at(f'{OVERALL.capitalize()}: {recall}')} by the overall gap.{missed}"
     )

@@ -67,8 +67,7 @@ def page(
     return Study(
         headline=headline(audit[0]),
         means="If a model's discriminator sees flaws that its critiques never show, it holds something back. Look at "
-        "the gap group by "
-        "group, beside clean twins. A model that fools its discriminator too leaves no gap.",
+        "the gap group by group, beside clean twins. A model that fools its discriminator too leaves no gap.",
         claims=tuple(claims),
         sections=(panel, *(section for _, section in parts), audit[1]),
         uncertain=(
@@ -146,14 +145,11 @@ def _panel_text(main: Sequence[Told]) -> str:
     flawed, right = _array(main, "flawed")[0], _array(main, "right")[0]
     return (
         f"The small base answers {len(main[0]['prompts'])} test problems {flawed.shape[1]} times; "
-        f"{1 - flawed.mean():.0%} of its answers are "
-        f"sound (right, by right steps), {right.mean():.0%} are right. From {main[0]['labelled']} labelled answers a "
-        f"small network on its "
-        "states learns both to say whether an answer has a flaw (discriminator) and which step is wrong (critic). "
-        "The judge checks the "
-        "one step that the critic names. Here everybody decides about the first answer: is it sound? The agent alone is its own "
-        "discriminator, at its word; the placebo is the critique of another answer of as many steps. Voting counts "
-        "the share of the "
+        f"{1 - flawed.mean():.0%} of its answers are sound (right, by right steps), {right.mean():.0%} are right. From "
+        f"{main[0]['labelled']} labelled answers a small network on its states learns both to say whether an answer "
+        "has a flaw (discriminator) and which step is wrong (critic). The judge checks the one step that the critic "
+        "names. Here everybody decides about the first answer: is it sound? The agent alone is its own discriminator, "
+        "at its word; the placebo is the critique of another answer of as many steps. Voting counts the share of the "
         "base's answers that end in the same result."
     )
 
@@ -183,8 +179,8 @@ def curves_part(told: Sequence[Told]) -> Part:
                 f"GC: the best of {n} by judged self-critique is sound more often than by another answer's critique",
                 _over(at[OWN] - at[FOREIGN]), unit=NULL_UNIT, null=_over(shuffled[..., n - 1] - at[FOREIGN]), bar=0.0,
                 why=f"GC itself is {_words(_over(at[OWN]))}, with a check of a random step "
-                    f"{_words(_over(at[RANDOM]))}: a check of "
-                "any step picks better than one sample. Null: critiques by a critic trained on shuffled labels",
+                    f"{_words(_over(at[RANDOM]))}: a check of any step picks better than one sample. Null: critiques "
+                    "by a critic trained on shuffled labels",
             )
         )  # fmt: skip
     picks = gaps[DISCRIMINATOR][..., M - 1] - gaps[DISCRIMINATOR][..., few - 1]
@@ -201,12 +197,10 @@ def curves_part(told: Sequence[Told]) -> Part:
         return tuple(_point(arm, n, of[arm][..., n - 1]) for arm in of for n in range(1, M + 1))
 
     text = (
-        "The best of n answers by each score, minus one answer at random; every n by the unbiased estimator over the same "
-        f"{M} answers, ties averaged. Equal answers get equal scores, so how common an answer is counts for nothing: "
-        f"with shuffled "
-        "labels the curve falls. The judge's check adds by itself, so a critique is held against that of another "
-        "answer of as many "
-        "steps."
+        "The best of n answers by each score, minus one answer at random; every n by the unbiased estimator over the "
+        f"same {M} answers, ties averaged. Equal answers get equal scores, so how common an answer is counts for "
+        "nothing: with shuffled labels the curve falls. The judge's check adds by itself, so a critique is held "
+        "against that of another answer of as many steps."
     )
     caption = "Bands: 95 % over problems and seeds of labels."
     references = ((0.0, "one answer"),)
@@ -301,8 +295,7 @@ def discrimination_part(told: Sequence[Told], errors: Sequence[float]) -> Part:
     )
     text = (
         "The judge says that an answer has a flaw if the step that is named turns out wrong. With a perfect check "
-        "there are no false "
-        "alarms; what is missed are flaws that the critique does not point to."
+        "there are no false alarms; what is missed are flaws that the critique does not point to."
     )
     return claims, Section(title="Critique against discriminator", text=text, plots=(plot,), tables=(table,))
 

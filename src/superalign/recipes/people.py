@@ -47,16 +47,14 @@ def asker(judge: str, *, folder: Path, seed: int, log: Callable[[Any], None]) ->
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise ConfigError(
                 "judge=human asks questions on a terminal, and there is none here. Nobody could answer. Run it in a "
-                "terminal, or "
-                "let the person answer a file: --set judge=file:PATH."
+                "terminal, or let the person answer a file: --set judge=file:PATH."
             )
         return functools.partial(_on_terminal, path=folder / KEPT, seed=seed, log=log)
     path = judge.removeprefix(FILE)
     if not path:
         raise ConfigError(
-            "judge=file: names no folder. Questions and answers need a place. Write judge=file:PATH; questions.json is put "
-            "there, "
-            "and answers.json is read from there."
+            "judge=file: names no folder. Questions and answers need a place. Write judge=file:PATH; questions.json is "
+            "put there, and answers.json is read from there."
         )
     return functools.partial(ask_in_files, folder=Path(path).expanduser(), seed=seed)
 

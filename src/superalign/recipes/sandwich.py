@@ -111,22 +111,19 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
 def _check(config: Config) -> None:
     if config.judge != SCRIPTED and not is_person(config.judge):
         raise ConfigError(
-            f"judge={config.judge!r} is nobody that this study knows. Language models judge in the recipe seats. Choose "
-            f"scripted, "
-            "human or file:PATH."
+            f"judge={config.judge!r} is nobody that this study knows. Language models judge in the recipe seats. "
+            "Choose scripted, human or file:PATH."
         )
     for name in ("agent", "writer"):
         if getattr(config, name) not in SIZES:
             raise ConfigError(
                 f"{name}={getattr(config, name)!r} is no bundled base. The chains are what these have learned. Choose "
-                f"small, middle "
-                "or large; other models sit in the recipe seats."
+                "small, middle or large; other models sit in the recipe seats."
             )
     if config.seeds < 2 or config.items < 12 or config.practice < 12 or config.questions < 6:
         raise ConfigError(
-            f"seeds={config.seeds}, items={config.items}, practice={config.practice}, questions={config.questions} are too "
-            f"few. "
-            "Nothing would have an interval. Give at least 2, 12, 12 and 6."
+            f"seeds={config.seeds}, items={config.items}, practice={config.practice}, questions={config.questions} are "
+            "too few. Nothing would have an interval. Give at least 2, 12, 12 and 6."
         )
     if (
         not 0 <= config.checks <= config.most_checks
@@ -134,10 +131,9 @@ def _check(config: Config) -> None:
         or min(config.temperatures, default=-1) < 0
     ):
         raise ConfigError(
-            f"checks={config.checks}, most_checks={config.most_checks} and temperatures={config.temperatures} do not fit "
-            f"together. "
-            "The judge of the panel must be one of those in the sweep. Give 0 <= checks <= most_checks, and temperatures "
-            "from 0."
+            f"checks={config.checks}, most_checks={config.most_checks} and temperatures={config.temperatures} do not "
+            "fit together. The judge of the panel must be one of those in the sweep. Give 0 <= checks <= most_checks, "
+            "and temperatures from 0."
         )
 
 
@@ -308,10 +304,8 @@ def _with_person(config: Config, *, seed: int, folder: Path, ledger: Ledger, log
         items.append(row)
         items.append(replace(row, arm=AGENT, probability=0.9 if test["same"][i][0] else 0.1, transcript="", checks=0))
     text = (
-        f"Each response was shown once, under an arm that was drawn: alone, with how the base {config.agent} worked the "
-        f"chain out "
-        f"(right {float(test['solved']):.0%} of the time), or with how it worked another chain out. Questions came in "
-        f"random order "
-        "and named no arm. How many steps a person checks cannot be limited here."
+        f"Each response was shown once, under an arm that was drawn: alone, with how the base {config.agent} worked "
+        f"the chain out (right {float(test['solved']):.0%} of the time), or with how it worked another chain out. "
+        "Questions came in random order and named no arm. How many steps a person checks cannot be limited here."
     )
     return person_page(items, protocols=(("the model", PROTOCOL, PLACEBO),), text=text, ledger=ledger)

@@ -70,15 +70,13 @@ def page(
     return Study(
         headline=_headline(claims[0], claims[1]),
         means="Whoever is no expert can get more out of a model than either of them has, where a disagreement can be "
-        "checked. "
-        "Here a place can be checked with certainty; where a check may mislead, less is to be had.",
+        "checked. Here a place can be checked with certainty; where a check may mislead, less is to be had.",
         claims=claims,
         sections=sections,
         uncertain=(
             "The judge is a script. He knows what to ask, and from practice with answers how far to trust what he sees.",
             "The agent was not trained against this judge. Told to lie, it is refuted at the place that it lies about; "
-            "what that "
-            "leaves of the gain is a claim above.",
+            "what that leaves of the gain is a claim above.",
             f"Responses and advice come from {whose}. Mistakes that they share stay unseen.",
         ),
     )
@@ -87,11 +85,10 @@ def page(
 def _text(config: Any, solved: Sequence[float]) -> str:
     return (
         f"Chains modulo ten, worked step by step by the base {config.writer} at temperature 1. The judge may check "
-        f"{config.checks} step{'' if config.checks == 1 else 's'} of each. He asks the base {config.agent} at temperature "
-        f"{config.temperature:g}, which is right about {np.mean(solved):.0%} of the time itself, where it first differs "
-        f"from the "
-        "response; he checks that place, and asks about the rest if he was satisfied. Every arm states the probability that "
-        "practice on training problems gave to what it saw."
+        f"{config.checks} step{'' if config.checks == 1 else 's'} of each. He asks the base {config.agent} at "
+        f"temperature {config.temperature:g}, which is right about {np.mean(solved):.0%} of the time itself, where it "
+        "first differs from the response; he checks that place, and asks about the rest if he was satisfied. Every arm "
+        "states the probability that practice on training problems gave to what it saw."
     )
 
 
@@ -104,9 +101,8 @@ def _main(items: Sequence[Item]) -> tuple[Claim, ...]:
             unit=unit,
             null=gain(items, COPY, MORE),
             bar=0.0,
-            why="the smaller of both gains, paired by item and seed; null: the agent is a copy of the judge, held against "
-            "a judge "
-            "alone with one check more",
+            why="the smaller of both gains, paired by item and seed; null: the agent is a copy of the judge, held "
+            "against a judge alone with one check more",
         ),
         above(
             "The sandwich beats the best fixed combination of both answers",
@@ -114,9 +110,8 @@ def _main(items: Sequence[Item]) -> tuple[Claim, ...]:
             unit=unit,
             null=gain(items, OWN_PLACEBO, COMBINED),
             bar=0.0,
-            why="the combination is what practice says of each pair of the judge's finding alone and the agent's votes; it "
-            "needs no "
-            "oversight; null: advice about other items, with practice of its own",
+            why="the combination is what practice says of each pair of the judge's finding alone and the agent's "
+            "votes; it needs no oversight; null: advice about other items, with practice of its own",
         ),
     )
 
@@ -158,9 +153,8 @@ def _calibration(items: Sequence[Item]) -> Claim:
         unit="Brier score, before minus after",
         null=spread_over(before - null),
         bar=0.0,
-        why="squared error of the stated probability, judge alone minus sandwich, paired by item and seed; null: advice "
-        "about other "
-        "items, with practice of its own",
+        why="squared error of the stated probability, judge alone minus sandwich, paired by item and seed; null: "
+        "advice about other items, with practice of its own",
     )
 
 

@@ -127,16 +127,14 @@ def _check(config: Config) -> None:
     unknown = [p for p in config.protocols if p not in PROTOCOLS]
     if unknown or not config.protocols:
         raise ConfigError(
-            f"protocols={','.join(config.protocols)} names {unknown[0] if unknown else 'none'}. A protocol that does not "
-            f"exist "
-            f"cannot be played. Choose from {', '.join(PROTOCOLS)}."
+            f"protocols={','.join(config.protocols)} names {unknown[0] if unknown else 'none'}. A protocol that does "
+            f"not exist cannot be played. Choose from {', '.join(PROTOCOLS)}."
         )
     low = [n for n in ("seeds", "rounds", "candidates", "votes", "draws", "max_tokens") if getattr(config, n) < 1]
     if low or config.items < 4:
         raise ConfigError(
             f"{low[0] if low else 'items'}={getattr(config, low[0] if low else 'items')} is too low. Nothing would be "
-            f"measured. "
-            "Give at least 1, and 4 items."
+            "measured. Give at least 1, and 4 items."
         )
 
 

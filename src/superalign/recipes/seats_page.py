@@ -61,9 +61,8 @@ def page(
         *([SAME] if same else []),
         *([f"The budget ended the study after {judged} of {asked} responses."] if judged < asked else []),
         *([] if logs else ["Transcripts were not written as Inspect logs: inspect-ai is not installed."]),
-        "Nobody was trained against this judge. How a protocol fares under an agent that learns what convinces it, this "
-        "study "
-        "does not show.",
+        "Nobody was trained against this judge. How a protocol fares under an agent that learns what convinces it, "
+        "this study does not show.",
         "Planted flaws are not a model's own mistakes."
         if config.responses == "planted"
         else "The models' solutions are from 2021.",
@@ -79,8 +78,7 @@ def page(
 
 SAME = (
     "Judge and agent have the same weights. Their agreement is one mind agreeing with itself: what it cannot see, its "
-    "arguments "
-    "do not show, so a gain here says nothing of a judge that is weaker than the agent."
+    "arguments do not show, so a gain here says nothing of a judge that is weaker than the agent."
 )
 
 
@@ -94,9 +92,9 @@ def _text(name: str, config: Any) -> str:
         f"{config.rounds} rounds and keeps the one that moves the price most.",
     }[name]
     return (
-        f"{what} Then the judge says whether the response is right. Every arm decides about the same responses; a decision "
-        f"that "
-        "could not be made counts as a coin's guess. Beliefs are averaged over both orders of answers and of speakers."
+        f"{what} Then the judge says whether the response is right. Every arm decides about the same responses; a "
+        "decision that could not be made counts as a coin's guess. Beliefs are averaged over both orders of answers "
+        "and of speakers."
     )
 
 
@@ -121,9 +119,8 @@ def _pays(name: str, found: Sides) -> Claim:
         unit="nats",
         null=null,
         bar=0.0,
-        why="log-probability that the judge gives the side argued for, when it is true minus when it is false; null: the "
-        "same "
-        "after transcripts of other responses",
+        why="log-probability that the judge gives the side argued for, when it is true minus when it is false; null: "
+        "the same after transcripts of other responses",
     )
 
 
@@ -160,9 +157,8 @@ def _headline(config: Any, sides: Mapping[str, Sides], same: bool) -> str:
     real = g.low > 0 and isinstance(placebo, Interval) and placebo.low > 0
     verb = "helps" if real else "is not shown to help"
     return (
-        f"{name[0].upper()}{name[1:]} {verb} {config.judge}: {g.value:+.0%} [{g.low:+.0%}, {g.high:+.0%}] right decisions "
-        f"over "
-        f"the judge alone.{warned}"
+        f"{name[0].upper()}{name[1:]} {verb} {config.judge}: {g.value:+.0%} [{g.low:+.0%}, {g.high:+.0%}] right "
+        f"decisions over the judge alone.{warned}"
     )
 
 
@@ -213,8 +209,7 @@ def _orders(sides: Mapping[str, Sides]) -> Section:
     return Section(
         title="Order",
         text="Each question is asked twice: answers listed as yes or no and as no or yes, and speakers in both orders. "
-        "Decisions "
-        "are made on the average; this is what it had to cancel.",
+        "Decisions are made on the average; this is what it had to cancel.",
         tables=(table,),
     )
 
@@ -239,8 +234,7 @@ def _silences(sides: Mapping[str, Sides]) -> Section:
     )
     return Section(
         title="What could not be told",
-        text="A reply that is neither yes nor no, a model that gave none after every attempt, or a prompt that is too long "
-        "is "
-        "no decision, and never a score." + ("" if rows else " Here every decision could be made."),
+        text="A reply that is neither yes nor no, a model that gave none after every attempt, or a prompt that is too "
+        "long is no decision, and never a score." + ("" if rows else " Here every decision could be made."),
         tables=(table,) if rows else (),
     )
