@@ -27,7 +27,7 @@ from superalign.recipes import sandwich
 from superalign.recipes.oversight_arms import Arm, answered, draw_problems
 from superalign.recipes.oversight_arms import Config as ArmsConfig
 from superalign.recipes.people import apart, assigned
-from superalign.recipes.sandwich_page import COMBINED, COPY, HOSTILE, MORE, OWN_PLACEBO
+from superalign.recipes.sandwich_page import COMBINED, COPY, HOSTILE, MORE, OWN_PLACEBO, _headline
 from superalign.recipes.sandwich_play import (
     PRACTICE,
     TEST,
@@ -42,7 +42,7 @@ from superalign.recipes.sandwich_play import (
 )
 from superalign.report import Study
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING
-from superalign.types import Interval, Problem, Rollouts, Unmeasured
+from superalign.types import Claim, Interval, Problem, Rollouts, Unmeasured
 
 TINY = sandwich.Config(
     agent="small", practice=60, items=60, seeds=2, depths=(4,), most_checks=1, temperatures=(1.0,), questions=12
@@ -258,3 +258,12 @@ def test_an_agent_of_the_writers_weights_is_warned_of(tmp_path: Path) -> None:
 def test_quick_is_smaller() -> None:
     assert sandwich.quick(sandwich.Config()).items < sandwich.Config().items
     assert PROTOCOL == "protocol"
+
+
+@pytest.mark.parametrize("beats", [(True, True), (True, False), (False, False)])
+def test_the_headline_is_a_whole_sentence(beats: tuple[bool, bool]) -> None:
+    best, combined = (
+        Claim(name="n", value=0.1, low=-0.1, high=0.2, n=9, unit="share", null=Unmeasured("none"), holds=h, why="w")
+        for h in beats
+    )
+    assert _headline(best, combined).endswith(".")

@@ -183,8 +183,10 @@ def _headline(best: Claim, combined: Claim) -> str:
     if best.holds is True and combined.holds is True:
         return f"Together they beat the better of both by {over}, and the best fixed combination by {beyond}."
     if best.holds is True:
-        return f"Together they beat the better of both by {over}, but combining both answers without oversight does as "
-        f"well ({beyond})."
+        return (
+            f"Together they beat the better of both by {over}, but combining both answers without oversight does as "
+            f"well ({beyond})."
+        )
     return f"Together they are not shown to beat the better of both: {over}."
 
 
