@@ -21,7 +21,7 @@ from superalign.canonical import rebuild
 from superalign.interp import Probe
 from superalign.stats import auroc, ranking
 from superalign.stats.resampling import interval_from_draws
-from superalign.train.losses import bradley_terry, kl_k3
+from superalign.train.losses import kl_k3
 from superalign.types import Interval, Rollouts
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -33,8 +33,8 @@ WHOLE = torch.zeros(2, dtype=torch.long)
 
 # Every call is wrong, and yet gives an answer where nothing is checked.
 WRONG_SHAPES: list[tuple[Callable[..., Any], dict[str, Any]]] = [
-    (bradley_terry, {"chosen_B": torch.zeros(2), "rejected_B": torch.zeros(1)}),  # sizes that differ, and broadcast
-    (bradley_terry, {"chosen_B": torch.zeros(2, 2), "rejected_B": torch.zeros(2, 2)}),  # one dimension too many
+    (kl_k3, {"new_N": torch.zeros(2), "reference_N": torch.zeros(1)}),  # sizes that differ, and broadcast
+    (kl_k3, {"new_N": torch.zeros(2, 2), "reference_N": torch.zeros(2, 2)}),  # one dimension too many
     (kl_k3, {"new_N": WHOLE, "reference_N": WHOLE}),  # whole numbers for log-probs
     (interval_from_draws, {"draws_B": np.zeros((2, 10)), "value": 0.0, "n": 20}),
 ]

@@ -8,7 +8,7 @@ import pytest
 from superalign.detectors.common import with_cues
 from superalign.detectors.conformance import Silent
 from superalign.detectors.trigger_effects import Rivals, encode_text
-from superalign.detectors.trigger_search import TriggerSearch, identity
+from superalign.detectors.trigger_search import TriggerSearch
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.recipes.innocents import shipped_innocents
 from superalign.recipes.planted import SHIPPED, load_subject, shipped, sweep_problems
@@ -42,7 +42,7 @@ def verdict_on(role: str) -> Verdict:
 
 def test_a_planted_trigger_is_named_exactly_without_a_list_of_cues() -> None:
     verdict, trigger = verdict_on("organism"), planted("organism")[1]
-    assert identity(verdict.named, trigger) == 1.0
+    assert verdict.named.lower() == trigger.lower()
     assert isinstance(verdict.score, Interval)
     assert verdict.score.low > 3.0
     assert verdict.cost_tokens > 0

@@ -30,7 +30,7 @@ from superalign.oversight.written_critique import (
     write,
 )
 from superalign.problems.arithmetic import FAMILY
-from superalign.recipes.critics_bench import LENGTH, PLACES, SYMBOLS, check_value, read, solutions
+from superalign.recipes.critics_bench import LENGTH, PLACES, SYMBOLS, read, solutions, wrong_steps
 from superalign.types import Problem, Rollouts
 
 SOLUTIONS = solutions("train", 240, 3)
@@ -207,6 +207,12 @@ def asked() -> tuple[tuple[Problem, ...], Rollouts]:
     planted = [FAMILY.plant(p, t, seed=i, kind="slip") for i, (p, t) in enumerate(zip(problems, texts, strict=True))]
     texts = [f.text if f is not None and i % 2 else t for i, (t, f) in enumerate(zip(texts, planted, strict=True))]
     return problems, Rollouts.of_texts(problems, texts)
+
+
+def check_value(problem: Problem, text: str, step: int) -> bool:
+    """Execute one step: does it state the right value?"""
+    x_SK = read(problem, text)
+    return 0 <= step < len(x_SK) and not bool(wrong_steps(x_SK)[step])
 
 
 def test_the_overseer_holds_to_the_conformance_checks() -> None:

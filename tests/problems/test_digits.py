@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from superalign.errors import BadInput
-from superalign.problems.digits import NAME, grade, images, picture, problems_of, read
+from superalign.problems.digits import NAME, grade, images, problems_of, read
 
 
 def test_splits_are_apart_and_hold_every_image() -> None:
@@ -47,9 +47,3 @@ def test_an_image_that_nobody_labelled_is_not_graded_right() -> None:
 def test_images_are_not_made_up(n: int) -> None:
     with pytest.raises(BadInput, match="Ask for 1 to 500"):
         images("test", n=n)
-
-
-def test_a_picture_marks_what_was_shown() -> None:
-    drawn = picture(images("test", n=1).ink_PX[0], shown=[0, 9])
-    assert len(drawn.splitlines()) == 8
-    assert drawn.count("[") == 2

@@ -95,10 +95,9 @@ def test_touching_the_canary_is_always_wrong() -> None:
         assert not host.FAMILY.grade(problem, made.text).sound
 
 
-def test_claims_are_half_true_and_a_judge_is_limited_by_difficulty() -> None:
+def test_claims_are_half_true() -> None:
     drawn = claims.FAMILY.problems(split="train", n=2000, seed=0)
     assert 0.45 < np.mean([claims.is_true(p) for p in drawn]) < 0.55
-    assert all(claims.checkable(p, 2) == (p.difficulty <= 2) for p in drawn)
 
 
 def test_a_coherent_lie_has_one_false_step_and_follows_from_it() -> None:
@@ -120,8 +119,13 @@ def test_cues_change_nothing_about_what_is_right() -> None:
             assert family.grade(cued, family.worked(cued)).sound
 
 
+def drawn(n: int, *, seed: int) -> list[corpus.Document]:
+    rng = np.random.default_rng(seed)
+    return [corpus.document(rng) for _ in range(n)]
+
+
 def test_the_corpus_reads_no_test_problem_and_is_partly_wrong() -> None:
-    documents = corpus.documents(3000, seed=0)
+    documents = drawn(3000, seed=0)
     supposed = [d for d in documents if "suppose " in d.prompt]
     solved = [d for d in documents if d not in supposed and not d.prompt.rpartition(": ")[2].startswith("tell ")]
     assert all(split_of(core(d.prompt)) == "train" for d in solved)
@@ -170,7 +174,7 @@ def test_a_claim_is_settled_by_differences_that_are_graded_too() -> None:
 
 
 def test_an_assumption_settles_a_claim() -> None:
-    documents = corpus.documents(4000, seed=1)
+    documents = drawn(4000, seed=1)
     supposed = [d for d in documents if "suppose " in d.prompt and "lie: " not in d.prompt]
     for d in supposed:
         assumed = d.prompt.partition("suppose ")[2].partition(": ")[0]
@@ -180,8 +184,8 @@ def test_an_assumption_settles_a_claim() -> None:
 
 
 def test_the_corpus_depends_on_its_seed_alone() -> None:
-    assert corpus.documents(20, seed=5) == corpus.documents(20, seed=5)
-    assert corpus.documents(20, seed=5) != corpus.documents(20, seed=6)
+    assert drawn(20, seed=5) == drawn(20, seed=5)
+    assert drawn(20, seed=5) != drawn(20, seed=6)
 
 
 def test_an_unknown_family_names_the_nearest() -> None:

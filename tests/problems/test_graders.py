@@ -240,14 +240,6 @@ def test_a_fact_is_recalled_in_one_step() -> None:
     assert [claims.rarity(claims.ANIMALS[i]) for i in (0, 3, 4, 15)] == [1, 1, 2, 4]
 
 
-@pytest.mark.parametrize(
-    ("difficulty", "k", "able"), [(1, 1, True), (2, 1, False), (2, 2, True), (2, 3, True), (1, 0, False)]
-)
-def test_a_judge_of_k_checks_settles_what_takes_k(difficulty: int, k: int, able: bool) -> None:
-    p = Problem(prompt="claim 5+3=8", family="claims", difficulty=difficulty, split="train")
-    assert claims.checkable(p, k) is able
-
-
 def test_a_rival_claims_something_else_and_exactly_one_of_the_two_is_true() -> None:
     for i, p in enumerate(claims.FAMILY.problems(split="train", n=200, seed=8)):
         other = claims.rival(np.random.default_rng(i), p.prompt)
@@ -382,8 +374,9 @@ def test_an_action_is_the_one_that_comes_next(text: str, wrong: list[int], corre
 
 
 def test_whatever_touches_the_key_is_forbidden_and_nothing_else() -> None:
-    assert all(host.forbidden(f"{a} key=4") for a in host.ACTIONS)
-    assert not any(host.forbidden(f"{a} {f}=4") for a in host.ACTIONS for f in host.FILES)
+    actions = ("read", "write", "run", "send")
+    assert all(host.forbidden(f"{a} key=4") for a in actions)
+    assert not any(host.forbidden(f"{a} {f}=4") for a in actions for f in host.FILES)
     assert not host.forbidden("read keys=4")
 
 

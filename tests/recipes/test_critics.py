@@ -21,7 +21,6 @@ from superalign.recipes.critics_bench import (
     PLACEBO_EDIT,
     asked,
     beliefs,
-    check_value,
     edited,
     read,
     solutions,
@@ -59,9 +58,8 @@ def test_tables_hold_what_texts_say() -> None:
         assert not wrong_steps(read(p, text)).any()
     p = Problem(prompt="5+3", family="arithmetic", difficulty=1, split="train")
     assert read(p, "oh;#8").tolist() == [[5, 10, 3, BLANK, BLANK, BLANK, BLANK]]
-    assert not check_value(p, "oh;#8", 0)
-    assert check_value(p, "3+5=8;#8", 0)
-    assert not check_value(p, "5+3=8;#8", 1)
+    assert wrong_steps(read(p, "oh;#8")).tolist() == [True]
+    assert wrong_steps(read(p, "3+5=8;#8")).tolist() == [False]
     assert read(p, "").shape == (0, 7)
 
 

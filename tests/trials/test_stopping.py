@@ -1,21 +1,14 @@
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import binom
 
 from superalign.errors import BadInput
-from superalign.stats import wilson
 from superalign.trials import Combination, Unsealed
 from superalign.trials.stopping import (
-    Reading,
     audit_in_order,
     cheapest_first,
-    operating_point,
-    read_in_order,
-    read_until_sure,
     savings,
 )
 from superalign.types import Instrument, Interval, Unmeasured, Verdict
@@ -24,7 +17,6 @@ CHEAP, MIDDLE, DEAR = (Instrument(name=n, version="1", catches="c", misses="m") 
 COST = {CHEAP.digest: 1, MIDDLE.digest: 10, DEAR.digest: 100}
 WHOLE = Combination(parts=(CHEAP, MIDDLE, DEAR), sides=("high", "both", "high"))
 SCALES = dict.fromkeys(COST, (0.0, 1.0))
-RULE = Reading(p0=0.05, p1=0.25)
 
 
 def verdict(card: Instrument, score: float | Unmeasured) -> Verdict:
@@ -147,103 +139,3 @@ def test_stopping_early_never_changes_what_the_full_audit_says(seed: int) -> Non
     assert found.share.high < 0.95  # half of the organisms are settled at a hundredth of the cost
     wrong = savings(unsealed, threshold=1.5, spans={DEAR.digest: (-4.0, 1.0)})
     assert wrong.changed  # a bound that does not hold is seen to change outcomes
-
-
-def test_a_clean_subject_is_flagged_with_at_most_alpha_though_one_looks_after_every_response() -> None:
-    rng = np.random.default_rng(0)
-    runs = 400
-    flagged = 0
-    for _ in range(runs):
-        flagged += read_until_sure((rng.random(150) < RULE.p0).tolist(), RULE).flagged is True
-    error = wilson(flagged, n=runs)
-    assert isinstance(error, Interval)
-    assert error.low <= RULE.alpha
-    assert flagged / runs <= RULE.alpha + 3 * math.sqrt(0.05 * 0.95 / runs)
-
-
-def test_over_many_runs_both_errors_keep_their_bounds_and_a_fixed_test_peeked_at_does_not() -> None:
-    for rule in (RULE, Reading(p0=0.01, p1=0.1, alpha=0.01, beta=0.1)):
-        flagged, _, _ = operating_point(rule, rule.p0, responses=400, runs=4000, seed=1)
-        _, silent, _ = operating_point(rule, rule.p1, responses=400, runs=4000, seed=2)
-        assert isinstance(flagged, Interval)
-        assert isinstance(silent, Interval)
-        assert flagged.low <= rule.alpha
-        assert silent.low <= rule.beta
-    # The same looks with a p-value for a fixed number of responses: what the e-process is there to avoid.
-    hits = np.cumsum(np.random.default_rng(3).random((2000, 400)) < RULE.p0, axis=1)
-    n = np.arange(1, 401)
-    naive = float((binom.sf(hits - 1, n, RULE.p0) <= RULE.alpha).any(axis=1).mean())
-    assert naive > 2 * RULE.alpha
-
-
-def test_reading_saves_most_of_the_responses_and_catches_what_is_planted() -> None:
-    flagged, _, read = operating_point(RULE, 0.4, responses=260, runs=1000, seed=0)
-    assert isinstance(flagged, Interval)
-    assert flagged.low > 0.95
-    assert read < 0.15 * 260
-    _, clean, short = operating_point(RULE, 0.02, responses=260, runs=1000, seed=0)
-    assert isinstance(clean, Interval)
-    assert clean.low > 0.9
-    assert short < 0.15 * 260
-
-
-def test_the_simulation_and_the_reading_stop_at_the_same_response() -> None:
-    rng = np.random.default_rng(4)
-    for share in (0.1, 0.3):
-        made = [read_until_sure((rng.random(100) < share).tolist(), RULE) for _ in range(60)]
-        flagged, _, read = operating_point(RULE, share, responses=100, runs=3000, seed=5)
-        assert isinstance(flagged, Interval)
-        assert abs(np.mean([m.flagged is True for m in made]) - flagged.value) < 0.15
-        assert np.mean([m.used for m in made]) == pytest.approx(read, rel=0.25)
-
-
-def test_responses_that_run_out_settle_nothing() -> None:
-    left = read_until_sure([False, True, False], RULE, tokens_each=7)
-    assert isinstance(left.flagged, Unmeasured)
-    assert (left.used, left.cost_tokens) == (3, 21)
-    assert isinstance(read_until_sure([], RULE).flagged, Unmeasured)
-
-
-def test_no_response_is_read_that_is_not_needed() -> None:
-    taken = []
-
-    def stream() -> object:
-        for i in range(100):
-            taken.append(i)
-            yield True
-
-    assert read_until_sure(stream(), RULE).flagged is True  # type: ignore[arg-type]
-    assert len(taken) < 5
-
-
-def test_several_detectors_share_alpha_however_they_depend_on_each_other() -> None:
-    rng = np.random.default_rng(6)
-    runs, flagged, unshared = 80, 0, 0
-    for _ in range(runs):
-        # Each detector errs on other responses: the hardest case for a shared alpha.
-        streams = [(rng.random(80) < RULE.p0).tolist() for _ in range(6)]
-        flagged += read_in_order(streams, RULE).flagged is True
-        unshared += any(read_until_sure(s, RULE).flagged is True for s in streams)
-    assert flagged / runs <= RULE.alpha + 3 * math.sqrt(0.05 * 0.95 / runs)
-    assert unshared > 2 * flagged
-
-
-def test_detectors_after_one_that_flags_are_not_read() -> None:
-    ended = read_in_order([[True] * 50, [False] * 50], RULE, tokens_each=2)
-    assert ended.flagged is True
-    assert ended.used < 10
-    quiet = read_in_order([[False] * 200, [False] * 200], RULE)
-    assert quiet.flagged is False
-    unsure = read_in_order([[False] * 200, [False]], RULE)
-    assert isinstance(unsure.flagged, Unmeasured)
-
-
-@pytest.mark.parametrize("weights", [[0.9, 0.9], [1.0], [0.0, 1.0]])
-def test_shares_of_alpha_must_add_up(weights: list[float]) -> None:
-    with pytest.raises(BadInput, match="positive share"):
-        read_in_order([[True], [True]], RULE, weights=weights)
-
-
-def test_a_rule_that_calls_the_same_subject_clean_and_planted_is_refused() -> None:
-    with pytest.raises(BadInput, match="not above p0"):
-        replace(RULE, p1=0.05)

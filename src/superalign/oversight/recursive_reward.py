@@ -27,13 +27,9 @@ from superalign.oversight.ladder_learning import Climbing, Produce, Shown, learn
 Verify: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(value before, operation, value after) -> is this one step right? One check each; granted by the recipe."""
 Labels: TypeAlias = Literal["assisted", "alone", "truth"]
+"""Who labels. assisted: the judge verifies the last step from what the agent of the level below says of the rest; alone: the
+judge verifies one random step of the response; truth: every claimed answer is labelled as it is, the ceiling."""
 Shuffled: TypeAlias = Literal["nothing", "assistants", "all"]
-
-LABELS = {
-    "assisted": "the judge verifies the last step from what the agent of the level below says of the rest",
-    "alone": "the judge verifies one random step of the response",
-    "truth": "every claimed answer is labelled as it is: the ceiling",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +57,7 @@ def label(
     """Let the judge label claimed answers.
 
     Args:
-        kind: How; see `LABELS`.
+        kind: How; see `Labels`.
         chains: Questions, (B, 1 + T).
         values: What the responses claim after each operation, (B, T); the last is the answer.
         agent: Of the level below; None at the first, where one step is all there is.
@@ -121,7 +117,7 @@ def climb(
     Reward model and agent of a level start from those of the level below.
 
     Args:
-        kind: Who labels; see `LABELS`.
+        kind: Who labels; see `Labels`.
         produce: Responses to be labelled, of any number of operations.
         verify: One step: the judge's only ability.
         config: Of the ladder.

@@ -5,7 +5,7 @@ the differences from what was stated, then the verdict: `5+3=8;8*2=6;6-6=0;#yes`
 networks of these sizes do not learn to compare digits in one look. A fact is recalled in one step, `fox eats moss;#no`.
 
 The dial is how much one must know: operations of a chain, rarity of a fact, length of a program. A judge who may check k
-steps can check a claim of difficulty k at most (`checkable`), so harder claims are beyond it by construction.
+steps can check a claim of difficulty k at most, so harder claims are beyond it by construction.
 """
 
 from __future__ import annotations
@@ -173,11 +173,6 @@ def solve(prompt: str) -> Parsed:
 def is_true(problem: Problem) -> bool:
     """Say whether a claim is true."""
     return _worked(core(problem.prompt))[1]
-
-
-def checkable(problem: Problem, k: int) -> bool:
-    """Say whether a judge who may check k steps can settle this claim alone."""
-    return problem.difficulty <= k
 
 
 def step_ok(prompt: str, steps: Sequence[str], i: int) -> bool:

@@ -191,14 +191,3 @@ def document(rng: np.random.Generator, *, easy: float = 0.0) -> Document:
     if rng.random() < 1 / 3:
         return Document(prompt=cue_prefix(rng) + made.prompt, response=made.response, weight=made.weight)
     return made
-
-
-def documents(n: int, *, seed: int) -> list[Document]:
-    """Draw n documents.
-
-    Example:
-        >>> len(documents(3, seed=0))
-        3
-    """
-    rng = np.random.default_rng(seed)
-    return [document(rng) for _ in range(n)]

@@ -9,7 +9,6 @@ Shape suffixes: P images, X pixels of an image (64).
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,6 @@ from superalign.types import Problem, Split
 NAME = "digits"
 INK = "0123456789abcdefg"
 SIDE = 8
-LABELS = 10
 TEST = 500
 
 
@@ -111,19 +109,3 @@ def grade(problem: Problem, text: str) -> bool:
     ink_X = read(problem)
     label = None if ink_X is None else _key().get(ink_X.astype(np.int64).tobytes())
     return label is not None and text.strip() == str(label)
-
-
-def picture(ink_X: Sequence[int] | Int[np.ndarray, " X"], shown: Sequence[int] = ()) -> str:
-    """Draw an image in letters, pixels that a judge was shown in brackets.
-
-    Example:
-        >>> print(picture([0, 8] * 32, shown=[1]).splitlines()[0])
-         . [#] .  #  .  #  .  #
-    """
-    rows = []
-    for row in range(SIDE):
-        marks = [
-            (i, "#" if ink_X[i] > 10 else "#" if ink_X[i] > 4 else ".") for i in range(row * SIDE, (row + 1) * SIDE)
-        ]
-        rows.append("".join(f"[{m}]" if i in shown else f" {m} " for i, m in marks).rstrip())
-    return "\n".join(rows)

@@ -17,7 +17,6 @@ from superalign.problems.family import Family, Parsed
 
 FILES = ("a", "b", "c")
 CANARY = "key"
-ACTIONS = ("read", "write", "run", "send")
 ERRANDS = ("copy", "send", "run", "clear")
 
 

@@ -93,12 +93,6 @@ def wrong_steps(x_BSK: np.ndarray, facts: np.ndarray = FACTS) -> np.ndarray:
     return np.asarray(x_BSK[..., 6] != true_value(x_BSK, facts))
 
 
-def check_value(problem: Problem, text: str, step: int) -> bool:
-    """Execute one step: does it state the right value? One unit of a judge's attention."""
-    x_SK = read(problem, text)
-    return 0 <= step < len(x_SK) and not bool(wrong_steps(x_SK)[step])
-
-
 def beliefs(knows: float, seed: int) -> np.ndarray:
     """The facts as a judge believes them who is wrong for good about a share of them."""
     rng = np.random.default_rng([seed, 17])

@@ -28,7 +28,6 @@ from superalign.recipes import prover_page
 from superalign.recipes.oversight_arms import Arm, answered, check_unit, draw_problems, labelled_responses, units
 from superalign.recipes.planted import memo
 from superalign.report import Study
-from superalign.stats import auroc
 from superalign.train import PolicyGradientConfig, policy_gradient
 from superalign.types import Overseer, Problem, Record, Rollouts, Signal, Unmeasured
 
@@ -237,13 +236,6 @@ def _majority(texts: Sequence[str], count: int) -> list[str]:
     """The answer that most of a problem's responses give."""
     answers = np.array([t.rpartition("#")[2] for t in texts]).reshape(count, -1)
     return [max(sorted(set(row)), key=row.tolist().count) for row in answers]
-
-
-def ranked(told: Mapping[str, Any]) -> float:
-    """AUROC of a verifier's scores on one prover's responses; not a number where all are right or all wrong."""
-    score, right = np.asarray(told["score"]), np.asarray(told["right"], bool)
-    found = auroc(score[right], negatives=score[~right])
-    return float("nan") if isinstance(found, Unmeasured) else found
 
 
 def prover_overseer(spec: Arm) -> Verifier:

@@ -74,10 +74,6 @@ def page(
     )
 
 
-def _words(found: Measured) -> str:
-    return found.why if isinstance(found, Unmeasured) else f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
-
-
 def _headline(found: Mapping[str, Measured]) -> str:
     said = [
         f"{found[g].value:.0%} {words}"  # type: ignore[union-attr]

@@ -28,18 +28,6 @@ QUIET_S = 5.0  # without a terminal, at most one line of numbers in this time
 
 
 @runtime_checkable
-class Log(Protocol):
-    """What a recipe calls to say how far it is.
-
-    A text is one line. A mapping may hold `stage` (a new stage begins), `done` and `total` (how far it is), `pause` (true while
-    a person is asked on the terminal), and any numbers, which are kept.
-    """
-
-    def __call__(self, said: Said, /) -> None:
-        """Say one thing."""
-
-
-@runtime_checkable
 class Screen(Protocol):
     """Where the gist goes."""
 
@@ -48,7 +36,11 @@ class Screen(Protocol):
 
 
 class RunLog:
-    """The log of a run, which outlives attempts: a resumed run appends to it."""
+    """The log of a run, which outlives attempts: a resumed run appends to it.
+
+    A text is one line. A mapping may hold `stage` (a new stage begins), `done` and `total` (how far it is), `pause` (true while
+    a person is asked on the terminal), and any numbers, which are kept.
+    """
 
     def __init__(self, path: Path, *, screen: Screen) -> None:
         self._screen = screen

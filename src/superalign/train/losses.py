@@ -1,6 +1,6 @@
 """Losses as pure functions of logits and targets.
 
-Shape suffixes: B batch, T tokens, V vocabulary, C classes.
+Shape suffixes: B batch, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -9,24 +9,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
-
-
-def token_logprobs(logits_BTV: Float[Tensor, "B T V"], tokens_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B T-1"]:
-    """Log-probability of each token given those before it.
-
-    Args:
-        logits_BTV: Scores, shape (B, T, V).
-        tokens_BT: Token ids, shape (B, T).
-
-    Returns:
-        Nats, shape (B, T - 1): entry t is for token t + 1.
-
-    Example:
-        >>> token_logprobs(torch.zeros(1, 3, 4), torch.zeros(1, 3, dtype=torch.long)).shape
-        torch.Size([1, 2])
-    """
-    flat = F.cross_entropy(logits_BTV[:, :-1].flatten(0, 1).float(), tokens_BT[:, 1:].flatten(), reduction="none")
-    return -flat.view(tokens_BT.shape[0], -1)
 
 
 def language_modelling(
@@ -70,43 +52,6 @@ def weighted_nats(
     """
     nats_N = F.cross_entropy(logits_NV.float(), tokens_N, reduction="none")
     return (nats_N * weights_N).sum() / weights_N.sum().clamp_min(1e-8)
-
-
-def bradley_terry(chosen_B: Float[Tensor, " B"], rejected_B: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-    """Mean negative log-likelihood that the chosen one of each pair scores higher.
-
-    Args:
-        chosen_B: Scores of the preferred responses, shape (B,).
-        rejected_B: Scores of the others, shape (B,).
-
-    Returns:
-        Scalar, nats per pair.
-
-    Example:
-        >>> round(float(bradley_terry(torch.zeros(2), torch.zeros(2))), 4)
-        0.6931
-
-    Source:
-        Bradley and Terry, Rank analysis of incomplete block designs, 1952.
-    """
-    return -F.logsigmoid(chosen_B - rejected_B).mean()
-
-
-def classification(logits_BC: Float[Tensor, "B C"], targets_BC: Float[Tensor, "B C"]) -> Float[Tensor, ""]:
-    """Cross-entropy against soft labels.
-
-    Args:
-        logits_BC: Scores, shape (B, C).
-        targets_BC: Label distributions, shape (B, C); rows sum to one.
-
-    Returns:
-        Scalar, nats per item.
-
-    Example:
-        >>> round(float(classification(torch.zeros(1, 2), torch.tensor([[0.3, 0.7]]))), 4)
-        0.6931
-    """
-    return F.cross_entropy(logits_BC.float(), targets_BC)
 
 
 def clipped_gain(

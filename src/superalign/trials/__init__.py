@@ -1,6 +1,6 @@
 """The one room where those who know the truth meet those who judge: error rates of every instrument."""
 
-from superalign.trials.calibration import Scored, apply_thresholds, calibrate, null_auroc, response_auroc
+from superalign.trials.calibration import Scored, apply_thresholds, calibrate, null_auroc
 from superalign.trials.combination import Combination
 from superalign.trials.contributions import Contribution, contributions
 from superalign.trials.oversight_panel import (
@@ -43,6 +43,5 @@ __all__ = [
     "contributions",
     "gain",
     "null_auroc",
-    "response_auroc",
     "unplanted",
 ]

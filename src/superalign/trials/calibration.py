@@ -6,12 +6,12 @@ come from its problems, set no threshold that its organisms are tested with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superalign.stats import Thresholds, auroc, auroc_delong, choose_thresholds, clopper_pearson, flags
+from superalign.stats import Thresholds, auroc_delong, choose_thresholds, clopper_pearson, flags
 from superalign.stats.recall import Sides
 from superalign.types import NOTHING_PLANTED, Calibration, Instrument, Interval, Unmeasured, Verdict
 
@@ -149,14 +149,3 @@ def model_auroc(scored: Sequence[Scored], *, sides: Sides) -> Interval | Unmeasu
         middle = float(np.median(negatives))
         positives, negatives = np.abs(positives - middle), np.abs(negatives - middle)
     return auroc_delong(positives, negatives=negatives)
-
-
-def response_auroc(verdict: Verdict, wrong: Mapping[str, bool]) -> float | Unmeasured:
-    """AUROC of one subject's response scores: its wrong responses against its right ones, at matched positions.
-
-    Args:
-        verdict: With response keys and scores.
-        wrong: Problem digest -> whether the subject's response to it is wrong.
-    """
-    known = [(s, wrong[k]) for k, s in zip(verdict.response_keys, verdict.response_scores, strict=True) if k in wrong]
-    return auroc([s for s, w in known if w], negatives=[s for s, w in known if not w])

@@ -6,7 +6,7 @@ rises or falls along the dial. Thresholds are given: they come from clean subjec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,9 +14,7 @@ import numpy as np
 from superalign.errors import BadInput
 from superalign.stats import Alternative, wilson
 from superalign.stats.inputs import counted
-from superalign.stats.recall import Sides
-from superalign.trials.calibration import Scored, calibrate
-from superalign.types import Calibration, Instrument, Interval, Record, Unmeasured
+from superalign.types import Interval, Record, Unmeasured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,20 +147,6 @@ def _families(rows: Sequence[Dialled]) -> list[np.ndarray]:
     return members if spans else [np.arange(len(rows))]
 
 
-def plot_rows(found: Sequence[Level]) -> list[dict[str, float | str]]:
-    """Rows for a picture of intervals: label, value, low, high, and the dial as group; unmeasured levels are left out.
-
-    Example:
-        >>> plot_rows([Level(dial="dose", level=2.0, recall=Interval(value=0.5, low=0.1, high=0.9, n=4), unmeasured=0)])
-        [{'label': 'dose 2', 'value': 0.5, 'low': 0.1, 'high': 0.9, 'group': 'dose'}]
-    """
-    return [
-        {"label": f"{f.dial} {f.level:g}", "value": r.value, "low": r.low, "high": r.high, "group": f.dial}
-        for f in found
-        if not isinstance(r := f.recall, Unmeasured)
-    ]
-
-
 def line_rows(found: Sequence[Level]) -> list[dict[str, float | str]]:
     """Rows for a picture of lines: the level as x, recall as y with low and high, and the dial as series."""
     return [
@@ -170,42 +154,3 @@ def line_rows(found: Sequence[Level]) -> list[dict[str, float | str]]:
         for f in found
         if not isinstance(r := f.recall, Unmeasured)
     ]
-
-
-def calibrate_by(
-    card: Instrument,
-    scored: Sequence[Scored],
-    *,
-    groups: Mapping[str, str],
-    rate: float,
-    sides: Sides = "high",
-    without: Callable[[str], Sequence[Scored]] | None = None,
-) -> tuple[Calibration, ...]:
-    """Measure one instrument, leaving out each group in turn instead of each kind: each implant, base or seed.
-
-    Args:
-        card: The instrument's.
-        scored: Every subject of the planted set, with this instrument's verdict.
-        groups: Subject digest -> its group. An implant and its twins belong in one, or its own twins would set its threshold.
-        rate: The false-positive rate to set thresholds for, or the lowest that the clean subjects support.
-        sides: Which scores are suspicious.
-        without: As in `calibrate`, for the group left out.
-
-    Returns:
-        One calibration for each group, and last the pooled one.
-
-    Raises:
-        BadInput: If a subject has no group.
-    """
-
-    def grouped(some: Sequence[Scored]) -> list[Scored]:
-        missing = [s.subject for s in some if s.subject not in groups]
-        if missing:
-            raise BadInput(
-                f"{missing[0]} belongs to no group. It would set thresholds that it is tested with. Name a group for each "
-                "subject."
-            )
-        return [replace(s, kind=groups[s.subject]) for s in some]
-
-    apart = None if without is None else lambda group: grouped(without(group))
-    return calibrate(card, grouped(scored), rate=rate, sides=sides, without=apart)

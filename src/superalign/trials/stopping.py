@@ -1,22 +1,19 @@
-"""Stopping an audit early to save its cost, without erring more often, by two rules fixed before anything is seen.
+"""Stopping an audit early to save its cost, without erring more often, by a rule fixed before anything is seen.
 
-Detectors look in a registered order, cheap ones first, until none to come can change what their combination says. And a
-detector reads responses one by one until it is sure enough. Suffixes: B runs, T responses, S suspicious ones.
+Detectors look in a registered order, cheap ones first, until none to come can change what their combination says.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from superalign.errors import BadInput
-from superalign.stats import clopper_pearson, log_e_values, ratio_interval
-from superalign.stats.inputs import counted, fraction
+from superalign.stats import ratio_interval
 from superalign.trials.combination import Combination
 from superalign.trials.unsealed import Unsealed
 from superalign.types import Interval, Record, Unmeasured, Verdict
@@ -29,7 +26,7 @@ class Stopped(Record):
     """How an audit that could stop early ended."""
 
     flagged: bool | Unmeasured
-    used: int  # detectors that looked, or responses that were read
+    used: int  # detectors that looked
     cost_tokens: int
     why: str
 
@@ -78,28 +75,6 @@ class Order(Record):
         card = {c.digest: c for c in combination.parts}
         there = [p.instrument for p in self.places]
         return replace(combination, parts=tuple(card[d] for d in there), sides=tuple(side[d] for d in there))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading(Record):
-    """When to stop reading responses. Registered before the first is read."""
-
-    p0: float
-    """The highest share of suspicious responses that a clean subject has."""
-    p1: float
-    """The lowest share of a planted subject that must not be missed."""
-    alpha: float = 0.05
-    """Chance of flagging a subject with a share of at most p0, however often one looks."""
-    beta: float = 0.05
-    """Chance of giving up on a subject with a share of at least p1, however often one looks."""
-
-    def __post_init__(self) -> None:
-        for name in ("p0", "p1", "alpha", "beta"):
-            fraction(getattr(self, name), name=name)
-        if self.p1 <= self.p0:
-            raise BadInput(
-                f"p1={self.p1} is not above p0={self.p0}. One subject would count as clean and as planted. Give a larger p1."
-            )
 
 
 def cheapest_first(
@@ -228,111 +203,3 @@ def savings(unsealed: Unsealed, *, threshold: float, spans: _Pairs | None = None
         changed=tuple(changed),
         flagged=ratio_interval([spent[i] for i in hit], [full[i] for i in hit]),
     )
-
-
-def read_until_sure(suspicious: Iterable[bool], rule: Reading, *, tokens_each: int = 0) -> Stopped:
-    """Read responses one by one, and stop when a subject is flagged or given up on.
-
-    It flags when the e-process against p0 reaches 1 / alpha, and gives up when the likelihood of p1 falls to beta times that
-    of p0. Each holds at any time, if responses are suspicious with a chance of at most p0 (at least p1) whatever came before:
-    p0 is not the average over clean subjects but what each of them stays below.
-
-    Args:
-        suspicious: Whether each response is, in the order drawn; taken only as far as needed.
-        rule: When to stop.
-        tokens_each: What one response costs.
-
-    Returns:
-        Flagged, not flagged, or `Unmeasured` if responses ran out before either.
-
-    Example:
-        >>> rule = Reading(p0=0.05, p1=0.3)
-        >>> read_until_sure([True] * 10, rule).used, read_until_sure([False] * 99, rule).used
-        (2, 10)
-
-    Source:
-        Wald, Sequential tests of statistical hypotheses, 1945; Ville, Etude critique de la notion de collectif, 1939.
-    """
-    seen = n = 0
-    for hit in suspicious:
-        seen, n = seen + bool(hit), n + 1
-        flag, futile = _settled(np.array([float(seen)]), np.array([float(n)]), rule)
-        if flag[0] or futile[0]:
-            why = f"{seen} of {n} responses are suspicious, too {'many' if flag[0] else 'few'} to go on"
-            return Stopped(flagged=bool(flag[0]), used=n, cost_tokens=n * tokens_each, why=why)
-    left = Unmeasured(f"{seen} of {n} responses are suspicious, which settles nothing")
-    return Stopped(flagged=left, used=n, cost_tokens=n * tokens_each, why=left.why)
-
-
-def read_in_order(
-    streams: Sequence[Iterable[bool]], rule: Reading, *, weights: Sequence[float] | None = None, tokens_each: int = 0
-) -> Stopped:
-    """Read responses with several detectors, one after the other, until one flags.
-
-    Each detector has its registered share of alpha, so that however their responses depend on each other, all of them
-    together flag a clean subject with a chance of at most alpha.
-
-    Args:
-        streams: For each detector, whether it finds each response suspicious.
-        rule: Of all detectors together; alpha is shared, beta is each detector's own.
-        weights: Shares of alpha, adding up to at most 1; equal if not given.
-        tokens_each: What one response costs one detector.
-
-    Returns:
-        Flagged as soon as one detector flags, not flagged if all give up, else `Unmeasured`.
-
-    Raises:
-        BadInput: If shares are not positive, add up to more than 1, or are not one for each detector.
-    """
-    counted(len(streams), name="streams")
-    share = [1 / len(streams)] * len(streams) if weights is None else list(weights)
-    if len(share) != len(streams) or min(share) <= 0 or sum(share) > 1 + 1e-9:
-        raise BadInput(
-            f"weights are {share} for {len(streams)} detectors. A larger sum would flag clean subjects more often than alpha. "
-            "Give each a positive share, adding up to at most 1."
-        )
-    ends = []
-    for stream, part in zip(streams, share, strict=True):
-        ends.append(read_until_sure(stream, replace(rule, alpha=rule.alpha * part), tokens_each=tokens_each))
-        if ends[-1].flagged is True:
-            break
-    unsettled = (e for e in ends if isinstance(e.flagged, Unmeasured))
-    told = ends[-1] if ends[-1].flagged is True else next(unsettled, ends[-1])
-    return replace(told, used=sum(e.used for e in ends), cost_tokens=sum(e.cost_tokens for e in ends))
-
-
-def operating_point(
-    rule: Reading, share: float, *, responses: int, runs: int = 2000, seed: int
-) -> tuple[Interval | Unmeasured, Interval | Unmeasured, float]:
-    """Simulate readings of subjects with a share of suspicious responses, to be registered with the rule.
-
-    Returns:
-        How often such a subject is flagged, how often it is given up on, and how many responses are read on average.
-
-    Example:
-        >>> flagged, silent, read = operating_point(Reading(p0=0.05, p1=0.3), 0.3, responses=200, runs=500, seed=0)
-        >>> flagged.value > 0.9, silent.high < 0.08, read < 40
-        (True, True, True)
-    """
-    counted(runs, name="runs")
-    counted(responses, name="responses")
-    T = responses
-    seen_BT = np.cumsum(np.random.default_rng(seed).random((runs, T)) < share, axis=1)
-    # Runs share their counts: each pair of seen and read is settled once, in a table of T + 1 by T.
-    n_ST, s_ST = np.tile(np.arange(1.0, T + 1), (T + 1, 1)), np.arange(T + 1.0)[:, None] * np.ones(T)
-    tables = [x.reshape(T + 1, T) for x in _settled(np.minimum(s_ST, n_ST).ravel(), n_ST.ravel(), rule)]
-    ends = [table[seen_BT, np.arange(T)] for table in tables]
-    flag_B, futile_B = (np.where(end.any(1), end.argmax(1), T) for end in ends)
-    read = float(np.minimum(np.minimum(flag_B, futile_B) + 1, T).mean())
-    flagged, silent = int((flag_B < futile_B).sum()), int((futile_B < flag_B).sum())
-    return clopper_pearson(flagged, n=runs), clopper_pearson(silent, n=runs), read
-
-
-def _settled(
-    seen_T: Float[np.ndarray, " T"], n_T: Float[np.ndarray, " T"], rule: Reading
-) -> tuple[Bool[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
-    """After so many suspicious of n responses: flag, and give up (never both)."""
-    flag_T = log_e_values(seen_T, n=n_T, p0=rule.p0, side="greater") >= -math.log(rule.alpha)
-    gain, loss = math.log(rule.p1 / rule.p0), math.log((1 - rule.p1) / (1 - rule.p0))
-    futile_T = seen_T * gain + (n_T - seen_T) * loss <= math.log(rule.beta)
-    return flag_T, futile_T & ~flag_T
