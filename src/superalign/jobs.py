@@ -11,7 +11,6 @@ import pickle
 import platform
 import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -27,6 +26,7 @@ from typing import Any, Generic, TypeVar
 
 from superalign import inputs
 from superalign.errors import BadInput, SuperalignError
+from superalign.files import write_whole
 from superalign.inputs import Into as Into
 from superalign.types import digest_of, to_plain
 
@@ -360,10 +360,8 @@ def _recall(path: Path) -> bytes | None:
 
 def _keep(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
-    os.replace(temporary, path)
+    # What a power cut damages is seen by its digest and computed again: not worth a wait for the disk.
+    write_whole(path, hashlib.sha256(data).hexdigest().encode() + b"\n" + data, durable=False)
 
 
 def _shown(pairs: Iterator[Any], label: str | None, *, done: int, total: int) -> Iterator[Any]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from superalign import files
 from superalign.errors import BadInput, LedgerError
 from superalign.ledger.chain import HEAD_BYTES, Head, parse_head
 
@@ -30,33 +31,18 @@ sync_data = getattr(os, "fdatasync", os.fsync)
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     try:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        files.sync_folder(folder)
     except OSError as error:
         raise unwritable(folder, error) from error
 
 
 def write_durably(path: Path, data: bytes) -> int:
     """Write a whole file, or nothing, so that it survives a power cut; return the number of syncs."""
-    handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
     try:
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        files.write_whole(path, data)
     except OSError as error:
         raise unwritable(path, error) from error
-    sync_folder(path.parent)
-    return 2
+    return 2  # the file and its folder
 
 
 def unwritable(path: Path, error: Exception) -> BadInput:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from superalign.errors import BadInput
+from superalign.files import whole_folder
 from superalign.models.adapters import load_adapter, merge
 from superalign.models.engine_check import check_engine
 from superalign.models.model import Model, check_template, render
@@ -323,16 +323,11 @@ def save(model: Model, path: str | Path, *, half: bool = False) -> Path:
         )
     plain = merge(model)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # A crash must not leave half a model under the final name.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-        folder = Path(scratch) / "model"
+    with whole_folder(target) as folder:
         plain.network.save_pretrained(folder)
         if half:
             file = folder / "model.safetensors"
             save_file({k: v.half() for k, v in load_file(file).items()}, file, metadata={"format": "pt"})
         plain.tokenizer.save_pretrained(folder)
         write_subject(plain.subject, folder)
-        if target.exists():
-            target.rmdir()
-        folder.rename(target)
     return target

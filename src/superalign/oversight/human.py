@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from superalign.errors import DataError
+from superalign.files import write_whole
 from superalign.oversight.judge import key_of
 from superalign.oversight.prompted import BLANK, Play, Played, shown
 from superalign.types import Instrument, Problem, Record, Rollouts, Signal, Unmeasured
@@ -267,9 +268,8 @@ def _write_questions(path: Path, order: Sequence[Question]) -> None:
     ]
     if not new:
         return
-    part = path.with_name(f".part-{path.name}")
-    part.write_text(json.dumps({"how": HOW, "questions": [*before, *new]}, indent=1, ensure_ascii=False) + "\n")
-    os.replace(part, path)
+    text = json.dumps({"how": HOW, "questions": [*before, *new]}, indent=1, ensure_ascii=False) + "\n"
+    write_whole(path, text, durable=False)  # the same command writes it again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

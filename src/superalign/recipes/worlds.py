@@ -11,6 +11,7 @@ import numpy as np
 
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, ConfigError
+from superalign.files import write_whole
 from superalign.inputs import code, digest_at, digests
 from superalign.models import Model, base, load, template_date
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PromptsUsed, World, sayings
@@ -19,7 +20,6 @@ from superalign.problems import corpus
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import Answers, Jsonl, Row, load_answers, load_prompts
 from superalign.report import Section, Table
-from superalign.runs.folder import write_whole
 from superalign.types import digest_of, to_plain
 
 SIZES = ("small", "middle", "large")

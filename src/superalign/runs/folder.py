@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, whether it can be used, and files that are written whole or not at all."""
+"""The folder of a run: whose it is, and whether it can be used."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from superalign.errors import BadInput
+from superalign.files import PART, write_whole
 
-MANIFEST, RESULT, LOG, REPORT, LEDGER, WORK = "run.json", "result.json", "log.jsonl", "report.html", "ledger", "work"
-PART = ".part-"  # how files under way are called; a kill may leave one
+MANIFEST, RESULT, LOG, REPORT, LEDGER = "run.json", "result.json", "log.jsonl", "report.html", "ledger"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,22 +43,6 @@ class Manifest:
             "inputs": {name: dict(found) for name, found in self.inputs.items()},
             "code": self.code,
         }
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a whole file or nothing, durably: a reader, or a kill, never meets half of it."""
-    handle, temporary = tempfile.mkstemp(prefix=PART, dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def to_text(plain: Any) -> str:

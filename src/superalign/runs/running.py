@@ -20,6 +20,7 @@ import superalign
 from superalign import inputs
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, LedgerError
+from superalign.files import write_whole
 from superalign.ledger import Ledger
 from superalign.report import NOUNS, Meta, Row, Study, render
 from superalign.report.words import record as record_in_words
@@ -35,7 +36,6 @@ from superalign.runs.folder import (
     read_manifest,
     refuse_changed,
     to_text,
-    write_whole,
 )
 from superalign.runs.shown import NAMES, bound_in, check_run, shown
 from superalign.types import Claim, Decision, Interval, Unmeasured, to_plain

@@ -7,7 +7,6 @@ are the caller's functions, so supervised training, reward models and probes on 
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from superalign.errors import DataError
+from superalign.files import whole_file
 
 Batch = TypeVar("Batch")
 Log = Callable[[Mapping[str, float]], None]
@@ -127,12 +127,8 @@ def save_checkpoint(
         "optimizer": optimizer.state_dict(),
         "average": averaged.kept if averaged else [],
     }
-    beside = path.with_name(path.name + ".tmp")
-    with beside.open("wb") as file:
+    with whole_file(path) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())  # a name must not point to bytes that a power cut can still lose
-    os.replace(beside, path)
 
 
 def load_checkpoint(
