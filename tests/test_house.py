@@ -49,7 +49,7 @@ TABLE: dict[str, set[str]] = {
         "train",
     },
     "serve": {"types", "stats", "ledger", "models", "control", "gate", "report"},
-    "runs": {"canonical", "inputs", "types", "jobs", "ledger", "report"},  # it is given a study, and knows none
+    "runs": {"canonical", "files", "inputs", "types", "jobs", "ledger", "report"},  # it is given a study, and knows none
     "recipes": EVERYTHING,
     "cli": EVERYTHING,
     "__main__": {"cli"},
