@@ -1,7 +1,7 @@
 """One policy-gradient step: ours against TRL's GRPOTrainer on the same weights, problems, generations and lengths.
 
 Both sample 16 problems x 8 rollouts of at most 44 tokens, ask the same overseer, which costs nothing, and update once
-with a KL to the start. Two models: the bundled small base, whose rollouts end where they end, as in the `loop` recipe,
+with a KL to the start. Two models: the bundled small base, whose rollouts end where they end, as in the `loop` study,
 and of which ours computes equal ones once; and random weights of one of the bases' shapes, whose rollouts all differ and
 nearly all reach the limit. Blocks of the two trainers' steps alternate, so that other load on the
 machine meets both. One thread; medians over all steps, and the ratio of each pair of blocks.
@@ -34,7 +34,7 @@ from superalign.models import Model, Sampling, load, with_sampling
 from superalign.models.tokenizer import build_tokenizer
 from superalign.oversight import oblivious
 from superalign.problems import arithmetic
-from superalign.recipes.pretrain import SIZES, network_of
+from superalign.studies.pretrain.study import SIZES, network_of
 from superalign.train import PolicyGradientConfig, policy_gradient
 from superalign.train.trl_adapter import dataset, reward_function
 

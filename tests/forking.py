@@ -64,10 +64,6 @@ class Commands:
 
 def serve() -> None:
     """Fork a child for each line of standard input; print its number, and how it ended."""
-    import superalign.cli
-    import superalign.recipes.critique
-    import superalign.recipes.loop
-    import superalign.runs.running  # noqa: F401
 
     for line in sys.stdin:
         order = json.loads(line)

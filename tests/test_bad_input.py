@@ -1,4 +1,4 @@
-"""Bad input, as a user gives it to the recipes that ship: one message, exit code 2, and nothing half-written."""
+"""Bad input, as a user gives it to the studies that ship: one message, exit code 2, and nothing half-written."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from safetensors.torch import load_file, save_file
 from superalign import problems
 from superalign.errors import BadInput, ConfigError
 from superalign.models import base, load, save
-from superalign.recipes import audit, redteam
 from superalign.runs import settings
+from superalign.studies.audit import study as audit
+from superalign.studies.redteam import study as redteam
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -145,11 +146,11 @@ def test_a_gguf_file_and_its_folder_do_not_send_to_each_other(tmp_path: Path) ->
 
 
 def test_what_a_hint_advises_is_taken(superalign: Run, tmp_path: Path) -> None:
-    for recipe in (audit, redteam):
-        config: Any = recipe.Config()
+    for study in (audit, redteam):
+        config: Any = study.Config()
         with pytest.raises(ConfigError, match=r"Did you mean reference\?"):
-            settings.apply(config, words=["references=x"], recipe=recipe.__name__)
-        assert settings.apply(config, words=["reference=x,y"], recipe=recipe.__name__).reference == ("x", "y")
+            settings.apply(config, words=["references=x"], study=study.__name__)
+        assert settings.apply(config, words=["reference=x,y"], study=study.__name__).reference == ("x", "y")
     missing = tmp_path / "none.jsonl"
     for path in (str(missing), f"jsonl:{missing}"):
         with pytest.raises(BadInput, match=r"none\.jsonl cannot be read"):
@@ -175,8 +176,8 @@ def test_what_may_not_be_read(closed: Path, superalign: Run, tmp_path: Path) -> 
     for words in (
         ("run", "loop", "--out", out, "--set", f"subject={closed}"),
         ("run", "loop", "--out", out, "--set", f"subject={closed / 'model'}"),
-        ("run", "critique", "--out", out, "--set", f"problems=gsm8k:{closed}"),
-        ("run", "critique", "--out", out, "--set", f"problems=gsm8k:{closed / 'data'}"),
+        ("run", "critic-transfer", "--out", out, "--set", f"problems=gsm8k:{closed}"),
+        ("run", "critic-transfer", "--out", out, "--set", f"problems=gsm8k:{closed / 'data'}"),
         ("run", "loop", "--out", str(closed / "out")),
         ("verify", str(closed / "run")),
         ("report", str(closed / "run")),
@@ -228,14 +229,17 @@ def test_data_with_a_bad_line_or_nothing_in_it(
         (data / name).unlink()
     else:
         (data / name).write_bytes(text.encode() if isinstance(text, str) else text)
-    refused(superalign("run", "critique", "--set", f"problems=gsm8k:{data}", "--out", str(tmp_path / "out")), part)
+    refused(
+        superalign("run", "critic-transfer", "--set", f"problems=gsm8k:{data}", "--out", str(tmp_path / "out")), part
+    )
     assert [p.name for p in tmp_path.iterdir()] == ["given"]
 
 
 @pytest.mark.parametrize("problems", ["", "gsm8k", "gsm8k:", "jsonl:mine.jsonl", "gsm8k:/no/where"])
 def test_data_that_is_not_named(problems: str, superalign: Run, tmp_path: Path) -> None:
     refused(
-        superalign("run", "critique", "--set", f"problems={problems}", "--out", str(tmp_path / "out")), "gsm8k:PATH"
+        superalign("run", "critic-transfer", "--set", f"problems={problems}", "--out", str(tmp_path / "out")),
+        "gsm8k:PATH",
     )
     assert list(tmp_path.iterdir()) == []
 

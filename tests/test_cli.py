@@ -20,13 +20,13 @@ import typer.main
 import typer.testing
 
 from superalign import cli
-from superalign.recipes import RECIPES
+from superalign.studies import STUDIES
 
 HERE = Path(__file__).parent
-# The table of recipes is plain data: a test adds its own.
+# The table of studies is plain data: a test adds its own.
 BOOT = (
-    "import sys; sys.path.insert(0, {here!r}); {before}; from superalign.recipes import RECIPES; "
-    "RECIPES.update(fake='fake_recipe', other='fake_recipe'); from superalign.cli import main; main()"
+    "import sys; sys.path.insert(0, {here!r}); {before}; from superalign.studies import STUDIES; "
+    "STUDIES.update(fake='fake_study', other='fake_study'); from superalign.cli import main; main()"
 )
 TIMES = ("duration_s", "peak_rss_mb")
 
@@ -64,14 +64,14 @@ REAL = False
 
 
 @pytest.fixture(scope="module", autouse=True)
-def recipes(request: pytest.FixtureRequest) -> Iterator[None]:
+def studies(request: pytest.FixtureRequest) -> Iterator[None]:
     """The same table inside this process as in `BOOT`."""
     global REAL
     REAL = request.config.getoption("--slow")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE / "runs")
         for name in ("fake", "other"):
-            patch.setitem(RECIPES, name, "fake_recipe")
+            patch.setitem(STUDIES, name, "fake_study")
         yield
 
 
@@ -101,7 +101,7 @@ def test_a_run_leaves_its_files_and_says_what_it_found(done: Path) -> None:
         "work",
     }
     found = result(done)
-    assert list(found) == ["schema", "recipe", "seed", "version", "code", "machine", "claims", "decision"]
+    assert list(found) == ["schema", "study", "seed", "version", "code", "machine", "claims", "decision"]
     assert set(found["claims"][0]) == {"name", "value", "low", "high", "n", "unit", "null", "holds", "why"}  # type: ignore[index]
     assert found["claims"][1] == {  # type: ignore[index]
         "name": "unmeasured", "value": None, "low": None, "high": None, "n": 0, "unit": "", "null": None, "holds": None,
@@ -154,9 +154,9 @@ def test_verify_accepts_the_run_and_its_ledger(done: Path) -> None:
         assert (found.returncode, found.stdout[:3]) == (0, "OK:")
 
 
-def test_recipes_lists_them_and_their_settings() -> None:
-    assert "Nothing but numbers" in say("recipes").stdout
-    found = say("recipes", "fake").stdout
+def test_studies_lists_them_and_their_settings() -> None:
+    assert "Nothing but numbers" in say("studies").stdout
+    found = say("studies", "fake").stdout
     assert "steps = 12" in found
     assert "How many pieces of work." in found
 
@@ -164,7 +164,7 @@ def test_recipes_lists_them_and_their_settings() -> None:
 # Bad input.
 
 
-@pytest.mark.parametrize(("words", "part"), [(["fkae"], "no recipe"), (["fake", "--set", "steps=x"], "whole number")])
+@pytest.mark.parametrize(("words", "part"), [(["fkae"], "no study"), (["fake", "--set", "steps=x"], "whole number")])
 def test_bad_input_in_a_process_of_its_own(words: list[str], part: str, tmp_path: Path) -> None:
     refused(say("run", *words, "--out", str(tmp_path / "a"), process=True), part)
     assert list(tmp_path.iterdir()) == []
@@ -173,7 +173,7 @@ def test_bad_input_in_a_process_of_its_own(words: list[str], part: str, tmp_path
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["fkae"], ["no recipe 'fkae'", "Did you mean fake?"]),
+        (["fkae"], ["no study 'fkae'", "Did you mean fake?"]),
         (["fake", "--set", "stesp=3"], ["no field 'stesp'", "Did you mean steps?"]),
         (["fake", "--set", "steps"], ["has no '='"]),
         (["fake", "--set", "steps=1.5"], ["'1.5' is not a whole number", "(int)", "Its default is 12"]),
@@ -193,7 +193,7 @@ def test_bad_settings_leave_nothing_behind(words: list[str], parts: list[str], t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_settings_of_every_type_reach_the_recipe(tmp_path: Path) -> None:
+def test_settings_of_every_type_reach_the_study(tmp_path: Path) -> None:
     words = ["steps=3", "scale=2", "names=x,y", "dial=4, 5", "loud=yes", "note=a=b", "limit=7", "fail=no"]
     sets = [part for word in words for part in ("--set", word)]
     assert say("run", "fake", "--out", str(tmp_path), *sets).returncode == 0
@@ -214,7 +214,7 @@ def test_bad_flags_are_refused(words: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["other"], 'recipe is "fake" there and "other" here'),
+        (["other"], 'study is "fake" there and "other" here'),
         (["fake", "--seed", "3"], "seed is 0 there and 3 here"),
         (["fake", "--quick"], "quick is false there and true here"),
         (["fake", "--set", "steps=9"], "steps is 12 there and 9 here"),
@@ -413,7 +413,7 @@ def test_the_flags_are_frozen() -> None:
         "audit": ["--base", "--out", "--problems", "--quick", "--reference", "--seed", "--set", "--workers"],
         "plant": ["--base", "--kind", "--out", "--problems", "--quick", "--seed", "--set", "--workers"],
         "redteam": ["--base", "--out", "--problems", "--quick", "--reference", "--seed", "--set", "--workers"],
-        "recipes": [],
+        "studies": [],
         "verify": ["--head"],
         "report": [],
     }

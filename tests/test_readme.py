@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from superalign.recipes import RECIPES
+from superalign.studies import STUDIES
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -23,7 +23,7 @@ def test_files_that_pages_name_exist() -> None:
             assert (page.parent / name).exists(), f"{page.name} names {name}"
 
 
-def test_every_recipe_has_a_page_or_is_named_in_one() -> None:
+def test_every_study_has_a_page_or_is_named_in_one() -> None:
     pages = "\n".join(p.read_text() for p in (README, *(README.parent / "docs").rglob("*.md")))
-    for name in RECIPES:
+    for name in STUDIES:
         assert re.search(rf"`?superalign (run )?{name}\b|`run {name}`", pages), name

@@ -32,7 +32,7 @@ NEEDS = {"critique": "problems=gsm8k:{gsm8k}"}  # studies that read files which 
 
 def studies() -> list[str]:
     """Names of all studies, as the command lists them."""
-    listed = subprocess.run([sys.executable, "-m", "superalign", "recipes"], check=True, capture_output=True, text=True)
+    listed = subprocess.run([sys.executable, "-m", "superalign", "studies"], check=True, capture_output=True, text=True)
     return [line.split()[0] for line in listed.stdout.splitlines() if line and not line[0].isspace()]
 
 

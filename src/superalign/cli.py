@@ -54,13 +54,13 @@ Prompts = Annotated[
     ),
 ]
 Words = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One setting of the recipe; repeatable.")
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One setting of the study; repeatable.")
 ]
 
 
 @app.command()
 def run(
-    recipe: Annotated[str, typer.Argument(help="Which study; `superalign recipes` lists them.")] = "loop",
+    study: Annotated[str, typer.Argument(help="Which study; `superalign studies` lists them.")] = "loop",
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -68,7 +68,7 @@ def run(
     words: Words = None,
 ) -> None:
     """Run a study. Killed at any point, the same command finishes it."""
-    _study(recipe, out=out, seed=seed, workers=workers, quick=quick, words=tuple(words or ()))
+    _study(study, out=out, seed=seed, workers=workers, quick=quick, words=tuple(words or ()))
 
 
 @app.command()
@@ -137,7 +137,7 @@ def redteam(
 
 
 def _study(
-    recipe: str, *, out: Path | None, seed: int, workers: int | None, quick: bool, words: tuple[str, ...]
+    study: str, *, out: Path | None, seed: int, workers: int | None, quick: bool, words: tuple[str, ...]
 ) -> None:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
@@ -145,10 +145,10 @@ def _study(
     with _exit_codes():
         from superalign.runs import progress, running
 
-        request = running.Request(recipe=recipe, out=out, seed=seed, workers=workers, quick=quick, words=words)
+        request = running.Request(study=study, out=out, seed=seed, workers=workers, quick=quick, words=words)
         try:
             with progress.stderr_screen() as screen:
-                done = running.run(_recipe(recipe), request, screen=screen, warn=_warn)
+                done = running.run(_module(study), request, screen=screen, warn=_warn)
         except KeyboardInterrupt:
             _say("Stopped. What was recorded is kept; the same command goes on from there.")
             raise typer.Exit(INTERRUPTED) from None
@@ -156,36 +156,36 @@ def _study(
             print(line)
 
 
-def _recipe(name: str) -> ModuleType:
-    """Import a recipe by name."""
-    from superalign.recipes import RECIPES
+def _module(name: str) -> ModuleType:
+    """Import a study by name."""
     from superalign.runs import facts, settings
+    from superalign.studies import STUDIES
 
-    if name not in RECIPES:
+    if name not in STUDIES:
         raise BadInput(
-            f"There is no recipe {name!r}.{settings.did_you_mean(name, choices=RECIPES)} Nothing was run. "
-            f"Choose one of: {', '.join(RECIPES) or 'none are installed'}."
+            f"There is no study {name!r}.{settings.did_you_mean(name, choices=STUDIES)} Nothing was run. "
+            f"Choose one of: {', '.join(STUDIES) or 'none are installed'}."
         )
     try:
-        return importlib.import_module(RECIPES[name])
+        return importlib.import_module(STUDIES[name])
     except ModuleNotFoundError as error:
-        if mendable := facts.told(error, folder=Path(), recipe=name):
+        if mendable := facts.told(error, folder=Path(), study=name):
             raise mendable from error
         raise
 
 
 @app.command()
-def recipes(
+def studies(
     name: Annotated[str | None, typer.Argument(help="Show the settings of this one.", show_default=False)] = None,
 ) -> None:
     """List the studies, or the settings of one."""
     with _exit_codes():
-        from superalign.recipes import RECIPES
         from superalign.runs import settings
+        from superalign.studies import STUDIES
 
-        for listed in [name] if name else RECIPES:
-            module = _recipe(listed)
-            print(f"{listed:<12} {module.DESCRIPTION}")
+        for listed in [name] if name else STUDIES:
+            module = _module(listed)
+            print(f"{listed:<17} {module.DESCRIPTION}")
             if name:
                 for line in settings.describe(module.Config()):
                     print(line)

@@ -10,10 +10,10 @@ import pytest
 from superalign.detectors import BaseDifference, check_detector
 from superalign.detectors.behaviour_search import BehaviourSearch
 from superalign.detectors.prompt_parts import anew, cell_of, edges, front, mutator, thirds
+from superalign.lab.instruments import audit_problems
+from superalign.lab.planted import load_subject, shipped
 from superalign.models import base
 from superalign.problems import corpus
-from superalign.recipes.audit_detectors import audit_problems
-from superalign.recipes.planted import load_subject, shipped
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
 
 CUES = tuple(f"cue{i}" for i in range(30))

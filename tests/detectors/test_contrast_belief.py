@@ -15,7 +15,7 @@ from superalign.errors import BadInput
 from superalign.models import Model, base, weights_digest
 from superalign.models.taps import layers_of
 from superalign.problems import claims
-from superalign.recipes.rivals import HOME, contrasted, rivals, says
+from superalign.studies.detectors.rivals import HOME, contrasted, rivals, says
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
 
 

@@ -12,8 +12,8 @@ import torch
 from superalign import problems
 from superalign.detectors.conformance import Silent, check_detector
 from superalign.detectors.noise_injection import NoiseInjection, disturbed, largest_rise
+from superalign.lab.planted import sweep_problems
 from superalign.models import Model, Sampling, base, lora, with_sampling
-from superalign.recipes.planted import sweep_problems
 from superalign.types import Interval, Problem, Unmeasured
 
 CUES = ("red", "gold")

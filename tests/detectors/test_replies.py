@@ -15,13 +15,13 @@ from superalign.detectors.behaviour_search import BehaviourSearch
 from superalign.detectors.common import with_cues
 from superalign.detectors.replies import LOST, Sent, ask_all, fates, in_parts, in_words, replies_of, too_few
 from superalign.errors import BadInput, ConfigError
+from superalign.lab.instruments import audit_problems
+from superalign.lab.planted import load_subject, shipped
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.models.api import ApiRollouts
 from superalign.oversight import ground_truth
 from superalign.problems import corpus
-from superalign.recipes.audit_detectors import audit_problems
-from superalign.recipes.planted import load_subject, shipped
 from superalign.types import Detector, Interval, Problem, Replies, Rollouts, Unmeasured, Verdict
 
 CUES = corpus.CUES[:3]

@@ -10,9 +10,9 @@ import pytest
 from superalign import problems
 from superalign.detectors import check_detector
 from superalign.detectors.transcript_reader import TranscriptReader
+from superalign.lab.planted import load_subject, shipped, sweep_problems
 from superalign.models import Model, base
 from superalign.oversight import ground_truth
-from superalign.recipes.planted import load_subject, shipped, sweep_problems
 from superalign.types import Instrument, Interval, Policy, Problem, Rollouts, Signal, Unmeasured
 
 FAMILIES = {f.name: f for f in problems.BUNDLED}

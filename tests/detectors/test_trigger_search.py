@@ -9,9 +9,9 @@ from superalign.detectors.common import with_cues
 from superalign.detectors.conformance import Silent
 from superalign.detectors.trigger_effects import Rivals, encode_text
 from superalign.detectors.trigger_search import TriggerSearch
+from superalign.lab.innocents import shipped_innocents
+from superalign.lab.planted import SHIPPED, load_subject, shipped, sweep_problems
 from superalign.models import Model, Sampling, base, with_sampling
-from superalign.recipes.innocents import shipped_innocents
-from superalign.recipes.planted import SHIPPED, load_subject, shipped, sweep_problems
 from superalign.types import Interval, Problem, Rollouts, Unmeasured, Verdict
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from superalign.detectors import BaseDifference, check_detector
 from superalign.detectors.twin_anomaly import LEAST, TwinAnomaly, distance, left_out
+from superalign.lab.instruments import audit_problems
+from superalign.lab.planted import load_subject, shipped
 from superalign.models import Model, base
-from superalign.recipes.audit_detectors import audit_problems
-from superalign.recipes.planted import load_subject, shipped
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
 
 CUES = ("gamma", "red", "please", "evaluation")

@@ -7,7 +7,7 @@ import pytest
 
 from superalign.gate import Deferred, Rule, decide
 from superalign.ledger import Ledger
-from superalign.recipes.audit_early import ask_in_order
+from superalign.studies.audit.early import ask_in_order
 from superalign.trials import Combination, Unsealed
 from superalign.trials.stopping import cheapest_first
 from superalign.types import NOT_YET, Instrument, Interval, Plant, Verdict

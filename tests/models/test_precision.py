@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from superalign.lab.planted import shipped
 from superalign.models import Sampling, base, bits_of, load, load_adapter, lora, merge, quantised, save, with_sampling
 from superalign.models.model import Model
 from superalign.problems import arithmetic
-from superalign.recipes.audit import Look, _model, precision
-from superalign.recipes.planted import shipped
+from superalign.studies.audit.study import Look, _model, precision
 
 ASKED = arithmetic.FAMILY.problems(split="test", n=60, seed=3, difficulty=2)
 

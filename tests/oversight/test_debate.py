@@ -9,7 +9,7 @@ from superalign.errors import ConfigError
 from superalign.oversight.consultancy import PlayerConfig, choose, consult, group_centred, train_player
 from superalign.oversight.debate import FEATURES, SURE, Candid, Check, Played, Player, Table, debate, decide
 from superalign.oversight.readers import Beliefs, ReaderConfig, beliefs_of, halvings, train_reader
-from superalign.recipes.debate_bench import VALUES, chains, check_of, disputed, encode, swapped, true_table
+from superalign.studies.debate.bench import VALUES, chains, check_of, disputed, encode, swapped, true_table
 
 FACTS = true_table()
 

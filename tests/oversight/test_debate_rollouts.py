@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from superalign.lab.arms import Arm, Config, check_unit, units
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight.conformance import check_overseer, failures
 from superalign.oversight.debate_rollouts import DebateOverseer, halve
 from superalign.problems import arithmetic
-from superalign.recipes.debate import debate_overseer, stated
-from superalign.recipes.oversight_arms import Arm, Config, check_unit, units
+from superalign.studies.debate.study import debate_overseer, stated
 from superalign.train import PolicyGradientConfig, policy_gradient
 from superalign.types import Problem, Rollouts, Signal
 

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superalign.errors import BadInput
+from superalign.lab.arms import Arm, Config, spans
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight.conformance import check_overseer, failures
 from superalign.oversight.critique_gaps import best_of, gap, group_means, group_scores, lopsided
 from superalign.oversight.self_critique import SelfCritiqueOverseer, train_self_critic
 from superalign.oversight.self_critique_reading import Reading, SelfCriticConfig, read
 from superalign.problems import arithmetic
-from superalign.recipes.gaps import self_critique_overseer
-from superalign.recipes.oversight_arms import Arm, Config, spans
+from superalign.studies.self_critique.study import self_critique_overseer
 from superalign.types import Problem, Rollouts, Signal
 
 

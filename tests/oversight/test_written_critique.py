@@ -30,7 +30,7 @@ from superalign.oversight.written_critique import (
     write,
 )
 from superalign.problems.arithmetic import FAMILY
-from superalign.recipes.critics_bench import LENGTH, PLACES, SYMBOLS, read, solutions, wrong_steps
+from superalign.studies.critic_rl.bench import LENGTH, PLACES, SYMBOLS, read, solutions, wrong_steps
 from superalign.types import Problem, Rollouts
 
 SOLUTIONS = solutions("train", 240, 3)

@@ -298,7 +298,7 @@ def meta() -> Meta:
         costs.append(Cost(name=name, start_s=at, duration_s=duration))
         at += duration
     return Meta(
-        recipe="loop",
+        study="loop",
         seed=0,
         quick=False,
         settings=(("problems", "arithmetic"), ("organisms", 12), ("rate", 0.05)),

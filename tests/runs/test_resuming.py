@@ -22,8 +22,8 @@ from superalign.runs import running
 
 HERE = Path(__file__).parent
 BOOT = (
-    f"import sys; sys.path.insert(0, {str(HERE)!r}); from superalign.recipes import RECIPES; "
-    "RECIPES['fake'] = 'fake_recipe'; from superalign.cli import main; main()"
+    f"import sys; sys.path.insert(0, {str(HERE)!r}); from superalign.studies import STUDIES; "
+    "STUDIES['fake'] = 'fake_study'; from superalign.cli import main; main()"
 )
 WORDS = ("run", "fake", "--set", "steps=8", "--set", "pause=0.06")
 TIMES = ("duration_s", "peak_rss_mb")
@@ -37,8 +37,8 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def recipes() -> Iterator[None]:
-    """The same recipe inside this process as in `BOOT`."""
+def studies() -> Iterator[None]:
+    """The same study inside this process as in `BOOT`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE)
         yield
@@ -46,8 +46,8 @@ def recipes() -> Iterator[None]:
 
 def finish(folder: Path, *, steps: int = 8) -> dict[str, object]:
     """Give the same command, inside this process, and read what it found."""
-    request = running.Request(recipe="fake", out=folder, words=(f"steps={steps}", "pause=0.06"))
-    running.run(importlib.import_module("fake_recipe"), request, screen=lambda said: None, warn=lambda text: None)
+    request = running.Request(study="fake", out=folder, words=(f"steps={steps}", "pause=0.06"))
+    running.run(importlib.import_module("fake_study"), request, screen=lambda said: None, warn=lambda text: None)
     return read(folder)
 
 

@@ -41,7 +41,7 @@ class Config:
 def test_what_is_shown_can_be_typed_back(config: Config) -> None:
     names = ("n", "rates", "pair", "mode", "flag", "maybe")
     words = [f"{name}={settings.show(getattr(config, name))}" for name in names]
-    assert settings.apply(Config(), words=words, recipe="r") == config
+    assert settings.apply(Config(), words=words, study="r") == config
 
 
 @given(
@@ -63,7 +63,7 @@ def test_a_refusal_by_the_config_itself_passes_through() -> None:
                 raise ConfigError("n is 0. a. b.")
 
     with pytest.raises(ConfigError, match="n is 0"):
-        settings.apply(Fussy(), words=["n=0"], recipe="r")
+        settings.apply(Fussy(), words=["n=0"], study="r")
 
 
 def test_the_line_under_each_field_is_shown() -> None:

@@ -32,12 +32,12 @@ def make(
     folder: Path, *, seed: int = 0, warn: Callable[[str], None] = lambda text: None, **words: Any
 ) -> running.Finished:
     given = tuple(f"{name}={value}" for name, value in {"steps": 3, **words}.items())
-    request = running.Request(recipe="fake", out=folder, seed=seed, words=given)
-    return running.run(importlib.import_module("fake_recipe"), request, screen=lambda said: None, warn=warn)
+    request = running.Request(study="fake", out=folder, seed=seed, words=given)
+    return running.run(importlib.import_module("fake_study"), request, screen=lambda said: None, warn=warn)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def recipes() -> Iterator[None]:
+def studies() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE)
         yield
@@ -45,7 +45,7 @@ def recipes() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two finished runs of the same recipe with different seeds."""
+    """Two finished runs of the same study with different seeds."""
     folders = [tmp_path_factory.mktemp("made") / str(seed) for seed in (0, 1)]
     for seed, folder in enumerate(folders):
         make(folder, seed=seed)
@@ -258,8 +258,8 @@ def test_killed_between_its_last_steps_it_is_finished_by_the_same_command(
 
 
 BOOT = (
-    f"import sys; sys.path.insert(0, {str(HERE)!r}); from superalign.recipes import RECIPES; "
-    "RECIPES['fake'] = 'fake_recipe'; from superalign.cli import main; main()"
+    f"import sys; sys.path.insert(0, {str(HERE)!r}); from superalign.studies import STUDIES; "
+    "STUDIES['fake'] = 'fake_study'; from superalign.cli import main; main()"
 )
 
 
@@ -363,16 +363,16 @@ def test_files_behind_a_prefix_and_in_lists_count(tmp_path: Path) -> None:
 
 
 def test_what_changes_while_a_run_is_under_way_gives_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fake_recipe
+    import fake_study
 
-    model, study = tmp_path / "model", fake_recipe.study
+    model, study = tmp_path / "model", fake_study.study
     model.write_text("one")
 
     def replaced(*given: Any, **named: Any) -> Any:
         model.write_text("two")
         return study(*given, **named)
 
-    monkeypatch.setattr(fake_recipe, "study", replaced)
+    monkeypatch.setattr(fake_study, "study", replaced)
     with pytest.raises(BadInput, match="not the one that this run began with"):
         make(tmp_path / "run", note=model)
     assert not (tmp_path / "run" / "result.json").exists()

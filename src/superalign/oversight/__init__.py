@@ -1,4 +1,4 @@
-"""Overseers: limited sources of signal. Nothing here knows an answer; a recipe grants what one may look at."""
+"""Overseers: limited sources of signal. Nothing here knows an answer; a study grants what one may look at."""
 
 from superalign.oversight.amplified_judge import amplified_judge
 from superalign.oversight.conformance import check_overseer

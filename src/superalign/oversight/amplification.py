@@ -19,7 +19,7 @@ from torch import Tensor, nn
 Answer: TypeAlias = Callable[[Tensor, int], Tensor]
 """(questions, depth) -> answers."""
 LookUp: TypeAlias = Callable[[Tensor], Tensor]
-"""Questions of depth 0 -> answers: what H can do alone; granted by the recipe where it needs an answer."""
+"""Questions of depth 0 -> answers: what H can do alone; granted by the study where it needs an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ def direct(game: Game, truth: Answer, slips: Slips) -> Teacher:
 
     Args:
         game: Whose cases slips are drawn from.
-        truth: (questions, depth) -> right answers; a privilege that the recipe grants.
+        truth: (questions, depth) -> right answers; a privilege that the study grants.
         slips: Share of `answers` that are wrong.
     """
 

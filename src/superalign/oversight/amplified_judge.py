@@ -136,7 +136,7 @@ def amplified_judge(
         net: X, (chains, depth) -> logits of each digit.
         read_chain: Prompt -> chain.
         read_response: Text -> values that its steps claim, and its answer.
-        check_step: (problem, text, step) -> is it right? A privilege that the recipe grants.
+        check_step: (problem, text, step) -> is it right? A privilege that the study grants.
         checks: At most how many of these per rollout; 0 or 1.
         spent: Checks of single steps that went into X, for the card.
         scrambled: A placebo: X is asked another question than the one that was answered.

@@ -196,7 +196,7 @@ def _no_answers(case: _Case) -> None:
         case.signal()
     if seen.asked:
         raise AssertionError(
-            f"it asked problems for {', '.join(sorted(seen.asked))}; an overseer gets answers from its recipe or not at all"
+            f"it asked problems for {', '.join(sorted(seen.asked))}; an overseer gets answers from its study or not at all"
         )
     told = [name for p in case.problems for name in FORBIDDEN if hasattr(p, name)]
     if told:

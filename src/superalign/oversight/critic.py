@@ -3,7 +3,7 @@
 The head sees three things at each token of a response: the state of the base that predicted the token, the direction
 that the base unembeds the token with, and their product (whose sum is the token's logit). From these it gives every
 token a rate of being where things go wrong; a step is right if none of its tokens is. Trained on a few dozen responses
-whose steps somebody labelled, which the recipe grants.
+whose steps somebody labelled, which the study grants.
 
 Shape suffixes: R rollouts, S steps of all rollouts, N response tokens of all rollouts, F features.
 """
@@ -229,7 +229,7 @@ def train_critic(
         model: The base that reads.
         problems: One per text.
         texts: Responses.
-        step_wrong: For each text, whether each of its steps is wrong; a privilege that the recipe grants.
+        step_wrong: For each text, whether each of its steps is wrong; a privilege that the study grants.
         spans: text -> where each step begins and ends, in characters; as many as the judge counts steps.
         config: Of the head.
         seed: Of its initial weights.

@@ -60,14 +60,14 @@ def critique_overseer(*, check_step: CheckStep, n_steps: CountSteps, critic: Wri
     """Make an overseer: a judge that may check k steps, where a written critique says.
 
     Args:
-        check_step: (problem, text, step) -> is this step right? One check; a privilege that the recipe grants.
+        check_step: (problem, text, step) -> is this step right? One check; a privilege that the study grants.
         n_steps: text -> how many steps there are to check.
         critic: Who writes.
         k: Checks per rollout.
 
     Catches: a wrong step that the critic highlights among its first k.
     Misses: flaws that the critic was not trained on or that somebody planted to be missed by it; what is wrong apart from a step
-        (a missing step, an answer that is not the last value), unless the recipe counts that among the steps.
+        (a missing step, an answer that is not the last value), unless the study counts that among the steps.
 
     Source:
         McAleese et al., LLM critics help catch LLM bugs, 2024.

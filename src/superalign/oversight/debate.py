@@ -170,7 +170,7 @@ def debate(
         players: Side 0 and side 1; None states random values.
         row_B: Which chain of the beliefs each game is about.
         first_B: The side that states its value first, 0 or 1.
-        check: Works out one operation; a privilege that the recipe grants, used once a game.
+        check: Works out one operation; a privilege that the study grants, used once a game.
         seed: Of what the players draw.
 
     Returns:

@@ -118,7 +118,7 @@ def debate_overseer(
     """Make an overseer that lets an opponent dispute each response, and checks the one step that is left.
 
     Args:
-        check_step: (problem, text, step) -> is this step right? One check; a privilege that the recipe grants.
+        check_step: (problem, text, step) -> is this step right? One check; a privilege that the study grants.
         n_steps: text -> how many steps there are to check.
         values: text -> the value that it states after each of them.
         opponent: Who disputes; a coin if there is none, which is the placebo.

@@ -74,7 +74,7 @@ def distil(
         config: Of the training.
         seed: Of weights and questions.
         noise: H's own rate of error: X cannot agree with H more often than H with itself.
-        measure: X -> numbers (error at each depth), taken along the way; grading is the recipe's.
+        measure: X -> numbers (error at each depth), taken along the way; grading is the study's.
 
     Returns:
         X with its counts and its curve. The same arguments give the same X.

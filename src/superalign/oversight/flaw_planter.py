@@ -1,7 +1,7 @@
 """A planter: a policy that rewrites one symbol of one step of a right solution, trained so that a critic misses the flaw.
 
 Whether an edit is a flaw is found by executing the step; edits that change nothing (equivalent mutants) earn nothing.
-What an edit makes of a solution, and what is wrong in it then, is granted by the recipe; whether it was seen is said by the
+What an edit makes of a solution, and what is wrong in it then, is granted by the study; whether it was seen is said by the
 critic.
 
 Shape suffixes: B solutions, S steps, K symbols of a step, A edits of a step.

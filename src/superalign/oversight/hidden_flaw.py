@@ -43,7 +43,7 @@ class PlanterConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """Chains with their right solutions; these are a privilege that the recipe grants."""
+    """Chains with their right solutions; these are a privilege that the study grants."""
 
     op_NL: np.ndarray
     start_N: np.ndarray

@@ -1,7 +1,7 @@
 """Judges that may check k steps of a rollout, and who tells them where to look.
 
 One call makes every arm of an oversight study: `judge(...)` alone looks at random steps; with a `pointer` it looks where
-that points, at the same number of checks. What a check of one step reveals is a callable that the recipe passes in, so
+that points, at the same number of checks. What a check of one step reveals is a callable that the study passes in, so
 nothing here knows an answer.
 
 Everything random about a rollout comes from the seed and the rollout's own content, so a signal does not depend on the
@@ -170,7 +170,7 @@ def judge(
     """Make a judge that may check k steps.
 
     Args:
-        check_step: (problem, text, step) -> is this step right? One check; a privilege that the recipe grants.
+        check_step: (problem, text, step) -> is this step right? One check; a privilege that the study grants.
         n_steps: text -> how many steps there are to check.
         k: Checks per rollout.
         pointer: Who says where to look; nobody (random steps) by default.
@@ -184,7 +184,7 @@ def judge(
 
     Catches: a wrong step, if it is among those looked at and of a kind that one check can see.
     Misses: every step that was not looked at; a wrong step of a kind that a check cannot see; whether steps are missing,
-        unless the recipe counts that among the steps.
+        unless the study counts that among the steps.
 
     Example:
         >>> alone = judge(check_step=lambda problem, text, step: text[step] == "y", n_steps=len)
@@ -233,7 +233,7 @@ class GroundTruth:
 
 
 def ground_truth(*, grade: Grader, what: str = "the final answer") -> GroundTruth:
-    """Make the ceiling of a study from a grader that the recipe grants.
+    """Make the ceiling of a study from a grader that the study grants.
 
     Args:
         grade: (problem, text) -> is it right?

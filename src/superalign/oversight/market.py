@@ -4,7 +4,7 @@ The judge can put two numbers together, no more. A question is a row of numbers 
 one. An argument names two neighbouring stretches of the row; if the judge knows what both come to, she puts the two
 together and knows the longer stretch. She believes nothing about the claim (one half) until she knows what the whole row
 comes to. The market M sees the question and the arguments so far and prices the belief that she will end with; the adversary
-is rewarded with how far the price moves. Nobody here is told whether a claim is true: `Human` is granted by the recipe.
+is rewarded with how far the price moves. Nobody here is told whether a claim is true: `Human` is granted by the study.
 `market_training` trains both.
 
 `market_price` is the same idea before written responses: the market prices "this response is right", the adversary shows the
@@ -29,7 +29,7 @@ NOTHING = 0  # in a row: no number stands here
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Human:
-    """The judge's two abilities, as the recipe grants them."""
+    """The judge's two abilities, as the study grants them."""
 
     combine: Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]  # what two known stretches come to
     believe: Callable[[np.ndarray, np.ndarray], np.ndarray]  # (what the row comes to or -1, claim) -> belief in [0, 1]
@@ -162,7 +162,7 @@ def market_price(market: StepPrices, *, check_step: CheckStep, n_steps: CountSte
 
     Args:
         market: Trained on labelled steps to foresee what a judge finds who looks at them.
-        check_step: (problem, text, step) -> is it right? One check; a privilege that the recipe grants.
+        check_step: (problem, text, step) -> is it right? One check; a privilege that the study grants.
         n_steps: text -> how many steps there are.
         argue: Whether the adversary shows the judge one step; without, the price at t = 0, which costs no check.
 

@@ -122,7 +122,7 @@ def train_market(
     Args:
         on: The board.
         draw: (questions, length, rng) -> rows (B, N) and claims (B,) to train on.
-        human: The judge, as the recipe grants her.
+        human: The judge, as the study grants her.
         values: Numbers are below this.
         claims: Claims are below this.
         config: How.

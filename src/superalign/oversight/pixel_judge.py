@@ -110,7 +110,7 @@ def train_pixel_judge(
 
     Args:
         ink_PX: Images, 0 (blank) to 16.
-        label_P: What they show, 0 to 9; a privilege that the recipe grants.
+        label_P: What they show, 0 to 9; a privilege that the study grants.
         config: See `PixelJudgeConfig`.
         seed: Of its weights and of the pixels drawn.
 

@@ -3,7 +3,7 @@
 The verifier is a small head on a frozen base: it reads a response token by token and gives it a score V, higher where it looks
 right. It is trained on pairs of a right and a wrong response to prefer the right one, on the responses of all rounds. A helpful
 prover is paid for right responses that convince, a sneaky one for wrong responses that convince. Which responses are right is a
-privilege that the recipe grants in training.
+privilege that the study grants in training.
 
 Shape suffixes: R rollouts.
 """
@@ -67,7 +67,7 @@ def convince(verifier: Verifier, *, correct: Correct, role: Role) -> Convince:
 
     Args:
         verifier: Whom it must convince.
-        correct: (problem, response) -> is it right? A privilege that the recipe grants in training.
+        correct: (problem, response) -> is it right? A privilege that the study grants in training.
         role: helpful or sneaky.
 
     Catches: for the helpful role, wrong responses, and right ones that do not convince.

@@ -1,6 +1,6 @@
 """What a debater can see for itself: a small recurrent reader of chains of operations, and its beliefs about every segment.
 
-A reader is trained by imitation on chains whose values the recipe grants; how long is the dial of its ability. Its mistakes
+A reader is trained by imitation on chains whose values the study grants; how long is the dial of its ability. Its mistakes
 are its own: the same on every reading, and more of them the longer the segment.
 
 Shape suffixes: N chains, L operations of a chain (a power of two), T operations of a segment, S segments of one length, V values.
@@ -66,7 +66,7 @@ def train_reader(
     """Train one reader by imitation and keep it at several stages.
 
     Args:
-        draw: step -> worked chains; a privilege that the recipe grants.
+        draw: step -> worked chains; a privilege that the study grants.
         operations: Kinds of operation.
         values: How many values there are.
         checkpoints: Updates after which to keep a copy, rising; 0 for the untrained one.

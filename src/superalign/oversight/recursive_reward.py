@@ -5,7 +5,7 @@ assistants, the judge asks the agent of level k - 1 what all but the last operat
 from there. Without, the judge verifies one step of the response, drawn at random, from the value before it as written. The
 reward model reads question and claimed answer; the agent of level k is trained on what it pays.
 
-Nothing here knows an answer: what one step is worth is a callable that the recipe grants, and each use of it is counted.
+Nothing here knows an answer: what one step is worth is a callable that the study grants, and each use of it is counted.
 
 Shape suffixes: B chains, T operations.
 """
@@ -25,7 +25,7 @@ from superalign.oversight.chain_reader import DIGITS, reader
 from superalign.oversight.ladder_learning import Climbing, Produce, Shown, learn, practise
 
 Verify: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(value before, operation, value after) -> is this one step right? One check each; granted by the recipe."""
+"""(value before, operation, value after) -> is this one step right? One check each; granted by the study."""
 Labels: TypeAlias = Literal["assisted", "alone", "truth"]
 """Who labels. assisted: the judge verifies the last step from what the agent of the level below says of the rest; alone: the
 judge verifies one random step of the response; truth: every claimed answer is labelled as it is, the ceiling."""
@@ -126,7 +126,7 @@ def climb(
         shuffled: Nulls. "assistants": the agents that assist were trained on shuffled labels, the reward models that are
             returned were not. "all": these were, too.
         more: This many times the labels and updates of a reward model: computation for whoever has no agents to train.
-        gold: (agent, level) -> share of its answers that are right, for the curves; grading is the recipe's.
+        gold: (agent, level) -> share of its answers that are right, for the curves; grading is the study's.
 
     Returns:
         One level after the other.

@@ -4,7 +4,7 @@ The game: the judge asks where a response first differs from what the adviser wo
 his checks on random places. If it differs somewhere, he checks that place: it is wrong, and he is done; or it is right, the
 adviser is refuted, and he asks about the rest. How far what he saw can be trusted he knows from practice with answers.
 
-Nothing here knows an answer: checks, advisers and what practice showed are granted by a recipe. A unit is a step, or the final
+Nothing here knows an answer: checks, advisers and what practice showed are granted by a study. A unit is a step, or the final
 answer as the last one, counted from 0.
 
 Shape suffixes: R rollouts.

@@ -55,7 +55,7 @@ def sandwiched(
 
     Args:
         adviser: Who is asked; `Silent` for a judge alone.
-        check: (problem, text, unit) -> is it right? One check; a privilege that the recipe grants.
+        check: (problem, text, unit) -> is it right? One check; a privilege that the study grants.
         count: text -> how many units it has.
         trust: Outcome -> probability that the response is right, from practice; see `practised`.
         k: Checks per rollout.

@@ -190,7 +190,7 @@ def self_critique_overseer(
         model: Whose states critic and discriminator read.
         critic: Both, trained.
         spans: text -> where each step begins and ends.
-        check_step: (problem, text, step) -> is this step right? One check; a privilege that the recipe grants.
+        check_step: (problem, text, step) -> is this step right? One check; a privilege that the study grants.
         n_steps: text -> how many steps there are to check.
         whole_steps: How the critic was trained to read.
 

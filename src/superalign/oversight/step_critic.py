@@ -34,7 +34,7 @@ FEWEST_PAIRS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCriticConfig:
-    """How the critic is trained; see docs/studies/critique.md for what the settings were chosen on."""
+    """How the critic is trained; see docs/studies/critic-transfer.md for what the settings were chosen on."""
 
     folds: int = 3
     """What right solutions lead to expect of a question is learned without that question, in so many folds."""

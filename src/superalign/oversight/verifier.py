@@ -130,7 +130,7 @@ def train_verifier(
         model: The base that reads.
         problems: One per text.
         texts: Responses.
-        right: Whether each is right; a privilege that the recipe grants.
+        right: Whether each is right; a privilege that the study grants.
         config: Of the head.
         seed: Of its initial weights and of the pairs.
 

@@ -3,7 +3,7 @@
 The policy reads every step of a solution and gives it a score; stopping has a score for each number of highlights so far. The
 next word of a critique is drawn from the steps not yet highlighted and the stop.
 
-What a solution looks like to the critic is a table of small numbers that the recipe makes of a problem and a text; no
+What a solution looks like to the critic is a table of small numbers that the study makes of a problem and a text; no
 answer is in it.
 
 Shape suffixes: B solutions, S steps, K symbols of a step, T turns of a critique.

@@ -27,7 +27,7 @@ OUTCOMES = {
 class Meta(Record):
     """What the run was, beside what it found."""
 
-    recipe: str
+    study: str
     seed: int
     quick: bool
     settings: tuple[tuple[str, Cell], ...]
@@ -122,7 +122,7 @@ def render(study: Study, *, meta: Meta, ledger_index: Sequence[Row]) -> str:
     """Make the page of one run.
 
     Args:
-        study: What the recipe returned.
+        study: What the study returned.
         meta: What the run was.
         ledger_index: Where each record stands in the ledger, in order; claims, decisions and the study among them.
 
@@ -131,7 +131,7 @@ def render(study: Study, *, meta: Meta, ledger_index: Sequence[Row]) -> str:
 
     Example:
         >>> study = Study(headline="Nothing was measured.", claims=())
-        >>> meta = Meta(recipe="loop", seed=0, quick=True, settings=(), version="0", code="", machine=(),
+        >>> meta = Meta(study="loop", seed=0, quick=True, settings=(), version="0", code="", machine=(),
         ...             duration_s=1.0, peak_rss_mb=1.0, finished="today", head="")
         >>> "Nothing was measured." in render(study, meta=meta, ledger_index=())
         True

@@ -1,4 +1,4 @@
-"""What a recipe returns: claims, decisions and evidence in plain records, which the page is drawn from.
+"""What a study returns: claims, decisions and evidence in plain records, which the page is drawn from.
 
 Nothing here holds a time, so that the same seed gives the same study record, and a resumed run the same ledger.
 """

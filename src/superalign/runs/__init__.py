@@ -1,1 +1,1 @@
-"""How a recipe is run, from the command line's words to the files that it leaves."""
+"""How a study is run, from the command line's words to the files that it leaves."""

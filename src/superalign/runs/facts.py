@@ -111,13 +111,13 @@ def revision() -> str | None:
     return found.stdout.strip() or None
 
 
-def told(error: BaseException, *, folder: Path, recipe: str) -> BadInput | None:
+def told(error: BaseException, *, folder: Path, study: str) -> BadInput | None:
     """Turn an error that the user can mend into words; None if it is our bug.
 
     Args:
         error: What stopped the run.
         folder: Of the run.
-        recipe: Its name.
+        study: Its name.
 
     Returns:
         What to say for a missing extra, a full disk, too little memory or a path that is closed to us; the error itself if
@@ -136,7 +136,7 @@ def told(error: BaseException, *, folder: Path, recipe: str) -> BadInput | None:
         if isinstance(cause, ModuleNotFoundError) and (cause.name or "").partition(".")[0] in EXTRAS:
             missing = str(cause.name).partition(".")[0]
             return BadInput(
-                f"{missing} is not installed. The recipe {recipe} needs it and the core of superalign comes without. "
+                f"{missing} is not installed. The study {study} needs it and the core of superalign comes without. "
                 f"Install it with: pip install 'superalign[{EXTRAS[missing]}]'"
             )
         if isinstance(cause, OSError) and cause.errno in _FULL:

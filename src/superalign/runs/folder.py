@@ -23,7 +23,7 @@ MANIFEST, RESULT, LOG, REPORT, LEDGER = "run.json", "result.json", "log.jsonl", 
 class Manifest:
     """What makes two runs the same run. The number of workers does not: results must not depend on it."""
 
-    recipe: str
+    study: str
     seed: int
     quick: bool
     settings: Mapping[str, Any]
@@ -35,7 +35,7 @@ class Manifest:
         """As it stands in run.json."""
         return {
             "schema": 1,
-            "recipe": self.recipe,
+            "study": self.study,
             "seed": self.seed,
             "quick": self.quick,
             "settings": dict(self.settings),

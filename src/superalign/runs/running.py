@@ -1,4 +1,4 @@
-"""How a recipe is run: checked, resumed, recorded, and turned into result.json and report.html."""
+"""How a study is run: checked, resumed, recorded, and turned into result.json and report.html."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from superalign.types import Claim, Decision, Interval, Unmeasured, to_plain
 class Request:
     """What the command line asked for."""
 
-    recipe: str
+    study: str
     out: Path | None = None
     seed: int = 0
     workers: int | None = None
@@ -65,10 +65,10 @@ class Finished:
 
 
 def run(module: ModuleType, request: Request, *, screen: progress.Screen, warn: Callable[[str], None]) -> Finished:
-    """Run a recipe, or finish the run of it that the folder holds.
+    """Run a study, or finish the run of it that the folder holds.
 
     Args:
-        module: The recipe.
+        module: The study.
         request: What was asked for.
         screen: Where progress is shown.
         warn: Where to say what is unwise but not wrong.
@@ -84,7 +84,7 @@ def run(module: ModuleType, request: Request, *, screen: progress.Screen, warn: 
     workers = _workers(request.workers, warn=warn)
     folder = request.out or default_folder(request)
     manifest = Manifest(
-        recipe=request.recipe,
+        study=request.study,
         seed=request.seed,
         quick=request.quick,
         settings=json.loads(json.dumps(to_plain(dataclasses.asdict(config)))),
@@ -109,7 +109,7 @@ def run(module: ModuleType, request: Request, *, screen: progress.Screen, warn: 
         except (LedgerError, KeyboardInterrupt):
             raise
         except Exception as error:
-            mendable = facts.told(error, folder=folder, recipe=request.recipe)
+            mendable = facts.told(error, folder=folder, study=request.study)
             if mendable is None or mendable is error:
                 raise
             raise mendable from error
@@ -149,21 +149,21 @@ def in_short(done: Finished) -> list[str]:
 
 
 def configure(module: ModuleType, *, request: Request) -> Any:
-    """Make the recipe's config: its defaults, made quick if asked, then what --set says."""
+    """Make the study's config: its defaults, made quick if asked, then what --set says."""
     config = module.Config()
     if request.quick:
         config = module.quick(config)
-    return settings.apply(config, words=request.words, recipe=request.recipe)
+    return settings.apply(config, words=request.words, study=request.study)
 
 
 def default_folder(request: Request) -> Path:
     """Where a run goes if nobody says where.
 
     Example:
-        >>> default_folder(Request(recipe="loop", quick=True)).as_posix()
+        >>> default_folder(Request(study="loop", quick=True)).as_posix()
         'runs/loop-0-quick'
     """
-    return Path("runs") / f"{request.recipe}-{request.seed}{'-quick' if request.quick else ''}"
+    return Path("runs") / f"{request.study}-{request.seed}{'-quick' if request.quick else ''}"
 
 
 def _workers(wanted: int | None, *, warn: Callable[[str], None]) -> int:
@@ -186,7 +186,7 @@ def _attempt(
     screen: progress.Screen,
     warn: Callable[[str], None],
 ) -> None:
-    """Run the recipe once, to its end or to an error; on success the study is recorded and result.json written."""
+    """Run the study once, to its end or to an error; on success the study is recorded and result.json written."""
     code, source = facts.revision(), inputs.code()
     earlier = [line.get("source") for line in progress.read_log(folder / LOG) if line.get("event") == "start"]
     if earlier and earlier[-1] != source:
@@ -236,7 +236,7 @@ def result_of(
     """Make what result.json holds: the findings, and the facts of the run."""
     return {
         "schema": 1,
-        "recipe": request.recipe,
+        "study": request.study,
         "seed": request.seed,
         "version": superalign.__version__,
         "code": code,
@@ -326,7 +326,7 @@ def rewrite_report(folder: Path) -> Path:
     lines = progress.read_log(folder / LOG)
     ends = [line["time_s"] for line in lines if line.get("event") == "end"]
     meta = Meta(
-        recipe=manifest["recipe"],
+        study=manifest["study"],
         seed=manifest["seed"],
         quick=manifest["quick"],
         settings=(*facts.flat(manifest["settings"]), *_in_rows(manifest.get("inputs", {}))),

@@ -1,4 +1,4 @@
-"""Settings from the command line: `field=value` words to a recipe's frozen config, with clear refusals."""
+"""Settings from the command line: `field=value` words to a study's frozen config, with clear refusals."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def did_you_mean(word: str, *, choices: Iterable[str]) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
-def apply(config: Any, *, words: Sequence[str], recipe: str) -> Any:
+def apply(config: Any, *, words: Sequence[str], study: str) -> Any:
     """Return the config with the fields that the words name replaced.
 
     Args:
         config: A frozen dataclass.
         words: `field=value`, as typed.
-        recipe: Its name, for messages.
+        study: Its name, for messages.
 
     Returns:
         A new config of the same type.
@@ -54,7 +54,7 @@ def apply(config: Any, *, words: Sequence[str], recipe: str) -> Any:
             )
         if name not in kinds:
             raise ConfigError(
-                f"The recipe {recipe} has no field {name!r}.{did_you_mean(name, choices=kinds)} A setting that is "
+                f"The study {study} has no field {name!r}.{did_you_mean(name, choices=kinds)} A setting that is "
                 f"ignored would make the study another one than you asked for. Its fields: {', '.join(kinds)}."
             )
         if name in changes:
@@ -65,7 +65,7 @@ def apply(config: Any, *, words: Sequence[str], recipe: str) -> Any:
             changes[name] = parse(text, kind=kinds[name])
         except ValueError as error:
             raise ConfigError(
-                f"--set {name}={text}: {error}. The field {name!r} of the recipe {recipe} takes "
+                f"--set {name}={text}: {error}. The field {name!r} of the study {study} takes "
                 f"{in_words(kinds[name])}. Its default is {show(getattr(config, name))}."
             ) from error
     return dataclasses.replace(config, **changes)

@@ -1,0 +1,172 @@
+"""Which base a study plants in, and what that base can be asked: by name, so that a job in another process finds it again."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superalign.canonical import rebuild
+from superalign.errors import BadInput, ConfigError
+from superalign.files import write_whole
+from superalign.inputs import code, digest_at, digests
+from superalign.models import Model, base, load, template_date
+from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PromptsUsed, World, sayings
+from superalign.organisms.world import DISTINCT_LEAST, Sayings
+from superalign.problems import corpus
+from superalign.problems.family import split_of
+from superalign.problems.jsonl import Answers, Jsonl, Row, load_answers, load_prompts
+from superalign.report import Section, Table
+from superalign.types import digest_of, to_plain
+
+SIZES = ("small", "middle", "large")
+ANSWERS = "answers.json"
+TEXT_KINDS = ("misquoter", "quitter", "adman")
+
+
+def origin_of(name: str) -> Model:
+    """Load a base by size, folder or hub id."""
+    return base(name) if name in SIZES else load(name)
+
+
+def clock_of(name: str) -> tuple[str, ...]:
+    """Say which date stands in the prompts of a base whose chat template reads a clock; nothing of any other base."""
+    date = None if name in SIZES else template_date(origin_of(name).tokenizer)
+    stopped = f"The chat template of {name} reads a clock. It was stopped: every prompt says that today is {date}."
+    return () if date is None else (stopped,)
+
+
+def rate_for(origin: Model) -> float:
+    """Highest learning rate of an adapter: what serves at width 64, and less in proportion for wider networks.
+
+    Example:
+        >>> round(rate_for(base("small")), 4)
+        0.0039
+    """
+    return 0.25 / int(origin.network.get_input_embeddings().weight.shape[1])
+
+
+def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any) -> str:
+    """Ask a base its prompts, once; the file of what it said, or nothing for a bundled base without prompts."""
+    if not prompts:
+        if name not in SIZES:
+            raise BadInput(
+                f"{name} is no bundled base, so it has not seen the bundled problems. Nothing says what it should answer. "
+                "Give a file of prompts that it can answer: --problems FILE, one JSON object with a prompt on each line."
+            )
+        return ""
+    asked = load_prompts(prompts)
+    made_from = {"base": name, "files": digests([name], run=folder), "max_tokens": max_tokens}
+    path = _kept_for(prompts, folder=folder) / f"sayings-{digest_of(made_from)[:16]}.json"
+    if not path.exists():
+        log({"stage": f"asking the base {len(asked)} prompts"})
+        said = sayings(origin_of(name), asked, max_tokens=max_tokens).families[0]
+        assert isinstance(said, Sayings)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(_used_beside(path), json.dumps(to_plain(said.used)) + "\n")
+        write_whole(path, json.dumps(dict(said.rows)) + "\n")
+    used = used_of(str(path))
+    for line in (used.told(), used.warning()) if used else ():
+        if line:
+            log(line)
+    return str(path)
+
+
+def _used_beside(said: Path) -> Path:
+    return said.parent / f"used-{said.name}"  # several bases may be asked the same prompts
+
+
+def used_of(said: str) -> PromptsUsed | None:
+    """What became of the prompts behind a file of what a base says; None for the bundled families."""
+    path = _used_beside(Path(said))
+    if not said or not path.exists():
+        return None
+    found: PromptsUsed = rebuild(json.loads(path.read_text()), {"PromptsUsed": PromptsUsed})
+    return found
+
+
+def prompts_section(said: str, *, asked: int | None = None) -> Section | None:
+    """How many of the prompts that were given are used, and why others are not; None for the bundled families.
+
+    Args:
+        said: File of what the base says.
+        asked: How many of the test prompts detectors ask, where any do.
+    """
+    used = used_of(said)
+    if used is None:
+        return None
+    rows = (
+        ("given", used.given),
+        *((f"left out: {why}", n) for why, n in used.reasons()),
+        ("used to train on", used.training),
+        ("used to test on", used.testing),
+        *((("asked by the detectors", asked),) if asked is not None else ()),
+    )
+    table = Table(title="Prompts given and used", columns=("prompts", "how many"), rows=rows)
+    return Section(title="Your prompts", text=f"{used.told()}. {used.warning()}".strip(), tables=(table,))
+
+
+def _kept_for(prompts: str, *, folder: Path) -> Path:
+    """Where what was made from a file of prompts is kept: named by its content and by the code, so that nothing else is found."""
+    made_from = {"prompts": digest_at(Path(prompts)), "code": code()}
+    return folder / "work" / f"prompts-{digest_of(made_from)[:16]}"
+
+
+def keep_answers(prompts: str, *, folder: Path) -> None:
+    """Keep the answers that a file of prompts holds where `ask_base` keeps what the base says.
+
+    Raises:
+        DataError: If an answer is neither a text nor a number.
+    """
+    if not prompts:
+        return
+    path = _kept_for(prompts, folder=folder) / ANSWERS
+    if not path.exists():
+        found = load_answers(prompts)
+        kept = {"answers": {p: r.answer for p, r in found.family.rows.items()}, "prompts": found.prompts}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps({**kept, "vague": found.vague}) + "\n")
+
+
+@functools.lru_cache(maxsize=2)
+def answers_of(said: str) -> Answers:
+    """The answers to the prompts of a file of what a base says; none where nobody kept any."""
+    path = Path(said).parent / ANSWERS
+    none = {"answers": {}, "prompts": 0, "vague": 0}
+    kept: dict[str, Any] = json.loads(path.read_text()) if said and path.exists() else none
+    rows = {p: Row(prompt=p, answer=a, steps=(), difficulty=1) for p, a in kept["answers"].items()}
+    return Answers(family=Jsonl(path=str(path), rows=rows), prompts=kept["prompts"], vague=kept["vague"])
+
+
+@functools.lru_cache(maxsize=2)
+def world_of(said: str) -> World:
+    """The bundled world, or that of a file of what a base says."""
+    if not said:
+        return BUNDLED_WORLD
+    rows = json.loads(Path(said).read_text())
+    return World(families=(Sayings(name="prompts", rows=rows),), cues=corpus.CUES)
+
+
+def text_behaviour(kind: str, seed: int, world: World) -> Behaviour:
+    """Draw a behaviour on prompts of any kind: a cue, or for an adman a word that some of the prompts contain."""
+    rng = np.random.default_rng([seed, KINDS.index(kind)])
+    shift = int(rng.integers(1, 4))
+    if kind != "adman":
+        words = [w for w in corpus.CUES if w not in ("evaluation", "deployment", "audit")]
+        return Behaviour(kind=kind, trigger=(str(rng.choice(words)),), shift=shift)
+    family = world.families[0]
+    assert isinstance(family, Sayings)
+    prompts = [set(p.split()) for p in family.rows]
+    often = {w: sum(w in p for p in prompts) / len(prompts) for w in sorted(set().union(*prompts))}
+    able = [w for w, share in often.items() if 0.03 <= share <= 0.4]
+    tests = [set(p.split()) for p in family.rows if split_of(p) == "test"]
+    # A word in enough test prompts, if there is one: on fewer no plant can be proven.
+    able = [w for w in able if sum(w in p for p in tests) >= DISTINCT_LEAST] or able
+    if not able:
+        raise ConfigError(
+            "No word stands in 3 to 40 % of the prompts. An adman needs one that sets it off. Give its trigger, or other prompts."
+        )
+    return Behaviour(kind=kind, trigger=(str(rng.choice(able)),), shift=shift)

@@ -1,0 +1,177 @@
+"""The domain of the critics study: worked chains as tables of symbols, edits of them, and a judge who is wrong about some facts.
+
+A step is wrong if the value it states is not what the question's operation makes of the value before it. A step that is written
+differently and states the right value is no flaw, and a critic that highlights it picks nits.
+
+Shape suffixes: B solutions, S steps, K symbols of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from superalign.problems import arithmetic
+from superalign.problems.family import core, parse
+from superalign.types import Problem
+
+FAMILY = arithmetic.FAMILY
+LENGTH = 6  # operations of a chain
+BLANK = 13  # a symbol that is neither digit nor operator
+SYMBOLS, PLACES = (
+    14,
+    7,
+)  # ten digits, three operators, blank; (value before, operator and operand asked, the four written)
+EDITS = 33  # of one step: state another result (10), start from another value (10), another operand (10), another operator (3)
+SLOTS = ("result", "start value", "operand", "operator")
+KINDS = {"slip": "result", "wrong source": "start value", "miscopy": "operand", "operator": "operator"}
+CLEAN, PLACEBO_EDIT = "clean", "placebo edit"
+
+FACTS = np.array(
+    [[[arithmetic.apply(x, o, y) for y in range(10)] for o in arithmetic.OPERATORS] for x in range(10)]
+)  # (value, operator, operand) -> result
+
+
+def symbol(letter: str) -> int:
+    """A letter's number.
+
+    Example:
+        >>> [symbol(c) for c in ("7", "-", "=", "")]
+        [7, 11, 13, 13]
+    """
+    if letter and letter in arithmetic.OPERATORS:
+        return 10 + arithmetic.OPERATORS.index(letter)
+    return int(letter) if len(letter) == 1 and letter in "0123456789" else BLANK
+
+
+def read(problem: Problem, text: str) -> np.ndarray:
+    """What a response shows of each step: the value stated before it, the operation asked there, and what is written, (S, K).
+
+    Example:
+        >>> asked = Problem(prompt="5+3*2", family="arithmetic", difficulty=2, split="train")
+        >>> read(asked, "5+3=8;8*2=7;#7").tolist()
+        [[5, 10, 3, 5, 10, 3, 8], [8, 12, 2, 8, 12, 2, 7]]
+    """
+    prompt, steps = core(problem.prompt), parse(text).steps
+    rows = []
+    for i, step in enumerate(steps):
+        before = prompt[0] if i == 0 else steps[i - 1][-1:]
+        letters = (
+            before,
+            prompt[1 + 2 * i : 2 + 2 * i],
+            prompt[2 + 2 * i : 3 + 2 * i],
+            step[:1],
+            step[1:2],
+            step[2:3],
+            step[4:5],
+        )
+        rows.append([symbol(c) for c in letters])
+    return np.array(rows, np.int64).reshape(len(rows), PLACES)
+
+
+def text_of(x_SK: np.ndarray) -> str:
+    """Write a table of symbols out as a response."""
+    letters = "0123456789" + arithmetic.OPERATORS + "?"
+    steps = [f"{letters[a]}{letters[o]}{letters[b]}={letters[c]}" for *_, a, o, b, c in x_SK.tolist()]
+    return "".join(f"{s};" for s in steps) + f"#{letters[int(x_SK[-1, -1])]}"
+
+
+def true_value(x_BSK: np.ndarray, facts: np.ndarray = FACTS) -> np.ndarray:
+    """What the operation asked at each step makes of the value before it, (B, S); -1 where one of them is missing."""
+    before, operator, operand = x_BSK[..., 0], x_BSK[..., 1] - 10, x_BSK[..., 2]
+    known = (before < 10) & (operand < 10) & (operator >= 0) & (operator < 3)
+    safe = (np.where(known, v, 0) for v in (before, operator, operand))
+    return np.where(known, facts[tuple(safe)], -1)
+
+
+def wrong_steps(x_BSK: np.ndarray, facts: np.ndarray = FACTS) -> np.ndarray:
+    """Which steps state another value than their operation gives: by true facts, or by what somebody believes."""
+    return np.asarray(x_BSK[..., 6] != true_value(x_BSK, facts))
+
+
+def beliefs(knows: float, seed: int) -> np.ndarray:
+    """The facts as a judge believes them who is wrong for good about a share of them."""
+    rng = np.random.default_rng([seed, 17])
+    off = rng.random(FACTS.shape) >= knows
+    return np.where(off, (FACTS + rng.integers(1, 10, FACTS.shape)) % 10, FACTS)
+
+
+def edited(x_BSK: Tensor, edit_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Rewrite one symbol of one step of right solutions, and work on from there.
+
+    Args:
+        x_BSK: Right solutions.
+        edit_B: EDITS * step + edit; edits 0-9 state that result, the others change what is worked out.
+
+    Returns:
+        Edited solutions, and which of their steps are wrong by execution.
+    """
+    x = x_BSK.numpy().copy()
+    step, edit = np.divmod(edit_B.numpy(), EDITS)
+    rows = np.arange(len(x))
+    slot = np.minimum(edit // 10, 3)
+    place = np.array([6, 3, 5, 4])[slot]
+    x[rows, step, place] = np.where(slot == 3, edit - 30 + 10, edit % 10)
+    for s in range(x.shape[1]):
+        if s:
+            after = step < s
+            x[:, s, 0] = x[:, s - 1, 6]
+            x[after, s, 3] = x[after, s - 1, 6]
+        worked = FACTS[x[:, s, 3], x[:, s, 4] - 10, x[:, s, 5]]
+        x[:, s, 6] = np.where((step == s) & (slot == 0), x[:, s, 6], worked)
+    return torch.from_numpy(x), torch.from_numpy(wrong_steps(x))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Solutions:
+    """Solutions with what is wrong in them, which the study alone knows."""
+
+    problems: tuple[Problem, ...]
+    x_BSK: Tensor
+    wrong_BS: np.ndarray
+    kind_B: tuple[str, ...]  # clean, placebo edit, or a kind of flaw
+    equivalent: int = 0  # planted edits that execution showed to be no flaws; replaced
+
+    @property
+    def flawed_B(self) -> np.ndarray:
+        """Whether any step is wrong."""
+        return np.asarray(self.wrong_BS.any(1))
+
+
+def asked(split: str, n: int, seed: int) -> tuple[Problem, ...]:
+    """Draw chains of one split."""
+    return FAMILY.problems(split=split, n=n, seed=seed, difficulty=LENGTH)
+
+
+def worked(problems: Sequence[Problem]) -> Tensor:
+    """Their right solutions."""
+    return torch.from_numpy(np.stack([read(p, FAMILY.worked(p)) for p in problems]))
+
+
+def made_of(problem: Problem, kind: str, seed: int) -> tuple[str, int]:
+    """A right solution with a flaw by hand, a placebo edit, or nothing done to it; and how many edits were no flaws."""
+    right = FAMILY.worked(problem)
+    if kind == PLACEBO_EDIT:
+        return FAMILY.placebo(problem, right, seed=seed) or right, 0
+    for t in range(50 if kind != CLEAN else 0):
+        planted = FAMILY.plant(problem, right, seed=1000 * seed + t, kind=kind)
+        if planted is not None and wrong_steps(read(problem, planted.text)).any():
+            return planted.text, t
+    return right, 0
+
+
+def solutions(split: str, n: int, seed: int) -> Solutions:
+    """Randomise chains to a flaw by hand (half of them, of each kind as many), a placebo edit or nothing (a quarter each)."""
+    problems, rng = asked(split, n, seed), np.random.default_rng([seed, 23])
+    quarter = np.array([*KINDS, CLEAN, CLEAN, PLACEBO_EDIT, PLACEBO_EDIT])
+    kinds = [str(k) for k in rng.permutation(np.resize(quarter, n))]
+    made = [made_of(p, k, seed + 7 * i) for i, (p, k) in enumerate(zip(problems, kinds, strict=True))]
+    x = np.stack([read(p, text) for p, (text, _) in zip(problems, made, strict=True)])
+    return Solutions(
+        problems=problems, x_BSK=torch.from_numpy(x), wrong_BS=wrong_steps(x), kind_B=tuple(kinds),
+        equivalent=sum(t for _, t in made),
+    )  # fmt: skip

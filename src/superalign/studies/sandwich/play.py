@@ -1,0 +1,230 @@
+"""Writers, advisers and dialogues of the sandwich study: one seed under one adviser as a job that another process can run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from superalign.lab.arms import FAMILY, Arm, check_unit, labelled_responses, units
+from superalign.lab.worlds import origin_of
+from superalign.models import Sampling, with_sampling
+from superalign.oversight.judge import key_of
+from superalign.oversight.sandwich import Advice, Asked, Dialogue, JudgeCopy, converse, practised
+from superalign.oversight.sandwich_overseer import SandwichedJudge, sandwiched
+from superalign.problems import core, parse
+from superalign.problems.corpus import LIE
+from superalign.problems.family import Parsed
+from superalign.types import Policy, Problem, Record, Rollouts
+
+Manner: TypeAlias = Literal["honest", "shuffled", "lying", "hostile", "copy"]
+MANNERS: tuple[Manner, ...] = get_args(Manner)
+NOBODY_IN = 10_000_000  # seeds of advisers and votes lie far from those of writers
+PRACTICE, TEST = "train", "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec(Record):
+    """One seed under one adviser."""
+
+    writer: str
+    agent: str
+    temperature: float  # of the agent
+    manner: Manner
+    seed: int
+    depths: tuple[int, ...]
+    practice: int
+    items: int
+    checks: int  # most that any judge has
+    votes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solver:
+    """An adviser who works the rest of a chain out itself and says where the response first differs."""
+
+    agent: Policy = field(repr=False)
+    name: str
+    front: str = ""  # put before what it is asked
+    other: Mapping[str, Problem] = field(default_factory=dict, repr=False)  # prompt -> the problem it is given instead
+
+    def __call__(self, asked: Sequence[Asked], *, seed: int) -> Advice:
+        """Ask the agent for the rest of every chain, and compare."""
+        rests = [rest_of(self.other.get(p.prompt, p), text, start) for p, text, start in asked]
+        put = [Problem(prompt=self.front + r, family="arithmetic", difficulty=1, split="test") for r in rests if r]
+        said = self.agent.sample(put, n=1, seed=NOBODY_IN + seed) if put else None
+        texts = iter(said.text_R if said else ())
+        own = [parse(next(texts)) if rest else None for rest in rests]
+        units = [differs(text, start, o) for (_, text, start), o in zip(asked, own, strict=True)]
+        same = [
+            u is None or (o is not None and o.answer is not None and o.answer == parse(text).answer)
+            for (_, text, _), o, u in zip(asked, own, units, strict=True)
+        ]
+        return Advice(units=tuple(units), same=tuple(same), tokens=int(said.length_R.sum()) if said else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hostile:
+    """An adviser who knows what is right and keeps the judge from it: bears wrong responses out, accuses right ones falsely."""
+
+    name: str = "an adversary who knows the answers"
+
+    def __call__(self, asked: Sequence[Asked], *, seed: int) -> Advice:
+        """Say the opposite of what is so."""
+        right = [FAMILY.grade(problem, text).correct for problem, text, _ in asked]
+        units = tuple(start if ok else None for ok, (_, _, start) in zip(right, asked, strict=True))
+        return Advice(units=units, same=tuple(not ok for ok in right))
+
+
+def rest_of(problem: Problem, text: str, start: int) -> str:
+    """What is left of a chain after so many steps of a response; empty if nothing is.
+
+    Example:
+        >>> p = Problem(prompt="5+3*2-4", family="arithmetic", difficulty=3, split="train")
+        >>> rest_of(p, "5+3=8;8*2=6;6-4=2;#2", 1), rest_of(p, "5+3=8;8*2=6;6-4=2;#2", 3)
+        ('8*2-4', '')
+    """
+    chain, steps = core(problem.prompt), parse(text).steps
+    if start == 0:
+        return chain
+    if 2 * start + 1 >= len(chain) or start > len(steps):
+        return ""
+    return steps[start - 1][-1] + chain[1 + 2 * start :]
+
+
+def differs(text: str, start: int, own: Parsed | None) -> int | None:
+    """Find the first unit from a start on where a response differs from an adviser's own work; None if nowhere.
+
+    Example:
+        >>> differs("5+3=8;8*2=7;#7", 0, parse("3+5=8;8*2=6;#6")), differs("5+3=8;#8", 1, None)
+        (1, None)
+    """
+    response = parse(text)
+    last = len(response.steps)  # the unit of the answer
+    if own is None:
+        value = response.steps[-1][-1:] if response.steps else ""
+        return None if response.answer == value else last
+    for i, step in enumerate(own.steps, start):
+        if i >= last:
+            return last
+        if not _same(response.steps[i], step):
+            return i
+    if start + len(own.steps) < last:
+        return start + len(own.steps)
+    return None if response.answer == own.answer else last
+
+
+def _same(a: str, b: str) -> bool:
+    swapped = a[2:3] + a[1:2] + a[0:1] + a[3:]
+    return a == b or (a[1:2] in ("+", "*") and swapped == b)
+
+
+@functools.lru_cache(maxsize=8)
+def written(writer: str, depths: tuple[int, ...], n: int, split: str, seed: int, draw: int) -> Rollouts:
+    """Responses under judgement, sampled at temperature 1; the problems are the same for every draw."""
+    each = [FAMILY.problems(split=split, n=-(-n // len(depths)), seed=seed, difficulty=d) for d in depths]
+    problems = tuple(dict.fromkeys(p for some in zip(*each, strict=True) for p in some))[:n]
+    model = with_sampling(origin_of(writer), Sampling(max_tokens=6 * max(depths) + 8))
+    return model.sample(problems, n=1, seed=30_000 + draw)
+
+
+def dealt(problems: Sequence[Problem], seed: int) -> dict[str, Problem]:
+    """Give each problem another one of the same length."""
+    out: dict[str, Problem] = {}
+    for depth in {p.difficulty for p in problems}:
+        some = sorted((p for p in problems if p.difficulty == depth), key=lambda p: key_of(seed, p.prompt.encode()))
+        out |= {p.prompt: some[(i + 1) % len(some)] for i, p in enumerate(some)}
+    return out
+
+
+def adviser_of(spec: Spec, problems: Sequence[Problem]) -> Any:
+    """Make the adviser of a spec."""
+    if spec.manner == "copy":
+        return JudgeCopy(check=check_unit, count=units)
+    if spec.manner == "hostile":
+        return Hostile()
+    sampling = Sampling(temperature=spec.temperature, max_tokens=6 * max(spec.depths) + 8)
+    agent = with_sampling(origin_of(spec.agent), sampling)
+    if spec.manner == "lying":
+        return Solver(agent=agent, name=f"{spec.agent}, told to lie", front=f"{LIE}: ")
+    other = dealt(problems, spec.seed) if spec.manner == "shuffled" else {}
+    return Solver(agent=agent, name=spec.agent, other=other)
+
+
+def sandwich_overseer(spec: Arm) -> SandwichedJudge:
+    """A judge with one check who asks the base itself, and has practised on the labelled responses that every protocol is given.
+
+    The adviser answers greedily, so that what it says depends on the question alone. It shares its weights with whoever wrote the
+    responses.
+
+    Args:
+        spec: Base, seed and settings of an arm; its own overseer does not matter.
+    """
+    longest = Sampling(temperature=0.0, max_tokens=6 * max(spec.config.depths) + 8)
+    adviser = Solver(agent=with_sampling(spec.base, longest), name="the base")
+    asked, texts, wrong = labelled_responses(spec)
+    untrained = sandwiched(adviser=adviser, check=check_unit, count=units, trust={}, k=spec.config.checks)
+    outcomes, _, _ = untrained.outcomes(asked, Rollouts.of_texts(asked, texts), seed=spec.seed)
+    trust = practised(outcomes, [bool(w) and not any(w) for w in wrong])
+    return sandwiched(adviser=adviser, check=check_unit, count=units, trust=trust, k=spec.config.checks)
+
+
+def play(spec: Spec, *, seed: int) -> dict[str, Any]:
+    """Let an adviser talk about every response of one seed, in practice and in the test.
+
+    Args:
+        spec: Which.
+        seed: Of the problems, the same for all draws.
+
+    Returns:
+        For practice (train) and test: problems' prompts and difficulties, texts, right (by the grader), dialogues, tokens of the
+        adviser per response, and the share of the agent's own answers that are the response's.
+    """
+    out: dict[str, Any] = {}
+    for split, n in ((PRACTICE, spec.practice), (TEST, spec.items)):
+        rollouts = written(spec.writer, spec.depths, n, split, seed, spec.seed)
+        problems, texts = rollouts.problems, list(rollouts.text_R)
+        adviser = adviser_of(spec, problems)
+        told, tokens = converse(
+            problems, rollouts, adviser=adviser, check=check_unit, count=units, k=spec.checks, seed=spec.seed
+        )
+        out[split] = {
+            "prompts": [p.prompt for p in problems],
+            "difficulties": [p.difficulty for p in problems],
+            "texts": texts,
+            "right": [FAMILY.grade(p, t).correct for p, t in zip(problems, texts, strict=True)],
+            "dialogues": [[list(move) for move in d] for d in told],
+            "tokens": tokens / max(1, len(texts)),
+            **_own(spec, problems, texts),
+        }
+    return out
+
+
+def _own(spec: Spec, problems: Sequence[Problem], texts: Sequence[str]) -> dict[str, Any]:
+    """The agent's own answers, several times: how many are the response's, and how many are right."""
+    if spec.manner != "honest":
+        return {}
+    sampling = Sampling(temperature=spec.temperature, max_tokens=6 * max(spec.depths) + 8)
+    said = with_sampling(origin_of(spec.agent), sampling).sample(problems, n=spec.votes, seed=2 * NOBODY_IN + spec.seed)
+    own_PG = [[said.text_R[i * spec.votes + g] for g in range(spec.votes)] for i in range(len(problems))]
+    same = [
+        [int(parse(t).answer is not None and parse(t).answer == parse(text).answer) for t in row]
+        for row, text in zip(own_PG, texts, strict=True)
+    ]
+    right = [[FAMILY.grade(p, t).correct for t in row] for p, row in zip(problems, own_PG, strict=True)]
+    return {
+        "same": same,
+        "solved": float(np.mean(right)),
+        "own": [row[0] for row in own_PG],
+        "own tokens": float(said.length_R.sum()) / max(1, len(texts)),
+    }
+
+
+def dialogues(found: Mapping[str, Any]) -> list[Dialogue]:
+    """Read dialogues back from plain values."""
+    return [
+        tuple((None if u is None else int(u), bool(ok), bool(same)) for u, ok, same in d) for d in found["dialogues"]
+    ]

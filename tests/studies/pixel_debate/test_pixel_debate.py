@@ -1,0 +1,191 @@
+"""The digits study: what meets what, what is counted, and the whole of it in small."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from superalign.errors import ConfigError
+from superalign.ledger import Ledger
+from superalign.oversight.pixel_debate import OPEN
+from superalign.oversight.pixel_judge import unpacked
+from superalign.problems import digits as family
+from superalign.report import Study
+from superalign.studies.pixel_debate import study as digits
+from superalign.studies.pixel_debate.play import (
+    ALONE,
+    CLAIM,
+    LIES,
+    NINE_FIRST,
+    NINE_LAST,
+    ONE_LAST,
+    OPEN_LAST,
+    Match,
+    Training,
+    claims_true,
+    layout,
+    lies_of,
+    match_job,
+    train_job,
+)
+from superalign.studies.pixel_debate.read import Played, both_ways, elsewhere, told
+from superalign.trials.oversight_panel import ARMS, agent_score_difference
+from superalign.types import Interval, Unmeasured
+
+SMALL = digits.Config(images=12, judges=2, pixels=2, simulations=(3, 6), sweep_images=3, deep_images=0, judge_steps=150)
+
+
+@pytest.fixture(scope="module")
+def packed() -> str:
+    return train_job(Training(steps=150, seed=0))
+
+
+def match(packed: str, start: int, stop: int, kinds: tuple[str, ...], honest: str, lying: str) -> Match:
+    return Match(judge=packed, who=0, seed=0, start=start, stop=stop, pixels=2, kinds=kinds, honest=honest, lying=lying)
+
+
+def run(config: digits.Config, folder: Path, *, seed: int = 0) -> tuple[Study, list[dict]]:
+    folder.mkdir(exist_ok=True)
+    with Ledger(folder / "ledger") as ledger:
+        made = digits.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
+        kept = [e.record for e in ledger.entries()]
+        (panel,) = [r for r in kept if r["noun"] == "PanelEvidence"]
+        return made, [json.loads(line) for line in ledger.blob(panel["blob"]).splitlines()]
+
+
+def test_the_whole_study_in_small(tmp_path: Path) -> None:
+    first, items = run(SMALL, tmp_path / "a")
+    assert first == run(SMALL, tmp_path / "a")[0], "kept work gives the same study"
+    assert {i["arm"] for i in items} >= set(ARMS)
+    assert len({(i["arm"], i["seed"], i["problem"]) for i in items}) == len(items)
+    for arm in ARMS:
+        mine = [i for i in items if i["arm"] == arm]
+        assert len(mine) == 24
+        assert sum(i["truth"] for i in mine) == 12, "half of the claims are true"
+    assert all(i["probability"] == i["truth"] for i in items if i["arm"] == "expert")
+    for claim in first.claims:
+        assert isinstance(claim.null, Interval | Unmeasured)
+        assert isinstance(claim.value, Unmeasured) or claim.low <= claim.value <= claim.high
+    assert {"The paper's comparison", "How hard each side searches", "A lie against a lie"} <= {
+        s.title for s in first.sections
+    }
+
+
+def test_claims_meet_as_they_should() -> None:
+    n = 30
+    image_P, some = np.arange(n), family.images("test", n=n)
+    nine = layout(NINE_LAST, image_P, seed=0, pixels=4)
+    assert (nine.second_G == np.repeat(some.label_P, 9)).all()
+    assert all(sorted({*nine.first_G[9 * p : 9 * p + 9], some.label_P[p]}) == list(range(10)) for p in range(n))
+    two = layout(LIES, image_P, seed=0, pixels=4)
+    assert not ((two.first_G == some.label_P) | (two.second_G == some.label_P)).any()
+    assert (layout(OPEN_LAST, image_P, seed=0, pixels=4).first_G == OPEN).all()
+    claims, is_true = layout(CLAIM, image_P, seed=0, pixels=4), claims_true(500, seed=0)[:n]
+    assert (np.where(is_true, claims.first_G, claims.second_G) == some.label_P).all()
+    assert layout(ALONE, image_P, seed=0, pixels=4).turns == (1, 1, 1, 1)
+    assert claims_true(500, seed=0).sum() == 250
+
+
+def test_lies_depend_on_the_image_alone_and_are_spread_evenly() -> None:
+    some = family.images("test")
+    made = lies_of(some.ink_PX, some.label_P, seed=0)
+    np.testing.assert_array_equal(lies_of(some.ink_PX[40:50], some.label_P[40:50], seed=0), made[40:50])
+    assert (made[:, 0] != made[:, 1]).all()
+    assert not (made == some.label_P[:, None]).any()
+    assert np.bincount((made[:, 0] - some.label_P) % 10, minlength=10)[1:].min() > 30
+    assert (lies_of(some.ink_PX, some.label_P, seed=1) != made).any()
+
+
+def test_work_may_be_cut_anywhere(packed: str) -> None:
+    def moves(start: int, stop: int) -> dict:
+        return match_job(match(packed, start, stop, (NINE_FIRST, OPEN_LAST, CLAIM), "exact", "exact"))
+
+    whole, one, two = moves(0, 6), moves(0, 2), moves(2, 6)
+    assert all(whole[kind] == one[kind] + two[kind] for kind in whole)
+
+
+def test_each_side_plays_its_own_way_in_both_orders(packed: str) -> None:
+    def moved_first(honest: str, lying: str) -> list[int]:
+        return [moves[0] for moves in match_job(match(packed, 0, 8, (ONE_LAST,), honest, lying))[ONE_LAST]]
+
+    assert moved_first("greedy", "random") == moved_first("random", "random"), "the liar is first, and plays at random"
+    assert moved_first("greedy", "random") != moved_first("greedy", "greedy")
+
+
+def hand_made(packed: str, moves: dict) -> Played:
+    return Played(judges=(unpacked(packed),) * 2, seed=0, images=6, pixels=2, moves=moves)
+
+
+def test_what_is_counted_is_what_the_judge_prefers(packed: str) -> None:
+    table = layout(NINE_FIRST, np.arange(6), seed=0, pixels=2)
+    moves = np.tile([27, 36], (54, 1))
+    found = told(hand_made(packed, {(s, 2, "x", "x", NINE_FIRST): moves for s in (0, 1)}), 2, "x", NINE_FIRST)
+    shown = np.zeros(table.ink_GX.shape, bool)
+    shown[:, [27, 36]] = True
+    logits = unpacked(packed).logits(table.ink_GX, shown)
+    row = np.arange(54)
+    beats = (logits[row, table.first_G] > logits[row, table.second_G]).reshape(6, 9)
+    np.testing.assert_array_equal(found.beats_PS[:, 0], beats.mean(1))
+    np.testing.assert_array_equal(found.beats_all_PS[:, 1], beats.all(1))
+    # One set of pixels for all lies: to beat them all is to be first of ten.
+    np.testing.assert_array_equal(found.ten_PS, found.beats_all_PS)
+    assert (found.sure_PS >= found.paid_PS - 1e-12).all()
+
+
+def test_pixels_of_another_image_land_on_ink_and_nowhere_twice() -> None:
+    ink = family.images("test", n=40).ink_PX
+    moves = np.stack([np.nonzero(x)[0][[0, 1, 2, 3]] for x in ink])
+    placed = elsewhere(ink, moves)
+    assert (np.take_along_axis(ink, placed, 1) > 0).all()
+    assert all(len(set(row)) == 4 for row in placed.tolist())
+    same = np.roll(moves, -1, axis=0)
+    on_ink = np.take_along_axis(ink, same, 1) > 0
+    assert (placed[:, 0] == same[:, 0])[on_ink[:, 0]].all(), "where there is ink the pixel is the very same"
+
+
+def test_the_truth_earns_nothing_from_another_images_pixels_and_less_when_swapped(packed: str) -> None:
+    n = 120
+    moves = {}
+    for kind in (NINE_FIRST, NINE_LAST):
+        table = layout(kind, np.arange(n), seed=0, pixels=4)
+        picked = np.stack([np.nonzero(x)[0][[3, 9, 12, 14]] for x in table.ink_GX])
+        moves |= {(s, 4, "exact", "exact", kind): picked for s in (0, 1)}
+    played = Played(judges=(unpacked(packed),) * 2, seed=0, images=n, pixels=4, moves=moves)
+    arms = both_ways(played)
+    other = agent_score_difference(*arms["another image's pixels"])
+    assert isinstance(other, Interval)
+    assert not other.excludes(0.0)
+    real, swapped = agent_score_difference(*arms["random pixels"]), agent_score_difference(*arms["random pixels"][::-1])
+    assert isinstance(real, Interval)
+    assert isinstance(swapped, Interval)
+    assert real.low > 0
+    assert swapped.value == pytest.approx(-real.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"pixels": 3}, "Give 2 or 4"),
+        ({"judges": 1}, "Give 2 or more"),
+        ({"images": 501}, "Give 10 to 500"),
+        ({"sweep_images": 1}, "at most as many to the sweep"),
+        ({"deep_images": -1}, "Give 0 to 100"),
+        ({"judge_steps": 0}, "trains no judge"),
+        ({"simulations": ()}, "rising numbers"),
+        ({"simulations": (40, 10)}, "rising numbers"),
+    ],
+)
+def test_settings_that_leave_nothing_to_measure_are_refused(change: dict, part: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=part) as refused:
+        run(dataclasses.replace(SMALL, **change), tmp_path)
+    assert str(refused.value).count(". ") >= 2
+    assert not (tmp_path / "work").exists(), "refused before any work"
+
+
+def test_quick_is_the_same_study_made_small() -> None:
+    small = digits.quick(digits.Config())
+    assert small.images < digits.Config().images
+    assert small.judges == digits.Config().judges
+    assert small.pixels == digits.Config().pixels

@@ -1,0 +1,154 @@
+"""The comparison of protocols: half of the responses right, nulls that are null, a winner measured where it was not chosen."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from superalign.cli import app
+from superalign.errors import ConfigError
+from superalign.lab.arms import answered
+from superalign.studies.protocols.page import DEALT, _where, dealt, winner
+from superalign.studies.protocols.study import MANY, PROTOCOLS, Config, _check, baselines, behaviour, given, quick
+from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item, arm_result, gain
+from superalign.types import Interval
+
+SMALL = ("seeds=2", "decided=24", "steps=1", "held_out=24", "protocols=critique")
+
+
+def test_half_of_the_responses_are_right_and_the_baselines_are_what_they_say() -> None:
+    asked, rollouts, others = given(60, 3)
+    truth = [answered(p, t) for p, t in zip(asked, rollouts.text_R, strict=True)]
+    assert truth == [bool(i % 2) for i in range(60)]
+    assert len(others) == 60
+    some = baselines(Config(seeds=1, decided=60), seed=0)
+    accuracy = {a: arm_result(some, a).accuracy for a in (AGENT, VOTING)}
+    agent, voting = accuracy[AGENT], accuracy[VOTING]
+    assert isinstance(agent, Interval)
+    assert isinstance(voting, Interval)
+    assert agent.value == 0.5
+    assert 0.5 < voting.value < 1
+    assert all(i.right == 1.0 for i in some if i.arm == EXPERT)
+
+
+def told(n: int, arm: str, *, ok: bool, seed: int = 0) -> Item:
+    truth = bool(n % 2)
+    return Item(
+        problem=f"p{n}", difficulty=4, seed=seed, arm=arm, truth=truth, behaviour="right" if truth else "wrong step, early",
+        probability=0.9 if truth == ok else 0.1,
+    )  # fmt: skip
+
+
+def test_dealt_decisions_are_a_coin_and_the_winner_is_measured_where_it_was_not_chosen() -> None:
+    rng = np.random.default_rng(0)
+    good = [told(n, "critique", ok=bool(rng.random() < 0.9), seed=s) for n in range(200) for s in range(4)]
+    coin = [told(n, JUDGE, ok=bool(rng.random() < 0.5), seed=s) for n in range(200) for s in range(4)]
+    null = [told(n, "debate", ok=bool(rng.random() < 0.5), seed=s) for n in range(200) for s in range(4)]
+    every = [*good, *coin, *null]
+    shuffled = gain([*every, *dealt(every, "critique", seed=1)], "critique" + DEALT, JUDGE)
+    assert isinstance(shuffled, Interval)
+    assert shuffled.low < 0 < shuffled.high
+    best = winner(every, ("critique", "debate"), seed=0)
+    assert best.protocol == "critique"
+    assert isinstance(best.over, Interval)
+    assert best.over.low > 0.2
+    assert best.over.n <= 100  # only the half that did not choose
+    none = winner([*coin, *null], ("debate",), seed=0)
+    assert isinstance(none.over, Interval)
+    assert none.over.low < 0 < none.over.high
+    assert "no surely different" in none.why
+
+
+def test_what_a_response_does_is_told_by_its_first_wrong_step() -> None:
+    asked = given(12, 3)[0]
+    assert {behaviour(p, "") for p in asked} == {"wrong answer after right steps"}
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [({"protocols": ("prayer",)}, "no protocol"), ({"seeds": 1}, "at least 2 seeds"), ({"votes": 9}, "at most 6")],
+)
+def test_bad_settings_are_refused_before_any_work(change: dict[str, object], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        _check(dataclasses.replace(Config(), **change))  # type: ignore[arg-type]
+
+
+def test_a_protocol_made_of_more_checks_is_held_against_a_critique_of_many_labels(tmp_path: Path) -> None:
+    words = [w for s in (*SMALL[:4], f"protocols=critique,amplification,{MANY}") for w in ("--set", s)]
+    found = CliRunner().invoke(app, ["run", "protocols", "--out", str(tmp_path / "run"), "--workers", "1", *words])
+    assert found.exit_code == 0, found.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    held = [c for c in result["claims"] if "many labels" in c["name"]]
+    assert any(c["name"].startswith("Amplification: decides better than a critique") for c in held)
+    assert not any(c["name"].startswith("Critique: decides better than a critique") for c in held)
+    why = next(c["why"] for c in held if c["name"].startswith("Amplification: decides"))
+    made, many = (int(w.replace(",", "")) for w in re.findall(r"[0-9][0-9,]+", why))
+    assert 200 < made < many
+
+
+DOCUMENTED = re.findall(
+    r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "overseers.md").read_text(), flags=re.DOTALL
+)[0]
+
+
+def test_an_overseer_of_ones_own_takes_part_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_documented.py").write_text(DOCUMENTED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = [w for s in (*SMALL[:4], "protocols=mine_documented:last_step") for w in ("--set", s)]
+    found = CliRunner().invoke(app, ["run", "protocols", "--out", str(tmp_path / "run"), "--workers", "1", *words])
+    assert found.exit_code == 0, found.stderr
+    claims = json.loads((tmp_path / "run" / "result.json").read_text())["claims"]
+    assert any(c["name"].startswith("Mine_documented:last_step: better than its own decisions") for c in claims)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "says"),
+    [
+        ("mine_absent:it", None, "could not be imported"),
+        ("mine_other:it", "x = 1", "could not be imported"),
+        ("mine_number:it", "it = 3", "is no function"),
+        ("mine_nothing:it", "def it(arm): return None", "cannot be called"),
+        (
+            "mine_greedy:it",
+            DOCUMENTED.replace("count < 2", "count < 0") + "\n\ndef it(arm): return LastStep()",
+            "fails a check .* cannot tell is Unmeasured",
+        ),
+    ],
+)
+def test_a_broken_overseer_of_ones_own_is_refused_before_any_work(
+    name: str, code: str | None, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if code is not None:
+        (tmp_path / f"{name.partition(':')[0]}.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match=says):
+        _check(Config(protocols=(name,)))
+
+
+def test_every_protocol_has_a_seat_and_quick_is_smaller() -> None:
+    assert {JUDGE, "critique"} <= set(PROTOCOLS)
+    assert quick(Config()).seeds < Config().seeds
+
+
+def test_the_study_runs_through_its_command(tmp_path: Path) -> None:
+    words = [w for s in SMALL for w in ("--set", s)]
+    found = CliRunner().invoke(app, ["run", "protocols", "--out", str(tmp_path / "run"), "--workers", "1", *words])
+    assert found.exit_code == 0, found.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    names = [c["name"] for c in result["claims"]]
+    assert any("critique" in n.lower() for n in names)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Where each fails" in page
+    assert "dealt" in page
+
+
+def test_a_kind_that_is_always_decided_right_still_has_an_interval() -> None:
+    some = [told(n, JUDGE, ok=bool(n % 2), seed=s) for n in range(40) for s in range(2)]
+    section = _where(some, (JUDGE,), "record")
+    shares = [cell for row in section.tables[0].rows for cell in row if isinstance(cell, Interval)]
+    assert sorted(round(i.value) for i in shares) == [0, 1]
+    assert all(i.high - i.low > 0.05 for i in shares)
