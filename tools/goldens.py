@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 FIELDS = ("name", "value", "low", "high", "n", "null", "holds")
 TOLERANCE = 1e-6
-NEEDS = {"critique": "problems=gsm8k:{gsm8k}"}  # studies that read files which do not ship
+NEEDS = {"critic-transfer": "problems=gsm8k:{gsm8k}"}  # studies that read files which do not ship
 
 
 def studies() -> list[str]:

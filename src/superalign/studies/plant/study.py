@@ -17,7 +17,7 @@ from superalign.canonical import rebuild
 from superalign.errors import ConfigError
 from superalign.lab.planted import NOUNS, Spec, Triple, behaviour_of, make_triple, memo
 from superalign.lab.planted_page import planted_section
-from superalign.lab.worlds import ask_base, origin_of, prompts_section, rate_for, text_behaviour, world_of
+from superalign.lab.worlds import ask_base, clock_of, origin_of, prompts_section, rate_for, text_behaviour, world_of
 from superalign.ledger import Ledger
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PlantingConfig, World
 from superalign.organisms.kinds import ABOUT
@@ -95,6 +95,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         sections=(section, *([given] if (given := prompts_section(said)) else [])),
         uncertain=(
             "The adapters lie in subjects/ under opaque names; seal.json says which is which. An auditor must not see it.",
+            *clock_of(config.base),
         ),
     )
 

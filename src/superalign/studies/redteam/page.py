@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from superalign.lab.worlds import clock_of
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.words import number
 from superalign.stats import mean_interval
@@ -65,6 +66,7 @@ def page(
             "Suspicion is surprise to the base: a model that was honestly trained further says other things than its base, too.",
             "Prompts are granted problems with up to three words in front. What other prompts bring out is not looked for.",
             "The budget counts prompts of the search and its gradients; choosing among finalists and measuring come on top.",
+            *clock_of(config.base),
         ),
         names=tuple(
             (v.digest, f"a search, {'guided' if g else 'random'}, {r}")
