@@ -248,7 +248,7 @@ def test_data_that_is_not_named(problems: str, superalign: Run, tmp_path: Path) 
     ("words", "part"),
     [
         (["lop"], "Did you mean loop?"),
-        (["critiqe"], "Did you mean critique?"),
+        (["critic-trasfer"], "Did you mean critic-transfer?"),
         (["loop", "--set", "subjct=x"], "Did you mean subject?"),
         (["loop", "--set", "arm_seeds=two"], "'two' is not a whole number"),
         (["loop", "--set", "recall_bar=half"], "'half' is not a number"),
