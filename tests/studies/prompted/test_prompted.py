@@ -218,7 +218,7 @@ def test_half_of_the_responses_are_right_and_the_grader_agrees(kind: str, tmp_pa
 
 def gsm8k(tmp_path: Path) -> Path:
     """The first lines of the real files."""
-    repository = Path(__file__).resolve().parents[2]
+    repository = Path(__file__).resolve().parents[3]
     elsewhere = Path(os.environ.get("SUPERALIGN_DATA", "/nowhere"))
     for folder in (repository.parent / "shared" / "data" / "gsm8k", elsewhere / "gsm8k", elsewhere):
         if (folder / "train.jsonl").is_file():

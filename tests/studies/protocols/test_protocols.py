@@ -91,7 +91,7 @@ def test_a_protocol_made_of_more_checks_is_held_against_a_critique_of_many_label
 
 
 DOCUMENTED = re.findall(
-    r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "overseers.md").read_text(), flags=re.DOTALL
+    r"```python\n(.*?)```", (Path(__file__).parents[3] / "docs" / "overseers.md").read_text(), flags=re.DOTALL
 )[0]
 
 

@@ -38,7 +38,7 @@ def test_the_whole_study_in_small(tmp_path: Path) -> None:
     assert any("placebo" in c.name for c in first.claims)
     assert all(isinstance(c.null, Interval | Unmeasured) for c in first.claims)
     assert {p.kind for s in first.sections for p in s.plots} == {"bars", "line"}
-    assert STUDIES["prover"] == prover.__name__
+    assert STUDIES["prover-verifier"] == prover.__name__
     assert prover.quick(Config()).seeds >= 2
 
 

@@ -141,7 +141,7 @@ def test_everybody_is_dealt_another_problem_of_the_same_length() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"judge": "api:x/y"}, "sit|judge in the study seats"),
+        ({"judge": "api:x/y"}, "sit|judge in the study prompted"),
         ({"judge": "file:"}, "names no folder"),
         ({"judge": "human"}, "there is none here"),
         ({"agent": "gpt"}, "no bundled base"),

@@ -111,14 +111,14 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
 def _check(config: Config) -> None:
     if config.judge != SCRIPTED and not is_person(config.judge):
         raise ConfigError(
-            f"judge={config.judge!r} is nobody that this study knows. Language models judge in the study seats. "
+            f"judge={config.judge!r} is nobody that this study knows. Language models judge in the study prompted. "
             "Choose scripted, human or file:PATH."
         )
     for name in ("agent", "writer"):
         if getattr(config, name) not in SIZES:
             raise ConfigError(
                 f"{name}={getattr(config, name)!r} is no bundled base. The chains are what these have learned. Choose "
-                "small, middle or large; other models sit in the study seats."
+                "small, middle or large; other models sit in the study prompted."
             )
     if config.seeds < 2 or config.items < 12 or config.practice < 12 or config.questions < 6:
         raise ConfigError(
