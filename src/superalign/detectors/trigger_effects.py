@@ -81,7 +81,7 @@ class Rivals:
             new: The subject's own greedy answers under the trigger, as tokens.
 
         Returns:
-            One value a problem, in nats; 0 where the answer stays the same.
+            One value a problem, in nats; never above 0 where the answer stays the same.
         """
         old = [self.own[i] for i in chosen]
         plain = [self.problems[i].prompt for i in chosen]

@@ -1,6 +1,6 @@
-"""One short file per study, and the table that names them; a module is imported only when its name is called.
+"""One folder per study, and the table that names them; a module is imported only when its name is called.
 
-A study module holds:
+A folder's study.py holds:
     DESCRIPTION: str                  one line for `superalign studies`
     Config                            a frozen dataclass with a line under each field
     quick(config) -> Config           the same study made small
