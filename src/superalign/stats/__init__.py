@@ -43,6 +43,7 @@ from superalign.stats.sequential import (
     log_e_values,
     sequential_test,
 )
+from superalign.stats.shares import all_equal, difference, mean_within, pooled_share, share
 
 __all__ = [
     "Alternative",
@@ -50,6 +51,7 @@ __all__ = [
     "Side",
     "Sides",
     "Thresholds",
+    "all_equal",
     "anytime_interval",
     "auroc",
     "auroc_bootstrap",
@@ -65,6 +67,7 @@ __all__ = [
     "delong_variance",
     "detectable_paired",
     "detectable_two_proportions",
+    "difference",
     "flagged_fraction",
     "flags",
     "holm",
@@ -72,18 +75,21 @@ __all__ = [
     "log_e_values",
     "lowest_rate",
     "mean_interval",
+    "mean_within",
     "needed_pairs",
     "needed_positives",
     "needed_two_proportions",
     "paired_bootstrap",
     "paired_difference",
     "paired_sd",
+    "pooled_share",
     "power_paired",
     "power_two_proportions",
     "ratio_interval",
     "recall_at_rate",
     "recall_bootstrap",
     "sequential_test",
+    "share",
     "sign_flip_test",
     "wilson",
 ]
