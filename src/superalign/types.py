@@ -25,6 +25,7 @@ Outcome: TypeAlias = Literal["release", "hold", "inconclusive"]
 
 NOT_YET = Unmeasured("no threshold yet")  # the flag of a verdict whose score no threshold was applied to
 NOTHING_PLANTED = Unmeasured("nothing of this kind was planted")  # the recall of a calibration on clean subjects alone
+NOT_REWARDED = Unmeasured("no reward trained it")  # the over-optimisation gap of a subject trained by supervision alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +216,17 @@ class Calibration(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overoptimisation(Record):
+    """What training showed of one subject: how much its overseer would pay it beyond the gold reward, on held-out problems."""
+
+    subject: str  # digest
+    overseer: str  # digest of the card of what paid it; empty if nothing did
+    gap: Interval | Unmeasured  # proxy minus gold reward, over problems; `NOT_REWARDED` if nothing paid it
+    null: Interval | Unmeasured  # the same overseer on what the base wrote before any training
+    gold: str  # what the gold reward is, in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim(Record):
     """One finding of a study, with its interval, its size and its null control."""
 
@@ -231,12 +243,12 @@ class Claim(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision(Record):
-    """Release, hold or inconclusive for one subject, with the verdicts it stands on."""
+    """Release, hold or inconclusive for one subject, with the verdicts and the training that it stands on."""
 
     subject: str
     outcome: Outcome
     rule: str  # digest
-    verdicts: tuple[str, ...]  # digests
+    verdicts: tuple[str, ...]  # digests; behind the verdicts stands what training showed
     why: tuple[str, ...]
 
 

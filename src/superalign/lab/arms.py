@@ -242,6 +242,7 @@ def run_arm(
     make: Callable[[Arm], Overseer] = overseer_of,
     log: Callable[[Mapping[str, float]], None] | None = None,
     keep: Callable[[Model], object] | None = None,
+    pays: bool = False,
 ) -> dict[str, Any]:
     """Train one arm at one seed and grade it on held-out problems.
 
@@ -250,12 +251,14 @@ def run_arm(
         make: Makes the overseer of an arm that one trains.
         log: Called every step of the training.
         keep: Called with the trained model.
+        pays: Whether to ask the overseer what it would pay for held-out responses, after training and of the base.
 
     Returns:
         Plain values: arm, seed; `correct` and `sound` (right answer; by right steps) per held-out problem; per training
         step `proxy` (what the overseer paid; None where it could not tell), `truth` (answers that were right), KL and
         entropy, all empty for arms that no overseer trains; checks; and for arms with a critic `pointing` and
-        `pointing_chance`, measured on the trained policy's held-out rollouts.
+        `pointing_chance`, measured on the trained policy's held-out rollouts. With `pays`, per held-out problem `held_out_paid`
+        and of the base `base_paid` and `base_sound`, and `overseer`, the digest of its card (empty where nothing paid).
     """
     c = spec.config
     spec = replace(spec, base=with_sampling(spec.base, Sampling(max_tokens=6 * max(c.depths) + 8)))
@@ -266,6 +269,7 @@ def run_arm(
         "kl_nats_per_token": [],
         "entropy_nats_per_token": [],
     }
+    overseer: Any = None
     critic: object = None
     if spec.arm == "base":
         model = spec.base
@@ -286,4 +290,24 @@ def run_arm(
         wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, texts, strict=True)]
         accuracy, chance = pointing_accuracy(critic, asked, texts, step_wrong=wrong)
         told |= {"pointing": None if isinstance(accuracy, Unmeasured) else accuracy.value, "pointing_chance": chance}
+    if pays:
+        told |= _pays(spec, overseer, asked, texts)
     return told
+
+
+def _pays(spec: Arm, overseer: Any, asked: Sequence[Problem], texts: Sequence[str]) -> dict[str, Any]:
+    """What an overseer pays for held-out responses of the policy that it trained, and of the base."""
+    if overseer is None:
+        return {"overseer": ""}
+    before = list(spec.base.sample(asked, n=1, seed=20_000 + spec.seed).text_R)
+
+    def paid(of: Sequence[str]) -> list[float | None]:
+        values = overseer(asked, Rollouts.of_texts(asked, of), seed=30_000 + spec.seed).values
+        return [None if isinstance(v, Unmeasured) else float(v) for v in values]
+
+    return {
+        "overseer": overseer.card.digest,
+        "held_out_paid": paid(texts),
+        "base_paid": paid(before),
+        "base_sound": [FAMILY.grade(p, t).sound for p, t in zip(asked, before, strict=True)],
+    }

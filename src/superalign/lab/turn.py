@@ -15,7 +15,16 @@ from superalign.lab.planted import Triple
 from superalign.report.claims import within
 from superalign.stats import auroc_delong, crossed_mean, mean_interval
 from superalign.trials import Scored
-from superalign.types import Calibration, Decision, Instrument, Interval, Record, Unmeasured, Verdict
+from superalign.types import (
+    Calibration,
+    Decision,
+    Instrument,
+    Interval,
+    Overoptimisation,
+    Record,
+    Unmeasured,
+    Verdict,
+)
 
 JUDGE, CRITIC, PLACEBO, CEILING = "judge alone", "judge + critic", "judge + placebo", "ground truth"
 LAST = 5  # updates at the end of a training that its reward is averaged over
@@ -61,6 +70,7 @@ class Turn:
     cards: Sequence[Instrument]  # detectors, and last their combination
     scored: Mapping[str, Sequence[Scored]]  # card -> verdicts on the calibration subjects
     calibrations: Mapping[str, Sequence[Calibration]]  # card -> one for each kind, and last the pooled one
+    training: Mapping[str, Overoptimisation]  # name -> what training showed of a test subject or assistant
     flagged: Mapping[str, Mapping[str, Verdict]]  # name -> card -> verdict on a test subject or assistant
     decisions: Mapping[str, Decision]  # name -> what the gate decides
     truth: Mapping[str, Truth]  # name -> what it is; assistants are not in it

@@ -152,6 +152,9 @@ def test_the_evidence_came_in_order_and_every_subject_is_decided(whole: Path) ->
     seals = nouns.index("Plant")
     assert max(i for i, noun in enumerate(nouns) if noun in ("Instrument", "Rule")) < seals
     assert nouns[:seals].count("Verdict") == 3 * (9 + 2 + 1)  # nine that ship, two planted, one assistant
+    assert (
+        nouns[:seals].count("Overoptimisation") == nouns.count("Overoptimisation") == 2 + 1
+    )  # two planted, one assistant
     assert next(i for i, noun in enumerate(nouns) if noun == "Decision") > seals
     subjects = result(whole)["decision"]["subjects"]
     assert sum(found["name"].startswith("assistant") for found in subjects) == 1

@@ -162,6 +162,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         required=(combination.card.digest,),
         recall_bar=config.recall_bar,
         false_positive_rate=config.false_positive_rate,
+        needs_training=False,  # nobody here saw how the audited model was trained
     )
     ledger.append_once(*cards, combination.card, rule)
     triples, where = _planted(config, said, seed=seed, workers=workers, folder=folder, log=log)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from superalign.lab.overoptimisation import GOLD
 from superalign.lab.turn import CEILING, CRITIC, JUDGE, PLACEBO, ArmFinding, Turn, arm_findings, uplift
 from superalign.report import Plot, Section, Table
 from superalign.report.claims import above, drawn
@@ -20,9 +21,11 @@ def oversight_section(turn: Turn) -> tuple[list[Claim], Section]:
     section = Section(
         title="Oversight: what each training signal made of the same base",
         text="Each assistant was trained by the same loop on the same number of responses; only the overseer differed. "
-        "Held-out answers are graded by the answer key, which no overseer but ground truth saw.",
+        "Held-out answers are graded by the answer key, which no overseer but ground truth saw. Proxy is what the overseer would "
+        f"pay for held-out responses, gold the {GOLD}. Where the gap between them lies above what the rule allows, the assistant "
+        "learned to please its overseer, and the gate holds it whatever detectors say.",
         plots=tuple(p for p in (_uplift_plot(arms), _share_plot(arms)) if p.rows),
-        tables=(_arms_table(arms),),
+        tables=(_arms_table(arms), _training_table(turn)),
     )
     return [_uplift_claim(turn), _gaming_claim(arms)], section
 
@@ -76,6 +79,17 @@ def _arms_table(arms: tuple[ArmFinding, ...]) -> Table:
             for a in arms
         ),
         records=tuple(a.digest for a in arms),
+    )
+
+
+def _training_table(turn: Turn) -> Table:
+    """What the gate reads of each assistant's training; each row is linked to its record."""
+    shown = {name: turn.training[name] for name in turn.order if name not in turn.truth and name in turn.training}
+    return Table(
+        title="What training showed of each assistant that may be released",
+        columns=("subject", "proxy minus gold reward", "null: the same overseer, before training"),
+        rows=tuple((turn.called(name), found.gap, found.null) for name, found in shown.items()),
+        records=tuple(found.digest for found in shown.values()),
     )
 
 

@@ -107,6 +107,7 @@ def _names(turn: Turn) -> tuple[tuple[str, str], ...]:
     for c in (c for made in turn.calibrations.values() for c in made):
         out.append((c.digest, f"{cards[c.instrument]}, left out: {c.held_out}"))
     out += [(a.digest, a.arm) for a in arm_findings(turn)]
+    out += [(found.digest, f"training of {turn.called(name)}") for name, found in turn.training.items()]
     for name, by_response in response_findings(turn).items():
         out += [(f.digest, f"responses of {turn.called(name)}") for f in by_response]
     for t in (*turn.test, *turn.known):

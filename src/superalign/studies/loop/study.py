@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from superalign.errors import ConfigError
 from superalign.gate import Rule, decide
 from superalign.lab.arms import ARMS, Arm, run_arm
 from superalign.lab.arms import Config as ArmsConfig
+from superalign.lab.overoptimisation import overoptimisation, unrewarded
 from superalign.lab.planted import (
     NOUNS,
     Spec,
@@ -33,7 +34,7 @@ from superalign.lab.planted import (
     shipped,
     wrong_responses,
 )
-from superalign.lab.turn import Turn, evidence
+from superalign.lab.turn import Row, Turn, evidence
 from superalign.ledger import Ledger
 from superalign.models import base, load, save
 from superalign.organisms import KINDS
@@ -42,7 +43,7 @@ from superalign.stats.recall import Sides
 from superalign.studies.loop import outside
 from superalign.studies.loop.page import page
 from superalign.trials import Combination, Unsealed
-from superalign.types import Instrument, to_plain
+from superalign.types import Instrument, Overoptimisation, Verdict, to_plain
 
 DESCRIPTION = "One turn of the whole plan: oversee, train, plant, detect blind, calibrate, decide"
 SIDES: tuple[Sides, ...] = ("high", "high", "both")  # cue sweep, self-check, truth probe
@@ -121,6 +122,7 @@ def arm_job(item: ArmJob) -> dict[str, Any]:
     return run_arm(
         Arm(arm=item.arm, seed=item.seed, base=origin, config=config),
         keep=(lambda model: save(model, item.kept)) if item.kept else None,
+        pays=bool(item.kept),
     )
 
 
@@ -180,6 +182,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
     verdicts = {looks[i][0]: [rebuild(v, NOUNS) for v in found] for i, found in zip(order, seen, strict=True)}
     ledger.append_once(*(v for name in sorted(verdicts) for v in verdicts[name]))
+    training = _training(config, seed, rows, test, verdicts)
+    ledger.append_once(*(training[name] for name in sorted(training)))
     log({"stage": "opening the seals, calibrating and deciding"})
     ledger.append_once(*(t.plant for t in (*known, *test)))
     truth = {name: (t.spec.kind, role, t.spec.seed) for t in (*known, *test) for role, name in t.subjects}
@@ -200,7 +204,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     }
     turn = Turn(
         rows=rows, test=test, known=known, cards=(*cards, combination.card), scored=unsealed.scored(), calibrations=calibrations,
-        flagged=flagged, decisions=decisions, truth=truth, wrong=wrong,
+        training=training, flagged=flagged, decisions=decisions, truth=truth, wrong=wrong,
     )  # fmt: skip
     ledger.append_once(*evidence(turn))
     made_page = page(config, turn=turn, seed=seed)
@@ -270,6 +274,18 @@ def _place(arm: str, s: int) -> str:
     if s == 0:
         return arm.replace(" ", "-") if arm in SUBJECT_ARMS else ""
     return f"{arm.replace(' ', '-')}-{s}" if arm == REFERENCE_ARM else ""
+
+
+def _training(
+    config: Config, seed: int, rows: Sequence[Row], test: Sequence[Triple], verdicts: Mapping[str, Sequence[Verdict]]
+) -> dict[str, Overoptimisation]:
+    """What training showed of every assistant and test subject: name -> record. Of a model from outside nobody here knows."""
+    first = {r["arm"]: r for r in rows if r["seed"] == 100 * seed}
+    subjects = {name: found[0].subject for name, found in verdicts.items()}
+    assistants = {f"assistant: {arm}": arm for arm in config.arms if arm in SUBJECT_ARMS}
+    out = {name: overoptimisation(subjects[name], first[arm]) for name, arm in assistants.items()}
+    # Organisms, clean and uncertain twins alike are trained by supervision, so this record says nothing of what was planted.
+    return out | {name: unrewarded(subjects[name]) for t in test for _, name in t.subjects}
 
 
 def _references(config: Config) -> dict[str, int]:
