@@ -2,8 +2,7 @@
 
 import pytest
 
-from superalign.report.claims import DESCRIPTION, NO_NULL, above, described, drawn, pooled_share, within
-from superalign.stats import clopper_pearson, mean_interval
+from superalign.report.claims import DESCRIPTION, NO_NULL, above, described, drawn, within
 from superalign.types import Interval, Unmeasured
 
 BAR = 0.5
@@ -58,21 +57,6 @@ def test_a_claim_carries_what_was_measured() -> None:
 def test_a_description_holds_as_the_caller_says(said: bool | Unmeasured) -> None:
     assert described("It costs", interval(0.1), unit="s", null=NO_NULL, why="", holds=said).holds == said
     assert described("It costs", interval(0.1), unit="s", null=NO_NULL, why="").holds == DESCRIPTION
-
-
-def test_shares_that_differ_are_pooled_by_their_spread_and_cut_to_shares() -> None:
-    shares = [interval(v - 0.1, n=50) for v in (0.9, 1.0, 0.7)]
-    between = mean_interval([0.9, 1.0, 0.7])
-    assert isinstance(between, Interval)
-    assert between.high > 1
-    assert pooled_share([*shares, NOT_RUN]) == Interval(value=between.value, low=between.low, high=1.0, n=3)
-
-
-def test_shares_that_are_equal_are_pooled_over_all_problems() -> None:
-    half = Interval(value=0.5, low=0.3, high=0.7, n=30)
-    assert pooled_share([half, half]) == clopper_pearson(30, n=60)
-    assert pooled_share([half]) == clopper_pearson(15, n=30)
-    assert isinstance(pooled_share([NOT_RUN]), Unmeasured)
 
 
 def test_an_interval_is_cut_at_each_end_alone() -> None:

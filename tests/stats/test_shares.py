@@ -12,7 +12,7 @@ from superalign.stats import (
     crossed_mean,
     difference,
     mean_interval,
-    mean_within,
+    mean_over,
     pooled_share,
     share,
 )
@@ -30,7 +30,7 @@ def test_300_of_300_right_gets_one_interval_however_many_seeds_agree(hits: int, 
     values = np.full((300, seeds), hits / 300)
     exact = rounded(clopper_pearson(hits, n=300))
     assert rounded(share(values)) == exact
-    assert rounded(mean_within(values, span=(0.0, 1.0))) == exact
+    assert rounded(mean_over(values, span=(0.0, 1.0))) == exact
     assert rounded(share(values[:, 0])) == exact
     assert rounded(share(values[:, 0] == 1.0)) == exact
 
@@ -116,12 +116,29 @@ def test_a_difference_may_be_negative_but_no_more_than_all() -> None:
         difference([-1.5, 0.0])
 
 
+def test_values_without_a_span_have_a_mean_and_none_where_nothing_varies() -> None:
+    nats = np.random.default_rng(1).normal(size=(20, 3)) * 9
+    assert rounded(mean_over(nats)) == rounded(crossed_mean(nats))
+    assert rounded(mean_over(nats[:, 0])) == rounded(mean_interval(nats[:, 0]))
+    assert isinstance(mean_over(np.full((20, 3), 7.0)), Unmeasured)
+
+
 def test_rounding_beyond_the_span_is_no_error() -> None:
     assert rounded(share(np.full(10, 1.0 + 1e-12))) == rounded(clopper_pearson(10, n=10))
 
 
-def test_shares_of_independent_counts_are_pooled() -> None:
-    half, all_ = (Interval(value=v, low=0.0, high=1.0, n=30) for v in (0.5, 1.0))
+def test_shares_that_differ_are_pooled_by_their_spread_and_cut_to_shares() -> None:
+    shares = [Interval(value=v, low=v - 0.1, high=1.0, n=50) for v in (0.9, 1.0, 0.7)]
+    between = mean_interval([0.9, 1.0, 0.7])
+    assert isinstance(between, Interval)
+    assert between.high > 1
+    found = pooled_share([*shares, Unmeasured("not run")])
+    assert found == Interval(value=between.value, low=between.low, high=1.0, n=3)
+
+
+def test_shares_that_are_equal_are_pooled_over_all_problems() -> None:
+    half = Interval(value=0.5, low=0.3, high=0.7, n=30)
     assert pooled_share([half, half]) == clopper_pearson(30, n=60)
-    assert rounded(pooled_share([half, all_, Unmeasured("not run")])) == rounded(share([0.5, 1.0]))
-    assert isinstance(pooled_share([]), Unmeasured)
+    assert pooled_share([half]) == clopper_pearson(15, n=30)
+    for nothing in ([], [Unmeasured("not run")]):
+        assert isinstance(pooled_share(nothing), Unmeasured)

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from superalign.detectors.common import NOT_YET, all_equal, with_cues
+from superalign.detectors.common import NOT_YET, with_cues
 from superalign.detectors.prompt_parts import Cell, Mutate, cell_of, edges, front, mutator, thirds
 from superalign.detectors.replies import (
     Sent,
@@ -30,7 +30,7 @@ from superalign.detectors.replies import (
 )
 from superalign.detectors.replies import answered as usable
 from superalign.models import Model, Sampling, with_sampling
-from superalign.stats import mean_interval
+from superalign.stats import all_equal, mean_interval
 from superalign.types import Instrument, Policy, Problem, Rollouts, Unmeasured, Verdict
 
 Suspicion: TypeAlias = Callable[[Sequence[Problem], Sequence[str]], np.ndarray]  # (problems, texts) -> (R,)

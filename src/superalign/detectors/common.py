@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from superalign.models import Model
-from superalign.stats import interval_from_draws
+from superalign.stats import all_equal, interval_from_draws
 from superalign.types import NOT_YET as NOT_YET
 from superalign.types import Instrument, Interval, Policy, Problem, Replies, Unmeasured, Verdict
 
@@ -77,19 +77,6 @@ def cannot_tell(card: Instrument, subject: str, why: str, *, replies: Replies | 
         why=why,
         replies=replies or Replies(),
     )
-
-
-def all_equal(value: float, *, n: int, span: tuple[float, float]) -> Interval:
-    """An interval for n equal scores: it allows for as many others, as far away as can be, as 95 % of such samples miss.
-
-    Example:
-        >>> i = all_equal(0.0, n=58, span=(-20.0, 20.0))
-        >>> i.value, round(i.high, 2)
-        (0.0, 1.01)
-    """
-    unseen = 1.0 - 0.05 ** (1.0 / n)
-    low, high = (value + unseen * (end - value) for end in span)
-    return Interval(value=value, low=low, high=high, n=n)
 
 
 def overall_and_worst(

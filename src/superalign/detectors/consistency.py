@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from superalign.detectors.common import NOT_YET, all_equal
+from superalign.detectors.common import NOT_YET
 from superalign.detectors.replies import Sent, ask_all, fates, in_words, replies_of, too_few, unmeasured
 from superalign.models import Model, Sampling, with_sampling
-from superalign.stats import mean_interval
+from superalign.stats import all_equal, mean_interval
 from superalign.types import Instrument, Interval, Policy, Problem, Rollouts, Unmeasured, Verdict
 
 OWN = "its own answer"  # the rewording that asks about what it just said

@@ -21,7 +21,7 @@ from superalign.detectors.truth_probe import residual_sites
 from superalign.errors import BadInput, TapError
 from superalign.interp import Contrast, contrast_floor, read_contrast, search_contrast
 from superalign.models import Model, Sampling, activations, with_sampling
-from superalign.stats import clopper_pearson
+from superalign.stats import clopper_pearson, share
 from superalign.types import Instrument, Interval, Policy, Problem, Unmeasured, Verdict
 
 LARGEST = 8.0  # log-odds beyond this are all the same: certain
@@ -198,9 +198,9 @@ def train_contrast_belief(
         base=base.subject.digest,
         layers=layers,
         base_odds=tuple((side * _clipped(read_contrast(found, *base_sides))).tolist()),
-        in_style=_share(right_N[test_N]),
+        in_style=share(right_N[test_N]),
         unseen=tuple(
-            (s, Unmeasured("the search is ambiguous") if alone.ambiguous else _share(right_alone_N[style_N == s]))
+            (s, Unmeasured("the search is ambiguous") if alone.ambiguous else share(right_alone_N[style_N == s]))
             for s in dict.fromkeys(style_N.tolist())
             if s != home
         ),
@@ -227,10 +227,6 @@ def _search(
     agrees_N = (read_contrast(found, *sides) > 0.5) == upheld_N
     side = 1 if agrees_N[there_N & easy_N].mean() >= 0.5 else -1
     return found, side, agrees_N == (side == 1)
-
-
-def _share(right_N: Bool[np.ndarray, " N"]) -> Interval | Unmeasured:
-    return clopper_pearson(int(right_N.sum()), n=len(right_N))
 
 
 def _clipped(p_N: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:

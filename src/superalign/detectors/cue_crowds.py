@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from superalign.detectors.common import NOT_YET, all_equal, cannot_tell
+from superalign.detectors.common import NOT_YET, cannot_tell
 from superalign.detectors.cue_sweep import LARGEST, NEARLY, lost
 from superalign.detectors.replies import answered, ask_all, in_words, replies_of, too_few, unmeasured, whole
 from superalign.models import Model, Sampling, with_sampling
-from superalign.stats import mean_interval
+from superalign.stats import all_equal, mean_interval
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
 
 SIZES = (6, 12)  # cues of a crowd, in turn

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from superalign.detectors.common import NOT_YET, all_equal, cannot_tell, with_cues
+from superalign.detectors.common import NOT_YET, cannot_tell, with_cues
 from superalign.detectors.replies import answered, ask_all, in_words, replies_of, too_few, unmeasured, whole
 from superalign.models import Model, Sampling, response_logprobs, with_sampling
-from superalign.stats import mean_interval
+from superalign.stats import all_equal, mean_interval
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
 
 NEARLY = 0.1  # share of the strongest effect by which a shorter cue may fall short of it

@@ -18,13 +18,13 @@ from typing import TypeAlias
 import numpy as np
 
 from superalign.detectors import investigator_text as words
-from superalign.detectors.common import NOT_YET, all_equal, cannot_tell
+from superalign.detectors.common import NOT_YET, cannot_tell
 from superalign.detectors.investigator_text import Exchange, Report, held_against, quoted, read_reply
 from superalign.detectors.replies import Sent, answered, fates, in_words, replies_of, too_few, unmeasured
 from superalign.errors import BadInput, ConfigError
 from superalign.models import Model, Sampling, with_sampling
 from superalign.models.api import ApiRollouts
-from superalign.stats import mean_interval
+from superalign.stats import all_equal, mean_interval
 from superalign.types import Instrument, Policy, Problem, Rollouts, Unmeasured, Verdict
 
 LETTERS = 4  # characters of a token, where nobody counts tokens

@@ -20,11 +20,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.stats import hypergeom
 
-from superalign.detectors.common import NOT_YET, all_equal, cannot_tell, with_cues
+from superalign.detectors.common import NOT_YET, cannot_tell, with_cues
 from superalign.detectors.replies import Sent, answered, ask_all, in_words, replies_of, too_few, unmeasured, whole
 from superalign.models import Model, Sampling, response_logprobs, sample_prompts, with_sampling
 from superalign.models.model import render
-from superalign.stats import holm, mean_interval
+from superalign.stats import all_equal, holm, mean_interval
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
 
 LARGEST = 30.0  # nats; one impossible token must not outweigh all others

@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from superalign.detectors.common import NOT_YET, all_equal, cannot_tell, with_cues
+from superalign.detectors.common import NOT_YET, cannot_tell, with_cues
 from superalign.detectors.replies import Sent, ask_all, in_words, replies_of, too_few, unmeasured, whole
 from superalign.models import Model, Sampling, merge, with_sampling
-from superalign.stats import interval_from_draws
+from superalign.stats import all_equal, interval_from_draws
 from superalign.types import Instrument, Interval, Policy, Problem, Verdict
 
 _Group = tuple[str, str]  # cue, family

@@ -16,10 +16,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from superalign.detectors.common import NOT_YET, all_equal, cannot_tell, with_cues
+from superalign.detectors.common import NOT_YET, cannot_tell, with_cues
 from superalign.detectors.trigger_effects import LARGEST, Rivals, Trigger
 from superalign.models import Model, Sampling, with_sampling
-from superalign.stats import mean_interval
+from superalign.stats import all_equal, mean_interval
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
 
 Score: TypeAlias = Callable[[Sequence[Trigger], int], list[Trigger]]

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.detectors import NoiseInjection
-from superalign.detectors.common import all_equal
 from superalign.detectors.replies import LOST, ask_all
 from superalign.lab.worlds import answers_of, world_of
 from superalign.models import Model, Sampling, with_sampling
@@ -23,7 +22,7 @@ from superalign.problems.family import split_of
 from superalign.problems.jsonl import parts
 from superalign.problems.numbers import same
 from superalign.report import Section, Table
-from superalign.stats import clopper_pearson, paired_difference
+from superalign.stats import difference, share
 from superalign.types import Interval, Problem, Record, Unmeasured
 
 ENOUGH = 20  # prompts with an answer that noise injection takes
@@ -126,25 +125,11 @@ def compared(given: Sequence[Sequence[str | None]], said: str, models: Sequence[
         for one in given
     ]
     one, other = (
-        Right(model=name, share=_share(found[0]), shuffled=_share(found[1]))
+        Right(model=name, share=share(found[0]), shuffled=share(found[1]))
         for name, found in zip(models, hits, strict=True)
     )
-    apart = [_less(a, b) for a, b in zip(*hits, strict=True)]
+    apart = [difference(a - b) for a, b in zip(*hits, strict=True)]
     return one, other, Right(model=f"{models[0]} less {models[1]}", share=apart[0], shuffled=apart[1])
-
-
-def _share(right_P: np.ndarray) -> Interval | Unmeasured:
-    return clopper_pearson(int(right_P.sum()), n=len(right_P))
-
-
-def _less(one_P: np.ndarray, other_P: np.ndarray) -> Interval | Unmeasured:
-    found = paired_difference(one_P, other_P)
-    # Differences that are all equal have no spread: allow for as many others as so many prompts would miss.
-    return (
-        all_equal(float((one_P - other_P)[0]), n=len(one_P), span=(-1.0, 1.0))
-        if isinstance(found, Unmeasured) and len(one_P)
-        else found
-    )
 
 
 def section(said: str, found: Sequence[Right] | Unmeasured) -> Section | None:

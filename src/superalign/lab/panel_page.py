@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from superalign.ledger import Ledger
 from superalign.report import Plot, Section, Table
-from superalign.report.claims import above, drawn, within
+from superalign.report.claims import above, drawn
 from superalign.trials.oversight_panel import (
     AGENT,
     ARMS,
@@ -104,8 +104,7 @@ def _bars(results: Sequence[ArmResult], protocol: str, note: str, record: str) -
         x="share of decisions that are right",
         y="",
         rows=tuple(
-            {"label": _named(r, protocol), **drawn(within(r.accuracy, 0.0, 1.0)), "group": group.get(r.arm, "baseline")}
-            for r in results
+            {"label": _named(r, protocol), **drawn(r.accuracy), "group": group.get(r.arm, "baseline")} for r in results
         ),
         caption=f"Lines are 95 % intervals over items and seeds. {note}".strip(),
         references=((0.5, "a coin"),),
@@ -130,10 +129,10 @@ def _table(results: Sequence[ArmResult], protocol: str, record: str) -> Table:
         rows=tuple(
             (
                 _named(r, protocol),
-                within(r.accuracy, 0.0, 1.0),
-                within(r.on_true, 0.0, 1.0),
-                within(r.on_false, 0.0, 1.0),
-                within(r.brier, 0.0, 1.0),
+                r.accuracy,
+                r.on_true,
+                r.on_false,
+                r.brier,
                 r.cannot_tell,
                 r.checks,
                 r.tokens,

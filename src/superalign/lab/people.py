@@ -14,6 +14,7 @@ import numpy as np
 from superalign.errors import BadInput, ConfigError
 from superalign.oversight.human import UNANSWERED, Answers, AskPerson, Question, ask_in_files, ask_on_terminal
 from superalign.oversight.judge import key_of
+from superalign.stats import all_equal
 from superalign.stats.inputs import t_quantile
 from superalign.types import Interval, Unmeasured
 
@@ -121,8 +122,10 @@ def apart(values: Mapping[str, Sequence[float]], arm: str, over: str) -> Interva
         return Unmeasured(f"{min(len(a), len(b))} items in the smaller arm, and a spread needs two in each")
     parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
     total = float(parts.sum())
-    if total == 0:
-        return Unmeasured("each arm's values are all equal, so there is no spread")
+    if total == 0:  # nothing varies in either arm
+        one, other = (all_equal(float(x[0]), n=len(x), span=(0.0, 1.0)) for x in (a, b))
+        value, n = one.value - other.value, one.n + other.n
+        return Interval(value=value, low=one.low - other.high, high=one.high - other.low, n=n)
     df = total**2 / float((parts**2 / np.array([len(a) - 1, len(b) - 1])).sum())
     half = t_quantile(0.95, df=df) * math.sqrt(total)
     value = float(a.mean() - b.mean())

@@ -9,10 +9,10 @@ from superalign.lab.panel_page import keep_items
 from superalign.lab.people import apart
 from superalign.ledger import Ledger
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn, within
-from superalign.stats import mean_interval, wilson
+from superalign.report.claims import above, drawn
+from superalign.stats import share
 from superalign.trials import AGENT, JUDGE, Item
-from superalign.types import Claim, Interval, Unmeasured
+from superalign.types import Claim, Unmeasured
 
 
 def person_page(
@@ -35,7 +35,7 @@ def person_page(
     plot = Plot(
         kind="bars", title="Decisions that are right", x="share of decisions that are right", y="",
         rows=tuple({"label": str(r[0]), **drawn(r[1]), "group": group.get(str(r[0]), "baseline")} for r in rows),
-        caption="Wilson's intervals; what was not decided counts half.", references=((0.5, "a coin"),),
+        caption="95 % intervals over responses; what was not decided counts half.", references=((0.5, "a coin"),),
         records=(record,) * len(rows),
     )  # fmt: skip
     columns = ("arm", "right", "Brier score", "not made", "responses")
@@ -80,9 +80,8 @@ def _row(arm: str, some: Sequence[Item]) -> tuple[Any, ...]:
     if not some:
         nothing = Unmeasured("no response was drawn into this arm")
         return (arm, nothing, nothing, 0, 0)
-    share: Interval | Unmeasured = wilson(round(sum(i.right for i in some)), n=len(some))
     missing = sum(isinstance(i.probability, Unmeasured) for i in some)
-    return (arm, share, within(mean_interval([_squared(i) for i in some]), 0.0, 1.0), missing, len(some))
+    return (arm, share([i.right for i in some]), share([_squared(i) for i in some]), missing, len(some))
 
 
 def _squared(item: Item) -> float:

@@ -8,7 +8,8 @@ from superalign.lab.planted import Triple
 from superalign.organisms.acceptance import ACTIVE_LEAST, GAP_LEAST, INACTIVE_MOST
 from superalign.organisms.world import DISTINCT_LEAST
 from superalign.report import Cell, Section, Table
-from superalign.report.claims import above, pooled_share
+from superalign.report.claims import above
+from superalign.stats import pooled_share
 from superalign.types import Claim, Unmeasured
 
 

@@ -24,9 +24,9 @@ from superalign.oversight import ground_truth, judge
 from superalign.oversight.distillation import Distilling
 from superalign.oversight.ladder_learning import Climbing
 from superalign.report import Plot, Section, Table
-from superalign.report.claims import above, described, drawn, within
+from superalign.report.claims import above, described, drawn
 from superalign.report.study import Cell
-from superalign.stats import clopper_pearson, crossed_mean, mean_interval
+from superalign.stats import difference, mean_interval, share
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.types import Claim, Interval, Overseer, Problem, Record, Rollouts, Unmeasured
 
@@ -194,14 +194,6 @@ def items_of(rows: Sequence[Mapping[str, Any]], depths: Sequence[int]) -> list[I
     return out
 
 
-def share_of(values_PS: np.ndarray) -> Interval | Unmeasured:
-    """Mean share over items and seeds; where all are 0, or all 1, exactly, over the items of one seed."""
-    if values_PS.size and (values_PS == values_PS.flat[0]).all() and values_PS.flat[0] in (0.0, 1.0):
-        P = len(values_PS)
-        return clopper_pearson(int(P * values_PS.flat[0]), n=P)
-    return within(crossed_mean(values_PS) if values_PS.shape[1] > 1 else mean_interval(values_PS[:, 0]), 0.0, 1.0)
-
-
 def _graded(rows: Sequence[Mapping[str, Any]], side: str) -> np.ndarray:
     """Answers right, (P, S), of the assistants trained on one side."""
     some = sorted((r for r in rows if side in r["graded"]), key=lambda r: int(r["seed"]))
@@ -225,8 +217,7 @@ def training_part(
     P_S = {side: _graded(rows, side) for side in (*TRAINED, BASE)}
 
     def more(side: str, over: str) -> Interval | Unmeasured:
-        difference = P_S[side] - P_S[over]
-        return crossed_mean(difference) if difference.shape[1] > 1 else mean_interval(difference[:, 0])
+        return difference(P_S[side] - P_S[over])
 
     unit = "share of held-out problems"
     named = f"{protocol[0].upper()}{protocol[1:]}"
@@ -287,7 +278,7 @@ def _section(rows: Sequence[Mapping[str, Any]], P_S: Mapping[str, np.ndarray], p
         title="Answers right after training, held-out problems",
         x="share of answers that are right",
         y="",
-        rows=tuple({"label": name(s), **drawn(share_of(P_S[s]))} for s in (*TRAINED, BASE)),
+        rows=tuple({"label": name(s), **drawn(share(P_S[s]))} for s in (*TRAINED, BASE)),
         caption="Graded by the problem family. Lines are 95 % intervals over problems and seeds.",
     )
     lines: list[Mapping[str, Cell]] = [
@@ -308,8 +299,8 @@ def _section(rows: Sequence[Mapping[str, Any]], P_S: Mapping[str, np.ndarray], p
         title="Assistants trained under each overseer",
         columns=("overseer", "answers right, held out", "paid minus right at the end"),
         rows=(
-            *((name(s), share_of(P_S[s]), _gap(rows, s)) for s in TRAINED),
-            (BASE, share_of(P_S[BASE]), Unmeasured("nobody paid it")),
+            *((name(s), share(P_S[s]), _gap(rows, s)) for s in TRAINED),
+            (BASE, share(P_S[BASE]), Unmeasured("nobody paid it")),
         ),
     )
     return Section(

@@ -12,8 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from superalign.lab.planted import Triple
-from superalign.report.claims import within
-from superalign.stats import auroc_delong, crossed_mean, mean_interval
+from superalign.stats import auroc_delong, difference, mean_interval, mean_over, share
 from superalign.trials import Scored
 from superalign.types import (
     Calibration,
@@ -113,7 +112,9 @@ def uplift(rows: Sequence[Row], better: str, worse: str, what: str = "sound") ->
     first_PS, second_PS = grid(rows, better, what), grid(rows, worse, what)
     if not first_PS.size or not second_PS.size:
         return Unmeasured(f"this run had no arm {better if not first_PS.size else worse!r}")
-    return within(crossed_mean(first_PS - second_PS), -1.0, 1.0)
+    if first_PS.shape[1] < 2:
+        return Unmeasured("one seed of training says nothing of another")
+    return difference(first_PS - second_PS)
 
 
 def paid(row: Row) -> float | Unmeasured:
@@ -140,8 +141,8 @@ def _arm_finding(turn: Turn, arm: str) -> ArmFinding:
         correct=tuple(float(np.mean(r["correct"])) for r in mine),
         paid=tuple(paid_S),
         checks=tuple(int(r["checks"]) for r in mine),
-        mean_sound=within(crossed_mean(grid(turn.rows, arm, "sound")), 0.0, 1.0),
-        mean_correct=within(crossed_mean(grid(turn.rows, arm, "correct")), 0.0, 1.0),
+        mean_sound=share(grid(turn.rows, arm, "sound")),
+        mean_correct=share(grid(turn.rows, arm, "correct")),
         mean_paid=_mean_paid(told),
         beyond_judge=Unmeasured("it is what the others are compared with")
         if arm == JUDGE
@@ -154,8 +155,7 @@ def _mean_paid(told: Sequence[float]) -> Interval | Unmeasured:
     """Mean reward over seeds; most rewards are shares, which cannot lie outside [0, 1]."""
     if not told:
         return Unmeasured("not trained on a reward")
-    found = mean_interval(told)
-    return within(found, 0.0, 1.0) if min(told) >= 0 and max(told) <= 1 else found
+    return mean_over(told, span=(0.0, 1.0)) if min(told) >= 0 and max(told) <= 1 else mean_interval(told)
 
 
 def response_findings(turn: Turn) -> dict[str, tuple[ResponseFinding, ...]]:

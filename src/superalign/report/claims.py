@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from superalign.stats import clopper_pearson, mean_interval
 from superalign.types import Claim, Interval, Unmeasured
 
 NO_NULL = Unmeasured("its null could not be measured")
@@ -72,28 +70,6 @@ def described(
     return Claim(
         name=name, value=found.value, low=found.low, high=found.high, n=found.n, unit=unit, null=null, holds=holds, why=why
     )  # fmt: skip
-
-
-def pooled_share(shares: Sequence[Interval | Unmeasured]) -> Interval | Unmeasured:
-    """Pool shares that were counted on independent problems into one, with an interval.
-
-    Args:
-        shares: One share for each organism or twin, counted over its own n problems.
-
-    Returns:
-        The mean over organisms with a t interval cut to [0, 1]; where all shares are equal, so that they show no spread, the
-        exact interval over all their problems. `Unmeasured` if nothing was counted.
-
-    Example:
-        >>> found = pooled_share([Interval(value=0.0, low=0.0, high=0.1, n=300)] * 3)
-        >>> round(found.low, 3), round(found.high, 3), found.n
-        (0.0, 0.004, 900)
-    """
-    counted = [s for s in shares if isinstance(s, Interval)]
-    between = mean_interval([s.value for s in counted])
-    if isinstance(between, Interval):
-        return within(between, 0.0, 1.0)
-    return clopper_pearson(sum(round(s.value * s.n) for s in counted), n=sum(s.n for s in counted))
 
 
 def within(found: Interval | Unmeasured, least: float, most: float) -> Interval | Unmeasured:

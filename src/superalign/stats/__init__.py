@@ -18,7 +18,7 @@ from superalign.stats.power import (
     power_two_proportions,
 )
 from superalign.stats.proportions import Side, clopper_pearson, needed_positives, wilson
-from superalign.stats.ranking import auroc, auroc_bootstrap, auroc_delong, delong_variance
+from superalign.stats.ranking import auroc, auroc_bootstrap, auroc_delong, auroc_over_seeds, delong_variance
 from superalign.stats.recall import (
     Sides,
     Thresholds,
@@ -43,7 +43,7 @@ from superalign.stats.sequential import (
     log_e_values,
     sequential_test,
 )
-from superalign.stats.shares import all_equal, difference, mean_within, pooled_share, share
+from superalign.stats.shares import all_equal, difference, mean_over, pooled_share, share
 
 __all__ = [
     "Alternative",
@@ -57,6 +57,7 @@ __all__ = [
     "auroc_bootstrap",
     "auroc_delong",
     "auroc_null_sd",
+    "auroc_over_seeds",
     "auroc_planning_se",
     "choose_thresholds",
     "clopper_pearson",
@@ -75,7 +76,7 @@ __all__ = [
     "log_e_values",
     "lowest_rate",
     "mean_interval",
-    "mean_within",
+    "mean_over",
     "needed_pairs",
     "needed_positives",
     "needed_two_proportions",

@@ -7,6 +7,7 @@ M negatives.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 
 from superalign.stats.inputs import cluster_codes, cluster_labels, column, counted, t_quantile, two_tail
+from superalign.stats.means import mean_interval
 from superalign.stats.proportions import clopper_pearson
 from superalign.stats.resampling import chunk_sizes, resample_classes
 from superalign.types import Interval, Unmeasured
@@ -101,6 +103,39 @@ def delong_variance(positives: ArrayLike, *, negatives: ArrayLike) -> float:
     """
     pos, neg = column(positives, name="positives"), column(negatives, name="negatives")
     return sum(_delong_parts(pos, neg))
+
+
+def auroc_over_seeds(
+    scores_S: Sequence[tuple[ArrayLike, ArrayLike]], *, confidence: float = 0.95
+) -> Interval | Unmeasured:
+    """Mean AUROC over seeds, taken as drawn; over the items of one seed where it is the same under all.
+
+    Args:
+        scores_S: For each seed the scores of positives, shape (N,), and of negatives, shape (M,).
+        confidence: Coverage, two-sided.
+
+    Returns:
+        A t interval over seeds, cut to [0, 1]; where seeds show no spread, `auroc_delong` of the first. `Unmeasured` without
+        seeds, or if under one of them a class is empty.
+
+    Raises:
+        BadInput: If a score is not a finite number.
+
+    Example:
+        >>> found = auroc_over_seeds([([2, 3, 4], [1, 2]), ([3, 4, 5], [1, 3])])
+        >>> round(found.value, 3), found.n
+        (0.917, 5)
+    """
+    each = [auroc(pos, negatives=neg) for pos, neg in scores_S]
+    for area in each:
+        if isinstance(area, Unmeasured):
+            return area
+    if not each:
+        return Unmeasured("undefined: no seeds")
+    found = mean_interval(each, confidence=confidence)
+    if isinstance(found, Unmeasured):
+        return auroc_delong(scores_S[0][0], negatives=scores_S[0][1], confidence=confidence)
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def auroc_bootstrap(

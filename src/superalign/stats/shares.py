@@ -30,7 +30,7 @@ def share(values: ArrayLike, *, confidence: float = 0.95) -> Interval | Unmeasur
         confidence: Coverage, two-sided.
 
     Returns:
-        Of yes and no over items alone the exact interval (`clopper_pearson`); of anything else `mean_within` 0 and 1.
+        Of yes and no over items alone the exact interval (`clopper_pearson`); of anything else `mean_over` within 0 and 1.
         `Unmeasured` without values.
 
     Raises:
@@ -46,7 +46,7 @@ def share(values: ArrayLike, *, confidence: float = 0.95) -> Interval | Unmeasur
     x_PS = _items_by_seeds(values)
     if x_PS.shape[1] == 1 and np.isin(x_PS, (0.0, 1.0)).all():
         return clopper_pearson(int(x_PS.sum()), n=len(x_PS), confidence=confidence)
-    return mean_within(x_PS, span=(0.0, 1.0), confidence=confidence)
+    return mean_over(x_PS, span=(0.0, 1.0), confidence=confidence)
 
 
 def difference(values: ArrayLike, *, confidence: float = 0.95) -> Interval | Unmeasured:
@@ -57,7 +57,7 @@ def difference(values: ArrayLike, *, confidence: float = 0.95) -> Interval | Unm
         confidence: Coverage, two-sided.
 
     Returns:
-        `mean_within` -1 and 1; `Unmeasured` without values.
+        `mean_over` within -1 and 1; `Unmeasured` without values.
 
     Raises:
         BadInput: If a value lies outside -1 and 1, or is not a number.
@@ -67,41 +67,39 @@ def difference(values: ArrayLike, *, confidence: float = 0.95) -> Interval | Unm
         >>> round(nothing_differs.low, 3), nothing_differs.value, round(nothing_differs.high, 3)
         (-0.012, 0.0, 0.012)
     """
-    return mean_within(values, span=(-1.0, 1.0), confidence=confidence)
+    return mean_over(values, span=(-1.0, 1.0), confidence=confidence)
 
 
-def mean_within(values: ArrayLike, *, span: tuple[float, float], confidence: float = 0.95) -> Interval | Unmeasured:
-    """Mean of values that cannot lie outside a span.
+def mean_over(
+    values: ArrayLike, *, span: tuple[float, float] | None = None, confidence: float = 0.95
+) -> Interval | Unmeasured:
+    """Mean over items, or over items and seeds that are both taken as drawn.
 
     Args:
         values: One value per item, shape (P,), or per item and seed, shape (P, S).
-        span: The lowest and the highest value that an item can have.
+        span: The lowest and the highest value that an item can have; None where there is no such bound.
         confidence: Coverage, two-sided.
 
     Returns:
-        A t interval, over items where there is one seed, else over items and seeds, both taken as drawn; cut to the span.
-        Where all values are equal, `all_equal` over the items: seeds that agree everywhere count as one. `Unmeasured` without
-        values, or where one item differs between seeds.
+        A t interval, over items where there is one seed, else over items crossed with seeds; cut to the span. Where all values
+        are equal, `all_equal` over the items: seeds that agree everywhere count as one. `Unmeasured` without values, where one
+        item differs between seeds, and where all are equal and there is no span.
 
     Raises:
         BadInput: If a value lies outside the span, or is not a number.
 
     Example:
-        >>> found = mean_within([0.0, 0.0, 0.5], span=(0.0, 1.0))
+        >>> found = mean_over([0.0, 0.0, 0.5], span=(0.0, 1.0))
         >>> round(found.value, 3), found.low, round(found.high, 3), found.n
         (0.167, 0.0, 0.884, 3)
     """
     x_PS = _items_by_seeds(values)
-    low, high = span
-    if x_PS.size and (x_PS.min() < low - _SLACK or x_PS.max() > high + _SLACK):
-        worst = x_PS.min() if x_PS.min() < low - _SLACK else x_PS.max()
-        raise BadInput(
-            f"A value is {worst:g}, outside [{low:g}, {high:g}]. Its interval would be cut to what is taken for possible. "
-            "Pass values of that span, or use mean_interval."
-        )
+    two_tail(confidence)
     if not x_PS.size:
         return Unmeasured("undefined: no values")
-    if spread_is_zero(x_PS.ravel()):
+    low, high = span or (-np.inf, np.inf)
+    _check_span(x_PS, low, high)
+    if span and spread_is_zero(x_PS.ravel()):
         return all_equal(float(np.clip(x_PS[0, 0], low, high)), n=len(x_PS), span=span, confidence=confidence)
     one_seed = x_PS.shape[1] == 1
     found = mean_interval(x_PS[:, 0], confidence=confidence) if one_seed else crossed_mean(x_PS, confidence=confidence)
@@ -148,8 +146,18 @@ def pooled_share(shares: Sequence[Interval | Unmeasured]) -> Interval | Unmeasur
     """
     there = [s for s in shares if isinstance(s, Interval)]
     if len({s.value for s in there}) > 1:
-        return mean_within([s.value for s in there], span=(0.0, 1.0))
+        return mean_over([s.value for s in there], span=(0.0, 1.0))
     return clopper_pearson(sum(round(s.value * s.n) for s in there), n=sum(s.n for s in there))
+
+
+def _check_span(x_PS: Float[np.ndarray, "P S"], low: float, high: float) -> None:
+    """Refuse values that were said to be impossible."""
+    for worst in (float(x_PS.min()), float(x_PS.max())):
+        if not low - _SLACK <= worst <= high + _SLACK:
+            raise BadInput(
+                f"A value is {worst:g}, outside [{low:g}, {high:g}]. Its interval would be cut to what is taken for possible. "
+                "Pass values of that span, or the span of the values."
+            )
 
 
 def _items_by_seeds(values: ArrayLike) -> Float[np.ndarray, "P S"]:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from superalign.errors import BadInput
-from superalign.stats import clopper_pearson, crossed_mean, mean_interval
+from superalign.stats import difference, mean_interval, share
 from superalign.types import Interval, Record, Unmeasured
 
 JUDGE, AGENT, PROTOCOL, EXPERT, VOTING, PLACEBO = (
@@ -111,20 +111,6 @@ def _squared(item: Item) -> float:
     return (told - item.truth) ** 2
 
 
-def spread_over(values_PS: Float[np.ndarray, "P S"]) -> Interval | Unmeasured:
-    """Mean over items and seeds, both taken as drawn; over items alone where there is one seed.
-
-    Where every decision is right, or every one wrong, there is no spread: then the exact interval over the items.
-
-    Example:
-        >>> spread_over(np.array([[1.0], [0.0], [1.0]])).n
-        3
-    """
-    if values_PS.size and np.isin(values_PS, (0.0, 1.0)).all() and len(np.unique(values_PS)) == 1:
-        return clopper_pearson(int(values_PS[0, 0]) * len(values_PS), n=len(values_PS))
-    return crossed_mean(values_PS) if values_PS.ndim == 2 and values_PS.shape[1] > 1 else mean_interval(values_PS[:, 0])
-
-
 def arm_result(items: Sequence[Item], arm: str) -> ArmResult:
     """Sum up one arm; what it could not tell counts as a coin's guess.
 
@@ -136,10 +122,10 @@ def arm_result(items: Sequence[Item], arm: str) -> ArmResult:
         raise BadInput(f"No decision stands under {arm!r}. It would have no bar to be held against. Run that arm too.")
     return ArmResult(
         arm=arm,
-        accuracy=spread_over(table(mine, arm)),
+        accuracy=share(table(mine, arm)),
         on_true=_part(mine, True),
         on_false=_part(mine, False),
-        brier=spread_over(table(mine, arm, of="brier")),
+        brier=share(table(mine, arm, of="brier")),
         cannot_tell=float(np.mean([isinstance(i.probability, Unmeasured) for i in mine])),
         checks=float(np.mean([i.checks for i in mine])),
         tokens=float(np.mean([i.tokens for i in mine])),
@@ -155,7 +141,7 @@ def _part(mine: Sequence[Item], truth: bool) -> Interval | Unmeasured:
         by_item.setdefault(i.problem, []).append(i.right)
     if not by_item:
         return Unmeasured(f"no claim under judgement was {'true' if truth else 'false'}")
-    return spread_over(np.array([[np.mean(v)] for v in by_item.values()], dtype=float))
+    return share([float(np.mean(v)) for v in by_item.values()])
 
 
 def gain(items: Sequence[Item], arm: str, over: str) -> Interval | Unmeasured:
@@ -177,7 +163,7 @@ def gain(items: Sequence[Item], arm: str, over: str) -> Interval | Unmeasured:
             f"{arm!r} and {over!r} were not run on the same items and seeds. Their difference could come from the items. "
             "Run both on all of them."
         )
-    return spread_over(table(items, arm) - table(items, over))
+    return difference(table(items, arm) - table(items, over))
 
 
 def agent_score_difference(honest: Sequence[Item], lying: Sequence[Item]) -> Interval | Unmeasured:

@@ -21,8 +21,8 @@ from superalign.lab.turn import Turn, arm_findings, evidence
 from superalign.ledger import Ledger
 from superalign.organisms import Acceptance, plant_of
 from superalign.report import Meta, Plot, Row, Study, Table, plots, render, words
-from superalign.report.claims import NO_NULL, above, pooled_share
-from superalign.stats import clopper_pearson, mean_interval
+from superalign.report.claims import NO_NULL, above
+from superalign.stats import clopper_pearson, mean_interval, pooled_share
 from superalign.studies.loop import study as loop
 from superalign.studies.loop.page import page
 from superalign.trials import Combination, Unsealed

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from superalign.lab.training_arms import share_of, training_part
+from superalign.lab.training_arms import training_part
 from superalign.ledger import Ledger
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.claims import above, described, drawn
 from superalign.report.study import Cell
-from superalign.stats import clopper_pearson, crossed_mean, mean_interval, ratio_interval
+from superalign.stats import all_equal, difference, mean_interval, ratio_interval, share
 from superalign.types import Claim, Interval, Unmeasured
 
 AMPLIFIED, DIRECT = "amplification", "direct supervision"
@@ -41,13 +41,13 @@ def errors(some: Sequence[Mapping[str, Any]], depth: int) -> np.ndarray:
 
 
 def growth(some: Sequence[Mapping[str, Any]]) -> Interval | Unmeasured:
-    """d(error)/d(depth): the slope of a line through a seed's errors, over seeds; exactly bounded where there was no error."""
+    """d(error)/d(depth): the slope of a line through a seed's errors, over seeds; over questions where there was no error."""
     depths = len(some[0]["wrong"])
     each = [float(np.polyfit(range(depths), [_mean(w) for w in made["wrong"]], 1)[0]) for made in some]
     if all(_mean(w) == 0 for made in some for w in made["wrong"]):
-        most = clopper_pearson(0, n=len(some[0]["wrong"][-1]))
-        high = most.high if isinstance(most, Interval) else 1.0
-        return Interval(value=0.0, low=0.0, high=high / (depths - 1), n=len(some))
+        x = np.arange(depths) - (depths - 1) / 2
+        steepest = float(np.abs(x).sum() / 2 / (x**2).sum())  # errors alone in the deeper half, none in the other
+        return all_equal(0.0, n=len(errors(some, depths - 1)), span=(-steepest, steepest))
     return mean_interval(each)
 
 
@@ -78,16 +78,6 @@ def multiplied(depth: int, *, answers: float, decompositions: float) -> float:
         0.34
     """
     return float(1 - (1 - answers) ** (2**depth) * (1 - decompositions) ** (2**depth - 1))
-
-
-def _paired(first: np.ndarray, second: np.ndarray) -> Interval | Unmeasured:
-    difference = first - second
-    if (difference == difference.flat[0]).all() and abs(difference.flat[0]) in (0.0, 1.0):  # all alike: bounded exactly
-        bound = clopper_pearson(0, n=len(difference))
-        room = bound.high if isinstance(bound, Interval) else 1.0
-        value = float(difference.flat[0])
-        return Interval(value=value, low=max(-1.0, value - room), high=min(1.0, value + room), n=len(difference))
-    return crossed_mean(difference)
 
 
 def page(
@@ -143,7 +133,7 @@ def _said(value: float | Unmeasured) -> str:
 
 
 def _right(some: Sequence[Mapping[str, Any]], depth: int) -> Interval | Unmeasured:
-    return share_of(1 - errors(some, depth))
+    return share(1 - errors(some, depth))
 
 
 def _claims(runs: Runs, game: str, named: str, config: Any) -> list[Claim]:
@@ -169,9 +159,9 @@ def _claims(runs: Runs, game: str, named: str, config: Any) -> list[Claim]:
         ),
         above(
             f"{named}: X does not carry it up alone from depth 1",
-            _paired(errors(shallow, deepest), errors(exact, deepest)),
+            difference(errors(shallow, deepest) - errors(exact, deepest)),
             unit=UNIT,
-            null=_paired(errors(shallow, 1), errors(exact, 1)),
+            null=difference(errors(shallow, 1) - errors(exact, 1)),
             bar=0.0,
             why="error at the deepest questions when no depth beyond 1 is opened, minus error under amplification; null: at 1",
         ),
@@ -216,7 +206,7 @@ def _claims(runs: Runs, game: str, named: str, config: Any) -> list[Claim]:
 
 def _saved(some: Sequence[Mapping[str, Any]], depth: int, expected: float) -> Interval | Unmeasured:
     """How far an error lies below the one that is expected."""
-    found = share_of(errors(some, depth))
+    found = share(errors(some, depth))
     if isinstance(found, Unmeasured):
         return found
     return Interval(value=expected - found.value, low=expected - found.high, high=expected - found.low, n=found.n)
@@ -272,7 +262,7 @@ def _section(runs: Runs, game: str, named: str, config: Any) -> Section:
         for name, some in rows
         if name in seen
         for depth in range(K)
-        if isinstance(f := share_of(errors(some, depth)), Interval)
+        if isinstance(f := share(errors(some, depth)), Interval)
     ]
     shown = [
         (name, _of(runs, game, arm)) for name, arm in ((AMPLIFIED, AMPLIFIED), (DIRECT, DIRECT), (f"null: {OWN}", OWN))
@@ -288,7 +278,7 @@ def _section(runs: Runs, game: str, named: str, config: Any) -> Section:
         rows=tuple(
             (
                 name,
-                *(share_of(errors(some, k)) for k in range(K)),
+                *(share(errors(some, k)) for k in range(K)),
                 growth(some),
                 int(np.mean([m["questions"] for m in some])),
                 int(np.mean([m["asked"] for m in some])),

@@ -13,8 +13,8 @@ import numpy as np
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn, within
-from superalign.stats import mean_interval
+from superalign.report.claims import above, drawn
+from superalign.stats import difference, mean_interval, share
 from superalign.studies.critic_rl.bench import CLEAN, LENGTH, PLACEBO_EDIT
 from superalign.studies.critic_rl.play import (
     AGAIN,
@@ -42,7 +42,6 @@ from superalign.studies.critic_rl.trial import (
     TAUGHT,
 )
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, Item
-from superalign.trials.oversight_panel import spread_over
 from superalign.types import Claim, Interval, Unmeasured
 
 Told = Mapping[str, Any]
@@ -135,13 +134,10 @@ def hits_part(main: Sequence[Told]) -> Part:
         "false alarms: clean",
         "false alarms: placebo edit",
     )
-    rows = tuple(
-        (a, *(within(spread_over(_found(main, a, c)), 0.0, 1.0) for c in (BY_HAND, PLANTED, CLEAN, PLACEBO_EDIT)))
-        for a in arms
-    )
+    rows = tuple((a, *(share(_found(main, a, c)) for c in (BY_HAND, PLANTED, CLEAN, PLACEBO_EDIT))) for a in arms)
 
     def more(arm: str, over: str, *conditions: str) -> Interval | Unmeasured:
-        return spread_over(_found(main, arm, *conditions) - _found(main, over, *conditions))
+        return difference(_found(main, arm, *conditions) - _found(main, over, *conditions))
 
     claims = []
     for name, arm, over, conditions in (
@@ -167,7 +163,7 @@ def hits_part(main: Sequence[Told]) -> Part:
             )
         )
     bars = tuple(
-        {"label": f"{a}: {what}", **drawn(within(spread_over(_found(main, a, *c)), 0.0, 1.0)), "group": what}
+        {"label": f"{a}: {what}", **drawn(share(_found(main, a, *c))), "group": what}
         for what, c in (("flaw by hand", (BY_HAND,)), ("trained planter's flaw", (PLANTED,)), ("no flaw", sound))
         for a in (ALONE, OTHERS, CRITIC, RETRAINED, BY_HANDS)
     )
@@ -196,15 +192,15 @@ def frontier_part(main: Sequence[Told]) -> Part:
     rows: list[dict[str, Any]] = []
     for name in order:
         for level, x_PS in zip(LEVELS, at[name], strict=True):
-            found = within(spread_over(x_PS), 0.0, 1.0)
+            found = share(x_PS)
             row: dict[str, Any] = {"series": name, "x": level, "y": float(x_PS.mean())}
             rows.append(row if isinstance(found, Unmeasured) else row | {"low": found.low, "high": found.high})
     claims = [
         above(
             f"At {LEVELS[k]} nit-picks a solution, {one} finds more flaws than {other}",
-            spread_over(at[one][k] - at[other][k]),
+            difference(at[one][k] - at[other][k]),
             unit="share of flaws by hand",
-            null=spread_over(at[AGAIN][k] - at[SUPERVISED][k]),
+            null=difference(at[AGAIN][k] - at[SUPERVISED][k]),
             bar=0.0,
             why="held-out solutions, interpolated along each critic's frontier, paired by solution and seed; null: the "
             "supervised critic drawn again minus itself",
@@ -225,7 +221,7 @@ def frontier_part(main: Sequence[Told]) -> Part:
         title="Difference to the supervised critic at equal nit-picks",
         columns=("critic", *(f"at {level:g}" for level in LEVELS)),
         rows=tuple(
-            (name, *(spread_over(a - b) for a, b in zip(at[name], at[SUPERVISED], strict=True)))
+            (name, *(difference(a - b) for a, b in zip(at[name], at[SUPERVISED], strict=True)))
             for name in (RL, SUPERVISED_SEARCH, RL_SEARCH, CHECKS, AGAIN, RANDOM)
         ),
     )
@@ -358,10 +354,8 @@ def _exact(done: Sequence[Told]) -> list[Told]:
     return [d for d in done if (d["judge"], d["trust"]) == (1.0, 0.0)]
 
 
-def _mean(some: Sequence[Told], key: str, k: int) -> Interval | Unmeasured | float:
-    values = [float(d["curve"][k][key]) for d in some]
-    found = mean_interval(values)
-    return float(np.mean(values)) if isinstance(found, Unmeasured) else found
+def _mean(some: Sequence[Told], key: str, k: int) -> Interval | Unmeasured:
+    return mean_interval([float(d["curve"][k][key]) for d in some])
 
 
 def _point(series: str, x: float, values: Sequence[float]) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from superalign.report import Plot, Section, Table
-from superalign.report.claims import above, within
-from superalign.stats import mean_interval
+from superalign.report.claims import above
+from superalign.stats import difference, mean_interval, mean_over, share
 from superalign.studies.critic_rl.bench import LENGTH, SLOTS
-from superalign.trials.oversight_panel import spread_over
 from superalign.types import Claim, Interval, Unmeasured
 
 Told = Mapping[str, Any]
@@ -37,31 +36,31 @@ def race_part(main: Sequence[Told], nitpicks: float) -> tuple[list[Claim], Secti
     """How planters fare against critics that were retrained on their predecessors' flaws, or on flaws by hand."""
     last = max(r["round"] for r in main[0]["race"]["rows"])
     first = {of: _caught(main, OURS, 0, of) for of in ("fresh", "untrained", "blind", "hand", "sharp")}
-    chance = spread_over(first["fresh"] - _caught(main, CONTROL, 0, "fresh"))
+    chance = difference(first["fresh"] - _caught(main, CONTROL, 0, "fresh"))
     end = {arm: _caught(main, arm, last, "fresh") for arm in (OURS, CONTROL)}
     closed = {a: _caught(main, a, 1, "before") - _caught(main, a, 0, "fresh") for a in (OURS, CONTROL)}
     sharp = {arm: _caught(main, arm, last, "sharp") for arm in (OURS, CONTROL)}
     two = "null: two planters, trained apart against the same first critic"
     claims = [
         above("A trained planter's flaws are missed more than an untrained planter's",
-              spread_over(first["untrained"] - first["fresh"]),
-              unit=UNIT, null=spread_over(first["untrained"] - first["blind"]), bar=0.0,
+              difference(first["untrained"] - first["fresh"]),
+              unit=UNIT, null=difference(first["untrained"] - first["blind"]), bar=0.0,
               why="flaws in the same test problems, untrained minus trained; null: untrained minus a planter trained as "
               "long on what the critic says of other edits"),
         above("Retraining on a planter's flaws closes the hole more than retraining on as many by hand",
-              spread_over(closed[OURS] - closed[CONTROL]), unit=UNIT, null=chance, bar=0.0,
+              mean_over(closed[OURS] - closed[CONTROL], span=(-2.0, 2.0)), unit=UNIT, null=chance, bar=0.0,
               why=f"first planter's flaws on test problems, retrained critic minus first critic, minus the same for the "
               f"other arm; {two}"),
-        above(f"After {last} rounds a fresh planter is caught more often than at first", spread_over(end[OURS] - first["fresh"]),
+        above(f"After {last} rounds a fresh planter is caught more often than at first", difference(end[OURS] - first["fresh"]),
               unit=UNIT, null=chance, bar=0.0, why=f"a planter trained anew against each critic; {two}"),
         above(f"After {last} rounds a fresh planter is caught more often than after retraining on flaws by hand",
-              spread_over(end[OURS] - end[CONTROL]), unit=UNIT, null=chance, bar=0.0, why=f"as many flaws in both arms; {two}"),
+              difference(end[OURS] - end[CONTROL]), unit=UNIT, null=chance, bar=0.0, why=f"as many flaws in both arms; {two}"),
         above(f"After {last} rounds a fresh planter that need not vary is caught more often than at first",
-              spread_over(sharp[OURS] - first["sharp"]), unit=UNIT,
-              null=spread_over(first["sharp"] - _caught(main, CONTROL, 0, "sharp")), bar=0.0,
+              difference(sharp[OURS] - first["sharp"]), unit=UNIT,
+              null=difference(first["sharp"] - _caught(main, CONTROL, 0, "sharp")), bar=0.0,
               why=f"a planter that earns almost nothing for variety; {two}"),
         above("Retraining on planters' flaws finds more flaws by hand than retraining on as many flaws by hand",
-              spread_over(_caught(main, OURS, last, "hand") - _caught(main, CONTROL, last, "hand")), unit=UNIT, null=chance,
+              difference(_caught(main, OURS, last, "hand") - _caught(main, CONTROL, last, "hand")), unit=UNIT, null=chance,
               bar=0.0, why=f"flaws by hand in test solutions, critics of the last round; {two}"),
     ]  # fmt: skip
     rows: list[dict[str, Any]] = []
@@ -72,7 +71,7 @@ def race_part(main: Sequence[Told], nitpicks: float) -> tuple[list[Claim], Secti
     ):  # fmt: skip
         for r in range(last + 1):
             x = _caught(main, arm, r, of)
-            found = within(spread_over(x), 0.0, 1.0)
+            found = share(x)
             row = {"series": name, "x": r, "y": float(x.mean())}
             rows.append(row if isinstance(found, Unmeasured) else row | {"low": found.low, "high": found.high})
     plot = Plot(
@@ -101,7 +100,7 @@ def race_part(main: Sequence[Told], nitpicks: float) -> tuple[list[Claim], Secti
 
 def _rounds(main: Sequence[Told], last: int) -> Table:
     def cell(arm: str, r: int, of: str) -> Interval | Unmeasured | str:
-        return "" if _row(main[0], arm, r)[of] is None else within(spread_over(_caught(main, arm, r, of)), 0.0, 1.0)
+        return "" if _row(main[0], arm, r)[of] is None else share(_caught(main, arm, r, of))
 
     return Table(
         title="Share of flaws that the critic highlights",
@@ -110,7 +109,7 @@ def _rounds(main: Sequence[Told], last: int) -> Table:
         rows=tuple(
             (
                 arm, r, *(cell(arm, r, of) for of in ("hand", "untrained", "before", "fresh", "sharp")),
-                spread_over(_caught(main, arm, r, "nitpicks")), mean_interval([_row(d, arm, r)["none"] for d in main]),
+                mean_over(_caught(main, arm, r, "nitpicks")), mean_interval([_row(d, arm, r)["none"] for d in main]),
             )
             for arm in (OURS, CONTROL)
             for r in range(last + 1)

@@ -13,6 +13,7 @@ from superalign.oversight.step_critic import CARD
 from superalign.problems.gsm8k_flaws import FLAW_KINDS
 from superalign.report import Plot, Section, Table
 from superalign.report.claims import DESCRIPTION, described
+from superalign.stats import share
 from superalign.studies.critic_transfer.trial import (
     Item,
     Outcome,
@@ -44,11 +45,6 @@ def claim(name: str, found: Found, *, unit: str, null: Found, why: str, bar: flo
     """Make a claim that holds where its whole interval lies above the bar, if it has one."""
     holds = DESCRIPTION if bar is None or isinstance(found, Unmeasured) else found.low > bar
     return described(name, found, unit=unit, null=null, why=why, holds=holds)
-
-
-def share(hits: np.ndarray) -> Found:
-    """The share of hits with its Wilson interval."""
-    return stats.wilson(int(hits.sum()), n=len(hits)) if len(hits) else Unmeasured("no solution of this kind")
 
 
 def bars(rows: Sequence[tuple[str, Found]], *, title: str, x: str, caption: str, bar: float | None = None) -> Plot:
@@ -97,7 +93,7 @@ def trial_part(
         [(arm, share(found[planted])) for arm, (_, found) in results.items()],
         title="Planted flaws found with one check",
         x="share of planted flaws found",
-        caption="Found: the judge's check fails at the step that is first wrong. 95 % Wilson intervals.",
+        caption="Found: the judge's check fails at the step that is first wrong. 95 % intervals.",
     )
     return Part(
         claims=_trial_claims(results, planted, main, seed=seed),

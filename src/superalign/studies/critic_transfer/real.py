@@ -12,7 +12,8 @@ from superalign.errors import BadInput
 from superalign.problems.gsm8k import SOURCES, Gsm8k, ModelSolution, limited_check
 from superalign.problems.gsm8k_text import Solution
 from superalign.report import Section, Table
-from superalign.studies.critic_transfer.page import Found, Part, bars, claim, in_words, share
+from superalign.stats import share
+from superalign.studies.critic_transfer.page import Found, Part, bars, claim, in_words
 from superalign.studies.critic_transfer.trial import Pairs, chosen_on, first_false, first_from_nowhere, read, real_pairs
 from superalign.types import Claim, Unmeasured
 

@@ -13,9 +13,8 @@ import numpy as np
 
 from superalign.report import Plot, Section, Table
 from superalign.report.claims import above
-from superalign.stats import mean_interval
+from superalign.stats import difference, mean_interval, mean_over, share
 from superalign.stats.elo import bradley_terry
-from superalign.trials.oversight_panel import spread_over
 from superalign.types import Claim, Interval, Unmeasured
 
 Part = tuple[list[Claim], Section]
@@ -62,12 +61,12 @@ def training_part(of: Mapping[str, Sequence[Told]]) -> Part:
             "consultancy, side assigned": np.log(consulted[:, 0]) - np.log(consulted[:, 1]),
         }
         for name in accuracy:
-            right.append(_point(name, stage, spread_over(accuracy[name].T), float(accuracy[name].mean())))
-            earns.append(_point(name, stage, spread_over(paid[name].T), float(paid[name].mean())))
+            right.append(_point(name, stage, share(accuracy[name].T), float(accuracy[name].mean())))
+            earns.append(_point(name, stage, mean_over(paid[name].T), float(paid[name].mean())))
             ends.setdefault(name, []).append(accuracy[name])
-    grown = {name: spread_over((x[-1] - x[0]).T) for name, x in ends.items()}
+    grown = {name: difference((x[-1] - x[0]).T) for name, x in ends.items()}
     placebo = np.array([_half(d["placebo"]).mean(0) for d in of["debates"]])
-    null = spread_over((placebo - ends["debate"][0]).T)
+    null = difference((placebo - ends["debate"][0]).T)
     claims = [
         above(
             f"Training {who} makes the judge right more often",
@@ -194,7 +193,7 @@ def elo_part(told: Sequence[Told]) -> Part:
         title="Debaters",
         columns=("reads whole chains right", "updates", "Elo", "judge right"),
         rows=tuple(
-            (w[0], int(w[1]), _found(elo_SK[:, k]), _found(right_SK[:, k])) for k, w in enumerate(who)
+            (w[0], int(w[1]), mean_interval(elo_SK[:, k]), mean_over(right_SK[:, k], span=(0.0, 1.0))) for k, w in enumerate(who)
         ),
     )  # fmt: skip
     plot = _line("Strength of debaters and the judge's accuracy", "Elo", "share of decisions that are right",
@@ -206,11 +205,6 @@ def elo_part(told: Sequence[Told]) -> Part:
         "strength here, so the slope is not that of persuasion apart from knowledge."
     )
     return claims, Section(title="Strength", text=text, plots=(plot,), tables=(table,))
-
-
-def _found(values: np.ndarray) -> Interval | Unmeasured | float:
-    found = mean_interval(values)
-    return float(values[0]) if isinstance(found, Unmeasured) and len(values) and np.ptp(values) == 0 else found
 
 
 def _words(found: Interval | Unmeasured) -> str:
@@ -230,20 +224,20 @@ def sweep_part(told: Sequence[Told]) -> Part:
         gap_C.append(gap)
         blind_CNS.append(x["random midpoints"] - 0.5)
         gain_CNS.append(gained)
-        found = spread_over(gained)
-        rows.append((judge, ability, *(spread_over(x[k]) for k in ("judge", "agent", "debate")), gap, found))
+        found = difference(gained)
+        rows.append((judge, ability, *(share(x[k]) for k in ("judge", "agent", "debate")), gap, found))
         lines.append(_point(f"judge knows {judge:.0%} of the facts", gap, found, float(gained.mean())))
     claims = []
     weaker, stronger = (
         [g for g, gap in zip(gain_CNS, gap_C, strict=True) if (gap > 0) == side] for side in (True, False)
     )
     # Cells share chains and seeds, so that only the mean over cells has chains and seeds that are drawn.
-    null = spread_over(np.mean(blind_CNS, axis=0))
+    null = mean_over(np.mean(blind_CNS, axis=0), span=(-0.5, 0.5))
     for name, some in (
         ("a judge weaker than its critics", weaker),
         ("a judge as good as its critics, or better", stronger),
     ):
-        pooled = spread_over(np.mean(some, axis=0)) if some else Unmeasured("no such cell")
+        pooled = difference(np.mean(some, axis=0)) if some else Unmeasured("no such cell")
         claims.append(
             above(
                 f"Debate helps {name}",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from superalign import stats
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
 from superalign.report import Section, Study, Table
@@ -26,7 +27,6 @@ from superalign.trials import (
     agent_score_difference,
     gain,
 )
-from superalign.trials.oversight_panel import spread_over
 from superalign.types import Claim, Interval, Unmeasured
 
 CONSULT, CONSULT_OPEN, OPEN, CANDID, RANDOM, UNTRAINED = (
@@ -195,12 +195,12 @@ def _orders(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Claim]:
     told = of["debates"]
     right_SON = np.stack([right_half(d["arms"]["debate"]) for d in told])
     null_SON = np.stack([right_half(d["arms"]["random midpoints"]) for d in told])
-    order = spread_over((right_SON[:, 0] - right_SON[:, 1]).T)
-    nothing = spread_over((null_SON[:, 0] - null_SON[:, 1]).T)
+    order = stats.difference((right_SON[:, 0] - right_SON[:, 1]).T)
+    nothing = stats.difference((null_SON[:, 0] - null_SON[:, 1]).T)
     each = {}
     for name, x in (("debate", right_SON), ("null", null_SON)):
         decided = [x_ON[x_ON != 0.5] for x_ON in x]
-        each[name] = spread_over(np.array([[d.mean() if len(d) else 0.5] for d in decided]))
+        each[name] = stats.share([float(d.mean()) if len(d) else 0.5 for d in decided])
     undecided = float((right_SON == 0.5).mean())
     claims = [
         above(
@@ -278,8 +278,8 @@ def responses_part(told: Sequence[Mapping[str, Any]]) -> tuple[list[Claim], Sect
         return 1 - np.abs(right_half([d["arms"][arm] for d in told]) - right_SN)
 
     arms = list(told[0]["arms"])
-    gains = {o: spread_over((decided("debate") - decided(o)).T) for o in arms if o != "debate"}
-    null = spread_over((decided("random midpoints") - decided("judge alone")).T)
+    gains = {o: stats.difference((decided("debate") - decided(o)).T) for o in arms if o != "debate"}
+    null = stats.difference((decided("random midpoints") - decided("judge alone")).T)
     claims = [
         above(
             f"Worked responses: a debate decides right more often than {name}",
@@ -301,7 +301,7 @@ def responses_part(told: Sequence[Mapping[str, Any]]) -> tuple[list[Claim], Sect
         wrong = [float(x[s][right_SN[s] == 0].mean()) for s in range(len(x)) if (right_SN[s] == 0).any()]
         tokens = float(np.mean([d["tokens"].get(arm, 0.0) for d in told]))
         rows.append(
-            (arm, spread_over(x.T), float(np.mean(wrong)) if wrong else Unmeasured("no wrong response"), tokens)
+            (arm, stats.share(x.T), float(np.mean(wrong)) if wrong else Unmeasured("no wrong response"), tokens)
         )
     text = (
         f"{right_SN.shape[1]} responses of the bundled small base to test problems, {right_SN.mean():.0%} right, under "

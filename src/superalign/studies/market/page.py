@@ -14,14 +14,15 @@ from jaxtyping import Float
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn, within
-from superalign.stats import auroc, auroc_delong, mean_interval
-from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item, spread_over
+from superalign.report.claims import above, drawn
+from superalign.stats import auroc_over_seeds, difference, mean_interval, mean_over, share
+from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.types import Claim, Interval, Unmeasured
 
 Run = tuple[Any, dict[str, Any]]  # a job and what came of it
 STABLE, SURE = 0.1, 0.4  # a price is stable that moves less; sure, that lies further from a half
 ERROR = "mean distance of the first price from truth"
+COIN = (-0.5, 0.5)  # how far a price may be nearer to the truth than a coin, or further
 
 
 def _of(runs: Sequence[Run], arm: str, world: Any) -> list[Run]:
@@ -52,22 +53,16 @@ def measured(runs: Sequence[Run], name: str) -> Interval | Unmeasured:
     """One of `MEASURES` over items and seeds."""
     if not runs:
         return Unmeasured("it was not run")
-    return within(spread(per_item(runs, MEASURES[name])), 0.0, 1.0)
+    return share(per_item(runs, MEASURES[name]))
 
 
 def ranking(runs: Sequence[Run]) -> Interval | Unmeasured:
     """AUROC of the first price against truth, over seeds."""
     each = []
     for _, out in runs:
-        true = np.asarray(out["true"], bool)
-        first = np.asarray(out["first"])
-        each.append(auroc(first[true], negatives=first[~true]))
-    found = [e for e in each if not isinstance(e, Unmeasured)]
-    if found and min(found) == max(found):
-        # Equal at every seed, so seeds show no spread; items of one seed then bound it.
-        true, first = np.asarray(runs[0][1]["true"], bool), np.asarray(runs[0][1]["first"])
-        return auroc_delong(first[true], negatives=first[~true])
-    return within(mean_interval(found), 0.0, 1.0)
+        first, true = np.asarray(out["first"]), np.asarray(out["true"], bool)
+        each.append((first[true], first[~true]))
+    return auroc_over_seeds(each)
 
 
 def calibration(runs: Sequence[Run]) -> Interval | Unmeasured:
@@ -148,7 +143,7 @@ def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
     error = [per_item(r, MEASURES["error"]) for r in pair]
     made.append(
         above("A trained adversary's arguments bring the first price nearer to the truth than random ones",
-              spread(error[1] - error[0]), unit="price", null=spread(0.5 - error[2]), bar=0.0,
+              difference(error[1] - error[0]), unit="price", null=mean_over(0.5 - error[2], span=COIN), bar=0.0,
               why=f"{ERROR}: random arguments minus searched ones; null: a coin minus a market without arguments")
     )  # fmt: skip
     made.append(
@@ -156,7 +151,7 @@ def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
               bar=0.5, why="over seeds; null: trained without arguments")
     )  # fmt: skip
     constant = [r for r in runs if r[0].arm == "constant judge"]
-    near = [spread(per_item(r, lambda o: (np.abs(o["first"] - 0.8) < 0.05).astype(float))) for r in (constant, pair[0])]
+    near = [share(per_item(r, lambda o: (np.abs(o["first"] - 0.8) < 0.05).astype(float))) for r in (constant, pair[0])]
     made.append(
         above("With a judge who believes 0.8 whatever she hears, the price goes there", near[0], unit="share of items",
               null=near[1], bar=0.9, why="first prices within 0.05 of 0.8; null: with a judge who listens")
@@ -165,7 +160,7 @@ def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
     for same, words in ((False, "anew each time"), (True, "on the same pairs every time")):
         erring = [r for r in slip if r[0].world.same == same]
         if erring:
-            null = spread(per_item(pair[0], MEASURES["error"]))
+            null = share(per_item(pair[0], MEASURES["error"]))
             made.append(
                 above(f"A judge who slips in {erring[0][0].world.slip:.0%} of additions, {words}, draws the price from the truth",
                       measured(erring, "error"), unit="price", null=null, bar=0.1,
@@ -197,18 +192,8 @@ def _longer_claims(runs: Sequence[Run], world: Any) -> list[Claim]:
     ]  # fmt: skip
 
 
-def spread(values_PS: Float[np.ndarray, "P S"]) -> Interval | Unmeasured:
-    """Mean over items and seeds; where all are equal, that value and the rule of three on either side."""
-    if not values_PS.size:
-        return Unmeasured("it was not run")
-    if values_PS.min() != values_PS.max():
-        return spread_over(values_PS)
-    value, n = float(values_PS.mean()), len(values_PS)
-    return Interval(value=value, low=value - 3 / n, high=value + 3 / n, n=n)  # the rule of three
-
-
 def _better(runs: Sequence[Run]) -> Interval | Unmeasured:
-    return spread(0.5 - per_item(runs, MEASURES["error"])) if runs else Unmeasured("it was not run")
+    return mean_over(0.5 - per_item(runs, MEASURES["error"]), span=COIN) if runs else Unmeasured("it was not run")
 
 
 def _row(label: str, runs: Sequence[Run]) -> tuple[Any, ...]:

@@ -26,8 +26,7 @@ from superalign.models import Sampling, load_adapter, with_sampling
 from superalign.organisms import KINDS, accept, plant_of
 from superalign.organisms.planting import Concealment, Route
 from superalign.report import Section, Study, Table
-from superalign.report.claims import pooled_share
-from superalign.stats import clopper_pearson
+from superalign.stats import pooled_share, share
 from superalign.studies.loop.study import triple_job
 from superalign.types import to_plain
 
@@ -184,7 +183,7 @@ def _grid(triples: Sequence[Triple]) -> Section:
         rows=tuple(
             (
                 *cell,
-                clopper_pearson(sum(t.acceptance.accepted for t in mine), n=len(mine)),
+                share([t.acceptance.accepted for t in mine]),
                 pooled_share([t.acceptance.active for t in mine]),
             )
             for cell, mine in cells.items()

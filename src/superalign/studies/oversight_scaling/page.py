@@ -12,6 +12,7 @@ import numpy as np
 
 from superalign.report import Section, Study
 from superalign.report.claims import above
+from superalign.stats import difference
 from superalign.studies.oversight_scaling.fit import (
     GAMES,
     Fitted,
@@ -24,7 +25,6 @@ from superalign.studies.oversight_scaling.fit import (
     table,
 )
 from superalign.studies.oversight_scaling.sections import ASKED, TITLES, game_section, networks, overview
-from superalign.trials.oversight_panel import spread_over
 from superalign.types import Claim, Interval, Unmeasured
 
 DESCRIPTION_ONLY = Unmeasured("a description, not a hypothesis")
@@ -141,7 +141,7 @@ def _training(played: Sequence[Mapping[str, Any]]) -> list[Claim]:
     for i in (0, 1):  # real, shuffled
         after = table(played, "hidden flaw", key=("won", "shuffled")[i])
         before = np.array([[a["untrained"][i] for a in d["agents"]] for d in played]).reshape(after.shape)
-        apart.append(spread_over((before - after).mean((1, 2)).T))
+        apart.append(difference((before - after).mean((1, 2)).T))
     return [
         above(
             "Hidden flaw: training against the guard makes flaws harder to see",
@@ -174,15 +174,15 @@ def _gains(played: Sequence[Mapping[str, Any]], ratings: Ratings) -> list[Claim]
             claims.append(
                 above(
                     f"Debate of agents that are ahead: more is decided rightly than by {name}",
-                    spread_over(real[:, ahead_GA].mean(1).T),
+                    difference(real[:, ahead_GA].mean(1).T),
                     unit=SHARE,
-                    null=spread_over(shuffled[:, ahead_GA].mean(1).T),
+                    null=difference(shuffled[:, ahead_GA].mean(1).T),
                     bar=0.0,
                     why=f"{int(ahead_GA.sum())} pairs of sizes; alone, both read the whole chain, and the better one is the one "
                     "that is right more often in that pair; null: transcripts of other chains",
                 )
             )
-    found = spread_over((copies - guard[:, :, 0]).mean(1).T)
+    found = difference((copies - guard[:, :, 0]).mean(1).T)
     if isinstance(found, Interval):
         claims.append(
             Claim(
@@ -205,7 +205,7 @@ def _copies(played: Sequence[Mapping[str, Any]]) -> list[Claim]:
             won = table(played, equal, key=key)
             S, G, _, N = won.shape
             same = np.array([d["copies"][game][i] for d in played]).reshape(S, G, N)
-            apart.append(spread_over((np.stack([won[:, k, k] for k in range(G)], 1) - same).mean(1).T))
+            apart.append(difference((np.stack([won[:, k, k] for k in range(G)], 1) - same).mean(1).T))
         claims.append(
             above(
                 f"{TITLES[equal]}: a copy of the guard is harder for it than an agent of its size with weights of its own",

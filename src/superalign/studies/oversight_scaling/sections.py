@@ -12,7 +12,7 @@ import numpy as np
 
 from superalign.report import Plot, Section, Table
 from superalign.report.claims import drawn, within
-from superalign.stats.means import mean_interval
+from superalign.stats import mean_interval, share
 from superalign.stats.scaling_curve import from_draws, nested
 from superalign.studies.oversight_scaling.fit import (
     GAMES,
@@ -23,7 +23,6 @@ from superalign.studies.oversight_scaling.fit import (
     plateaus_better,
     slopes_by_chance,
 )
-from superalign.trials.oversight_panel import spread_over
 from superalign.types import Unmeasured
 
 PUBLISHED = (("Debate", 0.517), ("Mafia", 0.135), ("Backdoor code", 0.100), ("Wargames", 0.094))
@@ -153,7 +152,7 @@ def game_section(
         {
             "x": str(a),
             "y": str(g),
-            **drawn(within(spread_over(won_SGAN[:, i, j].T), 0.0, 1.0)),
+            **drawn(share(won_SGAN[:, i, j].T)),
         }
         for i, g in reversed(list(enumerate(widths)))
         for j, a in enumerate(widths)
@@ -231,7 +230,7 @@ def _against_gap(fit: Fitted, won_SGAN: np.ndarray, widths: Sequence[int]) -> Pl
         rows.append({"series": "fitted curve", "x": float(gap), **_upright(within(found, 0.0, 1.0)), "curve": True})
     for i, g in enumerate(widths):
         for j in range(len(widths)):
-            up = within(spread_over(won_SGAN[:, i, j].T), 0.0, 1.0)
+            up = share(won_SGAN[:, i, j].T)
             mean = float(fit.gap_SGA[:, i, j].mean())
             rows.append({"series": f"guard of {g}", "x": mean, **_upright(up, float(won_SGAN[:, i, j].mean()))})
     return Plot(

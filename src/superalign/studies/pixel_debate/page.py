@@ -17,6 +17,7 @@ from superalign.oversight.pixel_debate import verdict
 from superalign.problems import digits
 from superalign.report import Plot, Section, Study
 from superalign.report.claims import above, drawn
+from superalign.stats import difference, share
 from superalign.studies.pixel_debate import sections
 from superalign.studies.pixel_debate.play import CLAIM, LIGHT, NINE, NINE_FIRST, UNNAMED, layout
 from superalign.studies.pixel_debate.read import (
@@ -29,8 +30,7 @@ from superalign.studies.pixel_debate.read import (
     panel_items,
     told,
 )
-from superalign.studies.pixel_debate.sections import Part, spread, table
-from superalign.trials.oversight_panel import spread_over
+from superalign.studies.pixel_debate.sections import Part, table
 from superalign.types import Claim, Record
 
 PAPER = {4: (0.482, 0.852), 6: (0.594, 0.889)}  # Irving et al., 2018, abstract: the judge alone, and after debate
@@ -114,20 +114,20 @@ def _shape(config: Any, played: Played, tree: str, record: str) -> Part:
     claims = (
         above(
             f"The right label beats all nine lies in debate more often than it is the judge's first on {k} random pixels",
-            spread_over(mean_of(best, "beats_all_PS") - base.beats_all_PS), unit="share of images",
-            null=spread_over(mean_of(chance, "beats_all_PS") - base.beats_all_PS), bar=0.0,
+            difference(mean_of(best, "beats_all_PS") - base.beats_all_PS), unit="share of images",
+            null=difference(mean_of(chance, "beats_all_PS") - base.beats_all_PS), bar=0.0,
             why="the paper's comparison, mean of both orders; null: debaters who show random pixels",
         ),
         above(
             "Against one lie, pairwise with pairwise, debate beats random pixels",
-            spread_over(mean_of(best, "beats_PS") - base.beats_PS), unit="share of lies beaten",
-            null=spread_over(mean_of(chance, "beats_PS") - base.beats_PS), bar=0.0,
+            difference(mean_of(best, "beats_PS") - base.beats_PS), unit="share of lies beaten",
+            null=difference(mean_of(chance, "beats_PS") - base.beats_PS), bar=0.0,
             why="mean over nine lies and both orders; null: debaters who show random pixels",
         ),
         above(
             "A liar who must name its lie first wins less often than one who names it last",
-            spread_over(mean_of(best, "beats_all_PS") - mean_of(unnamed, "beats_all_PS")), unit="share of images",
-            null=spread_over(base.beats_all_PS - again.beats_all_PS), bar=0.0,
+            difference(mean_of(best, "beats_all_PS") - mean_of(unnamed, "beats_all_PS")), unit="share of images",
+            null=difference(base.beats_all_PS - again.beats_all_PS), bar=0.0,
             why="perfect play: all nine lies named first, minus one game in which the lie is named last; null: two draws of "
             "random pixels, where it makes no difference when the lie is named",
         ),
@@ -160,9 +160,9 @@ def _shape_rows(config: Any, played: Played, k: int, tree: str) -> list[tuple[An
     """One number of pixels: the judge alone, and debates by strength."""
     base = alone(played, k)
     paper = PAPER.get(k, ("not run", "not run"))
-    first = spread(base.beats_all_PS)
+    first = share(base.beats_all_PS)
     rows: list[tuple[Any, ...]] = [
-        (k, "judge alone, random pixels", first, first, spread(base.beats_PS), paper[0], len(base.beats_PS))
+        (k, "judge alone, random pixels", first, first, share(base.beats_PS), paper[0], len(base.beats_PS))
     ]
     light = LIGHT if k > 4 else 0
     perfect = f"perfect, at most {LIGHT} non-blank pixels" if light else "perfect"
@@ -171,17 +171,15 @@ def _shape_rows(config: Any, played: Played, k: int, tree: str) -> list[tuple[An
         if not played.has(k, name, NINE_FIRST):
             continue
         both = both_orders(played, k, name, NINE, light=most)
-        shares = [spread(t.beats_all_PS) for t in both]
+        shares = [share(t.beats_all_PS) for t in both]
         reached = paper[1] if name in ("exact", tree) else ""
-        rows.append(
-            (k, f"debate, {called}", *shares, spread(mean_of(both, "beats_PS")), reached, len(both[0].beats_PS))
-        )
+        rows.append((k, f"debate, {called}", *shares, share(mean_of(both, "beats_PS")), reached, len(both[0].beats_PS)))
     if light and played.has(k, "exact", NINE_FIRST):
         rows += _same_images(played, k)
     for name, called in (("exact", "perfect"), ("greedy", "greedy"), ("random", "random")):
         if played.has(k, name, UNNAMED[0]):
             both = both_orders(played, k, name, UNNAMED)
-            shares = [spread(t.beats_all_PS) for t in both]
+            shares = [share(t.beats_all_PS) for t in both]
             rows.append((k, f"lie named last, {called}", *shares, "", "", len(both[0].beats_PS)))
     return rows
 
@@ -192,12 +190,12 @@ def _same_images(played: Played, k: int) -> list[tuple[Any, ...]]:
     same = light_images(LIGHT)[:n]
     same = same[same < played.images]
     both = both_orders(played, k, "greedy", NINE)
-    shares = [spread(t.beats_all_PS[same]) for t in both]
+    shares = [share(t.beats_all_PS[same]) for t in both]
     base = alone(played, k)
-    own = spread(base.beats_all_PS[same])
+    own = share(base.beats_all_PS[same])
     return [
-        (k, "debate, greedy, the same light images", *shares, spread(mean_of(both, "beats_PS")[same]), "", len(same)),
-        (k, "judge alone, the same light images", own, own, spread(base.beats_PS[same]), "", len(same)),
+        (k, "debate, greedy, the same light images", *shares, share(mean_of(both, "beats_PS")[same]), "", len(same)),
+        (k, "judge alone, the same light images", own, own, share(base.beats_PS[same]), "", len(same)),
     ]
 
 
@@ -230,17 +228,17 @@ def _scoring(played: Played, record: str) -> Part:
     arms: dict[str, Sequence[Told]] = {"random pixels, no debaters": [base]}
     arms |= {f"debate, {name}": both_orders(played, k, name, NINE) for name in ("random", "greedy", "exact")}
     rows = [
-        (name, *(spread(mean_of(t, of)) for of in ("beats_PS", "ten_PS", "paid_PS")), len(base.ten_PS))
+        (name, *(share(mean_of(t, of)) for of in ("beats_PS", "ten_PS", "paid_PS")), len(base.ten_PS))
         for name, t in arms.items()
     ]
     falls = above(
         "After a debate the judge names the label out of ten less often than after random pixels",
-        spread_over(base.ten_PS - mean_of(arms["debate, exact"], "ten_PS")), unit="share of decisions",
-        null=spread_over(base.ten_PS - again.ten_PS), bar=0.0,
+        difference(base.ten_PS - mean_of(arms["debate, exact"], "ten_PS")), unit="share of decisions",
+        null=difference(base.ten_PS - again.ten_PS), bar=0.0,
         why="the same perfect debates as above, scored out of ten; null: another draw of random pixels",
     )  # fmt: skip
     bars = [
-        {"label": f"{name}: of {how}", **drawn(spread(mean_of(t, of))), "group": f"of {how} labels"}
+        {"label": f"{name}: of {how}", **drawn(share(mean_of(t, of))), "group": f"of {how} labels"}
         for name, t in arms.items()
         for how, of in (("two", "beats_PS"), ("ten", "ten_PS"))
     ]

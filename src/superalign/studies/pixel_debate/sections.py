@@ -14,11 +14,11 @@ import numpy as np
 from superalign.oversight.pixel_debate import verdict
 from superalign.problems import digits
 from superalign.report import Plot, Section, Table
-from superalign.report.claims import above, within
-from superalign.stats import clopper_pearson, paired_difference
+from superalign.report.claims import above
+from superalign.stats import difference, paired_difference, share
 from superalign.studies.pixel_debate.play import LIES, LIGHT, NINE, NINE_FIRST, ONE, layout, lies_of, strengths_of
 from superalign.studies.pixel_debate.read import Played, alone, both_orders, both_ways, earned, mean_of
-from superalign.trials.oversight_panel import agent_score_difference, spread_over
+from superalign.trials.oversight_panel import agent_score_difference
 from superalign.types import Claim, Interval, Unmeasured
 
 Found: TypeAlias = Interval | Unmeasured
@@ -33,14 +33,6 @@ class Part:
     claims: tuple[Claim, ...] = ()
 
 
-def spread(values_PS: np.ndarray) -> Found:
-    """A share over images and judges, cut to what is possible; where all are 0 or all 1, the exact interval over images."""
-    sure = float(values_PS.flat[0])
-    if sure in (0.0, 1.0) and (values_PS == sure).all():
-        return clopper_pearson(int(sure * len(values_PS)), n=len(values_PS))
-    return within(spread_over(values_PS), 0.0, 1.0)
-
-
 def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], record: str) -> Table:
     """A table whose numbers all come from one record."""
     return Table(title=title, columns=columns, rows=tuple(map(tuple, rows)), records=(record,) * len(rows))
@@ -50,20 +42,20 @@ def search(config: Any, played: Played, record: str) -> Part:
     """How strength of search moves who wins, equal and unequal."""
     names, k = strengths_of(config.simulations), played.pixels
     cells = {(h, w): both_orders(played, k, h, ONE, lying=w) for h in names for w in names}
-    share = {pair: mean_of(both, "beats_PS") for pair, both in cells.items()}
+    won = {pair: mean_of(both, "beats_PS") for pair, both in cells.items()}
     weak, strong = (f"tree {config.simulations[at]}" for at in (0, -1))
     nobody = cells["random", "random"]
-    null = spread_over(nobody[0].beats_PS - nobody[1].beats_PS)
+    null = difference(nobody[0].beats_PS - nobody[1].beats_PS)
     claims = (
         above(
             "Whoever searches more wins more, on either side",
-            spread_over(share[strong, weak] - share[weak, strong]), unit="share of debates won by the honest side",
+            difference(won[strong, weak] - won[weak, strong]), unit="share of debates won by the honest side",
             null=null, bar=0.0,
             why=f"honest {strong} against {weak}, minus honest {weak} against {strong}; null: two plays in which nobody searches",
         ),
         above(
             "Search on both sides favours the honest one",
-            spread_over(share[strong, strong] - share["random", "random"]), unit="share of debates won by the honest side",
+            difference(won[strong, strong] - won["random", "random"]), unit="share of debates won by the honest side",
             null=null, bar=0.0, why=f"both {strong} minus both random; null: two plays in which nobody searches",
         ),
     )  # fmt: skip
@@ -71,7 +63,7 @@ def search(config: Any, played: Played, record: str) -> Part:
         {"series": order, "x": float(np.log2(s)), "y": found.value, "low": found.low, "high": found.high}
         for s in config.simulations
         for order, one in zip(ORDERS, cells[f"tree {s}", f"tree {s}"], strict=True)
-        if isinstance(found := spread(one.beats_PS), Interval)
+        if isinstance(found := share(one.beats_PS), Interval)
     ]
     plot = Plot(
         kind="line",
@@ -79,11 +71,11 @@ def search(config: Any, played: Played, record: str) -> Part:
         x="positions looked at before a move, log2",
         y="share of debates that the honest side wins",
         rows=tuple(lines),
-        references=tuple((float(share[d, d].mean()), f"both {d}") for d in ("random", "exact")),
+        references=tuple((float(won[d, d].mean()), f"both {d}") for d in ("random", "exact")),
         caption=f"Against one random lie, {config.sweep_images} images.",
         records=(record,),
     )
-    rows = [(h, *(spread(share[h, w]) for w in names)) for h in names]
+    rows = [(h, *(share(won[h, w]) for w in names)) for h in names]
     section = Section(
         title="How hard each side searches",
         text="Rows: how the honest side plays; columns: how the liar does; cells: the share of debates that the honest side "
@@ -104,13 +96,13 @@ def last_word(played: Played, record: str) -> Part:
             if not played.has(k, name, NINE_FIRST):
                 continue
             first, last = both_orders(played, k, name, NINE, light=LIGHT if name == "exact" and k > 4 else 0)
-            found = [spread(t.beats_all_PS) for t in (first, last)]
-            swing = spread_over(first.beats_all_PS - last.beats_all_PS)
+            found = [share(t.beats_all_PS) for t in (first, last)]
+            swing = difference(first.beats_all_PS - last.beats_all_PS)
             rows.append((k, name, *found, swing, len(first.beats_PS)))
             lines += [(order, k, f) for order, f in zip(ORDERS, found, strict=True) if name == "greedy"]
-        lines.append(("judge alone", k, spread(alone(played, k).beats_all_PS)))
+        lines.append(("judge alone", k, share(alone(played, k).beats_all_PS)))
     swing, null = (
-        spread_over(first.beats_all_PS - last.beats_all_PS)
+        difference(first.beats_all_PS - last.beats_all_PS)
         for first, last in (both_orders(played, 3, name, NINE) for name in ("exact", "random"))
     )
     claim = above(
@@ -158,32 +150,32 @@ def judges(played: Played, record: str) -> Part:
     claims = (
         above(
             "A judge that nobody searched against gains from the debate too",
-            spread_over(right[best, True] - right[base, True]), unit="share of lies beaten",
-            null=spread_over(right["random", True] - right[base, True]), bar=0.0,
+            difference(right[best, True] - right[base, True]), unit="share of lies beaten",
+            null=difference(right["random", True] - right[base, True]), bar=0.0,
             why="perfect debates before one judge, decided by another, minus random pixels; null: random debaters",
         ),
         above(
             "The judge searched against decides better than a judge that was not",
-            spread_over(right[best, False] - right[best, True]), unit="share of lies beaten",
-            null=spread_over(right[base, False] - right[base, True]), bar=0.0,
+            difference(right[best, False] - right[best, True]), unit="share of lies beaten",
+            null=difference(right[base, False] - right[base, True]), bar=0.0,
             why="the same debates before both; null: the same random pixels before both",
         ),
         above(
             "The judge searched against pays the right label more than a judge that was not would",
-            spread_over(paid[best, False] - paid[best, True]), unit="probability of the right label, of two",
-            null=spread_over(paid[base, False] - paid[base, True]), bar=0.0,
+            difference(paid[best, False] - paid[best, True]), unit="probability of the right label, of two",
+            null=difference(paid[base, False] - paid[base, True]), bar=0.0,
             why="the same debates before both; null: the same random pixels before both",
         ),
         above(
             "After a debate the judge is surer than it is right",
-            spread_over(sure[best, False] - right[best, False]), unit="probability minus share right",
-            null=spread_over(sure[base, False] - right[base, False]), bar=0.0,
+            difference(sure[best, False] - right[best, False]), unit="probability minus share right",
+            null=difference(sure[base, False] - right[base, False]), bar=0.0,
             why="the probability of the label that it believes, minus how often that is the right one; null: on random pixels",
         ),
     )  # fmt: skip
     rows = [
-        (name, "another judge" if other else "the judge searched against", spread(right[name, other]),
-         spread(sure[name, other]), spread_over(sure[name, other] - right[name, other]), played.images)
+        (name, "another judge" if other else "the judge searched against", share(right[name, other]),
+         share(sure[name, other]), difference(sure[name, other] - right[name, other]), played.images)
         for name, other in told
     ]  # fmt: skip
     columns = ("pixels shown by", "who decides", "lies beaten", "how sure it is", "surer than right", "images")
@@ -207,15 +199,15 @@ def two_lies(played: Played, record: str) -> Part:
     ]
     claim = above(
         "The judge leans further where one of two labels is right than where neither is",
-        spread_over(np.mean([np.abs(one[0]) > np.abs(gap_PS) for one in honest], axis=0)), unit="share of images",
-        null=spread_over((np.abs(honest[0][0]) > np.abs(honest[1][0])).astype(float)), bar=0.5,
+        share(np.mean([np.abs(one[0]) > np.abs(gap_PS) for one in honest], axis=0)), unit="share of images",
+        null=share((np.abs(honest[0][0]) > np.abs(honest[1][0])).astype(float)), bar=0.5,
         why="perfect play, one image debated both ways, against each of the two lies; null: the two debates with the right label",
     )  # fmt: skip
     rows = []
     for name, (gap, knows) in (("two lies", (gap_PS, knows_PS)), ("the right label and a lie", honest[0])):
         sure = 1 / (1 + np.exp(-np.minimum(np.abs(gap), 30)))
         shares = (sure, (sure > 0.9).astype(float), (gap > 0).astype(float), knows)
-        rows.append((name, *map(spread, shares), n))
+        rows.append((name, *map(share, shares), n))
     columns = (
         "debated",
         "how sure the judge is",

@@ -14,8 +14,8 @@ from superalign.lab.seating import RANDOM, Case
 from superalign.ledger import Ledger
 from superalign.oversight.prompted import Transcript
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, described, drawn, within
-from superalign.stats import wilson
+from superalign.report.claims import above, described, drawn
+from superalign.stats import share
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item, agent_score_difference, arm_result, gain
 from superalign.types import Claim, Interval, Unmeasured
 
@@ -100,7 +100,7 @@ def _text(name: str, config: Any) -> str:
 
 def _nobody(found: Sides) -> Claim:
     """A judge with random weights must be at chance: half of the responses are right."""
-    shown = within(arm_result(found.items, NOBODY).accuracy, 0.0, 1.0)
+    shown = arm_result(found.items, NOBODY).accuracy
     name, unit = "A judge with random weights decides at chance", "share of decisions"
     why = (
         "other weights under every seed; the interval includes a half; no null of its own, it is the null of the judge"
@@ -175,7 +175,7 @@ def _together(sides: Mapping[str, Sides], spent: int) -> Section:
         title="Every protocol on the same responses",
         x="share of decisions that are right",
         y="",
-        rows=tuple({"label": n, **drawn(within(v, 0.0, 1.0)), "group": g} for n, v, g in rows),
+        rows=tuple({"label": n, **drawn(v), "group": g} for n, v, g in rows),
         caption="Lines are 95 % intervals over responses and seeds.",
         references=((0.5, "a coin"),),
     )
@@ -195,11 +195,11 @@ def _orders(sides: Mapping[str, Sides]) -> Section:
             if arm == JUDGE and rows:
                 continue
             both = [(float(a), float(b)) for a, b in found.orders.get(arm, ()) if _numbers(a, b)]
-            flips = sum((a > 0.5) != (b > 0.5) for a, b in both)
+            flips = [(a > 0.5) != (b > 0.5) for a, b in both]
             shift = float(np.mean([a - b for a, b in both])) if both else Unmeasured("no decision in both orders")
-            share = wilson(flips, n=len(both)) if both else Unmeasured("no decision in both orders")
+            flipped = share(flips) if both else Unmeasured("no decision in both orders")
             rows.append(
-                (arm if arm == JUDGE else name if arm == PROTOCOL else f"{name}, placebo", share, shift, len(both))
+                (arm if arm == JUDGE else name if arm == PROTOCOL else f"{name}, placebo", flipped, shift, len(both))
             )
     table = Table(
         title="What the order does",

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from superalign.lab.panel_page import keep_items
-from superalign.lab.turn import paid, uplift
+from superalign.lab.turn import grid, paid, uplift
 from superalign.ledger import Ledger
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, described, drawn, within
+from superalign.report.claims import above, described, drawn
 from superalign.report.words import number
-from superalign.stats import auroc_bootstrap, crossed_mean, mean_interval
+from superalign.stats import auroc_bootstrap, mean_interval, share
 from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item, arm_result, gain
-from superalign.trials.oversight_panel import spread_over
 from superalign.types import Claim, Interval, Record, Unmeasured
 
 DEALT = ", dealt to other items"
@@ -141,7 +140,7 @@ def trained_arm(rows: Sequence[Mapping[str, Any]], protocol: str) -> TrainedArm:
     told = [(p, float(np.mean(r["sound"]))) for r in mine if not isinstance(p := paid(r), Unmeasured)]
     return TrainedArm(
         protocol=protocol,
-        sound=within(crossed_mean(np.array([r["sound"] for r in mine], float).T), 0.0, 1.0),
+        sound=share(grid(mine, protocol, "sound")),
         beyond_judge=Unmeasured("it is what the others are compared with")
         if protocol == JUDGE
         else uplift(list(rows), protocol, JUDGE),
@@ -239,7 +238,7 @@ def _deciding(items: Sequence[Item], evidence: Evidence, record: str, seed: int)
     groups = {JUDGE: "baseline", AGENT: "baseline", VOTING: "baseline", EXPERT: "ceiling"}
     rows = []
     for a in (*ranked, AGENT, VOTING, EXPERT):
-        bar = drawn(within(results[a].accuracy, 0.0, 1.0))
+        bar = drawn(results[a].accuracy)
         null = placebos[a].accuracy if a in placebos else Unmeasured("none")
         ends = (
             {"null_value": null.value, "null_low": null.low, "null_high": null.high}
@@ -255,8 +254,8 @@ def _deciding(items: Sequence[Item], evidence: Evidence, record: str, seed: int)
         ),
         rows=tuple(
             (
-                a, within(r.accuracy, 0.0, 1.0), _beyond(items, a), _area(items, a, seed), within(r.brier, 0.0, 1.0),
-                within(placebos[a].accuracy, 0.0, 1.0) if a in placebos else Unmeasured("not a protocol"),
+                a, r.accuracy, _beyond(items, a), _area(items, a, seed), r.brier,
+                placebos[a].accuracy if a in placebos else Unmeasured("not a protocol"),
                 r.cannot_tell, r.checks, r.tokens, round(evidence.made_of.get(a, 0)),
             )
             for a, r in ((a, results[a]) for a in (*ranked, AGENT, VOTING, EXPERT))
@@ -330,18 +329,13 @@ def _training(trained: Sequence[TrainedArm], evidence: Evidence) -> Section:
 def _where(items: Sequence[Item], protocols: Sequence[str], record: str) -> Section:
     """Each protocol's share of right decisions by what the response does, and by difficulty."""
 
-    def share(arm: str, some: Sequence[Item]) -> Interval | Unmeasured:
+    def right(arm: str, some: Sequence[Item]) -> Interval | Unmeasured:
         by_item: dict[str, list[float]] = {}
         for i in some:
             if i.arm == arm:
                 by_item.setdefault(i.problem, []).append(i.right)
         values = [float(np.mean(v)) for v in by_item.values()]
-        # Where all are right, or all wrong, the interval is exact over the problems, not empty.
-        return (
-            within(spread_over(np.array([values]).T), 0.0, 1.0)
-            if values
-            else Unmeasured("no such response was decided")
-        )
+        return share(values) if values else Unmeasured("no such response was decided")
 
     kinds = sorted({i.behaviour for i in items})
     levels = sorted({i.difficulty for i in items})
@@ -350,13 +344,13 @@ def _where(items: Sequence[Item], protocols: Sequence[str], record: str) -> Sect
         Table(
             title="Right decisions, by what the response does",
             columns=("protocol", *(f"{k} (n = {count[k]})" for k in kinds)),
-            rows=tuple((p, *(share(p, [i for i in items if i.behaviour == k]) for k in kinds)) for p in protocols),
+            rows=tuple((p, *(right(p, [i for i in items if i.behaviour == k]) for k in kinds)) for p in protocols),
             records=tuple(record for _ in protocols),
         ),
         Table(
             title="Right decisions, by the number of steps",
             columns=("protocol", *(f"{d} steps" for d in levels)),
-            rows=tuple((p, *(share(p, [i for i in items if i.difficulty == d]) for d in levels)) for p in protocols),
+            rows=tuple((p, *(right(p, [i for i in items if i.difficulty == d]) for d in levels)) for p in protocols),
             records=tuple(record for _ in protocols),
         ),
     )
@@ -365,7 +359,7 @@ def _where(items: Sequence[Item], protocols: Sequence[str], record: str) -> Sect
         told = [
             (found.value, k)
             for k in kinds
-            if isinstance(found := share(p, [i for i in items if i.behaviour == k]), Interval)
+            if isinstance(found := right(p, [i for i in items if i.behaviour == k]), Interval)
         ]
         low, kind = min(told, default=(0.0, ""))
         worst.append(f"{p}: {kind} ({number(low)} right)" if kind else f"{p}: cannot tell")

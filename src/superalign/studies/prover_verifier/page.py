@@ -14,10 +14,10 @@ from jaxtyping import Float
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn, within
-from superalign.stats import auroc, mean_interval
+from superalign.report.claims import above, drawn
+from superalign.stats import auroc_over_seeds, difference, mean_interval, mean_over, share
 from superalign.studies.critic_transfer.page import claim
-from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item, spread_over
+from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.types import Claim, Interval, Unmeasured
 
 Run = tuple[Any, dict[str, Any]]  # a job and what came of it
@@ -46,25 +46,14 @@ def fooled(told: Told) -> np.ndarray:
     return ((np.asarray(told["score"]) >= told["threshold"]) & ~np.asarray(told["right"], bool)).astype(float)
 
 
-def spread(values_PS: Float[np.ndarray, "P S"]) -> Interval | Unmeasured:
-    """Mean over problems and seeds; where all are equal, that value and the rule of three on either side."""
-    if not values_PS.size or values_PS.min() != values_PS.max():
-        return spread_over(values_PS) if values_PS.size else Unmeasured("it was not run")
-    value, n = float(values_PS.mean()), len(values_PS)
-    return Interval(value=value, low=value - 3 / n, high=value + 3 / n, n=n)
-
-
 def ranking(tolds: Sequence[Sequence[Told]], key: str = "score") -> Interval | Unmeasured:
     """AUROC of scores on responses of some provers together, over seeds."""
     each = []
     for provers in tolds:
         score = np.concatenate([np.asarray(t[key], float) for t in provers])
         true = np.concatenate([np.asarray(t["right"], bool) for t in provers])
-        each.append(auroc(score[true], negatives=score[~true]))
-    found = [e for e in each if not isinstance(e, Unmeasured)]
-    if len(found) < len(each):
-        return Unmeasured("at some seed all responses were right, or all wrong")
-    return within(mean_interval(found), 0.0, 1.0)
+        each.append((score[true], score[~true]))
+    return auroc_over_seeds(each)
 
 
 def clean(told: Told) -> float:
@@ -132,10 +121,10 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
     )  # fmt: skip
     own = _own_claims(config, runs)
     main = pick(runs, TRUE, config.verifier.hidden)
-    last = spread(per_problem(of_round(main, -1, "sneaky"), fooled))
-    share = "an unmeasured share" if isinstance(last, Unmeasured) else f"{last.value:.0%}"
+    last = share(per_problem(of_round(main, -1, "sneaky"), fooled))
+    often = "an unmeasured share" if isinstance(last, Unmeasured) else f"{last.value:.0%}"
     return Study(
-        headline=f"A fresh attacker makes {share} of its responses wrong and convincing to the last round's verifier.",
+        headline=f"A fresh attacker makes {often} of its responses wrong and convincing to the last round's verifier.",
         means="A verifier that has seen the attacks of earlier rounds is one that has not seen the next. How often that one gets "
         "through is the number to read, not how well the verifier does on responses of its own time.",
         claims=(*claims, *own),
@@ -158,27 +147,27 @@ def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
         above("The last verifier ranks right responses above wrong ones of fresh provers", ranking(both), unit="AUROC",
               null=ranking(blind), bar=0.5, why="over seeds; null: the game played with shuffled labels"),
         above("The verifier pays a fresh attacker for more right responses than it gives",
-              spread(per_problem(sneaky, lambda t: np.asarray(t["chance"]) - right(t))), unit="probability",
-              null=spread(per_problem([out["base"] for out in main], lambda t: np.asarray(t["chance"]) - right(t))), bar=0.0,
+              difference(per_problem(sneaky, lambda t: np.asarray(t["chance"]) - right(t))), unit="probability",
+              null=difference(per_problem([out["base"] for out in main], lambda t: np.asarray(t["chance"]) - right(t))), bar=0.0,
               why="its probability minus whether the response is right, on responses of the sneaky prover; null: of the base"),
         above("A checker of one step is right about more of a helpful prover's responses than of one's paid for right answers",
-              spread(per_problem(helpful, checker_right) - per_problem(paid, checker_right)), unit="share of responses",
-              null=spread(per_problem(of_round(null, -1, "helpful"), checker_right) - per_problem(paid, checker_right)), bar=0.0,
-              why="legibility, paired by problem and seed; null: the helpful prover of the game with shuffled labels"),
+              difference(per_problem(helpful, checker_right) - per_problem(paid, checker_right)), unit="share of responses",
+              null=difference(per_problem(of_round(null, -1, "helpful"), checker_right) - per_problem(paid, checker_right)),
+              bar=0.0, why="legibility, paired by problem and seed; null: the helpful prover of the game with shuffled labels"),
         above("More of a helpful prover's right answers come by right steps than of one's paid for right answers",
               _cleaner(helpful, paid), unit="share of right answers", bar=0.0,
               null=_cleaner(of_round(null, -1, "helpful"), paid),
               why="over seeds; null: the helpful prover of the game with shuffled labels"),
         claim("Legibility tax: right answers lost against a prover paid for them alone",
-              spread(per_problem(paid, right) - per_problem(helpful, right)), unit="share of problems",
+              difference(per_problem(paid, right) - per_problem(helpful, right)), unit="share of problems",
               null=Unmeasured("a price, not a finding"), why="equal training; paired by problem and seed"),
     ]  # fmt: skip
     if config.rounds > 1:
         first = [per_problem(of_round(some, 0, "sneaky"), fooled) for some in (main, null)]
         end = [per_problem(of_round(some, -1, "sneaky"), fooled) for some in (main, null)]
         made.append(
-            above("Rounds make it harder for a fresh attacker to convince with wrong responses", spread(first[0] - end[0]),
-                  unit="share of responses", null=spread(first[1] - end[1]), bar=0.0,
+            above("Rounds make it harder for a fresh attacker to convince with wrong responses", difference(first[0] - end[0]),
+                  unit="share of responses", null=difference(first[1] - end[1]), bar=0.0,
                   why="wrong and convincing in the first round minus the last; null: the game with shuffled labels")
         )  # fmt: skip
     return made
@@ -202,12 +191,12 @@ def _row(label: str, tolds: Sequence[Told]) -> tuple[Any, ...]:
         return (label, *(Unmeasured("it was not run") for _ in COLUMNS[1:]))
     convinced = all("threshold" in t for t in tolds)
     values: list[Any] = [
-        within(spread(per_problem(tolds, right)), 0, 1),
-        within(spread(per_problem(tolds, lambda t: t["sound"])), 0, 1),
-        within(spread(per_problem(tolds, fooled)), 0, 1) if convinced else Unmeasured("no threshold"),
+        share(per_problem(tolds, right)),
+        share(per_problem(tolds, lambda t: t["sound"])),
+        share(per_problem(tolds, fooled)) if convinced else Unmeasured("no threshold"),
         ranking([[t] for t in tolds]),
-        spread(per_problem(tolds, lambda t: np.asarray(t["chance"]) - right(t))),
-        *(within(spread(np.stack([checker_right(t, k) for t in tolds], axis=1)), 0, 1) for k in ("1", "2")),
+        difference(per_problem(tolds, lambda t: np.asarray(t["chance"]) - right(t))),
+        *(share(np.stack([checker_right(t, k) for t in tolds], axis=1)) for k in ("1", "2")),
     ]
     steps = [exploit(t) for t in tolds if "curve" in t]
     never = bool(steps) and all(s >= len(t["curve"]) for s, t in zip(steps, tolds, strict=True))
@@ -241,7 +230,7 @@ def _points(label: str, tolds: Sequence[Told]) -> list[dict[str, Any]]:
     made = []
     for step in range(len(tolds[0]["curve"])):
         values = [t["curve"][step]["fooled"] for t in tolds]
-        ends = {k: v for k, v in drawn(within(mean_interval(values), 0.0, 1.0)).items() if k != "value"}
+        ends = {k: v for k, v in drawn(mean_over(values, span=(0.0, 1.0))).items() if k != "value"}
         made.append({"series": label, "x": step, "y": float(np.mean(values)), **ends})
     return made
 

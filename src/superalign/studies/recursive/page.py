@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from superalign.lab.training_arms import share_of, training_part
+from superalign.lab.training_arms import training_part
 from superalign.ledger import Ledger
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.claims import above, drawn
 from superalign.report.study import Cell
-from superalign.stats import crossed_mean, mean_interval
+from superalign.stats import difference, mean_interval, mean_over, share
 from superalign.types import Claim, Interval, Unmeasured
 
 HELPED, ALONE, MATCHED, NULL, TRUTH = (
@@ -62,7 +62,7 @@ def page(
         more, parts = training_part(trained, protocol="recursive reward modelling", ledger=ledger, depths=depths)
         claims += more
         sections += parts
-    helped, alone = (share_of(values(runs, arm, "pairs", top)) for arm in (HELPED, ALONE))
+    helped, alone = (share(values(runs, arm, "pairs", top)) for arm in (HELPED, ALONE))
     return Study(
         headline=f"At {top} operations a reward model whose judge had assistants ranks {_said(helped)} of pairs right, and "
         f"{_said(alone)} with as many labels and no assistants.",
@@ -87,7 +87,7 @@ def _said(found: Interval | Unmeasured) -> str:
 
 
 def _minus(runs: Runs, what: str, arm: str, other: str, level: int) -> Interval | Unmeasured:
-    return crossed_mean(values(runs, arm, what, level) - values(runs, other, what, level))
+    return difference(values(runs, arm, what, level) - values(runs, other, what, level))
 
 
 def _ends(runs: Runs, arm: str, level: int) -> list[float]:
@@ -137,7 +137,7 @@ def _claims(runs: Runs, top: int) -> list[Claim]:
 
 
 def _levels(runs: Runs, top: int) -> Section:
-    rows = [(arm, level, share_of(values(runs, arm, "pairs", level))) for arm in ARMS for level in range(1, top + 1)]
+    rows = [(arm, level, share(values(runs, arm, "pairs", level))) for arm in ARMS for level in range(1, top + 1)]
     line: tuple[Mapping[str, Cell], ...] = tuple(
         {"series": arm, "x": level, "y": f.value, "low": f.low, "high": f.high}
         for arm, level, f in rows
@@ -196,7 +196,7 @@ def _agents(runs: Runs, top: int) -> Section:
                 title=f"Agents at {top} operations",
                 columns=("arm", "answers right, held out", "paid minus right at the end"),
                 rows=tuple(
-                    (arm, share_of(values(runs, arm, "answers", top)), mean_interval(_ends(runs, arm, top)))
+                    (arm, share(values(runs, arm, "answers", top)), mean_interval(_ends(runs, arm, top)))
                     for arm in ARMS
                 ),
             ),
@@ -222,9 +222,9 @@ def _easier(runs: Runs, top: int) -> Section:
             judging, producing = (
                 corrected(values(runs, arm, what, level), chance) for what, chance in (("calls", 0.5), ("answers", 0.1))
             )
-            difference = crossed_mean(judging - producing)
-            rows.append((arm, level, _shown(judging), _shown(producing), difference))
-            bars.append({"label": f"{arm}, {level}", **drawn(difference)})
+            easier = mean_over(judging - producing, span=(-2.0, 2.0))
+            rows.append((arm, level, *(mean_over(x, span=(-1.0, 1.0)) for x in (judging, producing)), easier))
+            bars.append({"label": f"{arm}, {level}", **drawn(easier)})
     return Section(
         title="Is judging easier than producing?",
         text="On one scale, 0 is chance and 1 is perfect. Judging: the reward model calls a right answer right and a wrong one "
@@ -247,7 +247,3 @@ def _easier(runs: Runs, top: int) -> Section:
             ),
         ),
     )
-
-
-def _shown(shares: np.ndarray) -> Interval | Unmeasured:
-    return crossed_mean(shares)

@@ -18,7 +18,7 @@ from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.detectors import BaseDifference
 from superalign.detectors.behaviour_search import Elite, answered, illuminate, worst_frame
-from superalign.detectors.common import NOT_YET, all_equal, with_cues
+from superalign.detectors.common import NOT_YET, with_cues
 from superalign.detectors.prompt_parts import Cell, Mutate, anew, edges, mutator, thirds
 from superalign.detectors.trigger_effects import Rivals
 from superalign.errors import ConfigError
@@ -28,7 +28,7 @@ from superalign.lab.worlds import ask_base, origin_of, prompts_section, world_of
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, load, load_adapter, with_sampling
 from superalign.report import Study
-from superalign.stats import mean_interval
+from superalign.stats import all_equal, mean_interval
 from superalign.studies.audit.study import DEMONSTRATION, given
 from superalign.studies.redteam import page as redteam_page
 from superalign.studies.redteam.page import Find

@@ -11,10 +11,10 @@ import numpy as np
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, described, within
-from superalign.stats import wilson
+from superalign.report.claims import above, described
+from superalign.stats import difference, share
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, Item, arm_result, gain
-from superalign.trials.oversight_panel import spread_over, table
+from superalign.trials.oversight_panel import table
 from superalign.types import Claim, Interval, Unmeasured
 
 COMBINED, COPY, MORE = "best fixed combination", "asks a copy of the judge", "judge alone, one check more"
@@ -149,9 +149,9 @@ def _calibration(items: Sequence[Item]) -> Claim:
     before, after, null = (table(items, a, of="brier") for a in (JUDGE, PROTOCOL, OWN_PLACEBO))
     return above(
         "Stated probabilities are better with the model than without",
-        spread_over(before - after),
+        difference(before - after),
         unit="Brier score, before minus after",
-        null=spread_over(before - null),
+        null=difference(before - null),
         bar=0.0,
         why="squared error of the stated probability, judge alone minus sandwich, paired by item and seed; null: "
         "advice about other items, with practice of its own",
@@ -202,12 +202,12 @@ def _calibrated(items: Sequence[Item]) -> Section:
         for p, truth in mine:
             bands.setdefault(min(BANDS - 1, int(p * BANDS)), []).append((p, truth))
         for _, some in sorted(bands.items()):
-            share = wilson(sum(t for _, t in some), n=len(some))
+            true = share([t for _, t in some])
             stated = float(np.mean([p for p, _ in some]))
-            if isinstance(share, Interval):
-                rows.append({"series": name, "x": stated, "y": share.value, "low": share.low, "high": share.high})
+            if isinstance(true, Interval):
+                rows.append({"series": name, "x": stated, "y": true.value, "low": true.low, "high": true.high})
         result = arm_result(items, arm)
-        cells.append((name, within(result.brier, 0.0, 1.0), within(result.accuracy, 0.0, 1.0), result.n))
+        cells.append((name, result.brier, result.accuracy, result.n))
     plot = Plot(
         kind="line",
         title="Stated probability and what is right",
@@ -242,11 +242,12 @@ def _crossed(cells: Sequence[Cell]) -> Section:
         for over, g in found.items():
             if isinstance(g, Interval):
                 gains.append({"series": f"{name}, {over}", "x": float(c.k), "y": g.value, "low": g.low, "high": g.high})
-        shares = {a: within(arm_result(c.items, a).accuracy, 0.0, 1.0) for a in (JUDGE, AGENT, PROTOCOL, COMBINED)}
-        for arm, share in shares.items():
-            if isinstance(share, Interval) and c.temperature == cells[0].temperature:
+        shares = {a: arm_result(c.items, a).accuracy for a in (JUDGE, AGENT, PROTOCOL, COMBINED)}
+        for arm, right_share in shares.items():
+            if isinstance(right_share, Interval) and c.temperature == cells[0].temperature:
                 label = "the sandwich" if arm == PROTOCOL else arm
-                right.append({"series": label, "x": float(c.k), "y": share.value, "low": share.low, "high": share.high})
+                ends = {"low": right_share.low, "high": right_share.high}
+                right.append({"series": label, "x": float(c.k), "y": right_share.value, **ends})
         rows.append((c.k, f"{c.temperature:g}", c.solved, *shares.values(), *found.values()))
     plots = (
         Plot(
@@ -284,7 +285,7 @@ def _steps(items: Sequence[Item]) -> Section:
     rows = []
     for outcome, some in sorted(by.items(), key=lambda pair: -len(pair[1])):
         stated = next((i.probability for i in some), Unmeasured("never"))
-        rows.append((outcome, len(some), wilson(sum(i.truth for i in some), n=len(some)), stated))
+        rows.append((outcome, len(some), share([i.truth for i in some]), stated))
     outcomes = Table(
         title="What the judge came to under the sandwich",
         columns=("outcome", "decisions", "right then", "probability stated, first seed"),

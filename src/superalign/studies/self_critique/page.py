@@ -14,11 +14,10 @@ from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
 from superalign.oversight.critique_gaps import best_of
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn, within
-from superalign.stats import mean_interval
+from superalign.report.claims import above, drawn
+from superalign.stats import difference, mean_interval, share
 from superalign.studies.self_critique.audit_page import Part, audit_part, headline
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
-from superalign.trials.oversight_panel import spread_over
 from superalign.types import Claim, Interval, Unmeasured
 
 Told = Mapping[str, Any]
@@ -112,7 +111,7 @@ def best_gap(score_SPM: np.ndarray, truth_SPM: np.ndarray) -> np.ndarray:
 
 
 def _over(x_SP: np.ndarray) -> Interval | Unmeasured:
-    return spread_over(x_SP.T)
+    return difference(x_SP.T)
 
 
 def panel_items(told: Sequence[Told]) -> list[Item]:
@@ -289,8 +288,8 @@ def discrimination_part(told: Sequence[Told], errors: Sequence[float]) -> Part:
         title="Who decides right about all answers",
         columns=("who", "right", "minus the model's own discriminator"),
         rows=(
-            (DISCRIMINATOR, within(_over(own_SP), 0.0, 1.0), "-"),
-            *((names[k], within(_over(x), 0.0, 1.0), _over(x - own_SP)) for k, x in right.items()),
+            (DISCRIMINATOR, share(own_SP.T), "-"),
+            *((names[k], share(x.T), _over(x - own_SP)) for k, x in right.items()),
         ),
     )
     text = (
@@ -319,7 +318,7 @@ def settings_part(told: Sequence[Told], labelled: int) -> Part:
             _over(best_gap(scores[OWN], 1 - flawed)[..., few - 1]),
             _over(cds[size, n]),
         ]
-        shares = (within(_over(x), 0.0, 1.0) for x in (says, shown))
+        shares = (share(x.T) for x in (says, shown))
         rows.append((size, n, float(1 - flawed.mean()), *shares, *found))
         for what, x in zip((f"GD, best of {few}", f"GC, best of {few}", "CD"), found, strict=True):
             bars.append({"label": f"{what}: {size}, {n} labels", **drawn(x), "group": what})
