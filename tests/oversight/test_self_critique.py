@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from superalign.errors import BadInput
 from superalign.lab.arms import Arm, Config, spans
+from superalign.lab.critique_overseers import self_critique_overseer
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight.conformance import check_overseer, failures
 from superalign.oversight.critique_gaps import best_of, gap, group_means, group_scores, lopsided
 from superalign.oversight.self_critique import SelfCritiqueOverseer, train_self_critic
 from superalign.oversight.self_critique_reading import Reading, SelfCriticConfig, read
 from superalign.problems import arithmetic
-from superalign.studies.self_critique.study import self_critique_overseer
 from superalign.types import Problem, Rollouts, Signal
 
 

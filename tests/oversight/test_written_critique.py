@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from superalign.errors import BadInput
+from superalign.lab.chain_symbols import PLACES, SYMBOLS, read
 from superalign.oversight.conformance import check_overseer, failures
 from superalign.oversight.critique_overseer import WritingCritic, critique_overseer
 from superalign.oversight.critique_reward import (
@@ -30,7 +31,7 @@ from superalign.oversight.written_critique import (
     write,
 )
 from superalign.problems.arithmetic import FAMILY
-from superalign.studies.critic_rl.bench import LENGTH, PLACES, SYMBOLS, read, solutions, wrong_steps
+from superalign.studies.critic_rl.bench import LENGTH, solutions, wrong_steps
 from superalign.types import Problem, Rollouts
 
 SOLUTIONS = solutions("train", 240, 3)

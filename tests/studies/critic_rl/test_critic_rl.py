@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from superalign.errors import ConfigError
+from superalign.lab.chain_symbols import BLANK, read
 from superalign.ledger import Ledger
 from superalign.problems import arithmetic
 from superalign.problems.family import split_of
@@ -16,7 +17,6 @@ from superalign.studies.critic_rl import play as critics_play
 from superalign.studies.critic_rl import study as critics
 from superalign.studies.critic_rl import trial as critics_trial
 from superalign.studies.critic_rl.bench import (
-    BLANK,
     CLEAN,
     EDITS,
     FAMILY,
@@ -25,7 +25,6 @@ from superalign.studies.critic_rl.bench import (
     asked,
     beliefs,
     edited,
-    read,
     solutions,
     text_of,
     worked,

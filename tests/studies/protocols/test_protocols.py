@@ -11,11 +11,26 @@ from typer.testing import CliRunner
 
 from superalign.cli import app
 from superalign.errors import ConfigError
-from superalign.lab.arms import answered
+from superalign.lab.arms import FAMILY, Arm, answered, draw_problems, overseer_of, units
+from superalign.lab.arms import Config as ArmsConfig
+from superalign.lab.chain_symbols import BLANK, PLACES, read_units
+from superalign.lab.critique_overseers import written_critique_overseer
+from superalign.oversight import check_overseer
 from superalign.studies.protocols.page import DEALT, _where, dealt, winner
-from superalign.studies.protocols.study import MANY, PROTOCOLS, Config, _check, baselines, behaviour, given, quick
+from superalign.studies.protocols.study import (
+    MANY,
+    PROTOCOLS,
+    Config,
+    _agent,
+    _check,
+    _flawed,
+    baselines,
+    behaviour,
+    given,
+    quick,
+)
 from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item, arm_result, gain
-from superalign.types import Interval
+from superalign.types import Interval, Rollouts
 
 SMALL = ("seeds=2", "decided=24", "steps=1", "held_out=24", "protocols=critique")
 
@@ -88,6 +103,47 @@ def test_a_protocol_made_of_more_checks_is_held_against_a_critique_of_many_label
     why = next(c["why"] for c in held if c["name"].startswith("Amplification: decides"))
     made, many = (int(w.replace(",", "")) for w in re.findall(r"[0-9][0-9,]+", why))
     assert 200 < made < many
+
+
+CRITIQUES = ("self-critique", "written critique")
+
+
+def test_self_critique_and_written_critique_take_part_where_they_are_named_and_only_there(tmp_path: Path) -> None:
+    assert not set(CRITIQUES) & {*Config().protocols, *quick(Config()).protocols}
+    words = [w for s in (*SMALL[:4], f"protocols={','.join(CRITIQUES)}") for w in ("--set", s)]
+    found = CliRunner().invoke(app, ["run", "protocols", "--out", str(tmp_path / "run"), "--workers", "1", *words])
+    assert found.exit_code == 0, found.stderr
+    names = [c["name"] for c in json.loads((tmp_path / "run" / "result.json").read_text())["claims"]]
+    for one in CRITIQUES:
+        said = f"{one[0].upper()}{one[1:]}"
+        assert f"{said}: better than its own decisions dealt to other items" in names
+        assert f"{said}: trains a better policy than the judge alone" in names
+
+
+def test_a_written_critique_is_an_overseer_that_looks_where_labels_taught_it() -> None:
+    settings = ArmsConfig(labelled=300)
+    overseer = written_critique_overseer(Arm(arm="written critique", seed=0, base=_agent(), config=settings))
+    asked = draw_problems("train", 60, 5, settings.depths)
+    texts = [FAMILY.worked(p) if i % 2 else _flawed(p, 0) for i, p in enumerate(asked)]
+    rollouts = Rollouts.of_texts(asked, texts)
+    check_overseer(overseer, asked, rollouts)
+    signal = overseer(asked, rollouts, seed=0)
+    right = [v == 1.0 for v in signal.values]
+    assert all(right[1::2])  # a perfect check raises no false alarm
+    blind = overseer_of(Arm(arm="judge alone", seed=0, base=_agent(), config=settings))(asked, rollouts, seed=0)
+    assert sum(right[::2]) < sum(
+        v == 1.0 for v in blind.values[::2]
+    )  # fewer flaws pass than where a judge looks anywhere
+    assert signal.checks == blind.checks == 60
+    assert any("looks wrong: step" in s for s in signal.said)
+
+
+def test_symbols_of_a_response_have_a_row_for_all_that_a_judge_can_check() -> None:
+    asked = draw_problems("test", 30, 7, ArmsConfig().depths)
+    for i, p in enumerate(asked):
+        for text in (FAMILY.worked(p), _flawed(p, i), "", "#", "5+3", "oh;#12"):
+            assert read_units(p, text).shape == (units(text), PLACES)
+    assert read_units(asked[0], "5+3=8;#12")[-1].tolist() == [8, *[BLANK] * 6]
 
 
 DOCUMENTED = re.findall(

@@ -15,17 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superalign.lab.chain_symbols import read
 from superalign.problems import arithmetic
-from superalign.problems.family import core, parse
 from superalign.types import Problem
 
 FAMILY = arithmetic.FAMILY
 LENGTH = 6  # operations of a chain
-BLANK = 13  # a symbol that is neither digit nor operator
-SYMBOLS, PLACES = (
-    14,
-    7,
-)  # ten digits, three operators, blank; (value before, operator and operand asked, the four written)
 EDITS = 33  # of one step: state another result (10), start from another value (10), another operand (10), another operator (3)
 SLOTS = ("result", "start value", "operand", "operator")
 KINDS = {"slip": "result", "wrong source": "start value", "miscopy": "operand", "operator": "operator"}
@@ -34,43 +29,6 @@ CLEAN, PLACEBO_EDIT = "clean", "placebo edit"
 FACTS = np.array(
     [[[arithmetic.apply(x, o, y) for y in range(10)] for o in arithmetic.OPERATORS] for x in range(10)]
 )  # (value, operator, operand) -> result
-
-
-def symbol(letter: str) -> int:
-    """A letter's number.
-
-    Example:
-        >>> [symbol(c) for c in ("7", "-", "=", "")]
-        [7, 11, 13, 13]
-    """
-    if letter and letter in arithmetic.OPERATORS:
-        return 10 + arithmetic.OPERATORS.index(letter)
-    return int(letter) if len(letter) == 1 and letter in "0123456789" else BLANK
-
-
-def read(problem: Problem, text: str) -> np.ndarray:
-    """What a response shows of each step: the value stated before it, the operation asked there, and what is written, (S, K).
-
-    Example:
-        >>> asked = Problem(prompt="5+3*2", family="arithmetic", difficulty=2, split="train")
-        >>> read(asked, "5+3=8;8*2=7;#7").tolist()
-        [[5, 10, 3, 5, 10, 3, 8], [8, 12, 2, 8, 12, 2, 7]]
-    """
-    prompt, steps = core(problem.prompt), parse(text).steps
-    rows = []
-    for i, step in enumerate(steps):
-        before = prompt[0] if i == 0 else steps[i - 1][-1:]
-        letters = (
-            before,
-            prompt[1 + 2 * i : 2 + 2 * i],
-            prompt[2 + 2 * i : 3 + 2 * i],
-            step[:1],
-            step[1:2],
-            step[2:3],
-            step[4:5],
-        )
-        rows.append([symbol(c) for c in letters])
-    return np.array(rows, np.int64).reshape(len(rows), PLACES)
 
 
 def text_of(x_SK: np.ndarray) -> str:

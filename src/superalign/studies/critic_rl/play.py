@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superalign.lab.chain_symbols import PLACES, SYMBOLS
 from superalign.oversight.critique_reward import (
     CritiqueRl,
     RewardModel,
@@ -27,7 +28,7 @@ from superalign.oversight.critique_search import Candidates, modifier_at, search
 from superalign.oversight.flaw_planter import PlanterConfig, PlanterPolicy, draw_edits, train_planter
 from superalign.oversight.written_critique import CriticPolicy, supervise, write
 from superalign.studies.critic_rl import bench
-from superalign.studies.critic_rl.bench import EDITS, LENGTH, PLACES, SYMBOLS, Solutions, solutions
+from superalign.studies.critic_rl.bench import EDITS, LENGTH, Solutions, solutions
 from superalign.types import Record
 
 SUPERVISED_UPDATES = 400

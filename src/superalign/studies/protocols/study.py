@@ -28,6 +28,7 @@ from superalign.lab.arms import (
 )
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, recursive_overseer
+from superalign.lab.critique_overseers import self_critique_overseer, written_critique_overseer
 from superalign.lab.planted import memo
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
@@ -63,7 +64,13 @@ PROTOCOLS: Mapping[str, Callable[[Arm], Overseer]] = {
     "amplification": amplification_overseer,
     "recursive reward": recursive_overseer,
     MANY: _arm("judge + critic"),
+    "self-critique": self_critique_overseer,
+    "written critique": written_critique_overseer,
 }
+NAMED_ONLY = (
+    "self-critique",
+    "written critique",
+)  # compared where they are asked for: a default one more changes the winner
 LABELLED: Mapping[str, int] = {JUDGE: 0, "recursive reward": 0, MANY: 500}
 """Training responses whose steps were labelled for a protocol, where that is not `ArmsConfig.labelled`."""
 EXPERT_ARM, COIN_ARM = "ground truth", "coin"
@@ -73,8 +80,9 @@ EXPERT_ARM, COIN_ARM = "ground truth", "coin"
 class Config:
     """What is held against what."""
 
-    protocols: tuple[str, ...] = tuple(PROTOCOLS)
-    """Which protocols; the judge alone is always among them. One of your own: MODULE:FUNCTION, which makes an overseer."""
+    protocols: tuple[str, ...] = tuple(p for p in PROTOCOLS if p not in NAMED_ONLY)
+    """Which protocols; the judge alone is always among them. Not by default: self-critique, written critique. One of your own:
+    MODULE:FUNCTION, which makes an overseer."""
     seeds: int = 5
     """Of labels, overseers and policies."""
     decided: int = 600

@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm, answered, check_arithmetic, check_unit, draw_problems, spans, units
+from superalign.lab.arms import answered, check_arithmetic, check_unit, draw_problems, spans, units
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.oversight.judge import key_of
 from superalign.oversight.self_critique import (
     SelfCritic,
-    SelfCritiqueOverseer,
     Told,
-    self_critique_overseer,
     train_self_critic,
 )
 from superalign.oversight.self_critique_reading import Reading, SelfCriticConfig, read
@@ -105,24 +103,6 @@ def sampled(model: Model, split: str, n: int, seed: int, *, whole_steps: bool) -
     texts = list(model.sample(problems, n=1, seed=seed).text_R)
     kept = [r for r, t in enumerate(texts) if t]
     return label(model, [problems[r] for r in kept], [texts[r] for r in kept], whole_steps=whole_steps)
-
-
-def self_critique_of(spec: Arm) -> SelfCritiqueOverseer:
-    """Self-critique by the base that the spec names, trained on the labelled responses that every protocol is given."""
-    config = SelfCriticConfig()
-    n = spec.config.labelled
-    some = sampled(spec.base, "train", n, 10_000 + spec.seed, whole_steps=config.whole_steps)
-    critic = train_self_critic(
-        some.reading, flawed_R=some.flawed_R, wrong_S=some.wrong_S, config=config, seed=spec.seed
-    )
-    return self_critique_overseer(
-        model=spec.base,
-        critic=critic,
-        spans=spans,
-        check_step=check_unit,
-        n_steps=units,
-        whole_steps=config.whole_steps,
-    )
 
 
 def gap_job(job: GapJob) -> dict[str, Any]:

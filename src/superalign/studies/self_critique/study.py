@@ -12,11 +12,8 @@ from typing import Any
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm
 from superalign.lab.planted import memo
 from superalign.ledger import Ledger
-from superalign.models import Sampling, with_sampling
-from superalign.oversight.self_critique import SelfCritiqueOverseer
 from superalign.report import Study
 from superalign.studies.self_critique import page as gaps_page
 from superalign.studies.self_critique.bench import (
@@ -27,7 +24,6 @@ from superalign.studies.self_critique.bench import (
     audit_facts,
     critic_job,
     gap_job,
-    self_critique_of,
 )
 
 DESCRIPTION = (
@@ -112,16 +108,6 @@ def critic_specs(config: Config, seed: int) -> list[CriticJob]:
         which = [(f, d) for _ in range(n) for f in FAMILIES for d in config.breadths]
         out += [replace(one, kind=kind, seed=first + at + i, family=f, digits=d) for i, (f, d) in enumerate(which)]
     return out
-
-
-def self_critique_overseer(spec: Arm) -> SelfCritiqueOverseer:
-    """Self-critique by the spec's base, trained on the labelled responses that every protocol is given; one check a response.
-
-    Catches: a wrong step that the model itself can tell, and names.
-    Misses: flaws that the model cannot tell; flaws that it knows and does not name.
-    """
-    longest = 6 * max(spec.config.depths) + 8
-    return self_critique_of(replace(spec, base=with_sampling(spec.base, Sampling(max_tokens=longest))))
 
 
 def _check(config: Config) -> None:
