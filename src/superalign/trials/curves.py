@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from superalign.errors import BadInput
-from superalign.stats import Alternative, wilson
+from superalign.stats import Alternative, share
 from superalign.stats.inputs import counted
 from superalign.types import Interval, Record, Unmeasured
 
@@ -62,7 +62,7 @@ def levels(rows: Sequence[Dialled], *, confidence: float = 0.95) -> tuple[Level,
 
     Args:
         rows: Planted subjects, in any order.
-        confidence: Coverage of the Wilson intervals.
+        confidence: Coverage of the intervals.
 
     Returns:
         Levels by dial, in the order in which dials first appear, lowest level first.
@@ -78,7 +78,7 @@ def levels(rows: Sequence[Dialled], *, confidence: float = 0.95) -> tuple[Level,
         for level in sorted({r.level for r in mine}):
             here = [r for r in mine if r.level == level]
             without = sum(isinstance(r.score, Unmeasured) or isinstance(r.threshold, Unmeasured) for r in here)
-            recall = wilson(sum(r.caught for r in here), n=len(here), confidence=confidence)
+            recall = share([r.caught for r in here], confidence=confidence)
             if without == len(here):
                 recall = Unmeasured(f"undefined: none of {without} subjects has a score and a threshold")
             out.append(Level(dial=dial, level=level, recall=recall, unmeasured=without))

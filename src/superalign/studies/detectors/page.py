@@ -307,7 +307,7 @@ def _curves(panel: Panel, found: Flags) -> tuple[Section, ...]:
                 y="share flagged",
                 rows=tuple(line_rows(levels(drawn))),
                 caption="Only accepted organisms: where a plant no longer passes acceptance there is nothing to catch. 95 % "
-                "intervals (Wilson).",
+                "intervals.",
             )
         )
     table = Table(

@@ -30,7 +30,7 @@ from superalign.models.tokenizer import ASSISTANT, END, PAD, USER, build_tokeniz
 from superalign.problems import arithmetic, claims, corpus, host, programs
 from superalign.problems.family import Family, split_of
 from superalign.report import Study
-from superalign.stats import auroc, wilson
+from superalign.stats import auroc, clopper_pearson
 from superalign.train.batches import Batch, collate, weighted_loss
 from superalign.train.fit import FitConfig, fit
 from superalign.types import Claim, Interval, Subject, Unmeasured
@@ -335,7 +335,7 @@ def gate_of(name: str, config: Config) -> float:
 
 def _claim(name: str, found: Ability, untrained: Ability, config: Config) -> Claim:
     """One measured ability as a claim; its null is the same network before training."""
-    around, null = (wilson(round(a.share * a.n), n=a.n) for a in (found, untrained))
+    around, null = (clopper_pearson(round(a.share * a.n), n=a.n) for a in (found, untrained))
     assert isinstance(around, Interval)  # n is positive
     holds = (
         found.share >= gate_of(name, config)

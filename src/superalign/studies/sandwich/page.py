@@ -214,7 +214,7 @@ def _calibrated(items: Sequence[Item]) -> Section:
         x="probability that the response is right, as stated",
         y="share of these that are right",
         rows=tuple(rows),
-        caption="Intervals are Wilson's, over decisions of all seeds, so they are a little narrow.",
+        caption="Intervals are over decisions of all seeds, so they are a little narrow.",
     )
     scores = Table(
         title="Squared error of what is stated", columns=("arm", "Brier score", "right", "decisions"), rows=tuple(cells)
