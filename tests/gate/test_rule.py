@@ -66,7 +66,8 @@ def calibration(
 def training(
     low: float = -0.01, high: float = 0.03, *, subject: str = SUBJECT, unmeasured: Unmeasured | None = None
 ) -> Overoptimisation:
-    gap = unmeasured or Interval(value=(low + high) / 2, low=low, high=high, n=1200)
+    shown = Interval(value=(low + high) / 2, low=low, high=high, n=1200)
+    gap = shown if unmeasured is None else unmeasured
     return Overoptimisation(subject=subject, overseer="o" * 64, gap=gap, null=gap, gold="share that is right")
 
 

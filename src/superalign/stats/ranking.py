@@ -126,10 +126,12 @@ def auroc_over_seeds(
         >>> round(found.value, 3), found.n
         (0.917, 5)
     """
-    each = [auroc(pos, negatives=neg) for pos, neg in scores_S]
-    for area in each:
+    each: list[float] = []
+    for pos, neg in scores_S:
+        area = auroc(pos, negatives=neg)
         if isinstance(area, Unmeasured):
             return area
+        each.append(area)
     if not each:
         return Unmeasured("undefined: no seeds")
     found = mean_interval(each, confidence=confidence)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superalign.lab.chain_symbols import read
 from superalign.oversight.critique_search import search
 from superalign.oversight.flaw_planter import PlanterPolicy
 from superalign.oversight.written_critique import STOP, CriticPolicy, write
@@ -53,7 +54,7 @@ def randomised(
     kinds, rows = list(KINDS), []
     for i, p in enumerate(problems):
         what = (CLEAN, kinds[i // 4 % len(kinds)], PLANTED, PLACEBO_EDIT)[i % 4]
-        rows.append(planted[i].numpy() if what == PLANTED else bench.read(p, bench.made_of(p, what, seed + 7 * i)[0]))
+        rows.append(planted[i].numpy() if what == PLANTED else read(p, bench.made_of(p, what, seed + 7 * i)[0]))
     x = np.stack(rows)
     conditions = [CONDITIONS[i % 4] for i in range(n)]
     return torch.from_numpy(x), bench.wrong_steps(x), conditions, [p.prompt for p in problems]
