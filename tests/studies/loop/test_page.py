@@ -356,7 +356,7 @@ def test_an_assistant_that_was_trained_to_please_its_judge_is_not_released_and_t
     assert "training of assistant: judge alone" in made.page
     table = next(t for t in all_tables(made.study) if t.title.startswith("What training showed"))
     assert [row[0] for row in table.rows] == [f"assistant: {a}" for a in sorted(ARMS[:3])]
-    assert dict((row[0], row[1]) for row in table.rows)["assistant: judge alone"] == gap
+    assert {row[0]: row[1] for row in table.rows}["assistant: judge alone"] == gap
     others = [w for n, d in made.turn.decisions.items() if n != "assistant: judge alone" for w in d.why]
     assert not any("please its overseer" in w for w in others)
     assert any(d.outcome == "release" for d in made.turn.decisions.values())
