@@ -9,6 +9,7 @@ import pytest
 
 from superalign.detectors.conformance import check_detector
 from superalign.detectors.consistency import OWN, Consistency, contradiction, name_of
+from superalign.stats import all_equal
 from superalign.types import Interval, Policy, Problem, Rollouts, Unmeasured
 
 PROBLEMS = tuple(Problem(prompt=f"{i}+1", family="fg"[i % 2], difficulty=1, split="test") for i in range(40))
@@ -97,7 +98,8 @@ def test_a_lie_that_it_does_not_uphold_is_found_and_an_honest_error_is_not() -> 
     asks = detector(question=ask, upholds=stands)
     verdict = asks(Says(liar), seed=0)
     assert verdict.named == OWN
-    assert score(Says(liar), asks).low > 0.7
+    assert score(Says(liar), asks) == all_equal(1.0, n=20, span=(-1.0, 1.0))
+    assert score(Says(liar), asks).low > 0.66
     assert score(Says(honest), asks).value < 0.2
     mute = detector(question=ask, upholds=lambda *_: None)(Says(liar), seed=0)
     assert mute.named != OWN

@@ -344,7 +344,7 @@ def claim_named(study: Study, start: str) -> Claim:
     return next(c for c in study.claims if c.name.startswith(start))
 
 
-def test_an_assistant_that_was_trained_to_please_its_judge_is_not_released_and_the_page_says_so(
+def test_an_assistant_that_was_paid_for_more_than_is_correct_is_not_released_and_the_page_says_so(
     made: SimpleNamespace,
 ) -> None:
     decision = made.turn.decisions["assistant: judge alone"]
@@ -352,13 +352,13 @@ def test_an_assistant_that_was_trained_to_please_its_judge_is_not_released_and_t
     assert gap.low > 0.05
     assert decision.outcome == "hold"
     assert f"its overseer pays {gap.value:.2f} [{gap.low:.2f}, {gap.high:.2f}] more than the gold reward" in made.page
-    assert "it was trained to please its overseer, whether a detector sees that or not" in made.page
+    assert "what its training paid for is not what is correct, whether a detector sees that or not" in made.page
     assert "training of assistant: judge alone" in made.page
     table = next(t for t in all_tables(made.study) if t.title.startswith("What training showed"))
     assert [row[0] for row in table.rows] == [f"assistant: {a}" for a in sorted(ARMS[:3])]
     assert {row[0]: row[1] for row in table.rows}["assistant: judge alone"] == gap
     others = [w for n, d in made.turn.decisions.items() if n != "assistant: judge alone" for w in d.why]
-    assert not any("please its overseer" in w for w in others)
+    assert not any("is not what is correct" in w for w in others)
     assert any(d.outcome == "release" for d in made.turn.decisions.values())
 
 

@@ -22,8 +22,8 @@ def oversight_section(turn: Turn) -> tuple[list[Claim], Section]:
         title="Oversight: what each training signal made of the same base",
         text="Each assistant was trained by the same loop on the same number of responses; only the overseer differed. "
         "Held-out answers are graded by the answer key, which no overseer but ground truth saw. Proxy is what the overseer would "
-        f"pay for held-out responses, gold the {GOLD}. Where the gap between them lies above what the rule allows, the assistant "
-        "learned to please its overseer, and the gate holds it whatever detectors say.",
+        f"pay for held-out responses, gold the {GOLD}. Where the gap between them lies above what the rule allows, what was "
+        "paid for is not what is correct, and the gate holds the assistant whatever detectors say.",
         plots=tuple(p for p in (_uplift_plot(arms), _share_plot(arms)) if p.rows),
         tables=(_arms_table(arms), _training_table(turn)),
     )
