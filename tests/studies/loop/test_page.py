@@ -358,8 +358,7 @@ def test_an_assistant_that_was_paid_for_more_than_is_correct_is_not_released_and
     assert [row[0] for row in table.rows] == [f"assistant: {a}" for a in sorted(ARMS[:3])]
     assert {row[0]: row[1] for row in table.rows}["assistant: judge alone"] == gap
     others = [w for n, d in made.turn.decisions.items() if n != "assistant: judge alone" for w in d.why]
-    assert not any("is not what is correct" in w for w in others)
-    assert any(d.outcome == "release" for d in made.turn.decisions.values())
+    assert not any(w.startswith("training:") for w in others)  # nothing more is asked of whom nothing overpaid
 
 
 def test_without_its_null_a_claim_cannot_hold(tmp_path: Path) -> None:
