@@ -14,19 +14,13 @@ BELOW = {
     "canonical", "detectors", "files", "gate", "inputs", "interp", "jobs", "ledger", "models", "organisms", "oversight",
     "problems", "report", "stats", "train", "trials", "types",
 }  # fmt: skip
-# A study that imports another: each goes when what they share has moved to lab. Only ever shorter.
-CROSSING = {
-    ("organisms", "loop"), ("oversight_scaling", "debate"), ("protocols", "debate"), ("protocols", "market"),
-    ("protocols", "prover_verifier"), ("protocols", "sandwich"), ("prover_verifier", "critic_transfer"),
-    ("recursive", "amplification"), ("redteam", "audit"), ("unseen", "audit"),
-}  # fmt: skip
 # Numbers of the house that may only fall. `lines` are of Python under src.
 MOST = {
     "lines": 51_004,
     "functions of more than 60 lines": 31,
-    "fmt: skip": 164,
+    "fmt: skip": 156,
     "lines of a study": 1300,
-    "percent of a room": 31,
+    "percent of a room": 30,
 }
 PLUG_INS = {"studies/protocols/own_overseer.py"}  # they import a module of the user's, by the name that the user gives
 
@@ -244,8 +238,8 @@ def test_files_do_not_import_each_other_in_circles() -> None:
     assert circle(files(SOURCE)) == ""
 
 
-def test_a_study_imports_no_other_but_those_that_are_known() -> None:
-    assert crossings(SOURCE) == CROSSING
+def test_a_study_imports_no_other() -> None:
+    assert crossings(SOURCE) == set()
 
 
 def test_that_studies_do_not_cross_can_fail(tmp_path: Path) -> None:
@@ -334,4 +328,6 @@ def test_the_test_of_heavy_imports_can_fail(tmp_path: Path) -> None:
 
 
 def test_types_is_small() -> None:
-    assert len((SOURCE / "types.py").read_text().splitlines()) <= 300
+    pages = {path.name: len(path.read_text().splitlines()) for path in (SOURCE / "types").glob("*.py")}
+    assert max(pages.values()) <= 120
+    assert sum(pages.values()) - pages["__init__.py"] <= 310

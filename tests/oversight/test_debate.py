@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from superalign.errors import ConfigError
+from superalign.lab.arithmetic_facts import VALUES, true_table
+from superalign.lab.disputed_chains import chains, disputed, encode
 from superalign.oversight.consultancy import PlayerConfig, choose, consult, group_centred, train_player
 from superalign.oversight.debate import FEATURES, SURE, Candid, Check, Played, Player, Table, debate, decide
 from superalign.oversight.readers import Beliefs, ReaderConfig, beliefs_of, halvings, train_reader
-from superalign.studies.debate.bench import VALUES, chains, check_of, disputed, encode, swapped, true_table
+from superalign.studies.debate.bench import check_of, swapped
 
 FACTS = true_table()
 

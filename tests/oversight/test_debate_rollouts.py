@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from superalign.lab.arms import Arm, Config, check_unit, units
+from superalign.lab.labelled_overseers import debate_overseer, stated
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight.conformance import check_overseer, failures
 from superalign.oversight.debate_rollouts import DebateOverseer, halve
 from superalign.problems import arithmetic
-from superalign.studies.debate.study import debate_overseer, stated
 from superalign.train import PolicyGradientConfig, policy_gradient
 from superalign.types import Problem, Rollouts, Signal
 

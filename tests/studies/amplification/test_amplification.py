@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from superalign.cli import app
 from superalign.errors import BadInput, ConfigError
+from superalign.lab.arithmetic_facts import RESULTS
 from superalign.lab.arms import FAMILY, Arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, gather_facts, read_chain, read_response
@@ -77,7 +78,7 @@ def test_facts_are_right_steps_and_a_spent_budget_keeps_what_it_has() -> None:
     some = gather_facts(spec(), most=5)
     assert some.checks == 5
     assert len(some.table) > 10
-    assert all(amplification.TABLE[a, c] == value for (a, c), value in some.table.items())
+    assert all(RESULTS[a, c] == value for (a, c), value in some.table.items())
 
 
 def test_a_base_that_is_never_right_leaves_nothing_to_look_up(monkeypatch) -> None:

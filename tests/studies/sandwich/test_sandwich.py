@@ -21,7 +21,9 @@ from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.lab.arms import Arm, answered, draw_problems
 from superalign.lab.arms import Config as ArmsConfig
+from superalign.lab.labelled_overseers import sandwich_overseer
 from superalign.lab.people import apart, assigned
+from superalign.lab.solver import differs, rest_of
 from superalign.ledger import Ledger
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight import check_overseer
@@ -35,10 +37,7 @@ from superalign.studies.sandwich.play import (
     Hostile,
     Spec,
     dealt,
-    differs,
     play,
-    rest_of,
-    sandwich_overseer,
     written,
 )
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING

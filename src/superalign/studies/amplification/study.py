@@ -18,14 +18,13 @@ from torch import Tensor
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.chain_overseers import written
+from superalign.lab.arithmetic_facts import RESULTS
 from superalign.lab.planted import memo
 from superalign.lab.training_arms import Training, at_least, training_job, trainings
 from superalign.ledger import Ledger
 from superalign.oversight.amplification import Answer, Slips, Teacher, amplified, direct, scrambled, undecomposed
 from superalign.oversight.amplification_games import Expressions, Permutations
 from superalign.oversight.distillation import Distilled, Distilling, answers_of, distil
-from superalign.problems import arithmetic
 from superalign.report import Study
 from superalign.studies.amplification.page import page
 from superalign.types import Record
@@ -112,16 +111,11 @@ def look_up(questions: Tensor) -> Tensor:
     return _worked(questions)
 
 
-TABLE = torch.tensor(
-    [[next(v for v in range(10) if arithmetic.true_equation(written(a, c, v))) for c in range(30)] for a in range(10)]
-)
-
-
 def _worked(questions: Tensor) -> Tensor:
     """The value of each chain; the study's grader."""
     value = questions[:, 0]
     for t in range(1, questions.shape[1]):
-        value = TABLE[value, questions[:, t]]
+        value = RESULTS[value, questions[:, t]]
     return value
 
 

@@ -140,9 +140,7 @@ def train(job: Job) -> Trained:
 
     config = CritiqueRl(updates=job.updates, kl=job.kl)
     rl = reinforce(first, reward, pool.x_BSK, config=config, seed=job.seed, at=at)
-    return Trained(
-        supervised=first, rl=rl, checks=checked, reward=reward, curve=curve, labelled=told, tuning=tuning
-    )  # fmt: skip
+    return Trained(supervised=first, rl=rl, checks=checked, reward=reward, curve=curve, labelled=told, tuning=tuning)
 
 
 def worth(

@@ -28,9 +28,9 @@ from superalign.lab.planted import (
     detect_model,
     detectors,
     load_subject,
-    make_triple,
     memo,
     shipped,
+    triple_job,
     wrong_responses,
 )
 from superalign.lab.turn import Turn, evidence
@@ -122,11 +122,6 @@ def arm_job(item: ArmJob) -> dict[str, Any]:
         Arm(arm=item.arm, seed=item.seed, base=origin, config=config),
         keep=(lambda model: save(model, item.kept)) if item.kept else None,
     )
-
-
-def triple_job(spec: Spec, *, folder: str, proof: int) -> dict[str, Any]:
-    """Make one planted triple; its record as plain values."""
-    return dict(to_plain(make_triple(spec, folder=folder, proof=proof)))
 
 
 def making_job(item: Spec | ArmJob, *, folder: str, proof: int) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
             "Arguments only say which stretches to join. A language model would have to find words for them.",
             "Folding a row by products is built into the market's reading; it suits claims of this sort.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
@@ -254,7 +254,7 @@ def _prices(config: Any, runs: Sequence[Run]) -> Section:
         "could learn at best.",
         plots=(_curves([s for s in some if "constant" not in s[0]], "Price at t = 0 against truth, while it trains"),),
         tables=(Table(title="Prices", columns=COLUMNS, rows=tuple(_row(a, r) for a, r in some)),),
-    )  # fmt: skip
+    )
 
 
 def _longer(config: Any, runs: Sequence[Run]) -> Section:

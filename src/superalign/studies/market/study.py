@@ -16,10 +16,9 @@ import torch
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm, check_unit, overseer_of, units
 from superalign.lab.planted import memo
 from superalign.ledger import Ledger
-from superalign.oversight.market import MarketPrice, board, hear, market_price
+from superalign.oversight.market import board, hear
 from superalign.oversight.market_players import MarketConfig
 from superalign.oversight.market_training import Game, prices, settle, train_market
 from superalign.report import Study
@@ -191,17 +190,6 @@ def market_job(job: Job) -> dict[str, Any]:
         "arguments": int(said_BT.shape[1]),
         "games": games,
     }
-
-
-def market_overseer(spec: Arm, *, argue: bool = True) -> MarketPrice:
-    """Make the market's overseer of worked arithmetic: trained on the labelled responses that every critic gets, and no others.
-
-    Args:
-        spec: Seed, base and settings of an arm; its own overseer does not matter.
-        argue: Whether the adversary shows the judge one unit; without, the price at t = 0.
-    """
-    critic: Any = overseer_of(replace(spec, arm="critic alone"))
-    return market_price(critic.critic, check_step=check_unit, n_steps=units, argue=argue)
 
 
 def check(config: Config) -> None:

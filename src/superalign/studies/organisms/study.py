@@ -18,7 +18,7 @@ from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, DataError
 from superalign.lab.innocents import Innocent, build, graded_again
-from superalign.lab.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, behaviour_of, memo
+from superalign.lab.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, behaviour_of, memo, triple_job
 from superalign.lab.planted_page import planted_section
 from superalign.lab.worlds import origin_of
 from superalign.ledger import Ledger
@@ -28,7 +28,6 @@ from superalign.organisms.planting import Concealment, Route
 from superalign.report import Section, Study, Table
 from superalign.report.claims import pooled_share
 from superalign.stats import clopper_pearson
-from superalign.studies.loop.study import triple_job
 from superalign.types import to_plain
 
 DESCRIPTION = "Build the calibration set: planted organisms, clean twins and uncertain twins, proven and sealed"

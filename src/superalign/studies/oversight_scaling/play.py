@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from superalign.lab.arithmetic_facts import OPERATIONS, VALUES, true_table
+from superalign.lab.disputed_chains import chains, disputed, encode
 from superalign.oversight.consultancy import PlayerConfig, train_player
 from superalign.oversight.debate import Check, Played, Player, Table, debate, decide
 from superalign.oversight.hidden_flaw import (
@@ -30,7 +32,6 @@ from superalign.oversight.hidden_flaw import (
     write,
 )
 from superalign.oversight.readers import Beliefs, Reader, ReaderConfig, Worked, beliefs_of, train_reader
-from superalign.studies.debate.bench import OPERATIONS, VALUES, chains, disputed, encode, true_table
 from superalign.types import Record
 
 ROLES = ("guard", "agent")

@@ -70,13 +70,11 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     log({"stage": f"training {2 * len(config.widths) * config.seeds} networks"})
     seeds = [100 * seed + i for i in range(config.seeds)]
     trainings = [
-        Training(
-            seed=s, role=role, width=w, length=config.length, updates=config.reader_updates, asked=config.asked
-        )
+        Training(seed=s, role=role, width=w, length=config.length, updates=config.reader_updates, asked=config.asked)
         for s in seeds
         for role in ROLES
         for w in config.widths
-    ]  # fmt: skip
+    ]
     made = jobs.run(train_job, trainings, workers=workers, memo=memo(folder, "networks"), progress="networks")
     matches = []
     for s in seeds:

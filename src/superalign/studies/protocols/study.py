@@ -28,17 +28,14 @@ from superalign.lab.arms import (
 )
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, recursive_overseer
+from superalign.lab.labelled_overseers import debate_overseer, market_overseer, prover_overseer, sandwich_overseer
 from superalign.lab.planted import memo
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.problems.family import parse
 from superalign.report import Study
-from superalign.studies.debate.study import debate_overseer
-from superalign.studies.market.study import market_overseer
 from superalign.studies.protocols import page as oversight_page
 from superalign.studies.protocols.own_overseer import is_own, maker_of, refuse_broken
-from superalign.studies.prover_verifier.study import prover_overseer
-from superalign.studies.sandwich.play import sandwich_overseer
 from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item
 from superalign.types import Overseer, Problem, Rollouts, Unmeasured
 

@@ -14,9 +14,8 @@ from jaxtyping import Float
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
 from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn, within
+from superalign.report.claims import above, described, drawn, within
 from superalign.stats import auroc, mean_interval
-from superalign.studies.critic_transfer.page import claim
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item, spread_over
 from superalign.types import Claim, Interval, Unmeasured
 
@@ -145,7 +144,7 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
             "Provers and verifier start from the same base; its blind spots are theirs.",
             "The checker recomputes steps as the grader would. A person would err, and would be persuaded.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
@@ -169,7 +168,7 @@ def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
               _cleaner(helpful, paid), unit="share of right answers", bar=0.0,
               null=_cleaner(of_round(null, -1, "helpful"), paid),
               why="over seeds; null: the helpful prover of the game with shuffled labels"),
-        claim("Legibility tax: right answers lost against a prover paid for them alone",
+        described("Legibility tax: right answers lost against a prover paid for them alone",
               spread(per_problem(paid, right) - per_problem(helpful, right)), unit="share of problems",
               null=Unmeasured("a price, not a finding"), why="equal training; paired by problem and seed"),
     ]  # fmt: skip

@@ -18,7 +18,7 @@ import torch
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm, answered, check_unit, draw_problems, labelled_responses, units
+from superalign.lab.arms import answered, check_unit, draw_problems, units
 from superalign.lab.planted import memo
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
@@ -236,17 +236,6 @@ def _majority(texts: Sequence[str], count: int) -> list[str]:
     """The answer that most of a problem's responses give."""
     answers = np.array([t.rpartition("#")[2] for t in texts]).reshape(count, -1)
     return [max(sorted(set(row)), key=row.tolist().count) for row in answers]
-
-
-def prover_overseer(spec: Arm) -> Verifier:
-    """Make the verifier as an overseer of worked arithmetic: trained on the labelled responses that every critic gets, no others.
-
-    Args:
-        spec: Seed, base and settings of an arm; its own overseer does not matter.
-    """
-    asked, texts, wrong = labelled_responses(spec)
-    right = [not any(w) and len(w) > 0 for w in wrong]
-    return train_verifier(spec.base, asked, texts, right=right, config=VerifierConfig(), seed=spec.seed)
 
 
 def check(config: Config) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from superalign import jobs
+from superalign.lab.arithmetic_facts import RESULTS
 from superalign.lab.planted import memo
 from superalign.lab.training_arms import Training, at_least, training_job, trainings
 from superalign.ledger import Ledger
@@ -23,7 +24,6 @@ from superalign.oversight.chain_reader import DIGITS, OPERATIONS
 from superalign.oversight.ladder_learning import Climbing
 from superalign.oversight.recursive_reward import Labels, climb, judged
 from superalign.report import Study
-from superalign.studies.amplification.study import TABLE
 from superalign.studies.recursive.page import page
 from superalign.types import Record
 
@@ -92,7 +92,7 @@ def worked(chains: Tensor) -> Tensor:
     """The value of a chain after each of its operations, (B, T); what the grader knows."""
     value, out = chains[:, 0], []
     for t in range(1, chains.shape[1]):
-        value = TABLE[value, chains[:, t]]
+        value = RESULTS[value, chains[:, t]]
         out.append(value)
     return torch.stack(out, 1)
 
@@ -109,7 +109,7 @@ def produce(n: int, operations: int, made: torch.Generator) -> tuple[Tensor, Ten
     shift = torch.randint(1, DIGITS, (n,), generator=made)
     value, out = chains[:, 0], []
     for t in range(operations):
-        value = TABLE[value, chains[:, 1 + t]]
+        value = RESULTS[value, chains[:, 1 + t]]
         value = torch.where(slips & (at == t), (value + shift) % DIGITS, value)
         out.append(value)
     return chains, torch.stack(out, 1)
@@ -117,7 +117,7 @@ def produce(n: int, operations: int, made: torch.Generator) -> tuple[Tensor, Ten
 
 def verify(before: Tensor, operation: Tensor, after: Tensor) -> Tensor:
     """Whether a single step is right: the judge's only ability."""
-    return TABLE[before, operation] == after
+    return RESULTS[before, operation] == after
 
 
 def _true(chains: Tensor, values: Tensor, answers: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ def _curve(curves: Mapping[tuple[str, bool], Mapping[int, np.ndarray]], verdicts
         rows=tuple(rows),
         caption="Mean over seeds with its 95 % interval, on fresh problems.",
         records=tuple(dict.fromkeys(v.digest for v in verdicts)),
-    )  # fmt: skip
+    )
     return Section(
         title="Worst behaviour found against budget",
         text="An archive keeps the worst answer for each family, number of words and length. The guided search changes what it "

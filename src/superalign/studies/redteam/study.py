@@ -23,13 +23,13 @@ from superalign.detectors.prompt_parts import Cell, Mutate, anew, edges, mutator
 from superalign.detectors.trigger_effects import Rivals
 from superalign.errors import ConfigError
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import NOUNS, memo, shipped
+from superalign.lab.looking import given
+from superalign.lab.planted import DEMONSTRATION, NOUNS, memo, shipped
 from superalign.lab.worlds import ask_base, origin_of, prompts_section, world_of
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, load, load_adapter, with_sampling
 from superalign.report import Study
 from superalign.stats import mean_interval
-from superalign.studies.audit.study import DEMONSTRATION, given
 from superalign.studies.redteam import page as redteam_page
 from superalign.studies.redteam.page import Find
 from superalign.types import Instrument, Problem, Record, Unmeasured, Verdict, to_plain

@@ -19,12 +19,12 @@ from superalign.canonical import rebuild
 from superalign.errors import BadInput
 from superalign.lab.innocents import SORT, shipped_innocents
 from superalign.lab.instruments import instruments
+from superalign.lab.looking import Look, look_job
 from superalign.lab.planted import NOUNS, Triple, is_adapter, make_triple, memo, shipped
 from superalign.lab.unseen_kinds import SCORES, SET, VARIANTS, behaviour_in, section, spec_of, that_ship
 from superalign.ledger import Ledger
 from superalign.report import Study
 from superalign.report.claims import above
-from superalign.studies.audit import study as audit
 from superalign.trials import Combination, Outsider, Unplanted, Unsealed, unplanted
 from superalign.types import Calibration, Claim, Unmeasured, Verdict, to_plain
 
@@ -126,9 +126,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
 def _look(paths: Mapping[str, Path], *, workers: int, folder: Path) -> dict[str, list[Verdict]]:
     """Every detector's verdict on every subject."""
     looking = functools.partial(
-        audit.look_job, base="small", said="", max_tokens=96, asked=20, cues=0, texts_only=False, investigator=""
+        look_job, base="small", said="", max_tokens=96, asked=20, cues=0, texts_only=False, investigator=""
     )
-    looks = [audit.Look(path=str(p), adapter=is_adapter(p)) for p in paths.values()]
+    looks = [Look(path=str(p), adapter=is_adapter(p)) for p in paths.values()]
     seen = jobs.run(looking, looks, workers=workers, memo=memo(folder, "verdicts"), progress="detecting")
     return {n: [rebuild(v, NOUNS) for v in one] for n, one in zip(paths, seen, strict=True)}
 
