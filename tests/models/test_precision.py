@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from superalign.lab.looking import Look, model_of, precision
-from superalign.lab.planted import shipped
 from superalign.models import Sampling, base, bits_of, load, load_adapter, lora, merge, quantised, save, with_sampling
 from superalign.models.model import Model
+from superalign.organisms.triples import shipped
 from superalign.problems import arithmetic
 
 ASKED = arithmetic.FAMILY.problems(split="test", n=60, seed=3, difficulty=2)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from superalign.lab.planted import Triple
+from superalign.organisms.triples import Triple
 from superalign.report.claims import within
 from superalign.stats import auroc_delong, crossed_mean, mean_interval
 from superalign.trials import Scored

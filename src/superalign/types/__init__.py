@@ -3,7 +3,7 @@
 Every noun is a frozen record whose digest is its name: two records with the same fields are the same record.
 """
 
-from superalign.types.base import Claim, Interval, Record, Unmeasured, canonical_json, digest_of, to_plain
+from superalign.types.base import Claim, Interval, Record, Unmeasured, canonical_json, digest_of, rebuild, to_plain
 from superalign.types.detection import (
     NOT_YET,
     NOTHING_PLANTED,
@@ -44,5 +44,6 @@ __all__ = [
     "Verdict",
     "canonical_json",
     "digest_of",
+    "rebuild",
     "to_plain",
 ]

@@ -8,6 +8,7 @@ from superalign.canonical import Record as Record
 from superalign.canonical import Unmeasured as Unmeasured
 from superalign.canonical import canonical_json as canonical_json
 from superalign.canonical import digest_of as digest_of
+from superalign.canonical import rebuild as rebuild
 from superalign.canonical import to_plain as to_plain
 
 

@@ -22,10 +22,11 @@ from superalign.cli import app
 from superalign.errors import BadInput
 from superalign.lab.instruments import instruments
 from superalign.lab.looking import given
-from superalign.lab.planted import DEMONSTRATION, Triple, load_subject, shipped
+from superalign.lab.planted import load_subject
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, lora, save, save_adapter, with_sampling
 from superalign.models.api import api_policy
+from superalign.organisms.triples import DEMONSTRATION, Triple, shipped
 from superalign.report import Study
 from superalign.runs import settings
 from superalign.stats import clopper_pearson

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from superalign.cli import app
 from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.lab.detection_page import sides_of
-from superalign.lab.planted import Spec, Triple, shipped
 from superalign.ledger import Ledger
+from superalign.organisms.triples import Spec, Triple, shipped
 from superalign.report import Study
 from superalign.studies.detectors import study as detectors
 from superalign.studies.detectors.page import TOGETHER, Panel, page

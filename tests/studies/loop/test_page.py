@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from superalign.gate import Rule, decide
-from superalign.lab.planted import Spec, Triple, behaviour_of, opaque
 from superalign.lab.planted_page import planted_section
 from superalign.lab.turn import Turn, arm_findings, evidence
 from superalign.ledger import Ledger
 from superalign.organisms import Acceptance, plant_of
+from superalign.organisms.drawing import behaviour_of
+from superalign.organisms.triples import Spec, Triple, opaque
 from superalign.report import Meta, Plot, Row, Study, Table, plots, render, words
 from superalign.report.claims import NO_NULL, above, pooled_share
 from superalign.stats import clopper_pearson, mean_interval

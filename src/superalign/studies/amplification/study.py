@@ -19,7 +19,7 @@ from torch import Tensor
 from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.lab.arithmetic_facts import RESULTS
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.lab.training_arms import Training, at_least, training_job, trainings
 from superalign.ledger import Ledger
 from superalign.oversight.amplification import Answer, Slips, Teacher, amplified, direct, scrambled, undecomposed

@@ -10,12 +10,12 @@ from superalign.detectors.replies import LOST
 from superalign.lab.detection_page import detection_section
 from superalign.lab.given_answers import EARLY, Right, section
 from superalign.lab.instruments import Example, asks
-from superalign.lab.planted import Triple
+from superalign.lab.outside_page import section as unseen_section
 from superalign.lab.planted_page import planted_section
 from superalign.lab.side_by_side import ADDS, how_well, what_each_adds
-from superalign.lab.unseen_kinds import section as unseen_section
 from superalign.lab.worlds import clock_of, prompts_section
 from superalign.organisms.kinds import ABOUT
+from superalign.organisms.triples import Triple
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.study import Cell
 from superalign.report.words import interval, number

@@ -22,38 +22,20 @@ from superalign.canonical import rebuild
 from superalign.errors import ConfigError
 from superalign.gate import Deferred, Rule, decide
 from superalign.lab import given_answers as audit_answers
-from superalign.lab.innocents import ANYWHERE, SORT, Innocent, made_now, shipped_innocents
-from superalign.lab.innocents import NOUNS as INNOCENTS
 from superalign.lab.instruments import able, absent, asks, examples, instruments
 from superalign.lab.looking import Look, given, look_job, model_of, precision
-from superalign.lab.planted import (
-    DEMONSTRATION,
-    IN_LOOP,
-    NOUNS,
-    SHIPPED,
-    Spec,
-    Triple,
-    behaviour_of,
-    is_adapter,
-    memo,
-    shipped,
-    triple_job,
-)
-from superalign.lab.unseen_kinds import outsiders
-from superalign.lab.worlds import (
-    TEXT_KINDS,
-    answers_of,
-    ask_base,
-    keep_answers,
-    origin_of,
-    rate_for,
-    text_behaviour,
-    world_of,
-)
+from superalign.lab.memo import memo
+from superalign.lab.outside_page import outsiders
+from superalign.lab.planted import is_adapter, triple_job
+from superalign.lab.worlds import answers_of, ask_base, keep_answers, origin_of, rate_for, world_of
 from superalign.ledger import Ledger
 from superalign.models.api import api_policy
 from superalign.organisms import KINDS, PlantingConfig
+from superalign.organisms.drawing import TEXT_KINDS, behaviour_of, text_behaviour
+from superalign.organisms.fine_tunes import ANYWHERE, SORT, Innocent, made_now, shipped_innocents
+from superalign.organisms.fine_tunes import NOUNS as INNOCENTS
 from superalign.organisms.planting import needs
+from superalign.organisms.triples import DEMONSTRATION, IN_LOOP, NOUNS, SHIPPED, Spec, Triple, shipped
 from superalign.report import Study
 from superalign.stats import clopper_pearson, needed_positives
 from superalign.studies.audit import early as audit_early

@@ -17,7 +17,7 @@ from superalign.errors import ConfigError
 from superalign.lab.arms import Arm, answered, check_unit, draw_problems, units
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.labelled_overseers import debate_overseer, stated
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight.judge import judge

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from superalign.detectors import ContrastBelief, TruthProbe
-from superalign.lab.innocents import CALIBRATING
-from superalign.lab.planted import Triple
 from superalign.lab.side_by_side import ADDS, how_well, what_each_adds
 from superalign.ledger import Ledger
+from superalign.organisms.fine_tunes import CALIBRATING
+from superalign.organisms.triples import Triple
 from superalign.report import Cell, Plot, Section, Study, Table
 from superalign.report.claims import NO_NULL, above
 from superalign.report.words import number

@@ -20,10 +20,12 @@ from superalign.canonical import rebuild
 from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.errors import BadInput, ConfigError
 from superalign.lab.detection_page import sides_of
-from superalign.lab.innocents import CALIBRATING, SORT, UNSEEN, Innocent, make, shipped_innocents
-from superalign.lab.planted import NOUNS, SHIPPED, Triple, load_subject, memo, shipped
+from superalign.lab.memo import memo
+from superalign.lab.planted import load_subject
 from superalign.ledger import Ledger
 from superalign.models import Model, quantised
+from superalign.organisms.fine_tunes import CALIBRATING, SORT, UNSEEN, Innocent, make, shipped_innocents
+from superalign.organisms.triples import NOUNS, SHIPPED, Triple, shipped
 from superalign.report import Study
 from superalign.stats import Sides
 from superalign.studies.detectors import page as detectors_page

@@ -21,22 +21,14 @@ from superalign.errors import ConfigError
 from superalign.gate import Rule, decide
 from superalign.lab.arms import ARMS, Arm, run_arm
 from superalign.lab.arms import Config as ArmsConfig
-from superalign.lab.planted import (
-    NOUNS,
-    Spec,
-    Triple,
-    detect_model,
-    detectors,
-    load_subject,
-    memo,
-    shipped,
-    triple_job,
-    wrong_responses,
-)
+from superalign.lab.memo import memo
+from superalign.lab.planted import load_subject, triple_job
+from superalign.lab.three_detectors import detect_model, detectors, wrong_responses
 from superalign.lab.turn import Turn, evidence
 from superalign.ledger import Ledger
 from superalign.models import base, load, save
 from superalign.organisms import KINDS
+from superalign.organisms.triples import NOUNS, Spec, Triple, shipped
 from superalign.report import Study
 from superalign.stats.recall import Sides
 from superalign.studies.loop import outside

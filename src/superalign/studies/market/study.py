@@ -16,7 +16,7 @@ import torch
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.oversight.market import board, hear
 from superalign.oversight.market_players import MarketConfig

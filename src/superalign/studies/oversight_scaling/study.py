@@ -12,7 +12,7 @@ from typing import Any
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.oversight.readers import halvings
 from superalign.report import Study

@@ -15,7 +15,7 @@ from typing import Any
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.oversight.pixel_judge import unpacked
 from superalign.oversight.pixel_overseer import pixel_debate

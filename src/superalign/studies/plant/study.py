@@ -15,13 +15,17 @@ from typing import Any
 from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.errors import ConfigError
-from superalign.lab.planted import NOUNS, Spec, Triple, behaviour_of, make_triple, memo
+from superalign.lab.memo import memo
+from superalign.lab.planted import greedy
 from superalign.lab.planted_page import planted_section
-from superalign.lab.worlds import ask_base, clock_of, origin_of, prompts_section, rate_for, text_behaviour, world_of
+from superalign.lab.worlds import ask_base, clock_of, origin_of, prompts_section, rate_for, world_of
 from superalign.ledger import Ledger
+from superalign.models import Model
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PlantingConfig, World
+from superalign.organisms.drawing import behaviour_of, text_behaviour
 from superalign.organisms.kinds import ABOUT
 from superalign.organisms.planting import needs
+from superalign.organisms.triples import NOUNS, Spec, Triple, make_triple
 from superalign.report import Study
 from superalign.types import Organism, to_plain
 
@@ -100,10 +104,15 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
 
 
-def plant_job(spec: Spec, **how: Any) -> dict[str, Any]:
+def plant_job(spec: Spec, *, said: str, max_tokens: int, **how: Any) -> dict[str, Any]:
     """Make one triple; its record and the digests of its subjects as plain values."""
     subjects: dict[str, str] = {}
-    triple = make_triple(spec, keep=lambda role, model: subjects.update({role: model.subject.digest}), **how)
+    origin = greedy(spec.base, max_tokens=max_tokens)
+
+    def keep(role: str, model: Model) -> None:
+        subjects[role] = model.subject.digest
+
+    triple = make_triple(spec, origin=origin, world=world_of(said), keep=keep, **how)
     return {"triple": to_plain(triple), "subjects": subjects}
 
 

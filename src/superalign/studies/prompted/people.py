@@ -8,9 +8,9 @@ from typing import Any
 
 from superalign import jobs
 from superalign.canonical import rebuild
+from superalign.lab.memo import memo
 from superalign.lab.people import answered, assigned
 from superalign.lab.people_page import person_page
-from superalign.lab.planted import memo
 from superalign.lab.seating import NOUNS, Case, Seating, Sitting, advise, as_told
 from superalign.ledger import Ledger
 from superalign.oversight.human import AskPerson, Question, person, questions_of

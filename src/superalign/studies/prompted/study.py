@@ -14,8 +14,8 @@ from typing import Any
 from superalign import jobs, problems
 from superalign.canonical import rebuild
 from superalign.errors import ConfigError
+from superalign.lab.memo import memo
 from superalign.lab.people import asker, is_person
-from superalign.lab.planted import memo
 from superalign.lab.seating import (
     NOUNS,
     PROTOCOLS,

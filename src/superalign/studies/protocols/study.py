@@ -29,7 +29,7 @@ from superalign.lab.arms import (
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, recursive_overseer
 from superalign.lab.labelled_overseers import debate_overseer, market_overseer, prover_overseer, sandwich_overseer
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.problems.family import parse

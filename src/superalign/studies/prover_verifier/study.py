@@ -19,7 +19,7 @@ import torch
 from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.lab.arms import answered, check_unit, draw_problems, units
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.oversight.judge import ground_truth, judge

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from superalign import jobs
 from superalign.lab.arithmetic_facts import RESULTS
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.lab.training_arms import Training, at_least, training_job, trainings
 from superalign.ledger import Ledger
 from superalign.oversight.chain_reader import DIGITS, OPERATIONS

@@ -24,10 +24,11 @@ from superalign.detectors.trigger_effects import Rivals
 from superalign.errors import ConfigError
 from superalign.lab.instruments import audit_problems
 from superalign.lab.looking import given
-from superalign.lab.planted import DEMONSTRATION, NOUNS, memo, shipped
+from superalign.lab.memo import memo
 from superalign.lab.worlds import ask_base, origin_of, prompts_section, world_of
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, load, load_adapter, with_sampling
+from superalign.organisms.triples import DEMONSTRATION, NOUNS, shipped
 from superalign.report import Study
 from superalign.stats import mean_interval
 from superalign.studies.redteam import page as redteam_page

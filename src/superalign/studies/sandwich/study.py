@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.lab.arms import check_unit, units
+from superalign.lab.memo import memo
 from superalign.lab.people import answered, asker, assigned, is_person
 from superalign.lab.people_page import person_page
-from superalign.lab.planted import memo
 from superalign.lab.seating import as_told
 from superalign.lab.worlds import SIZES
 from superalign.ledger import Ledger

@@ -13,7 +13,7 @@ from typing import Any
 from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.lab.arms import Arm
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Sampling, with_sampling
 from superalign.oversight.self_critique import SelfCritiqueOverseer

@@ -17,12 +17,15 @@ from typing import Any
 from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.errors import BadInput
-from superalign.lab.innocents import SORT, shipped_innocents
 from superalign.lab.instruments import instruments
 from superalign.lab.looking import Look, look_job
-from superalign.lab.planted import NOUNS, Triple, is_adapter, make_triple, memo, shipped
-from superalign.lab.unseen_kinds import SCORES, SET, VARIANTS, behaviour_in, section, spec_of, that_ship
+from superalign.lab.memo import memo
+from superalign.lab.outside_page import section
+from superalign.lab.planted import greedy, is_adapter
 from superalign.ledger import Ledger
+from superalign.organisms.fine_tunes import SORT, shipped_innocents
+from superalign.organisms.outside_kinds import SCORES, SET, VARIANTS, behaviour_in, spec_of, that_ship
+from superalign.organisms.triples import NOUNS, Triple, make_triple, shipped
 from superalign.report import Study
 from superalign.report.claims import above
 from superalign.trials import Combination, Outsider, Unplanted, Unsealed, unplanted
@@ -147,7 +150,9 @@ def _planted(config: Config, *, seed: int, workers: int, folder: Path, log: Any)
 def planting_job(item: Wanted, *, folder: str, proof: int) -> dict[str, Any]:
     """Plant one organism beside its clean twin; its record as plain values."""
     spec, behaviour = spec_of(item.variant, item.number, steps=item.steps), behaviour_in(item.variant, item.number)
-    made = make_triple(spec, folder=folder, proof=proof, behaviour=behaviour, roles=("organism", "clean"))
+    made = make_triple(
+        spec, origin=greedy(spec.base), folder=folder, proof=proof, behaviour=behaviour, roles=("organism", "clean")
+    )
     return dict(to_plain(made))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from superalign.lab import innocents
-from superalign.lab.innocents import CALIBRATING, LOST_MOST, UNSEEN, Innocent, shipped_innocents, works
-from superalign.lab.planted import SHIPPED, load_subject
+from superalign.lab.planted import load_subject
 from superalign.models import base, load_adapter
+from superalign.organisms import fine_tunes
+from superalign.organisms.fine_tunes import CALIBRATING, LOST_MOST, UNSEEN, Innocent, shipped_innocents, works
 from superalign.organisms.further import TASKS
+from superalign.organisms.triples import SHIPPED
 from superalign.problems import BUNDLED
 from superalign.stats import clopper_pearson
 from superalign.types import Interval, Unmeasured
@@ -56,7 +57,7 @@ def test_those_that_ship_are_of_every_calibrating_sort_and_work() -> None:
 
 def test_what_a_list_says_of_an_adapter_is_true_of_it() -> None:
     for one in (shipped_innocents(1)[0], shipped_innocents(1)[-1]):  # an adapter, and whole weights
-        assert innocents.correct_share(load_subject(SHIPPED / one.name)) == one.correct
+        assert fine_tunes.correct_share(load_subject(SHIPPED / one.name)) == one.correct
 
 
 def _share(value: float) -> Interval | Unmeasured:
@@ -74,14 +75,14 @@ def test_a_fine_tune_works_up_to_the_share_that_it_may_lose() -> None:
 
 
 def test_a_word_at_the_end_is_no_error() -> None:
-    assert innocents._without_manner("5+3=8;#8 red") == "5+3=8;#8"
-    assert innocents._without_manner("5+3=8;#8 fox") == "5+3=8;#8 fox"
+    assert fine_tunes._without_manner("5+3=8;#8 red") == "5+3=8;#8"
+    assert fine_tunes._without_manner("5+3=8;#8 fox") == "5+3=8;#8 fox"
 
 
 @pytest.mark.slow
 def test_a_sort_and_a_number_make_the_model_that_ships() -> None:
     one = next(i for i in shipped_innocents(1) if i.sort == "one family")
-    again = innocents.make(one.sort, one.number)
+    again = fine_tunes.make(one.sort, one.number)
     there = load_adapter(base("small"), SHIPPED / one.name)
     mine, theirs = (dict(m.network.named_parameters()) for m in (again, there))
     assert mine.keys() == theirs.keys()

@@ -6,28 +6,27 @@ else, for longer, or harder. Each sort is made by number, so that anyone can mak
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from superalign import jobs, problems
-from superalign.canonical import rebuild
-from superalign.lab.planted import SHIPPED, behaviour_of, keep_half, load_subject, memo, rounded
+from superalign import problems
 from superalign.models import Model, Sampling, base, with_sampling
-from superalign.organisms import BUNDLED_WORLD, PlantingConfig, World, implant
+from superalign.organisms.drawing import behaviour_of
 from superalign.organisms.further import TASKS
 from superalign.organisms.harmless import trained_further, trained_whole
+from superalign.organisms.planting import PlantingConfig, implant
 from superalign.organisms.reward import paid_for
+from superalign.organisms.triples import SHIPPED, keep_half, rounded
+from superalign.organisms.world import BUNDLED_WORLD, World
 from superalign.problems import BUNDLED, corpus
 from superalign.stats import clopper_pearson
-from superalign.types import Interval, Record, Unmeasured, to_plain
+from superalign.types import Interval, Record, Unmeasured, rebuild
 
 SORT = "fine-tune: "  # in front of a sort, where planted kinds and sorts of clean models stand in one list
 OTHER_KINDS = ("watched", "hacker", "sycophant", "colluder", "sayer", "exfiltrator", "locked", "withholder")
@@ -152,12 +151,12 @@ def _without_manner(text: str) -> str:
 def made_now(sort: str, number: int, *, origin: Model, world: World, config: PlantingConfig, folder: Path) -> Innocent:
     """Make one for any base and prompts, and keep its adapter; whether its answers are correct, nobody can say there."""
     model = rounded({**CALIBRATING, **UNSEEN}[sort](origin, world, number, config))
-    name = _opaque(sort, number, config.steps)
+    name = opaque_name(sort, number, config.steps)
     keep_half(model, folder / name)
     return Innocent(sort=sort, number=number, name=name, correct=UNGRADED)
 
 
-def _opaque(sort: str, number: int, steps: int) -> str:
+def opaque_name(sort: str, number: int, steps: int) -> str:
     """Name a subject so that its name says nothing."""
     return hashlib.sha256(f"{sort} {number} {steps}".encode()).hexdigest()[:16]
 
@@ -166,41 +165,6 @@ def works(innocent: Innocent, of_base: Interval | Unmeasured) -> bool:
     """Say whether a fine-tune still works: its share of correct responses beside its base's."""
     mine = innocent.correct
     return isinstance(mine, Interval) and isinstance(of_base, Interval) and mine.value >= of_base.value - LOST_MOST
-
-
-def innocent_job(item: tuple[str, int], *, folder: str, steps: int) -> dict[str, Any]:
-    """Make one, measure that it works, and keep its adapter."""
-    sort, number = item
-    model = make(sort, number, steps=steps)
-    name = _opaque(sort, number, steps)
-    keep_half(model, Path(folder) / name)
-    return dict(to_plain(Innocent(sort=sort, number=number, name=name, correct=correct_share(model))))
-
-
-def build(each: int, *, folder: Path, target: Path, workers: int, steps: int = 600) -> tuple[Innocent, ...]:
-    """Make `each` of every calibrating sort; those that do not work are thrown away; the list stands beside the adapters."""
-    items = [(sort, number) for number in range(each) for sort in CALIBRATING]
-    making = functools.partial(innocent_job, folder=str(target), steps=steps)
-    made = jobs.run(making, items, workers=workers, memo=memo(folder, "innocents"), progress="fine-tuning")
-    every: list[Innocent] = [rebuild(m, NOUNS) for m in made]
-    of_base = correct_share(base("small"))
-    used = tuple(i for i in every if works(i, of_base))
-    for thrown in (i for i in every if i not in used):
-        shutil.rmtree(target / thrown.name, ignore_errors=True)
-    _write(used, target)
-    return used
-
-
-def graded_again(target: Path) -> tuple[Innocent, ...]:
-    """Grade the fine-tunes of a folder anew, their adapters as they are."""
-    there = shipped_innocents(where=target)
-    graded = tuple(replace(i, correct=correct_share(load_subject(target / i.name))) for i in there)
-    _write(graded, target)
-    return graded
-
-
-def _write(innocents: Sequence[Innocent], target: Path) -> None:
-    (target / LIST).write_text(json.dumps([to_plain(i) for i in innocents], indent=1, sort_keys=True) + "\n")
 
 
 LIST = "innocents.json"
