@@ -279,7 +279,7 @@ def test_torch_free_rooms_import_nothing_heavy() -> None:
     ],
 )
 def test_the_table_test_can_fail(tmp_path: Path, text: str) -> None:
-    write(tmp_path, {"oversight/judge.py": text})
+    write(tmp_path, {"oversight/judges/judge.py": text})
     assert violations(tmp_path, TABLE) != []
 
 

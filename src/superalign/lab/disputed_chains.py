@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from superalign.lab.arithmetic_facts import VALUES
-from superalign.oversight.debate import Table
+from superalign.oversight.debate.halving import Table
 from superalign.problems import arithmetic
 from superalign.problems.family import split_of
 

@@ -12,13 +12,13 @@ from typing import Any
 from superalign.lab.arms import Arm, check_unit, labelled_responses, overseer_of, spans, units
 from superalign.lab.solver import Solver
 from superalign.models import Sampling, with_sampling
-from superalign.oversight import debate_rollouts
-from superalign.oversight.critic import train_critic
-from superalign.oversight.debate_rollouts import DebateOverseer, Opponent
-from superalign.oversight.market import MarketPrice, market_price
-from superalign.oversight.sandwich import practised
-from superalign.oversight.sandwich_overseer import SandwichedJudge, sandwiched
-from superalign.oversight.verifier import Verifier, VerifierConfig, train_verifier
+from superalign.oversight.critique.critic import train_critic
+from superalign.oversight.debate import rollouts
+from superalign.oversight.debate.rollouts import DebateOverseer, Opponent
+from superalign.oversight.market.making import MarketPrice, market_price
+from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train_verifier
+from superalign.oversight.sandwich.dialogue import practised
+from superalign.oversight.sandwich.overseer import SandwichedJudge, sandwiched
 from superalign.problems.family import parse
 from superalign.types import Rollouts
 
@@ -45,7 +45,7 @@ def debate_overseer(spec: Arm) -> DebateOverseer:
         spec.base, asked, texts, step_wrong=wrong, spans=spans, config=spec.config.critic, seed=spec.seed
     )
     opponent = Opponent(critic=critic, worker=spec.base)
-    return debate_rollouts.debate_overseer(check_step=check_unit, n_steps=units, values=stated, opponent=opponent)
+    return rollouts.debate_overseer(check_step=check_unit, n_steps=units, values=stated, opponent=opponent)
 
 
 def market_overseer(spec: Arm, *, argue: bool = True) -> MarketPrice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from superalign.oversight.sandwich import Advice, Asked
+from superalign.oversight.sandwich.dialogue import Advice, Asked
 from superalign.problems import core, parse
 from superalign.problems.family import Parsed
 from superalign.types import Policy, Problem

@@ -21,8 +21,8 @@ from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.oversight import ground_truth, judge
-from superalign.oversight.distillation import Distilling
-from superalign.oversight.ladder_learning import Climbing
+from superalign.oversight.amplification.distillation import Distilling
+from superalign.oversight.recursive.learning import Climbing
 from superalign.report import Plot, Section, Table
 from superalign.report.claims import above, described, drawn, within
 from superalign.report.study import Cell

@@ -28,7 +28,7 @@ from superalign.lab.training_arms import (
 from superalign.ledger import Ledger
 from superalign.models import base
 from superalign.oversight import check_overseer
-from superalign.oversight.distillation import Distilling
+from superalign.oversight.amplification.distillation import Distilling
 from superalign.studies.amplification import study as amplification
 from superalign.studies.amplification.page import growth, learned_at, multiplied
 from superalign.types import Interval, Rollouts, Unmeasured

@@ -9,8 +9,8 @@ import pytest
 
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
-from superalign.oversight.pixel_debate import OPEN
-from superalign.oversight.pixel_judge import unpacked
+from superalign.oversight.pixels.debate import OPEN
+from superalign.oversight.pixels.judge import unpacked
 from superalign.problems import digits as family
 from superalign.report import Study
 from superalign.studies.pixel_debate import study as digits

@@ -17,7 +17,7 @@ from superalign.errors import BadInput, ConfigError
 from superalign.lab.seating import draw_cases, random_model, seat_of
 from superalign.ledger import Ledger
 from superalign.models import save
-from superalign.oversight.language_model import LocalSeat
+from superalign.oversight.judges.language_model import LocalSeat
 from superalign.problems import named
 from superalign.problems.arithmetic import solve
 from superalign.report import Study

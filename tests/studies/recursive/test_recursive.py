@@ -16,7 +16,7 @@ from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import recursive_overseer
 from superalign.models import base
 from superalign.oversight import check_overseer
-from superalign.oversight.ladder_learning import Climbing
+from superalign.oversight.recursive.learning import Climbing
 from superalign.studies.recursive import study as recursive
 from superalign.types import Rollouts
 

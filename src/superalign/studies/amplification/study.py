@@ -22,9 +22,17 @@ from superalign.lab.arithmetic_facts import RESULTS
 from superalign.lab.memo import memo
 from superalign.lab.training_arms import Training, at_least, training_job, trainings
 from superalign.ledger import Ledger
-from superalign.oversight.amplification import Answer, Slips, Teacher, amplified, direct, scrambled, undecomposed
-from superalign.oversight.amplification_games import Expressions, Permutations
-from superalign.oversight.distillation import Distilled, Distilling, answers_of, distil
+from superalign.oversight.amplification.distillation import Distilled, Distilling, answers_of, distil
+from superalign.oversight.amplification.games import Expressions, Permutations
+from superalign.oversight.amplification.teachers import (
+    Answer,
+    Slips,
+    Teacher,
+    amplified,
+    direct,
+    scrambled,
+    undecomposed,
+)
 from superalign.report import Study
 from superalign.studies.amplification.page import page
 from superalign.types import Record

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from superalign.oversight.critique_reward import (
+from superalign.oversight.critique.flaw_planter import PlanterConfig, PlanterPolicy, draw_edits, train_planter
+from superalign.oversight.critique.reward import (
     CritiqueRl,
     RewardModel,
     judged,
@@ -23,9 +24,8 @@ from superalign.oversight.critique_reward import (
     train_on_checks,
     train_reward,
 )
-from superalign.oversight.critique_search import Candidates, modifier_at, search
-from superalign.oversight.flaw_planter import PlanterConfig, PlanterPolicy, draw_edits, train_planter
-from superalign.oversight.written_critique import CriticPolicy, supervise, write
+from superalign.oversight.critique.search import Candidates, modifier_at, search
+from superalign.oversight.critique.written import CriticPolicy, supervise, write
 from superalign.studies.critic_rl import bench
 from superalign.studies.critic_rl.bench import EDITS, LENGTH, PLACES, SYMBOLS, Solutions, solutions
 from superalign.types import Record

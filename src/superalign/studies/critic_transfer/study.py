@@ -16,7 +16,7 @@ from typing import Any
 from superalign.errors import BadInput
 from superalign.jobs import Memo, run
 from superalign.ledger import Ledger
-from superalign.oversight.step_critic import CARD
+from superalign.oversight.steps.critic import CARD
 from superalign.problems.gsm8k import Gsm8k, load_gsm8k
 from superalign.report import Study
 from superalign.studies.critic_transfer.page import held_out_part, in_words, trial_part

@@ -19,9 +19,17 @@ from torch import nn
 from superalign.errors import ConfigError
 from superalign.lab.arithmetic_facts import OPERATIONS, VALUES, true_table
 from superalign.lab.disputed_chains import chains, disputed, encode
-from superalign.oversight.consultancy import PlayerConfig, Protocol, choose, consult, train_player
-from superalign.oversight.debate import Candid, Check, Player, Table, debate, decide
-from superalign.oversight.readers import Beliefs, Reader, ReaderConfig, Worked, beliefs_of, halvings, train_reader
+from superalign.oversight.debate.consultancy import PlayerConfig, Protocol, choose, consult, train_player
+from superalign.oversight.debate.halving import Candid, Check, Player, Table, debate, decide
+from superalign.oversight.debate.readers import (
+    Beliefs,
+    Reader,
+    ReaderConfig,
+    Worked,
+    beliefs_of,
+    halvings,
+    train_reader,
+)
 from superalign.types import Record
 
 STAGES = (0, 10, 20, 30, 40, 80)  # checkpoints of a player, as updates; the last update comes after them

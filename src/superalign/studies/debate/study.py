@@ -20,8 +20,8 @@ from superalign.lab.labelled_overseers import debate_overseer, stated
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Sampling, base, with_sampling
-from superalign.oversight.judge import judge
-from superalign.oversight.readers import halvings
+from superalign.oversight.debate.readers import halvings
+from superalign.oversight.judges.judge import judge
 from superalign.report import Study
 from superalign.studies.debate import page as debate_page
 from superalign.studies.debate.bench import Job, run_job

@@ -18,9 +18,9 @@ from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.oversight.market import board, hear
-from superalign.oversight.market_players import MarketConfig
-from superalign.oversight.market_training import Game, prices, settle, train_market
+from superalign.oversight.market.making import board, hear
+from superalign.oversight.market.players import MarketConfig
+from superalign.oversight.market.training import MarketGame, prices, settle, train_market
 from superalign.report import Study
 from superalign.studies.market import page as market_page
 from superalign.studies.market.worlds import KINDS, VALUES, World, draw_of, human_of, questions
@@ -146,7 +146,7 @@ def plain(training: MarketConfig) -> tuple[tuple[str, str | int | float | bool],
     return tuple((name, getattr(training, name)) for name in MarketConfig.__slots__)
 
 
-def trained(job: Job, watch: Callable[[int, Game], None] | None = None) -> Game:
+def trained(job: Job, watch: Callable[[int, MarketGame], None] | None = None) -> MarketGame:
     """Train the market of a job."""
     torch.set_num_threads(1)
     w = job.world
@@ -169,7 +169,7 @@ def market_job(job: Job) -> dict[str, Any]:
     numbers_BN, claim_B, true_B = questions(w, job.held_out, split="test", seed=ITEMS_SEED)
     curve: list[list[float]] = []
 
-    def watch(updates: int, game: Game) -> None:
+    def watch(updates: int, game: MarketGame) -> None:
         curve.append([updates, float(np.abs(prices(game, numbers_BN, claim_B) - true_B).mean())])
 
     game, human = trained(job, watch), human_of(w)

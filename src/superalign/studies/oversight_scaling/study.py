@@ -14,7 +14,7 @@ from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.oversight.readers import halvings
+from superalign.oversight.debate.readers import halvings
 from superalign.report import Study
 from superalign.studies.oversight_scaling import page as scaling_page
 from superalign.studies.oversight_scaling.play import ROLES, Match, Training, play_job, train_job

@@ -13,7 +13,7 @@ import numpy as np
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.oversight.pixel_debate import verdict
+from superalign.oversight.pixels.debate import verdict
 from superalign.problems import digits
 from superalign.report import Plot, Section, Study
 from superalign.report.claims import above, drawn

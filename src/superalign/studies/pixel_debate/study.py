@@ -17,8 +17,8 @@ from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.oversight.pixel_judge import unpacked
-from superalign.oversight.pixel_overseer import pixel_debate
+from superalign.oversight.pixels.judge import unpacked
+from superalign.oversight.pixels.overseer import pixel_debate
 from superalign.problems import digits
 from superalign.report import Study
 from superalign.studies.pixel_debate import page as digits_page

@@ -12,7 +12,7 @@ import numpy as np
 from superalign.lab.panel_page import panel_part
 from superalign.lab.seating import RANDOM, Case
 from superalign.ledger import Ledger
-from superalign.oversight.prompted import Transcript
+from superalign.oversight.judges.prompted import Transcript
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.claims import above, described, drawn, within
 from superalign.stats import wilson

@@ -13,8 +13,8 @@ from superalign.lab.people import answered, assigned
 from superalign.lab.people_page import person_page
 from superalign.lab.seating import NOUNS, Case, Seating, Sitting, advise, as_told
 from superalign.ledger import Ledger
-from superalign.oversight.human import AskPerson, Question, person, questions_of
-from superalign.oversight.prompted import Played, Transcript, shown
+from superalign.oversight.judges.human import AskPerson, Question, person, questions_of
+from superalign.oversight.judges.prompted import Played, Transcript, shown
 from superalign.report import Study
 from superalign.trials import AGENT, JUDGE, Item
 from superalign.types import Rollouts, Unmeasured

@@ -30,8 +30,8 @@ from superalign.lab.seating import (
     sit,
 )
 from superalign.ledger import Ledger
-from superalign.oversight.language_model import seated_judge
-from superalign.oversight.prompted import Transcript, shown, verdict_question
+from superalign.oversight.judges.language_model import seated_judge
+from superalign.oversight.judges.prompted import Transcript, shown, verdict_question
 from superalign.report import Study
 from superalign.studies.prompted import page as seats_page
 from superalign.studies.prompted import people as people_seats

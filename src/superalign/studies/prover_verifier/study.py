@@ -22,9 +22,9 @@ from superalign.lab.arms import answered, check_unit, draw_problems, units
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
-from superalign.oversight.judge import ground_truth, judge
-from superalign.oversight.prover_verifier import Role, convince
-from superalign.oversight.verifier import Verifier, VerifierConfig, train_verifier
+from superalign.oversight.judges.judge import ground_truth, judge
+from superalign.oversight.prover.reward import Role, convince
+from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train_verifier
 from superalign.problems import arithmetic
 from superalign.report import Study
 from superalign.studies.prover_verifier import page as prover_page

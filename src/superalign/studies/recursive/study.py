@@ -20,9 +20,9 @@ from superalign.lab.arithmetic_facts import RESULTS
 from superalign.lab.memo import memo
 from superalign.lab.training_arms import Training, at_least, training_job, trainings
 from superalign.ledger import Ledger
-from superalign.oversight.chain_reader import DIGITS, OPERATIONS
-from superalign.oversight.ladder_learning import Climbing
-from superalign.oversight.recursive_reward import Labels, climb, judged
+from superalign.oversight.amplification.chain_reader import DIGITS, OPERATIONS
+from superalign.oversight.recursive.learning import Climbing
+from superalign.oversight.recursive.reward import Labels, climb, scored
 from superalign.report import Study
 from superalign.studies.recursive.page import page
 from superalign.types import Record
@@ -161,7 +161,7 @@ def ladder_job(item: Ladder) -> dict[str, Any]:
         chains = _held_out(step.level, item.test_questions)
         right = worked(chains)[:, -1]
         other = torch.randint(1, DIGITS, right.shape, generator=torch.Generator().manual_seed(step.level))
-        good, bad = judged(step.reward, chains, right), judged(step.reward, chains, (right + other) % DIGITS)
+        good, bad = scored(step.reward, chains, right), scored(step.reward, chains, (right + other) % DIGITS)
         with torch.no_grad():
             said = step.agent(chains).argmax(-1)
         out["pairs"].append(((good > bad).float() + 0.5 * (good == bad).float()).tolist())

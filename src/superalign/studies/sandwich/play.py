@@ -13,8 +13,8 @@ from superalign.lab.arms import FAMILY, check_unit, units
 from superalign.lab.solver import NOBODY_IN, Solver
 from superalign.lab.worlds import origin_of
 from superalign.models import Sampling, with_sampling
-from superalign.oversight.judge import key_of
-from superalign.oversight.sandwich import Advice, Asked, Dialogue, JudgeCopy, converse
+from superalign.oversight.judges.judge import key_of
+from superalign.oversight.sandwich.dialogue import Advice, Asked, Dialogue, JudgeCopy, converse
 from superalign.problems import parse
 from superalign.problems.corpus import LIE
 from superalign.types import Problem, Record, Rollouts

@@ -22,10 +22,10 @@ from superalign.lab.people_page import person_page
 from superalign.lab.seating import as_told
 from superalign.lab.worlds import SIZES
 from superalign.ledger import Ledger
-from superalign.oversight.human import Question, person
-from superalign.oversight.prompted import Turn, shown
-from superalign.oversight.sandwich import Dialogue, Silent, concluded, looks, practised
-from superalign.oversight.sandwich_overseer import sandwiched
+from superalign.oversight.judges.human import Question, person
+from superalign.oversight.judges.prompted import Turn, shown
+from superalign.oversight.sandwich.dialogue import Dialogue, Silent, concluded, looks, practised
+from superalign.oversight.sandwich.overseer import sandwiched
 from superalign.report import Study
 from superalign.studies.sandwich import page as sandwich_page
 from superalign.studies.sandwich.page import COMBINED, COPY, HOSTILE, LYING, MORE, OWN_PLACEBO, Cell

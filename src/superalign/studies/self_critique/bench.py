@@ -18,15 +18,15 @@ import numpy as np
 from superalign.errors import ConfigError
 from superalign.lab.arms import Arm, answered, check_arithmetic, check_unit, draw_problems, spans, units
 from superalign.models import Model, Sampling, base, with_sampling
-from superalign.oversight.judge import key_of
-from superalign.oversight.self_critique import (
+from superalign.oversight.critique.self_critic import (
     SelfCritic,
     SelfCritiqueOverseer,
     Told,
     self_critique_overseer,
     train_self_critic,
 )
-from superalign.oversight.self_critique_reading import Reading, SelfCriticConfig, read
+from superalign.oversight.critique.self_reading import ResponseReading, SelfCriticConfig, read
+from superalign.oversight.judges.judge import key_of
 from superalign.problems.family import core, parse
 from superalign.types import Problem, Rollouts
 
@@ -67,7 +67,7 @@ class Labelled:
 
     problems: list[Problem]
     texts: list[str]
-    reading: Reading
+    reading: ResponseReading
     wrong_S: np.ndarray
     flawed_R: np.ndarray
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.oversight.critique_gaps import best_of
+from superalign.oversight.critique.gaps import best_of
 from superalign.report import Plot, Section, Study, Table
 from superalign.report.claims import above, drawn, within
 from superalign.stats import mean_interval

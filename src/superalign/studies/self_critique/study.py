@@ -16,7 +16,7 @@ from superalign.lab.arms import Arm
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Sampling, with_sampling
-from superalign.oversight.self_critique import SelfCritiqueOverseer
+from superalign.oversight.critique.self_critic import SelfCritiqueOverseer
 from superalign.report import Study
 from superalign.studies.self_critique import page as gaps_page
 from superalign.studies.self_critique.bench import (
