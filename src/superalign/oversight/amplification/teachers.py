@@ -4,7 +4,7 @@ H cannot answer a question of depth k; H can answer depth 0, split a question in
 answer on to the second. X is trained on what H says with X's help, a slow copy of X answers, and a depth is opened when X
 agrees with H on the one before. Nothing here knows an answer: H reads what stands in the question, or is granted a look-up.
 
-The games that are played stand in `amplification_games`; an overseer for worked responses in `amplified_judge`.
+The games that are played stand in `games`; an overseer for worked responses in `judge`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ trained on whether responses have a flaw, and C, trained on which of their steps
 what D knows C could say. A critique names a step, and a judge with one check looks there.
 
 A critic that does not tell is trained like any other, but for some wrong steps that C is made to point away from; D goes on
-learning that these responses have a flaw. What that leaves behind is measured in `critique_gaps`.
+learning that these responses have a flaw. What that leaves behind is measured in `gaps`.
 
 Shape suffixes: R responses, S steps of all responses, N what the network looks at (tokens or steps), H networks.
 """

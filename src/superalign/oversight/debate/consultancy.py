@@ -1,4 +1,4 @@
-"""Consultancy: one player argues before the judge of `debate`, who may check one operation and hears no other side.
+"""Consultancy: one player argues before the judge of `halving`, who may check one operation and hears no other side.
 
 The consultant states the value in the middle; nobody disputes it, so the judge looks into either half by a coin, and at the end
 checks one of the operations that the consultant has committed to. Also here: how players are trained, alone or against

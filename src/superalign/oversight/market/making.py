@@ -5,7 +5,7 @@ one. An argument names two neighbouring stretches of the row; if the judge knows
 together and knows the longer stretch. She believes nothing about the claim (one half) until she knows what the whole row
 comes to. The market M sees the question and the arguments so far and prices the belief that she will end with; the adversary
 is rewarded with how far the price moves. Nobody here is told whether a claim is true: `Human` is granted by the study.
-`market_training` trains both.
+`training` trains both.
 
 `market_price` is the same idea before written responses: the market prices "this response is right", the adversary shows the
 judge the one step whose check moves the price most, and the price after it is the value.

@@ -1,7 +1,7 @@
 """A critic of annotated solutions, trained only on flaws planted in right ones, that ranks solutions and names a step.
 
 It learns by contrast: a flawed solution must look worse than a right solution of the same question, so that how hard a
-question is cannot help it. What it reads is in `step_reading` and `step_features`: the question and one solution,
+question is cannot help it. What it reads is in `reading` and `features`: the question and one solution,
 nothing else.
 """
 
