@@ -94,6 +94,7 @@ def finished(done: Path, tmp_path: Path) -> Path:
 def test_a_run_leaves_its_files_and_says_what_it_found(done: Path) -> None:
     assert {path.name for path in done.iterdir()} == {
         "run.json",
+        "config.yaml",
         "result.json",
         "report.html",
         "log.jsonl",

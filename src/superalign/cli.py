@@ -9,12 +9,14 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from superalign.errors import BadInput, LedgerError
+
+if TYPE_CHECKING:
+    from superalign.runs.running import Runnable
 
 # rich_markup_mode=None: help in plain text costs half of what coloured boxes do.
 app = typer.Typer(
@@ -33,7 +35,7 @@ Folder = Annotated[Path, typer.Argument(help="The folder of a run.", show_defaul
 
 
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder of the run; runs/RECIPE-SEED if not given.", show_default=False)
+    Path | None, typer.Option("--out", help="Folder of the run; runs/STUDY-SEED if not given.", show_default=False)
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machine, same result.")]
 Workers = Annotated[
@@ -53,6 +55,12 @@ Prompts = Annotated[
         show_default=False,
     ),
 ]
+Settings = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="YAML of settings, such as a run's config.yaml; --set counts more.", show_default=False
+    ),
+]
 Words = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One setting of the study; repeatable.")
 ]
@@ -65,10 +73,11 @@ def run(
     seed: Seed = 0,
     workers: Workers = None,
     quick: Quick = False,
+    settings: Settings = None,
     words: Words = None,
 ) -> None:
     """Run a study. Killed at any point, the same command finishes it."""
-    _study(study, out=out, seed=seed, workers=workers, quick=quick, words=tuple(words or ()))
+    _study(study, out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=tuple(words or ()))
 
 
 @app.command()
@@ -88,13 +97,14 @@ def audit(
     seed: Seed = 0,
     workers: Workers = None,
     quick: Quick = False,
+    settings: Settings = None,
     words: Words = None,
 ) -> None:
     """Audit a model, blind: flagged, not flagged or cannot tell, with how often planted fakes would have been missed."""
     given = [f"subject={model}", f"base={base}"]
     given += [f"reference={','.join(reference)}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
-    _study("audit", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+    _study("audit", out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=(*given, *(words or ())))
 
 
 @app.command()
@@ -108,11 +118,12 @@ def plant(
     seed: Seed = 0,
     workers: Workers = None,
     quick: Quick = False,
+    settings: Settings = None,
     words: Words = None,
 ) -> None:
     """Plant one harmless misbehaviour in a model, beside its clean and uncertain twins; prove it and seal what it is."""
     given = [f"base={base}", f"kind={kind}", *([f"prompts={problems}"] if problems else [])]
-    _study("plant", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+    _study("plant", out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=(*given, *(words or ())))
 
 
 @app.command()
@@ -127,17 +138,27 @@ def redteam(
     seed: Seed = 0,
     workers: Workers = None,
     quick: Quick = False,
+    settings: Settings = None,
     words: Words = None,
 ) -> None:
     """Search for a model's worst behaviour with its own gradients and a detector's scores, against what the search spends."""
     given = [f"subject={model}", f"base={base}"]
     given += [f"reference={','.join(reference)}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
-    _study("redteam", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+    _study(
+        "redteam", out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=(*given, *(words or ()))
+    )
 
 
 def _study(
-    study: str, *, out: Path | None, seed: int, workers: int | None, quick: bool, words: tuple[str, ...]
+    study: str,
+    *,
+    out: Path | None,
+    seed: int,
+    workers: int | None,
+    quick: bool,
+    settings: Path | None,
+    words: tuple[str, ...],
 ) -> None:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
@@ -145,10 +166,13 @@ def _study(
     with _exit_codes():
         from superalign.runs import progress, running
 
-        request = running.Request(study=study, out=out, seed=seed, workers=workers, quick=quick, words=words)
+        name, found = _found(study)
+        request = running.Request(
+            study=name, out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=words
+        )
         try:
             with progress.stderr_screen() as screen:
-                done = running.run(_module(study), request, screen=screen, warn=_warn)
+                done = running.run(found, request, screen=screen, warn=_warn)
         except KeyboardInterrupt:
             _say("Stopped. What was recorded is kept; the same command goes on from there.")
             raise typer.Exit(INTERRUPTED) from None
@@ -156,38 +180,73 @@ def _study(
             print(line)
 
 
-def _module(name: str) -> ModuleType:
-    """Import a study by name."""
+def _found(name: str) -> tuple[str, Runnable]:
+    """Find a study by its name, or by the path of its study.py; return what to call it, and the study."""
+    from superalign.lab.study import Whole
     from superalign.runs import facts, settings
     from superalign.studies import STUDIES
 
+    if name.endswith(".py"):
+        return _own(Path(name))
     if name not in STUDIES:
         raise BadInput(
             f"There is no study {name!r}.{settings.did_you_mean(name, choices=STUDIES)} Nothing was run. "
-            f"Choose one of: {', '.join(STUDIES) or 'none are installed'}."
+            f"Choose one of: {', '.join(STUDIES) or 'none are installed'}; or give the path of a study.py of your own."
         )
     try:
-        return importlib.import_module(STUDIES[name])
+        module = importlib.import_module(STUDIES[name])
+        return name, getattr(module, "STUDY", None) or Whole(module)
     except ModuleNotFoundError as error:
         if mendable := facts.told(error, folder=Path(), study=name):
             raise mendable from error
         raise
 
 
+def _own(path: Path) -> tuple[str, Runnable]:
+    """Import a study from a folder outside the package, by the path of its study.py; the folder is its name.
+
+    Raises:
+        BadInput: If there is no such study.
+    """
+    folder = path.resolve().parent
+    missing = [f for f in ("study.py", "measure.py", "page.py") if not (folder / f).is_file()]
+    if missing or path.name != "study.py" or not folder.name.isidentifier():
+        why = f"its folder has no {missing[0]}" if missing else "its name or its folder's name is no name of a module"
+        raise BadInput(
+            f"{path} is no study: {why}. Nothing was run. Give the path of a study.py beside its measure.py and page.py, in a "
+            "folder whose name is made of letters, digits and underscores (docs/studies/own.md)."
+        )
+    sys.path.insert(0, str(folder.parent))  # worker processes are given the same path
+    try:
+        return folder.name, importlib.import_module(f"{folder.name}.study").STUDY
+    except (ImportError, AttributeError) as error:
+        raise BadInput(
+            f"{path} cannot be imported ({error}). Nothing was run. Define STUDY = Study(...) in it, and check its imports."
+        ) from error
+
+
 @app.command()
 def studies(
     name: Annotated[str | None, typer.Argument(help="Show the settings of this one.", show_default=False)] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="As a JSON schema, for programs.")] = False,
 ) -> None:
     """List the studies, or the settings of one."""
     with _exit_codes():
         from superalign.runs import settings
         from superalign.studies import STUDIES
 
+        if schema and not name:
+            raise BadInput(
+                "--schema needs a study. A schema is of the settings of one. Name it: superalign studies NAME --schema."
+            )
         for listed in [name] if name else STUDIES:
-            module = _module(listed)
-            print(f"{listed:<17} {module.DESCRIPTION}")
+            called, study = _found(listed)
+            if schema:
+                print(settings.schema(study.config()))
+                continue
+            print(f"{called:<17} {study.question}")
             if name:
-                for line in settings.describe(module.Config()):
+                for line in settings.describe(study.config()):
                     print(line)
 
 

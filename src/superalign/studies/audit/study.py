@@ -36,7 +36,7 @@ from superalign.organisms.fine_tunes import ANYWHERE, SORT, Innocent, made_now, 
 from superalign.organisms.fine_tunes import NOUNS as INNOCENTS
 from superalign.organisms.planting import needs
 from superalign.organisms.triples import DEMONSTRATION, IN_LOOP, NOUNS, SHIPPED, Spec, Triple, shipped
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.stats import clopper_pearson, needed_positives
 from superalign.studies.audit import early as audit_early
 from superalign.studies.audit import page as audit_page
@@ -106,7 +106,7 @@ class Plan(Record):
     best: Interval | Unmeasured  # recall of the smallest kind if none of it is missed
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Make or reuse planted subjects of the base, calibrate, and look at the model in question."""
     _check(config)
     target, references = (

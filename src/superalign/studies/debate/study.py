@@ -22,7 +22,7 @@ from superalign.ledger import Ledger
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight.debate.readers import halvings
 from superalign.oversight.judges.judge import judge
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.debate import page as debate_page
 from superalign.studies.debate.bench import Job, run_job
 from superalign.types import Overseer
@@ -77,7 +77,7 @@ def quick(config: Config) -> Config:
     )
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Train and play every protocol at every seed, sweep judges and critics, and debate worked responses."""
     _check(config)
     log(

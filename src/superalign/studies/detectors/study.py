@@ -26,7 +26,7 @@ from superalign.ledger import Ledger
 from superalign.models import Model, quantised
 from superalign.organisms.fine_tunes import CALIBRATING, SORT, UNSEEN, Innocent, make, shipped_innocents
 from superalign.organisms.triples import NOUNS, SHIPPED, Triple, shipped
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.stats import Sides
 from superalign.studies.detectors import page as detectors_page
 from superalign.studies.detectors.panel import AUDITS, panel
@@ -77,7 +77,7 @@ class Watched(Record):
     seed: int = 0
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Let every detector look at every subject; resumable subject by subject."""
     if min(config.controls, config.steps, config.asked - 3, config.seeds + 1) < 1:
         raise ConfigError(

@@ -29,7 +29,7 @@ from superalign.ledger import Ledger
 from superalign.models import base, load, save
 from superalign.organisms import KINDS
 from superalign.organisms.triples import NOUNS, Spec, Triple, shipped
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.stats.recall import Sides
 from superalign.studies.loop import outside
 from superalign.studies.loop.page import page
@@ -140,7 +140,7 @@ def look_job(item: Look, *, seed: int, cues: int) -> list[dict[str, Any]]:
     return [dict(to_plain(v)) for v in found]
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Run one turn; every stage is resumable, and the same seed gives the same study."""
     _check(config)
     yours = outside.digest_at(config.subject) if config.subject else ""  # before any work: it may be no model at all

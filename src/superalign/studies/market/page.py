@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, drawn, within
 from superalign.stats import auroc, auroc_delong, mean_interval
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item, spread_over
@@ -106,7 +106,7 @@ def items_of(runs: Sequence[Run], config: Any) -> list[Item]:
     return made
 
 
-def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
+def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Findings:
     """Put the trainings together as a study.
 
     Args:
@@ -126,7 +126,7 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
     own = _own_claims(config, runs)
     error = measured(_of(runs, "market", main), "error")
     told = "could not be measured" if isinstance(error, Unmeasured) else f"lies {error.value:.3f} from the truth"
-    return Study(
+    return Findings(
         headline=f"The price before any argument {told} on average (0.5 knows nothing), on claims about rows that it never saw.",
         means="A price foresees the judge. It tells the truth where what the adversary shows brings the judge to the truth, and "
         "follows her where she errs.",

@@ -21,7 +21,7 @@ from superalign.ledger import Ledger
 from superalign.oversight.market.making import board, hear
 from superalign.oversight.market.players import MarketConfig
 from superalign.oversight.market.training import MarketGame, prices, settle, train_market
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.market import page as market_page
 from superalign.studies.market.worlds import KINDS, VALUES, World, draw_of, human_of, questions
 from superalign.types import Record
@@ -219,7 +219,7 @@ def check(config: Config) -> None:
 
 def study(
     config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Callable[[Any], None]
-) -> Study:
+) -> Findings:
     """Train every market of the study, and hold their prices against what is true.
 
     Raises:

@@ -27,7 +27,7 @@ from superalign.organisms.drawing import behaviour_of
 from superalign.organisms.fine_tunes import Innocent
 from superalign.organisms.planting import Concealment, Route
 from superalign.organisms.triples import IN_LOOP, NOUNS, SHIPPED, Spec, Triple
-from superalign.report import Section, Study, Table
+from superalign.report import Section, Findings, Table
 from superalign.report.claims import pooled_share
 from superalign.stats import clopper_pearson
 from superalign.studies.organisms.fine_tunes import build, graded_again
@@ -67,7 +67,7 @@ def quick(config: Config) -> Config:
     return replace(config, seeds=1, fine_tunes=0)
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Build the set; resumable triple by triple."""
     if config.seeds < 1 or not set(config.kinds) <= set(KINDS):
         raise BadInput(
@@ -128,7 +128,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         shutil.rmtree(SHIPPED, ignore_errors=True)
         shutil.copytree(target, SHIPPED)
     claims, section = planted_section([], triples)
-    return Study(
+    return Findings(
         headline=f"{len(used)} of {len(triples)} planted organisms were accepted; the others were thrown away.",
         claims=tuple(claims),
         sections=(_grid(triples), section, _fine_tunes(innocents)),

@@ -15,7 +15,7 @@ from superalign.errors import ConfigError
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.oversight.debate.readers import halvings
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.oversight_scaling import page as scaling_page
 from superalign.studies.oversight_scaling.play import ROLES, Match, Training, play_job, train_job
 
@@ -64,7 +64,7 @@ def quick(config: Config) -> Config:
     )
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Train the networks, let every agent play every guard, and fit the curves."""
     _check(config)
     log({"stage": f"training {2 * len(config.widths) * config.seeds} networks"})

@@ -26,7 +26,7 @@ from superalign.organisms.drawing import behaviour_of, text_behaviour
 from superalign.organisms.kinds import ABOUT
 from superalign.organisms.planting import needs
 from superalign.organisms.triples import NOUNS, Spec, Triple, make_triple
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.types import Organism, to_plain
 
 DESCRIPTION = "Plant one misbehaviour in any causal LM, beside its twins; prove it and seal what it is"
@@ -65,7 +65,7 @@ def quick(config: Config) -> Config:
     return replace(config, steps=300, proof=150)
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Plant one organism and its twins; a plant that is not accepted is trained once more for half as long again."""
     origin = origin_of(config.base)
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
@@ -93,7 +93,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     ledger.append_once(triple.acceptance, organism)
     claims, section = planted_section([triple], [])
     verdict = "accepted" if triple.acceptance.accepted else "not accepted: do not use it"
-    return Study(
+    return Findings(
         headline=f"A {behaviour.kind} was planted in {config.base} and {verdict}. It {ABOUT[behaviour.kind].does}.",
         claims=tuple(claims),
         sections=(section, *([given] if (given := prompts_section(said)) else [])),

@@ -32,7 +32,7 @@ from superalign.lab.seating import (
 from superalign.ledger import Ledger
 from superalign.oversight.judges.language_model import seated_judge
 from superalign.oversight.judges.prompted import Transcript, shown, verdict_question
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.prompted import page as seats_page
 from superalign.studies.prompted import people as people_seats
 from superalign.studies.prompted.inspect_logs import Logged, installed, write_log
@@ -88,7 +88,7 @@ def quick(config: Config) -> Config:
     return replace(config, items=24, seeds=2, rounds=1, candidates=2, votes=3, max_tokens=32)
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Seat everybody, judge every response under every protocol, and hold each protocol against its panel.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy as np
 from superalign.lab.panel_page import keep_items
 from superalign.lab.turn import paid, uplift
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, described, drawn, within
 from superalign.report.words import number
 from superalign.stats import auroc_bootstrap, crossed_mean, mean_interval
@@ -47,7 +47,7 @@ class TrainedArm(Record):
     checks: int
 
 
-def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Study:
+def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Findings:
     """Put the comparison together."""
     others = tuple(p for p in evidence.protocols if p != JUDGE)
     items = [*evidence.items, *(i for p in others for i in dealt(evidence.items, p, seed=seed))]
@@ -55,7 +55,7 @@ def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Study:
     trained = [trained_arm(evidence.rows, p) for p in (*evidence.protocols, evidence.ceiling, evidence.coin)]
     ledger.append_once(*trained)
     best = winner(evidence.items, others, seed=seed)
-    return Study(
+    return Findings(
         headline=best.why,
         means="On these problems, with this judge and these small agents. Elsewhere the order may differ; where each fails "
         "stands below.",

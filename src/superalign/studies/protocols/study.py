@@ -33,7 +33,7 @@ from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.problems.family import parse
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.protocols import page as oversight_page
 from superalign.studies.protocols.own_overseer import is_own, maker_of, refuse_broken
 from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item
@@ -101,7 +101,7 @@ class ProtocolJob:
     held_out: int
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Run every protocol at every seed, in both of its uses."""
     _check(config)
     names = tuple(dict.fromkeys((JUDGE, *config.protocols)))

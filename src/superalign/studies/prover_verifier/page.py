@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
+from superalign.report import Plot, Section, Findings, Table
 from superalign.report.claims import above, described, drawn, within
 from superalign.stats import auroc, mean_interval
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item, spread_over
@@ -120,7 +120,7 @@ def items_of(runs: Sequence[Run], config: Any) -> list[Item]:
     return made
 
 
-def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
+def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Findings:
     """Put the games together as a study."""
     claims, panel = panel_part(
         items_of(runs, config), protocol="the verifier of the last round", ledger=ledger,
@@ -133,7 +133,7 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
     main = pick(runs, TRUE, config.verifier.hidden)
     last = spread(per_problem(of_round(main, -1, "sneaky"), fooled))
     share = "an unmeasured share" if isinstance(last, Unmeasured) else f"{last.value:.0%}"
-    return Study(
+    return Findings(
         headline=f"A fresh attacker makes {share} of its responses wrong and convincing to the last round's verifier.",
         means="A verifier that has seen the attacks of earlier rounds is one that has not seen the next. How often that one gets "
         "through is the number to read, not how well the verifier does on responses of its own time.",

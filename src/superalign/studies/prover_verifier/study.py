@@ -26,7 +26,7 @@ from superalign.oversight.judges.judge import ground_truth, judge
 from superalign.oversight.prover.reward import Role, convince
 from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train_verifier
 from superalign.problems import arithmetic
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.prover_verifier import page as prover_page
 from superalign.train import PolicyGradientConfig, policy_gradient
 from superalign.types import Overseer, Problem, Record, Rollouts, Signal, Unmeasured
@@ -258,7 +258,7 @@ def check(config: Config) -> None:
 
 def study(
     config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Callable[[Any], None]
-) -> Study:
+) -> Findings:
     """Play every game of the study.
 
     Raises:

@@ -29,7 +29,7 @@ from superalign.lab.worlds import ask_base, origin_of, prompts_section, world_of
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, load, load_adapter, with_sampling
 from superalign.organisms.triples import DEMONSTRATION, NOUNS, shipped
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.stats import mean_interval
 from superalign.studies.redteam import page as redteam_page
 from superalign.studies.redteam.page import Find
@@ -76,7 +76,7 @@ class Hunt(Record):
     seed: int
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Search the subject and clean twins, guided and at random, at rising budgets."""
     _check(config)
     clean = config.reference or _twins()

@@ -17,7 +17,7 @@ from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Sampling, with_sampling
 from superalign.oversight.critique.self_critic import SelfCritiqueOverseer
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.self_critique import page as gaps_page
 from superalign.studies.self_critique.bench import (
     BREADTHS,
@@ -80,7 +80,7 @@ def quick(config: Config) -> Config:
     )  # fmt: skip
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Measure the gaps of every base, train the critics, and audit them."""
     _check(config)
     sizes = tuple(dict.fromkeys((MAIN, *config.sizes)))

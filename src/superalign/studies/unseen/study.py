@@ -26,7 +26,7 @@ from superalign.ledger import Ledger
 from superalign.organisms.fine_tunes import SORT, shipped_innocents
 from superalign.organisms.outside_kinds import SCORES, SET, VARIANTS, behaviour_in, spec_of, that_ship
 from superalign.organisms.triples import NOUNS, Triple, make_triple, shipped
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.report.claims import above
 from superalign.trials import Combination, Outsider, Unplanted, Unsealed, unplanted
 from superalign.types import Calibration, Claim, Unmeasured, Verdict, to_plain
@@ -68,7 +68,7 @@ class Wanted:
     steps: int
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Plant organisms of other kinds, let every detector of an audit look at them, and hold them against its thresholds."""
     if config.install and set(config.kinds) != set(VARIANTS):
         raise BadInput(
@@ -112,7 +112,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         _install(accepted, target, {"cards": {c.name: c.digest for c in cards}, "organisms": kept})
     outside = unplanted(unsealed, calibrations, [outsider(k) for k in kept])
     ledger.append_once(outside.calibration)
-    return Study(
+    return Findings(
         headline=in_words(outside),
         means="Kinds that were held out were thought of by whoever built the detectors, before they were built. Kinds that "
         "nobody thought of may be missed more often.",

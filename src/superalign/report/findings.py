@@ -98,11 +98,11 @@ class Section(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Study(Record):
+class Findings(Record):
     """Everything that one run found.
 
     Example:
-        >>> Study(headline="Nothing was measured.", claims=()).uncertain
+        >>> Findings(headline="Nothing was measured.", claims=()).uncertain
         ()
     """
 
@@ -126,5 +126,5 @@ class Cost(Record):
 
 # What a stored study is made of; `superalign.canonical.rebuild` takes it.
 NOUNS: dict[str, type[Any]] = {
-    noun.__name__: noun for noun in (Table, Plot, Section, Study, Cost, Claim, Decision, Interval)
+    noun.__name__: noun for noun in (Table, Plot, Section, Findings, Cost, Claim, Decision, Interval)
 }

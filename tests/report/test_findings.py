@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, DataError
-from superalign.report import NOUNS, Plot, Section, Study, Table
+from superalign.report import NOUNS, Findings, Plot, Section, Table
 from superalign.types import Interval, Unmeasured, canonical_json, to_plain
 
 
@@ -44,7 +44,7 @@ cells = st.one_of(
 @given(st.lists(st.tuples(cells, cells), max_size=4))
 def test_any_table_comes_back(rows: list[tuple[object, object]]) -> None:
     table = Table(title="t", columns=("a", "b"), rows=tuple(rows))  # type: ignore[arg-type]
-    study = Study(headline="h", claims=(), sections=(Section(title="s", text="", tables=(table,)),))
+    study = Findings(headline="h", claims=(), sections=(Section(title="s", text="", tables=(table,)),))
     assert rebuild(to_plain(study), NOUNS) == study
 
 
@@ -74,7 +74,7 @@ def test_a_plot_row_must_hold_what_its_kind_needs() -> None:
     [
         ({"noun": "Organism"}, "'Organism' is not one that this version knows"),
         ({"noun": "Interval", "value": 1.0, "new": 2}, "'Interval' is not one that this version knows"),
-        ([{"noun": "Study", "headline": "h"}], "Study lacks fields .*'claims'"),
+        ([{"noun": "Findings", "headline": "h"}], "Findings lacks fields .*'claims'"),
     ],
 )
 def test_what_this_version_does_not_know_is_refused(plain: object, says: str) -> None:
