@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from superalign.errors import BadInput, LedgerError
-
-if TYPE_CHECKING:
-    from superalign.runs.running import Runnable
 
 # rich_markup_mode=None: help in plain text costs half of what coloured boxes do.
 app = typer.Typer(
@@ -164,9 +160,10 @@ def _study(
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _exit_codes():
+        from superalign import lookup
         from superalign.runs import progress, running
 
-        name, found = _found(study)
+        name, found = lookup.study(study)
         request = running.Request(
             study=name, out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=words
         )
@@ -180,51 +177,6 @@ def _study(
             print(line)
 
 
-def _found(name: str) -> tuple[str, Runnable]:
-    """Find a study by its name, or by the path of its study.py; return what to call it, and the study."""
-    from superalign.lab.study import Whole
-    from superalign.runs import facts, settings
-    from superalign.studies import STUDIES
-
-    if name.endswith(".py"):
-        return _own(Path(name))
-    if name not in STUDIES:
-        raise BadInput(
-            f"There is no study {name!r}.{settings.did_you_mean(name, choices=STUDIES)} Nothing was run. "
-            f"Choose one of: {', '.join(STUDIES) or 'none are installed'}; or give the path of a study.py of your own."
-        )
-    try:
-        module = importlib.import_module(STUDIES[name])
-        return name, getattr(module, "STUDY", None) or Whole(module)
-    except ModuleNotFoundError as error:
-        if mendable := facts.told(error, folder=Path(), study=name):
-            raise mendable from error
-        raise
-
-
-def _own(path: Path) -> tuple[str, Runnable]:
-    """Import a study from a folder outside the package, by the path of its study.py; the folder is its name.
-
-    Raises:
-        BadInput: If there is no such study.
-    """
-    folder = path.resolve().parent
-    missing = [f for f in ("study.py", "measure.py", "page.py") if not (folder / f).is_file()]
-    if missing or path.name != "study.py" or not folder.name.isidentifier():
-        why = f"its folder has no {missing[0]}" if missing else "its name or its folder's name is no name of a module"
-        raise BadInput(
-            f"{path} is no study: {why}. Nothing was run. Give the path of a study.py beside its measure.py and page.py, in a "
-            "folder whose name is made of letters, digits and underscores (docs/studies/own.md)."
-        )
-    sys.path.insert(0, str(folder.parent))  # worker processes are given the same path
-    try:
-        return folder.name, importlib.import_module(f"{folder.name}.study").STUDY
-    except (ImportError, AttributeError) as error:
-        raise BadInput(
-            f"{path} cannot be imported ({error}). Nothing was run. Define STUDY = Study(...) in it, and check its imports."
-        ) from error
-
-
 @app.command()
 def studies(
     name: Annotated[str | None, typer.Argument(help="Show the settings of this one.", show_default=False)] = None,
@@ -232,6 +184,7 @@ def studies(
 ) -> None:
     """List the studies, or the settings of one."""
     with _exit_codes():
+        from superalign import lookup
         from superalign.runs import settings
         from superalign.studies import STUDIES
 
@@ -240,7 +193,7 @@ def studies(
                 "--schema needs a study. A schema is of the settings of one. Name it: superalign studies NAME --schema."
             )
         for listed in [name] if name else STUDIES:
-            called, study = _found(listed)
+            called, study = lookup.study(listed)
             if schema:
                 print(settings.schema(study.config()))
                 continue

@@ -233,7 +233,7 @@ def test_killed_between_its_last_steps_it_is_finished_by_the_same_command(
     class Killed(BaseException):
         pass
 
-    write, writes = running.write_whole, {"result bound": 0, "result written": 1, "page bound": 1}[moment]
+    write, writes = running.write_whole, {"result bound": 0, "result written": 1, "page bound": 2}[moment]
 
     def stop(path: Path, text: str) -> None:
         nonlocal writes

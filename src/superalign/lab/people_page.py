@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from superalign.lab.panel_page import keep_items
+from superalign.lab.panel import keep_decisions
 from superalign.lab.people import apart
 from superalign.ledger import Ledger
 from superalign.report import Findings, Plot, Section, Table
@@ -26,7 +26,7 @@ def person_page(
         text: What was done, in plain words.
         ledger: Where decisions are kept.
     """
-    record = keep_items(items, ledger)
+    record = keep_decisions(items, ledger).record
     shown = (JUDGE, *(arm for _, *both in protocols for arm in both))
     by_arm = {a: [i for i in items if i.arm == a] for a in (*shown, AGENT)}
     claims = tuple(c for name, arm, placebo in protocols for c in _claims(by_arm, name, arm, placebo))

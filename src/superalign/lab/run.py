@@ -64,7 +64,7 @@ class Run:
         return stream(self.seed, *names)
 
 
-def codec_of(function: Callable[..., Any]) -> pydantic.TypeAdapter[Any]:
+def codec_of(function: Callable[..., Any]) -> Any:  # a TypeAdapter, which beartype cannot check
     """Return what writes the values of a function as JSON and reads them back, by its return type.
 
     Example:

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import superalign
 from superalign import inputs
@@ -41,6 +41,7 @@ from superalign.runs.shown import NAMES, bound_in, check_run, shown
 from superalign.types import Claim, Decision, Interval, Unmeasured, to_plain
 
 
+@runtime_checkable
 class Runnable(Protocol):
     """What a study must be to be run: settings, how `--quick` changes them, and the work itself."""
 

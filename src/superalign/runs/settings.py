@@ -188,18 +188,17 @@ def of_kind(value: Any, *, kind: Any) -> Any:
 
 def _in_words(error: Mapping[str, Any], *, kind: Any, value: Any) -> str:
     given, what = error["input"], str(error["type"])
-    given = value if isinstance(given, dict | pydantic.BaseModel) else given
     if what in _SAID:
         return f"{given!r} {_SAID[what]}"
     if what == "literal_error":
         near = did_you_mean(str(given), choices=map(str, _choices(kind))).strip()
         return f"{given!r} is not one of the choices{': ' + near if near else ''}".rstrip("?")
+    if what in ("missing", "too_long") and Ellipsis not in get_args(bare(kind)):
+        return f"it holds {len(value) if isinstance(value, Sequence) else 1} values"
     context = error.get("ctx", {})
     for key, words in _BOUNDS.values():
         if key in context:
-            return f"{given!r} is not {words.format(context[key])}"
-    if what in ("missing", "unexpected_positional_argument", "too_long", "too_short"):
-        return f"it holds {len(value) if isinstance(value, Sequence) else 1} values"
+            return f"{given!r} is not {words.format(f'{context[key]:g}')}"
     return f"{given!r} cannot be used: {error['msg']}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from superalign.lab.panel_page import keep_items
+from superalign.lab.panel import keep_decisions
 from superalign.lab.turn import paid, uplift
 from superalign.ledger import Ledger
 from superalign.report import Findings, Plot, Section, Table
@@ -51,7 +51,7 @@ def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Findings:
     """Put the comparison together."""
     others = tuple(p for p in evidence.protocols if p != JUDGE)
     items = [*evidence.items, *(i for p in others for i in dealt(evidence.items, p, seed=seed))]
-    record = keep_items(items, ledger)
+    record = keep_decisions(items, ledger).record
     trained = [trained_arm(evidence.rows, p) for p in (*evidence.protocols, evidence.ceiling, evidence.coin)]
     ledger.append_once(*trained)
     best = winner(evidence.items, others, seed=seed)

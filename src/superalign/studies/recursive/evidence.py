@@ -5,7 +5,7 @@ Shape suffixes: L levels of the ladder, P held-out questions, S seeds, T points 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,7 @@ class Evidence:
     """Every ladder, and what came of training against the highest reward model."""
 
     levels: int
-    ladders: dict[str, Sequence[Climbed]]  # arm -> one for each seed
+    ladders: Mapping[str, Sequence[Climbed]]  # arm -> one for each seed
     trained: TrainedAgainst | None
 
     def share_PS(self, arm: str, what: str, level: int) -> np.ndarray:

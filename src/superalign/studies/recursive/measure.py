@@ -51,16 +51,14 @@ def measure(config: Config, run: Run) -> Evidence:
         effort=config.climbing,
     )
     run.stage(f"climbing {len(ladders)} ladders, and training {2 * len(training)} assistants")
-    made = run.map(either_job, [*training, *ladders], name="made", progress="climbing and training")
+    todo: list[Ladder | TrainingJob] = [*training, *ladders]
+    made = run.map(either_job, todo, name="made", progress="climbing and training")
     run.keep(*ladders, *training)
-    climbed = dict.fromkeys(ARMS, ())
-    for item, found in zip([*training, *ladders], made, strict=True):
-        if isinstance(item, Ladder):
-            climbed[item.arm] = (*climbed[item.arm], found)
+    climbed = [m for m in made if isinstance(m, Climbed)]
     trained = [m for m in made if isinstance(m, Trained)]
     return Evidence(
         levels=config.levels,
-        ladders=climbed,
+        ladders={arm: climbed[i * config.seeds : (i + 1) * config.seeds] for i, arm in enumerate(ARMS)},
         trained=trained_against(trained, depths=TRAINING_DEPTHS, ledger=run.ledger),
     )
 

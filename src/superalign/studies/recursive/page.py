@@ -156,19 +156,20 @@ def corrected(shares: np.ndarray, chance: float) -> np.ndarray:
 
 def judging_and_producing(e: Evidence) -> Part:
     """Is judging easier than producing?"""
-    rows = []
+    rows, differences = [], dict[str, Estimate]()
     for arm in (HELPED, TRUTH):
         for level in range(1, e.levels + 1):
             judging = corrected(e.share_PS(arm, "calls", level), 0.5)
             producing = corrected(e.share_PS(arm, "answers", level), 0.1)
-            rows.append((arm, level, *map(crossed_mean, (judging, producing, judging - producing))))
+            differences[f"{arm}, {level}"] = difference = crossed_mean(judging - producing)
+            rows.append((arm, level, crossed_mean(judging), crossed_mean(producing), difference))
     return part(
         "Is judging easier than producing?",
         "On one scale, 0 is chance and 1 is perfect. Judging: the reward model calls a right answer right and a wrong one "
         "wrong. Producing: the agent that was trained on this reward model answers. Above zero, judging is easier at this level.",
         intervals(
             "Judging minus producing",
-            {f"{arm}, {level}": difference for arm, level, _, _, difference in rows},
+            differences,
             x="difference, chance = 0 and perfect = 1",
             caption="95 % intervals over questions and seeds.",
         ),
