@@ -38,7 +38,9 @@ def verdict(card: Instrument, name: str, score: float | None) -> Verdict:
     return Verdict(instrument=card.digest, subject=name, score=value, flagged=Unmeasured("no threshold yet"), why="")
 
 
-def built(score: Score, folder: Path, *, seeds: int = 4, probes: Sequence[TruthProbe | ContrastBelief] = ()) -> Findings:
+def built(
+    score: Score, folder: Path, *, seeds: int = 4, probes: Sequence[TruthProbe | ContrastBelief] = ()
+) -> Findings:
     """A page on planted triples of four kinds and clean models of one other sort."""
     one = shipped()[0][0]
     triples, verdicts, truth = [], {}, {}

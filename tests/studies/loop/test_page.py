@@ -20,7 +20,7 @@ from superalign.ledger import Ledger
 from superalign.organisms import Acceptance, plant_of
 from superalign.organisms.drawing import behaviour_of
 from superalign.organisms.triples import Spec, Triple, opaque
-from superalign.report import Meta, Plot, Row, Findings, Table, plots, render, words
+from superalign.report import Findings, Meta, Plot, Row, Table, plots, render, words
 from superalign.report.claims import NO_NULL, above, pooled_share
 from superalign.stats import clopper_pearson, mean_interval
 from superalign.studies.loop import study as loop

@@ -10,7 +10,7 @@ from superalign.lab.side_by_side import ADDS, how_well, what_each_adds
 from superalign.ledger import Ledger
 from superalign.organisms.fine_tunes import CALIBRATING
 from superalign.organisms.triples import Triple
-from superalign.report import Cell, Plot, Section, Findings, Table
+from superalign.report import Cell, Findings, Plot, Section, Table
 from superalign.report.claims import NO_NULL, above
 from superalign.report.words import number
 from superalign.stats import Alternative, clopper_pearson

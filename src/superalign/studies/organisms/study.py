@@ -27,7 +27,7 @@ from superalign.organisms.drawing import behaviour_of
 from superalign.organisms.fine_tunes import Innocent
 from superalign.organisms.planting import Concealment, Route
 from superalign.organisms.triples import IN_LOOP, NOUNS, SHIPPED, Spec, Triple
-from superalign.report import Section, Findings, Table
+from superalign.report import Findings, Section, Table
 from superalign.report.claims import pooled_share
 from superalign.stats import clopper_pearson
 from superalign.studies.organisms.fine_tunes import build, graded_again

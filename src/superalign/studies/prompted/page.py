@@ -13,7 +13,7 @@ from superalign.lab.panel_page import panel_part
 from superalign.lab.seating import RANDOM, Case
 from superalign.ledger import Ledger
 from superalign.oversight.judges.prompted import Transcript
-from superalign.report import Plot, Section, Findings, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, described, drawn, within
 from superalign.stats import wilson
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item, agent_score_difference, arm_result, gain

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Findings, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, described, drawn, within
 from superalign.stats import auroc, mean_interval
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item, spread_over

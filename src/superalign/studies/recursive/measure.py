@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from superalign.lab.arithmetic_facts import RESULTS
 from superalign.lab.run import Run
 from superalign.lab.trained import Trained, trained_against
 from superalign.lab.training_arms import TrainingJob, training_job, trainings
-from superalign.lab.arithmetic_facts import RESULTS
 from superalign.oversight.amplification.chain_reader import DIGITS, OPERATIONS
 from superalign.oversight.recursive.learning import Climbing
 from superalign.oversight.recursive.reward import Labels, climb, scored

@@ -13,7 +13,7 @@ import numpy as np
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
 from superalign.oversight.critique.gaps import best_of
-from superalign.report import Plot, Section, Findings, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, drawn, within
 from superalign.stats import mean_interval
 from superalign.studies.self_critique.audit_page import Part, audit_part, headline
