@@ -10,10 +10,13 @@ import pydantic
 
 from superalign.types import Interval, Unmeasured
 
+
+def _plain(values: np.ndarray) -> object:
+    return np.asarray(values).tolist()
+
+
 # An array in a record that a job returns: it is kept as JSON, each number as it was. A name ends in its dimensions.
-Array: TypeAlias = Annotated[
-    np.ndarray, pydantic.PlainValidator(np.asarray), pydantic.PlainSerializer(lambda x: np.asarray(x).tolist())
-]
+Array: TypeAlias = Annotated[np.ndarray, pydantic.PlainValidator(np.asarray), pydantic.PlainSerializer(_plain)]
 Estimate: TypeAlias = Interval | Unmeasured
 
 

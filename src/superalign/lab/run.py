@@ -49,9 +49,11 @@ class Run:
         Returns:
             One value per item, in their order.
         """
-        codec = codec_of(function)
         memo = jobs.Memo(
-            folder=self.folder / "work" / name, version="1", encode=codec.dump_json, decode=codec.validate_json
+            folder=self.folder / "work" / name,
+            version="1",
+            encode=functools.partial(_to_json, function),  # a worker makes its own codec: one cannot travel
+            decode=codec_of(function).validate_json,
         )
         return jobs.run(function, items, workers=self.workers, memo=memo, progress=progress or name)
 
@@ -62,6 +64,10 @@ class Run:
     def stream(self, *names: str | int) -> np.random.Generator:
         """Return the random stream of a name under this run's seed."""
         return stream(self.seed, *names)
+
+
+def _to_json(function: Callable[..., Any], value: Any) -> bytes:
+    return bytes(codec_of(function).dump_json(value))
 
 
 def codec_of(function: Callable[..., Any]) -> Any:  # a TypeAdapter, which beartype cannot check

@@ -16,8 +16,7 @@ from superalign.lab.side_by_side import ADDS, how_well, what_each_adds
 from superalign.lab.worlds import clock_of, prompts_section
 from superalign.organisms.kinds import ABOUT
 from superalign.organisms.triples import Triple
-from superalign.report import Findings, Plot, Section, Table
-from superalign.report import Cell
+from superalign.report import Cell, Findings, Plot, Section, Table
 from superalign.report.words import interval, number
 from superalign.stats import needed_positives
 from superalign.studies.audit.early import Early, in_words
