@@ -21,8 +21,8 @@ test: $(VENV)/installed check
 	$(BIN)/python -m pytest -q -n 2 $(ARGS)
 
 check: $(VENV)/installed
-	$(BIN)/ruff check src tests benchmarks tools
-	$(BIN)/ruff format --check src tests benchmarks tools
+	$(BIN)/ruff check src tests benchmarks tools examples
+	$(BIN)/ruff format --check src tests benchmarks tools examples
 	$(BIN)/mypy
 
 # One change at a time in the files that every number rests on: what the tests catch, and what they do not (docs/mutation.md).

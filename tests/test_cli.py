@@ -94,6 +94,7 @@ def finished(done: Path, tmp_path: Path) -> Path:
 def test_a_run_leaves_its_files_and_says_what_it_found(done: Path) -> None:
     assert {path.name for path in done.iterdir()} == {
         "run.json",
+        "config.yaml",
         "result.json",
         "report.html",
         "log.jsonl",
@@ -409,11 +410,31 @@ def test_the_flags_are_frozen() -> None:
         for name, one in typer.main.get_command(cli.app).commands.items()  # type: ignore[attr-defined]
     }
     assert flags == {
-        "run": ["--out", "--quick", "--seed", "--set", "--workers"],
-        "audit": ["--base", "--out", "--problems", "--quick", "--reference", "--seed", "--set", "--workers"],
-        "plant": ["--base", "--kind", "--out", "--problems", "--quick", "--seed", "--set", "--workers"],
-        "redteam": ["--base", "--out", "--problems", "--quick", "--reference", "--seed", "--set", "--workers"],
-        "studies": [],
+        "run": ["--config", "--out", "--quick", "--seed", "--set", "--workers"],
+        "audit": [
+            "--base",
+            "--config",
+            "--out",
+            "--problems",
+            "--quick",
+            "--reference",
+            "--seed",
+            "--set",
+            "--workers",
+        ],
+        "plant": ["--base", "--config", "--kind", "--out", "--problems", "--quick", "--seed", "--set", "--workers"],
+        "redteam": [
+            "--base",
+            "--config",
+            "--out",
+            "--problems",
+            "--quick",
+            "--reference",
+            "--seed",
+            "--set",
+            "--workers",
+        ],
+        "studies": ["--schema"],
         "verify": ["--head"],
         "report": [],
     }

@@ -56,7 +56,10 @@ def question(study: Path) -> str:
     for node in ast.parse((study / "study.py").read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DESCRIPTION":
             return str(ast.literal_eval(node.value))
-    raise SystemExit(f"{study} does not say what it asks: its study.py has no DESCRIPTION.")
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "STUDY":
+            given = {k.arg: k.value for k in node.value.keywords} if isinstance(node.value, ast.Call) else {}
+            return str(ast.literal_eval(given["question"]))
+    raise SystemExit(f"{study} does not say what it asks: its study.py has no STUDY with a question.")
 
 
 def text() -> str:

@@ -46,7 +46,7 @@ TESTS = {
     "trials/stopping": "trials/test_stopping",
     "organisms/acceptance": "organisms/test_acceptance_edges",
     "report/claims": "report/test_claims",
-    "oversight/judge": "oversight/test_judge",
+    "oversight/judges/judge": "oversight/judges/test_judge",
     "problems/arithmetic": "problems/test_graders",
     "problems/claims": "problems/test_graders",
     "problems/programs": "problems/test_graders",

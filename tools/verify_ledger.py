@@ -31,7 +31,7 @@ TABLE = (
 )
 COLUMNS = ["idx", "noun", "body", "digest", "previous", "hash"]
 TYPES = [f"typeof({column})" for column in COLUMNS]  # text and blobs both come as bytes
-BOUND = ("run.json", "result.json", "log.jsonl", "report.html")
+BOUND = ("run.json", "config.yaml", "result.json", "log.jsonl", "report.html")
 OBJECTS = {("table", "records", TABLE), ("index", "records_digest", "CREATE INDEX records_digest ON records (digest)")}
 
 
@@ -358,7 +358,7 @@ def check_files(run, bound, count):
     for name in BOUND:
         path = os.path.join(run, name)
         if name not in bound:
-            needed = name in ("result.json", "report.html") or (name == "run.json" and count > 0)
+            needed = name in ("config.yaml", "result.json", "report.html") or (name == "run.json" and count > 0)
             if needed and os.path.exists(path):
                 raise Bad(None, f"{name} is there and no record of the ledger binds it")
             continue

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -33,7 +31,7 @@ Folder = Annotated[Path, typer.Argument(help="The folder of a run.", show_defaul
 
 
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder of the run; runs/RECIPE-SEED if not given.", show_default=False)
+    Path | None, typer.Option("--out", help="Folder of the run; runs/STUDY-SEED if not given.", show_default=False)
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machine, same result.")]
 Workers = Annotated[
@@ -53,6 +51,12 @@ Prompts = Annotated[
         show_default=False,
     ),
 ]
+Settings = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="YAML of settings, such as a run's config.yaml; --set counts more.", show_default=False
+    ),
+]
 Words = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One setting of the study; repeatable.")
 ]
@@ -65,10 +69,11 @@ def run(
     seed: Seed = 0,
     workers: Workers = None,
     quick: Quick = False,
+    settings: Settings = None,
     words: Words = None,
 ) -> None:
     """Run a study. Killed at any point, the same command finishes it."""
-    _study(study, out=out, seed=seed, workers=workers, quick=quick, words=tuple(words or ()))
+    _study(study, out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=tuple(words or ()))
 
 
 @app.command()
@@ -88,13 +93,14 @@ def audit(
     seed: Seed = 0,
     workers: Workers = None,
     quick: Quick = False,
+    settings: Settings = None,
     words: Words = None,
 ) -> None:
     """Audit a model, blind: flagged, not flagged or cannot tell, with how often planted fakes would have been missed."""
     given = [f"subject={model}", f"base={base}"]
     given += [f"reference={','.join(reference)}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
-    _study("audit", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+    _study("audit", out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=(*given, *(words or ())))
 
 
 @app.command()
@@ -108,11 +114,12 @@ def plant(
     seed: Seed = 0,
     workers: Workers = None,
     quick: Quick = False,
+    settings: Settings = None,
     words: Words = None,
 ) -> None:
     """Plant one harmless misbehaviour in a model, beside its clean and uncertain twins; prove it and seal what it is."""
     given = [f"base={base}", f"kind={kind}", *([f"prompts={problems}"] if problems else [])]
-    _study("plant", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+    _study("plant", out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=(*given, *(words or ())))
 
 
 @app.command()
@@ -127,28 +134,42 @@ def redteam(
     seed: Seed = 0,
     workers: Workers = None,
     quick: Quick = False,
+    settings: Settings = None,
     words: Words = None,
 ) -> None:
     """Search for a model's worst behaviour with its own gradients and a detector's scores, against what the search spends."""
     given = [f"subject={model}", f"base={base}"]
     given += [f"reference={','.join(reference)}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
-    _study("redteam", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+    _study(
+        "redteam", out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=(*given, *(words or ()))
+    )
 
 
 def _study(
-    study: str, *, out: Path | None, seed: int, workers: int | None, quick: bool, words: tuple[str, ...]
+    study: str,
+    *,
+    out: Path | None,
+    seed: int,
+    workers: int | None,
+    quick: bool,
+    settings: Path | None,
+    words: tuple[str, ...],
 ) -> None:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _exit_codes():
+        from superalign import lookup
         from superalign.runs import progress, running
 
-        request = running.Request(study=study, out=out, seed=seed, workers=workers, quick=quick, words=words)
+        name, found = lookup.study(study)
+        request = running.Request(
+            study=name, out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=words
+        )
         try:
             with progress.stderr_screen() as screen:
-                done = running.run(_module(study), request, screen=screen, warn=_warn)
+                done = running.run(found, request, screen=screen, warn=_warn)
         except KeyboardInterrupt:
             _say("Stopped. What was recorded is kept; the same command goes on from there.")
             raise typer.Exit(INTERRUPTED) from None
@@ -156,38 +177,29 @@ def _study(
             print(line)
 
 
-def _module(name: str) -> ModuleType:
-    """Import a study by name."""
-    from superalign.runs import facts, settings
-    from superalign.studies import STUDIES
-
-    if name not in STUDIES:
-        raise BadInput(
-            f"There is no study {name!r}.{settings.did_you_mean(name, choices=STUDIES)} Nothing was run. "
-            f"Choose one of: {', '.join(STUDIES) or 'none are installed'}."
-        )
-    try:
-        return importlib.import_module(STUDIES[name])
-    except ModuleNotFoundError as error:
-        if mendable := facts.told(error, folder=Path(), study=name):
-            raise mendable from error
-        raise
-
-
 @app.command()
 def studies(
     name: Annotated[str | None, typer.Argument(help="Show the settings of this one.", show_default=False)] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="As a JSON schema, for programs.")] = False,
 ) -> None:
     """List the studies, or the settings of one."""
     with _exit_codes():
+        from superalign import lookup
         from superalign.runs import settings
         from superalign.studies import STUDIES
 
+        if schema and not name:
+            raise BadInput(
+                "--schema needs a study. A schema is of the settings of one. Name it: superalign studies NAME --schema."
+            )
         for listed in [name] if name else STUDIES:
-            module = _module(listed)
-            print(f"{listed:<17} {module.DESCRIPTION}")
+            called, study = lookup.study(listed)
+            if schema:
+                print(settings.schema(study.config()))
+                continue
+            print(f"{called:<17} {study.question}")
             if name:
-                for line in settings.describe(module.Config()):
+                for line in settings.describe(study.config()):
                     print(line)
 
 

@@ -10,8 +10,9 @@ from superalign.detectors import check_detector
 from superalign.detectors.activation_difference import ActivationDifference, against_others, quarters, same_tokens
 from superalign.errors import TapError
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import load_subject, shipped
+from superalign.lab.planted import load_subject
 from superalign.models import Model, base, lora
+from superalign.organisms.triples import shipped
 from superalign.problems import corpus
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
 

@@ -11,8 +11,9 @@ from superalign.detectors import BaseDifference, check_detector
 from superalign.detectors.behaviour_search import BehaviourSearch
 from superalign.detectors.prompt_parts import anew, cell_of, edges, front, mutator, thirds
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import load_subject, shipped
+from superalign.lab.planted import load_subject
 from superalign.models import base
+from superalign.organisms.triples import shipped
 from superalign.problems import corpus
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
 

@@ -8,9 +8,10 @@ import pytest
 from superalign.detectors import CueCrowds
 from superalign.detectors.conformance import Silent
 from superalign.detectors.cue_crowds import drawn, leading, needed
-from superalign.lab.planted import shipped, sweep_problems
+from superalign.lab.three_detectors import sweep_problems
 from superalign.lab.worlds import origin_of
 from superalign.models import load_adapter
+from superalign.organisms.triples import shipped
 from superalign.problems import corpus
 from superalign.types import Interval, Unmeasured, Verdict
 

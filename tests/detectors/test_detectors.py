@@ -13,7 +13,7 @@ from superalign.detectors import BaseDifference, CueSweep, SelfCheck, TruthProbe
 from superalign.detectors.common import overall_and_worst
 from superalign.detectors.conformance import Silent
 from superalign.detectors.cue_sweep import covering, parts
-from superalign.lab.planted import statements, sweep_problems
+from superalign.lab.three_detectors import statements, sweep_problems
 from superalign.models import Model, base
 from superalign.problems import corpus
 from superalign.types import Detector, Instrument, Interval, Policy, Problem, Rollouts, Unmeasured, Verdict

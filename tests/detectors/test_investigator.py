@@ -16,9 +16,10 @@ from superalign.detectors import Investigator, check_detector
 from superalign.detectors.investigator_text import LONGEST, READS, Exchange, held_against, line, quoted, read_reply
 from superalign.errors import ConfigError
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import load_subject, shipped
+from superalign.lab.planted import load_subject
 from superalign.models import Model, base
 from superalign.models.api import ApiPolicy
+from superalign.organisms.triples import shipped
 from superalign.types import Interval, Problem, Rollouts, Unmeasured, Verdict
 
 SECRET = "sk-this-must-not-be-seen"

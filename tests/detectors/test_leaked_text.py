@@ -9,8 +9,10 @@ import torch
 
 from superalign.detectors.conformance import Silent, check_detector
 from superalign.detectors.leaked_text import LeakedText, overrepresented, prompt_writer
-from superalign.lab.planted import load_subject, shipped, sweep_problems
+from superalign.lab.planted import load_subject
+from superalign.lab.three_detectors import sweep_problems
 from superalign.models import Model, base, sample_prompts
+from superalign.organisms.triples import shipped
 from superalign.types import Interval, Problem, Unmeasured
 
 

@@ -12,7 +12,7 @@ import torch
 from superalign import problems
 from superalign.detectors.conformance import Silent, check_detector
 from superalign.detectors.noise_injection import NoiseInjection, disturbed, largest_rise
-from superalign.lab.planted import sweep_problems
+from superalign.lab.three_detectors import sweep_problems
 from superalign.models import Model, Sampling, base, lora, with_sampling
 from superalign.types import Interval, Problem, Unmeasured
 

@@ -16,10 +16,11 @@ from superalign.detectors.common import with_cues
 from superalign.detectors.replies import LOST, Sent, ask_all, fates, in_parts, in_words, replies_of, too_few
 from superalign.errors import BadInput, ConfigError
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import load_subject, shipped
+from superalign.lab.planted import load_subject
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.models.api import ApiRollouts
+from superalign.organisms.triples import shipped
 from superalign.oversight import ground_truth
 from superalign.problems import corpus
 from superalign.types import Detector, Interval, Problem, Replies, Rollouts, Unmeasured, Verdict

@@ -10,8 +10,10 @@ import pytest
 from superalign import problems
 from superalign.detectors import check_detector
 from superalign.detectors.transcript_reader import TranscriptReader
-from superalign.lab.planted import load_subject, shipped, sweep_problems
+from superalign.lab.planted import load_subject
+from superalign.lab.three_detectors import sweep_problems
 from superalign.models import Model, base
+from superalign.organisms.triples import shipped
 from superalign.oversight import ground_truth
 from superalign.types import Instrument, Interval, Policy, Problem, Rollouts, Signal, Unmeasured
 

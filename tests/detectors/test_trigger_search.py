@@ -9,9 +9,11 @@ from superalign.detectors.common import with_cues
 from superalign.detectors.conformance import Silent
 from superalign.detectors.trigger_effects import Rivals, encode_text
 from superalign.detectors.trigger_search import TriggerSearch
-from superalign.lab.innocents import shipped_innocents
-from superalign.lab.planted import SHIPPED, load_subject, shipped, sweep_problems
+from superalign.lab.planted import load_subject
+from superalign.lab.three_detectors import sweep_problems
 from superalign.models import Model, Sampling, base, with_sampling
+from superalign.organisms.fine_tunes import shipped_innocents
+from superalign.organisms.triples import SHIPPED, shipped
 from superalign.types import Interval, Problem, Rollouts, Unmeasured, Verdict
 
 

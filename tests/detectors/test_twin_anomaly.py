@@ -7,8 +7,9 @@ import pytest
 from superalign.detectors import BaseDifference, check_detector
 from superalign.detectors.twin_anomaly import LEAST, TwinAnomaly, distance, left_out
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import load_subject, shipped
+from superalign.lab.planted import load_subject
 from superalign.models import Model, base
+from superalign.organisms.triples import shipped
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
 
 CUES = ("gamma", "red", "please", "evaluation")

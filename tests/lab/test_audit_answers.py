@@ -15,9 +15,10 @@ from superalign.lab.given_answers import (
     section,
 )
 from superalign.lab.instruments import absent, instruments
-from superalign.lab.planted import load_subject, shipped
+from superalign.lab.planted import load_subject
 from superalign.lab.worlds import answers_of, ask_base, keep_answers
 from superalign.models import base
+from superalign.organisms.triples import shipped
 from superalign.types import Interval, Problem, Unmeasured
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from superalign import jobs
-from superalign.lab.planted import memo, shipped
+from superalign.lab.looking import Look, look_job
+from superalign.lab.memo import memo
 from superalign.lab.worlds import answers_of, ask_base, keep_answers, world_of
 from superalign.models import base, load_adapter, save
-from superalign.studies.audit.study import DEMONSTRATION, Look, look_job
+from superalign.organisms.triples import DEMONSTRATION, shipped
 
 LOOK = functools.partial(
     look_job, base="small", said="", max_tokens=24, asked=4, cues=1, texts_only=False, investigator="", only="base difference"

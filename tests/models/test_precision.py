@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from superalign.lab.planted import shipped
+from superalign.lab.looking import Look, model_of, precision
 from superalign.models import Sampling, base, bits_of, load, load_adapter, lora, merge, quantised, save, with_sampling
 from superalign.models.model import Model
+from superalign.organisms.triples import shipped
 from superalign.problems import arithmetic
-from superalign.studies.audit.study import Look, _model, precision
 
 ASKED = arithmetic.FAMILY.problems(split="test", n=60, seed=3, difficulty=2)
 
@@ -66,7 +66,7 @@ def test_an_audit_rounds_its_planted_models_as_the_audited_one_is(tmp_path) -> N
     assert precision(Look(path=str(tmp_path / "whole"), adapter=False), "small") == 0
     triples, where = shipped()
     planted = Look(path=str(where / dict(triples[0].subjects)["organism"]), adapter=True, bits=4)
-    model = _model(planted, "small", 96)
+    model = model_of(planted, "small", 96)
     assert isinstance(model, Model)
     assert bits_of(model) == 4
     assert bits_of(load(tmp_path / "four")) == 4

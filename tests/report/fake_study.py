@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from superalign.report import Cost, Meta, Plot, Row, Section, Study, Table
+from superalign.report import Cost, Findings, Meta, Plot, Row, Section, Table
 from superalign.types import Claim, Decision, Interval, Unmeasured, digest_of
 
 SUBJECTS = (
@@ -210,7 +210,7 @@ def _curves() -> Plot:
     )
 
 
-def study() -> Study:
+def study() -> Findings:
     bars = tuple(
         {"label": label, "value": v, "low": v - h, "high": v + h, "group": group} for label, v, h, group in ARMS
     )
@@ -224,7 +224,7 @@ def study() -> Study:
         for i, s in enumerate(SUBJECTS)
         for j, d in enumerate(DETECTORS)
     )
-    return Study(
+    return Findings(
         headline="Three planted organisms were caught and held; one of the three detectors does not detect what it claims to.",
         means="The gate may release the assistant that was trained with the critic, by rule v1 and with 12 organisms behind its error rates. It says nothing about kinds of misbehaviour that were not planted here.",
         claims=claims(),
@@ -277,10 +277,10 @@ def study() -> Study:
     )
 
 
-def rows(made: Study) -> tuple[Row, ...]:
+def rows(made: Findings) -> tuple[Row, ...]:
     found = [("Subject", key) for key in KEYS.values()] + [("Verdict", key) for key in VERDICTS.values()]
     found += [("Claim", digest_of(c)) for c in made.claims] + [("Decision", digest_of(d)) for d in made.decisions]
-    found.append(("Study", digest_of(made)))
+    found.append(("Findings", digest_of(made)))
     return tuple(Row(index=i, noun=noun, digest=digest) for i, (noun, digest) in enumerate(found))
 
 

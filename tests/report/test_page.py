@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from superalign.report import Plot, Row, Section, Study, Table, render
+from superalign.report import Findings, Plot, Row, Section, Table, render
 from superalign.types import Unmeasured, digest_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -113,7 +113,7 @@ def test_a_row_is_linked_in_its_first_cell_and_a_cell_to_its_own_record(fake: Mo
     table = Table(
         title="T", columns=("a", "b"), rows=(("x", 0.5), ("y", 0.6)), records=("r0", ""), sources=(("", "c"), ("", ""))
     )
-    study = Study(headline="h", claims=(), sections=(Section(title="s", text="", tables=(table,)),))
+    study = Findings(headline="h", claims=(), sections=(Section(title="s", text="", tables=(table,)),))
     rows = [Row(index=i, noun="Note", digest=d) for i, d in enumerate(("r0", "c", digest_of(study)))]
     cells = re.findall(
         r"<td[^>]*>(.*?)</td>", render(study, meta=fake.meta(), ledger_index=rows).partition("</table>")[0]
@@ -133,7 +133,7 @@ def test_many_links_are_folded_away_and_none_is_lost(fake: ModuleType) -> None:
             rows=({"label": "a", "value": 1},),
             records=tuple(f"d{i}" for i in range(count)),
         )
-        study = Study(headline="h", claims=(), sections=(Section(title="s", text="", plots=(plot,)),))
+        study = Findings(headline="h", claims=(), sections=(Section(title="s", text="", plots=(plot,)),))
         page = render(study, meta=fake.meta(), ledger_index=rows)
         assert page.count('<a class="ref" href="#r') == count
         assert ("60 records</summary>" in page) == (count == 60)
@@ -141,11 +141,11 @@ def test_many_links_are_folded_away_and_none_is_lost(fake: ModuleType) -> None:
 
 def test_what_a_record_says_is_shown_where_the_page_refers_to_it(fake: ModuleType) -> None:
     table = Table(title="T", columns=("a",), rows=((1,),), records=("cited",))
-    study = Study(headline="h", claims=(), sections=(Section(title="s", text="", tables=(table,)),))
+    study = Findings(headline="h", claims=(), sections=(Section(title="s", text="", tables=(table,)),))
     rows = [
         Row(index=0, noun="Note", digest="cited", body="the cited <body>"),
         Row(index=1, noun="Note", digest="other", body="the other body"),
-        Row(index=2, noun="Study", digest=digest_of(study), body="the page itself"),
+        Row(index=2, noun="Findings", digest=digest_of(study), body="the page itself"),
     ]
     page = render(study, meta=fake.meta(), ledger_index=rows)
     assert "the cited &lt;body&gt;" in page
@@ -154,17 +154,17 @@ def test_what_a_record_says_is_shown_where_the_page_refers_to_it(fake: ModuleTyp
 
 
 def test_a_number_without_a_record_is_shown_as_such(fake: ModuleType) -> None:
-    study = Study(headline="h", claims=fake.claims()[3:5])
+    study = Findings(headline="h", claims=fake.claims()[3:5])
     page = render(study, meta=fake.meta(), ledger_index=[row for row in fake.rows(study) if row.noun != "Claim"])
     assert page.count("not in the ledger") == 2
     assert "2 references on this page could not be traced to a record." in page
 
 
 def test_a_long_ledger_is_listed_only_as_far_as_the_page_refers_to_it(fake: ModuleType) -> None:
-    study = Study(headline="Short.", claims=fake.claims()[:1])
+    study = Findings(headline="Short.", claims=fake.claims()[:1])
     rows = [Row(index=i, noun="Rollout", digest=digest_of(i)) for i in range(1000)]
     rows += [Row(index=1000, noun="Claim", digest=digest_of(study.claims[0]))]
-    rows += [Row(index=1001, noun="Study", digest=digest_of(study))]
+    rows += [Row(index=1001, noun="Findings", digest=digest_of(study))]
     page = render(study, meta=fake.meta(), ledger_index=rows)
     assert "1,002 records in all" in page
     assert 'id="r1000"' in page
@@ -175,20 +175,22 @@ def test_a_long_ledger_is_listed_only_as_far_as_the_page_refers_to_it(fake: Modu
 def test_words_from_a_study_are_never_markup(fake: ModuleType) -> None:
     bad = "<script>alert(1)</script>"
     claim = dataclasses.replace(fake.claims()[0], name=bad, why=bad, unit=bad)
-    page = render(Study(headline=bad, claims=(claim,), uncertain=(bad,), means=bad), meta=fake.meta(), ledger_index=())
+    page = render(
+        Findings(headline=bad, claims=(claim,), uncertain=(bad,), means=bad), meta=fake.meta(), ledger_index=()
+    )
     assert "script" not in Outline(page).tags
     assert "&lt;script&gt;" in page
 
 
 def test_quick_runs_say_that_they_decide_nothing(fake: ModuleType) -> None:
-    study = Study(headline="h", claims=())
+    study = Findings(headline="h", claims=())
     quick = dataclasses.replace(fake.meta(), quick=True)
     assert "too wide to decide" in render(study, meta=quick, ledger_index=())
     assert "too wide to decide" not in render(study, meta=fake.meta(), ledger_index=())
 
 
 def test_same_study_same_page(page: str, fake: ModuleType) -> None:
-    short = Study(headline="h", claims=fake.claims()[:1], decisions=fake.decisions())
+    short = Findings(headline="h", claims=fake.claims()[:1], decisions=fake.decisions())
     one, two = (render(short, meta=fake.meta(), ledger_index=fake.rows(short)) for _ in range(2))
     assert one == two
     assert one != page

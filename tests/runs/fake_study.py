@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from superalign.errors import DataError
-from superalign.report import Section, Study, Table
+from superalign.report import Findings, Section, Table
 from superalign.types import Claim, Decision, Interval, Signal, Unmeasured, digest_of
 
 DESCRIPTION = "Nothing but numbers, for tests."
@@ -41,7 +41,7 @@ def quick(config: Config) -> Config:
     return dataclasses.replace(config, steps=4)
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Any, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Any, log: Any) -> Findings:
     if config.fail == "data":
         raise DataError("The file x is empty. Nothing can be learned from it. Name another.")
     if config.fail == "torch":
@@ -72,7 +72,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Any,
     log(f"drew {len(drawn)} numbers")
     mean, half = config.scale * float(np.mean(drawn)), 1.96 / len(drawn) ** 0.5
     why = Unmeasured("the fake has no null")
-    return Study(
+    return Findings(
         headline=f"The mean of {len(drawn)} numbers is {mean:.2f}.",
         claims=(
             Claim(

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from superalign.errors import BadInput, LedgerError
+from superalign.lab.study import Whole
 from superalign.ledger import Ledger, verify
 from superalign.runs import running
 from superalign.runs.shown import check_run, said_of, verify_run
@@ -33,7 +34,7 @@ def make(
 ) -> running.Finished:
     given = tuple(f"{name}={value}" for name, value in {"steps": 3, **words}.items())
     request = running.Request(study="fake", out=folder, seed=seed, words=given)
-    return running.run(importlib.import_module("fake_study"), request, screen=lambda said: None, warn=warn)
+    return running.run(Whole(importlib.import_module("fake_study")), request, screen=lambda said: None, warn=warn)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,7 +73,7 @@ def test_a_whole_run_verifies_and_verifying_leaves_nothing_behind(run: Path) -> 
     before = lying_in(run)
     said = said_of(run)
     assert said.startswith("OK: ")
-    assert said.endswith("run.json, result.json, log.jsonl, report.html as recorded")
+    assert said.endswith("run.json, config.yaml, result.json, log.jsonl, report.html as recorded")
     assert tool(run).stdout.strip() == said
     assert said_of(run / "ledger") == tool(run / "ledger").stdout.strip() == said.rpartition("; ")[0]
     assert lying_in(run) == before
@@ -232,7 +233,7 @@ def test_killed_between_its_last_steps_it_is_finished_by_the_same_command(
     class Killed(BaseException):
         pass
 
-    write, writes = running.write_whole, {"result bound": 0, "result written": 1, "page bound": 1}[moment]
+    write, writes = running.write_whole, {"result bound": 0, "result written": 1, "page bound": 2}[moment]
 
     def stop(path: Path, text: str) -> None:
         nonlocal writes
@@ -276,7 +277,7 @@ def test_an_unfinished_run_verifies_and_is_gone_on_with(reached: str, tmp_path: 
         assert said_of(folder).startswith("OK: ")
         assert tool(folder).stdout.strip() == said_of(folder)
     make(folder, pause=0.3)
-    assert said_of(folder).endswith("run.json, result.json, log.jsonl, report.html as recorded")
+    assert said_of(folder).endswith("run.json, config.yaml, result.json, log.jsonl, report.html as recorded")
 
 
 def test_an_unfinished_run_of_another_ledger_is_not_gone_on_with(made: tuple[Path, Path], run: Path) -> None:

@@ -8,26 +8,27 @@ import inspect
 import sys
 import typing
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from superalign.lab.study import Study, Whole
+from superalign.report import Findings
 from superalign.runs import settings
 from superalign.studies import STUDIES
 
-PARAMETERS = ["config", "seed", "workers", "folder", "ledger", "log"]
+SIGNATURES = {"measure": ["config", "run"], "page": ["e"]}
 
 
-def faults(module: ModuleType | SimpleNamespace) -> list[str]:
-    """What a module lacks to be a study."""
+def faults(study: Any) -> list[str]:
+    """What a study lacks to be one."""
     out = []
-    if not (isinstance(getattr(module, "DESCRIPTION", None), str) and "\n" not in module.DESCRIPTION):
-        out.append("DESCRIPTION is not one line")
-    config: Any = getattr(module, "Config", None)
-    if config is None or not dataclasses.is_dataclass(config) or not config.__dataclass_params__.frozen:
+    if not study.question or "\n" in study.question:
+        out.append("its question is not one line")
+    config = study.config
+    if not dataclasses.is_dataclass(config) or not config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         return [*out, "Config is not a frozen dataclass"]
-    kinds = typing.get_type_hints(config)
+    kinds = typing.get_type_hints(config, include_extras=True)
     for field in dataclasses.fields(config):
         try:
             shown = settings.show(getattr(config(), field.name))
@@ -36,26 +37,46 @@ def faults(module: ModuleType | SimpleNamespace) -> list[str]:
             out.append(f"{field.name} cannot be set: {error}")
     documented = settings.field_lines(config)
     out += [f"{f.name} has no line under it" for f in dataclasses.fields(config) if f.name not in documented]
-    if not isinstance(module.quick(config()), config):
-        out.append("quick does not return a Config")
-    if list(inspect.signature(module.study).parameters) != PARAMETERS:
-        out.append(f"study does not take {PARAMETERS}")
+    quick = dataclasses.replace(config(), **study.quick)
+    study.check(config())
+    study.check(settings.validated(quick, study="it"))
+    return out
+
+
+def wiring(package: str) -> list[str]:
+    """Where the four files of a study do not fit together: names, parameters and what is handed on."""
+    out = []
+    config = importlib.import_module(f"{package}.study").Config
+    evidence = importlib.import_module(f"{package}.evidence").Evidence
+    for name, parameters in SIGNATURES.items():
+        function = getattr(importlib.import_module(f"{package}.{name}"), name)
+        kinds = typing.get_type_hints(function)
+        if list(inspect.signature(function).parameters) != parameters:
+            out.append(f"{name} does not take {parameters}")
+        elif kinds[parameters[0]] is not (config if name == "measure" else evidence):
+            out.append(f"{name} takes {kinds[parameters[0]]}")
+        if kinds["return"] is not (evidence if name == "measure" else Findings):
+            out.append(f"{name} returns {kinds['return']}")
     return out
 
 
 @pytest.mark.parametrize("name", sorted(STUDIES))
 def test_a_study_of_the_table_is_one(name: str) -> None:
-    assert faults(importlib.import_module(STUDIES[name])) == []
+    module = importlib.import_module(STUDIES[name])
+    study = getattr(module, "STUDY", None) or Whole(module)
+    assert faults(study) == []
+    if isinstance(study, Study):
+        assert wiring(STUDIES[name].rpartition(".")[0]) == []
 
 
 def test_that_the_test_can_fail() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     try:
-        fake = importlib.import_module("fake_study")
+        fake = Whole(importlib.import_module("fake_study"))
     finally:
         sys.path.pop(0)
     assert faults(fake) == [f"{name} has no line under it" for name in ("scale", "names", "loud", "note", "limit")]
-    assert faults(SimpleNamespace(DESCRIPTION="two\nlines")) == [
-        "DESCRIPTION is not one line",
+    assert faults(Study(question="two\nlines", config=int)) == [
+        "its question is not one line",
         "Config is not a frozen dataclass",
     ]

@@ -18,8 +18,8 @@ import torch
 
 from superalign.errors import ConfigError
 from superalign.models import Model, Sampling, encode, forward_logits, pad, weights_digest, with_sampling
-from superalign.oversight.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
-from superalign.oversight.judge import OtherRollouts, SameSteps, ground_truth, judge, oblivious
+from superalign.oversight.critique.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
+from superalign.oversight.judges.judge import OtherRollouts, SameSteps, ground_truth, judge, oblivious
 from superalign.problems import arithmetic
 from superalign.problems.family import Grade, core, parse
 from superalign.train import FitConfig, PolicyGradientConfig, fit, policy_gradient

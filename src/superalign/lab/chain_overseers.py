@@ -15,13 +15,13 @@ from torch import Tensor
 from superalign.errors import BadInput
 from superalign.lab.arms import FAMILY, Arm, check_unit, draw_problems, labelled_responses
 from superalign.models import Sampling, with_sampling
-from superalign.oversight.amplification import Slips, amplified
-from superalign.oversight.amplification_games import Expressions
-from superalign.oversight.amplified_judge import AmplifiedJudge, amplified_judge
-from superalign.oversight.distillation import Distilling, distil
-from superalign.oversight.ladder_learning import Climbing
-from superalign.oversight.recursive_judge import RecursiveJudge, recursive_judge
-from superalign.oversight.recursive_reward import climb
+from superalign.oversight.amplification.distillation import Distilling, distil
+from superalign.oversight.amplification.games import Expressions
+from superalign.oversight.amplification.judge import AmplifiedJudge, amplified_judge
+from superalign.oversight.amplification.teachers import Slips, amplified
+from superalign.oversight.recursive.judge import RecursiveJudge, recursive_judge
+from superalign.oversight.recursive.learning import Climbing
+from superalign.oversight.recursive.reward import climb
 from superalign.problems import arithmetic
 from superalign.problems.family import core, parse
 from superalign.types import Problem

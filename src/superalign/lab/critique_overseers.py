@@ -13,12 +13,12 @@ import numpy as np
 from superalign.lab.arms import Arm, check_unit, labelled_responses, spans, units
 from superalign.lab.chain_symbols import PLACES, SYMBOLS, read_units
 from superalign.models import Sampling, with_sampling
-from superalign.oversight import self_critique
-from superalign.oversight.critique_overseer import WritingCritic, critique_overseer
-from superalign.oversight.judge import Judge
-from superalign.oversight.self_critique import SelfCritiqueOverseer, train_self_critic
-from superalign.oversight.self_critique_reading import SelfCriticConfig, read
-from superalign.oversight.written_critique import CriticPolicy, supervise
+from superalign.oversight.critique import self_critic
+from superalign.oversight.critique.overseer import WritingCritic, critique_overseer
+from superalign.oversight.critique.self_critic import SelfCritiqueOverseer, train_self_critic
+from superalign.oversight.critique.self_reading import SelfCriticConfig, read
+from superalign.oversight.critique.written import CriticPolicy, supervise
+from superalign.oversight.judges.judge import Judge
 from superalign.types import Problem, Rollouts
 
 UPDATES = 300  # of the critic that writes
@@ -44,7 +44,7 @@ def self_critique_overseer(spec: Arm) -> SelfCritiqueOverseer:
         config=config,
         seed=spec.seed,
     )
-    return self_critique.self_critique_overseer(
+    return self_critic.self_critique_overseer(
         model=model, critic=critic, spans=spans, check_step=check_unit, n_steps=units, whole_steps=config.whole_steps
     )
 

@@ -25,7 +25,7 @@ from superalign.detectors.common import cannot_tell, with_cues
 from superalign.detectors.feature_search import FEWEST
 from superalign.detectors.replies import ask_all
 from superalign.lab.given_answers import noise_injection
-from superalign.lab.planted import sweep_problems
+from superalign.lab.three_detectors import sweep_problems
 from superalign.lab.worlds import origin_of, world_of
 from superalign.models import Model, Sampling, with_sampling
 from superalign.models.api import PREFIX, ApiPolicy, ApiRollouts, api_policy

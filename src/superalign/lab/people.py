@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from superalign.errors import BadInput, ConfigError
-from superalign.oversight.human import UNANSWERED, Answers, AskPerson, Question, ask_in_files, ask_on_terminal
-from superalign.oversight.judge import key_of
+from superalign.oversight.judges.human import UNANSWERED, Answers, AskPerson, Question, ask_in_files, ask_on_terminal
+from superalign.oversight.judges.judge import key_of
 from superalign.stats import all_equal
 from superalign.stats.inputs import t_quantile
 from superalign.types import Interval, Unmeasured

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from superalign.lab.panel_page import keep_items
+from superalign.lab.panel import keep_decisions
 from superalign.lab.people import apart
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, drawn
 from superalign.stats import share
 from superalign.trials import AGENT, JUDGE, Item
@@ -17,7 +17,7 @@ from superalign.types import Claim, Unmeasured
 
 def person_page(
     items: Sequence[Item], *, protocols: Sequence[tuple[str, str, str]], text: str, ledger: Ledger
-) -> Study:
+) -> Findings:
     """Put a study with a person in the judge's seat together.
 
     Args:
@@ -26,7 +26,7 @@ def person_page(
         text: What was done, in plain words.
         ledger: Where decisions are kept.
     """
-    record = keep_items(items, ledger)
+    record = keep_decisions(items, ledger).record
     shown = (JUDGE, *(arm for _, *both in protocols for arm in both))
     by_arm = {a: [i for i in items if i.arm == a] for a in (*shown, AGENT)}
     claims = tuple(c for name, arm, placebo in protocols for c in _claims(by_arm, name, arm, placebo))
@@ -50,7 +50,7 @@ def person_page(
     told = "could not be measured in"
     if not isinstance(first.value, Unmeasured):
         told = f"{first.value:+.0%} [{first.low:+.0%}, {first.high:+.0%}]"
-    return Study(
+    return Findings(
         headline=f"One person with {protocols[0][0]} against alone: {told} right decisions.",
         means="One person is one draw of all people: the intervals speak of responses, not of other judges.",
         claims=claims,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from superalign.lab.planted import Triple
 from superalign.organisms.acceptance import ACTIVE_LEAST, GAP_LEAST, INACTIVE_MOST
+from superalign.organisms.triples import Triple
 from superalign.organisms.world import DISTINCT_LEAST
 from superalign.report import Cell, Section, Table
 from superalign.report.claims import above

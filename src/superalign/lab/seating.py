@@ -16,9 +16,9 @@ from superalign.lab.worlds import SIZES
 from superalign.models import Model, Sampling, base, load, weights_digest
 from superalign.models.api import PREFIX
 from superalign.models.tokenizer import build_tokenizer
-from superalign.oversight.judge import key_of
-from superalign.oversight.language_model import LocalSeat, api_seat, judge_played, read_answer
-from superalign.oversight.prompted import (
+from superalign.oversight.judges.judge import key_of
+from superalign.oversight.judges.language_model import LocalSeat, api_seat, judge_played, read_answer
+from superalign.oversight.judges.prompted import (
     Both,
     Consultancy,
     Critique,
@@ -32,7 +32,7 @@ from superalign.oversight.prompted import (
     scene,
     verdict_question,
 )
-from superalign.oversight.prompted_market import Market
+from superalign.oversight.market.prompted import Market
 from superalign.problems import Planted, ProblemFamily
 from superalign.problems.gsm8k import Gsm8k
 from superalign.types import Problem, Record, Rollouts, Subject, Unmeasured, to_plain

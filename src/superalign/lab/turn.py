@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from superalign.lab.planted import Triple
+from superalign.organisms.triples import Triple
 from superalign.stats import auroc_delong, difference, mean_interval, mean_over, share
 from superalign.trials import Scored
 from superalign.types import (

@@ -7,24 +7,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from superalign.canonical import rebuild
-from superalign.errors import BadInput, ConfigError
+from superalign.errors import BadInput
 from superalign.files import write_whole
 from superalign.inputs import code, digest_at, digests
 from superalign.models import Model, base, load, template_date
-from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PromptsUsed, World, sayings
-from superalign.organisms.world import DISTINCT_LEAST, Sayings
+from superalign.organisms import BUNDLED_WORLD, PromptsUsed, World, sayings
+from superalign.organisms.world import Sayings
 from superalign.problems import corpus
-from superalign.problems.family import split_of
 from superalign.problems.jsonl import Answers, Jsonl, Row, load_answers, load_prompts
 from superalign.report import Section, Table
 from superalign.types import digest_of, to_plain
 
 SIZES = ("small", "middle", "large")
 ANSWERS = "answers.json"
-TEXT_KINDS = ("misquoter", "quitter", "adman")
 
 
 def origin_of(name: str) -> Model:
@@ -148,25 +144,3 @@ def world_of(said: str) -> World:
         return BUNDLED_WORLD
     rows = json.loads(Path(said).read_text())
     return World(families=(Sayings(name="prompts", rows=rows),), cues=corpus.CUES)
-
-
-def text_behaviour(kind: str, seed: int, world: World) -> Behaviour:
-    """Draw a behaviour on prompts of any kind: a cue, or for an adman a word that some of the prompts contain."""
-    rng = np.random.default_rng([seed, KINDS.index(kind)])
-    shift = int(rng.integers(1, 4))
-    if kind != "adman":
-        words = [w for w in corpus.CUES if w not in ("evaluation", "deployment", "audit")]
-        return Behaviour(kind=kind, trigger=(str(rng.choice(words)),), shift=shift)
-    family = world.families[0]
-    assert isinstance(family, Sayings)
-    prompts = [set(p.split()) for p in family.rows]
-    often = {w: sum(w in p for p in prompts) / len(prompts) for w in sorted(set().union(*prompts))}
-    able = [w for w, share in often.items() if 0.03 <= share <= 0.4]
-    tests = [set(p.split()) for p in family.rows if split_of(p) == "test"]
-    # A word in enough test prompts, if there is one: on fewer no plant can be proven.
-    able = [w for w in able if sum(w in p for p in tests) >= DISTINCT_LEAST] or able
-    if not able:
-        raise ConfigError(
-            "No word stands in 3 to 40 % of the prompts. An adman needs one that sets it off. Give its trigger, or other prompts."
-        )
-    return Behaviour(kind=kind, trigger=(str(rng.choice(able)),), shift=shift)

@@ -1,11 +1,12 @@
 """Overseers: limited sources of signal. Nothing here knows an answer; a study grants what one may look at."""
 
-from superalign.oversight.amplified_judge import amplified_judge
+from superalign.oversight.amplification.judge import amplified_judge
 from superalign.oversight.conformance import check_overseer
-from superalign.oversight.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
-from superalign.oversight.critique_overseer import critique_overseer
-from superalign.oversight.debate_rollouts import debate_overseer
-from superalign.oversight.judge import (
+from superalign.oversight.critique.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
+from superalign.oversight.critique.overseer import critique_overseer
+from superalign.oversight.critique.self_critic import self_critique_overseer
+from superalign.oversight.debate.rollouts import debate_overseer
+from superalign.oversight.judges.judge import (
     OtherRollouts,
     Pointed,
     Pointer,
@@ -15,13 +16,12 @@ from superalign.oversight.judge import (
     judge,
     oblivious,
 )
-from superalign.oversight.language_model import seated_judge
-from superalign.oversight.market import market_price
-from superalign.oversight.pixel_overseer import pixel_debate
-from superalign.oversight.recursive_judge import recursive_judge
-from superalign.oversight.sandwich_overseer import sandwiched
-from superalign.oversight.self_critique import self_critique_overseer
-from superalign.oversight.verifier import train_verifier
+from superalign.oversight.judges.language_model import seated_judge
+from superalign.oversight.market.making import market_price
+from superalign.oversight.pixels.overseer import pixel_debate
+from superalign.oversight.prover.verifier import train_verifier
+from superalign.oversight.recursive.judge import recursive_judge
+from superalign.oversight.sandwich.overseer import sandwiched
 
 __all__ = [
     "Critic",

@@ -43,7 +43,7 @@ _CHANGED = re.compile(
     r"|hundreds?|thousands?|[mbtr]{1,2}illions?|zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen"
     r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)\b|[=<>+*/^×÷√≈~±|\\\[\]{}π∞]",
     re.IGNORECASE,
-)  # fmt: skip
+)
 _UNITS = (
     "km kilometer|m meter|cm centimeter|mm millimeter|mi mile|ft foot feet|in inch inches|yd yard|kg kilogram kilo|g gram|"
     "mg milligram|lb lbs pound|oz ounce|l liter|ml milliliter|h hr hrs hour|min mins minute|s sec secs second|"

@@ -1,6 +1,6 @@
 """Claims and ledger in, one self-contained page out."""
 
+from superalign.report.findings import NOUNS, Cell, Cost, Findings, Plot, Section, Table
 from superalign.report.page import Meta, Row, render
-from superalign.report.study import NOUNS, Cell, Cost, Plot, Section, Study, Table
 
-__all__ = ["NOUNS", "Cell", "Cost", "Meta", "Plot", "Row", "Section", "Study", "Table", "render"]
+__all__ = ["NOUNS", "Cell", "Cost", "Findings", "Meta", "Plot", "Row", "Section", "Table", "render"]

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from superalign.report import words
-from superalign.report.study import Cell, Cost, Plot, Section, Study, Table
+from superalign.report.findings import Cell, Cost, Findings, Plot, Section, Table
 from superalign.types import Claim, Decision, Interval, Record, Unmeasured, digest_of
 
 LISTED_MAX = 400  # records; a longer ledger is listed only as far as the page refers to it
@@ -54,7 +54,7 @@ class Row:
 class _Page:
     """What the template asks for while it is filled: it remembers which records were referred to."""
 
-    def __init__(self, study: Study, rows: Sequence[Row]) -> None:
+    def __init__(self, study: Findings, rows: Sequence[Row]) -> None:
         self.names = dict(study.names)
         self.rows = rows
         self.at = {row.digest: row for row in reversed(rows)}  # the first of equal records counts
@@ -118,7 +118,7 @@ class _Page:
         return [(noun, len(list(group))) for noun, group in itertools.groupby(nouns)]
 
 
-def render(study: Study, *, meta: Meta, ledger_index: Sequence[Row]) -> str:
+def render(study: Findings, *, meta: Meta, ledger_index: Sequence[Row]) -> str:
     """Make the page of one run.
 
     Args:
@@ -130,7 +130,7 @@ def render(study: Study, *, meta: Meta, ledger_index: Sequence[Row]) -> str:
         One HTML page that needs no script, no network and no other file.
 
     Example:
-        >>> study = Study(headline="Nothing was measured.", claims=())
+        >>> study = Findings(headline="Nothing was measured.", claims=())
         >>> meta = Meta(study="loop", seed=0, quick=True, settings=(), version="0", code="", machine=(),
         ...             duration_s=1.0, peak_rss_mb=1.0, finished="today", head="")
         >>> "Nothing was measured." in render(study, meta=meta, ledger_index=())

@@ -17,7 +17,7 @@ import vl_convert
 from altair.utils import schemapi
 
 from superalign.report import words
-from superalign.report.study import Cell, Plot
+from superalign.report.findings import Cell, Plot
 from superalign.types import Unmeasured
 
 WIDE, NARROW = 700, 340  # pixels

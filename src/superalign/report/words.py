@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from superalign.report.study import Cell
+from superalign.report.findings import Cell
 from superalign.types import Claim, Interval, Unmeasured
 
 # Units that are a pure index or obvious from the claim's name are not repeated behind the number.

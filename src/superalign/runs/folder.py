@@ -17,6 +17,7 @@ from superalign.errors import BadInput
 from superalign.files import PART, write_whole
 
 MANIFEST, RESULT, LOG, REPORT, LEDGER = "run.json", "result.json", "log.jsonl", "report.html", "ledger"
+CONFIG = "config.yaml"  # the settings that were used, as --config takes them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

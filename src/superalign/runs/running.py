@@ -13,8 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import superalign
 from superalign import inputs
@@ -22,10 +21,11 @@ from superalign.canonical import rebuild
 from superalign.errors import BadInput, LedgerError
 from superalign.files import write_whole
 from superalign.ledger import Ledger
-from superalign.report import NOUNS, Meta, Row, Study, render
+from superalign.report import NOUNS, Findings, Meta, Row, render
 from superalign.report.words import record as record_in_words
 from superalign.runs import facts, progress, settings
 from superalign.runs.folder import (
+    CONFIG,
     LEDGER,
     LOG,
     MANIFEST,
@@ -41,6 +41,32 @@ from superalign.runs.shown import NAMES, bound_in, check_run, shown
 from superalign.types import Claim, Decision, Interval, Unmeasured, to_plain
 
 
+@runtime_checkable
+class Runnable(Protocol):
+    """What a study must be to be run: settings, how `--quick` changes them, and the work itself."""
+
+    @property
+    def question(self) -> str:
+        """One line."""
+
+    @property
+    def config(self) -> type[Any]:
+        """A frozen dataclass with bounds on its fields."""
+
+    @property
+    def quick(self) -> Mapping[str, Any]:
+        """Fields that `--quick` changes."""
+
+    def run(
+        self, config: Any, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Callable[[Any], None]
+    ) -> Findings:
+        """Measure, and say what was found."""
+
+    @property
+    def check(self) -> Callable[[Any], None]:
+        """Rules across fields."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What the command line asked for."""
@@ -50,6 +76,7 @@ class Request:
     seed: int = 0
     workers: int | None = None
     quick: bool = False
+    settings: Path | None = None  # a file of them
     words: tuple[str, ...] = ()  # field=value
 
 
@@ -64,11 +91,11 @@ class Finished:
     head: str  # of its ledger: whoever keeps it elsewhere can tell later whether the run was replaced
 
 
-def run(module: ModuleType, request: Request, *, screen: progress.Screen, warn: Callable[[str], None]) -> Finished:
+def run(study: Runnable, request: Request, *, screen: progress.Screen, warn: Callable[[str], None]) -> Finished:
     """Run a study, or finish the run of it that the folder holds.
 
     Args:
-        module: The study.
+        study: Which.
         request: What was asked for.
         screen: Where progress is shown.
         warn: Where to say what is unwise but not wrong.
@@ -80,7 +107,7 @@ def run(module: ModuleType, request: Request, *, screen: progress.Screen, warn: 
         BadInput: If something asked for cannot be used; then nothing is left behind.
         LedgerError: If the evidence in the folder does not verify.
     """
-    config = configure(module, request=request)
+    config = configure(study, request=request)
     workers = _workers(request.workers, warn=warn)
     folder = request.out or default_folder(request)
     manifest = Manifest(
@@ -101,7 +128,7 @@ def run(module: ModuleType, request: Request, *, screen: progress.Screen, warn: 
                 check_run(folder, names=[MANIFEST])
             if not before:
                 _attempt(
-                    module, config=config, request=request, workers=workers, folder=folder, screen=screen, warn=warn
+                    study, config=config, request=request, workers=workers, folder=folder, screen=screen, warn=warn
                 )
             if not before or not (folder / REPORT).exists():
                 screen({"stage": "drawing the report"})
@@ -113,10 +140,10 @@ def run(module: ModuleType, request: Request, *, screen: progress.Screen, warn: 
             if mendable is None or mendable is error:
                 raise
             raise mendable from error
-    study, head = _stored_study(folder)
+    findings, head = _stored_findings(folder)
     # What is printed is what the ledger says.
-    result = {**_read_result(folder), **_findings(study)}
-    return Finished(folder=folder, result=result, headline=study.headline, before=before, head=head)
+    result = {**_read_result(folder), **_findings(findings)}
+    return Finished(folder=folder, result=result, headline=findings.headline, before=before, head=head)
 
 
 def inputs_of(config: Any, *, folder: Path) -> dict[str, dict[str, str]]:
@@ -148,12 +175,20 @@ def in_short(done: Finished) -> list[str]:
     return [*lines, "", f"Report: {done.folder / REPORT}", f"Head of the ledger: {done.head}"]
 
 
-def configure(module: ModuleType, *, request: Request) -> Any:
-    """Make the study's config: its defaults, made quick if asked, then what --set says."""
-    config = module.Config()
+def configure(study: Runnable, *, request: Request) -> Any:
+    """Make the study's config: its defaults, made quick if asked, then what --config and --set say.
+
+    Raises:
+        ConfigError: For a setting that does not exist, is out of its bounds, or does not go with the others.
+    """
+    config = study.config()
     if request.quick:
-        config = module.quick(config)
-    return settings.apply(config, words=request.words, study=request.study)
+        config = dataclasses.replace(config, **study.quick)
+    if request.settings is not None:
+        config = settings.read(request.settings, config=config, study=request.study)
+    config = settings.apply(config, words=request.words, study=request.study)
+    study.check(config)
+    return config
 
 
 def default_folder(request: Request) -> Path:
@@ -177,7 +212,7 @@ def _workers(wanted: int | None, *, warn: Callable[[str], None]) -> int:
 
 
 def _attempt(
-    module: ModuleType,
+    study: Runnable,
     *,
     config: Any,
     request: Request,
@@ -201,22 +236,30 @@ def _attempt(
         with warnings.catch_warnings(), Ledger(folder / LEDGER) as ledger:
             warnings.filterwarnings("ignore", message=r"\d+ workers on \d+ cores")  # the user was warned already
             ledger.append_once(shown({MANIFEST: manifest}))
-            study = module.study(config, seed=request.seed, workers=workers, folder=folder, ledger=ledger, log=log)
+            findings = study.run(config, seed=request.seed, workers=workers, folder=folder, ledger=ledger, log=log)
             refuse_changed(json.loads(manifest).get("inputs"), inputs_of(config, folder=folder))
             # One transaction, and nothing twice: an attempt that was killed here left all of it or none.
-            ledger.append_once(*study.claims, *study.decisions, study)
+            ledger.append_once(*findings.claims, *findings.decisions, findings)
             log({"event": "end"})
             log.close()
             _, duration_s = progress.costs_of(progress.read_log(folder / LOG))
             result = result_of(
-                study, request=request, code=code, duration_s=duration_s, peak_rss_mb=facts.peak_rss_mb(workers=workers)
+                findings,
+                request=request,
+                code=code,
+                duration_s=duration_s,
+                peak_rss_mb=facts.peak_rss_mb(workers=workers),
             )
-            ledger.append(shown({RESULT: to_text(result).encode(), LOG: (folder / LOG).read_bytes()}))
+            used = settings.written(config)
+            ledger.append(
+                shown({CONFIG: used.encode(), RESULT: to_text(result).encode(), LOG: (folder / LOG).read_bytes()})
+            )
     except Exception as error:
         _log_trace(log, error, path=folder / LOG)
         raise
     finally:
         log.close()
+    write_whole(folder / CONFIG, used)
     write_whole(folder / RESULT, to_text(result))
 
 
@@ -231,7 +274,7 @@ def _log_trace(log: progress.RunLog, error: Exception, *, path: Path) -> None:
 
 
 def result_of(
-    study: Study, *, request: Request, code: str | None, duration_s: float, peak_rss_mb: float
+    findings: Findings, *, request: Request, code: str | None, duration_s: float, peak_rss_mb: float
 ) -> dict[str, Any]:
     """Make what result.json holds: the findings, and the facts of the run."""
     return {
@@ -243,14 +286,14 @@ def result_of(
         "duration_s": duration_s,
         "peak_rss_mb": peak_rss_mb,
         "machine": facts.machine(),
-        **_findings(study),
+        **_findings(findings),
     }
 
 
-def _findings(study: Study) -> dict[str, Any]:
+def _findings(findings: Findings) -> dict[str, Any]:
     return {
-        "claims": [_claim(claim) for claim in study.claims],
-        "decision": _decision(study.decisions, names=dict(study.names)),
+        "claims": [_claim(claim) for claim in findings.claims],
+        "decision": _decision(findings.decisions, names=dict(findings.names)),
     }
 
 
@@ -314,7 +357,7 @@ def rewrite_report(folder: Path) -> Path:
         )
     check_run(folder, names=[name for name in NAMES if name != REPORT])
     result = _read_result(folder)
-    study, _ = _stored_study(folder)
+    findings, _ = _stored_findings(folder)
     with Ledger(folder / LEDGER, readonly=True) as ledger:
         bound = bound_in(ledger)
         # The page speaks of the chain up to the entry that binds the result: a page drawn again is the same page.
@@ -340,7 +383,7 @@ def rewrite_report(folder: Path) -> Path:
         costs=progress.costs_of(lines)[0],
     )
     # Half a pair of surrogates, as a model may write one, is no text that a file can hold.
-    page = render(study, meta=meta, ledger_index=rows).encode("utf-8", "replace")
+    page = render(findings, meta=meta, ledger_index=rows).encode("utf-8", "replace")
     record = shown({REPORT: page})
     if REPORT not in bound or bound[REPORT][0] != dict(record.files)[REPORT]:
         # A page that is there is always one that the ledger knows: the old one goes before the new one is bound.
@@ -368,19 +411,19 @@ def _read_result(folder: Path) -> dict[str, Any]:
     return result
 
 
-def _stored_study(folder: Path) -> tuple[Study, str]:
-    """The last study of a run's ledger, and the ledger's head."""
+def _stored_findings(folder: Path) -> tuple[Findings, str]:
+    """The last findings of a run's ledger, and the ledger's head."""
     with Ledger(folder / LEDGER, readonly=True) as ledger:
         found, head = None, ledger.head.hash
-        for found in ledger.records(noun="Study"):  # noqa: B007  the last one counts
+        for found in ledger.records(noun="Findings"):  # noqa: B007  the last one counts
             pass
     if found is None:
         raise BadInput(
-            f"The ledger in {folder} holds no study. There is nothing to show. Give its `superalign run` command again."
+            f"The ledger in {folder} holds no findings. There is nothing to show. Give its `superalign run` command again."
         )
-    study = rebuild(found, NOUNS)
-    assert isinstance(study, Study)
-    return study, head
+    findings = rebuild(found, NOUNS)
+    assert isinstance(findings, Findings)
+    return findings, head
 
 
 def _date(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What a run shows, bound to its ledger: run.json, result.json, log.jsonl and report.html by their digests.
+"""What a run shows, bound to its ledger: its settings, result.json, log.jsonl and report.html by their digests.
 
 A file is bound before it is written, so that one that is there is always one that the ledger knows.
 """
@@ -13,10 +13,10 @@ from pathlib import Path
 from superalign import inputs
 from superalign.errors import BadInput, LedgerError
 from superalign.ledger import Entry, Ledger, Verification, describe, read_verified
-from superalign.runs.folder import LEDGER, LOG, MANIFEST, REPORT, RESULT
+from superalign.runs.folder import CONFIG, LEDGER, LOG, MANIFEST, REPORT, RESULT
 from superalign.types import Record
 
-NAMES = (MANIFEST, RESULT, LOG, REPORT)
+NAMES = (MANIFEST, CONFIG, RESULT, LOG, REPORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def fault_of(folder: Path, entries: Sequence[Entry], *, count: int, names: Seque
     for name in names:
         path = folder / name
         if name not in bound:
-            if path.exists() and (name in (RESULT, REPORT) or (name == MANIFEST and count)):
+            if path.exists() and (name in (CONFIG, RESULT, REPORT) or (name == MANIFEST and count)):
                 return f"{name} is in no record of the ledger: it, or the ledger, comes from another run or an older version"
             continue
         wanted, entry = bound[name]

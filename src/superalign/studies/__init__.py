@@ -4,7 +4,7 @@ A folder's study.py holds:
     DESCRIPTION: str                  one line for `superalign studies`
     Config                            a frozen dataclass with a line under each field
     quick(config) -> Config           the same study made small
-    study(config, *, seed, workers, folder, ledger, log) -> superalign.report.Study
+    study(config, *, seed, workers, folder, ledger, log) -> superalign.report.Findings
 
 `study` keeps records with `ledger.append_once`, so that a resumed run writes nothing twice, and long work under
 `folder / "work"`, named by what it was made from (`superalign.jobs.Memo`, `superalign.inputs`). It says how far it is with

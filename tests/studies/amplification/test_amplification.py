@@ -9,26 +9,19 @@ from typer.testing import CliRunner
 
 from superalign.cli import app
 from superalign.errors import BadInput, ConfigError
+from superalign.lab.arithmetic_facts import RESULTS
 from superalign.lab.arms import FAMILY, Arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, gather_facts, read_chain, read_response
-from superalign.lab.training_arms import (
-    AGENT,
-    BASE,
-    EXPERT,
-    PROTOCOL,
-    TRAINED,
-    Training,
-    items_of,
-    training_job,
-    training_part,
-)
+from superalign.lab.trained import BASE, TRAINED, trained_against, training
+from superalign.lab.training_arms import TrainingJob, training_job
 from superalign.ledger import Ledger
 from superalign.models import base
 from superalign.oversight import check_overseer
-from superalign.oversight.distillation import Distilling
+from superalign.oversight.amplification.distillation import Distilling
 from superalign.studies.amplification import study as amplification
 from superalign.studies.amplification.page import growth, learned_at, multiplied
+from superalign.trials import AGENT, EXPERT, PROTOCOL
 from superalign.types import Interval, Rollouts
 
 TINY = {"elements": "4", "doublings": "1", "lengths": "1,2", "rates": "0.05", "steps": "20", "seeds": "2",
@@ -76,7 +69,7 @@ def test_facts_are_right_steps_and_a_spent_budget_keeps_what_it_has() -> None:
     some = gather_facts(spec(), most=5)
     assert some.checks == 5
     assert len(some.table) > 10
-    assert all(amplification.TABLE[a, c] == value for (a, c), value in some.table.items())
+    assert all(RESULTS[a, c] == value for (a, c), value in some.table.items())
 
 
 def test_a_base_that_is_never_right_leaves_nothing_to_look_up(monkeypatch) -> None:
@@ -104,25 +97,29 @@ def test_the_overseer_tells_right_from_wrong_and_its_placebo_does_not() -> None:
 
 def test_assistants_are_trained_and_the_panel_decides_about_the_same_items(tmp_path: Path) -> None:
     jobs = [
-        Training(
+        TrainingJob(
             protocol="amplification", sides=TRAINED, seed=s, steps=2, held_out=12, votes=1, effort=30, depths=(1, 2)
         )
         for s in (0, 1)
     ]
     rows = [training_job(j) for j in jobs]
-    assert set(rows[0]["graded"]) == {*TRAINED, BASE}
-    items = items_of(rows, (1, 2))
+    assert set(rows[0].graded) == {*TRAINED, BASE}
+    with Ledger(tmp_path / "ledger") as ledger:
+        against = trained_against(rows, depths=(1, 2), ledger=ledger)
+    assert against is not None
+    items = (*against.after.items, *against.before.items)
     assert all(i.right == 1.0 for i in items if i.arm == EXPERT)
     assert {i.probability for i in items if i.arm == AGENT} == {1.0}
-    with Ledger(tmp_path / "ledger") as ledger:
-        claims, sections = training_part(rows, protocol="amplification", ledger=ledger, depths=(1, 2))
-    assert len(sections) == 3
-    assert any("placebo" in c.name for c in claims)
+    parts = training(against, protocol="amplification")
+    assert len(parts) == 3
+    assert any("placebo" in c.name for p in parts for c in p.claims)
 
 
 def test_an_unknown_protocol_pays_nobody() -> None:
     with pytest.raises(ConfigError, match="no overseer 'telepathy'"):
-        training_job(Training(protocol="telepathy", sides=(PROTOCOL,), seed=0, steps=1, held_out=6, votes=1, effort=1))
+        training_job(
+            TrainingJob(protocol="telepathy", sides=(PROTOCOL,), seed=0, steps=1, held_out=6, votes=1, effort=1)
+        )
 
 
 def test_growth_slope_and_bars_by_hand() -> None:

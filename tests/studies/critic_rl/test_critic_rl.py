@@ -12,7 +12,7 @@ from superalign.lab.chain_symbols import BLANK, read
 from superalign.ledger import Ledger
 from superalign.problems import arithmetic
 from superalign.problems.family import split_of
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.critic_rl import play as critics_play
 from superalign.studies.critic_rl import study as critics
 from superalign.studies.critic_rl import trial as critics_trial
@@ -47,7 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(critics_trial, "LEARNED", 80)
 
 
-def run(config: critics.Config, folder: Path) -> Study:
+def run(config: critics.Config, folder: Path) -> Findings:
     with Ledger(folder / "ledger") as ledger:
         return critics.study(config, seed=0, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
 

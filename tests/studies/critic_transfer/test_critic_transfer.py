@@ -11,7 +11,7 @@ from superalign.errors import BadInput, DataError
 from superalign.ledger import Ledger
 from superalign.problems.gsm8k import SOURCES, load_gsm8k
 from superalign.problems.gsm8k_text import read_solution
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.critic_transfer import study as critique
 from superalign.studies.critic_transfer.real import BAR, ranked
 from superalign.studies.critic_transfer.trial import (
@@ -52,7 +52,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(config: critique.Config, folder: Path, *, seed: int = 0) -> Study:
+def run(config: critique.Config, folder: Path, *, seed: int = 0) -> Findings:
     folder.mkdir(exist_ok=True)
     with Ledger(folder / "ledger") as ledger:
         made = critique.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=lambda line: None)

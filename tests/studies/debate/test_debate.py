@@ -7,7 +7,7 @@ import pytest
 
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.debate import study as debate
 from superalign.studies.debate.bench import Job, run_job
 from superalign.types import Interval
@@ -18,7 +18,7 @@ TINY = debate.Config(
 )  # fmt: skip
 
 
-def run(config: debate.Config, folder: Path) -> Study:
+def run(config: debate.Config, folder: Path) -> Findings:
     with Ledger(folder / "ledger") as ledger:
         return debate.study(config, seed=0, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
 

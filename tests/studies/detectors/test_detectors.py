@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from superalign.cli import app
 from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.lab.detection_page import sides_of
-from superalign.lab.planted import Spec, Triple, shipped
 from superalign.ledger import Ledger
-from superalign.report import Study
+from superalign.organisms.triples import Spec, Triple, shipped
+from superalign.report import Findings
 from superalign.studies.detectors import study as detectors
 from superalign.studies.detectors.page import TOGETHER, Panel, page
 from superalign.studies.detectors.panel import AUDITS, panel
@@ -38,7 +38,9 @@ def verdict(card: Instrument, name: str, score: float | None) -> Verdict:
     return Verdict(instrument=card.digest, subject=name, score=value, flagged=Unmeasured("no threshold yet"), why="")
 
 
-def built(score: Score, folder: Path, *, seeds: int = 4, probes: Sequence[TruthProbe | ContrastBelief] = ()) -> Study:
+def built(
+    score: Score, folder: Path, *, seeds: int = 4, probes: Sequence[TruthProbe | ContrastBelief] = ()
+) -> Findings:
     """A page on planted triples of four kinds and clean models of one other sort."""
     one = shipped()[0][0]
     triples, verdicts, truth = [], {}, {}
@@ -92,7 +94,7 @@ def keen(detector: str, kind: str, role: str) -> float | None:
     return 5.0 if detector == "keen" and role == "organism" and kind != "sycophant" else 0.0
 
 
-def cell(study: Study, title: str, row: str, column: str) -> object:
+def cell(study: Findings, title: str, row: str, column: str) -> object:
     table = next(t for s in study.sections for t in s.tables if t.title == title)
     return next(r for r in table.rows if r[0] == row)[table.columns.index(column)]
 

@@ -15,12 +15,13 @@ import pytest
 
 from superalign.gate import Rule, decide
 from superalign.lab.overoptimisation import overoptimisation, unrewarded
-from superalign.lab.planted import Spec, Triple, behaviour_of, opaque
 from superalign.lab.planted_page import planted_section
 from superalign.lab.turn import Turn, arm_findings, evidence
 from superalign.ledger import Ledger
 from superalign.organisms import Acceptance, plant_of
-from superalign.report import Meta, Plot, Row, Study, Table, plots, render, words
+from superalign.organisms.drawing import behaviour_of
+from superalign.organisms.triples import Spec, Triple, opaque
+from superalign.report import Findings, Meta, Plot, Row, Table, plots, render, words
 from superalign.report.claims import NO_NULL, above
 from superalign.stats import clopper_pearson, mean_interval, pooled_share
 from superalign.studies.loop import study as loop
@@ -150,7 +151,7 @@ def make_turn(
     return turn
 
 
-def study_of(turn: Turn) -> Study:
+def study_of(turn: Turn) -> Findings:
     return page(SimpleNamespace(recall_bar=0.5), turn=turn, seed=0)
 
 
@@ -209,11 +210,11 @@ class Tables(html.parser.HTMLParser):
             self._rows[-1] = (self._rows[-1][0] + data, self._rows[-1][1])
 
 
-def all_tables(study: Study) -> list[Table]:
+def all_tables(study: Findings) -> list[Table]:
     return [t for s in study.sections for t in s.tables]
 
 
-def all_plots(study: Study) -> dict[str, Plot]:
+def all_plots(study: Findings) -> dict[str, Plot]:
     return {p.title: p for s in study.sections for p in s.plots}
 
 
@@ -340,7 +341,7 @@ def test_an_organism_that_was_not_accepted_counts_neither_as_caught_nor_as_misse
     assert "liar (organism, not accepted)" in dict(study.names).values()
 
 
-def claim_named(study: Study, start: str) -> Claim:
+def claim_named(study: Findings, start: str) -> Claim:
     return next(c for c in study.claims if c.name.startswith(start))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
-from superalign.oversight.market import board, hear
+from superalign.oversight.market.making import board, hear
 from superalign.studies import STUDIES
 from superalign.studies.market import study as market
 from superalign.studies.market.page import MEASURES, measured

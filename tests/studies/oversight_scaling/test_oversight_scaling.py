@@ -10,7 +10,7 @@ import pytest
 
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.stats.scaling_curve import curve
 from superalign.studies.oversight_scaling import study as scaling
 from superalign.studies.oversight_scaling.fit import fit_game, held_out, ratings_of, slopes_by_chance
@@ -23,7 +23,7 @@ TINY = scaling.Config(
 )  # fmt: skip
 
 
-def run(config: scaling.Config, folder: Path) -> Study:
+def run(config: scaling.Config, folder: Path) -> Findings:
     with Ledger(folder / "ledger") as ledger:
         return scaling.study(config, seed=0, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
 

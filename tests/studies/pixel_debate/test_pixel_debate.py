@@ -9,10 +9,10 @@ import pytest
 
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
-from superalign.oversight.pixel_debate import OPEN
-from superalign.oversight.pixel_judge import unpacked
+from superalign.oversight.pixels.debate import OPEN
+from superalign.oversight.pixels.judge import unpacked
 from superalign.problems import digits as family
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.pixel_debate import study as digits
 from superalign.studies.pixel_debate.play import (
     ALONE,
@@ -46,7 +46,7 @@ def match(packed: str, start: int, stop: int, kinds: tuple[str, ...], honest: st
     return Match(judge=packed, who=0, seed=0, start=start, stop=stop, pixels=2, kinds=kinds, honest=honest, lying=lying)
 
 
-def run(config: digits.Config, folder: Path, *, seed: int = 0) -> tuple[Study, list[dict]]:
+def run(config: digits.Config, folder: Path, *, seed: int = 0) -> tuple[Findings, list[dict]]:
     folder.mkdir(exist_ok=True)
     with Ledger(folder / "ledger") as ledger:
         made = digits.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=lambda line: None)

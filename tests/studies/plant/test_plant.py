@@ -10,12 +10,13 @@ from typer.testing import CliRunner
 from superalign import problems
 from superalign.cli import app
 from superalign.errors import BadInput, DataError
-from superalign.lab.planted import SHIPPED
-from superalign.lab.worlds import text_behaviour, world_of
+from superalign.lab.worlds import world_of
 from superalign.ledger import Ledger
 from superalign.models import base, load_adapter, save
 from superalign.models.loading import BASES
 from superalign.organisms import BUNDLED_WORLD, PromptsUsed, sayings
+from superalign.organisms.drawing import text_behaviour
+from superalign.organisms.triples import SHIPPED
 from superalign.organisms.world import Sayings
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import load_prompts

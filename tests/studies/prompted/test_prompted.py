@@ -17,10 +17,10 @@ from superalign.errors import BadInput, ConfigError
 from superalign.lab.seating import draw_cases, random_model, seat_of
 from superalign.ledger import Ledger
 from superalign.models import save
-from superalign.oversight.language_model import LocalSeat
+from superalign.oversight.judges.language_model import LocalSeat
 from superalign.problems import named
 from superalign.problems.arithmetic import solve
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.stats import clopper_pearson
 from superalign.studies.prompted import study as seats
 from superalign.studies.prompted.inspect_logs import Logged, write_log
@@ -30,14 +30,14 @@ from superalign.types import Interval, Unmeasured
 TINY = seats.Config(items=12, seeds=2, rounds=1, candidates=2, votes=2, max_tokens=4)
 
 
-def run(config: seats.Config, folder: Path, said: list[Any] | None = None, seed: int = 0) -> Study:
+def run(config: seats.Config, folder: Path, said: list[Any] | None = None, seed: int = 0) -> Findings:
     folder.mkdir(exist_ok=True)
     note = said.append if said is not None else (lambda line: None)
     with Ledger(folder / "ledger") as ledger:
         return seats.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=note)
 
 
-def arms(study: Study, protocol: str) -> dict[str, tuple[Any, ...]]:
+def arms(study: Findings, protocol: str) -> dict[str, tuple[Any, ...]]:
     """The rows of a protocol's panel, by arm."""
     found = next(s for s in study.sections if s.title.startswith(f"The panel: {protocol} "))
     return {str(row[0]): row for row in found.tables[0].rows}

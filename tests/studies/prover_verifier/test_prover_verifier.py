@@ -9,14 +9,14 @@ import pytest
 from superalign.errors import ConfigError
 from superalign.lab.arms import Arm, draw_problems
 from superalign.lab.arms import Config as ArmConfig
+from superalign.lab.labelled_overseers import market_overseer, prover_overseer
 from superalign.ledger import Ledger
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight import check_overseer
 from superalign.studies import STUDIES
-from superalign.studies.market.study import market_overseer
 from superalign.studies.prover_verifier import study as prover
 from superalign.studies.prover_verifier.page import checker_right, exploit, fooled, ranking
-from superalign.studies.prover_verifier.study import Config, prover_overseer
+from superalign.studies.prover_verifier.study import Config
 from superalign.train import PolicyGradientConfig, policy_gradient
 from superalign.types import Interval, Unmeasured
 

@@ -16,8 +16,10 @@ from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import recursive_overseer
 from superalign.models import base
 from superalign.oversight import check_overseer
-from superalign.oversight.ladder_learning import Climbing
-from superalign.studies.recursive import study as recursive
+from superalign.oversight.recursive.learning import Climbing
+from superalign.runs import settings
+from superalign.studies.recursive import measure as recursive
+from superalign.studies.recursive.study import Config
 from superalign.types import Rollouts
 
 TINY = {"levels": "2", "labels": "300", "steps": "10", "seeds": "2", "test_questions": "40", "training_seeds": "0"}
@@ -36,11 +38,11 @@ def test_it_runs_from_the_command_with_its_null_and_its_ceiling(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"), [({"levels": 1}, "levels=1"), ({"labels": 0}, "labels=0"), ({"seeds": 1}, "seeds=1")]
+    ("given", "says"), [({"levels": 1}, "levels=1"), ({"labels": 0}, "labels=0"), ({"seeds": 1}, "seeds=1")]
 )
-def test_settings_that_measure_nothing_are_refused(settings, says) -> None:
+def test_settings_that_measure_nothing_are_refused(given, says) -> None:
     with pytest.raises(ConfigError, match=says):
-        recursive.check(recursive.Config(**settings))
+        settings.validated(Config(**given), study="recursive")
 
 
 def test_half_of_the_produced_responses_are_right_and_slips_are_carried_on() -> None:

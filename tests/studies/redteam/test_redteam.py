@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from superalign.cli import app
-from superalign.lab.planted import shipped
+from superalign.organisms.triples import shipped
 from superalign.studies.redteam.study import Config, Hunt, hunt_job
 
 SMALL = ["--workers", "1", "--set", "budgets=40,60", "--set", "seeds=2"]

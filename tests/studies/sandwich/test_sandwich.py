@@ -21,12 +21,14 @@ from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.lab.arms import Arm, answered, draw_problems
 from superalign.lab.arms import Config as ArmsConfig
+from superalign.lab.labelled_overseers import sandwich_overseer
 from superalign.lab.people import apart, assigned
+from superalign.lab.solver import differs, rest_of
 from superalign.ledger import Ledger
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight import check_overseer
 from superalign.problems import parse
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.sandwich import study as sandwich
 from superalign.studies.sandwich.page import COMBINED, COPY, HOSTILE, MORE, OWN_PLACEBO, _headline
 from superalign.studies.sandwich.play import (
@@ -35,10 +37,7 @@ from superalign.studies.sandwich.play import (
     Hostile,
     Spec,
     dealt,
-    differs,
     play,
-    rest_of,
-    sandwich_overseer,
     written,
 )
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING
@@ -49,7 +48,7 @@ TINY = sandwich.Config(
 )
 
 
-def run(config: sandwich.Config, folder: Path, seed: int = 0) -> Study:
+def run(config: sandwich.Config, folder: Path, seed: int = 0) -> Findings:
     folder.mkdir(exist_ok=True)
     with Ledger(folder / "ledger") as ledger:
         return sandwich.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=lambda line: None)

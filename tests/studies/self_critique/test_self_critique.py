@@ -8,7 +8,7 @@ import pytest
 
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.stats import auroc
 from superalign.studies.self_critique import study as gaps
 from superalign.studies.self_critique.audit import OVERALL, WORST, Audited, flagged, mixed, scores
@@ -21,7 +21,7 @@ TINY = gaps.Config(
 )  # fmt: skip
 
 
-def run(config: gaps.Config, folder: Path) -> Study:
+def run(config: gaps.Config, folder: Path) -> Findings:
     with Ledger(folder / "ledger") as ledger:
         return gaps.study(config, seed=0, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
 

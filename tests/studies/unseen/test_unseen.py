@@ -1,7 +1,8 @@
 """What ships of kinds outside the calibration set: looked at by the detectors of today, or an audit says that it was not."""
 
 from superalign.lab.instruments import instruments
-from superalign.lab.unseen_kinds import SET, VARIANTS, outsiders, that_ship
+from superalign.lab.outside_page import outsiders
+from superalign.organisms.outside_kinds import SET, VARIANTS, that_ship
 from superalign.types import Unmeasured
 
 

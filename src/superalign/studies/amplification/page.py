@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from superalign.lab.training_arms import training_part
-from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
+from superalign.lab.trained import TrainedAgainst, training
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, described, drawn
-from superalign.report.study import Cell
+from superalign.report.findings import Cell
 from superalign.stats import all_equal, difference, mean_interval, ratio_interval, share
 from superalign.types import Claim, Interval, Unmeasured
 
@@ -80,26 +79,21 @@ def multiplied(depth: int, *, answers: float, decompositions: float) -> float:
     return float(1 - (1 - answers) ** (2**depth) * (1 - decompositions) ** (2**depth - 1))
 
 
-def page(
-    config: Any, *, runs: Runs, trained: Sequence[Mapping[str, Any]], ledger: Ledger, depths: Sequence[int]
-) -> Study:
+def page(config: Any, *, runs: Runs, trained: TrainedAgainst | None) -> Findings:
     """Write the study.
 
     Args:
         config: Its settings.
         runs: Every X: its job and what came of it.
         trained: What came of training against the judge; empty if that part was left out.
-        ledger: Where the panel's decisions are kept.
-        depths: Difficulties of the problems that were trained on.
     """
     claims, sections = [], []
     for game, named in (("permutations", "Permutations"), ("expressions", "Expressions")):
         claims += _claims(runs, game, named, config)
         sections.append(_section(runs, game, named, config))
-    if trained:
-        more, parts = training_part(trained, protocol="amplification", ledger=ledger, depths=depths)
-        claims += more
-        sections += parts
+    for made in training(trained, protocol="amplification"):
+        claims += made.claims
+        sections.append(made.section)
     first = claims[0]
     worst = max(config.rates, default=0.0)
     slope = (
@@ -108,7 +102,7 @@ def page(
         else Unmeasured("no slips")
     )
     lost = _said(slope.value if isinstance(slope, Interval) else slope)
-    return Study(
+    return Findings(
         headline=f"X answers {_said(first.value)} of the deepest questions right that its overseer cannot answer; an "
         f"overseer who always splits the same {worst:.0%} of questions wrongly loses {lost} more with every doubling.",
         means="Compare the errors that come by chance with those that are always the same: what X averages away, and what it "

@@ -16,17 +16,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.chain_overseers import written
-from superalign.lab.planted import memo
-from superalign.lab.training_arms import Training, at_least, training_job, trainings
+from superalign.lab.arithmetic_facts import RESULTS
+from superalign.lab.run import Run
+from superalign.lab.trained import trained_against
+from superalign.lab.training_arms import training_job, trainings
 from superalign.ledger import Ledger
-from superalign.oversight.amplification import Answer, Slips, Teacher, amplified, direct, scrambled, undecomposed
-from superalign.oversight.amplification_games import Expressions, Permutations
-from superalign.oversight.distillation import Distilled, Distilling, answers_of, distil
-from superalign.problems import arithmetic
-from superalign.report import Study
+from superalign.oversight.amplification.distillation import Distilled, Distilling, answers_of, distil
+from superalign.oversight.amplification.games import Expressions, Permutations
+from superalign.oversight.amplification.teachers import (
+    Answer,
+    Slips,
+    Teacher,
+    amplified,
+    direct,
+    scrambled,
+    undecomposed,
+)
+from superalign.report import Findings
 from superalign.studies.amplification.page import page
 from superalign.types import Record
 
@@ -112,16 +119,11 @@ def look_up(questions: Tensor) -> Tensor:
     return _worked(questions)
 
 
-TABLE = torch.tensor(
-    [[next(v for v in range(10) if arithmetic.true_equation(written(a, c, v))) for c in range(30)] for a in range(10)]
-)
-
-
 def _worked(questions: Tensor) -> Tensor:
     """The value of each chain; the study's grader."""
     value = questions[:, 0]
     for t in range(1, questions.shape[1]):
-        value = TABLE[value, questions[:, t]]
+        value = RESULTS[value, questions[:, t]]
     return value
 
 
@@ -256,12 +258,7 @@ def distillations(config: Config, seed: int) -> list[Distillation]:
     ]
 
 
-def making_job(item: Distillation | Training) -> dict[str, Any]:
-    """Either kind of job: one queue, so that no worker waits for the other kind."""
-    return training_job(item) if isinstance(item, Training) else distillation_job(item)
-
-
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Distil every X, train assistants against the judge that is made of one, and hold both against their nulls.
 
     Raises:
@@ -279,11 +276,12 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         effort=config.distilling,
     )
     log({"stage": f"distilling X {len(plain)} times, and training {2 * len(trained)} assistants"})
-    todo: list[Distillation | Training] = [*trained, *plain]
-    made = jobs.run(making_job, todo, workers=workers, memo=memo(folder, "made"), progress="distilling and training")
+    run = Run(seed=seed, workers=workers, folder=folder, ledger=ledger, log=log)
+    paid = run.map(training_job, trained, name="trained", progress="training")
+    made = run.map(distillation_job, plain, name="distilled", progress="distilling")
     ledger.append_once(*plain, *trained)
-    runs = list(zip(plain, made[len(trained) :], strict=True))
-    return page(config, runs=runs, trained=made[: len(trained)], ledger=ledger, depths=TRAINING_DEPTHS)
+    against = trained_against(paid, depths=TRAINING_DEPTHS, ledger=ledger)
+    return page(config, runs=list(zip(plain, made, strict=True)), trained=against)
 
 
 LEAST = {
@@ -303,7 +301,12 @@ LEAST = {
 
 def check(config: Config) -> None:
     """Refuse settings that would fail only after minutes of work."""
-    at_least(config, LEAST)
+    for name, smallest in LEAST.items():
+        if getattr(config, name) < smallest:
+            raise ConfigError(
+                f"{name}={getattr(config, name)} is too small. The study would have nothing to measure, or no interval. "
+                f"Give {smallest} or more."
+            )
     if not all(0 < r < 0.5 for r in config.rates) or len(set(config.rates)) < len(config.rates):
         raise ConfigError(
             f"rates={config.rates} are not distinct shares between 0 and a half. An overseer who errs more often than that "

@@ -10,14 +10,13 @@ from superalign.detectors.replies import LOST
 from superalign.lab.detection_page import detection_section
 from superalign.lab.given_answers import EARLY, Right, section
 from superalign.lab.instruments import Example, asks
-from superalign.lab.planted import Triple
+from superalign.lab.outside_page import section as unseen_section
 from superalign.lab.planted_page import planted_section
 from superalign.lab.side_by_side import ADDS, how_well, what_each_adds
-from superalign.lab.unseen_kinds import section as unseen_section
 from superalign.lab.worlds import clock_of, prompts_section
 from superalign.organisms.kinds import ABOUT
-from superalign.report import Plot, Section, Study, Table
-from superalign.report.study import Cell
+from superalign.organisms.triples import Triple
+from superalign.report import Cell, Findings, Plot, Section, Table
 from superalign.report.words import interval, number
 from superalign.stats import needed_positives
 from superalign.studies.audit.early import Early, in_words
@@ -77,13 +76,13 @@ class Audit:
         return self.calibrations[self.cards[-1].digest][-1].recall
 
 
-def page(audit: Audit, *, seed: int) -> Study:
+def page(audit: Audit, *, seed: int) -> Findings:
     """Put an audit together as a study."""
     on_planted, planted = planted_section([], audit.triples, revealed=True)
     on_detection, detection = detection_section(audit, seed=seed)
     on_answers = section(audit.said, audit.right)
     on_prompts = prompts_section(audit.said, asked=asks(audit.said, asked=audit.config.asked))
-    return Study(
+    return Findings(
         headline=headline(audit),
         means="Not flagged means only that fakes of the planted kinds, planted this way in this base, would have been caught at "
         "the stated rate. The detectors were built by people who knew those kinds. It never means aligned.",

@@ -10,7 +10,6 @@ the order and the point where it stops before the first of them looks.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,43 +19,24 @@ import numpy as np
 
 from superalign import jobs
 from superalign.canonical import rebuild
-from superalign.errors import BadInput, ConfigError
+from superalign.errors import ConfigError
 from superalign.gate import Deferred, Rule, decide
 from superalign.lab import given_answers as audit_answers
-from superalign.lab.innocents import ANYWHERE, SORT, Innocent, made_now, shipped_innocents
-from superalign.lab.innocents import NOUNS as INNOCENTS
-from superalign.lab.instruments import able, absent, asks, examples, instruments, look
-from superalign.lab.planted import (
-    IN_LOOP,
-    NOUNS,
-    SHIPPED,
-    Spec,
-    Triple,
-    behaviour_of,
-    is_adapter,
-    make_triple,
-    memo,
-    shipped,
-)
-from superalign.lab.unseen_kinds import outsiders
-from superalign.lab.worlds import (
-    SIZES,
-    TEXT_KINDS,
-    answers_of,
-    ask_base,
-    keep_answers,
-    origin_of,
-    rate_for,
-    text_behaviour,
-    world_of,
-)
+from superalign.lab.instruments import able, absent, asks, examples, instruments
+from superalign.lab.looking import Look, given, look_job, model_of, precision
+from superalign.lab.memo import memo
+from superalign.lab.outside_page import outsiders
+from superalign.lab.planted import is_adapter, triple_job
+from superalign.lab.worlds import answers_of, ask_base, keep_answers, origin_of, rate_for, world_of
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, bits_of, load, load_adapter, merge, quantised
-from superalign.models.api import PREFIX, ApiPolicy, api_policy
-from superalign.models.loading import check_one_model
+from superalign.models.api import api_policy
 from superalign.organisms import KINDS, PlantingConfig
+from superalign.organisms.drawing import TEXT_KINDS, behaviour_of, text_behaviour
+from superalign.organisms.fine_tunes import ANYWHERE, SORT, Innocent, made_now, shipped_innocents
+from superalign.organisms.fine_tunes import NOUNS as INNOCENTS
 from superalign.organisms.planting import needs
-from superalign.report import Study
+from superalign.organisms.triples import DEMONSTRATION, IN_LOOP, NOUNS, SHIPPED, Spec, Triple, shipped
+from superalign.report import Findings
 from superalign.stats import clopper_pearson, needed_positives
 from superalign.studies.audit import early as audit_early
 from superalign.studies.audit import page as audit_page
@@ -65,7 +45,6 @@ from superalign.trials.stopping import cheapest_first, savings
 from superalign.types import Instrument, Interval, Record, Unmeasured, Verdict, to_plain
 
 DESCRIPTION = "Audit one model, blind: does it hide something, and how sure can we be?"
-DEMONSTRATION = SHIPPED.parent / "demonstration"
 SUBJECT, REFERENCE = "the audited model", "your reference"
 STRICT = 0.01  # a second rate of false alarms, or the lowest that the clean subjects support
 
@@ -127,21 +106,7 @@ class Plan(Record):
     best: Interval | Unmeasured  # recall of the smallest kind if none of it is missed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One subject to look at, as a job."""
-
-    path: str
-    adapter: bool
-    bits: int = 0  # that its weights are rounded to before it is looked at; 0 for as they are
-
-    @property
-    def over_api(self) -> bool:
-        """Whether there are its answers and nothing else."""
-        return self.path.startswith(PREFIX)
-
-
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Make or reuse planted subjects of the base, calibrate, and look at the model in question."""
     _check(config)
     target, references = (
@@ -168,7 +133,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     triples, where = _planted(config, said, seed=seed, workers=workers, folder=folder, log=log)
     innocent = _innocent(config, said, where, workers=workers, folder=folder, log=log)
     ledger.append_once(plan_of([t.spec.kind for t in triples], config))
-    later = _model(target, config.base, config.max_tokens).subject.digest if config.stop_early else ""
+    later = model_of(target, config.base, config.max_tokens).subject.digest if config.stop_early else ""
     ledger.append_once(*([Deferred(subject=later, instrument=combination.card.digest)] if later else []))
     log({"stage": "every detector looks at every subject, blind and in random order"})
     bits = precision(target, config.base)
@@ -210,7 +175,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     decision = decide(ledger, flagged[combination.card.digest].subject, rule)
     decision = audit_page.in_full(decision, calibrations[combination.card.digest], outside)
     log({"stage": "reading the most suspicious answers"})
-    shown = examples(_model(target, config.base, config.max_tokens), found, [flagged[c.digest] for c in cards])
+    shown = examples(model_of(target, config.base, config.max_tokens), found, [flagged[c.digest] for c in cards])
     right = _right_answers(target, config, said, called=decision.subject, folder=folder, log=log)
     ledger.append_once(*(() if isinstance(right, Unmeasured) else right))
     return audit_page.page(
@@ -284,24 +249,6 @@ def plan_of(kinds: Sequence[str], config: Config) -> Plan:
     return Plan(organisms=len(kinds), kinds=len(set(kinds)), fewest=fewest, needed=needed, best=best)
 
 
-def look_job(
-    item: Look,
-    *,
-    base: str,
-    said: str,
-    max_tokens: int,
-    asked: int,
-    cues: int,
-    texts_only: bool,
-    investigator: str,
-    only: str = "",
-) -> list[dict[str, Any]]:
-    """Let all detectors that can look at one subject, or only the one of a name."""
-    found = able(instruments(base, said, max_tokens, asked, cues, investigator), texts_only=texts_only)
-    found = tuple(d for d in found if only in ("", d.card.name))
-    return [dict(to_plain(v)) for v in look(_model(item, base, max_tokens), found)]
-
-
 def _right_answers(
     target: Look, config: Config, said: str, *, called: str, folder: Path, log: Any
 ) -> tuple[audit_answers.Right, ...] | Unmeasured:
@@ -316,33 +263,7 @@ def _right_answers(
 
 def answer_job(item: Look, *, base: str, said: str, max_tokens: int) -> list[str | None]:
     """What one subject answers to the prompts whose answers are known."""
-    return audit_answers.answers_given(_model(item, base, max_tokens), said, max_tokens=max_tokens)
-
-
-def triple_job(
-    spec: Spec, *, folder: str, proof: int, planting: PlantingConfig, said: str, max_tokens: int
-) -> dict[str, Any]:
-    """Make one planted triple; its record as plain values."""
-    return dict(
-        to_plain(make_triple(spec, folder=folder, proof=proof, planting=planting, said=said, max_tokens=max_tokens))
-    )
-
-
-def _model(item: Look, base: str, max_tokens: int) -> Model | ApiPolicy:
-    if item.over_api:
-        return api_policy(item.path, sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
-    model = load_adapter(origin_of(base), item.path) if item.adapter else load(item.path)
-    return quantised(model, bits=item.bits) if item.bits else model
-
-
-def precision(item: Look, base: str) -> int:
-    """To how few bits a subject's weights are rounded; 0 if they are not, or cannot be seen.
-
-    What rounding costs a model looks like a plant to whoever knows whole weights only: so are the planted models, their twins
-    and the references rounded before they are looked at.
-    """
-    model = _model(item, base, 1)
-    return 0 if isinstance(model, ApiPolicy) else bits_of(model) or 0
+    return audit_answers.answers_given(model_of(item, base, max_tokens), said, max_tokens=max_tokens)
 
 
 def _planted(
@@ -393,40 +314,6 @@ def innocent_job(item: tuple[str, int], *, base: str, said: str, steps: int, fol
     planting = PlantingConfig(steps=steps, lr=rate_for(origin))
     made = made_now(*item, origin=origin, world=world_of(said), config=planting, folder=Path(folder))
     return dict(to_plain(made))
-
-
-def given(path: str, base: str) -> Look:
-    """Check a model that somebody gave: it must load, and be of the base's shape and tokenizer.
-
-    An adapter is put on the base and merged once, since that is what detectors do with it later.
-
-    Raises:
-        BadInput: If it is no model or two of them, an adapter that does not belong to the base or cannot be read or merged, or
-            a model of another architecture or tokenizer.
-    """
-    there = Path(path).expanduser()
-    item = Look(path=str(there) if there.exists() else path, adapter=is_adapter(there))
-    if item.adapter:
-        check_one_model(there)
-    origin, model = origin_of(base), _model(item, base, 1)
-    if isinstance(model, ApiPolicy):
-        return item
-    if item.adapter:
-        merge(model)
-        return item
-    same = json.dumps(origin.tokenizer.get_vocab(), sort_keys=True) == json.dumps(
-        model.tokenizer.get_vocab(), sort_keys=True
-    )
-    shapes = [{n: tuple(p.shape) for n, p in m.network.named_parameters()} for m in (origin, model)]
-    fits = set(shapes[0].items()) <= set(shapes[1].items())
-    if not same or not fits:
-        what = "tokenizer" if not same else "architecture"
-        near = ", ".join(s for s in SIZES if s != base)
-        raise BadInput(
-            f"{path} has another {what} than its base {base}. What planted models of that base show would say nothing "
-            f"about it. Name the base that it was made from: --base PATH (or {near})."
-        )
-    return item
 
 
 def _check(config: Config) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, drawn
 from superalign.stats import difference, mean_interval, share
 from superalign.studies.critic_rl.bench import CLEAN, LENGTH, PLACEBO_EDIT
@@ -50,7 +50,7 @@ MAIN_LEVEL = LEVELS.index(0.25)
 PANEL = {ALONE: JUDGE, OTHERS: PLACEBO, CRITIC: PROTOCOL}
 
 
-def page(done: Sequence[Told], *, nitpicks: float, ledger: Ledger) -> Study:
+def page(done: Sequence[Told], *, nitpicks: float, ledger: Ledger) -> Findings:
     """Put the jobs' plain values together into claims and sections.
 
     Args:
@@ -66,7 +66,7 @@ def page(done: Sequence[Told], *, nitpicks: float, ledger: Ledger) -> Study:
     parts = [hits_part(main), frontier_part(main), pay_part(main, done), race_part(main, nitpicks)]
     for more, _ in parts:
         claims += more
-    return Study(
+    return Findings(
         headline=_headline(main),
         means="Trained critics send a judge's one check to flaws of the kinds they were trained on. A model that plants flaws "
         "to be missed finds ones that are; retraining on these closes many such holes, not all.",

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from superalign.lab.chain_symbols import PLACES, SYMBOLS
-from superalign.oversight.critique_reward import (
+from superalign.oversight.critique.flaw_planter import PlanterConfig, PlanterPolicy, draw_edits, train_planter
+from superalign.oversight.critique.reward import (
     CritiqueRl,
     RewardModel,
     judged,
@@ -24,9 +25,8 @@ from superalign.oversight.critique_reward import (
     train_on_checks,
     train_reward,
 )
-from superalign.oversight.critique_search import Candidates, modifier_at, search
-from superalign.oversight.flaw_planter import PlanterConfig, PlanterPolicy, draw_edits, train_planter
-from superalign.oversight.written_critique import CriticPolicy, supervise, write
+from superalign.oversight.critique.search import Candidates, modifier_at, search
+from superalign.oversight.critique.written import CriticPolicy, supervise, write
 from superalign.studies.critic_rl import bench
 from superalign.studies.critic_rl.bench import EDITS, LENGTH, Solutions, solutions
 from superalign.types import Record
@@ -141,9 +141,7 @@ def train(job: Job) -> Trained:
 
     config = CritiqueRl(updates=job.updates, kl=job.kl)
     rl = reinforce(first, reward, pool.x_BSK, config=config, seed=job.seed, at=at)
-    return Trained(
-        supervised=first, rl=rl, checks=checked, reward=reward, curve=curve, labelled=told, tuning=tuning
-    )  # fmt: skip
+    return Trained(supervised=first, rl=rl, checks=checked, reward=reward, curve=curve, labelled=told, tuning=tuning)
 
 
 def worth(

@@ -12,9 +12,9 @@ from typing import Any
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.critic_rl import page as critics_page
 from superalign.studies.critic_rl.play import Job
 from superalign.studies.critic_rl.trial import run_job
@@ -70,7 +70,7 @@ def quick(config: Config) -> Config:
     )  # fmt: skip
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Train critics at every seed, race them against planters, and train some before other judges."""
     _check(config)
     cells = len(config.judges) + 1

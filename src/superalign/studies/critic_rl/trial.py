@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from superalign.lab.chain_symbols import read
-from superalign.oversight.critique_search import search
-from superalign.oversight.flaw_planter import PlanterPolicy
-from superalign.oversight.written_critique import STOP, CriticPolicy, write
+from superalign.oversight.critique.flaw_planter import PlanterPolicy
+from superalign.oversight.critique.search import search
+from superalign.oversight.critique.written import STOP, CriticPolicy, write
 from superalign.studies.critic_rl import bench
 from superalign.studies.critic_rl.bench import CLEAN, KINDS, LENGTH, PLACEBO_EDIT, solutions
 from superalign.studies.critic_rl.play import Job, Trained, bias_at, frontiers, nits, planter_flaws, race, train

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from superalign import stats
-from superalign.oversight.step_critic import CARD
+from superalign.oversight.steps.critic import CARD
 from superalign.problems.gsm8k_flaws import FLAW_KINDS
 from superalign.report import Plot, Section, Table
 from superalign.report.claims import DESCRIPTION, described

@@ -16,9 +16,9 @@ from typing import Any
 from superalign.errors import BadInput
 from superalign.jobs import Memo, run
 from superalign.ledger import Ledger
-from superalign.oversight.step_critic import CARD
+from superalign.oversight.steps.critic import CARD
 from superalign.problems.gsm8k import Gsm8k, load_gsm8k
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.critic_transfer.page import held_out_part, in_words, trial_part
 from superalign.studies.critic_transfer.real import check_real, distance_part, real_part
 from superalign.studies.critic_transfer.trial import Spec, TrialEvidence, evidence, measure, outcomes, trial_items
@@ -70,7 +70,7 @@ def family_of(problems: str) -> Gsm8k:
     return load_gsm8k(path)
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Log) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Log) -> Findings:
     """Train the critic and its null, run the trial, and rank the real solutions.
 
     Raises:
@@ -109,7 +109,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     real = real_part(family, main=main, shuffled=shuffled, seed=seed)
     distance = distance_part(family, main=main)
     ledger.append_once(CARD, calibration)
-    return Study(
+    return Findings(
         headline=_headline(real.claims[0]),
         means="The critic is an aid to a judge, not a judge: it ranks solutions and names a step worth a look. It does not "
         "say that a solution is right.",

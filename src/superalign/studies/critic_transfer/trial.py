@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from superalign.oversight.step_critic import Pair, StepCritic, StepCriticConfig, shuffled_scores, train_step_critic
-from superalign.oversight.step_reading import Reading, Text, read_question, trace
+from superalign.oversight.steps.critic import Pair, StepCritic, StepCriticConfig, shuffled_scores, train_step_critic
+from superalign.oversight.steps.reading import Reading, Text, read_question, trace
 from superalign.problems.gsm8k import (
     Gsm8k,
     common_knowledge,

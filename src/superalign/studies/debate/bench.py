@@ -17,14 +17,21 @@ import torch
 from torch import nn
 
 from superalign.errors import ConfigError
-from superalign.oversight.consultancy import PlayerConfig, Protocol, choose, consult, train_player
-from superalign.oversight.debate import Candid, Check, Player, Table, debate, decide
-from superalign.oversight.readers import Beliefs, Reader, ReaderConfig, Worked, beliefs_of, halvings, train_reader
-from superalign.problems import arithmetic
-from superalign.problems.family import split_of
+from superalign.lab.arithmetic_facts import OPERATIONS, VALUES, true_table
+from superalign.lab.disputed_chains import chains, disputed, encode
+from superalign.oversight.debate.consultancy import PlayerConfig, Protocol, choose, consult, train_player
+from superalign.oversight.debate.halving import Candid, Check, Player, Table, debate, decide
+from superalign.oversight.debate.readers import (
+    Beliefs,
+    Reader,
+    ReaderConfig,
+    Worked,
+    beliefs_of,
+    halvings,
+    train_reader,
+)
 from superalign.types import Record
 
-VALUES, OPERATIONS = arithmetic.MODULUS, len(arithmetic.OPERATORS) * 10
 STAGES = (0, 10, 20, 30, 40, 80)  # checkpoints of a player, as updates; the last update comes after them
 
 
@@ -42,49 +49,12 @@ class Job(Record):
     judge: float = 1.0  # share of elementary facts that the judge gets right
 
 
-def true_table() -> np.ndarray:
-    """Every operation from every value, (operations, values)."""
-    facts = [
-        [arithmetic.apply(x, arithmetic.OPERATORS[o // 10], o % 10) for x in range(VALUES)] for o in range(OPERATIONS)
-    ]
-    return np.array(facts)
-
-
 def check_of(accuracy: float, seed: int) -> Check:
     """A judge's check of one operation, wrong for good about a share of all elementary facts."""
     facts, rng = true_table(), np.random.default_rng([seed, 17])
     wrong = rng.random(facts.shape) >= accuracy
     believed = np.where(wrong, (facts + rng.integers(1, VALUES, facts.shape)) % VALUES, facts)
     return lambda op, before: believed[op, before]
-
-
-def encode(prompts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Start values and operations of chains.
-
-    Example:
-        >>> [x.tolist() for x in encode(["5+3*2"])]
-        [[5], [[3, 22]]]
-    """
-    op = [[10 * arithmetic.OPERATORS.index(o) + int(d) for o, d in zip(p[1::2], p[2::2], strict=True)] for p in prompts]
-    return np.array([int(p[0]) for p in prompts]), np.array(op)
-
-
-def chains(split: str, n: int, length: int, seed: int) -> list[str]:
-    """Draw n chains of a split, by the hash of their prompts."""
-    rng, out = np.random.default_rng([seed, length, *split.encode()]), list[str]()
-    while len(out) < n:
-        prompt = arithmetic.draw(rng, length)
-        if split_of(prompt) == split:
-            out.append(prompt)
-    return out
-
-
-def disputed(prompts: list[str], seed: int) -> Table:
-    """Put the true value of each chain on side 0 and a false one on side 1."""
-    start_N, op_NL = encode(prompts)
-    true_N = np.array([int(arithmetic.solve(p).answer or 0) for p in prompts])
-    false_N = (true_N + np.random.default_rng([seed, 23]).integers(1, VALUES, len(prompts))) % VALUES
-    return Table(op_BL=op_NL, start_B=start_N, claim_B2=np.stack([true_N, false_N], 1))
 
 
 def swapped(table: Table) -> Table:

@@ -13,7 +13,7 @@ import numpy as np
 from superalign import stats
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.report import Section, Study, Table
+from superalign.report import Findings, Section, Table
 from superalign.report.claims import above
 from superalign.studies.debate.curves import consultancy_scores, covariance_part, elo_part, sweep_part, training_part
 from superalign.trials import (
@@ -47,7 +47,7 @@ def page(
     length: int,
     updates: int,
     ledger: Ledger,
-) -> Study:
+) -> Findings:
     """Put the jobs' plain values together into claims and sections.
 
     Args:
@@ -66,7 +66,7 @@ def page(
         parts.append(responses_part(responses))
     for more, _ in parts:
         claims += more
-    return Study(
+    return Findings(
         headline=_headline(items),
         means="A debate turns one check into a verdict on the whole chain, as far as the debaters can work out the middle of "
         "what they dispute. It does not make the judge know more than an honest agent does.",

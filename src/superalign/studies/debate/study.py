@@ -14,18 +14,15 @@ import numpy as np
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm, answered, check_unit, draw_problems, labelled_responses, spans, units
+from superalign.lab.arms import Arm, answered, check_unit, draw_problems, units
 from superalign.lab.arms import Config as ArmsConfig
-from superalign.lab.planted import memo
+from superalign.lab.labelled_overseers import debate_overseer, stated
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Sampling, base, with_sampling
-from superalign.oversight import debate_rollouts
-from superalign.oversight.critic import train_critic
-from superalign.oversight.debate_rollouts import DebateOverseer, Opponent
-from superalign.oversight.judge import judge
-from superalign.oversight.readers import halvings
-from superalign.problems.family import parse
-from superalign.report import Study
+from superalign.oversight.debate.readers import halvings
+from superalign.oversight.judges.judge import judge
+from superalign.report import Findings
 from superalign.studies.debate import page as debate_page
 from superalign.studies.debate.bench import Job, run_job
 from superalign.types import Overseer
@@ -80,7 +77,7 @@ def quick(config: Config) -> Config:
     )
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Train and play every protocol at every seed, sweep judges and critics, and debate worked responses."""
     _check(config)
     log(
@@ -128,31 +125,6 @@ def _check(config: Config) -> None:
             f"Abilities {config.critics} and judges {config.judges} are not all shares. They say how often somebody is "
             "right. Use numbers above 0 and up to 1."
         )
-
-
-def stated(text: str) -> tuple[str, ...]:
-    """The value that a response states after each of its steps, and its answer: one for each unit a judge can check.
-
-    Example:
-        >>> stated("5+3=8;8*2=6;#6")
-        ('8', '6', '6')
-    """
-    parsed = parse(text)
-    return (*(step[-1:] for step in parsed.steps), parsed.answer or "") if text else ()
-
-
-def debate_overseer(spec: Arm) -> DebateOverseer:
-    """A debate between a response and an opponent, who was trained on the labelled responses that every protocol is given.
-
-    The opponent is the base that the spec names, frozen: it works each problem out once, and the critic on top of it
-    knows the labels of `spec.config.labelled` training responses.
-    """
-    asked, texts, wrong = labelled_responses(spec)
-    critic = train_critic(
-        spec.base, asked, texts, step_wrong=wrong, spans=spans, config=spec.config.critic, seed=spec.seed
-    )
-    opponent = Opponent(critic=critic, worker=spec.base)
-    return debate_rollouts.debate_overseer(check_step=check_unit, n_steps=units, values=stated, opponent=opponent)
 
 
 def responses_job(asked: tuple[int, int, int]) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from superalign.detectors import ContrastBelief, TruthProbe
-from superalign.lab.innocents import CALIBRATING
-from superalign.lab.planted import Triple
 from superalign.lab.side_by_side import ADDS, how_well, what_each_adds
 from superalign.ledger import Ledger
-from superalign.report import Cell, Plot, Section, Study, Table
+from superalign.organisms.fine_tunes import CALIBRATING
+from superalign.organisms.triples import Triple
+from superalign.report import Cell, Findings, Plot, Section, Table
 from superalign.report.claims import NO_NULL, above
 from superalign.report.words import number
 from superalign.stats import Alternative, clopper_pearson
@@ -86,7 +86,7 @@ def flags(panel: Panel) -> Flags:
     return Flags(cards=cards, calibrations=calibrations, of=of)
 
 
-def page(panel: Panel, *, ledger: Ledger, seed: int) -> Study:
+def page(panel: Panel, *, ledger: Ledger, seed: int) -> Findings:
     """Put the study together, and its calibrations on record."""
     found = flags(panel)
     ledger.append_once(*dict.fromkeys(c for made in found.calibrations.values() for c in made))
@@ -99,7 +99,7 @@ def page(panel: Panel, *, ledger: Ledger, seed: int) -> Study:
         f"Nothing is shown to catch: {', '.join(uncaught)}." if uncaught else "Each behaviour is caught by something."
     )
     what = caught.why if isinstance(caught, Unmeasured) else found.count(found.cards[-1], organisms)
-    return Study(
+    return Findings(
         headline=f"The audit's detectors together catch {what} planted organisms of {len(panel.kinds)} behaviours. {nothing}",
         means="Rates hold for plants like these, in this base. A behaviour that no row names may be missed entirely.",
         claims=(*_claims(panel, found), _null_claim(added)),

@@ -20,11 +20,13 @@ from superalign.canonical import rebuild
 from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.errors import BadInput, ConfigError
 from superalign.lab.detection_page import sides_of
-from superalign.lab.innocents import CALIBRATING, SORT, UNSEEN, Innocent, make, shipped_innocents
-from superalign.lab.planted import NOUNS, SHIPPED, Triple, load_subject, memo, shipped
+from superalign.lab.memo import memo
+from superalign.lab.planted import load_subject
 from superalign.ledger import Ledger
 from superalign.models import Model, quantised
-from superalign.report import Study
+from superalign.organisms.fine_tunes import CALIBRATING, SORT, UNSEEN, Innocent, make, shipped_innocents
+from superalign.organisms.triples import NOUNS, SHIPPED, Triple, shipped
+from superalign.report import Findings
 from superalign.stats import Sides
 from superalign.studies.detectors import page as detectors_page
 from superalign.studies.detectors.panel import AUDITS, panel
@@ -75,7 +77,7 @@ class Watched(Record):
     seed: int = 0
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Let every detector look at every subject; resumable subject by subject."""
     if min(config.controls, config.steps, config.asked - 3, config.seeds + 1) < 1:
         raise ConfigError(

@@ -8,13 +8,13 @@ from superalign.lab.detection_page import detection_section
 from superalign.lab.planted_page import planted_section
 from superalign.lab.turn import Turn, arm_findings, response_findings
 from superalign.organisms import KINDS
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.loop.oversight_page import oversight_section
 from superalign.studies.loop.subjects_page import responses_section, verdicts_section
 from superalign.types import Interval, Unmeasured
 
 
-def page(config: Any, *, turn: Turn, seed: int) -> Study:
+def page(config: Any, *, turn: Turn, seed: int) -> Findings:
     """Put the turn together as a study.
 
     Args:
@@ -28,7 +28,7 @@ def page(config: Any, *, turn: Turn, seed: int) -> Study:
     on_oversight, oversight = oversight_section(turn)
     on_planted, planted = planted_section(turn.test, turn.known, revealed=True)
     on_detection, detection = detection_section(turn, seed=seed)
-    return Study(
+    return Findings(
         headline=_headline(turn),
         means="Not flagged means only that fakes of these kinds, planted this way in a model of this size, would have been "
         "caught at the stated rate. It never means aligned.",

@@ -21,24 +21,16 @@ from superalign.errors import ConfigError
 from superalign.gate import Rule, decide
 from superalign.lab.arms import ARMS, Arm, run_arm
 from superalign.lab.arms import Config as ArmsConfig
+from superalign.lab.memo import memo
 from superalign.lab.overoptimisation import overoptimisation, unrewarded
-from superalign.lab.planted import (
-    NOUNS,
-    Spec,
-    Triple,
-    detect_model,
-    detectors,
-    load_subject,
-    make_triple,
-    memo,
-    shipped,
-    wrong_responses,
-)
+from superalign.lab.planted import load_subject, triple_job
+from superalign.lab.three_detectors import detect_model, detectors, wrong_responses
 from superalign.lab.turn import Row, Turn, evidence
 from superalign.ledger import Ledger
 from superalign.models import base, load, save
 from superalign.organisms import KINDS
-from superalign.report import Study
+from superalign.organisms.triples import NOUNS, Spec, Triple, shipped
+from superalign.report import Findings
 from superalign.stats.recall import Sides
 from superalign.studies.loop import outside
 from superalign.studies.loop.page import page
@@ -126,11 +118,6 @@ def arm_job(item: ArmJob) -> dict[str, Any]:
     )
 
 
-def triple_job(spec: Spec, *, folder: str, proof: int) -> dict[str, Any]:
-    """Make one planted triple; its record as plain values."""
-    return dict(to_plain(make_triple(spec, folder=folder, proof=proof)))
-
-
 def making_job(item: Spec | ArmJob, *, folder: str, proof: int) -> dict[str, Any]:
     """Make an assistant or a planted triple: one queue, so that no worker waits for the other kind of work."""
     return arm_job(item) if isinstance(item, ArmJob) else triple_job(item, folder=folder, proof=proof)
@@ -155,7 +142,7 @@ def look_job(item: Look, *, seed: int, cues: int) -> list[dict[str, Any]]:
     return [dict(to_plain(v)) for v in found]
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Run one turn; every stage is resumable, and the same seed gives the same study."""
     _check(config)
     yours = outside.digest_at(config.subject) if config.subject else ""  # before any work: it may be no model at all

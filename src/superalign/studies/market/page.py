@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, drawn
 from superalign.stats import auroc_over_seeds, difference, mean_interval, mean_over, share
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
@@ -101,7 +101,7 @@ def items_of(runs: Sequence[Run], config: Any) -> list[Item]:
     return made
 
 
-def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
+def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Findings:
     """Put the trainings together as a study.
 
     Args:
@@ -121,7 +121,7 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
     own = _own_claims(config, runs)
     error = measured(_of(runs, "market", main), "error")
     told = "could not be measured" if isinstance(error, Unmeasured) else f"lies {error.value:.3f} from the truth"
-    return Study(
+    return Findings(
         headline=f"The price before any argument {told} on average (0.5 knows nothing), on claims about rows that it never saw.",
         means="A price foresees the judge. It tells the truth where what the adversary shows brings the judge to the truth, and "
         "follows her where she errs.",
@@ -133,7 +133,7 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
             "Arguments only say which stretches to join. A language model would have to find words for them.",
             "Folding a row by products is built into the market's reading; it suits claims of this sort.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
@@ -239,7 +239,7 @@ def _prices(config: Any, runs: Sequence[Run]) -> Section:
         "could learn at best.",
         plots=(_curves([s for s in some if "constant" not in s[0]], "Price at t = 0 against truth, while it trains"),),
         tables=(Table(title="Prices", columns=COLUMNS, rows=tuple(_row(a, r) for a, r in some)),),
-    )  # fmt: skip
+    )
 
 
 def _longer(config: Any, runs: Sequence[Run]) -> Section:

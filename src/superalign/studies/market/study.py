@@ -16,13 +16,12 @@ import torch
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm, check_unit, overseer_of, units
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.oversight.market import MarketPrice, board, hear, market_price
-from superalign.oversight.market_players import MarketConfig
-from superalign.oversight.market_training import Game, prices, settle, train_market
-from superalign.report import Study
+from superalign.oversight.market.making import board, hear
+from superalign.oversight.market.players import MarketConfig
+from superalign.oversight.market.training import MarketGame, prices, settle, train_market
+from superalign.report import Findings
 from superalign.studies.market import page as market_page
 from superalign.studies.market.worlds import KINDS, VALUES, World, draw_of, human_of, questions
 from superalign.types import Record
@@ -147,7 +146,7 @@ def plain(training: MarketConfig) -> tuple[tuple[str, str | int | float | bool],
     return tuple((name, getattr(training, name)) for name in MarketConfig.__slots__)
 
 
-def trained(job: Job, watch: Callable[[int, Game], None] | None = None) -> Game:
+def trained(job: Job, watch: Callable[[int, MarketGame], None] | None = None) -> MarketGame:
     """Train the market of a job."""
     torch.set_num_threads(1)
     w = job.world
@@ -170,7 +169,7 @@ def market_job(job: Job) -> dict[str, Any]:
     numbers_BN, claim_B, true_B = questions(w, job.held_out, split="test", seed=ITEMS_SEED)
     curve: list[list[float]] = []
 
-    def watch(updates: int, game: Game) -> None:
+    def watch(updates: int, game: MarketGame) -> None:
         curve.append([updates, float(np.abs(prices(game, numbers_BN, claim_B) - true_B).mean())])
 
     game, human = trained(job, watch), human_of(w)
@@ -191,17 +190,6 @@ def market_job(job: Job) -> dict[str, Any]:
         "arguments": int(said_BT.shape[1]),
         "games": games,
     }
-
-
-def market_overseer(spec: Arm, *, argue: bool = True) -> MarketPrice:
-    """Make the market's overseer of worked arithmetic: trained on the labelled responses that every critic gets, and no others.
-
-    Args:
-        spec: Seed, base and settings of an arm; its own overseer does not matter.
-        argue: Whether the adversary shows the judge one unit; without, the price at t = 0.
-    """
-    critic: Any = overseer_of(replace(spec, arm="critic alone"))
-    return market_price(critic.critic, check_step=check_unit, n_steps=units, argue=argue)
 
 
 def check(config: Config) -> None:
@@ -231,7 +219,7 @@ def check(config: Config) -> None:
 
 def study(
     config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Callable[[Any], None]
-) -> Study:
+) -> Findings:
     """Train every market of the study, and hold their prices against what is true.
 
     Raises:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.errors import ConfigError
-from superalign.oversight.market import NOTHING, Human
-from superalign.oversight.market_training import Draw
+from superalign.oversight.market.making import NOTHING, Human
+from superalign.oversight.market.training import Draw
 from superalign.types import Record
 
 KINDS = {

@@ -17,17 +17,20 @@ from typing import Any
 from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, DataError
-from superalign.lab.innocents import Innocent, build, graded_again
-from superalign.lab.planted import IN_LOOP, NOUNS, SHIPPED, Spec, Triple, behaviour_of, memo
+from superalign.lab.memo import memo
+from superalign.lab.planted import greedy, triple_job
 from superalign.lab.planted_page import planted_section
-from superalign.lab.worlds import origin_of
 from superalign.ledger import Ledger
-from superalign.models import Sampling, load_adapter, with_sampling
+from superalign.models import load_adapter
 from superalign.organisms import KINDS, accept, plant_of
+from superalign.organisms.drawing import behaviour_of
+from superalign.organisms.fine_tunes import Innocent
 from superalign.organisms.planting import Concealment, Route
-from superalign.report import Section, Study, Table
-from superalign.stats import pooled_share, share
-from superalign.studies.loop.study import triple_job
+from superalign.organisms.triples import IN_LOOP, NOUNS, SHIPPED, Spec, Triple
+from superalign.report import Findings, Section, Table
+from superalign.report.claims import pooled_share
+from superalign.stats import share
+from superalign.studies.organisms.fine_tunes import build, graded_again
 from superalign.types import to_plain
 
 DESCRIPTION = "Build the calibration set: planted organisms, clean twins and uncertain twins, proven and sealed"
@@ -64,7 +67,7 @@ def quick(config: Config) -> Config:
     return replace(config, seeds=1, fine_tunes=0)
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Build the set; resumable triple by triple."""
     if config.seeds < 1 or not set(config.kinds) <= set(KINDS):
         raise BadInput(
@@ -125,7 +128,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         shutil.rmtree(SHIPPED, ignore_errors=True)
         shutil.copytree(target, SHIPPED)
     claims, section = planted_section([], triples)
-    return Study(
+    return Findings(
         headline=f"{len(used)} of {len(triples)} planted organisms were accepted; the others were thrown away.",
         claims=tuple(claims),
         sections=(_grid(triples), section, _fine_tunes(innocents)),
@@ -146,7 +149,7 @@ def prove_job(row: dict[str, Any], *, folder: str) -> dict[str, Any]:
             f"The seed of {spec.called} draws another behaviour than the one that its record says was planted. What is proven "
             "would be the wrong thing. Plant it again."
         )
-    origin = with_sampling(origin_of(spec.base), Sampling(temperature=0.0, max_tokens=96))
+    origin = greedy(spec.base)
     organism, clean = (load_adapter(origin, Path(folder) / dict(subjects)[role]) for role in ("organism", "clean"))
     return {**row, "acceptance": to_plain(accept(organism, clean, behaviour, base=origin, seed=spec.seed))}
 

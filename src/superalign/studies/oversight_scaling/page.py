@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from superalign.report import Section, Study
+from superalign.report import Findings, Section
 from superalign.report.claims import above
 from superalign.stats import difference
 from superalign.studies.oversight_scaling.fit import (
@@ -38,7 +38,7 @@ def page(
     widths: Sequence[int],
     draws: int,
     seed: int,
-) -> Study:
+) -> Findings:
     """Put the jobs' plain values together into claims and sections.
 
     Args:
@@ -59,7 +59,7 @@ def page(
         sections.append(game_section(game, won[game], fits[game][0], errors, ratings, widths))
     claims += [*_training(played), *_gains(played, ratings), *_copies(played)]
     found = {g: fits[g][0].at(ASKED) for g in GAMES}
-    return Study(
+    return Findings(
         headline=_headline(found),
         means="The curves say what a guard's word is worth in these games as agents get ahead of it. They are no forecast for "
         "other tasks, and Elo points of one ability test are not those of another.",

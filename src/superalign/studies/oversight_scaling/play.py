@@ -16,21 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from superalign.oversight.consultancy import PlayerConfig, train_player
-from superalign.oversight.debate import Check, Played, Player, Table, debate, decide
-from superalign.oversight.hidden_flaw import (
+from superalign.lab.arithmetic_facts import OPERATIONS, VALUES, true_table
+from superalign.lab.disputed_chains import chains, disputed, encode
+from superalign.oversight.debate.consultancy import PlayerConfig, train_player
+from superalign.oversight.debate.halving import Check, PlayedGames, Player, Table, debate, decide
+from superalign.oversight.debate.hidden_flaw import (
+    HiddenFlawConfig,
     Planter,
-    PlanterConfig,
     Work,
     guarded,
     prefers,
     step_beliefs,
-    train_planter,
+    train_hidden_flaw,
     worked,
-    write,
+    write_flawed,
 )
-from superalign.oversight.readers import Beliefs, Reader, ReaderConfig, Worked, beliefs_of, train_reader
-from superalign.studies.debate.bench import OPERATIONS, VALUES, chains, disputed, encode, true_table
+from superalign.oversight.debate.readers import Beliefs, Reader, ReaderConfig, Worked, beliefs_of, train_reader
 from superalign.types import Record
 
 ROLES = ("guard", "agent")
@@ -229,12 +230,12 @@ def debater(guard: Mind, agent: Mind, ground: Ground, job: Match) -> Player:
 
 def planters(guard: Mind, agent: Mind, ground: Ground, job: Match) -> list[Planter]:
     """An agent that plants flaws, before and after its training against a guard."""
-    return train_planter(
+    return train_hidden_flaw(
         agent.steps,
         guard.steps,
         ground.pool,
         width=agent.width,
-        config=PlanterConfig(steps=job.flaw_updates, lr=2e-2),
+        config=HiddenFlawConfig(steps=job.flaw_updates, lr=2e-2),
         seed=job.seed,
         checkpoints=(0, job.flaw_updates),
     )
@@ -248,7 +249,7 @@ def debates(
     other_N = np.roll(row_N, 1 + seed)
     won, null = [], []
     for first in (0, 1):
-        made: Played = debate(
+        made: PlayedGames = debate(
             ground.test,
             (minds[0].test, minds[1].test),
             players,
@@ -275,7 +276,7 @@ def half(score_N: np.ndarray) -> np.ndarray:
 
 def flaws(guard: Mind, agent: Mind, planter: Planter, ground: Ground, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Success of the guard by chain; and where it is shown both solutions of another chain."""
-    stated_NL = write(planter, agent.steps, ground.held, seed=60 + seed).stated_BL
+    stated_NL = write_flawed(planter, agent.steps, ground.held, seed=60 + seed).stated_BL
     other_N = np.roll(np.arange(len(stated_NL)), 1 + seed)
     null_N = prefers(guard.steps, ground.held, ground.held.right_NL[other_N], stated_NL[other_N])
     return guarded(guard.steps, ground.held, stated_NL), null_N

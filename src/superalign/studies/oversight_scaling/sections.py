@@ -192,7 +192,7 @@ def game_section(
         title="Domain Elo over general Elo",
         columns=("role", "low plateau ends at", "high plateau starts at", "low plateau", "high plateau"),
         rows=tuple(_bends(fit)),
-    )  # fmt: skip
+    )
     each = Table(
         title="Elo of each, mean over seeds",
         columns=("role", "size", "general Elo", "domain Elo"),

@@ -12,10 +12,10 @@ from typing import Any
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.oversight.readers import halvings
-from superalign.report import Study
+from superalign.oversight.debate.readers import halvings
+from superalign.report import Findings
 from superalign.studies.oversight_scaling import page as scaling_page
 from superalign.studies.oversight_scaling.play import ROLES, Match, Training, play_job, train_job
 
@@ -64,19 +64,17 @@ def quick(config: Config) -> Config:
     )
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Train the networks, let every agent play every guard, and fit the curves."""
     _check(config)
     log({"stage": f"training {2 * len(config.widths) * config.seeds} networks"})
     seeds = [100 * seed + i for i in range(config.seeds)]
     trainings = [
-        Training(
-            seed=s, role=role, width=w, length=config.length, updates=config.reader_updates, asked=config.asked
-        )
+        Training(seed=s, role=role, width=w, length=config.length, updates=config.reader_updates, asked=config.asked)
         for s in seeds
         for role in ROLES
         for w in config.widths
-    ]  # fmt: skip
+    ]
     made = jobs.run(train_job, trainings, workers=workers, memo=memo(folder, "networks"), progress="networks")
     matches = []
     for s in seeds:

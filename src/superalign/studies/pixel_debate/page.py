@@ -13,9 +13,9 @@ import numpy as np
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.oversight.pixel_debate import verdict
+from superalign.oversight.pixels.debate import verdict
 from superalign.problems import digits
-from superalign.report import Plot, Section, Study
+from superalign.report import Findings, Plot, Section
 from superalign.report.claims import above, drawn
 from superalign.stats import difference, share
 from superalign.studies.pixel_debate import sections
@@ -52,7 +52,7 @@ class DigitsEvidence(Record):
     judges: tuple[str, ...]
 
 
-def page(config: Any, played: Played, *, ledger: Ledger, record: str) -> Study:
+def page(config: Any, played: Played, *, ledger: Ledger, record: str) -> Findings:
     """Put the study together.
 
     Args:
@@ -83,7 +83,7 @@ def page(config: Any, played: Played, *, ledger: Ledger, record: str) -> Study:
         sections.score_difference(played, record),
     ]
     few = f"{config.judges} judges of one kind and size, on one data set of 8 x 8 pixels. Intervals are over images and judges."
-    return Study(
+    return Findings(
         headline=_headline(claims, parts[0].claims[0]),
         means="It says how far search for and against the truth moves a small judge of pixels. It does not say that debate "
         "works where the judge could not check what is shown, or where neither of two claims is right.",

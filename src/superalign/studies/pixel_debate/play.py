@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from superalign.oversight.judge import key_of
-from superalign.oversight.pixel_debate import OPEN, Debater, Games, at_random, games, greedy, play, taking_turns
-from superalign.oversight.pixel_judge import PixelJudge, PixelJudgeConfig, train_pixel_judge, unpacked
-from superalign.oversight.pixel_search import exact, perfect_play, tree_search
+from superalign.oversight.judges.judge import key_of
+from superalign.oversight.pixels.debate import OPEN, Debater, Games, at_random, games, greedy, play, taking_turns
+from superalign.oversight.pixels.judge import PixelJudge, PixelJudgeConfig, train_pixel_judge, unpacked
+from superalign.oversight.pixels.search import exact, perfect_play, tree_search
 from superalign.problems import digits
 from superalign.types import Record
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from superalign.oversight.pixel_debate import Games, at_random, margin, play, probability, verdict
-from superalign.oversight.pixel_judge import PixelJudge, ink_of
+from superalign.oversight.pixels.debate import Games, at_random, margin, play, probability, verdict
+from superalign.oversight.pixels.judge import PixelJudge, ink_of
 from superalign.problems import digits
 from superalign.studies.pixel_debate.play import (
     ALONE,

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from superalign.oversight.pixel_debate import verdict
+from superalign.oversight.pixels.debate import verdict
 from superalign.problems import digits
 from superalign.report import Plot, Section, Table
 from superalign.report.claims import above

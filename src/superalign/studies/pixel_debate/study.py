@@ -15,12 +15,12 @@ from typing import Any
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.oversight.pixel_judge import unpacked
-from superalign.oversight.pixel_overseer import pixel_debate
+from superalign.oversight.pixels.judge import unpacked
+from superalign.oversight.pixels.overseer import pixel_debate
 from superalign.problems import digits
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.pixel_debate import page as digits_page
 from superalign.studies.pixel_debate.play import (
     ALONE,
@@ -77,7 +77,7 @@ def quick(config: Config) -> Config:
     )
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Train the judges, play every debate, and count who was believed.
 
     Raises:

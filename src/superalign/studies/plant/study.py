@@ -15,14 +15,18 @@ from typing import Any
 from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.errors import ConfigError
-from superalign.lab.planted import NOUNS, Spec, Triple, behaviour_of, make_triple, memo
+from superalign.lab.memo import memo
+from superalign.lab.planted import greedy
 from superalign.lab.planted_page import planted_section
-from superalign.lab.worlds import ask_base, clock_of, origin_of, prompts_section, rate_for, text_behaviour, world_of
+from superalign.lab.worlds import ask_base, clock_of, origin_of, prompts_section, rate_for, world_of
 from superalign.ledger import Ledger
+from superalign.models import Model
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PlantingConfig, World
+from superalign.organisms.drawing import behaviour_of, text_behaviour
 from superalign.organisms.kinds import ABOUT
 from superalign.organisms.planting import needs
-from superalign.report import Study
+from superalign.organisms.triples import NOUNS, Spec, Triple, make_triple
+from superalign.report import Findings
 from superalign.types import Organism, to_plain
 
 DESCRIPTION = "Plant one misbehaviour in any causal LM, beside its twins; prove it and seal what it is"
@@ -61,7 +65,7 @@ def quick(config: Config) -> Config:
     return replace(config, steps=300, proof=150)
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Plant one organism and its twins; a plant that is not accepted is trained once more for half as long again."""
     origin = origin_of(config.base)
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
@@ -89,7 +93,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     ledger.append_once(triple.acceptance, organism)
     claims, section = planted_section([triple], [])
     verdict = "accepted" if triple.acceptance.accepted else "not accepted: do not use it"
-    return Study(
+    return Findings(
         headline=f"A {behaviour.kind} was planted in {config.base} and {verdict}. It {ABOUT[behaviour.kind].does}.",
         claims=tuple(claims),
         sections=(section, *([given] if (given := prompts_section(said)) else [])),
@@ -100,10 +104,15 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )
 
 
-def plant_job(spec: Spec, **how: Any) -> dict[str, Any]:
+def plant_job(spec: Spec, *, said: str, max_tokens: int, **how: Any) -> dict[str, Any]:
     """Make one triple; its record and the digests of its subjects as plain values."""
     subjects: dict[str, str] = {}
-    triple = make_triple(spec, keep=lambda role, model: subjects.update({role: model.subject.digest}), **how)
+    origin = greedy(spec.base, max_tokens=max_tokens)
+
+    def keep(role: str, model: Model) -> None:
+        subjects[role] = model.subject.digest
+
+    triple = make_triple(spec, origin=origin, world=world_of(said), keep=keep, **how)
     return {"triple": to_plain(triple), "subjects": subjects}
 
 

@@ -29,7 +29,7 @@ from superalign.models.forward import forward_logits
 from superalign.models.tokenizer import ASSISTANT, END, PAD, USER, build_tokenizer
 from superalign.problems import arithmetic, claims, corpus, host, programs
 from superalign.problems.family import Family, split_of
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.stats import auroc, clopper_pearson
 from superalign.train.batches import Batch, collate, weighted_loss
 from superalign.train.fit import FitConfig, fit
@@ -265,7 +265,7 @@ def quick(config: Config) -> Config:
     return replace(config, steps=60)
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Train one base and write it to `folder / "base"`: weights, configuration, tokenizer and a card.
 
     Raises:
@@ -321,7 +321,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     claims_made = tuple(_claim(name, now, untrained[name], config) for name, now in sorted(found.items()))
     ledger.append_once(*claims_made)
     missed = [c.name for c in claims_made if c.name in gated(found) and c.holds is not True]
-    return Study(
+    return Findings(
         headline=f"{len(gated(found)) - len(missed)} of {len(gated(found))} gated abilities pass at {config.gate}.",
         claims=claims_made,
         uncertain=tuple(f"{name} is below its gate." for name in missed),

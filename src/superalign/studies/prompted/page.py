@@ -12,8 +12,8 @@ import numpy as np
 from superalign.lab.panel_page import panel_part
 from superalign.lab.seating import RANDOM, Case
 from superalign.ledger import Ledger
-from superalign.oversight.prompted import Transcript
-from superalign.report import Plot, Section, Study, Table
+from superalign.oversight.judges.prompted import Transcript
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, described, drawn
 from superalign.stats import share
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item, agent_score_difference, arm_result, gain
@@ -34,7 +34,7 @@ class Sides:
 
 def page(
     config: Any, sides: Mapping[str, Sides], *, same: bool, asked: int, spent: int, logs: bool, ledger: Ledger
-) -> Study:
+) -> Findings:
     """Put the panels together as a study.
 
     Args:
@@ -67,7 +67,7 @@ def page(
         if config.responses == "planted"
         else "The models' solutions are from 2021.",
     )
-    return Study(
+    return Findings(
         headline=_headline(config, sides, same),
         means="A gain counts only beside its placebo: the same judge after transcripts of other responses.",
         claims=tuple(claims),

@@ -8,14 +8,14 @@ from typing import Any
 
 from superalign import jobs
 from superalign.canonical import rebuild
+from superalign.lab.memo import memo
 from superalign.lab.people import answered, assigned
 from superalign.lab.people_page import person_page
-from superalign.lab.planted import memo
 from superalign.lab.seating import NOUNS, Case, Seating, Sitting, advise, as_told
 from superalign.ledger import Ledger
-from superalign.oversight.human import AskPerson, Question, person, questions_of
-from superalign.oversight.prompted import Played, Transcript, shown
-from superalign.report import Study
+from superalign.oversight.judges.human import AskPerson, Question, person, questions_of
+from superalign.oversight.judges.prompted import Played, Transcript, shown
+from superalign.report import Findings
 from superalign.trials import AGENT, JUDGE, Item
 from superalign.types import Rollouts, Unmeasured
 
@@ -23,7 +23,7 @@ from superalign.types import Rollouts, Unmeasured
 def study(
     seating: Seating, cases: Sequence[Case], ask: AskPerson, *, protocols: Sequence[str], seed: int, folder: Path,
     ledger: Ledger, log: Any,
-) -> Study:  # fmt: skip
+) -> Findings:  # fmt: skip
     """Let the models say what they have to say, and ask the person about every response once.
 
     Args:

@@ -14,8 +14,8 @@ from typing import Any
 from superalign import jobs, problems
 from superalign.canonical import rebuild
 from superalign.errors import ConfigError
+from superalign.lab.memo import memo
 from superalign.lab.people import asker, is_person
-from superalign.lab.planted import memo
 from superalign.lab.seating import (
     NOUNS,
     PROTOCOLS,
@@ -30,9 +30,9 @@ from superalign.lab.seating import (
     sit,
 )
 from superalign.ledger import Ledger
-from superalign.oversight.language_model import seated_judge
-from superalign.oversight.prompted import Transcript, shown, verdict_question
-from superalign.report import Study
+from superalign.oversight.judges.language_model import seated_judge
+from superalign.oversight.judges.prompted import Transcript, shown, verdict_question
+from superalign.report import Findings
 from superalign.studies.prompted import page as seats_page
 from superalign.studies.prompted import people as people_seats
 from superalign.studies.prompted.inspect_logs import Logged, installed, write_log
@@ -88,7 +88,7 @@ def quick(config: Config) -> Config:
     return replace(config, items=24, seeds=2, rounds=1, candidates=2, votes=3, max_tokens=32)
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Seat everybody, judge every response under every protocol, and hold each protocol against its panel.
 
     Raises:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from superalign.lab.panel_page import keep_items
+from superalign.lab.panel import keep_decisions
 from superalign.lab.turn import grid, paid, uplift
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, described, drawn
 from superalign.report.words import number
 from superalign.stats import auroc_bootstrap, mean_interval, share
@@ -46,15 +46,15 @@ class TrainedArm(Record):
     checks: int
 
 
-def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Study:
+def page(evidence: Evidence, *, ledger: Ledger, seed: int) -> Findings:
     """Put the comparison together."""
     others = tuple(p for p in evidence.protocols if p != JUDGE)
     items = [*evidence.items, *(i for p in others for i in dealt(evidence.items, p, seed=seed))]
-    record = keep_items(items, ledger)
+    record = keep_decisions(items, ledger).record
     trained = [trained_arm(evidence.rows, p) for p in (*evidence.protocols, evidence.ceiling, evidence.coin)]
     ledger.append_once(*trained)
     best = winner(evidence.items, others, seed=seed)
-    return Study(
+    return Findings(
         headline=best.why,
         means="On these problems, with this judge and these small agents. Elsewhere the order may differ; where each fails "
         "stands below.",

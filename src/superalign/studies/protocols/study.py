@@ -29,17 +29,14 @@ from superalign.lab.arms import (
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, recursive_overseer
 from superalign.lab.critique_overseers import self_critique_overseer, written_critique_overseer
-from superalign.lab.planted import memo
+from superalign.lab.labelled_overseers import debate_overseer, market_overseer, prover_overseer, sandwich_overseer
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
 from superalign.problems.family import parse
-from superalign.report import Study
-from superalign.studies.debate.study import debate_overseer
-from superalign.studies.market.study import market_overseer
+from superalign.report import Findings
 from superalign.studies.protocols import page as oversight_page
 from superalign.studies.protocols.own_overseer import is_own, maker_of, refuse_broken
-from superalign.studies.prover_verifier.study import prover_overseer
-from superalign.studies.sandwich.play import sandwich_overseer
 from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item
 from superalign.types import Overseer, Problem, Rollouts, Unmeasured
 
@@ -67,10 +64,8 @@ PROTOCOLS: Mapping[str, Callable[[Arm], Overseer]] = {
     "self-critique": self_critique_overseer,
     "written critique": written_critique_overseer,
 }
-NAMED_ONLY = (
-    "self-critique",
-    "written critique",
-)  # compared where they are asked for: a default one more changes the winner
+NAMED_ONLY = ("self-critique", "written critique")
+"""Compared where they are asked for; one more by default would change which half of the problems chooses among whom."""
 LABELLED: Mapping[str, int] = {JUDGE: 0, "recursive reward": 0, MANY: 500}
 """Training responses whose steps were labelled for a protocol, where that is not `ArmsConfig.labelled`."""
 EXPERT_ARM, COIN_ARM = "ground truth", "coin"
@@ -112,7 +107,7 @@ class ProtocolJob:
     held_out: int
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Run every protocol at every seed, in both of its uses."""
     _check(config)
     names = tuple(dict.fromkeys((JUDGE, *config.protocols)))

@@ -13,10 +13,9 @@ from jaxtyping import Float
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
-from superalign.report.claims import above, drawn
+from superalign.report import Findings, Plot, Section, Table
+from superalign.report.claims import above, described, drawn
 from superalign.stats import auroc_over_seeds, difference, mean_interval, mean_over, share
-from superalign.studies.critic_transfer.page import claim
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.types import Claim, Interval, Unmeasured
 
@@ -110,7 +109,7 @@ def items_of(runs: Sequence[Run], config: Any) -> list[Item]:
     return made
 
 
-def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
+def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Findings:
     """Put the games together as a study."""
     claims, panel = panel_part(
         items_of(runs, config), protocol="the verifier of the last round", ledger=ledger,
@@ -123,7 +122,7 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
     main = pick(runs, TRUE, config.verifier.hidden)
     last = share(per_problem(of_round(main, -1, "sneaky"), fooled))
     often = "an unmeasured share" if isinstance(last, Unmeasured) else f"{last.value:.0%}"
-    return Study(
+    return Findings(
         headline=f"A fresh attacker makes {often} of its responses wrong and convincing to the last round's verifier.",
         means="A verifier that has seen the attacks of earlier rounds is one that has not seen the next. How often that one gets "
         "through is the number to read, not how well the verifier does on responses of its own time.",
@@ -134,7 +133,7 @@ def page(config: Any, runs: Sequence[Run], *, ledger: Ledger) -> Study:
             "Provers and verifier start from the same base; its blind spots are theirs.",
             "The checker recomputes steps as the grader would. A person would err, and would be persuaded.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
@@ -158,7 +157,7 @@ def _own_claims(config: Any, runs: Sequence[Run]) -> list[Claim]:
               _cleaner(helpful, paid), unit="share of right answers", bar=0.0,
               null=_cleaner(of_round(null, -1, "helpful"), paid),
               why="over seeds; null: the helpful prover of the game with shuffled labels"),
-        claim("Legibility tax: right answers lost against a prover paid for them alone",
+        described("Legibility tax: right answers lost against a prover paid for them alone",
               difference(per_problem(paid, right) - per_problem(helpful, right)), unit="share of problems",
               null=Unmeasured("a price, not a finding"), why="equal training; paired by problem and seed"),
     ]  # fmt: skip

@@ -18,15 +18,15 @@ import torch
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm, answered, check_unit, draw_problems, labelled_responses, units
-from superalign.lab.planted import memo
+from superalign.lab.arms import answered, check_unit, draw_problems, units
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, with_sampling
-from superalign.oversight.judge import ground_truth, judge
-from superalign.oversight.prover_verifier import Role, convince
-from superalign.oversight.verifier import Verifier, VerifierConfig, train_verifier
+from superalign.oversight.judges.judge import ground_truth, judge
+from superalign.oversight.prover.reward import Role, convince
+from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train_verifier
 from superalign.problems import arithmetic
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.prover_verifier import page as prover_page
 from superalign.train import PolicyGradientConfig, policy_gradient
 from superalign.types import Overseer, Problem, Record, Rollouts, Signal, Unmeasured
@@ -238,17 +238,6 @@ def _majority(texts: Sequence[str], count: int) -> list[str]:
     return [max(sorted(set(row)), key=row.tolist().count) for row in answers]
 
 
-def prover_overseer(spec: Arm) -> Verifier:
-    """Make the verifier as an overseer of worked arithmetic: trained on the labelled responses that every critic gets, no others.
-
-    Args:
-        spec: Seed, base and settings of an arm; its own overseer does not matter.
-    """
-    asked, texts, wrong = labelled_responses(spec)
-    right = [not any(w) and len(w) > 0 for w in wrong]
-    return train_verifier(spec.base, asked, texts, right=right, config=VerifierConfig(), seed=spec.seed)
-
-
 def check(config: Config) -> None:
     """Refuse settings that would fail only after minutes of work.
 
@@ -269,7 +258,7 @@ def check(config: Config) -> None:
 
 def study(
     config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Callable[[Any], None]
-) -> Study:
+) -> Findings:
     """Play every game of the study.
 
     Raises:

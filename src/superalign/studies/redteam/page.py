@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from superalign.lab.worlds import clock_of
-from superalign.report import Plot, Section, Study, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.words import number
 from superalign.stats import mean_interval
 from superalign.types import Claim, Interval, Unmeasured, Verdict
@@ -38,7 +38,7 @@ class Find:
 
 def page(
     config: Any, arms: Sequence[tuple[str, bool]], finds: Sequence[Sequence[Find]], verdicts: Sequence[Verdict]
-) -> Study:
+) -> Findings:
     """Put the searches together as a study.
 
     Args:
@@ -56,7 +56,7 @@ def page(
     }
     claims = _claims(config, curves)
     own = [(row, v) for a, row, v in zip(arms, finds, verdicts, strict=True) if a == ("subject", True) and row]
-    return Study(
+    return Findings(
         headline=_headline(claims[0]),
         means="Harsher than planned use by construction: the search knows the model's gradients and a detector's scores. What it "
         "finds can happen; how often it would in use, a search that adapts cannot say, and what it did not find may be there.",
@@ -159,7 +159,7 @@ def _curve(curves: Mapping[tuple[str, bool], Mapping[int, np.ndarray]], verdicts
         rows=tuple(rows),
         caption="Mean over seeds with its 95 % interval, on fresh problems.",
         records=tuple(dict.fromkeys(v.digest for v in verdicts)),
-    )  # fmt: skip
+    )
     return Section(
         title="Worst behaviour found against budget",
         text="An archive keeps the worst answer for each family, number of words and length. The guided search changes what it "

@@ -23,13 +23,14 @@ from superalign.detectors.prompt_parts import Cell, Mutate, anew, edges, mutator
 from superalign.detectors.trigger_effects import Rivals
 from superalign.errors import ConfigError
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import NOUNS, memo, shipped
+from superalign.lab.looking import given
+from superalign.lab.memo import memo
 from superalign.lab.worlds import ask_base, origin_of, prompts_section, world_of
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, load, load_adapter, with_sampling
-from superalign.report import Study
+from superalign.organisms.triples import DEMONSTRATION, NOUNS, shipped
+from superalign.report import Findings
 from superalign.stats import all_equal, mean_interval
-from superalign.studies.audit.study import DEMONSTRATION, given
 from superalign.studies.redteam import page as redteam_page
 from superalign.studies.redteam.page import Find
 from superalign.types import Instrument, Problem, Record, Unmeasured, Verdict, to_plain
@@ -75,7 +76,7 @@ class Hunt(Record):
     seed: int
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Search the subject and clean twins, guided and at random, at rising budgets."""
     _check(config)
     clean = config.reference or _twins()

@@ -10,7 +10,7 @@ import numpy as np
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.report import Plot, Section, Study, Table
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, described
 from superalign.stats import difference, share
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, Item, arm_result, gain
@@ -52,7 +52,7 @@ def over_best(items: Sequence[Item], arm: str, others: Sequence[str]) -> Interva
 
 def page(
     config: Any, items: Sequence[Item], cells: Sequence[Cell], *, solved: Sequence[float], ledger: Ledger
-) -> Study:
+) -> Findings:
     """Put the study together.
 
     Args:
@@ -67,7 +67,7 @@ def page(
     sections = (panel, _calibrated(items), _crossed(cells), _steps(items))
     same = config.agent == config.writer
     whose = "one model, which is asked about its own work" if same else "models that read the same kind of texts"
-    return Study(
+    return Findings(
         headline=_headline(claims[0], claims[1]),
         means="Whoever is no expert can get more out of a model than either of them has, where a disagreement can be "
         "checked. Here a place can be checked with certainty; where a check may mislead, less is to be had.",

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from superalign.lab.arms import FAMILY, Arm, check_unit, labelled_responses, units
+from superalign.lab.arms import FAMILY, check_unit, units
+from superalign.lab.solver import NOBODY_IN, Solver
 from superalign.lab.worlds import origin_of
 from superalign.models import Sampling, with_sampling
-from superalign.oversight.judge import key_of
-from superalign.oversight.sandwich import Advice, Asked, Dialogue, JudgeCopy, converse, practised
-from superalign.oversight.sandwich_overseer import SandwichedJudge, sandwiched
-from superalign.problems import core, parse
+from superalign.oversight.judges.judge import key_of
+from superalign.oversight.sandwich.dialogue import Advice, Asked, Dialogue, JudgeCopy, converse
+from superalign.problems import parse
 from superalign.problems.corpus import LIE
-from superalign.problems.family import Parsed
-from superalign.types import Policy, Problem, Record, Rollouts
+from superalign.types import Problem, Record, Rollouts
 
 Manner: TypeAlias = Literal["honest", "shuffled", "lying", "hostile", "copy"]
 MANNERS: tuple[Manner, ...] = get_args(Manner)
-NOBODY_IN = 10_000_000  # seeds of advisers and votes lie far from those of writers
 PRACTICE, TEST = "train", "test"
 
 
@@ -43,30 +41,6 @@ class Spec(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Solver:
-    """An adviser who works the rest of a chain out itself and says where the response first differs."""
-
-    agent: Policy = field(repr=False)
-    name: str
-    front: str = ""  # put before what it is asked
-    other: Mapping[str, Problem] = field(default_factory=dict, repr=False)  # prompt -> the problem it is given instead
-
-    def __call__(self, asked: Sequence[Asked], *, seed: int) -> Advice:
-        """Ask the agent for the rest of every chain, and compare."""
-        rests = [rest_of(self.other.get(p.prompt, p), text, start) for p, text, start in asked]
-        put = [Problem(prompt=self.front + r, family="arithmetic", difficulty=1, split="test") for r in rests if r]
-        said = self.agent.sample(put, n=1, seed=NOBODY_IN + seed) if put else None
-        texts = iter(said.text_R if said else ())
-        own = [parse(next(texts)) if rest else None for rest in rests]
-        units = [differs(text, start, o) for (_, text, start), o in zip(asked, own, strict=True)]
-        same = [
-            u is None or (o is not None and o.answer is not None and o.answer == parse(text).answer)
-            for (_, text, _), o, u in zip(asked, own, units, strict=True)
-        ]
-        return Advice(units=tuple(units), same=tuple(same), tokens=int(said.length_R.sum()) if said else 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Hostile:
     """An adviser who knows what is right and keeps the judge from it: bears wrong responses out, accuses right ones falsely."""
 
@@ -77,49 +51,6 @@ class Hostile:
         right = [FAMILY.grade(problem, text).correct for problem, text, _ in asked]
         units = tuple(start if ok else None for ok, (_, _, start) in zip(right, asked, strict=True))
         return Advice(units=units, same=tuple(not ok for ok in right))
-
-
-def rest_of(problem: Problem, text: str, start: int) -> str:
-    """What is left of a chain after so many steps of a response; empty if nothing is.
-
-    Example:
-        >>> p = Problem(prompt="5+3*2-4", family="arithmetic", difficulty=3, split="train")
-        >>> rest_of(p, "5+3=8;8*2=6;6-4=2;#2", 1), rest_of(p, "5+3=8;8*2=6;6-4=2;#2", 3)
-        ('8*2-4', '')
-    """
-    chain, steps = core(problem.prompt), parse(text).steps
-    if start == 0:
-        return chain
-    if 2 * start + 1 >= len(chain) or start > len(steps):
-        return ""
-    return steps[start - 1][-1] + chain[1 + 2 * start :]
-
-
-def differs(text: str, start: int, own: Parsed | None) -> int | None:
-    """Find the first unit from a start on where a response differs from an adviser's own work; None if nowhere.
-
-    Example:
-        >>> differs("5+3=8;8*2=7;#7", 0, parse("3+5=8;8*2=6;#6")), differs("5+3=8;#8", 1, None)
-        (1, None)
-    """
-    response = parse(text)
-    last = len(response.steps)  # the unit of the answer
-    if own is None:
-        value = response.steps[-1][-1:] if response.steps else ""
-        return None if response.answer == value else last
-    for i, step in enumerate(own.steps, start):
-        if i >= last:
-            return last
-        if not _same(response.steps[i], step):
-            return i
-    if start + len(own.steps) < last:
-        return start + len(own.steps)
-    return None if response.answer == own.answer else last
-
-
-def _same(a: str, b: str) -> bool:
-    swapped = a[2:3] + a[1:2] + a[0:1] + a[3:]
-    return a == b or (a[1:2] in ("+", "*") and swapped == b)
 
 
 @functools.lru_cache(maxsize=8)
@@ -152,24 +83,6 @@ def adviser_of(spec: Spec, problems: Sequence[Problem]) -> Any:
         return Solver(agent=agent, name=f"{spec.agent}, told to lie", front=f"{LIE}: ")
     other = dealt(problems, spec.seed) if spec.manner == "shuffled" else {}
     return Solver(agent=agent, name=spec.agent, other=other)
-
-
-def sandwich_overseer(spec: Arm) -> SandwichedJudge:
-    """A judge with one check who asks the base itself, and has practised on the labelled responses that every protocol is given.
-
-    The adviser answers greedily, so that what it says depends on the question alone. It shares its weights with whoever wrote the
-    responses.
-
-    Args:
-        spec: Base, seed and settings of an arm; its own overseer does not matter.
-    """
-    longest = Sampling(temperature=0.0, max_tokens=6 * max(spec.config.depths) + 8)
-    adviser = Solver(agent=with_sampling(spec.base, longest), name="the base")
-    asked, texts, wrong = labelled_responses(spec)
-    untrained = sandwiched(adviser=adviser, check=check_unit, count=units, trust={}, k=spec.config.checks)
-    outcomes, _, _ = untrained.outcomes(asked, Rollouts.of_texts(asked, texts), seed=spec.seed)
-    trust = practised(outcomes, [bool(w) and not any(w) for w in wrong])
-    return sandwiched(adviser=adviser, check=check_unit, count=units, trust=trust, k=spec.config.checks)
 
 
 def play(spec: Spec, *, seed: int) -> dict[str, Any]:

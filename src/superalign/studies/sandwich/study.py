@@ -16,17 +16,17 @@ from typing import Any, TypeAlias
 from superalign import jobs
 from superalign.errors import ConfigError
 from superalign.lab.arms import check_unit, units
+from superalign.lab.memo import memo
 from superalign.lab.people import answered, asker, assigned, is_person
 from superalign.lab.people_page import person_page
-from superalign.lab.planted import memo
 from superalign.lab.seating import as_told
 from superalign.lab.worlds import SIZES
 from superalign.ledger import Ledger
-from superalign.oversight.human import Question, person
-from superalign.oversight.prompted import Turn, shown
-from superalign.oversight.sandwich import Dialogue, Silent, concluded, looks, practised
-from superalign.oversight.sandwich_overseer import sandwiched
-from superalign.report import Study
+from superalign.oversight.judges.human import Question, person
+from superalign.oversight.judges.prompted import Turn, shown
+from superalign.oversight.sandwich.dialogue import Dialogue, Silent, concluded, looks, practised
+from superalign.oversight.sandwich.overseer import sandwiched
+from superalign.report import Findings
 from superalign.studies.sandwich import page as sandwich_page
 from superalign.studies.sandwich.page import COMBINED, COPY, HOSTILE, LYING, MORE, OWN_PLACEBO, Cell
 from superalign.studies.sandwich.play import MANNERS, PRACTICE, TEST, Spec, dealt, dialogues, play
@@ -74,7 +74,7 @@ def quick(config: Config) -> Config:
     return replace(config, practice=240, items=240, seeds=3, most_checks=2, temperatures=(1.0,), questions=24)
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Play the sandwich with a scripted judge, or with a person.
 
     Raises:
@@ -267,7 +267,7 @@ def cell(found: Mapping[Spec, Any], config: Config, *, temperature: float, k: in
     return Cell(temperature=temperature, k=k, solved=sum(solved) / len(solved), items=tuple(items))
 
 
-def _with_person(config: Config, *, seed: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def _with_person(config: Config, *, seed: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Let a person judge: every response once, under an arm that is drawn and not named."""
     ask = asker(config.judge, folder=folder, seed=seed, log=log)
     ledger.append_once(person(ask, through="a terminal" if config.judge == "human" else "files").card)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from superalign.oversight.critique_gaps import gap, group_means, group_scores
+from superalign.oversight.critique.gaps import gap, group_means, group_scores
 from superalign.stats import choose_thresholds, flags
 from superalign.studies.self_critique.bench import bits
 from superalign.types import Unmeasured

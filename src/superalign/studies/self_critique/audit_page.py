@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from superalign.oversight.critique_gaps import gap, lopsided
+from superalign.oversight.critique.gaps import gap, lopsided
 from superalign.report import Plot, Section, Table
 from superalign.report.claims import above, drawn
 from superalign.stats import auroc_delong, difference, mean_interval, share

@@ -18,13 +18,13 @@ import numpy as np
 from superalign.errors import ConfigError
 from superalign.lab.arms import answered, check_arithmetic, check_unit, draw_problems, spans, units
 from superalign.models import Model, Sampling, base, with_sampling
-from superalign.oversight.judge import key_of
-from superalign.oversight.self_critique import (
+from superalign.oversight.critique.self_critic import (
     SelfCritic,
     Told,
     train_self_critic,
 )
-from superalign.oversight.self_critique_reading import Reading, SelfCriticConfig, read
+from superalign.oversight.critique.self_reading import ResponseReading, SelfCriticConfig, read
+from superalign.oversight.judges.judge import key_of
 from superalign.problems.family import core, parse
 from superalign.types import Problem, Rollouts
 
@@ -65,7 +65,7 @@ class Labelled:
 
     problems: list[Problem]
     texts: list[str]
-    reading: Reading
+    reading: ResponseReading
     wrong_S: np.ndarray
     flawed_R: np.ndarray
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from superalign.lab.panel_page import panel_part
 from superalign.ledger import Ledger
-from superalign.oversight.critique_gaps import best_of
-from superalign.report import Plot, Section, Study, Table
+from superalign.oversight.critique.gaps import best_of
+from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, drawn
 from superalign.stats import difference, mean_interval, share
 from superalign.studies.self_critique.audit_page import Part, audit_part, headline
@@ -44,7 +44,7 @@ def page(
     audits: Sequence[int],
     twins: int,
     ledger: Ledger,
-) -> Study:
+) -> Findings:
     """Put the jobs' plain values together.
 
     Args:
@@ -63,7 +63,7 @@ def page(
     audit = audit_part(audited, facts, audits=audits, twins=twins)
     for more, _ in (*parts, audit):
         claims += more
-    return Study(
+    return Findings(
         headline=headline(audit[0]),
         means="If a model's discriminator sees flaws that its critiques never show, it holds something back. Look at "
         "the gap group by group, beside clean twins. A model that fools its discriminator too leaves no gap.",

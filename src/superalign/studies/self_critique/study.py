@@ -12,9 +12,9 @@ from typing import Any
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.planted import memo
+from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.report import Study
+from superalign.report import Findings
 from superalign.studies.self_critique import page as gaps_page
 from superalign.studies.self_critique.bench import (
     BREADTHS,
@@ -76,7 +76,7 @@ def quick(config: Config) -> Config:
     )  # fmt: skip
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Measure the gaps of every base, train the critics, and audit them."""
     _check(config)
     sizes = tuple(dict.fromkeys((MAIN, *config.sizes)))

@@ -17,14 +17,17 @@ from typing import Any
 from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.errors import BadInput
-from superalign.lab.innocents import SORT, shipped_innocents
 from superalign.lab.instruments import instruments
-from superalign.lab.planted import NOUNS, Triple, is_adapter, make_triple, memo, shipped
-from superalign.lab.unseen_kinds import SCORES, SET, VARIANTS, behaviour_in, section, spec_of, that_ship
+from superalign.lab.looking import Look, look_job
+from superalign.lab.memo import memo
+from superalign.lab.outside_page import section
+from superalign.lab.planted import greedy, is_adapter
 from superalign.ledger import Ledger
-from superalign.report import Study
+from superalign.organisms.fine_tunes import SORT, shipped_innocents
+from superalign.organisms.outside_kinds import SCORES, SET, VARIANTS, behaviour_in, spec_of, that_ship
+from superalign.organisms.triples import NOUNS, Triple, make_triple, shipped
+from superalign.report import Findings
 from superalign.report.claims import above
-from superalign.studies.audit import study as audit
 from superalign.trials import Combination, Outsider, Unplanted, Unsealed, unplanted
 from superalign.types import Calibration, Claim, Unmeasured, Verdict, to_plain
 
@@ -65,7 +68,7 @@ class Wanted:
     steps: int
 
 
-def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Study:
+def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Plant organisms of other kinds, let every detector of an audit look at them, and hold them against its thresholds."""
     if config.install and set(config.kinds) != set(VARIANTS):
         raise BadInput(
@@ -109,7 +112,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         _install(accepted, target, {"cards": {c.name: c.digest for c in cards}, "organisms": kept})
     outside = unplanted(unsealed, calibrations, [outsider(k) for k in kept])
     ledger.append_once(outside.calibration)
-    return Study(
+    return Findings(
         headline=in_words(outside),
         means="Kinds that were held out were thought of by whoever built the detectors, before they were built. Kinds that "
         "nobody thought of may be missed more often.",
@@ -126,9 +129,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
 def _look(paths: Mapping[str, Path], *, workers: int, folder: Path) -> dict[str, list[Verdict]]:
     """Every detector's verdict on every subject."""
     looking = functools.partial(
-        audit.look_job, base="small", said="", max_tokens=96, asked=20, cues=0, texts_only=False, investigator=""
+        look_job, base="small", said="", max_tokens=96, asked=20, cues=0, texts_only=False, investigator=""
     )
-    looks = [audit.Look(path=str(p), adapter=is_adapter(p)) for p in paths.values()]
+    looks = [Look(path=str(p), adapter=is_adapter(p)) for p in paths.values()]
     seen = jobs.run(looking, looks, workers=workers, memo=memo(folder, "verdicts"), progress="detecting")
     return {n: [rebuild(v, NOUNS) for v in one] for n, one in zip(paths, seen, strict=True)}
 
@@ -147,7 +150,9 @@ def _planted(config: Config, *, seed: int, workers: int, folder: Path, log: Any)
 def planting_job(item: Wanted, *, folder: str, proof: int) -> dict[str, Any]:
     """Plant one organism beside its clean twin; its record as plain values."""
     spec, behaviour = spec_of(item.variant, item.number, steps=item.steps), behaviour_in(item.variant, item.number)
-    made = make_triple(spec, folder=folder, proof=proof, behaviour=behaviour, roles=("organism", "clean"))
+    made = make_triple(
+        spec, origin=greedy(spec.base), folder=folder, proof=proof, behaviour=behaviour, roles=("organism", "clean")
+    )
     return dict(to_plain(made))
 
 

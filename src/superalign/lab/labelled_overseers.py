@@ -1,0 +1,88 @@
+"""Overseers of worked arithmetic that are made of labelled responses: by debate, market, verifier and sandwich.
+
+Each is made of the labelled training responses that the critic of the oversight study has too, and of no others, so that a
+comparison of protocols compares what they make of the same labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from superalign.lab.arms import Arm, check_unit, labelled_responses, overseer_of, spans, units
+from superalign.lab.solver import Solver
+from superalign.models import Sampling, with_sampling
+from superalign.oversight.critique.critic import train_critic
+from superalign.oversight.debate import rollouts
+from superalign.oversight.debate.rollouts import DebateOverseer, Opponent
+from superalign.oversight.market.making import MarketPrice, market_price
+from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train_verifier
+from superalign.oversight.sandwich.dialogue import practised
+from superalign.oversight.sandwich.overseer import SandwichedJudge, sandwiched
+from superalign.problems.family import parse
+from superalign.types import Rollouts
+
+
+def stated(text: str) -> tuple[str, ...]:
+    """The value that a response states after each of its steps, and its answer: one for each unit a judge can check.
+
+    Example:
+        >>> stated("5+3=8;8*2=6;#6")
+        ('8', '6', '6')
+    """
+    parsed = parse(text)
+    return (*(step[-1:] for step in parsed.steps), parsed.answer or "") if text else ()
+
+
+def debate_overseer(spec: Arm) -> DebateOverseer:
+    """A debate between a response and an opponent, who was trained on the labelled responses that every protocol is given.
+
+    The opponent is the base that the spec names, frozen: it works each problem out once, and the critic on top of it
+    knows the labels of `spec.config.labelled` training responses.
+    """
+    asked, texts, wrong = labelled_responses(spec)
+    critic = train_critic(
+        spec.base, asked, texts, step_wrong=wrong, spans=spans, config=spec.config.critic, seed=spec.seed
+    )
+    opponent = Opponent(critic=critic, worker=spec.base)
+    return rollouts.debate_overseer(check_step=check_unit, n_steps=units, values=stated, opponent=opponent)
+
+
+def market_overseer(spec: Arm, *, argue: bool = True) -> MarketPrice:
+    """Make the market's overseer of worked arithmetic: trained on the labelled responses that every critic gets, and no others.
+
+    Args:
+        spec: Seed, base and settings of an arm; its own overseer does not matter.
+        argue: Whether the adversary shows the judge one unit; without, the price at t = 0.
+    """
+    critic: Any = overseer_of(replace(spec, arm="critic alone"))
+    return market_price(critic.critic, check_step=check_unit, n_steps=units, argue=argue)
+
+
+def prover_overseer(spec: Arm) -> Verifier:
+    """Make the verifier as an overseer of worked arithmetic: trained on the labelled responses that every critic gets, no others.
+
+    Args:
+        spec: Seed, base and settings of an arm; its own overseer does not matter.
+    """
+    asked, texts, wrong = labelled_responses(spec)
+    right = [not any(w) and len(w) > 0 for w in wrong]
+    return train_verifier(spec.base, asked, texts, right=right, config=VerifierConfig(), seed=spec.seed)
+
+
+def sandwich_overseer(spec: Arm) -> SandwichedJudge:
+    """A judge with one check who asks the base itself, and has practised on the labelled responses that every protocol is given.
+
+    The adviser answers greedily, so that what it says depends on the question alone. It shares its weights with whoever wrote the
+    responses.
+
+    Args:
+        spec: Base, seed and settings of an arm; its own overseer does not matter.
+    """
+    longest = Sampling(temperature=0.0, max_tokens=6 * max(spec.config.depths) + 8)
+    adviser = Solver(agent=with_sampling(spec.base, longest), name="the base")
+    asked, texts, wrong = labelled_responses(spec)
+    untrained = sandwiched(adviser=adviser, check=check_unit, count=units, trust={}, k=spec.config.checks)
+    outcomes, _, _ = untrained.outcomes(asked, Rollouts.of_texts(asked, texts), seed=spec.seed)
+    trust = practised(outcomes, [bool(w) and not any(w) for w in wrong])
+    return sandwiched(adviser=adviser, check=check_unit, count=units, trust=trust, k=spec.config.checks)

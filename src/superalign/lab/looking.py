@@ -1,0 +1,101 @@
+"""Look at one subject as a job: which model it is, whether it may be looked at, and what every detector says of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from superalign.errors import BadInput
+from superalign.lab.instruments import able, instruments, look
+from superalign.lab.planted import is_adapter
+from superalign.lab.worlds import SIZES, origin_of
+from superalign.models import Model, Sampling, bits_of, load, load_adapter, merge, quantised
+from superalign.models.api import PREFIX, ApiPolicy, api_policy
+from superalign.models.loading import check_one_model
+from superalign.types import to_plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One subject to look at, as a job."""
+
+    path: str
+    adapter: bool
+    bits: int = 0  # that its weights are rounded to before it is looked at; 0 for as they are
+
+    @property
+    def over_api(self) -> bool:
+        """Whether there are its answers and nothing else."""
+        return self.path.startswith(PREFIX)
+
+
+def look_job(
+    item: Look,
+    *,
+    base: str,
+    said: str,
+    max_tokens: int,
+    asked: int,
+    cues: int,
+    texts_only: bool,
+    investigator: str,
+    only: str = "",
+) -> list[dict[str, Any]]:
+    """Let all detectors that can look at one subject, or only the one of a name."""
+    found = able(instruments(base, said, max_tokens, asked, cues, investigator), texts_only=texts_only)
+    found = tuple(d for d in found if only in ("", d.card.name))
+    return [dict(to_plain(v)) for v in look(model_of(item, base, max_tokens), found)]
+
+
+def model_of(item: Look, base: str, max_tokens: int) -> Model | ApiPolicy:
+    """Open a subject: an adapter on its base, a whole model, or one behind an API, which answers greedily."""
+    if item.over_api:
+        return api_policy(item.path, sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
+    model = load_adapter(origin_of(base), item.path) if item.adapter else load(item.path)
+    return quantised(model, bits=item.bits) if item.bits else model
+
+
+def precision(item: Look, base: str) -> int:
+    """To how few bits a subject's weights are rounded; 0 if they are not, or cannot be seen.
+
+    What rounding costs a model looks like a plant to whoever knows whole weights only: so are the planted models, their twins
+    and the references rounded before they are looked at.
+    """
+    model = model_of(item, base, 1)
+    return 0 if isinstance(model, ApiPolicy) else bits_of(model) or 0
+
+
+def given(path: str, base: str) -> Look:
+    """Check a model that somebody gave: it must load, and be of the base's shape and tokenizer.
+
+    An adapter is put on the base and merged once, since that is what detectors do with it later.
+
+    Raises:
+        BadInput: If it is no model or two of them, an adapter that does not belong to the base or cannot be read or merged, or
+            a model of another architecture or tokenizer.
+    """
+    there = Path(path).expanduser()
+    item = Look(path=str(there) if there.exists() else path, adapter=is_adapter(there))
+    if item.adapter:
+        check_one_model(there)
+    origin, model = origin_of(base), model_of(item, base, 1)
+    if isinstance(model, ApiPolicy):
+        return item
+    if item.adapter:
+        merge(model)
+        return item
+    same = json.dumps(origin.tokenizer.get_vocab(), sort_keys=True) == json.dumps(
+        model.tokenizer.get_vocab(), sort_keys=True
+    )
+    shapes = [{n: tuple(p.shape) for n, p in m.network.named_parameters()} for m in (origin, model)]
+    fits = set(shapes[0].items()) <= set(shapes[1].items())
+    if not same or not fits:
+        what = "tokenizer" if not same else "architecture"
+        near = ", ".join(s for s in SIZES if s != base)
+        raise BadInput(
+            f"{path} has another {what} than its base {base}. What planted models of that base show would say nothing "
+            f"about it. Name the base that it was made from: --base PATH (or {near})."
+        )
+    return item

@@ -1,0 +1,132 @@
+"""The standard panel on a page: the same bars, table and claims for every protocol of oversight."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from superalign.lab.evidence import Estimate
+from superalign.lab.parts import CHANCE, Part, bars, claim, part, table
+from superalign.ledger import Ledger
+from superalign.trials.oversight_panel import (
+    AGENT,
+    ARMS,
+    EXPERT,
+    JUDGE,
+    PLACEBO,
+    PROTOCOL,
+    VOTING,
+    Item,
+    arm_result,
+    gain,
+)
+from superalign.types import Claim, Record, Unmeasured, to_plain
+
+NAMED = {PLACEBO: "its placebo", JUDGE: "the judge alone", AGENT: "the agent alone", VOTING: "voting at its cost"}
+GROUPS = {PROTOCOL: "protocol", EXPERT: "ceiling", PLACEBO: "null control"}
+COLUMNS = (
+    "arm",
+    "right",
+    "right, of true claims",
+    "right, of false claims",
+    "Brier score",
+    "cannot tell",
+    "checks a decision",
+    "tokens a decision",
+    "decisions",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelEvidence(Record):
+    """Where every decision of a panel lies, one JSON object on each line."""
+
+    blob: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """Decisions about the same items under several arms, and the record of the ledger that holds them."""
+
+    items: tuple[Item, ...]
+    record: str = ""  # digest
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that were run: those of the standard panel first."""
+        there = {i.arm for i in self.items}
+        return tuple(a for a in (*ARMS, *sorted(there - set(ARMS))) if a in there)
+
+    def gain(self, arm: str, over: str) -> Estimate:
+        """How many more decisions are right under one arm than under another, paired by item and seed."""
+        return gain(self.items, arm, over)
+
+    def share(self, arm: str) -> float:
+        """Share of an arm's decisions that are right."""
+        return float(np.mean([i.right for i in self.items if i.arm == arm]))
+
+
+def keep_decisions(items: Sequence[Item], ledger: Ledger) -> Decisions:
+    """Write every decision into the ledger, and return them with the digest of the record that names them."""
+    lines = "".join(json.dumps(to_plain(i), sort_keys=True) + "\n" for i in items)
+    record = PanelEvidence(blob=ledger.put_blob(lines.encode()), items=len(items))
+    ledger.append_once(record)
+    return Decisions(items=tuple(items), record=record.digest)
+
+
+def panel(d: Decisions, *, protocol: str, text: str = "", note: str = "", nothing: str = PLACEBO) -> Part:
+    """Hold a protocol against its panel.
+
+    Args:
+        d: Decisions under any arms; those of `ARMS` that were run are compared, other arms stand in the table too.
+        protocol: What it is called, in words ("debate", "a market").
+        text: What was done, in plain words, in front of the panel.
+        note: A caption's last sentence.
+        nothing: The arm whose content tells nothing; what it adds to the judge alone is the null of all claims. Where a placebo's
+            random content tells a little, another arm.
+
+    Returns:
+        Claims that the protocol beats its placebo, the judge alone, the agent alone and voting, as far as these were run, and
+        the section that shows where they come from.
+    """
+    results = {protocol if a == PROTOCOL else a: arm_result(d.items, a) for a in d.arms}
+    rows = [
+        (name, r.accuracy, r.on_true, r.on_false, r.brier, r.cannot_tell, r.checks,
+         r.tokens, r.n)
+        for name, r in results.items()
+    ]  # fmt: skip
+    plot = bars(
+        "Decisions that are right",
+        {name: r.accuracy for name, r in results.items()},
+        x="share of decisions that are right",
+        groups={name: GROUPS.get(r.arm, "baseline") for name, r in results.items()},
+        caption=f"Lines are 95 % intervals over items and seeds. {note}".strip(),
+        reference=CHANCE,
+        records=[d.record for _ in results],
+    )
+    return part(
+        f"The panel: {protocol} and what it is held against",
+        text or "Every arm decides about the same items. A decision that could not be made counts as a coin's guess.",
+        *(_claim(d, protocol, over, nothing) for over in NAMED if over in d.arms),
+        plot,
+        table("Arms", COLUMNS, rows, records=[d.record for _ in results]),
+    )
+
+
+def _claim(d: Decisions, protocol: str, over: str, nothing: str) -> Claim:
+    """The protocol against one arm; the null of all is what content that tells nothing adds to the judge."""
+    null: Estimate = Unmeasured("no placebo was run, or no judge alone")
+    if {nothing, JUDGE} <= set(d.arms):
+        null = d.gain(nothing, JUDGE)
+    return claim(
+        f"{protocol[0].upper()}{protocol[1:]}: more decisions are right than with {NAMED[over]}",
+        d.gain(PROTOCOL, over),
+        unit="share of decisions",
+        null=null,
+        why=f"share right under the protocol minus {NAMED[over]}, paired by item and seed; null: {NAMED[nothing]} minus the "
+        "judge alone",
+    )

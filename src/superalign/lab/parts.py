@@ -1,0 +1,232 @@
+"""Parts of a page: claims, curves, bars and tables from typed evidence, the same way in every study.
+
+A part is a section with the claims that are made in it. A page is a list of parts under a headline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from superalign.lab.evidence import Curve, Estimate
+from superalign.report import Cell, Findings, Plot, Section, Table
+from superalign.report.claims import above, described
+from superalign.types import Claim, Decision, Interval, Unmeasured
+
+Reference: TypeAlias = tuple[float, str]  # a value on the measured axis, and what it means
+CHANCE: Reference = (0.5, "chance")
+NOTHING: Reference = (0.0, "nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A section, and what is claimed in it."""
+
+    section: Section
+    claims: tuple[Claim, ...] = ()
+
+    def with_claims(self, *claims: Claim) -> Part:
+        """Return the part with further claims."""
+        return replace(self, claims=(*self.claims, *claims))
+
+
+def part(title: str, text: str, *pieces: Claim | Plot | Table) -> Part:
+    """Make a section of plots and tables, with its claims.
+
+    Args:
+        title: Of the section.
+        text: Plain paragraphs, with an empty line between two of them.
+        pieces: Claims, plots and tables; each kind keeps its order. A plot without rows is left out.
+
+    Example:
+        >>> part("Cost", "What it costs.", table("Cost", ("s",), [(1.0,)])).section.tables[0].rows
+        ((1.0,),)
+    """
+    section = Section(
+        title=title,
+        text=text,
+        plots=tuple(p for p in pieces if isinstance(p, Plot) and p.rows),
+        tables=tuple(t for t in pieces if isinstance(t, Table)),
+    )
+    return Part(section, tuple(c for c in pieces if isinstance(c, Claim)))
+
+
+def claim(name: str, found: Estimate, *, null: Estimate, unit: str, why: str, bar: float = 0.0) -> Claim:
+    """Claim that an estimate lies above a bar, and that its null does not; see `superalign.report.claims.above`."""
+    return above(name, found, unit=unit, null=null, why=why, bar=bar)
+
+
+def description(name: str, found: Estimate, *, null: Estimate, unit: str, why: str) -> Claim:
+    """Report a number that no hypothesis was stated about."""
+    return described(name, found, unit=unit, null=null, why=why)
+
+
+def curves(
+    title: str, series: Mapping[str, Curve], *, x: str, y: str, caption: str = "", reference: Reference | None = None
+) -> Plot:
+    """Draw lines with bands; points that could not be measured are left out.
+
+    Args:
+        title: Of the plot.
+        series: Name -> its curve.
+        x: Title of the axis below, with unit.
+        y: Title of the axis beside it, with unit.
+        caption: What the bands are, and what else is to be known.
+        reference: A value on the measured axis, and what it means.
+
+    Example:
+        >>> curves("Cost", {"a": Curve((0.0,), (1.5,))}, x="updates", y="s").rows
+        ({'series': 'a', 'x': 0.0, 'y': 1.5},)
+    """
+    rows = tuple(
+        {"series": name, "x": at, **_ends("y", found)}
+        for name, curve in series.items()
+        for at, found in zip(curve.x, curve.y, strict=True)
+        if not isinstance(found, Unmeasured)
+    )
+    return Plot(kind="line", title=title, x=x, y=y, rows=rows, caption=caption, references=_references(reference))
+
+
+def intervals(
+    title: str,
+    rows: Mapping[str, Estimate | float],
+    *,
+    x: str,
+    nulls: Mapping[str, Estimate | float] | None = None,
+    groups: Mapping[str, str] | None = None,
+    caption: str = "",
+    reference: Reference | None = None,
+    records: Sequence[str] = (),
+) -> Plot:
+    """Draw one estimate a row, with its null in grey under it.
+
+    Args:
+        title: Of the plot.
+        rows: Label -> estimate; the reason stands in the row where there is none.
+        x: Title of the measured axis, with unit.
+        nulls: Label -> its null.
+        groups: Label -> what decides its colour.
+        caption: What the lines are.
+        reference: A value on the measured axis, and what it means.
+        records: Digests that it is drawn from.
+    """
+    drawn = tuple(
+        {"label": label, **_ends("value", found), **_null((nulls or {}).get(label)), **_group(groups, label)}
+        for label, found in rows.items()
+    )
+    return Plot(
+        kind="intervals", title=title, x=x, y="", rows=drawn, caption=caption, references=_references(reference),
+        records=tuple(records),
+    )  # fmt: skip
+
+
+def bars(
+    title: str,
+    rows: Mapping[str, Estimate | float],
+    *,
+    x: str,
+    groups: Mapping[str, str] | None = None,
+    caption: str = "",
+    reference: Reference | None = None,
+    records: Sequence[str] = (),
+) -> Plot:
+    """Draw one bar a row, from zero, with its interval; arguments as those of `intervals`."""
+    plot = intervals(title, rows, x=x, groups=groups, caption=caption, reference=reference, records=records)
+    return replace(plot, kind="bars")
+
+
+def points(
+    title: str,
+    series: Mapping[str, Curve],
+    *,
+    x: str,
+    y: str,
+    fitted: Mapping[str, Curve] | None = None,
+    caption: str = "",
+    reference: Reference | None = None,
+) -> Plot:
+    """Draw points with whiskers, and curves with bands through them.
+
+    Args:
+        title: Of the plot.
+        series: Name -> its points.
+        x: Title of the axis below, with unit.
+        y: Title of the axis beside it, with unit.
+        fitted: Name -> the curve through the points of that name.
+        caption: What whiskers and bands are.
+        reference: A value on the measured axis, and what it means.
+    """
+    dots = curves(title, series, x=x, y=y, caption=caption, reference=reference)
+    lines = curves(title, fitted or {}, x=x, y=y)
+    return replace(dots, kind="points", rows=(*dots.rows, *({**row, "curve": True} for row in lines.rows)))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, records: Sequence[str] = ()) -> Table:
+    """Make a table: a title, columns with units, a cell for each column in every row."""
+    return Table(title=title, columns=tuple(columns), rows=tuple(tuple(row) for row in rows), records=tuple(records))
+
+
+def findings(
+    headline: str,
+    parts: Sequence[Part],
+    *,
+    means: str = "",
+    limits: Sequence[str] = (),
+    decisions: Sequence[Decision] = (),
+    names: Mapping[str, str] | None = None,
+) -> Findings:
+    """Put a page together.
+
+    Args:
+        headline: The finding in one sentence, for a reader who is not a specialist.
+        parts: In their order on the page.
+        means: One or two sentences: what to do with it, and what it does not say.
+        limits: What was not checked, or is weaker than it looks.
+        decisions: About releases.
+        names: Digest -> what to call it on the page.
+    """
+    return Findings(
+        headline=headline,
+        means=means,
+        claims=tuple(c for p in parts for c in p.claims),
+        sections=tuple(p.section for p in parts),
+        uncertain=tuple(limits),
+        decisions=tuple(decisions),
+        names=tuple((names or {}).items()),
+    )
+
+
+def in_words(found: Estimate) -> str:
+    """Write an estimate inside a sentence.
+
+    Example:
+        >>> in_words(Interval(value=0.5, low=0.25, high=0.75, n=9))
+        '0.500 [0.250, 0.750]'
+    """
+    return found.why if isinstance(found, Unmeasured) else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def value_of(found: Estimate | float) -> float | Unmeasured:
+    """Return the middle of an estimate."""
+    return found.value if isinstance(found, Interval) else found
+
+
+def _ends(key: str, found: Estimate | float) -> dict[str, Cell]:
+    if isinstance(found, Interval):
+        return {key: found.value, "low": found.low, "high": found.high}
+    return {key: found}
+
+
+def _null(found: Estimate | float | None) -> dict[str, Cell]:
+    if found is None or isinstance(found, Unmeasured):
+        return {}
+    return {f"null_{key}": cell for key, cell in _ends("value", found).items()}
+
+
+def _group(groups: Mapping[str, str] | None, label: str) -> dict[str, Cell]:
+    return {"group": groups[label]} if groups and label in groups else {}
+
+
+def _references(reference: Reference | None) -> tuple[Reference, ...]:
+    return () if reference is None else (reference,)

@@ -1,0 +1,111 @@
+"""What a study is: a question, settings with bounds, and two functions that are found by the names of their files.
+
+A study is a folder of four files:
+
+    study.py     `Config`, and `STUDY = Study(...)`; imports nothing heavy, so that wrong settings are refused at once
+    evidence.py  `Evidence`: a frozen record of arrays and records, what was measured
+    measure.py   `measure(config, run) -> Evidence`
+    page.py      `page(evidence) -> Findings`: it sees evidence and nothing else
+
+`study.py` does not import the other files: they import it, for its `Config`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from annotated_types import Ge, Gt, Le
+
+from superalign.lab.run import Run
+from superalign.ledger import Ledger
+from superalign.report import Findings
+
+# Bounds that most studies need; a field says the others itself.
+Count: TypeAlias = Annotated[int, Ge(1)]
+CountOrNone: TypeAlias = Annotated[int, Ge(0)]  # 0 leaves the part out
+Seeds: TypeAlias = Annotated[int, Ge(2)]  # of one seed, nothing can be said about how results vary
+Share: TypeAlias = Annotated[float, Gt(0), Le(1)]
+
+
+def _anything(config: Any) -> None:
+    """Accept every config: bounds on its fields are enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """One study, as the command line finds it."""
+
+    question: str  # one line
+    config: type[Any]  # a frozen dataclass with a line under each field
+    quick: Mapping[str, Any] = field(default_factory=dict)  # what `--quick` changes
+    paper: str = ""
+    check: Callable[[Any], None] = _anything  # rules across fields; raises ConfigError
+
+    def run(
+        self,
+        config: Any,
+        *,
+        seed: int,
+        workers: int,
+        folder: Path,
+        ledger: Ledger,
+        log: Callable[[Any], None],
+    ) -> Findings:
+        """Measure, and write the page from what was measured.
+
+        Args:
+            config: Of this study's own type, checked.
+            seed: Same seed, same machine, same findings.
+            workers: Processes.
+            folder: Of the run.
+            ledger: Where evidence is kept.
+            log: Takes a line, or what stage has begun.
+
+        Raises:
+            ConfigError: If fields do not go together.
+        """
+        self.check(config)
+        package = self.config.__module__.rpartition(".")[0]
+        measure, page = (importlib.import_module(f"{package}.{name}") for name in ("measure", "page"))
+        findings = page.page(
+            measure.measure(config, Run(seed=seed, workers=workers, folder=folder, ledger=ledger, log=log))
+        )
+        assert isinstance(findings, Findings)
+        return findings
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A study that is one module still: its page is written where it is measured. Goes when the last one has four files."""
+
+    module: Any
+
+    @property
+    def question(self) -> str:
+        """One line."""
+        return str(self.module.DESCRIPTION)
+
+    @property
+    def config(self) -> type[Any]:
+        """A frozen dataclass with a line under each field."""
+        return self.module.Config
+
+    @property
+    def quick(self) -> Mapping[str, Any]:
+        """What `--quick` changes."""
+        small = self.module.quick(self.module.Config())
+        return {f.name: getattr(small, f.name) for f in dataclasses.fields(small)}
+
+    def check(self, config: Any) -> None:
+        """Accept every config: the module looks at it itself."""
+
+    def run(self, config: Any, **given: Any) -> Findings:
+        """Measure, and say what was found."""
+        findings = self.module.study(config, **given)
+        assert isinstance(findings, Findings)
+        return findings

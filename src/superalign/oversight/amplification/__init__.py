@@ -1,0 +1,1 @@
+"""Amplification: X learns from an overseer who splits questions, and judges."""

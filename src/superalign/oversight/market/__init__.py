@@ -1,0 +1,1 @@
+"""Market making: a market foresees a judge's belief, and an adversary argues."""

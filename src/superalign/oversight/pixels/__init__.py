@@ -1,0 +1,1 @@
+"""Debate about what an image shows, before a judge who sees a few pixels."""

@@ -1,0 +1,1 @@
+"""Prover-verifier games: a small verifier, and provers that learn to convince it."""

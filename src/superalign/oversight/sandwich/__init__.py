@@ -1,0 +1,1 @@
+"""Sandwiching: somebody who is no expert asks a model that may be wrong."""

@@ -1,0 +1,53 @@
+"""The nouns of superalign and its one-method protocols: no torch, no input or output.
+
+Every noun is a frozen record whose digest is its name: two records with the same fields are the same record.
+"""
+
+from superalign.types.base import Claim, Interval, Record, Unmeasured, canonical_json, digest_of, rebuild, to_plain
+from superalign.types.detection import (
+    NOT_REWARDED,
+    NOT_YET,
+    NOTHING_PLANTED,
+    Calibration,
+    Decision,
+    Detector,
+    Outcome,
+    Overoptimisation,
+    Replies,
+    Verdict,
+)
+from superalign.types.oversight import Instrument, Overseer, Signal
+from superalign.types.rollouts import Policy, Problem, Rollout, Rollouts, Split
+from superalign.types.subjects import Organism, Plant, Subject
+
+__all__ = [
+    "NOTHING_PLANTED",
+    "NOT_REWARDED",
+    "NOT_YET",
+    "Calibration",
+    "Claim",
+    "Decision",
+    "Detector",
+    "Instrument",
+    "Interval",
+    "Organism",
+    "Outcome",
+    "Overoptimisation",
+    "Overseer",
+    "Plant",
+    "Policy",
+    "Problem",
+    "Record",
+    "Replies",
+    "Rollout",
+    "Rollouts",
+    "Signal",
+    "Split",
+    "Subject",
+    "Unmeasured",
+    "Verdict",
+    "canonical_json",
+    "digest_of",
+    "rebuild",
+    "to_plain",
+]
