@@ -15,7 +15,7 @@ import pytest
 
 from superalign import jobs
 from superalign.lab.looking import Look, look_job
-from superalign.lab.memo import memo
+from superalign.lab.run import memo_of
 from superalign.lab.worlds import answers_of, ask_base, keep_answers, world_of
 from superalign.models import base, load_adapter, save
 from superalign.organisms.triples import DEMONSTRATION, shipped
@@ -45,15 +45,17 @@ def test_a_verdict_is_about_the_adapter_that_lies_there_now(two: tuple[Path, Pat
     model, seen = tmp_path / "latest", []
     for content in (*two, two[0]):
         put(model, content)
-        (found,) = jobs.run(LOOK, [Look(path=str(model), adapter=True)], memo=memo(tmp_path / "run", "verdicts"))
-        assert found[0]["subject"] == load_adapter(base("small"), model).subject.digest
+        (found,) = jobs.run(
+            LOOK, [Look(path=str(model), adapter=True)], memo=memo_of(LOOK, tmp_path / "run", "verdicts")
+        )
+        assert found[0].subject == load_adapter(base("small"), model).subject.digest
         seen.append(found[0])
     assert seen[0] == seen[2] != seen[1]
     assert len(list((tmp_path / "run" / "work" / "verdicts").iterdir())) == 2, "the first content's verdict was kept"
 
 
 def test_an_adapter_over_another_base_at_the_same_path_is_another_value(two: tuple[Path, Path], tmp_path: Path) -> None:
-    here, keep = tmp_path / "base", memo(tmp_path / "run", "verdicts")
+    here, keep = tmp_path / "base", memo_of(LOOK, tmp_path / "run", "verdicts")
     prompts = tmp_path / "p.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": f"{i // 5}+{i % 5}"}) + "\n" for i in range(25)))
     for seed in (0, 1):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from superalign.errors import BadInput
 from superalign.lab.instruments import able, instruments, look
@@ -14,7 +13,7 @@ from superalign.lab.worlds import SIZES, origin_of
 from superalign.models import Model, Sampling, bits_of, load, load_adapter, merge, quantised
 from superalign.models.api import PREFIX, ApiPolicy, api_policy
 from superalign.models.loading import check_one_model
-from superalign.types import to_plain
+from superalign.types import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +41,11 @@ def look_job(
     texts_only: bool,
     investigator: str,
     only: str = "",
-) -> list[dict[str, Any]]:
+) -> tuple[Verdict, ...]:
     """Let all detectors that can look at one subject, or only the one of a name."""
     found = able(instruments(base, said, max_tokens, asked, cues, investigator), texts_only=texts_only)
     found = tuple(d for d in found if only in ("", d.card.name))
-    return [dict(to_plain(v)) for v in look(model_of(item, base, max_tokens), found)]
+    return tuple(look(model_of(item, base, max_tokens), found))
 
 
 def model_of(item: Look, base: str, max_tokens: int) -> Model | ApiPolicy:

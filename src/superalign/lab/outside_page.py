@@ -1,62 +1,30 @@
-"""What an audit may say of kinds of organisms that no threshold was set on: their scores as kept, and recall on each kind."""
+"""What a page says of kinds of organisms that no threshold was set on: recall on each kind."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
-from superalign.organisms.outside_kinds import SCORES
-from superalign.report import Section, Table
+from superalign.lab.parts import Part, part, table
 from superalign.stats import clopper_pearson
-from superalign.trials import Outsider, Unplanted
-from superalign.types import Instrument, Unmeasured
+from superalign.trials import Unplanted
 
 
-def outsiders(cards: Sequence[Instrument], *, base: str, said: str, bits: int) -> tuple[Outsider, ...] | Unmeasured:
-    """Read what the detectors of an audit scored organisms of these kinds.
+def caught(outside: Unplanted, flagged: Mapping[str, Sequence[bool]] | None = None) -> Part:
+    """Show recall on each kind outside the calibration set.
 
     Args:
-        cards: Of the detectors; of other settings or versions nothing is known.
-        base: What was audited on.
-        said: File of what the base says; empty for the bundled families.
-        bits: That weights are rounded to; 0 for whole weights.
-
-    Returns:
-        The organisms with their scores, or why there are none for such an audit.
+        outside: What was caught of each.
+        flagged: Detector -> of each organism, whether it alone flags it.
     """
-    if base != "small" or said:
-        return Unmeasured("organisms of other kinds are kept for the small base on the bundled families only")
-    if bits:
-        return Unmeasured("organisms of other kinds were looked at with whole weights only")
-    if not SCORES.exists():
-        return Unmeasured(
-            "nobody looked at organisms of other kinds yet; `superalign run unseen --set install=true` does"
-        )
-    kept = json.loads(SCORES.read_text())
-    other = [c.name for c in cards if kept["cards"].get(c.name) != c.digest]
-    if other:
-        return Unmeasured(f"organisms of other kinds were looked at by other settings of {', '.join(other)}")
-    return tuple(
-        Outsider(name=o["name"], kind=o["kind"], held=o["held"], scores=o["scores"]) for o in kept["organisms"]
-    )
-
-
-def section(outside: Unplanted, flagged: Mapping[str, Sequence[bool]] | None = None) -> Section:
-    """Recall on each kind outside the calibration set."""
-    by_kind = Table(
-        title="Caught of kinds outside the calibration set",
-        columns=("kind", "detectors were built", "caught"),
-        rows=tuple((k, "without it" if held else "with it", share) for k, held, share in outside.kinds),
-    )
-    tables = [by_kind]
-    if flagged:
-        rows = tuple((name, clopper_pearson(sum(hits), n=len(hits))) for name, hits in flagged.items())
-        tables.append(
-            Table(title="By each detector alone, at its own threshold", columns=("detector", "caught"), rows=rows)
-        )
-    return Section(
-        title="Kinds that are not in the calibration set",
-        text="Organisms of these kinds set no threshold and no scale. Those whose kind detectors were built without say most "
+    alone = [(name, clopper_pearson(sum(hits), n=len(hits))) for name, hits in (flagged or {}).items()]
+    return part(
+        "Kinds that are not in the calibration set",
+        "Organisms of these kinds set no threshold and no scale. Those whose kind detectors were built without say most "
         "about a kind that nobody planted, and still were thought of by the same people.",
-        tables=tuple(tables),
+        table(
+            "Caught of kinds outside the calibration set",
+            ("kind", "detectors were built", "caught"),
+            [(kind, "without it" if held else "with it", share) for kind, held, share in outside.kinds],
+        ),
+        *([table("By each detector alone, at its own threshold", ("detector", "caught"), alone)] if alone else []),
     )

@@ -49,12 +49,7 @@ class Run:
         Returns:
             One value per item, in their order.
         """
-        memo = jobs.Memo(
-            folder=self.folder / "work" / name,
-            version="1",
-            encode=functools.partial(_to_json, function),  # a worker makes its own codec: one cannot travel
-            decode=codec_of(function).validate_json,
-        )
+        memo = memo_of(function, self.folder, name)
         return jobs.run(function, items, workers=self.workers, memo=memo, progress=progress or name)
 
     def keep(self, *records: Record) -> None:
@@ -64,6 +59,16 @@ class Run:
     def stream(self, *names: str | int) -> np.random.Generator:
         """Return the random stream of a name under this run's seed."""
         return stream(self.seed, *names)
+
+
+def memo_of(function: Callable[..., Out], folder: Path, name: str) -> jobs.Memo[Out]:
+    """Say where the values of a function are kept in the folder of a run, and how: as JSON, by its return type."""
+    return jobs.Memo(
+        folder=folder / "work" / name,
+        version="1",
+        encode=functools.partial(_to_json, function),  # a worker makes its own codec: one cannot travel
+        decode=codec_of(function).validate_json,
+    )
 
 
 def _to_json(function: Callable[..., Any], value: Any) -> bytes:

@@ -1,9 +1,14 @@
 """What ships of kinds outside the calibration set: looked at by the detectors of today, or an audit says that it was not."""
 
 from superalign.lab.instruments import instruments
-from superalign.lab.outside_page import outsiders
+from superalign.lab.outside_scores import outsiders
 from superalign.organisms.outside_kinds import SET, VARIANTS, that_ship
+from superalign.studies.unseen.study import KINDS
 from superalign.types import Unmeasured
+
+
+def test_the_settings_name_every_kind() -> None:
+    assert tuple(VARIANTS) == KINDS
 
 
 def test_the_scores_that_ship_are_of_the_detectors_of_today() -> None:

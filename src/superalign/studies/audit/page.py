@@ -10,7 +10,7 @@ from superalign.detectors.replies import LOST
 from superalign.lab.detection_page import detection_section
 from superalign.lab.given_answers import EARLY, Right, section
 from superalign.lab.instruments import Example, asks
-from superalign.lab.outside_page import section as unseen_section
+from superalign.lab.outside_page import caught
 from superalign.lab.planted_page import planted_section
 from superalign.lab.side_by_side import ADDS, how_well, what_each_adds
 from superalign.lab.worlds import clock_of, prompts_section
@@ -354,7 +354,7 @@ def _spread(audit: Audit) -> Section:
             text=f"{text}\n\nKinds that are not in the calibration set: cannot tell, {audit.outside.why}.",
             tables=(planted,),
         )
-    others = unseen_section(audit.outside)
+    others = caught(audit.outside).section
     return Section(
         title="How it differs from kind to kind",
         text=f"{text}\n\n{others.text}",

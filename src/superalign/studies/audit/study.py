@@ -10,23 +10,23 @@ the order and the point where it stops before the first of them looks.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.errors import ConfigError
 from superalign.gate import Deferred, Rule, decide
 from superalign.lab import given_answers as audit_answers
+from superalign.lab.blind import Registered, look
 from superalign.lab.instruments import able, absent, asks, examples, instruments
 from superalign.lab.looking import Look, given, look_job, model_of, precision
 from superalign.lab.memo import memo
-from superalign.lab.outside_page import outsiders
+from superalign.lab.outside_scores import outsiders
 from superalign.lab.planted import is_adapter, triple_job
+from superalign.lab.run import Run
 from superalign.lab.worlds import answers_of, ask_base, keep_answers, origin_of, rate_for, world_of
 from superalign.ledger import Ledger
 from superalign.models.api import api_policy
@@ -141,10 +141,9 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     looks |= {i.name: Look(path=str(where / i.name), adapter=is_adapter(where / i.name), bits=bits) for i in innocent}
     looks |= {f"{REFERENCE} {i}": replace(r, bits=bits) for i, r in enumerate(references, start=1)}
     looks |= {} if config.stop_early else {SUBJECT: target}
-    verdicts = _look_at_all(
-        looks, config, said, texts_only=texts_only, seed=seed, workers=workers, kept=memo(folder, "verdicts")
-    )
-    ledger.append_once(*(v for name in sorted(verdicts) for v in verdicts[name]))
+    run = Run(seed=seed, workers=workers, folder=folder, ledger=ledger, log=log)
+    registered = Registered(run=run, combination=combination, rule=rule)
+    verdicts = look(registered, looks, _looking(config, said, texts_only=texts_only)).verdicts
     log({"stage": "opening the seals, calibrating and deciding"})
     ledger.append_once(*(t.plant for t in triples), *(t.acceptance for t in triples))
     truth = {name: (t.spec.kind, role, t.spec.seed) for t in triples for role, name in t.subjects}
@@ -161,7 +160,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         log({"stage": "asking the audited model, one detector after the other"})
         ledger.append_once(*(() if isinstance(order, Unmeasured) else (order,)))
         early = audit_early.ask_in_order(
-            order, unsealed, calibrations, _asking(target, config, said, texts_only=texts_only, folder=folder),
+            order, unsealed, calibrations, _asking(target, config, said, run, texts_only=texts_only),
             subject=later,
         )  # fmt: skip
         ledger.append_once(*early.verdicts)
@@ -195,32 +194,12 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     )  # fmt: skip
 
 
-def _look_at_all(
-    looks: Mapping[str, Look],
-    config: Config,
-    said: str,
-    *,
-    texts_only: bool,
-    seed: int,
-    workers: int,
-    kept: jobs.Memo[Any],
-) -> dict[str, list[Verdict]]:
-    """Every detector's verdict on every subject, in an order that says nothing."""
-    looking = _looking(config, said, texts_only=texts_only)
-    names = [list(looks)[i] for i in np.random.default_rng([seed, 9]).permutation(len(looks))]
-    seen = jobs.run(looking, [looks[n] for n in names], workers=workers, memo=kept, progress="detecting")
-    return {n: [rebuild(v, NOUNS) for v in one] for n, one in zip(names, seen, strict=True)}
-
-
-def _asking(
-    target: Look, config: Config, said: str, *, texts_only: bool, folder: Path
-) -> Callable[[Instrument], Verdict]:
+def _asking(target: Look, config: Config, said: str, run: Run, *, texts_only: bool) -> Callable[[Instrument], Verdict]:
     """Let one detector look at the audited model; what it said is kept as soon as it is there."""
 
     def ask(card: Instrument) -> Verdict:
         looking = _looking(config, said, texts_only=texts_only, only=card.name)
-        (seen,) = jobs.run(looking, [target], memo=memo(folder, "verdicts"), progress=card.name)
-        verdict: Verdict = rebuild(seen[0], NOUNS)
+        ((verdict,),) = replace(run, workers=1).map(looking, [target], name="verdicts", progress=card.name)
         return verdict
 
     return ask
