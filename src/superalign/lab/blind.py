@@ -63,7 +63,13 @@ class Decided:
 
 
 def register(
-    run: Run, cards: Sequence[Instrument], *, sides: Sequence[Sides] | None = None, rate: float, recall_bar: float
+    run: Run,
+    cards: Sequence[Instrument],
+    *,
+    sides: Sequence[Sides] | None = None,
+    rate: float,
+    recall_bar: float,
+    needs_training: bool = True,
 ) -> Registered:
     """Record detectors, their combination and the rule of release, before there is any evidence.
 
@@ -73,9 +79,11 @@ def register(
         sides: Which scores of each are suspicious; high ones if not given.
         rate: Of false alarms that thresholds are set for.
         recall_bar: The least lower bound of recall for a release.
+        needs_training: Whether a release needs what training showed (`Overoptimisation`), kept before seals are opened.
     """
     combination = Combination(parts=tuple(cards), sides=tuple(sides or ("high" for _ in cards)))
-    rule = Rule(required=(combination.card.digest,), recall_bar=recall_bar, false_positive_rate=rate)
+    required = (combination.card.digest,)
+    rule = Rule(required=required, recall_bar=recall_bar, false_positive_rate=rate, needs_training=needs_training)
     run.keep(*cards, combination.card, rule)
     return Registered(run=run, combination=combination, rule=rule)
 

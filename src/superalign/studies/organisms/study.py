@@ -28,8 +28,7 @@ from superalign.organisms.fine_tunes import Innocent
 from superalign.organisms.planting import Concealment, Route
 from superalign.organisms.triples import IN_LOOP, NOUNS, SHIPPED, Spec, Triple
 from superalign.report import Findings, Section, Table
-from superalign.report.claims import pooled_share
-from superalign.stats import share
+from superalign.stats import pooled_share, share
 from superalign.studies.organisms.fine_tunes import build, graded_again
 from superalign.types import to_plain
 
