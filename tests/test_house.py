@@ -22,28 +22,20 @@ MOST = {
     "lines of a study": 1300,
     "percent of a room": 30,
 }
+# Files of lab that hold a shape of evidence and the parts of a page that show it.
+SHAPES = {"lab.given_prompts", "lab.panel", "lab.people_page", "lab.planted_page", "lab.stated", "lab.trained"}
 # What the files of a study may import beside their own study's evidence and settings.
 FILES = {
     "study": {"lab.study", "errors"},
-    "evidence": {"types", "stats", "trials", "lab.evidence", "lab.panel", "lab.trained"},
-    "page": {
-        "types",
-        "stats",
-        "report",
-        "trials",
-        "lab.evidence",
-        "lab.parts",
-        "lab.panel",
-        "lab.trained",
-        "lab.outside_page",
-    },
+    "evidence": {"types", "stats", "trials", "lab.evidence", *SHAPES},
+    "page": {"types", "stats", "report", "trials", "lab.evidence", "lab.parts", "lab.outside_page", *SHAPES},
 }
 OWN = {"study": set(), "evidence": {"study"}, "page": {"evidence"}, "measure": {"study", "evidence"}}
 # Studies that are not four files yet. Only ever shorter.
 WHOLE = {
-    "amplification", "audit", "critic_rl", "critic_transfer", "debate", "detectors", "loop", "market", "organisms",
-    "oversight_scaling", "pixel_debate", "plant", "pretrain", "prompted", "protocols", "prover_verifier", "redteam",
-    "sandwich", "self_critique", }  # fmt: skip
+    "amplification", "audit", "critic_rl", "critic_transfer", "debate", "detectors", "loop", "market", 
+    "oversight_scaling", "pixel_debate", "protocols", "prover_verifier", "redteam",
+    "self_critique", }  # fmt: skip
 # They import by a name that is given: a module of the user's; the files of the study that was asked for.
 PLUG_INS = {"studies/protocols/own_overseer.py", "lab/study.py", "lookup.py"}
 
