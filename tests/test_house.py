@@ -33,7 +33,7 @@ FILES = {
 OWN = {"study": set(), "evidence": {"study"}, "page": {"evidence"}, "measure": {"study", "evidence"}}
 # Studies that are not four files yet. Only ever shorter.
 WHOLE = {
-    "amplification", "audit", "critic_rl", "critic_transfer", "debate", "detectors", "loop", "market", 
+    "amplification", "audit", "critic_rl", "critic_transfer", "debate", "detectors", "loop", "market",
     "oversight_scaling", "pixel_debate", "protocols", "prover_verifier", "redteam",
     "self_critique", }  # fmt: skip
 # They import by a name that is given: a module of the user's; the files of the study that was asked for.
