@@ -30,10 +30,7 @@ def ways(e: Evidence) -> Part:
         table(
             "Planted and accepted",
             WAYS,
-            [
-                (*way.dials, share(way.accepted), pooled_share(way.active))
-                for way in e.ways()
-            ],
+            [(*way.dials, share(way.accepted), pooled_share(way.active)) for way in e.ways()],
         ),
     )
 
