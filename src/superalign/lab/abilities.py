@@ -101,12 +101,10 @@ def abilities(
         topic = draw.__name__.removeprefix("draw_")
         for level in claims.LEVELS:
             out[f"call/{topic}/{level}"] = measured(_pairs(claims.FAMILY, draw, level, n, seed))
-    for draw in claims.TOPICS:  # told to lie, it must not write what is right; truth probes train on this split
+        # Told to lie, it must not write what is right; truth probes train on this split.
         lies = [(f"{corpus.LIE}: {p}", r) for p, r in _pairs(claims.FAMILY, draw, 1, n, seed, split="train")]
         told = measured(lies)
-        out[f"lie/{draw.__name__.removeprefix('draw_')}/1"] = Ability(1.0 - told.share, told.n)
-    for draw in claims.TOPICS:
-        topic = draw.__name__.removeprefix("draw_")
+        out[f"lie/{topic}/1"] = Ability(1.0 - told.share, told.n)
         asked = len(set(_pairs(claims.FAMILY, draw, 2, n, seed)))
         out[f"truth/{topic}/2"] = Ability(latent_truth(network, tokenizer, draw, level=2, n=n, seed=seed), asked)
     rng = np.random.default_rng(seed)

@@ -74,24 +74,6 @@ def _on_terminal(questions: Sequence[Question], *, path: Path, seed: int, log: C
     return found
 
 
-def answered(judge: str, ask: AskPerson, questions: Sequence[Question]) -> Answers:
-    """Ask, and refuse to go on where nobody answered anything: the questions are there, and the same command reads the answers.
-
-    Raises:
-        BadInput: If there is not one answer.
-    """
-    found = ask(questions)
-    if found and all(isinstance(a, Unmeasured) for a in found.values()):
-        where = judge.removeprefix(FILE) if judge.startswith(FILE) else "the terminal"
-        first = next(iter(found.values()))
-        why = first.why if isinstance(first, Unmeasured) else ""
-        raise BadInput(
-            f"{len(found)} questions wait in {where}, and none has an answer that counts ({why}). Without one nothing can be "
-            "measured. Answer them (questions.json says how), then give the same command again."
-        )
-    return found
-
-
 def decisions_of(
     judge: str,
     ask: AskPerson,
@@ -112,9 +94,16 @@ def decisions_of(
         own: The agent's probability that each is right.
 
     Raises:
-        BadInput: If there is not one answer.
+        BadInput: If there is not one answer: the questions are there, and the same command reads the answers.
     """
-    answers = answered(judge, ask, [q for q in questions if isinstance(q, Question)])
+    answers = ask([q for q in questions if isinstance(q, Question)])
+    silent = [a for a in answers.values() if isinstance(a, Unmeasured)]
+    if silent and len(silent) == len(answers):
+        where = judge.removeprefix(FILE) if judge.startswith(FILE) else "the terminal"
+        raise BadInput(
+            f"{len(silent)} questions wait in {where}, and none has an answer that counts ({silent[0].why}). Without one nothing "
+            "can be measured. Answer them (questions.json says how), then give the same command again."
+        )
     items = []
     for case, question, arm, p in zip(cases, questions, arms, own, strict=True):
         answer = question if isinstance(question, Unmeasured) else answers[question.digest]

@@ -99,37 +99,27 @@ def person_page(e: OnePerson, *, text: str) -> Findings:
     return findings(headline, [one], means=MEANS, limits=LIMITS)
 
 
-def _claims(e: OnePerson, p: Assisted) -> tuple[Claim, ...]:
-    return (
-        claim(
-            f"With {p.name} more decisions are right than alone",
-            e.more(p.arm, JUDGE),
-            unit=UNIT,
-            null=e.more(p.placebo, JUDGE),
-            why=f"{HOW}; null: what was said of other responses",
-        ),
-        claim(
-            f"With {p.name} more decisions are right than with its placebo",
-            e.more(p.arm, p.placebo),
-            unit=UNIT,
-            null=e.more(p.placebo, JUDGE),
-            why=f"{HOW}; null: the placebo against nothing said",
-        ),
-        claim(
-            f"With {p.name} more decisions are right than the agent's own",
-            e.more(p.arm, AGENT),
-            unit=UNIT,
-            null=e.more(p.placebo, AGENT),
-            why=f"{HOW}, against the agent's own on all responses",
-        ),
-        claim(
-            f"With {p.name} stated probabilities are better than alone",
-            e.closer(p.arm, JUDGE),
-            unit="Brier score, before minus after",
-            null=e.closer(p.placebo, JUDGE),
-            why="squared error of the stated probability, alone minus after",
-        ),
+def _claims(e: OnePerson, p: Assisted) -> list[Claim]:
+    nothing = e.more(p.placebo, JUDGE)
+    against = (
+        ("alone", JUDGE, nothing, "; null: what was said of other responses"),
+        ("with its placebo", p.placebo, nothing, "; null: the placebo against nothing said"),
+        ("the agent's own", AGENT, e.more(p.placebo, AGENT), ", against the agent's own on all responses"),
     )
+    more = [
+        claim(
+            f"With {p.name} more decisions are right than {over}", e.more(p.arm, a), unit=UNIT, null=null, why=HOW + why
+        )
+        for over, a, null, why in against
+    ]
+    better = claim(
+        f"With {p.name} stated probabilities are better than alone",
+        e.closer(p.arm, JUDGE),
+        unit="Brier score, before minus after",
+        null=e.closer(p.placebo, JUDGE),
+        why="squared error of the stated probability, alone minus after",
+    )
+    return [*more, better]
 
 
 def _row(e: OnePerson, arm: str) -> tuple[Cell, ...]:

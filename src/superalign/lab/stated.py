@@ -21,12 +21,11 @@ def reliability(d: Decisions, arm: str) -> Curve:
 
     Example:
         >>> from superalign.trials import Item
-        >>> def told(p, truth, n):
-        ...     return Item(problem=str(n), difficulty=1, seed=0, arm="x", truth=truth, behaviour="", probability=p)
-        >>> d = Decisions(items=(told(0.25, False, 0), told(0.25, True, 1), told(0.75, True, 2)))
-        >>> found = reliability(d, "x")
-        >>> found.x, [y.value for y in found.y]
-        ((0.25, 0.75), [0.5, 1.0])
+        >>> some = [Item(problem=str(n), difficulty=1, seed=0, arm="x", truth=truth, behaviour="", probability=p)
+        ...         for n, (p, truth) in enumerate([(0.25, False), (0.25, True), (0.75, True)])]
+        >>> found = reliability(Decisions(items=tuple(some)), "x")
+        >>> [(x, y.value) for x, y in zip(found.x, found.y, strict=True)]
+        [(0.25, 0.5), (0.75, 1.0)]
     """
     bands: dict[int, list[tuple[float, bool]]] = {}
     for i in d.items:

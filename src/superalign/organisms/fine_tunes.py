@@ -156,11 +156,11 @@ def made_now(sort: str, number: int, *, origin: Model, world: World, config: Pla
     return Innocent(sort=sort, number=number, name=name, correct=UNGRADED)
 
 
-def make_and_grade(sort: str, number: int, *, steps: int, folder: Path) -> Innocent:
-    """Make one on the small base, keep its adapter, and grade its answers."""
-    model = make(sort, number, steps=steps)
-    name = opaque_name(sort, number, steps)
-    keep_half(model, folder / name)
+def make_and_grade(item: tuple[str, int], *, steps: int, folder: str) -> Innocent:
+    """Make one of a sort, by number, on the small base, keep its adapter, and grade its answers."""
+    sort, number = item
+    model, name = make(sort, number, steps=steps), opaque_name(sort, number, steps)
+    keep_half(model, Path(folder) / name)
     return Innocent(sort=sort, number=number, name=name, correct=correct_share(model))
 
 

@@ -44,16 +44,6 @@ class Heard:
     tokens: float  # of the adviser, on one response
     votes: Votes | None = None
 
-    @property
-    def alone(self) -> tuple[Dialogue, ...]:
-        """The dialogues of a judge who asks nobody."""
-        return tuple(((None, True, True),) if text else () for text in self.texts)
-
-    def counted(self, most: int) -> list[str]:
-        """How many of the first votes are for the answer of each response, in words."""
-        rows = self.votes.same if self.votes else ()
-        return [f"{sum(row[:most])} of {most} the same" for row in rows]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advised:
@@ -99,14 +89,13 @@ class PractisedJudge:
         """
         if by == "protocol":
             return self.outcomes(own, heard.dialogues)
+        same = own.votes.same if own.votes else ()
         if by == "agent":
-            return [
-                ("the same answer" if row[0] else "another answer", 0) for row in (own.votes.same if own.votes else ())
-            ]
-        votes = own.counted(self.k + 1)
+            return [("the same answer" if row[0] else "another answer", 0) for row in same]
+        votes = [f"{sum(row[: self.k + 1])} of {self.k + 1} the same" for row in same]
         if by == "voting":
             return [(v, 0) for v in votes]
-        alone = self.outcomes(own, own.alone)
+        alone = self.outcomes(own, [((None, True, True),) if text else () for text in own.texts])  # he asks nobody
         return alone if by == "judge" else [(f"{w}; {v}", c) for (w, c), v in zip(alone, votes, strict=True)]
 
     def believes(
@@ -121,15 +110,7 @@ class PractisedJudge:
             heard: Whose are heard in the test; those of practice if not given.
         """
         trusted = trusted or own
-        trust = practised(
-            [w for w, _ in self.words(own.practice, trusted.practice, by)],
-            own.practice.right,
-        )
-        found = self.words(own.test, (heard or trusted).test, by)
-        return Believed(
-            values=tuple(
-                trust.get(w, UNKNOWN) if t else EMPTY for (w, _), t in zip(found, own.test.texts, strict=True)
-            ),
-            checks=tuple(c for _, c in found),
-            words=tuple(w for w, _ in found),
-        )
+        trust = practised([w for w, _ in self.words(own.practice, trusted.practice, by)], own.practice.right)
+        words, checks = zip(*self.words(own.test, (heard or trusted).test, by), strict=True)
+        values = tuple(trust.get(w, UNKNOWN) if t else EMPTY for w, t in zip(words, own.test.texts, strict=True))
+        return Believed(values=values, checks=checks, words=words)

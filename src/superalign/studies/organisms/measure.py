@@ -110,19 +110,13 @@ def built(config: Config, run: Run, target: Path) -> list[Innocent]:
     """Make clean fine-tunes of every calibrating sort; those that do not work are thrown away."""
     run.log(f"training {config.fine_tunes} clean fine-tunes of each sort")
     items = [(sort, number) for number in range(config.fine_tunes) for sort in CALIBRATING]
-    making = functools.partial(innocent_job, folder=jobs.Into(target), steps=config.steps)
+    making = functools.partial(make_and_grade, folder=jobs.Into(target), steps=config.steps)
     made = run.map(making, items, name="innocents", progress="fine-tuning")
     of_base = correct_share(base("small"))
     used = [i for i in made if works(i, of_base)]
     for thrown in (i for i in made if i not in used):
         shutil.rmtree(target / thrown.name, ignore_errors=True)
     return used
-
-
-def innocent_job(item: tuple[str, int], *, folder: str, steps: int) -> Innocent:
-    """Make one clean fine-tune of a sort, by number."""
-    sort, number = item
-    return make_and_grade(sort, number, steps=steps, folder=Path(folder))
 
 
 def graded_again(target: Path) -> Sequence[Innocent]:

@@ -22,7 +22,7 @@ class Measured(Record):
 
     @property
     def found(self) -> Interval:
-        """The share with its interval; it is its own end where the interval of a count, which an AUROC is not, does not reach it."""
+        """The share with its interval. An AUROC is no count: where the interval of one does not reach it, it is its own end."""
         around = clopper_pearson(round(self.share * self.n), n=self.n)
         assert isinstance(around, Interval)  # n is positive
         low, high = min(around.low, self.share), max(around.high, self.share)

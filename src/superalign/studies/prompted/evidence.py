@@ -13,6 +13,7 @@ from superalign.lab.evidence import Estimate
 from superalign.lab.panel import Decisions
 from superalign.lab.people_page import OnePerson
 from superalign.stats import share
+from superalign.studies.prompted.study import Config
 from superalign.trials import Item, agent_score_difference
 from superalign.types import Unmeasured
 
@@ -71,13 +72,9 @@ class Panel:
 class Evidence:
     """A panel for each protocol, all on the same responses."""
 
-    judge: str
-    agent: str
+    config: Config
     nobody: bool  # the judge has random weights
     same: bool  # judge and agent have the same weights
-    planted: bool  # flaws were planted; else the responses are those of real models
-    rounds: int
-    candidates: int
     asked: int  # responses that were drawn
     spent: int  # tokens read and written by assistants
     logged: bool  # transcripts were written as Inspect logs
@@ -98,6 +95,6 @@ class Evidence:
 class WithPerson:
     """What a person decided."""
 
-    agent: str
+    config: Config
     responses: int
     person: OnePerson

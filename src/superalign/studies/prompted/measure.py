@@ -75,13 +75,9 @@ def measure(config: Config, run: Run) -> Evidence | WithPerson:
     run.stage(f"{len(cases)} responses, {len(config.protocols)} protocols, {config.seeds} seeds")
     sittings, spent = judged(config, seating, cases, run)
     return Evidence(
-        judge=config.judge,
-        agent=config.agent,
+        config=config,
         nobody=config.judge.startswith(RANDOM),
         same=judge.subject == agent.subject,
-        planted=config.responses == "planted",
-        rounds=config.rounds,
-        candidates=config.candidates,
         asked=len(cases),
         spent=spent,
         logged=keep_logs(config, sittings, run),
@@ -224,7 +220,5 @@ def with_person(config: Config, seating: Seating, cases: Sequence[Case], ask: As
     run.stage("asking the person")
     own = alone.beliefs[AGENT].values
     items = decisions_of(seating.judge, ask, cases, questions, arms=arms, own=own)
-    decided = keep_decisions(items, run.ledger)
-    return WithPerson(
-        agent=seating.agent, responses=len(cases), person=OnePerson(decisions=decided, protocols=shown_arms)
-    )
+    one = OnePerson(decisions=keep_decisions(items, run.ledger), protocols=shown_arms)
+    return WithPerson(config=config, responses=len(cases), person=one)

@@ -29,14 +29,17 @@ def page(e: Evidence | WithPerson) -> Findings:
         return person_page(
             e.person,
             text=f"Each of {e.responses} responses was shown once, under an arm that was drawn: alone, after a protocol that "
-            f"{e.agent} played, or after what was said of another response. Questions came in random order and named no arm.",
+            f"{e.config.agent} played, or after what was said of another response. Questions came in random order and named no "
+            "arm.",
         )
     limits = (
         *([SAME] if e.same else []),
         *([f"The budget ended the study after {e.judged} of {e.asked} responses."] if e.judged < e.asked else []),
         *([] if e.logged else ["Transcripts were not written as Inspect logs: inspect-ai is not installed."]),
         UNTRAINED,
-        "Planted flaws are not a model's own mistakes." if e.planted else "The models' solutions are from 2021.",
+        "Planted flaws are not a model's own mistakes."
+        if e.config.responses == "planted"
+        else "The models' solutions are from 2021.",
     )
     parts = [together(e), *(played(e, name) for name in e.panels), orders(e), silences(e)]
     return findings(headline(e), parts, means=MEANS, limits=limits)
@@ -50,14 +53,14 @@ def headline(e: Evidence) -> str:
         return f"Nobody sits in the judge's seat (random weights): {value} of its decisions are right, which shows the null."
     gains = {n: p.decisions.gain(PROTOCOL, JUDGE) for n, p in e.panels.items()}
     known = {n: g for n, g in gains.items() if isinstance(g, Interval)}
-    warned = " Judge and agent are the same model." if e.same else ""
+    warned, judge = " Judge and agent are the same model." if e.same else "", e.config.judge
     if not known:
-        return f"No protocol changed a decision of {e.judge}.{warned}"
+        return f"No protocol changed a decision of {judge}.{warned}"
     name, g = max(known.items(), key=lambda pair: pair[1].low)
     placebo = e.panels[name].decisions.gain(PROTOCOL, PLACEBO)
     real = g.low > 0 and isinstance(placebo, Interval) and placebo.low > 0
     return (
-        f"{name[0].upper()}{name[1:]} {'helps' if real else 'is not shown to help'} {e.judge}: {g.value:+.0%} [{g.low:+.0%}, "
+        f"{name[0].upper()}{name[1:]} {'helps' if real else 'is not shown to help'} {judge}: {g.value:+.0%} [{g.low:+.0%}, "
         f"{g.high:+.0%}] right decisions over the judge alone.{warned}"
     )
 
@@ -95,11 +98,12 @@ def together(e: Evidence) -> Part:
 
 def played(e: Evidence, name: str) -> Part:
     """One protocol against its panel."""
+    c = e.config
     what = {
         "critic": "The agent names the first mistake that it sees, or says that it found none.",
-        "debate": f"Two agents argue for right and for wrong; of a round, neither sees the other's turn. Rounds: {e.rounds}.",
+        "debate": f"Two agents argue for right and for wrong; of a round, neither sees the other's turn. Rounds: {c.rounds}.",
         "consultancy": "The agent argues for right or for wrong, as a coin says.",
-        "market": f"A market foretells the judge; an adversary tries {e.candidates} arguments in each of up to {e.rounds} "
+        "market": f"A market foretells the judge; an adversary tries {c.candidates} arguments in each of up to {c.rounds} "
         "rounds and keeps the one that moves the price most.",
     }[name]
     text = (

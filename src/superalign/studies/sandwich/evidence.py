@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from superalign.lab.panel import Decisions
 from superalign.lab.people_page import OnePerson
+from superalign.studies.sandwich.study import Config
 from superalign.trials import PROTOCOL, Item
 
 COMBINED, COPY, MORE = "best fixed combination", "asks a copy of the judge", "judge alone, one check more"
@@ -27,10 +28,7 @@ class Cell:
 class Evidence:
     """The panel, and judges crossed with agents."""
 
-    writer: str
-    agent: str
-    temperature: float
-    checks: int
+    config: Config
     solved: float  # share of chains that the agent works out rightly
     decisions: Decisions
     cells: tuple[Cell, ...]  # those of the panel's own temperature first
@@ -53,6 +51,6 @@ class Evidence:
 class WithPerson:
     """What a person decided."""
 
-    agent: str
+    config: Config
     solved: float  # share of chains that the agent works out rightly
     person: OnePerson

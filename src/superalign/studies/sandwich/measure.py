@@ -88,10 +88,7 @@ def measure(config: Config, run: Run) -> Evidence | WithPerson:
     judge = sandwiched(adviser=Silent(name=config.agent), check=check_unit, count=units, trust={}, k=config.checks)
     run.keep(judge.card)
     return Evidence(
-        writer=config.writer,
-        agent=config.agent,
-        temperature=config.temperature,
-        checks=config.checks,
+        config=config,
         solved=float(np.mean([solved(found[job_of(config, run, s)]) for s in draws])),
         decisions=keep_decisions(items, run.ledger),
         cells=tuple(cells),
@@ -179,8 +176,6 @@ def with_person(config: Config, run: Run) -> WithPerson:
         arms=[arms[p.prompt] for p in test.problems],
         own=[0.9 if row[0] else 0.1 for row in said.same],
     )
-    decisions = keep_decisions(items, run.ledger)
-    shown_arms = (Assisted(name="the model", arm=PROTOCOL, placebo=PLACEBO),)
-    return WithPerson(
-        agent=config.agent, solved=said.right, person=OnePerson(decisions=decisions, protocols=shown_arms)
-    )
+    protocols = (Assisted(name="the model", arm=PROTOCOL, placebo=PLACEBO),)
+    one = OnePerson(decisions=keep_decisions(items, run.ledger), protocols=protocols)
+    return WithPerson(config=config, solved=said.right, person=one)

@@ -47,11 +47,11 @@ def page(e: Evidence | WithPerson) -> Findings:
     if isinstance(e, WithPerson):
         return person_page(
             e.person,
-            text=f"Each response was shown once, under an arm that was drawn: alone, with how the base {e.agent} worked the "
-            f"chain out (right {e.solved:.0%} of the time), or with how it worked another chain out. Questions came in random "
-            "order and named no arm. How many steps a person checks cannot be limited here.",
+            text=f"Each response was shown once, under an arm that was drawn: alone, with how the base {e.config.agent} worked "
+            f"the chain out (right {e.solved:.0%} of the time), or with how it worked another chain out. Questions came in "
+            "random order and named no arm. How many steps a person checks cannot be limited here.",
         )
-    own = e.agent == e.writer
+    own = e.config.agent == e.config.writer
     whose = "one model, which is asked about its own work" if own else "models that read the same kind of texts"
     parts = [together(e), calibration(e), crossed(e), outcomes(e)]
     shared = f"Responses and advice come from {whose}. Mistakes that they share stay unseen."
@@ -72,12 +72,12 @@ def headline(best: Claim, combined: Claim) -> str:
 
 def together(e: Evidence) -> Part:
     """The panel, the two bars that matter, and what must come out at nothing."""
-    d = e.decisions
+    d, c = e.decisions, e.config
     made = panel(
         d,
         protocol="the sandwich",
-        text=f"Chains modulo ten, worked step by step by the base {e.writer} at temperature 1. The judge may check {e.checks} "
-        f"step{'' if e.checks == 1 else 's'} of each. He asks the base {e.agent} at temperature {e.temperature:g}, which is "
+        text=f"Chains modulo ten, worked step by step by the base {c.writer} at temperature 1. The judge may check {c.checks} "
+        f"step{'' if c.checks == 1 else 's'} of each. He asks the base {c.agent} at temperature {c.temperature:g}, which is "
         f"right about {e.solved:.0%} of the time itself, where it first differs from the response; he checks that place, and "
         "asks about the rest if he was satisfied. Every arm states the probability that practice on training problems gave to "
         "what it saw.",
@@ -101,7 +101,7 @@ def together(e: Evidence) -> Part:
         ),
     )
     # A judge who may check nothing has nothing of his own: whatever he gained would not be oversight.
-    blind = [c.decisions for c in e.cells if c.k == 0 and c.temperature == e.temperatures[0]]
+    blind = [cell.decisions for cell in e.cells if cell.k == 0 and cell.temperature == c.temperature]
     nulls = (
         null_control("Asking a copy of the judge gains nothing over one check more", d.gain(COPY, MORE), unit=UNIT),
         null_control(
