@@ -33,9 +33,20 @@ FILES = {
 OWN = {"study": set(), "evidence": {"study"}, "page": {"evidence"}, "measure": {"study", "evidence"}}
 # Studies that are not four files yet. Only ever shorter.
 WHOLE = {
-    "amplification", "audit", "critic_rl", "critic_transfer", "debate", "detectors", "loop", "market",
-    "oversight_scaling", "pixel_debate", "protocols", "prover_verifier", "redteam",
-    "self_critique", }  # fmt: skip
+    "amplification",
+    "audit",
+    "critic_rl",
+    "critic_transfer",
+    "debate",
+    "detectors",
+    "loop",
+    "market",
+    "oversight_scaling",
+    "pixel_debate",
+    "protocols",
+    "prover_verifier",
+    "self_critique",
+}
 # They import by a name that is given: a module of the user's; the files of the study that was asked for.
 PLUG_INS = {"studies/protocols/own_overseer.py", "lab/study.py", "lookup.py"}
 
@@ -396,4 +407,4 @@ def test_the_test_of_heavy_imports_can_fail(tmp_path: Path) -> None:
 def test_types_is_small() -> None:
     pages = {path.name: len(path.read_text().splitlines()) for path in (SOURCE / "types").glob("*.py")}
     assert max(pages.values()) <= 120
-    assert sum(pages.values()) - pages["__init__.py"] <= 310
+    assert sum(pages.values()) - pages["__init__.py"] <= 330
