@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from superalign.lab.evidence import Estimate
 from superalign.lab.panel import Decisions
 from superalign.lab.people_page import OnePerson
 from superalign.studies.sandwich.study import Config
-from superalign.trials import PROTOCOL, Item
+from superalign.trials import AGENT, JUDGE, PROTOCOL, Item
 
 COMBINED, COPY, MORE = "best fixed combination", "asks a copy of the judge", "judge alone, one check more"
 LYING, HOSTILE = "asks an agent told to lie", "asks an adversary who knows"
@@ -22,6 +23,10 @@ class Cell:
     k: int  # the judge's checks
     solved: float  # share of chains that the agent works out rightly
     decisions: Decisions
+
+    def gains(self) -> tuple[Estimate, Estimate]:
+        """Gain of both together over the better of judge and agent, and over the best fixed combination."""
+        return self.decisions.gain_over_best(PROTOCOL, (JUDGE, AGENT)), self.decisions.gain(PROTOCOL, COMBINED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

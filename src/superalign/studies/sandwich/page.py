@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from superalign.lab.evidence import Curve, Estimate
+from superalign.lab.evidence import Curve
 from superalign.lab.panel import panel
 from superalign.lab.parts import Part, claim, curves, findings, null_control, part, table
 from superalign.lab.people_page import person_page
@@ -12,17 +12,7 @@ from superalign.lab.stated import stated
 from superalign.report import Findings
 from superalign.report.claims import described
 from superalign.stats import share
-from superalign.studies.sandwich.evidence import (
-    COMBINED,
-    COPY,
-    HOSTILE,
-    LYING,
-    MORE,
-    OWN_PLACEBO,
-    Cell,
-    Evidence,
-    WithPerson,
-)
+from superalign.studies.sandwich.evidence import COMBINED, COPY, HOSTILE, LYING, MORE, OWN_PLACEBO, Evidence, WithPerson
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL
 from superalign.types import Claim, Unmeasured
 
@@ -145,14 +135,12 @@ def calibration(e: Evidence) -> Part:
 def crossed(e: Evidence) -> Part:
     """Judges of every number of checks with agents of every temperature."""
 
-    def along(cells: list[Cell], values: list[Estimate]) -> Curve:
-        return Curve(tuple(float(c.k) for c in cells), tuple(values))
-
-    first = e.temperatures[0]
     by = {t: [c for c in e.cells if c.temperature == t] for t in e.temperatures}
-    named = {t: f"agent right {cells[0].solved:.0%} (temperature {t:g})" for t, cells in by.items()}
+    checks, first = tuple(float(c.k) for c in by[e.config.temperature]), by[e.config.temperature]
     gains = {
-        f"{named[t]}, {over}": along(cells, [g[i] for g in map(both, cells)])
+        f"agent right {cells[0].solved:.0%} (temperature {t:g}), {over}": Curve(
+            checks, tuple(c.gains()[i] for c in cells)
+        )
         for t, cells in by.items()
         for i, over in enumerate(GAINS)
     }
@@ -169,25 +157,20 @@ def crossed(e: Evidence) -> Part:
         ),
         curves(
             "Right decisions against the judge's checks",
-            {name: along(by[first], [c.decisions.accuracy(arm) for c in by[first]]) for arm, name in NAMED.items()},
+            {n: Curve(checks, tuple(c.decisions.accuracy(arm) for c in first)) for arm, n in NAMED.items()},
             x=steps,
             y="share of decisions that are right",
-            caption=f"The agent at temperature {first:g}.",
+            caption=f"The agent at temperature {e.config.temperature:g}.",
         ),
         table(
             "Judges crossed with agents",
             (*CROSSED, *NAMED.values(), *(f"gain {over}" for over in GAINS)),
             [
-                (c.k, f"{c.temperature:g}", c.solved, *(c.decisions.accuracy(a) for a in NAMED), *both(c))
+                (c.k, f"{c.temperature:g}", c.solved, *(c.decisions.accuracy(a) for a in NAMED), *c.gains())
                 for c in e.cells
             ],
         ),
     )
-
-
-def both(c: Cell) -> tuple[Estimate, Estimate]:
-    """Gain over the better of judge and agent, and over the best fixed combination."""
-    return c.decisions.gain_over_best(PROTOCOL, (JUDGE, AGENT)), c.decisions.gain(PROTOCOL, COMBINED)
 
 
 def outcomes(e: Evidence) -> Part:
