@@ -264,6 +264,8 @@ def in_words(kind: Any) -> str:
     Example:
         >>> in_words(tuple[int, ...]), in_words(Literal["a", "b"]), in_words(Annotated[float, annotated_types.Gt(0)])
         ('whole numbers (int) with commas between them', 'one of a, b', 'a number (float), above 0')
+        >>> in_words(tuple[Literal["a", "b"], ...]), in_words(tuple[Annotated[int, annotated_types.Ge(1)], ...])
+        ('some of a, b with commas between them', 'whole numbers (int) with commas between them, each at least 1')
     """
     if get_origin(kind) is Annotated:
         bounds = [_BOUNDS[type(b)] for b in _bounds(kind)]
@@ -277,9 +279,10 @@ def in_words(kind: Any) -> str:
     if origin is tuple:
         many = {int: "whole numbers (int)", float: "numbers (float)", str: "words", bool: "true or false"}
         if arguments[-1] is Ellipsis:
-            each, _, bounds_said = in_words(arguments[0]).partition(", ")
-            named = many.get(bare(arguments[0]), each)
-            return f"{named} with commas between them{', each ' + bounds_said if bounds_said else ''}"
+            each = in_words(bare(arguments[0]))
+            bounds_said = in_words(arguments[0]).removeprefix(each)
+            named = many.get(bare(arguments[0]), each.replace("one of", "some of", 1))
+            return f"{named} with commas between them{bounds_said.replace(', ', ', each ', 1)}"
         return f"{len(arguments)} values with commas between them: {', '.join(map(in_words, arguments))}"
     plain = {int: "a whole number (int)", float: "a number (float)", bool: "true or false (bool)", str: "a text (str)"}
     return plain.get(kind, str(kind))

@@ -173,7 +173,6 @@ def test_a_spent_budget_keeps_what_was_judged(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"protocols": ("debat",)}, "protocols=debat"),
         ({"protocols": ()}, "protocols="),
         ({"seeds": 0}, "seeds=0"),
         ({"items": 2}, "items=2"),
@@ -188,6 +187,11 @@ def test_a_spent_budget_keeps_what_was_judged(tmp_path: Path, monkeypatch: pytes
 def test_what_cannot_be_run_is_refused(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
     with pytest.raises((BadInput, ConfigError), match=says):
         run(dataclasses.replace(TINY, **changes), tmp_path)
+
+
+def test_a_protocol_that_is_no_choice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--set protocols=debat: .* is not one of the choices"):
+        settings.apply(Config(), words=["protocols=debat"], study="prompted")
 
 
 def test_an_empty_or_short_pool_is_refused(tmp_path: Path) -> None:

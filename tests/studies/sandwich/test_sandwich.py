@@ -147,7 +147,6 @@ def test_everybody_is_dealt_another_problem_of_the_same_length() -> None:
         ({"judge": "api:x/y"}, "sit|judge in the study prompted"),
         ({"judge": "file:"}, "names no folder"),
         ({"judge": "human"}, "there is none here"),
-        ({"agent": "gpt"}, "agent=gpt"),
         ({"seeds": 1}, "seeds=1"),
         ({"checks": 3}, "do not fit together"),
     ],
@@ -155,6 +154,11 @@ def test_everybody_is_dealt_another_problem_of_the_same_length() -> None:
 def test_what_cannot_be_run_is_refused(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):
         run(dataclasses.replace(TINY, **changes), tmp_path)
+
+
+def test_a_model_that_is_no_choice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--set agent=gpt: .* is not one of the choices"):
+        settings.apply(Config(), words=["agent=gpt"], study="sandwich")
 
 
 def command(*words: str) -> tuple[int, str, str]:
