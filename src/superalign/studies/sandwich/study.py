@@ -68,13 +68,6 @@ STUDY = Study(
     question="A limited judge, a model that may be wrong, and both together: sandwiching; the judge may be a person",
     paper="Bowman et al., Measuring progress on scalable oversight for large language models, 2022 (arXiv 2211.03540)",
     config=Config,
-    quick={
-        "practice": 240,
-        "items": 240,
-        "seeds": 3,
-        "most_checks": 2,
-        "temperatures": (1.0,),
-        "questions": 24,
-    },
+    quick={"practice": 240, "items": 240, "seeds": 3, "most_checks": 2, "temperatures": (1.0,), "questions": 24},
     check=check,
 )
