@@ -17,8 +17,8 @@ BELOW = {
 # Numbers of the house that may only fall. `lines` are of Python under src.
 MOST = {
     "lines": 54_500,
-    "functions of more than 60 lines": 31,
-    "fmt: skip": 156,
+    "functions of more than 60 lines": 29,
+    "fmt: skip": 134,
     "lines of a study": 1300,
     "percent of a room": 30,
 }
