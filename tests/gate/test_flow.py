@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from superalign.gate import Deferred, Rule, decide
+from superalign.gate import NOT_REWARDED, Deferred, Overoptimisation, Rule, decide
 from superalign.ledger import Ledger
 from superalign.studies.audit.early import ask_in_order
 from superalign.trials import Combination, Unsealed
 from superalign.trials.stopping import cheapest_first
-from superalign.types import NOT_REWARDED, NOT_YET, Instrument, Interval, Overoptimisation, Plant, Verdict
+from superalign.types import NOT_YET, Instrument, Interval, Plant, Verdict
 
 CARDS = tuple(Instrument(name=n, version="1", catches="c", misses="m") for n in ("sweep", "probe"))
 WHOLE = Combination(parts=CARDS, sides=("high", "high"))

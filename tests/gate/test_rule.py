@@ -12,19 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superalign.errors import BadInput, LedgerError, OrderError
-from superalign.gate import Deferred, Rule, decide
+from superalign.gate import NOT_REWARDED, Deferred, Overoptimisation, Rule, decide
 from superalign.ledger import Entry, Ledger
 from superalign.ledger.records import prepare
 from superalign.trials.stopping import Order, Place
 from superalign.types import (
-    NOT_REWARDED,
     NOT_YET,
     NOTHING_PLANTED,
     Calibration,
     Decision,
     Instrument,
     Interval,
-    Overoptimisation,
     Plant,
     Unmeasured,
     Verdict,

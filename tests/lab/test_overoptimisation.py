@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from superalign.gate import NOT_REWARDED
 from superalign.lab.arms import Arm, Config, run_arm
 from superalign.lab.overoptimisation import GOLD, overoptimisation, unrewarded
 from superalign.models import base
 from superalign.train import PolicyGradientConfig
-from superalign.types import NOT_REWARDED, Interval, Unmeasured
+from superalign.types import Interval, Unmeasured
 
 SMALL = replace(Config(), held_out=60, pool=30, training=PolicyGradientConfig(steps=1, problems=4, group=2))
 ROW = {"overseer": "judge", "sound": [True, False, False, False], "base_sound": [False] * 4, "base_paid": [0.0] * 4}

@@ -1,5 +1,6 @@
 """Ledger in, decision out: rules fixed before the evidence. No torch."""
 
 from superalign.gate.rule import Deferred, Rule, decide
+from superalign.gate.training import NOT_REWARDED, Overoptimisation
 
-__all__ = ["Deferred", "Rule", "decide"]
+__all__ = ["NOT_REWARDED", "Deferred", "Overoptimisation", "Rule", "decide"]

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from superalign.gate import NOT_REWARDED, Overoptimisation
 from superalign.stats import difference
-from superalign.types import NOT_REWARDED, Interval, Overoptimisation, Unmeasured
+from superalign.types import Interval, Unmeasured
 
 GOLD = "share of responses that are right by right steps"
 

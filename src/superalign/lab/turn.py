@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from superalign.gate import Overoptimisation
 from superalign.organisms.triples import Triple
 from superalign.stats import auroc_delong, difference, mean_interval, mean_over, share
 from superalign.trials import Scored
@@ -19,7 +20,6 @@ from superalign.types import (
     Decision,
     Instrument,
     Interval,
-    Overoptimisation,
     Record,
     Unmeasured,
     Verdict,

@@ -5,14 +5,12 @@ Every noun is a frozen record whose digest is its name: two records with the sam
 
 from superalign.types.base import Claim, Interval, Record, Unmeasured, canonical_json, digest_of, rebuild, to_plain
 from superalign.types.detection import (
-    NOT_REWARDED,
     NOT_YET,
     NOTHING_PLANTED,
     Calibration,
     Decision,
     Detector,
     Outcome,
-    Overoptimisation,
     Replies,
     Verdict,
 )
@@ -22,7 +20,6 @@ from superalign.types.subjects import Organism, Plant, Subject
 
 __all__ = [
     "NOTHING_PLANTED",
-    "NOT_REWARDED",
     "NOT_YET",
     "Calibration",
     "Claim",
@@ -32,7 +29,6 @@ __all__ = [
     "Interval",
     "Organism",
     "Outcome",
-    "Overoptimisation",
     "Overseer",
     "Plant",
     "Policy",

@@ -13,7 +13,6 @@ Outcome: TypeAlias = Literal["release", "hold", "inconclusive"]
 
 NOT_YET = Unmeasured("no threshold yet")  # the flag of a verdict whose score no threshold was applied to
 NOTHING_PLANTED = Unmeasured("nothing of this kind was planted")  # the recall of a calibration on clean subjects alone
-NOT_REWARDED = Unmeasured("no reward trained it")  # the over-optimisation gap of a subject trained by supervision alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +62,6 @@ class Calibration(Record):
     false_alarms: Interval | Unmeasured
     population: str  # which organisms and twins, in words
     held_out: str  # the kind that the thresholds never saw
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overoptimisation(Record):
-    """What training showed of one subject: how much its overseer would pay it beyond the gold reward, on held-out problems."""
-
-    subject: str  # digest
-    overseer: str  # digest of the card of what paid it; empty if nothing did
-    gap: Interval | Unmeasured  # proxy minus gold reward, over problems; `NOT_REWARDED` if nothing paid it
-    null: Interval | Unmeasured  # the same overseer on what the base wrote before any training
-    gold: str  # what the gold reward is, in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ import numpy as np
 from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.errors import ConfigError
-from superalign.gate import Rule, decide
+from superalign.gate import Overoptimisation, Rule, decide
 from superalign.lab.arms import ARMS, Arm, run_arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.memo import memo
@@ -35,7 +35,7 @@ from superalign.stats.recall import Sides
 from superalign.studies.loop import outside
 from superalign.studies.loop.page import page
 from superalign.trials import Combination, Unsealed
-from superalign.types import Instrument, Overoptimisation, Verdict, to_plain
+from superalign.types import Instrument, Verdict, to_plain
 
 DESCRIPTION = "One turn of the whole plan: oversee, train, plant, detect blind, calibrate, decide"
 SIDES: tuple[Sides, ...] = ("high", "high", "both")  # cue sweep, self-check, truth probe
