@@ -36,7 +36,6 @@ WHOLE = {
     "amplification",
     "audit",
     "critic_rl",
-    "critic_transfer",
     "debate",
     "detectors",
     "loop",
