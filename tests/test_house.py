@@ -36,7 +36,6 @@ WHOLE = {
     "amplification",
     "audit",
     "critic_rl",
-    "critic_transfer",
     "debate",
     "detectors",
     "loop",
@@ -45,7 +44,6 @@ WHOLE = {
     "pixel_debate",
     "protocols",
     "prover_verifier",
-    "self_critique",
 }
 # They import by a name that is given: a module of the user's; the files of the study that was asked for.
 PLUG_INS = {"studies/protocols/own_overseer.py", "lab/study.py", "lookup.py"}

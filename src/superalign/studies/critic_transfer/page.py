@@ -1,268 +1,195 @@
-"""What the critique study says: the trial, the held-out planted flaws, the real solutions, and how far apart these are."""
+"""What the study of a critic trained on planted flaws says: the ranking of real solutions, the trial, and what lies between."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from superalign import stats
-from superalign.oversight.steps.critic import CARD
-from superalign.problems.gsm8k_flaws import FLAW_KINDS
-from superalign.report import Plot, Section, Table
-from superalign.report.claims import DESCRIPTION, described
+from superalign.lab.evidence import Estimate
+from superalign.lab.parts import CHANCE, Part, claim, description, findings, intervals, part, table
+from superalign.report import Cell, Findings, Table
 from superalign.stats import share
-from superalign.studies.critic_transfer.trial import (
-    Item,
-    Outcome,
-    best_threshold,
+from superalign.studies.critic_transfer.evidence import Evidence
+from superalign.trials.one_check import ALONE, ARITHMETIC, CRITIC, PLACEBO, RULE, RULES
+from superalign.types import Interval, Unmeasured
+
+BAR = 0.72  # set beforehand; a prototype reached 0.71
+RANKED = "share of pairs of one question with the wrong one more suspicious"
+RANKINGS = ("score", "kept questions", "these, models balanced", "questions chosen on", "all questions", "pooled AUROC")
+KINDS = ("kind", "pairs", "flawed ranked worse", "called flawed", "first wrong step named", "chance of that")
+VERSIONS = ("flaws found", "false alarms, clean", "flaws found, placebo-edited", "false alarms, placebo-edited")
+FOUND = "difference in share of planted flaws found"
+SAME = "same judge, same number of checks; null: placebo minus judge alone"
+HELP = (
+    ("a placebo pointer", PLACEBO, SAME),
+    ("the judge alone", ALONE, SAME),
+    ("one rule", RULE, "the rule names the first operand from nowhere, which is also part of what the judge checks"),
+    (
+        "both rules",
+        RULES,
+        "operand from nowhere, or a false equation: all that this judge can check",
+    ),
 )
-from superalign.types import Calibration, Claim, Interval, Unmeasured
-
-CRITIC, ALONE, PLACEBO = "judge + critic", "judge alone", "judge + placebo"
-RULE, ARITHMETIC, RULES = "judge + one rule (operand from nowhere)", "judge + exact arithmetic", "judge + both rules"
-
-Found: TypeAlias = Interval | Unmeasured
-Results: TypeAlias = Mapping[str, tuple[np.ndarray, np.ndarray]]  # arm -> called flawed, flaw found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Claims and the section that shows where they come from."""
-
-    claims: tuple[Claim, ...]
-    section: Section
+MEANS = (
+    "The critic is an aid to a judge, not a judge: it ranks solutions and names a step worth a look. It does not say that a "
+    "solution is right."
+)
+LIMITS = (
+    "Planted flaws are not real errors; the last section shows how far apart they are.",
+    "Settings and features were chosen on planted flaws and on the model solutions to five ninths of the test questions; the "
+    "claims on real solutions are from the others.",
+    "The critic and the judge share two ideas, that an equation must hold and that an operand must come from somewhere. The arm "
+    "with both rules shows how much of the critic's help these alone give.",
+    "The models' solutions are from 2021, one per question and model. Other models err otherwise.",
+)
 
 
-def in_words(x: Found) -> str:
-    """A share as a per cent."""
-    return "unmeasured" if isinstance(x, Unmeasured) else f"{x.value:.1%}"
-
-
-def claim(name: str, found: Found, *, unit: str, null: Found, why: str, bar: float | None = None) -> Claim:
-    """Make a claim that holds where its whole interval lies above the bar, if it has one."""
-    holds = DESCRIPTION if bar is None or isinstance(found, Unmeasured) else found.low > bar
-    return described(name, found, unit=unit, null=null, why=why, holds=holds)
-
-
-def bars(rows: Sequence[tuple[str, Found]], *, title: str, x: str, caption: str, bar: float | None = None) -> Plot:
-    """Draw shares with their intervals."""
-    measured = [(label, found) for label, found in rows if isinstance(found, Interval)]
-    return Plot(
-        kind="intervals",
-        title=title,
-        x=x,
-        y="",
-        rows=tuple({"label": label, "value": f.value, "low": f.low, "high": f.high} for label, f in measured),
-        caption=caption,
-        references=() if bar is None else ((0.5, "chance"), (bar, "bar")),
+def page(e: Evidence) -> Findings:
+    """Put the page together."""
+    found, null = e.real.ranking(e.scores["critic"])[0], e.real.mean_ranking(e.shuffled_DM)[0]
+    return findings(
+        "A critic trained only on planted flaws finds the wrong one of two real solutions to the same question "
+        f"{per_cent(found, digits=0)} of the time; with shuffled labels {per_cent(null)}.",
+        [real_solutions(e), trial(e), planted_flaws(e), distance(e)],
+        means=MEANS,
+        limits=LIMITS,
     )
 
 
-def trial_part(
-    items: Sequence[Item],
-    main: Mapping[str, Any],
-    made: Mapping[bool, Mapping[str, Outcome]],
-    *,
-    seed: int,
-    record: str = "",
-) -> Part:
-    """Count the judge's trial in all arms, on solutions as they are and after a placebo edit.
+def per_cent(found: Estimate, digits: int = 1) -> str:
+    """Write a share inside a sentence."""
+    return "an unmeasured share" if isinstance(found, Unmeasured) else f"{found.value:.{digits}%}"
 
-    Args:
-        items: The randomised solutions.
-        main: What the critic did (`measure`).
-        made: What came of each arm (`outcomes`).
-        seed: Of the bootstrap.
-        record: Digest of the ledger record that holds the items.
-    """
-    planted = np.array([bool(i.kind) for i in items])
-    both = np.array([i.edited is not None for i in items])
-    kinds = np.array([i.kind for i in items])
-    results, again = ({arm: (o.called, o.found) for arm, o in made[edited].items()} for edited in (False, True))
-    tables = _trial_tables(results, again, planted, both, kinds, seed=seed, record=record)
-    text = (
-        f"{len(items)} right test solutions, each randomised to clean ({int((~planted).sum())}) or to one planted flaw "
-        f"({int(planted.sum())}). The judge has no answer and may check one step: does its equation hold, and does each "
+
+def real_solutions(e: Evidence) -> Part:
+    """Right above wrong among the labelled solutions of real models, within their questions."""
+    r, (D, M) = e.real, e.shuffled_DM.shape
+    critic, by_model, *others = (r.ranking(score_M) for score_M in e.scores.values())
+    null, highest = r.mean_ranking(e.shuffled_DM), max(r.shares(score_M)[0] for score_M in e.shuffled_DM)
+    names = ("critic", f"critics of shuffled labels, mean of {D}", *list(e.scores)[1:])
+    rows = dict(zip(names, (critic, null, by_model, *others), strict=True))
+    plot = intervals(
+        "Right above wrong, real solutions of the same question",
+        {name: found[0] for name, found in rows.items()},
+        x="share of pairs",
+        caption="Test questions that nothing was chosen on; ties count half; intervals by question.",
+    )
+    kept = f"questions that nothing was chosen on; n counts them; null: mean of {D} shuffled critics, highest {highest:.1%}"
+    whole = "the bar was set beforehand; holds only if the whole interval lies above it"
+    style = f"knowing only which model wrote a solution ranks {per_cent(by_model[0])} of all pairs, half of these"
+    claims = (
+        ("right ranked above wrong, real solutions of the same question", 0, 0.5, kept),
+        (f"right ranked above wrong at least {BAR:.0%} of the time", 0, BAR, whole),
+        ("right ranked above wrong, each ordered pair of models weighed the same", 1, 0.5, style),
+    )
+    sources = range(len(r.sources))
+    return part(
+        "Real solutions",
+        f"{M} labelled solutions of four models to {r.questions} test questions make {len(r.kept_K)} pairs of a right and a "
+        f"wrong one to the same question, {int(r.kept_K.sum())} of them kept for the claim. The critic was trained on none of "
+        "these solutions and none of these questions; it sees a question and one solution. Pooled over questions a score "
+        "profits from knowing which questions are hard; within a question it cannot. It may still profit from knowing how the "
+        "better models write; with the models balanced it cannot.",
+        *(claim(name, critic[k], null=null[k], bar=bar, unit=RANKED, why=why) for name, k, bar, why in claims),
+        replace(plot, references=(CHANCE, (BAR, "bar"))),
+        table("Right ranked above wrong", RANKINGS, [(name, *found) for name, found in rows.items()]),
+        table(
+            "By the model of the right and of the wrong solution, all questions",
+            ("right one by", *(f"wrong one by {s}" for s in r.sources)),
+            [(r.sources[i], *(r.by_source(e.scores["critic"], i, j) for j in sources)) for i in sources],
+        ),
+    )
+
+
+def trial(e: Evidence) -> Part:
+    """The judge's trial in all arms, on solutions as they are and after a placebo edit."""
+    t = e.trial
+    null, more = t.more(PLACEBO, ALONE), {a: t.more(CRITIC, a) for a in (ALONE, PLACEBO, RULE, ARITHMETIC, RULES)}
+    shares = {arm: t.shares(arm) for arm in t.plain}
+    right, own = (per_cent(share(call == t.planted_N)) for call in (t.plain[CRITIC].called_N, t.own_N))
+    kinds = [(kind, *(t.found(arm, kind) for arm in t.plain)) for kind in e.flaw_kinds]
+
+    def shown(title: str, columns: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> Table:
+        return table(title, columns, rows, records=[t.record] * len(rows))
+
+    return part(
+        "The judge's trial",
+        f"{len(t.kind_N)} right test solutions, each randomised to clean ({int((~t.planted_N).sum())}) or to one planted flaw "
+        f"({int(t.planted_N.sum())}). The judge has no answer and may check one step: does its equation hold, and does each "
         "operand come from the question, from common knowledge or from an earlier result? It cannot see a wrong choice of "
-        "operation or source, so the ceiling is far from 1. A flaw is found where the check fails at the first wrong step."
-    )
-    plot = bars(
-        [(arm, share(found[planted])) for arm, (_, found) in results.items()],
-        title="Planted flaws found with one check",
-        x="share of planted flaws found",
-        caption="Found: the judge's check fails at the step that is first wrong. 95 % intervals.",
-    )
-    return Part(
-        claims=_trial_claims(results, planted, main, seed=seed),
-        section=Section(title="The judge's trial", text=text, tables=tables, plots=(plot,)),
-    )
-
-
-def _trial_tables(
-    results: Results,
-    again: Results,
-    planted: np.ndarray,
-    both: np.ndarray,
-    kinds: np.ndarray,
-    *,
-    seed: int,
-    record: str,
-) -> tuple[Table, ...]:
-    """What was found by arm, by how much the arms differ, and by kind of flaw."""
-    rows = [
-        (
-            arm,
-            share(found[planted]),
-            share(called[~planted]),
-            share(again[arm][1][planted & both]),
-            share(again[arm][0][~planted & both]),
-        )
-        for arm, (called, found) in results.items()
-    ]
-    by_kind = [(kind, *(share(found[kinds == kind]) for _, found in results.values())) for kind in FLAW_KINDS]
-    differences = [
-        (f"{CRITIC} minus {other}", *_difference(results, planted, CRITIC, other, seed=seed))
-        for other in (ALONE, PLACEBO, RULE, ARITHMETIC, RULES)
-    ]
-    return (
-        Table(
-            title="Arms",
-            columns=(
-                "arm",
-                "flaws found",
-                "false alarms, clean",
-                "flaws found, placebo-edited",
-                "false alarms, placebo-edited",
-            ),
-            rows=tuple(rows),
-            records=(record,) * len(rows),
-        ),
-        Table(
-            title="Differences, paired by solution",
-            columns=("difference", "flaws found", "false alarms, clean"),
-            rows=tuple(differences),
-            records=(record,) * len(differences),
-        ),
-        Table(
-            title="Flaws found, by kind",
-            columns=("kind", *results),
-            rows=tuple(by_kind),
-            records=(record,) * len(by_kind),
-        ),
-    )
-
-
-def _difference(results: Results, planted: np.ndarray, first: str, second: str, *, seed: int) -> tuple[Found, Found]:
-    """Difference of two arms in flaws found and in false alarms on clean solutions, paired by solution."""
-    found = [results[arm][1][planted].astype(float) for arm in (first, second)]
-    alarms = [results[arm][0][~planted].astype(float) for arm in (first, second)]
-    return (
-        stats.paired_bootstrap(found[0], found[1], seed=seed),
-        stats.paired_bootstrap(alarms[0], alarms[1], seed=seed),
-    )
-
-
-def _trial_claims(results: Results, planted: np.ndarray, main: Mapping[str, Any], *, seed: int) -> tuple[Claim, ...]:
-    unit = "difference in share of planted flaws found"
-    null, null_alarms = _difference(results, planted, PLACEBO, ALONE, seed=seed)
-    against = {arm: _difference(results, planted, CRITIC, arm, seed=seed) for arm in (ALONE, PLACEBO, RULE, RULES)}
-    own = own_calls(main) == planted
-    gap, gap_null = (
-        stats.paired_bootstrap((results[arm][0] == planted).astype(float), own.astype(float), seed=seed)
-        for arm in (CRITIC, PLACEBO)
-    )
-    same = "same judge, same number of checks; null: placebo minus judge alone"
-    return (
-        claim("critic's help over a placebo pointer", against[PLACEBO][0], unit=unit, null=null, bar=0.0, why=same),
-        claim("critic's help over the judge alone", against[ALONE][0], unit=unit, null=null, bar=0.0, why=same),
-        claim(
-            "critic's help over one rule",
-            against[RULE][0],
-            unit=unit,
-            null=null,
-            bar=0.0,
-            why="the rule names the first operand from nowhere, which is also part of what the judge checks",
-        ),
-        claim(
-            "critic's help over both rules",
-            against[RULES][0],
-            unit=unit,
-            null=null,
-            bar=0.0,
-            why="operand from nowhere, or a false equation: all that this judge can check, so nothing learned is needed",
-        ),
-        claim(
+        "operation or source, so the ceiling is far from 1. A flaw is found where the check fails at the first wrong step.",
+        *(claim(f"critic's help over {name}", more[a][0], null=null[0], unit=FOUND, why=why) for name, a, why in HELP),
+        description(
             "false alarms that the critic adds on clean solutions",
-            against[ALONE][1],
+            more[ALONE][1],
+            null=null[1],
             unit="difference in share of clean solutions called flawed",
-            null=null_alarms,
             why="the price of its help; null: placebo minus judge alone",
         ),
-        claim(
+        description(
             "discriminator-critique gap (CD)",
-            gap,
+            t.gap(CRITIC),
+            null=t.gap(PLACEBO),
             unit="difference in accuracy",
-            null=gap_null,
-            why=f"judged critiques are right {in_words(share(results[CRITIC][0] == planted))} of the time, the critic's own "
-            f"call {in_words(share(own))}; below 0 it knows more than it can show this judge. Null: with the placebo's pointers",
+            why=f"judged critiques are right {right} of the time, the critic's own call {own}; below 0 it knows more than it can "
+            "show this judge. Null: with the placebo's pointers",
         ),
+        intervals(
+            "Planted flaws found with one check",
+            {arm: found[0] for arm, found in shares.items()},
+            x="share of planted flaws found",
+            caption="Found: the judge's check fails at the step that is first wrong. 95 % intervals.",
+        ),
+        shown("Arms", ("arm", *VERSIONS), [(arm, *found) for arm, found in shares.items()]),
+        shown(
+            "Differences, paired by solution",
+            ("difference", *VERSIONS[:2]),
+            [(f"{CRITIC} minus {arm}", *found) for arm, found in more.items()],
+        ),
+        shown("Flaws found, by kind", ("kind", *t.plain), kinds),
     )
 
 
-def own_calls(main: Mapping[str, Any]) -> np.ndarray:
-    """The critic's own yes or no on the trial's solutions, at a threshold from held-out training questions."""
-    held = main["held_out"]
-    return np.array(main["trial"]["score"]) > best_threshold(np.array(held["right"]), np.array(held["flawed"]))
+def planted_flaws(e: Evidence) -> Part:
+    """What the critic learned of planted flaws, on training questions that it was not trained on."""
+    h, every = e.held_out, e.held_out.of()
+    null = Interval(value=h.at_random, low=h.at_random, high=h.at_random, n=int((h.step_H >= 0).sum()))
+
+    def row(name: str, of_H: np.ndarray) -> tuple[Cell, ...]:
+        shares = (share(better[of_H]) for better in (h.flawed_H > h.right_H, h.flawed_H > e.threshold))
+        return (name, int(of_H.sum()), *shares, h.named(of_H), h.chance(of_H))
+
+    return part(
+        "What the critic learned of planted flaws",
+        f"Trained on {e.trained_on} pairs; measured on {len(every)} pairs of other training questions. At its threshold it "
+        f"calls {per_cent(share(h.right_H > e.threshold))} of the right ones flawed.",
+        claim(
+            "first wrong step named, planted flaws",
+            h.named(every),
+            bar=h.at_random,
+            null=null,
+            unit="share of flawed solutions",
+            why="training questions held out; null: a step named at random",
+        ),
+        table("By kind of flaw", KINDS, [*(row(kind, h.of(kind)) for kind in e.flaw_kinds), row("all", every)]),
+    )
 
 
-def held_out_part(main: Mapping[str, Any]) -> tuple[Part, Calibration]:
-    """Say what the critic learned of planted flaws, on training questions that it was not trained on."""
-    held = main["held_out"]
-    right, flawed, kinds = np.array(held["right"]), np.array(held["flawed"]), np.array(held["kind"])
-    step, named, chance = np.array(held["step"]), np.array(held["point"]), 1 / np.array(held["steps"])
-    threshold, seen = best_threshold(right, flawed), step >= 0
-
-    def row(name: str, of: np.ndarray) -> tuple[Any, ...]:
-        by_chance = float(chance[of & seen].mean()) if (of & seen).any() else Unmeasured("no step to name")
-        hit = share((named == step)[of & seen])
-        return (name, int(of.sum()), share((flawed > right)[of]), share((flawed > threshold)[of]), hit, by_chance)
-
-    whole = row("all", np.ones(len(kinds), bool))
-    rows = (*(row(kind, kinds == kind) for kind in FLAW_KINDS), whole)
-    by_chance = float(chance[seen].mean())
-    found = claim(
-        "first wrong step named, planted flaws",
-        whole[4],
-        unit="share of flawed solutions",
-        bar=by_chance,
-        null=Interval(value=by_chance, low=by_chance, high=by_chance, n=int(seen.sum())),
-        why="training questions held out; null: a step named at random",
+def distance(e: Evidence) -> Part:
+    """How far planted flaws are from real errors, in numbers that can be compared."""
+    wrong = e.real.wrong_M
+    rows = [(name, share(has[wrong]), share(has[~wrong])) for name, has in e.contains.items()]
+    false, rejected, of_right = rows[0][1], rows[2][1], rows[2][2]
+    return part(
+        "How far planted flaws are from real errors",
+        f"Real errors are errors of reasoning: {per_cent(false)} of the wrong real solutions contain a false equation, and "
+        f"{per_cent(rejected)} have any step that the judge could reject, against {per_cent(of_right)} of the right ones. A "
+        f"planted flaw is ranked worse than its right solution {per_cent(share(e.held_out.flawed_H > e.held_out.right_H))} of "
+        "the time, a real wrong solution much less often.\n\nThe help that the critic gives the judge in the trial does not "
+        "carry over to real errors, most of which no single check of this judge can show. What carries over is the ranking, in "
+        "part. Nothing here shows that the critic finds where a real solution goes wrong: real solutions are labelled by their "
+        "answers, not by their steps.",
+        table("Real solutions that contain", ("", "wrong ones", "right ones"), rows),
     )
-    columns = (
-        "kind",
-        "pairs",
-        "flawed ranked worse",
-        "called flawed at the threshold",
-        "first wrong step named",
-        "chance of that",
-    )
-    section = Section(
-        title="What the critic learned of planted flaws",
-        text=f"Trained on {main['pairs']} pairs; measured on {len(kinds)} pairs of other training questions. "
-        f"At its threshold it calls {in_words(share(right > threshold))} of the right ones flawed.",
-        tables=(Table(title="By kind of flaw", columns=columns, rows=rows),),
-    )
-    calibration = Calibration(
-        instrument=CARD.digest,
-        threshold_low=Unmeasured("one-sided"),
-        threshold_high=threshold,
-        false_positive_rate=float((right > threshold).mean()),
-        recall=whole[3],
-        false_alarms=share(right > threshold),
-        population="flaws planted in right GSM8K training solutions, placebo edits on both sides",
-        held_out="questions, not kinds",
-    )
-    return Part(claims=(found,), section=section), calibration
