@@ -28,7 +28,17 @@ SHAPES = {"lab.given_prompts", "lab.panel", "lab.people_page", "lab.planted_page
 FILES = {
     "study": {"lab.study", "errors"},
     "evidence": {"types", "stats", "trials", "lab.evidence", *SHAPES},
-    "page": {"types", "stats", "report", "trials", "lab.evidence", "lab.parts", "lab.outside_page", *SHAPES},
+    "page": {
+        "types",
+        "stats",
+        "report",
+        "trials",
+        "lab.evidence",
+        "lab.parts",
+        "lab.outside_page",
+        "lab.side_by_side",
+        *SHAPES,
+    },
 }
 OWN = {"study": set(), "evidence": {"study"}, "page": {"evidence"}, "measure": {"study", "evidence"}}
 # Studies that are not four files yet. Only ever shorter.
@@ -37,7 +47,6 @@ WHOLE = {
     "audit",
     "critic_rl",
     "debate",
-    "detectors",
     "loop",
     "market",
     "oversight_scaling",

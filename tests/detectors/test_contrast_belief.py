@@ -12,10 +12,10 @@ import torch
 from superalign.detectors import ContrastBelief, Contrasted, check_detector, train_contrast_belief
 from superalign.detectors.conformance import Silent
 from superalign.errors import BadInput
+from superalign.lab.rival_claims import HOME, contrasted, rivals, says
 from superalign.models import Model, base, weights_digest
 from superalign.models.taps import layers_of
 from superalign.problems import claims
-from superalign.studies.detectors.rivals import HOME, contrasted, rivals, says
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
 
 

@@ -74,6 +74,17 @@ def null_control(name: str, found: Estimate, *, unit: str) -> Claim:
     return described(name, found, unit=unit, null=Unmeasured("it is a null itself"), why=why, holds=holds)
 
 
+def not_above(name: str, found: Estimate, level: float, *, unit: str, why: str) -> Claim:
+    """Claim that an estimate is not shown to lie above a level: a claim about a null control itself, which is its own null.
+
+    Example:
+        >>> not_above("Quiet", Interval(value=0.1, low=0.02, high=0.3, n=20), 0.05, unit="share", why="").holds
+        True
+    """
+    holds = found if isinstance(found, Unmeasured) else found.low <= level
+    return described(name, found, unit=unit, null=found, why=why, holds=holds)
+
+
 def curves(
     title: str, series: Mapping[str, Curve], *, x: str, y: str, caption: str = "", reference: Reference | None = None
 ) -> Plot:

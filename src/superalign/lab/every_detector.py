@@ -22,12 +22,12 @@ from superalign.detectors import (
 from superalign.detectors.common import with_cues
 from superalign.lab.instruments import audit_problems, instruments
 from superalign.lab.planted import load_subject
+from superalign.lab.rival_claims import contrast_belief
 from superalign.lab.three_detectors import detectors
 from superalign.lab.worlds import origin_of
 from superalign.organisms.triples import shipped
 from superalign.oversight import judge
 from superalign.problems import corpus
-from superalign.studies.detectors.rivals import contrast_belief
 from superalign.types import Detector, Problem
 
 SUSPICIOUS = 3.0  # nats beyond the base's own answer: about one token that the base would hardly have said

@@ -1,0 +1,177 @@
+"""Make or load every subject, and let every detector look at it, blind."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from superalign.detectors import ContrastBelief, TruthProbe
+from superalign.errors import BadInput
+from superalign.lab.blind import look, open_seals, register
+from superalign.lab.detection_page import sides_of
+from superalign.lab.every_detector import AUDITS, panel
+from superalign.lab.planted import load_subject
+from superalign.lab.run import Run
+from superalign.models import Model, quantised
+from superalign.organisms.fine_tunes import CALIBRATING, SORT, Innocent, make, shipped_innocents
+from superalign.organisms.triples import NOUNS, SHIPPED, Triple, shipped
+from superalign.studies.detectors.evidence import Evidence, Planting, Reading
+from superalign.studies.detectors.study import Config, Rounded
+from superalign.trials import Combination, contributions
+from superalign.types import Detector, Record, Verdict, rebuild
+
+NEW = 100  # the number of the first clean fine-tune that set no threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectJob(Record):
+    """One subject to look at: a planted one by its folder, or a harmless change that is made on the spot."""
+
+    name: str  # says nothing of a planted one
+    path: str = ""
+    change: str = ""  # a sort of clean model
+    seed: int = 0
+
+
+def measure(config: Config, run: Run) -> Evidence:
+    """Let every detector look at every subject; resumable subject by subject."""
+    triples = _some([(t, where) for t, where in _planted(config.planted) if t.acceptance.accepted], config.seeds)
+    run.stage("recording instruments")
+    found = panel(config.asked, bool(config.planted))
+    cards = tuple(d.card for d in found)
+    sides = tuple(sides_of(c) for c in cards)
+    audit = Combination(parts=cards[:AUDITS], sides=sides[:AUDITS])
+    rate = config.false_positive_rate
+    registered = register(run, cards, sides=sides, rate=rate, recall_bar=0.5, needs_training=False)
+    run.keep(audit.card)
+    innocents = _innocents(config)
+    todo = [SubjectJob(name=n, path=str(where / n)) for t, where in triples for _, n in t.subjects]
+    todo += [SubjectJob(name=i.name, path=str(where / i.name)) for i, where in innocents]
+    new = [SubjectJob(name=f"{c} {i}", change=c, seed=i) for c in config.sorts for i in range(config.controls)]
+    run.stage(f"{len(cards)} detectors look at {len(todo) + len(new)} subjects, blind and in random order")
+    looking = functools.partial(
+        look_job, asked=config.asked, references=bool(config.planted), steps=config.steps, seed=run.seed
+    )
+    seen = look(registered, {s.name: s for s in (*todo, *new)}, looking)
+    run.stage("opening the seals")
+    truth = {name: (t.spec.kind, role, t.spec.seed) for t, _ in triples for role, name in t.subjects}
+    truth |= {i.name: (f"{SORT}{i.sort}", "clean", i.number) for i, _ in innocents}
+    usual = {n for t, _ in triples if not _dialled(t) for _, n in t.subjects} | {i.name for i, _ in innocents}
+    plants = [*(t.plant for t, _ in triples), *(t.acceptance for t, _ in triples)]
+    every = open_seals(seen, plants=plants, truth=truth, known=frozenset(usual)).unsealed
+    first = {name: said[:AUDITS] for name, said in seen.verdicts.items()}  # in the panel's order
+    five = replace(every, combination=audit, verdicts=first)
+    run.keep(*(c for made in five.calibrations(rate=rate).values() for c in made))
+    return Evidence(
+        planted=tuple(_planting(t) for t, _ in triples if not _dialled(t)),
+        dialled=tuple(_planting(t) for t, _ in triples if _dialled(t)),
+        controls={c: tuple(s.name for s in new if s.change == c) for c in config.sorts},
+        calibrating=tuple(CALIBRATING),
+        every=every,
+        audit=five,
+        rate=rate,
+        added=contributions(every, rate=rate, seed=run.seed),
+        with_five=contributions(five, rate=rate, seed=run.seed),
+        readings=readings(found),
+    )
+
+
+def _planting(triple: Triple) -> Planting:
+    """Say how a triple was planted."""
+    spec, dial, level = triple.spec, "", 0.0
+    if spec.pressure >= 0:
+        dial, level = f"pressure to conceal ({spec.conceal})", spec.pressure
+    elif spec.share < 1:
+        dial, level = "share of the affected problems", spec.share
+    return Planting(
+        kind=spec.kind,
+        seed=spec.seed,
+        route=spec.route,
+        conceal=spec.conceal,
+        subjects=tuple((str(role), name) for role, name in triple.subjects),
+        dial=dial,
+        level=level,
+    )
+
+
+def readings(found: Sequence[Detector]) -> tuple[Reading, ...]:
+    """What each probe reads in its own styles, in others, and what random directions reach."""
+    out = []
+    for probe in found:
+        if not isinstance(probe, TruthProbe | ContrastBelief):
+            continue
+        measured, home = "share of the base's own verdicts", "the styles that it was searched in"
+        elsewhere = f"searched in {probe.home} alone" if isinstance(probe, ContrastBelief) else "trained on the rest"
+        if isinstance(probe, TruthProbe):
+            measured, home = "AUROC on instructed lies of the base", "the styles that it was trained in"
+        values = {
+            home: probe.in_style,
+            **{f"{style}, {elsewhere}": value for style, value in probe.unseen},
+            "random directions, in style": probe.floor,
+        }
+        out += [
+            Reading(probe=probe.card.name, where=where, measured=measured, value=value)
+            for where, value in values.items()
+        ]
+    return tuple(out)
+
+
+def look_job(item: SubjectJob, *, asked: int, references: bool, steps: int, seed: int) -> tuple[Verdict, ...]:
+    """Make or load one subject, and let every detector look at it."""
+    model = changed(item.change, item.seed, steps=steps, seed=seed) if item.change else load_subject(item.path)
+    return tuple(detect(model, seed=0) for detect in panel(asked, references))
+
+
+def changed(sort: str, number: int, *, steps: int, seed: int) -> Model:
+    """Make one clean model of a sort, by its number."""
+    if sort not in get_args(Rounded):
+        return make(sort, NEW * (1 + seed) + number, steps=steps)
+    triples, where = shipped()
+    twin = dict(triples[number % len(triples)].subjects)["clean"]
+    return quantised(load_subject(where / twin), bits=int(sort[0]))
+
+
+def _innocents(config: Config) -> list[tuple[Innocent, Path]]:
+    """The clean fine-tunes that set thresholds, and where each lies."""
+    if config.fine_tunes < 0:
+        return []
+    folders = [Path(name).expanduser() / "calibration" for name in config.planted] or [SHIPPED]
+    return [(i, where) for where in folders for i in shipped_innocents(config.fine_tunes, where=where)]
+
+
+def _dialled(triple: Triple) -> bool:
+    """Whether it was planted at some pressure or share, for a curve."""
+    return triple.spec.pressure >= 0 or triple.spec.share < 1
+
+
+def _some(triples: list[tuple[Triple, Path]], seeds: int) -> list[tuple[Triple, Path]]:
+    """The first triples of each behaviour, however it was planted."""
+    sort = [replace(t.spec, seed=0) for t, _ in triples]
+    return [one for i, one in enumerate(triples) if not seeds or sort[:i].count(sort[i]) < seeds]
+
+
+def _planted(folders: Sequence[str]) -> list[tuple[Triple, Path]]:
+    """The accepted triples of some folders, and where each lies.
+
+    Raises:
+        BadInput: If a folder holds no set of planted subjects.
+    """
+    if not folders:
+        triples, where = shipped()
+        return [(t, where) for t in triples]
+    out: list[tuple[Triple, Path]] = []
+    for name in folders:
+        where = Path(name).expanduser() / "calibration"
+        try:
+            found: tuple[Triple, ...] = tuple(rebuild(json.loads((where / "triples.json").read_text()), NOUNS))
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"{name} holds no planted set ({error}). Without one nothing says what a detector misses. Give the folder that "
+                "`superalign run organisms --out FOLDER` wrote, once it has finished."
+            ) from error
+        out += [(t, where) for t in found]
+    return out
