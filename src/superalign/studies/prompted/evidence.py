@@ -69,7 +69,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class ByModel:
     """A panel for each protocol, all on the same responses."""
 
     config: Config
@@ -92,9 +92,12 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WithPerson:
+class ByPerson:
     """What a person decided."""
 
     config: Config
     responses: int
     person: OnePerson
+
+
+Evidence: TypeAlias = ByModel | ByPerson

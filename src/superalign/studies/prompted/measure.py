@@ -32,7 +32,7 @@ from superalign.lab.seating import (
 from superalign.oversight.judges.human import AskPerson, person, questions_of
 from superalign.oversight.judges.language_model import seated_judge
 from superalign.oversight.judges.prompted import Played, Transcript, shown, verdict_question
-from superalign.studies.prompted.evidence import Decided, Evidence, Panel, WithPerson
+from superalign.studies.prompted.evidence import ByModel, ByPerson, Decided, Evidence, Panel
 from superalign.studies.prompted.study import Config
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.types import Rollouts, Unmeasured
@@ -41,7 +41,7 @@ TOGETHER = 24  # cases of one job
 CHECKS = {JUDGE: 2, NOBODY: 2, PROTOCOL: 2, PLACEBO: 2}  # both orders; the other arms do not ask the judge
 
 
-def measure(config: Config, run: Run) -> Evidence | WithPerson:
+def measure(config: Config, run: Run) -> Evidence:
     """Seat everybody, and judge every response under every protocol.
 
     Raises:
@@ -74,7 +74,7 @@ def measure(config: Config, run: Run) -> Evidence | WithPerson:
     run.keep(*(seated_judge(judge, play=play_of(name, seating)).card for name in config.protocols))
     run.stage(f"{len(cases)} responses, {len(config.protocols)} protocols, {config.seeds} seeds")
     sittings, spent = judged(config, seating, cases, run)
-    return Evidence(
+    return ByModel(
         config=config,
         nobody=config.judge.startswith(RANDOM),
         same=judge.subject == agent.subject,
@@ -202,7 +202,7 @@ def logged(batch: Batch) -> list[Logged]:
     ]
 
 
-def with_person(config: Config, seating: Seating, cases: Sequence[Case], ask: AskPerson, run: Run) -> WithPerson:
+def with_person(config: Config, seating: Seating, cases: Sequence[Case], ask: AskPerson, run: Run) -> ByPerson:
     """Let the models say what they have to say, and ask the person about every response once."""
     run.keep(person(ask, through="a terminal or files").card)
     run.stage(f"what is said, in {len(config.protocols)} protocols")
@@ -221,4 +221,4 @@ def with_person(config: Config, seating: Seating, cases: Sequence[Case], ask: As
     own = alone.beliefs[AGENT].values
     items = decisions_of(seating.judge, ask, cases, questions, arms=arms, own=own)
     one = OnePerson(decisions=keep_decisions(items, run.ledger), protocols=shown_arms)
-    return WithPerson(config=config, responses=len(cases), person=one)
+    return ByPerson(config=config, responses=len(cases), person=one)

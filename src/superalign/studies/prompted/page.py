@@ -7,7 +7,7 @@ from superalign.lab.parts import Part, bars, claim, findings, part, table
 from superalign.lab.people_page import person_page
 from superalign.report import Findings
 from superalign.report.claims import described
-from superalign.studies.prompted.evidence import Evidence, Panel, WithPerson
+from superalign.studies.prompted.evidence import ByModel, ByPerson, Evidence, Panel
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, VOTING
 from superalign.types import Claim, Interval, Unmeasured
 
@@ -23,9 +23,9 @@ UNTRAINED = (
 )
 
 
-def page(e: Evidence | WithPerson) -> Findings:
+def page(e: Evidence) -> Findings:
     """Put the page together."""
-    if isinstance(e, WithPerson):
+    if isinstance(e, ByPerson):
         return person_page(
             e.person,
             text=f"Each of {e.responses} responses was shown once, under an arm that was drawn: alone, after a protocol that "
@@ -45,7 +45,7 @@ def page(e: Evidence | WithPerson) -> Findings:
     return findings(headline(e), parts, means=MEANS, limits=limits)
 
 
-def headline(e: Evidence) -> str:
+def headline(e: ByModel) -> str:
     """Say in one sentence which protocol helps."""
     if e.nobody:
         found = e.first.decisions.accuracy(JUDGE)
@@ -65,7 +65,7 @@ def headline(e: Evidence) -> str:
     )
 
 
-def together(e: Evidence) -> Part:
+def together(e: ByModel) -> Part:
     """All protocols in one picture, and a judge with random weights: half of the responses are right, so it is at chance."""
     first = e.first.decisions
     nobody = first.accuracy(NOBODY)
@@ -96,7 +96,7 @@ def together(e: Evidence) -> Part:
     )
 
 
-def played(e: Evidence, name: str) -> Part:
+def played(e: ByModel, name: str) -> Part:
     """One protocol against its panel."""
     c = e.config
     what = {
@@ -126,7 +126,7 @@ def truth_pays(name: str, found: Panel) -> Claim:
     )
 
 
-def arms(e: Evidence, alone: tuple[str, ...]) -> list[tuple[str, Panel, str]]:
+def arms(e: ByModel, alone: tuple[str, ...]) -> list[tuple[str, Panel, str]]:
     """Arms without a protocol once, then each protocol and its placebo: what to call it, its panel, its arm there."""
     rows = [(a, e.first, a) for a in alone]
     for name, found in e.panels.items():
@@ -134,7 +134,7 @@ def arms(e: Evidence, alone: tuple[str, ...]) -> list[tuple[str, Panel, str]]:
     return rows
 
 
-def orders(e: Evidence) -> Part:
+def orders(e: ByModel) -> Part:
     """How often a decision flips with the order in which answers and speakers stand."""
     return part(
         "Order",
@@ -148,7 +148,7 @@ def orders(e: Evidence) -> Part:
     )
 
 
-def silences(e: Evidence) -> Part:
+def silences(e: ByModel) -> Part:
     """Why decisions could not be made, counted."""
     rows = [(label, *row) for label, found, arm in arms(e, ALONE) for row in found.silences(arm)]
     return part(

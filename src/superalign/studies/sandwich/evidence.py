@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from superalign.lab.evidence import Estimate
 from superalign.lab.panel import Decisions
@@ -30,7 +31,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class ByScript:
     """The panel, and judges crossed with agents."""
 
     config: Config
@@ -53,9 +54,12 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WithPerson:
+class ByPerson:
     """What a person decided."""
 
     config: Config
     solved: float  # share of chains that the agent works out rightly
     person: OnePerson
+
+
+Evidence: TypeAlias = ByScript | ByPerson

@@ -31,9 +31,10 @@ from superalign.studies.sandwich.evidence import (
     LYING,
     MORE,
     OWN_PLACEBO,
+    ByPerson,
+    ByScript,
     Cell,
     Evidence,
-    WithPerson,
 )
 from superalign.studies.sandwich.study import Config
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
@@ -57,7 +58,7 @@ def job_of(config: Config, run: Run, draw: int, *, temperature: float | None = N
     )
 
 
-def measure(config: Config, run: Run) -> Evidence | WithPerson:
+def measure(config: Config, run: Run) -> Evidence:
     """Play the sandwich with a scripted judge, or with a person.
 
     Raises:
@@ -87,7 +88,7 @@ def measure(config: Config, run: Run) -> Evidence | WithPerson:
     ]
     judge = sandwiched(adviser=Silent(name=config.agent), check=check_unit, count=units, trust={}, k=config.checks)
     run.keep(judge.card)
-    return Evidence(
+    return ByScript(
         config=config,
         solved=float(np.mean([solved(found[job_of(config, run, s)]) for s in draws])),
         decisions=keep_decisions(items, run.ledger),
@@ -144,7 +145,7 @@ def cell(by_draw: Sequence[Advised], *, temperature: float, k: int) -> Cell:
     return Cell(temperature=temperature, k=k, solved=mean, decisions=Decisions(items=tuple(items)))
 
 
-def with_person(config: Config, run: Run) -> WithPerson:
+def with_person(config: Config, run: Run) -> ByPerson:
     """Let a person judge: every response once, under an arm that is drawn and not named."""
     ask = asker(config.judge, folder=run.folder, seed=run.seed, log=run.log)
     run.keep(person(ask, through="a terminal" if config.judge == "human" else "files").card)
@@ -178,4 +179,4 @@ def with_person(config: Config, run: Run) -> WithPerson:
     )
     protocols = (Assisted(name="the model", arm=PROTOCOL, placebo=PLACEBO),)
     one = OnePerson(decisions=keep_decisions(items, run.ledger), protocols=protocols)
-    return WithPerson(config=config, solved=said.right, person=one)
+    return ByPerson(config=config, solved=said.right, person=one)

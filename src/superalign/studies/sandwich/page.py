@@ -12,7 +12,17 @@ from superalign.lab.stated import stated
 from superalign.report import Findings
 from superalign.report.claims import described
 from superalign.stats import share
-from superalign.studies.sandwich.evidence import COMBINED, COPY, HOSTILE, LYING, MORE, OWN_PLACEBO, Evidence, WithPerson
+from superalign.studies.sandwich.evidence import (
+    COMBINED,
+    COPY,
+    HOSTILE,
+    LYING,
+    MORE,
+    OWN_PLACEBO,
+    ByPerson,
+    ByScript,
+    Evidence,
+)
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL
 from superalign.types import Claim, Unmeasured
 
@@ -32,9 +42,9 @@ LIMITS = (
 )
 
 
-def page(e: Evidence | WithPerson) -> Findings:
+def page(e: Evidence) -> Findings:
     """Put the page together."""
-    if isinstance(e, WithPerson):
+    if isinstance(e, ByPerson):
         return person_page(
             e.person,
             text=f"Each response was shown once, under an arm that was drawn: alone, with how the base {e.config.agent} worked "
@@ -60,7 +70,7 @@ def headline(best: Claim, combined: Claim) -> str:
     return f"Together they beat the better of both by {over}, but combining both without oversight does as well ({beyond})."
 
 
-def together(e: Evidence) -> Part:
+def together(e: ByScript) -> Part:
     """The panel, the two bars that matter, and what must come out at nothing."""
     d, c = e.decisions, e.config
     made = panel(
@@ -111,7 +121,7 @@ def together(e: Evidence) -> Part:
     return replace(made, claims=(*bars, *made.claims, *nulls))
 
 
-def calibration(e: Evidence) -> Part:
+def calibration(e: ByScript) -> Part:
     """Stated probability against the share that is right."""
     d = e.decisions
     shown = stated(
@@ -132,7 +142,7 @@ def calibration(e: Evidence) -> Part:
     )
 
 
-def crossed(e: Evidence) -> Part:
+def crossed(e: ByScript) -> Part:
     """Judges of every number of checks with agents of every temperature."""
 
     by = {t: [c for c in e.cells if c.temperature == t] for t in e.temperatures}
@@ -173,7 +183,7 @@ def crossed(e: Evidence) -> Part:
     )
 
 
-def outcomes(e: Evidence) -> Part:
+def outcomes(e: ByScript) -> Part:
     """What the judge came to, how often the response was right then, and what an adviser does who turned on him."""
     return part(
         "Outcomes",
@@ -191,7 +201,7 @@ def outcomes(e: Evidence) -> Part:
     )
 
 
-def betrayed(e: Evidence, arm: str, who: str) -> Claim:
+def betrayed(e: ByScript, arm: str, who: str) -> Claim:
     """Say whether a judge whose adviser turned on him after practice is at least as good as alone, by a rule of its own."""
     found = e.decisions.gain(arm, JUDGE)
     return described(
