@@ -35,8 +35,6 @@ OWN = {"study": set(), "evidence": {"study"}, "page": {"evidence"}, "measure": {
 WHOLE = {
     "amplification",
     "audit",
-    "critic_rl",
-    "debate",
     "detectors",
     "loop",
     "market",
