@@ -20,6 +20,7 @@ from superalign.lab.arms import (
     spans,
     units,
 )
+from superalign.lab.players import AT_RANDOM, DEBATE, OPPONENT
 from superalign.lab.solver import Solver
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight.critique.critic import train_critic
@@ -81,8 +82,8 @@ def debated_responses(job: ResponsesJob) -> tuple[Item, ...]:
     rollouts = agent.sample(problems, n=1, seed=30_000 + job.seed)
     best = with_sampling(agent, replace(agent.sampling, temperature=0.0)).sample(problems, n=1, seed=0)
     overseers: dict[str, Overseer] = {
-        "debate": debate,
-        "random midpoints": replace(debate, opponent=None),
+        DEBATE: debate,
+        AT_RANDOM: replace(debate, opponent=None),
         JUDGE: judge(check_step=check_unit, n_steps=units),
     }
     items = list[Item]()
@@ -109,7 +110,7 @@ def debated_responses(job: ResponsesJob) -> tuple[Item, ...]:
         signal = oversees(problems, rollouts, seed=job.seed)
         keep(name, signal.values, 1, signal.tokens)
     same = [stated(a)[-1:] == stated(b)[-1:] for a, b in zip(rollouts.text_R, best.text_R, strict=True)]
-    keep("same answer as the opponent's own", [float(x) for x in same], 0, 0)
+    keep(OPPONENT, [float(x) for x in same], 0, 0)
     return tuple(items)
 
 

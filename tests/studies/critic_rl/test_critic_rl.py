@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from superalign.errors import ConfigError
-from superalign.lab import trained_critics
+from superalign.lab import planter_race, trained_critics
 from superalign.ledger import Ledger
 from superalign.report import Findings
 from superalign.runs import settings
@@ -24,8 +24,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a tiny study need not spend on every seed."""
     for name, value in (("SUPERVISED_UPDATES", 30), ("TUNING", 80), ("POOL", 80)):
         monkeypatch.setattr(trained_critics, name, value)
-    for name, value in (("POOL", 80), ("BIASES", (-4.0, 0.0)), ("LEARNED", 80)):
+    for name, value in (("BIASES", (-4.0, 0.0)), ("LEARNED", 80)):
         monkeypatch.setattr(measure, name, value)
+    monkeypatch.setattr(planter_race, "POOL", 80)
 
 
 def run(config: Config, folder: Path) -> Findings:

@@ -13,29 +13,28 @@ import torch
 from torch import Tensor
 
 from superalign.lab import flawed_chains as chains
-from superalign.lab.chain_symbols import PLACES, SYMBOLS
-from superalign.lab.flawed_chains import EDITS, LENGTH, Solutions, edited, solutions, wrong_steps
+from superalign.lab.critic_race import CONTROL, OURS
+from superalign.lab.critic_reward import Learned
+from superalign.lab.flawed_chains import LENGTH, Solutions, edited, solutions, wrong_steps
 from superalign.lab.panel import ArmOutput, items_of, keep_decisions
+from superalign.lab.planter_race import RaceSettings, Retrained, run_race
 from superalign.lab.run import Run
-from superalign.lab.trained_critics import Critics, CriticTraining, to_retrain_on, train_again, train_critics
-from superalign.oversight.critique.flaw_planter import Flags, PlanterConfig, PlanterPolicy, planted_flaws, train_planter
-from superalign.oversight.critique.frontier import caught, drawn_anew, flags_of, frontier, nitpicks
+from superalign.lab.trained_critics import Critics, CriticTraining, train_critics
+from superalign.oversight.critique.flaw_planter import PlanterPolicy, planted_flaws
+from superalign.oversight.critique.frontier import caught, flags_of, frontier, nitpicks
 from superalign.oversight.critique.search import modifier_at, search
-from superalign.oversight.critique.written import STOP, CriticPolicy
+from superalign.oversight.critique.written import STOP
 from superalign.studies.critic_rl import evidence as ev
-from superalign.studies.critic_rl.evidence import CONTROL, OURS, Evidence, Learned, Looks, Main, Round, Searched
+from superalign.studies.critic_rl.evidence import Evidence, Main, Searched
 from superalign.studies.critic_rl.study import Config
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, Item
 from superalign.types import Record
 
 TEST = 9  # seed of the test solutions, the same for all critics
-POOL = 2000  # chains of the train split that planters are trained on
 LEARNED = 800  # training items from which the judge of the trial learns what its findings mean
-SHARP = 0.03  # nats' worth of diversity for a planter that may put all on its best flaws
 BIASES = tuple(np.arange(-9.0, 4.1, 0.5).tolist())
 MODIFIERS = (-20.0, -4.0, -2.0, -1.0, -0.6, -0.3, -0.15, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 2.0, 20.0)
 PERCENTILES = (10, 25, 50, 75)
-Retrained: TypeAlias = dict[str, CriticPolicy]  # what it was retrained on -> the critic of the last round of the race
 Steps: TypeAlias = dict[str, np.ndarray]  # arm of the trial -> the step that is checked, for each solution
 
 
@@ -44,12 +43,9 @@ class CriticJob(Record):
     """One seed of critics: all that a job reads."""
 
     training: CriticTraining
+    race: RaceSettings | None  # none for RL alone
     held_out: int
-    rounds: int  # of the race; 0 for RL alone
-    planted: int
-    planter_updates: int
     nitpicks: float
-    entropy: float
 
     @property
     def seed(self) -> int:
@@ -81,19 +77,18 @@ def measure(config: Config, run: Run) -> Evidence:
         kl=config.kl,
         judge=config.judge,
     )
-    main = CriticJob(
-        training=base,
-        held_out=config.held_out,
+    race = RaceSettings(
         rounds=config.rounds,
         planted=config.planted,
         planter_updates=config.planter_updates,
         nitpicks=config.nitpicks,
         entropy=config.entropy,
     )
+    main = CriticJob(training=base, race=race, held_out=config.held_out, nitpicks=config.nitpicks)
     others = [*(replace(base, judge=j) for j in config.judges), replace(base, trust=config.trust)]
     todo = [replace(main, training=replace(base, seed=base.seed + i)) for i in range(config.seeds)]
     todo += [
-        replace(main, training=replace(other, seed=base.seed + i), rounds=0)
+        replace(main, training=replace(other, seed=base.seed + i), race=None)
         for i in range(config.sweep_seeds)
         for other in others
     ]
@@ -120,15 +115,13 @@ def critic_job(job: CriticJob) -> Main | Learned:
     t = job.training
     critics = train_critics(t)
     learned = Learned(judge=t.judge, trust=t.trust, updates=critics.updates, along=critics.along)
-    if not job.rounds:
+    if job.race is None:
         return learned
     test = solutions("test", job.held_out, TEST)
     levels, searched = frontiers(critics, test, t.seed)
-    rounds, untrained, last, planter = race(job, critics, test)
+    race, last, planter = run_race(job.race, critics, test, seed=t.seed)
     found, items = trial(job, critics, last, planter)
-    return Main(
-        learned=learned, levels=levels, searched=searched, rounds=rounds, untrained=untrained, found=found, items=items
-    )
+    return Main(learned=learned, levels=levels, searched=searched, race=race, found=found, items=items)
 
 
 def frontiers(trained: Critics, test: Solutions, seed: int) -> tuple[dict[str, np.ndarray], tuple[Searched, ...]]:
@@ -157,74 +150,6 @@ def frontiers(trained: Critics, test: Solutions, seed: int) -> tuple[dict[str, n
             )
     points[ev.RANDOM] = [rng.permuted(f, axis=1) for f in points[ev.RL_SEARCH]]
     return {name: frontier(some, wrong, ev.LEVELS)[1] for name, some in points.items()}, tuple(table)
-
-
-def looks(edit_B: np.ndarray, none: float) -> Looks:
-    """Describe edits."""
-    step_B, slot_B = chains.parts_of(edit_B)
-    return Looks(
-        slots={name: float((slot_B == k).mean()) for k, name in enumerate(chains.SLOTS)},
-        first_half=float((step_B < LENGTH // 2).mean()),
-        different=float(len(np.unique(edit_B))),
-        none=none,
-    )
-
-
-def race(
-    job: CriticJob, trained: Critics, test: Solutions
-) -> tuple[tuple[Round, ...], Looks, Retrained, PlanterPolicy]:
-    """Run several rounds: a fresh planter is trained against a critic, then the critic is retrained on its flaws.
-
-    A second critic is retrained on as many flaws by hand, and has fresh planters trained against it too.
-
-    Returns:
-        The rounds, what an untrained planter's edits look like, the critics of the last round, and the first planter.
-    """
-    right, held = (chains.worked(p) for p in (chains.asked("train", POOL, 400_000 + job.seed), test.problems))
-    blank = PlanterPolicy(SYMBOLS, PLACES, LENGTH, EDITS)
-    base_x, base_wrong, base_edits, base_none = planted_flaws(blank, held, edit=edited, seed=job.seed)
-    by_hand = test.x_BSK[torch.from_numpy(test.flawed_B)], test.wrong_BS[test.flawed_B]
-    rounds, critics, planters = list[Round](), dict[str, CriticPolicy](), list[PlanterPolicy]()
-    for arm in (OURS, CONTROL):
-        critic, seen = trained.rl, [(trained.labelled.x_BSK, trained.labelled.wrong_BS)]
-        against = {"untrained": (base_x, base_wrong), "hand": by_hand}
-        for r in range(job.rounds + 1):
-            bias = trained.bias(critic, job.nitpicks)
-            # Each arm has planters of its own, from the first round on: what they differ by there is the null.
-            key, flags = 1000 * job.seed + 10 * r + (arm == CONTROL), drawn_anew(critic, bias)
-
-            def planter(flags: Flags, entropy: float, key: int = key) -> PlanterPolicy:
-                config = PlanterConfig(updates=job.planter_updates, entropy=entropy)
-                return train_planter(blank, right, edit=edited, flags=flags, config=config, seed=key)
-
-            def flaws(of: PlanterPolicy, key: int = key) -> tuple[Tensor, np.ndarray]:
-                return planted_flaws(of, held, edit=edited, seed=key + 1)[:2]
-
-            # Paid by what the critic says of another edit: what training does to flaws when it learns nothing of the critic.
-            def elsewhere(x: Tensor, flags: Flags = flags) -> Tensor:
-                return torch.roll(flags(x), len(x) // 2, 0)
-
-            planters.append(planter(flags, job.entropy))
-            fresh_x, fresh_wrong, edits, none = planted_flaws(planters[-1], held, edit=edited, seed=key + 1)
-            against["fresh"] = fresh_x, fresh_wrong
-            if r in (0, job.rounds):
-                against["sharp"] = flaws(planter(flags, SHARP))
-            if r == 0 and arm == OURS:
-                against["blind"] = flaws(planter(elsewhere, job.entropy))
-            hits = {
-                whose: caught(flags_of(critic, x, seed=job.seed + 3, bias=bias), wrong).astype(float)
-                for whose, (x, wrong) in against.items()
-            }
-            own = flags_of(critic, test.x_BSK, seed=job.seed + 4, bias=bias)
-            picks = nitpicks(own, test.wrong_BS)
-            rounds.append(Round(arm=arm, round=r, caught=hits, nitpicks_P=picks, looks=looks(edits, none)))
-            against = {"untrained": (base_x, base_wrong), "hand": by_hand, "before": (fresh_x, fresh_wrong)}
-            if r < job.rounds:
-                planter_of = planters[-1] if arm == OURS else None
-                seen.append(to_retrain_on(job.planted, planter_of, right, seed=key))
-                critic = train_again(critic, seen, seed=key)
-        critics[arm] = critic
-    return tuple(rounds), looks(base_edits, base_none), critics, planters[0]
 
 
 def pointed(job: CriticJob, critics: Critics, retrained: Retrained, x: Tensor, wrong: np.ndarray, seed: int) -> Steps:

@@ -1,6 +1,6 @@
 """What the debate study measures.
 
-Shape suffixes: T checkpoints of training, N held-out chains, S seeds, K debaters; O whether the agent who speaks first, or
+Shape suffixes: T checkpoints of training, N held-out chains, S seeds; O whether the agent who speaks first, or
 alone, argues for the true value (0) or for the false one (1). Probabilities are the judge's, of the true value.
 """
 
@@ -12,49 +12,18 @@ import numpy as np
 
 from superalign.lab.evidence import Array, Estimate
 from superalign.lab.panel import Decisions
+from superalign.lab.players import OpenChoice, Strengths
 from superalign.stats import difference, share
-from superalign.stats.elo import bradley_terry
 from superalign.trials.oversight_panel import Item, verdicts
 
-DEBATE, AT_RANDOM, OPPONENT = "debate", "random midpoints", "same answer as the opponent's own"
-CONSULT, CONSULT_OPEN, OPEN, CANDID, RANDOM, UNTRAINED = (
+DEBATE, AT_RANDOM = "debate", "random midpoints"
+CONSULT, CONSULT_OPEN, OPEN = (
     "consultancy, side assigned",
     "consultancy, agent chooses",
     "debate, agent chooses its side",
-    "debate of untrained but candid debaters",
-    "debate with random midpoints",
-    "debate before training",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenChoice:
-    """An agent who chooses its side, along its training."""
-
-    paid_T: Array  # probability that the judge gives its claim
-    true_T: Array  # share of its claims that are true
-    predicted_T: Array  # change of truth over each stretch of training, from its covariance with reward
-    elsewhere_T: Array  # the same from the truth of another chain's agents: the null
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strengths:
-    """Debaters of several abilities and stages at one seed, each against each."""
-
-    debaters: tuple[tuple[float, int], ...]  # ability, updates
-    wins_KK: Array
-    right_K: Array  # of debates against itself
-    placebo_K: Array
-
-    def slope(self, right_K: np.ndarray, *, updates: int = 0) -> float:
-        """Slope of accuracy in strength, per 100 Elo points, over debaters with at least so many updates."""
-        keep = [k for k, (_, u) in enumerate(self.debaters) if u >= updates]
-        return 100 * float(np.polyfit(self.elo_K[keep], right_K[keep], 1)[0])
-
-    @property
-    def elo_K(self) -> np.ndarray:
-        """Fit strengths to who wins."""
-        return bradley_terry(self.wins_KK * 100)
+CANDID, RANDOM = "debate of untrained but candid debaters", "debate with random midpoints"
+UNTRAINED = "debate before training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +76,15 @@ class Evidence:
         """Collect the probabilities under one control of the debates."""
         return np.array([m.controls[arm] for m in self.main])
 
-    def chosen_ST(self, protocol: str, what: str) -> np.ndarray:
-        """Collect what was measured of agents who choose their side: paid, true, predicted or elsewhere."""
-        return np.array([getattr(m.open_choice[protocol], f"{what}_T") for m in self.main])
+    @property
+    def open_choice(self) -> dict[str, list[OpenChoice]]:
+        """Collect agents who choose their side, by protocol."""
+        return {name: [m.open_choice[name] for m in self.main] for name in self.main[0].open_choice}
+
+    @property
+    def strengths(self) -> list[Strengths]:
+        """Collect the games of debaters against each other."""
+        return [m.strengths for m in self.main]
 
 
 def won(true_SON: np.ndarray) -> Estimate:

@@ -9,6 +9,7 @@ import numpy as np
 from superalign.lab.disputed_chains import chains, check_of, ground_of, reader_of, values_along
 from superalign.lab.labelled_overseers import ResponsesJob, debated_responses
 from superalign.lab.panel import ArmOutput, items_of, keep_decisions
+from superalign.lab.players import OpenChoice, Strengths
 from superalign.lab.run import Run
 from superalign.oversight.debate import held_out
 from superalign.oversight.debate.consultancy import Protocol
@@ -16,7 +17,7 @@ from superalign.oversight.debate.halving import Candid, Player, decide
 from superalign.oversight.debate.held_out import Ground, debated, trained_on
 from superalign.oversight.debate.readers import beliefs_of, halvings
 from superalign.studies.debate import evidence as ev
-from superalign.studies.debate.evidence import Cell, Evidence, Main, OpenChoice, Strengths
+from superalign.studies.debate.evidence import Cell, Evidence, Main
 from superalign.studies.debate.study import Config
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.trials.oversight_panel import verdicts
@@ -86,17 +87,16 @@ def cells_of(made: list[Cell]) -> tuple[Cell, ...]:
 def debate_job(job: DebateJob) -> Main | Cell:
     """Do one job: draw chains to train on and to be held against, let a reader read them, train players and play."""
     reader, check = reader_of(job.length, job.seed, job.ability), check_of(job.judge, job.seed)
-    pool = (4_000 + job.seed, job.seed)
-    train = ground_of("train", job.pool, job.length, seeds=pool, reader=reader, check=check)
+    seeds = (4_000 + job.seed, job.seed)
+    train = ground_of("train", job.pool, job.length, seeds=seeds, reader=reader, check=check)
     test = ground_of("test", job.held_out, job.length, seeds=(TEST, 5), reader=reader, check=check)
     return cell(job, train, test) if job.sweep else main_setting(job, train, test)
 
 
 def main_setting(job: DebateJob, train: Ground, test: Ground) -> Main:
     """Train debaters against themselves, consultants, and agents who choose their side; play all of them on the test chains."""
-    debaters, consultants = (
-        trained_on(train, protocol, updates=job.updates, seed=job.seed) for protocol in ("debate", "consultancy")
-    )
+    debaters = trained_on(train, "debate", updates=job.updates, seed=job.seed)
+    consultants = trained_on(train, "consultancy", updates=job.updates, seed=job.seed)
     seed, pair, rounds = 50 + job.seed, (debaters[job.updates], debaters[job.updates]), halvings(job.length)
     games = held_out.both_orders(test, pair, seed=seed)
     debate_TON = np.stack([debated(test, (p, p), seed=seed) for p in debaters.values()])
@@ -169,11 +169,13 @@ def panel_items(
 
 def open_choice(job: DebateJob, train: Ground, test: Ground, protocol: Protocol) -> tuple[OpenChoice, np.ndarray]:
     """Let an agent choose which side to argue; also returns the judge's probability of the true value after training, (N,)."""
-    players = list(trained_on(train, protocol, updates=job.updates, seed=job.seed, open_choice=True).values())
-    paid_T, true_T, predicted_T, elsewhere_T = held_out.truth_along(test, protocol, players, seed=70 + job.seed)
-    last = players[-1]
+    players = trained_on(train, protocol, updates=job.updates, seed=job.seed, open_choice=True)
+    line, last = list(players.values()), players[job.updates]
+    paid_T, true_T, predicted_T, elsewhere_T = held_out.truth_along(test, protocol, line, seed=70 + job.seed)
     paid_NG, true_NG = held_out.chosen_sides(test, protocol, last, last, seed=80 + job.seed, games=1)
-    choice = OpenChoice(paid_T=paid_T, true_T=true_T, predicted_T=predicted_T, elsewhere_T=elsewhere_T)
+    choice = OpenChoice(
+        stages=tuple(players), paid_T=paid_T, true_T=true_T, predicted_T=predicted_T, elsewhere_T=elsewhere_T
+    )
     return choice, np.where(true_NG > 0, paid_NG, 1 - paid_NG)[:, 0]
 
 

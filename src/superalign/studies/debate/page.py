@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from superalign.lab.evidence import Curve, curve_of, or_mean
-from superalign.lab.panel import Decisions, panel
-from superalign.lab.parts import (
-    CHANCE,
-    NOTHING,
-    Part,
-    claim,
-    claims,
-    curves,
-    description,
-    findings,
-    in_words,
-    part,
-    table,
-)
+from superalign.lab.evidence import curve_of
+from superalign.lab.panel import panel
+from superalign.lab.parts import CHANCE, NOTHING, Part, claim, claims, curves, description, findings, part, table
+from superalign.lab.players import open_choice, strength, worked_responses
 from superalign.report import Findings
 from superalign.stats import difference, mean_interval, mean_over, share
 from superalign.studies.debate import evidence as ev
 from superalign.studies.debate.evidence import Evidence, order, right_NS, truth_earns_NS, won
-from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, arm_result
+from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL
 from superalign.trials.oversight_panel import verdicts
 from superalign.types import Unmeasured
 
@@ -50,27 +39,10 @@ TRAINING = (
     "consultant learns to be approved of, whichever side it was given. Truth earns the log-probability of a true claim minus "
     "that of a false one."
 )
-OPEN_CHOICE = (
-    "An agent chooses which side to argue, and is trained on the judge's word. For a policy tilted exactly towards reward, "
-    "truth changes as the covariance of reward and truth. Policy gradient on shared weights is not that tilt, so the sum can "
-    "drift from what is measured."
-)
-STRENGTH = (
-    "{} debaters, of several abilities and stages, play each other; a point is one of them, mean over seeds. Among the fully "
-    "trained alone, the slope is {} per 100 points. Ability and training are what makes strength here, so the slope is not "
-    "that of persuasion apart from knowledge."
-)
 SWEEP = (
     "Judges who are wrong for good about some elementary facts, by debaters of several abilities, each trained against its "
     "judge. Alone, the judge works out the whole chain in its head and errs where its facts are wrong; in a debate it uses one "
     "of them. Each line is one judge, whose accuracy both axes subtract: along a line only the critic changes."
-)
-RESPONSES = (
-    "{} responses of the bundled small base to test problems, over all seeds, {:.0%} right. The response has stated a value "
-    "after every step; an opponent agrees in the middle or states the value that it worked out itself; the judge checks the "
-    "step that is left. A decision is right if it agrees with the grade of the final answer. The opponent is the frozen base "
-    "at its most likely words, which knows these problems well: a judge who could trust it would only compare answers (last "
-    "row, no check)."
 )
 
 
@@ -81,8 +53,8 @@ def page(e: Evidence) -> Findings:
         f"With one check, a judge of trained debaters is right {d.share(PROTOCOL):.0%} of the time; alone {d.share(JUDGE):.0%}, "
         f"with a consultant whose side is assigned {d.share(ev.CONSULT):.0%}, who chooses it {d.share(ev.CONSULT_OPEN):.0%}; "
         f"an honest agent taken at its word {d.share(AGENT):.0%}.",
-        [decisions(e), training(e), covariance(e), strength(e), sweep(e)]
-        + ([responses(e.responses)] if e.responses else []),
+        [decisions(e), training(e), open_choice(e.open_choice), strength(e.strengths), sweep(e)]
+        + ([worked_responses(e.responses)] if e.responses else []),
         means=MEANS,
         limits=LIMITS,
     )
@@ -166,79 +138,6 @@ def training(e: Evidence) -> Part:
     )
 
 
-def covariance(e: Evidence) -> Part:
-    """Hold the covariance of reward and truth against what training does to truth."""
-    moves, beyond, rows, paths, changes = {}, [], [], dict[str, Curve](), []
-    for name in e.main[0].open_choice:
-        paid, true, predicted, null = (e.chosen_ST(name, what) for what in ("paid", "true", "predicted", "elsewhere"))
-        found, change = predicted.sum(1), true[:, -1] - true[:, 0]
-        moves[f"{name.capitalize()}: pay and truth covary, which predicts that training moves agents towards truth"] = (
-            mean_interval(found),
-            mean_interval(null.sum(1)),
-        )
-        changes.append(f"{name} {in_words(mean_interval(change))}")
-        path = true[:, :1] + np.pad(predicted.cumsum(1), ((0, 0), (1, 0)))
-        paths[f"{name}, predicted"] = curve_of(e.main[0].stages, list(path.T), mean_interval)
-        paths[f"{name}, measured"] = curve_of(e.main[0].stages, list(true.T), mean_interval)
-        before, after = (mean_interval(paid[:, k] - true[:, k]) for k in (0, -1))
-        ends = [mean_interval(x[:, k]) for k in (0, -1) for x in (paid, true)]
-        rows.append((name, *ends, after, mean_interval(found), mean_interval(change - found)))
-        beyond.append(
-            description(
-                f"{name.capitalize()}: what the judge pays beyond what is true",
-                after,
-                null=before,
-                unit="probability, over seeds",
-                why="mean probability that the judge gives the agent's claim minus share that are true; null: before training",
-            )
-        )
-    columns = ("protocol", "paid before", "true before", "paid after", "true after", "paid beyond what is true")
-    return part(
-        "Does reward for being believed move an agent towards truth?",
-        OPEN_CHOICE,
-        *claims(
-            moves,
-            unit="predicted change of share, over seeds",
-            why="summed over training: covariance over variance of reward within a chain, times its change against the same "
-            f"opponent; measured change: {', '.join(changes)}; null: the truth of another chain's agents",
-        ),
-        *beyond,
-        curves("Share of agents that argue the truth", paths, x="updates", y="share", caption=BANDS, reference=CHANCE),
-        table(
-            "Agents that choose their side", (*columns, "change of truth predicted", "measured minus predicted"), rows
-        ),
-    )
-
-
-def strength(e: Evidence) -> Part:
-    """Hold the strength of debaters against how often the judge of their debates is right."""
-    some, debaters = [m.strengths for m in e.main], e.main[0].strengths.debaters
-    elo_KS, right_KS = np.array([s.elo_K for s in some]).T, np.array([s.right_K for s in some]).T
-    stages = sorted({updates for _, updates in debaters})
-    lines = dict[str, Curve]()
-    for stage in stages:
-        points = sorted((elo_KS[k].mean(), right_KS[k].mean()) for k, (_, u) in enumerate(debaters) if u == stage)
-        lines[f"{stage} updates"] = Curve(*(tuple(map(float, x)) for x in zip(*points, strict=True)))
-    trained = mean_interval([s.slope(s.right_K, updates=stages[-1]) for s in some])
-    rows = [
-        (*who, *(or_mean(mean_interval(x), x) for x in found))
-        for who, *found in zip(debaters, elo_KS, right_KS, strict=True)
-    ]
-    return part(
-        "Strength",
-        STRENGTH.format(len(debaters), in_words(trained)),
-        claim(
-            "Stronger debaters make the judge right more often",
-            mean_interval([s.slope(s.right_K) for s in some]),
-            null=mean_interval([s.slope(s.placebo_K) for s in some]),
-            unit="share right per 100 Elo points, over seeds",
-            why="each debater plays itself; strengths from all pairs, honest against lying; null: placebo transcripts",
-        ),
-        curves("Strength of debaters and the judge's accuracy", lines, x="Elo", y=RIGHT, reference=CHANCE),
-        table("Debaters", ("reads whole chains right", "updates", "Elo", "judge right"), rows),
-    )
-
-
 def sweep(e: Evidence) -> Part:
     """Show judges by critics: where does a debate beat the judge working the whole chain in its head?"""
     # Cells share chains and seeds, so that only the mean over cells has chains and seeds that are drawn.
@@ -277,31 +176,4 @@ def sweep(e: Evidence) -> Part:
             reference=(0.0, "no gain"),
         ),
         table("Cells", (*columns, "critic minus judge", "debate minus judge"), rows),
-    )
-
-
-def responses(d: Decisions) -> Part:
-    """Show a debate about worked responses of the base, one check each."""
-    null, named = d.gain(ev.AT_RANDOM, JUDGE), {JUDGE: "the judge alone", ev.OPPONENT: "the opponent's own answer"}
-    gains = {
-        f"Worked responses: a debate decides right more often than {named.get(arm, arm)}": (
-            d.gain(ev.DEBATE, arm),
-            null,
-        )
-        for arm in (JUDGE, ev.AT_RANDOM, ev.OPPONENT)
-    }
-    results = [arm_result(d.items, arm) for arm in d.arms]
-    return part(
-        "A debate about worked responses",
-        RESPONSES.format(results[0].n, np.mean([i.truth for i in d.items])),
-        *claims(
-            gains,
-            unit="share of responses",
-            why="same judge, one check a response; null: random midpoints minus judge alone",
-        ),
-        table(
-            "Worked responses",
-            ("arm", "decided right", "wrong responses caught", "tokens a response"),
-            [(r.arm, r.accuracy, r.on_false, r.tokens) for r in results],
-        ),
     )
