@@ -23,7 +23,17 @@ MOST = {
     "percent of a room": 30,
 }
 # Files of lab that hold a shape of evidence and the parts of a page that show it.
-SHAPES = {"lab.given_prompts", "lab.panel", "lab.people_page", "lab.planted_page", "lab.stated", "lab.trained"}
+SHAPES = {
+    "lab.critic_race",
+    "lab.critic_reward",
+    "lab.given_prompts",
+    "lab.panel",
+    "lab.people_page",
+    "lab.planted_page",
+    "lab.players",
+    "lab.stated",
+    "lab.trained",
+}
 # What the files of a study may import beside their own study's evidence and settings.
 FILES = {
     "study": {"lab.study", "errors"},
@@ -45,8 +55,6 @@ OWN = {"study": set(), "evidence": {"study"}, "page": {"evidence"}, "measure": {
 WHOLE = {
     "amplification",
     "audit",
-    "critic_rl",
-    "debate",
     "loop",
     "market",
     "oversight_scaling",

@@ -1,11 +1,22 @@
-"""Long chains of arithmetic, and two claims about the value of each: what debates are about."""
+"""Long chains of arithmetic, two claims about the value of each, who reads them and who judges: what debates are about.
+
+What a debate is granted stands here: worked training chains for readers, and one check of one operation for a judge.
+
+Shape suffixes: N chains, L operations of a chain.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+import functools
+from collections.abc import Callable
 
-from superalign.lab.arithmetic_facts import VALUES
-from superalign.oversight.debate.halving import Table
+import numpy as np
+import torch
+
+from superalign.lab.arithmetic_facts import OPERATIONS, VALUES, true_table
+from superalign.oversight.debate.halving import Check, Table
+from superalign.oversight.debate.held_out import Ground
+from superalign.oversight.debate.readers import Reader, ReaderConfig, Worked, beliefs_of, train_reader
 from superalign.problems import arithmetic
 from superalign.problems.family import split_of
 
@@ -37,3 +48,71 @@ def disputed(prompts: list[str], seed: int) -> Table:
     true_N = np.array([int(arithmetic.solve(p).answer or 0) for p in prompts])
     false_N = (true_N + np.random.default_rng([seed, 23]).integers(1, VALUES, len(prompts))) % VALUES
     return Table(op_BL=op_NL, start_B=start_N, claim_B2=np.stack([true_N, false_N], 1))
+
+
+def values_along(table: Table, check: Check) -> np.ndarray:
+    """Work every operation out in turn, by a check that may be wrong about some: the value after each, (N, L)."""
+    value_N, out = table.start_B, list[np.ndarray]()
+    for t in range(table.op_BL.shape[1]):
+        value_N = check(table.op_BL[:, t], value_N)
+        out.append(value_N)
+    return np.stack(out, 1)
+
+
+def check_of(accuracy: float, seed: int) -> Check:
+    """Make a judge's check of one operation, wrong for good about a share of all elementary facts."""
+    facts, rng = true_table(), np.random.default_rng([seed, 17])
+    wrong = rng.random(facts.shape) >= accuracy
+    believed = np.where(wrong, (facts + rng.integers(1, VALUES, facts.shape)) % VALUES, facts)
+    return lambda op, before: believed[op, before]
+
+
+def _worked(length: int, seed: int, size: int = 256) -> Callable[[int], Worked]:
+    start_N, op_NL = encode(chains("train", 8000, length, 1_000 + seed))
+    facts = check_of(1.0, 0)
+    value_NL = values_along(Table(op_BL=op_NL, start_B=start_N, claim_B2=np.zeros((len(start_N), 2), int)), facts)
+
+    def draw(step: int) -> Worked:
+        some = np.random.default_rng([seed, step, 29]).integers(0, len(start_N), size)
+        return start_N[some], op_NL[some], value_NL[some]
+
+    return draw
+
+
+@functools.lru_cache(maxsize=4)
+def readers(length: int, seed: int) -> tuple[tuple[Reader, float], ...]:
+    """Train one reader and keep it at many stages, each with the share of whole training chains that it reads right."""
+    last = 128 + 24 * length  # by then every seed tried reads whole chains almost without error
+    stages = tuple(range(0, last + 1, 10))
+    kept = train_reader(
+        _worked(length, seed),
+        operations=OPERATIONS,
+        values=VALUES,
+        checkpoints=stages,
+        config=ReaderConfig(),
+        seed=seed,
+    )
+    table = disputed(chains("train", 1000, length, 2_000 + seed), seed)
+    start, op = torch.from_numpy(table.start_B), torch.from_numpy(table.op_BL)
+    true_N = table.claim_B2[:, 0]
+    return tuple((r, float((r(start, op)[:, -1].argmax(-1).numpy() == true_N).mean())) for r in kept)
+
+
+def reader_of(length: int, seed: int, ability: float) -> Reader:
+    """Return the stage of a seed's reader whose share of whole chains read right is closest to an ability."""
+    return min(readers(length, seed), key=lambda stage: abs(stage[1] - ability))[0]
+
+
+def ground_of(split: str, n: int, length: int, *, seeds: tuple[int, int], reader: Reader, check: Check) -> Ground:
+    """Draw chains of a split, put a false value beside the true one of each, and let a reader read them.
+
+    Args:
+        split: train or test.
+        n: Chains.
+        length: Operations of each.
+        seeds: Of the chains, and of the false values.
+        reader: Whose beliefs both debaters hold.
+        check: The judge's.
+    """
+    table = disputed(chains(split, n, length, seeds[0]), seeds[1])
+    return Ground(table=table, beliefs=beliefs_of(reader, table.op_BL), check=check)

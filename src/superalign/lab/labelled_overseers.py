@@ -6,21 +6,34 @@ comparison of protocols compares what they make of the same labels.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from superalign.lab.arms import Arm, check_unit, labelled_responses, overseer_of, spans, units
+from superalign.lab.arms import (
+    Arm,
+    Config,
+    answered,
+    check_unit,
+    draw_problems,
+    labelled_responses,
+    overseer_of,
+    spans,
+    units,
+)
+from superalign.lab.players import AT_RANDOM, DEBATE, OPPONENT
 from superalign.lab.solver import Solver
-from superalign.models import Sampling, with_sampling
+from superalign.models import Sampling, base, with_sampling
 from superalign.oversight.critique.critic import train_critic
 from superalign.oversight.debate import rollouts
 from superalign.oversight.debate.rollouts import DebateOverseer, Opponent
+from superalign.oversight.judges.judge import judge
 from superalign.oversight.market.making import MarketPrice, market_price
 from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train_verifier
 from superalign.oversight.sandwich.dialogue import practised
 from superalign.oversight.sandwich.overseer import SandwichedJudge, sandwiched
 from superalign.problems.family import parse
-from superalign.types import Rollouts
+from superalign.trials import JUDGE, Item
+from superalign.types import Overseer, Record, Rollouts
 
 
 def stated(text: str) -> tuple[str, ...]:
@@ -46,6 +59,59 @@ def debate_overseer(spec: Arm) -> DebateOverseer:
     )
     opponent = Opponent(critic=critic, worker=spec.base)
     return rollouts.debate_overseer(check_step=check_unit, n_steps=units, values=stated, opponent=opponent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponsesJob(Record):
+    """Decisions about worked responses of the small base at one seed."""
+
+    seed: int
+    responses: int
+    labelled: int
+
+
+def debated_responses(job: ResponsesJob) -> tuple[Item, ...]:
+    """Decide whether responses to test problems are right: by debate, by its placebo, and by the judge alone; one check each.
+
+    The last arm says what the debate's opponent would say if it were taken at its word: whether its own answer is the same.
+    """
+    agent = with_sampling(base("small"), Sampling(max_tokens=44))
+    arm = Arm(arm="debate", seed=job.seed, base=agent, config=Config(labelled=job.labelled))
+    debate = debate_overseer(arm)
+    problems = draw_problems("test", job.responses, 12, arm.config.depths)
+    rollouts = agent.sample(problems, n=1, seed=30_000 + job.seed)
+    best = with_sampling(agent, replace(agent.sampling, temperature=0.0)).sample(problems, n=1, seed=0)
+    overseers: dict[str, Overseer] = {
+        DEBATE: debate,
+        AT_RANDOM: replace(debate, opponent=None),
+        JUDGE: judge(check_step=check_unit, n_steps=units),
+    }
+    items = list[Item]()
+
+    def keep(name: str, values: Any, checks: int, tokens: int) -> None:
+        n = len(problems)
+        for i, (problem, text, value) in enumerate(zip(problems, rollouts.text_R, values, strict=True)):
+            right = answered(problem, text)
+            items.append(
+                Item(
+                    problem=f"{i:05d}",
+                    difficulty=problem.difficulty,
+                    seed=job.seed,
+                    arm=name,
+                    truth=right,
+                    behaviour="answers right" if right else "answers wrong",
+                    probability=value,
+                    checks=checks,
+                    tokens=tokens * (i + 1) // n - tokens * i // n,  # of all responses, spread evenly
+                )
+            )
+
+    for name, oversees in overseers.items():
+        signal = oversees(problems, rollouts, seed=job.seed)
+        keep(name, signal.values, 1, signal.tokens)
+    same = [stated(a)[-1:] == stated(b)[-1:] for a, b in zip(rollouts.text_R, best.text_R, strict=True)]
+    keep(OPPONENT, [float(x) for x in same], 0, 0)
+    return tuple(items)
 
 
 def market_overseer(spec: Arm, *, argue: bool = True) -> MarketPrice:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from superalign.lab.evidence import Estimate
 from superalign.lab.parts import CHANCE, Part, bars, claim, part, table
@@ -97,6 +98,54 @@ class Decisions:
     def share(self, arm: str) -> float:
         """Share of an arm's decisions that are right."""
         return float(np.mean([i.right for i in self.items if i.arm == arm]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmOutput:
+    """What one arm says of each item, and what each of its decisions costs."""
+
+    probability_P: np.ndarray  # that the claim is true
+    checks: int = 0
+    tokens: int = 0
+    transcripts: Sequence[str] = ()
+
+
+def items_of(
+    arms: Mapping[str, ArmOutput],
+    *,
+    seed: int,
+    problems: Sequence[str],
+    truth: ArrayLike,
+    behaviours: Sequence[str],
+    difficulty: int,
+) -> tuple[Item, ...]:
+    """Write the decisions of several arms at one seed as items.
+
+    Args:
+        arms: Arm -> its output.
+        seed: Of the agents that were trained.
+        problems: Names, the same in every arm and at every seed.
+        truth: Whether the claim about each problem is true.
+        behaviours: What the agent did on each problem.
+        difficulty: Of all problems.
+    """
+    truths = np.asarray(truth, bool).tolist()
+    return tuple(
+        Item(
+            problem=problem,
+            difficulty=difficulty,
+            seed=seed,
+            arm=arm,
+            truth=true,
+            behaviour=behaviour,
+            probability=float(output.probability_P[i]),
+            transcript=output.transcripts[i] if output.transcripts else "",
+            checks=output.checks,
+            tokens=output.tokens,
+        )
+        for arm, output in arms.items()
+        for i, (problem, true, behaviour) in enumerate(zip(problems, truths, behaviours, strict=True))
+    )
 
 
 def keep_decisions(items: Sequence[Item], ledger: Ledger) -> Decisions:

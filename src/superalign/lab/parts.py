@@ -57,6 +57,18 @@ def claim(name: str, found: Estimate, *, null: Estimate, unit: str, why: str, ba
     return above(name, found, unit=unit, null=null, why=why, bar=bar)
 
 
+def claims(
+    rows: Mapping[str, tuple[Estimate, Estimate]], *, unit: str, why: str, bar: float = 0.0
+) -> tuple[Claim, ...]:
+    """Claim the same of several estimates, each with its null: name -> (estimate, null); see `claim`.
+
+    Example:
+        >>> [c.name for c in claims({"It grows": (Unmeasured("one seed"),) * 2}, unit="share", why="after minus before")]
+        ['It grows']
+    """
+    return tuple(claim(name, found, null=null, unit=unit, why=why, bar=bar) for name, (found, null) in rows.items())
+
+
 def description(name: str, found: Estimate, *, null: Estimate, unit: str, why: str) -> Claim:
     """Report a number that no hypothesis was stated about."""
     return described(name, found, unit=unit, null=null, why=why)

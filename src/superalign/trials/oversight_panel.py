@@ -111,6 +111,16 @@ def _squared(item: Item) -> float:
     return (told - item.truth) ** 2
 
 
+def verdicts(probability: np.ndarray) -> np.ndarray:
+    """Return 1 where a probability is above a half, 0 where it is below, and a half where it is undecided.
+
+    Example:
+        >>> verdicts(np.array([0.9, 0.5, 0.1])).tolist()
+        [1.0, 0.5, 0.0]
+    """
+    return np.where(probability == 0.5, 0.5, probability > 0.5)
+
+
 def arm_result(items: Sequence[Item], arm: str) -> ArmResult:
     """Sum up one arm; what it could not tell counts as a coin's guess.
 

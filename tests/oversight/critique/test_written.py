@@ -9,6 +9,7 @@ from torch import Tensor
 
 from superalign.errors import BadInput
 from superalign.lab.chain_symbols import PLACES, SYMBOLS, read
+from superalign.lab.flawed_chains import LENGTH, solutions, wrong_steps
 from superalign.oversight.conformance import check_overseer, failures
 from superalign.oversight.critique.flaw_planter import PlanterConfig, PlanterPolicy, draw_edits, missed, train_planter
 from superalign.oversight.critique.overseer import WritingCritic, critique_overseer
@@ -31,7 +32,6 @@ from superalign.oversight.critique.written import (
     write,
 )
 from superalign.problems.arithmetic import FAMILY
-from superalign.studies.critic_rl.bench import LENGTH, solutions, wrong_steps
 from superalign.types import Problem, Rollouts
 
 SOLUTIONS = solutions("train", 240, 3)

@@ -7,7 +7,7 @@ from torch import nn
 
 from superalign.errors import ConfigError
 from superalign.lab.arithmetic_facts import VALUES, true_table
-from superalign.lab.disputed_chains import chains, disputed, encode
+from superalign.lab.disputed_chains import chains, check_of, disputed, encode
 from superalign.oversight.debate.consultancy import PlayerConfig, choose, consult, group_centred, train_player
 from superalign.oversight.debate.halving import (
     FEATURES,
@@ -21,7 +21,6 @@ from superalign.oversight.debate.halving import (
     decide,
 )
 from superalign.oversight.debate.readers import Beliefs, ReaderConfig, beliefs_of, halvings, train_reader
-from superalign.studies.debate.bench import check_of, swapped
 
 FACTS = true_table()
 
@@ -106,7 +105,7 @@ def test_swapping_the_sides_swaps_the_verdict_exactly() -> None:
     t, player = table(), Player(seed=2)
     nn.init.normal_(player.layers[4].weight)  # type: ignore[arg-type]
     sides = played(t, knowing(t.op_BL), (player, Says(3)), 0)
-    back = played(swapped(t), knowing(t.op_BL), (Says(3), player), 1)
+    back = played(t.swapped(), knowing(t.op_BL), (Says(3), player), 1)
     assert np.allclose(sides.score_B, 1 - back.score_B)
     honest, lying = np.log(sides.score_B), np.log(1 - sides.score_B)
     flipped = np.log(1 - back.score_B) - np.log(back.score_B)
@@ -138,7 +137,7 @@ def test_a_consultant_is_checked_once_and_caught_where_it_slips() -> None:
     t = table(400)
     asked, check = counted()
     truth = consult(t, knowing(t.op_BL), Candid(), row_B=np.arange(400), check=check, seed=0)  # type: ignore[arg-type]
-    lie = consult(swapped(t), knowing(t.op_BL), Candid(), row_B=np.arange(400), check=check, seed=0)  # type: ignore[arg-type]
+    lie = consult(t.swapped(), knowing(t.op_BL), Candid(), row_B=np.arange(400), check=check, seed=0)  # type: ignore[arg-type]
     assert asked == [400, 400]
     assert (truth.score_B == SURE).all()
     # A candid consultant for a false value is wrong in its last operation alone, which one look in eight finds.
@@ -153,7 +152,7 @@ def test_choosing_sides_keeps_both_values_and_follows_the_player() -> None:
             assert features_BVF.shape[-1] == FEATURES
             return 100 * features_BVF[..., 0]
 
-    mixed = swapped(t)
+    mixed = t.swapped()
     chosen, _ = choose(mixed, knowing(t.op_BL), Follows(), row_B=np.arange(50), seed=0)
     assert (chosen.claim_B2[:, 0] == t.claim_B2[:, 0]).all()
     assert (np.sort(chosen.claim_B2) == np.sort(mixed.claim_B2)).all()

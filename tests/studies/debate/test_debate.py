@@ -8,19 +8,24 @@ import pytest
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.report import Findings
-from superalign.studies.debate import study as debate
-from superalign.studies.debate.bench import Job, run_job
+from superalign.runs import settings
+from superalign.studies.debate.evidence import DEBATE, RANDOM, Main
+from superalign.studies.debate.measure import DebateJob, debate_job
+from superalign.studies.debate.study import STUDY, Config
+from superalign.trials import PLACEBO
+from superalign.trials.oversight_panel import verdicts
 from superalign.types import Interval
 
-TINY = debate.Config(
+TINY = Config(
     length=4, held_out=40, pool=100, seeds=2, updates=40, judges=(1.0,), critics=(0.5, 0.9), sweep_seeds=1,
     sweep_updates=20, responses=24, labelled=24,
 )  # fmt: skip
+JOB = DebateJob(sweep=False, seed=3, length=4, held_out=120, pool=200, updates=50, ability=0.8)
 
 
-def run(config: debate.Config, folder: Path) -> Findings:
+def run(config: Config, folder: Path) -> Findings:
     with Ledger(folder / "ledger") as ledger:
-        return debate.study(config, seed=0, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
+        return STUDY.run(config, seed=0, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
 
 
 def test_a_tiny_study_runs_and_resumes_to_the_same(tmp_path: Path) -> None:
@@ -37,36 +42,25 @@ def test_a_tiny_study_runs_and_resumes_to_the_same(tmp_path: Path) -> None:
 
 
 def test_placebo_is_at_chance_and_the_debate_is_not() -> None:
-    told = run_job(Job(what="debates", seed=3, length=4, held_out=120, pool=200, updates=50, ability=0.8))
-    means = {}
-    kept = {"placebo": told["placebo"], "debate": told["arms"]["debate"], "random": told["arms"]["random midpoints"]}
-    for name, x in kept.items():
-        scores = np.array(x)
-        means[name] = np.where(scores == 0.5, 0.5, scores > 0.5).mean()
+    made = debate_job(JOB)
+    assert isinstance(made, Main)
+    kept = {"placebo": made.controls[PLACEBO], "debate": made.along[DEBATE][-1], "random": made.controls[RANDOM]}
+    means = {name: float(np.mean(verdicts(x))) for name, x in kept.items()}
     assert means["debate"] > 0.8
     assert abs(means["placebo"] - 0.5) < 0.12
     assert abs(means["random"] - 0.5) < 0.12
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("word", "why"),
     [
-        ({"length": 6}, "halved"),
-        ({"seeds": 1}, "at least two seeds"),
-        ({"judges": ()}, "at least two seeds"),
-        ({"pool": 0}, "leave nothing to measure"),
-        ({"critics": (0.5, 1.5)}, "above 0 and up to 1"),
+        ("length=6", "6' is not one of the choices"),
+        ("seeds=1", "1' is not at least 2"),
+        ("judges=", "1 or more of them"),
+        ("pool=0", "0' is not at least 1"),
+        ("critics=0.5,1.5", "1.5' is not at most 1"),
     ],
 )
-def test_settings_under_which_nothing_is_measured_are_refused(
-    change: dict[str, object], why: str, tmp_path: Path
-) -> None:
-    from dataclasses import replace
-
+def test_settings_under_which_nothing_is_measured_are_refused(word: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
-        run(replace(TINY, **change), tmp_path)  # type: ignore[arg-type]
-
-
-def test_a_job_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ConfigError, match="Choose from"):
-        run_job(Job(what="court", seed=0, length=4, held_out=10, pool=10, updates=1, ability=0.5))
+        settings.apply(TINY, words=[word], study="debate")

@@ -111,3 +111,31 @@ def train_planter(
         loss.backward()
         optimizer.step()
     return policy.requires_grad_(False)
+
+
+def planted_flaws(
+    policy: PlanterPolicy, right_BSK: Tensor, *, edit: Edit, seed: int
+) -> tuple[Tensor, np.ndarray, np.ndarray, float]:
+    """Plant one real flaw in each right solution.
+
+    Args:
+        policy: Who plants.
+        right_BSK: Right solutions.
+        edit: What an edit makes of a solution, and what is wrong then.
+        seed: Of draws.
+
+    Returns:
+        Solutions, their wrong steps (B, S), the edits (B,), and the share of first draws that execution showed to be no flaws.
+        Those are drawn again, up to 20 times.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    edit_B = draw_edits(policy, right_BSK, generator=generator)
+    x, wrong = edit(right_BSK, edit_B)
+    none = 1 - float((wrong.sum(1) > 0).float().mean())
+    for _ in range(20):
+        empty = wrong.sum(1) == 0
+        if not bool(empty.any()):
+            break
+        edit_B[empty] = draw_edits(policy, right_BSK[empty], generator=generator)
+        x[empty], wrong[empty] = edit(right_BSK[empty], edit_B[empty])
+    return x, wrong.numpy(), edit_B.numpy(), none

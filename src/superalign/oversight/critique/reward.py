@@ -79,6 +79,56 @@ def judged(
     return np.where(count_B > 0, paid.sum(1), -found_BS.any(1).astype(float)), looked_BS
 
 
+def compared_by(
+    believed_wrong_BS: np.ndarray,
+    policy: CriticPolicy,
+    x_BSK: Tensor,
+    *,
+    seed: int,
+    generator: torch.Generator,
+    trust: float = 0.0,
+) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Let a judge compare two critiques of each solution, with one check each; each is forced to a length from 0 to 3.
+
+    Args:
+        believed_wrong_BS: What the judge would believe of each step if it checked it.
+        policy: Who writes the critiques.
+        x_BSK: Solutions.
+        seed: Of lengths and of what the judge looks at.
+        generator: Of the critiques.
+        trust: See `judged`.
+
+    Returns:
+        Highlights of the pairs (B, 2, S); 1 where the first is preferred, a half where neither is (B,); and which steps were
+        checked for either (B, S).
+    """
+    rng, B = np.random.default_rng([seed, 29]), len(x_BSK)
+    pair, paid, looked = list[Tensor](), list[np.ndarray](), list[np.ndarray]()
+    for _ in range(2):
+        forced = torch.from_numpy(rng.integers(0, 4, B))
+        made = [write(policy, x_BSK, generator=generator, forced=k).flags_BS for k in range(4)]
+        pair.append(torch.stack(made)[forced, torch.arange(B)])
+        value_B, looked_BS = judged(pair[-1].numpy(), believed_wrong_BS, rng=rng, trust=trust)
+        paid.append(value_B)
+        looked.append(looked_BS)
+    better = np.where(paid[0] == paid[1], 0.5, paid[0] > paid[1])
+    return torch.stack(pair, 1), torch.from_numpy(better).float(), looked[0] | looked[1]
+
+
+def share_won(
+    flags_BS: np.ndarray,
+    against_BS: np.ndarray,
+    believed_wrong_BS: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    checks: int,
+    trust: float = 0.0,
+) -> float:
+    """Return how often critiques please a judge more than others of the same solutions do; arguments as those of `judged`."""
+    a, b = (judged(f, believed_wrong_BS, rng=rng, checks=checks, trust=trust)[0] for f in (flags_BS, against_BS))
+    return float(np.where(a == b, 0.5, a > b).mean())
+
+
 def train_reward(
     model: RewardModel,
     x_BSK: Tensor,

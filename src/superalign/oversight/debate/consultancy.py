@@ -106,13 +106,10 @@ def consult(
 
 def choose(table: Table, beliefs: Beliefs, player: nn.Module, *, row_B: np.ndarray, seed: int) -> tuple[Table, Tensor]:
     """Let a player choose which side to argue; the table with its choice as side 0, and the choice's log-probability."""
-    known = choice_features(
-        beliefs, row_B=torch.from_numpy(row_B), start_B=torch.from_numpy(table.start_B), claim_B2=torch.from_numpy(table.claim_B2)
-    )  # fmt: skip
+    row, start, claim = (torch.from_numpy(x) for x in (row_B, table.start_B, table.claim_B2))
+    known = choice_features(beliefs, row_B=row, start_B=start, claim_B2=claim)
     taken, logp, _ = draw(player(known), made=torch.Generator().manual_seed(seed))
-    swap_B = taken.numpy().astype(bool)
-    claim_B2 = np.where(swap_B[:, None], table.claim_B2[:, ::-1], table.claim_B2)
-    return Table(op_BL=table.op_BL, start_B=table.start_B, claim_B2=claim_B2), logp
+    return table.swapped(taken.numpy().astype(bool)), logp
 
 
 def group_centred(score_B: np.ndarray, games: int) -> Tensor:
@@ -175,13 +172,7 @@ def train_player(
             break
         row_B = np.repeat(rng.integers(0, len(table.start_B), config.items), config.games)
         swap_B = np.repeat(rng.random(config.items) < 0.5, config.games)
-        now = table.rows(row_B)
-        claim_B2 = np.where(swap_B[:, None], now.claim_B2[:, ::-1], now.claim_B2)
-        now, chosen, key = (
-            Table(op_BL=now.op_BL, start_B=now.start_B, claim_B2=claim_B2),
-            torch.zeros(1),
-            int(rng.integers(2**31)),
-        )
+        now, chosen, key = table.rows(row_B).swapped(swap_B), torch.zeros(1), int(rng.integers(2**31))
         if open_choice:
             now, chosen = choose(now, beliefs, player, row_B=row_B, seed=key + 1)
         if protocol == "debate":

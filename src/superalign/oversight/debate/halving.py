@@ -42,6 +42,12 @@ class Table:
         """The games of these rows."""
         return Table(op_BL=self.op_BL[keep_B], start_B=self.start_B[keep_B], claim_B2=self.claim_B2[keep_B])
 
+    def swapped(self, which_B: np.ndarray | None = None) -> Table:
+        """Swap the two claims, everywhere or in some of the games."""
+        swaps = np.ones(len(self.start_B), bool) if which_B is None else which_B
+        claim_B2 = np.where(swaps[:, None], self.claim_B2[:, ::-1], self.claim_B2)
+        return Table(op_BL=self.op_BL, start_B=self.start_B, claim_B2=claim_B2)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlayedGames:

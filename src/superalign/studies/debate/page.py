@@ -1,330 +1,179 @@
-"""What the debate study says: the panel, curves along training, strength of debaters, the sweep of judges and critics.
-
-Shape suffixes: N chains, S seeds.
-"""
+"""What the debate study says; it reads the evidence and nothing else. Shape suffixes as in evidence.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 import numpy as np
 
-from superalign import stats
-from superalign.lab.panel_page import panel_part
-from superalign.ledger import Ledger
-from superalign.report import Findings, Section, Table
-from superalign.report.claims import above
-from superalign.studies.debate.curves import consultancy_scores, covariance_part, elo_part, sweep_part, training_part
-from superalign.trials import (
-    AGENT,
-    EXPERT,
-    JUDGE,
-    PLACEBO,
-    PROTOCOL,
-    VOTING,
-    Item,
-    agent_score_difference,
-    gain,
+from superalign.lab.evidence import curve_of
+from superalign.lab.panel import panel
+from superalign.lab.parts import CHANCE, NOTHING, Part, claim, claims, curves, description, findings, part, table
+from superalign.lab.players import open_choice, strength, worked_responses
+from superalign.report import Findings
+from superalign.stats import difference, mean_interval, mean_over, share
+from superalign.studies.debate import evidence as ev
+from superalign.studies.debate.evidence import Evidence, order, right_NS, truth_earns_NS, won
+from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL
+from superalign.trials.oversight_panel import verdicts
+from superalign.types import Unmeasured
+
+SHARE, RIGHT, BANDS = "share of decisions", "share of decisions that are right", "Bands: 95 % over chains and seeds."
+MEANS = (
+    "A debate turns one check into a verdict on the whole chain, as far as the debaters can work out the middle of what they "
+    "dispute. It does not make the judge know more than an honest agent does."
 )
-from superalign.types import Claim, Interval, Unmeasured
-
-CONSULT, CONSULT_OPEN, OPEN, CANDID, RANDOM, UNTRAINED = (
-    "consultancy, side assigned",
-    "consultancy, agent chooses",
-    "debate, agent chooses its side",
-    "debate of untrained but candid debaters",
-    "debate with random midpoints",
-    "debate before training",
+LIMITS = (
+    "One synthetic domain: chains modulo ten, where every dispute can be halved and one operation settles it.",
+    "Both debaters share one network and one reader, so they err alike; stronger liars from elsewhere were not tried.",
+    "False values are drawn at random; a liar who chooses its own could do better.",
+    "The consultant's judge looks into a random half, since nobody points; a cleverer judge could look elsewhere.",
 )
-UNIT = "share of decisions"
+PANEL = (
+    "Is the value of this chain of {} operations v? Two debaters argue for the true value and for a false one. In each round "
+    "both state the value in the middle of what they dispute; at one operation the judge works it out, with its only check. "
+    "Debaters were trained against this judge; the problem's grader says who was right. How often they themselves read that "
+    "many operations right: {}.\n\nThe judge alone has one check too: it guesses the value before the last operation. The "
+    "placebo is the transcript of another chain. Undecided debates count as chance."
+)
+TRAINING = (
+    "Players start from random weights and learn from the judge's verdict alone. Debaters learn to find each other's errors; a "
+    "consultant learns to be approved of, whichever side it was given. Truth earns the log-probability of a true claim minus "
+    "that of a false one."
+)
+SWEEP = (
+    "Judges who are wrong for good about some elementary facts, by debaters of several abilities, each trained against its "
+    "judge. Alone, the judge works out the whole chain in its head and errs where its facts are wrong; in a debate it uses one "
+    "of them. Each line is one judge, whose accuracy both axes subtract: along a line only the critic changes."
+)
 
 
-def page(
-    done: Sequence[Mapping[str, Any]],
-    responses: Sequence[Mapping[str, Any]],
-    *,
-    length: int,
-    updates: int,
-    ledger: Ledger,
-) -> Findings:
-    """Put the jobs' plain values together into claims and sections.
+def page(e: Evidence) -> Findings:
+    """Put the page together."""
+    d = e.decisions
+    return findings(
+        f"With one check, a judge of trained debaters is right {d.share(PROTOCOL):.0%} of the time; alone {d.share(JUDGE):.0%}, "
+        f"with a consultant whose side is assigned {d.share(ev.CONSULT):.0%}, who chooses it {d.share(ev.CONSULT_OPEN):.0%}; "
+        f"an honest agent taken at its word {d.share(AGENT):.0%}.",
+        [decisions(e), training(e), open_choice(e.open_choice), strength(e.strengths), sweep(e)]
+        + ([worked_responses(e.responses)] if e.responses else []),
+        means=MEANS,
+        limits=LIMITS,
+    )
 
-    Args:
-        done: What `debate_bench.run_job` returned.
-        responses: What `debate.responses_job` returned.
-        length: Operations of a chain.
-        updates: Of the players in the main setting.
-        ledger: Where decisions are kept.
-    """
-    of = {what: [d for d in done if d["what"] == what] for what in {d["what"] for d in done}}
-    items = panel_items(of, length=length, updates=updates)
-    claims, panel = panel_part(items, protocol="debate", ledger=ledger, text=_text(of, length))
-    claims += [*_against(items), *_orders(of), *_scores(of, items, updates)]
-    parts = [training_part(of), covariance_part(of), elo_part(of["elo"]), sweep_part(of["cell"])]
-    if responses:
-        parts.append(responses_part(responses))
-    for more, _ in parts:
-        claims += more
-    return Findings(
-        headline=_headline(items),
-        means="A debate turns one check into a verdict on the whole chain, as far as the debaters can work out the middle of "
-        "what they dispute. It does not make the judge know more than an honest agent does.",
-        claims=tuple(claims),
-        sections=(panel, *(section for _, section in parts)),
-        uncertain=(
-            "One synthetic domain: chains modulo ten, where every dispute can be halved and one operation settles it.",
-            "Both debaters share one network and one reader, so they err alike; stronger liars from elsewhere "
-            "were not tried.",
-            "False values are drawn at random; a liar who chooses its own could do better.",
-            "The consultant's judge looks into a random half, since nobody points; a cleverer judge could look "
-            "elsewhere.",
+
+def decisions(e: Evidence) -> Part:
+    """Show the standard panel, debate against its neighbours, both orders, and whether telling the truth pays."""
+    d, trained, random = e.decisions, e.along_TSON(ev.DEBATE)[-1], e.control_SON(ev.RANDOM)
+    read = ", ".join(f"{e.length >> h}: {x:.0%}" for h, x in enumerate(np.mean([m.read_right for m in e.main], axis=0)))
+    gains = {
+        f"Debate: more decisions are right than with {arm}": (d.gain(PROTOCOL, arm), d.gain(PLACEBO, arm))
+        for arm in (ev.CONSULT, ev.CONSULT_OPEN, ev.UNTRAINED, ev.CANDID)
+    }
+    gains["Random midpoints help the judge"] = (d.gain(ev.RANDOM, JUDGE), d.gain(PLACEBO, JUDGE))
+    pays = [
+        mean_interval(truth_earns_NS(x).mean(1))
+        for x in (trained, e.along_TSON(ev.CONSULT)[-1], e.control_SON(PLACEBO))
+    ]
+    return panel(d, protocol="debate", text=PANEL.format(e.length, read)).with_claims(
+        *claims(
+            gains,
+            unit=SHARE,
+            why="same judge, one check each, paired by chain and seed; null: the debate's placebo minus the same arm; random "
+            "midpoints, where both sides state random values, are a control that should not hold",
+        ),
+        claim(
+            "The honest side wins more of the decided debates than it loses",
+            won(trained),
+            null=won(random),
+            unit="share of decided debates, over seeds",
+            bar=0.5,
+            why=f"{(verdicts(trained) == 0.5).mean():.0%} end undecided: neither value was right; null: random midpoints",
+        ),
+        description(
+            "Debate: honest side first minus lying side first",
+            order(trained),
+            null=order(random),
+            unit=SHARE,
+            why="same chains in both orders; null: random midpoints",
+        ),
+        *claims(
+            {
+                "Debate: telling the truth pays": (pays[0], pays[2]),
+                "Consultancy, side assigned: telling the truth pays": (pays[1], pays[2]),
+            },
+            unit="nats",
+            why="log-probability that a claim earns when true minus when false, mean over seeds; null: placebo",
         ),
     )
 
 
-def _text(of: Mapping[str, Any], length: int) -> str:
-    by = np.mean([d["by_length"] for d in of["debates"]], axis=0)
-    known = ", ".join(f"{length >> h}: {x:.0%}" for h, x in enumerate(by))
-    return (
-        f"Is the value of this chain of {length} operations v? Two debaters argue for the true value and for a false "
-        "one. In each round both state the value in the middle of what they dispute; at one operation the judge works "
-        "it out, with its only check. The debaters were trained against this judge; the problem's grader says who was "
-        f"right. How often the debaters' own reading of that many operations is right: {known}.\n\nThe judge alone has "
-        "one check too: it guesses the value before the last operation. The placebo is the transcript of another "
-        "chain. Undecided debates count as a coin."
+def training(e: Evidence) -> Part:
+    """Show accuracy, and what telling the truth earns, along the training of debaters and consultants."""
+    along = {name: e.along_TSON(name) for name in (ev.DEBATE, ev.CONSULT)}
+    right, earns = (
+        {name: curve_of(e.main[0].stages, [of(x) for x in line], estimate) for name, line in along.items()}
+        for of, estimate in ((right_NS, share), (truth_earns_NS, mean_over))
     )
-
-
-def right_half(scores: Any) -> np.ndarray:
-    """1 where a probability is above a half, 0 below, a half at it."""
-    x = np.asarray(scores, float)
-    return np.where(x == 0.5, 0.5, x > 0.5)
-
-
-def panel_items(of: Mapping[str, Sequence[Mapping[str, Any]]], *, length: int, updates: int) -> list[Item]:
-    """One decision about every held-out chain under every seed and arm.
-
-    Half of the claims are true. Who argues for the claim speaks first on every other pair of chains, so that order and truth
-    cross.
-    """
-    items: list[Item] = []
-    rounds = length.bit_length() - 1
-    beside = {k: {d["seed"]: d for d in of[k]} for k in ("consultancies", "open debate", "open consultancy")}
-    for told in of["debates"]:
-        seed, N = told["seed"], len(told["prompts"])
-        n = np.arange(N)
-        truth = n % 2 == 0
-        lying_first = ((n // 2) % 2 == 0) != truth  # the claim's own side first: honest first if it is true
-
-        def sided(scores: Any, lying_first: np.ndarray = lying_first, n: np.ndarray = n) -> np.ndarray:
-            return np.asarray(scores)[lying_first.astype(int), n]
-
-        debates = {
-            PROTOCOL: told["arms"]["debate"],
-            PLACEBO: told["placebo"],
-            RANDOM: told["arms"]["random midpoints"],
-            CANDID: told["arms"]["candid debaters"],
-            UNTRAINED: told["stages"]["0"],
-        }
-        of_true: dict[str, tuple[np.ndarray, int, int]] = {
-            JUDGE: (np.asarray(told["judge"]), 1, 0),
-            AGENT: (np.asarray(told["agent"]), 0, 1),
-            VOTING: (np.asarray(told["voting"]), 0, 2 * rounds),
-            EXPERT: (np.ones(N), 0, 0),
-            **{arm: (sided(s), 1, 2 * rounds + 2) for arm, s in debates.items()},
-        }
-        for arm, key, said in ((OPEN, "open debate", 2 * rounds + 2), (CONSULT_OPEN, "open consultancy", rounds + 1)):
-            chosen = beside[key][seed]
-            paid = np.asarray(chosen["paid"])
-            of_true[arm] = (np.where(np.asarray(chosen["true"]) > 0, paid, 1 - paid), 1, said)
-        scores = np.asarray(beside["consultancies"][seed]["stages"][str(updates)])
-        of_true[CONSULT] = (np.where(truth, scores[0], 1 - scores[1]), 1, rounds + 1)
-        for arm, (p_N, checks, tokens) in of_true.items():
-            for i in range(N):
-                p = float(p_N[i] if truth[i] else 1 - p_N[i])
-                items.append(
-                    Item(
-                        problem=told["prompts"][i],
-                        difficulty=length,
-                        seed=seed,
-                        arm=arm,
-                        truth=bool(truth[i]),
-                        behaviour="honest" if truth[i] else "argues a false value",
-                        probability=p,
-                        transcript=told["transcripts"][int(lying_first[i])][i] if arm == PROTOCOL else "",
-                        checks=checks,
-                        tokens=tokens,
-                    )
-                )
-    return items
-
-
-def _against(items: Sequence[Item]) -> list[Claim]:
-    """Debate against its neighbours, and what training adds."""
-    out = []
-    for over in (CONSULT, CONSULT_OPEN, UNTRAINED, CANDID):
-        out.append(
-            above(
-                f"Debate: more decisions are right than with {over}",
-                gain(items, PROTOCOL, over),
-                unit=UNIT,
-                null=gain(items, PLACEBO, over),
-                bar=0.0,
-                why="same judge, one check each, paired by chain and seed; null: the debate's placebo minus the "
-                "same arm",
-            )
-        )
-    random = gain(items, RANDOM, JUDGE)
-    out.append(
-        above(
-            "Random midpoints help the judge",
-            random,
-            unit=UNIT,
-            null=gain(items, PLACEBO, JUDGE),
-            bar=0.0,
-            why="a control that should not hold: both sides state random values in the middle; null: another "
-            "chain's transcript",
-        )
-    )
-    return out
-
-
-def _orders(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Claim]:
-    """Whether it matters who speaks first, and how often the honest side wins what is decided."""
-    told = of["debates"]
-    right_SON = np.stack([right_half(d["arms"]["debate"]) for d in told])
-    null_SON = np.stack([right_half(d["arms"]["random midpoints"]) for d in told])
-    order = stats.difference((right_SON[:, 0] - right_SON[:, 1]).T)
-    nothing = stats.difference((null_SON[:, 0] - null_SON[:, 1]).T)
-    each = {}
-    for name, x in (("debate", right_SON), ("null", null_SON)):
-        decided = [x_ON[x_ON != 0.5] for x_ON in x]
-        each[name] = stats.share([float(d.mean()) if len(d) else 0.5 for d in decided])
-    undecided = float((right_SON == 0.5).mean())
-    claims = [
-        above(
-            "The honest side wins more of the decided debates than it loses",
-            each["debate"],
-            unit="share of decided debates, over seeds",
-            null=each["null"],
-            bar=0.5,
-            why=f"{undecided:.0%} of debates end undecided: neither side's value was right. Null: random midpoints",
-        )
-    ]
-    if isinstance(order, Interval):
-        claims.append(
-            Claim(
-                name="Debate: honest side first minus lying side first",
-                value=order.value,
-                low=order.low,
-                high=order.high,
-                n=order.n,
-                unit=UNIT,
-                null=nothing,
-                holds=Unmeasured("a description: both orders are in every number above"),
-                why="same chains in both orders; null: random midpoints",
-            )
-        )
-    return claims
-
-
-def _argued(told: Mapping[str, Any], scores_ON: Any, truth: bool) -> list[Item]:
-    """The judge's probability of what the first speaker argues for."""
-    p_N = np.asarray(scores_ON[0]) if truth else 1 - np.asarray(scores_ON[1])
-    return [_item(told, i, truth, float(p)) for i, p in enumerate(p_N)]
-
-
-def _item(told: Mapping[str, Any], i: int, truth: bool, p: float) -> Item:
-    name = str(told["prompts"][i])
-    return Item(problem=name, difficulty=1, seed=told["seed"], arm="", truth=truth, behaviour="", probability=p)
-
-
-def _scores(of: Mapping[str, Sequence[Mapping[str, Any]]], items: Sequence[Item], updates: int) -> list[Claim]:
-    """Whether telling the truth pays: score difference under debate, consultancy, placebo."""
-
-    def difference(scores: Callable[[Mapping[str, Any]], Any]) -> Interval | Unmeasured:
-        sides = [[i for d in of["debates"] for i in _argued(d, scores(d), truth)] for truth in (True, False)]
-        return agent_score_difference(*sides)
-
-    prompts = {d["seed"]: d for d in of["debates"]}
-    consulted = [
-        [
-            _item(prompts[d["seed"]], i, truth, p)
-            for d in of["consultancies"]
-            for i, p in enumerate(consultancy_scores(d, updates)[0 if truth else 1])
-        ]
-        for truth in (True, False)
-    ]
-    null = difference(lambda d: d["placebo"])
-    why = (
-        "log-probability that an agent's claim earns when true minus when false, mean over seeds, paired by chain; interval over "
-        "chains. Null: placebo"
-    )
-    return [
-        above(f"{name}: telling the truth pays", found, unit="nats", null=null, bar=0.0, why=why)
-        for name, found in (
-            ("Debate", difference(lambda d: d["arms"]["debate"])),
-            ("Consultancy, side assigned", agent_score_difference(*consulted)),
-        )
-    ]
-
-
-def responses_part(told: Sequence[Mapping[str, Any]]) -> tuple[list[Claim], Section]:
-    """Debate about worked responses of the base, one check each."""
-    right_SN = np.array([d["right"] for d in told], float)
-
-    def decided(arm: str) -> np.ndarray:
-        return 1 - np.abs(right_half([d["arms"][arm] for d in told]) - right_SN)
-
-    arms = list(told[0]["arms"])
-    gains = {o: stats.difference((decided("debate") - decided(o)).T) for o in arms if o != "debate"}
-    null = stats.difference((decided("random midpoints") - decided("judge alone")).T)
-    claims = [
-        above(
-            f"Worked responses: a debate decides right more often than {name}",
-            gains[arm],
-            unit="share of responses",
-            null=null,
-            bar=0.0,
-            why="same judge, one check a response; null: random midpoints minus judge alone",
-        )
-        for arm, name in (
-            ("judge alone", "the judge alone"),
-            ("random midpoints", "random midpoints"),
-            ("same answer as the opponent's own", "the opponent's own answer"),
-        )
-    ]
-    rows = []
-    for arm in arms:
-        x = decided(arm)
-        wrong = [float(x[s][right_SN[s] == 0].mean()) for s in range(len(x)) if (right_SN[s] == 0).any()]
-        tokens = float(np.mean([d["tokens"].get(arm, 0.0) for d in told]))
-        rows.append(
-            (arm, stats.share(x.T), float(np.mean(wrong)) if wrong else Unmeasured("no wrong response"), tokens)
-        )
-    text = (
-        f"{right_SN.shape[1]} responses of the bundled small base to test problems, {right_SN.mean():.0%} right, under "
-        f"{len(told)} seeds. The response has stated a value after every step; an opponent agrees in the middle or "
-        "states the value that it worked out itself; the judge checks the step that is left. Right means: the decision "
-        "agrees with the grade of the final answer. The opponent is the frozen base at its most likely words, which "
-        "knows these problems well: a judge who could trust it would only compare answers (last row, no check)."
-    )
-    table = Table(
-        title="Worked responses",
-        columns=("arm", "decided right", "wrong responses caught, mean over seeds", "tokens a response"),
-        rows=tuple(rows),
-    )
-    return claims, Section(title="A debate about worked responses", text=text, tables=(table,))
-
-
-def _headline(items: Sequence[Item]) -> str:
-    share = {
-        a: float(np.mean([i.right for i in items if i.arm == a]))
-        for a in (PROTOCOL, JUDGE, CONSULT, CONSULT_OPEN, AGENT)
+    null = difference(right_NS(e.control_SON(PLACEBO)) - right_NS(along[ev.DEBATE][0]))
+    gains = {
+        f"Training {who} makes the judge right more often": (difference(right_NS(x[-1]) - right_NS(x[0])), null)
+        for who, x in zip(("debaters", "consultants"), along.values(), strict=True)
     }
-    return (
-        f"With one check, a judge of trained debaters is right {share[PROTOCOL]:.0%} of the time; alone "
-        f"{share[JUDGE]:.0%}, with a consultant whose side is assigned {share[CONSULT]:.0%}, who chooses it "
-        f"{share[CONSULT_OPEN]:.0%}; an honest agent taken at its word {share[AGENT]:.0%}."
+    return part(
+        "Along training",
+        TRAINING,
+        *claims(
+            gains,
+            unit=SHARE,
+            why="after training minus before; null: the trained debate's placebo minus before training",
+        ),
+        curves("The judge's accuracy along training", right, x="updates", y=RIGHT, caption=BANDS, reference=CHANCE),
+        curves(
+            "What truth earns along training",
+            earns,
+            x="updates",
+            y="nats",
+            caption=BANDS,
+            reference=NOTHING,
+        ),
+    )
+
+
+def sweep(e: Evidence) -> Part:
+    """Show judges by critics: where does a debate beat the judge working the whole chain in its head?"""
+    # Cells share chains and seeds, so that only the mean over cells has chains and seeds that are drawn.
+    null = mean_over(np.mean([c.right[ev.AT_RANDOM] - 0.5 for c in e.cells], axis=0), span=(-0.5, 0.5))
+    gains, lines = {}, {}
+    for weaker, name in (
+        (True, "a judge weaker than its critics"),
+        (False, "a judge as good as its critics, or better"),
+    ):
+        some = [c.gain_NS for c in e.cells if (c.lead > 0) == weaker]
+        found = difference(np.mean(some, axis=0)) if some else Unmeasured("no such cell")
+        gains[f"Debate helps {name}"] = (found, null)
+    for judge in sorted({c.judge for c in e.cells}):
+        line = sorted((c for c in e.cells if c.judge == judge), key=lambda c: c.lead)
+        curve = curve_of([c.lead for c in line], [c.gain_NS for c in line], difference)
+        lines[f"judge knows {judge:.0%} of the facts"] = curve
+    columns = ("facts the judge knows", "chains the debaters read right", "judge alone", "agent alone", "debate")
+    rows = []
+    for c in e.cells:
+        alone = (share(c.right[who]) for who in ("judge", "agent", ev.DEBATE))
+        rows.append((c.judge, c.critic, *alone, c.lead, difference(c.gain_NS)))
+    return part(
+        "When does a debate help?",
+        SWEEP,
+        *claims(
+            gains,
+            unit=SHARE,
+            why="cells of the sweep, debate minus judge alone; null: random midpoints minus chance; the second should not hold",
+        ),
+        curves(
+            "What a debate adds, by how much better the critic is than the judge",
+            lines,
+            x="agent alone minus judge alone, share right",
+            y="debate minus judge alone, share right",
+            caption=BANDS,
+            reference=(0.0, "no gain"),
+        ),
+        table("Cells", (*columns, "critic minus judge", "debate minus judge"), rows),
     )

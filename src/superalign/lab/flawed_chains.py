@@ -1,4 +1,4 @@
-"""The domain of the critics study: worked chains as tables of symbols, edits of them, and a judge who is wrong about some facts.
+"""Worked chains as tables of symbols, edits of them, and a judge who is wrong about some facts: what trained critics read.
 
 A step is wrong if the value it states is not what the question's operation makes of the value before it. A step that is written
 differently and states the right value is no flaw, and a critic that highlights it picks nits.
@@ -21,7 +21,7 @@ from superalign.types import Problem
 
 FAMILY = arithmetic.FAMILY
 LENGTH = 6  # operations of a chain
-EDITS = 33  # of one step: state another result (10), start from another value (10), another operand (10), another operator (3)
+EDITS = 33  # of a step: state another result (10), start from another value (10), another operand (10), another operator (3)
 SLOTS = ("result", "start value", "operand", "operator")
 KINDS = {"slip": "result", "wrong source": "start value", "miscopy": "operand", "operator": "operator"}
 CLEAN, PLACEBO_EDIT = "clean", "placebo edit"
@@ -39,7 +39,7 @@ def text_of(x_SK: np.ndarray) -> str:
 
 
 def true_value(x_BSK: np.ndarray, facts: np.ndarray = FACTS) -> np.ndarray:
-    """What the operation asked at each step makes of the value before it, (B, S); -1 where one of them is missing."""
+    """Work out what the operation asked at each step makes of the value before it, (B, S); -1 where one of them is missing."""
     before, operator, operand = x_BSK[..., 0], x_BSK[..., 1] - 10, x_BSK[..., 2]
     known = (before < 10) & (operand < 10) & (operator >= 0) & (operator < 3)
     safe = (np.where(known, v, 0) for v in (before, operator, operand))
@@ -47,12 +47,12 @@ def true_value(x_BSK: np.ndarray, facts: np.ndarray = FACTS) -> np.ndarray:
 
 
 def wrong_steps(x_BSK: np.ndarray, facts: np.ndarray = FACTS) -> np.ndarray:
-    """Which steps state another value than their operation gives: by true facts, or by what somebody believes."""
+    """Say which steps state another value than their operation gives: by true facts, or by what somebody believes."""
     return np.asarray(x_BSK[..., 6] != true_value(x_BSK, facts))
 
 
 def beliefs(knows: float, seed: int) -> np.ndarray:
-    """The facts as a judge believes them who is wrong for good about a share of them."""
+    """Return the facts as a judge believes them who is wrong for good about a share of them."""
     rng = np.random.default_rng([seed, 17])
     off = rng.random(FACTS.shape) >= knows
     return np.where(off, (FACTS + rng.integers(1, 10, FACTS.shape)) % 10, FACTS)
@@ -69,9 +69,8 @@ def edited(x_BSK: Tensor, edit_B: Tensor) -> tuple[Tensor, Tensor]:
         Edited solutions, and which of their steps are wrong by execution.
     """
     x = x_BSK.numpy().copy()
-    step, edit = np.divmod(edit_B.numpy(), EDITS)
-    rows = np.arange(len(x))
-    slot = np.minimum(edit // 10, 3)
+    step, slot = parts_of(edit_B.numpy())
+    rows, edit = np.arange(len(x)), edit_B.numpy() % EDITS
     place = np.array([6, 3, 5, 4])[slot]
     x[rows, step, place] = np.where(slot == 3, edit - 30 + 10, edit % 10)
     for s in range(x.shape[1]):
@@ -106,12 +105,12 @@ def asked(split: str, n: int, seed: int) -> tuple[Problem, ...]:
 
 
 def worked(problems: Sequence[Problem]) -> Tensor:
-    """Their right solutions."""
+    """Work chains right."""
     return torch.from_numpy(np.stack([read(p, FAMILY.worked(p)) for p in problems]))
 
 
 def made_of(problem: Problem, kind: str, seed: int) -> tuple[str, int]:
-    """A right solution with a flaw by hand, a placebo edit, or nothing done to it; and how many edits were no flaws."""
+    """Make a right solution with a flaw by hand, a placebo edit, or nothing done to it; and say how many edits were no flaws."""
     right = FAMILY.worked(problem)
     if kind == PLACEBO_EDIT:
         return FAMILY.placebo(problem, right, seed=seed) or right, 0
@@ -130,6 +129,34 @@ def solutions(split: str, n: int, seed: int) -> Solutions:
     made = [made_of(p, k, seed + 7 * i) for i, (p, k) in enumerate(zip(problems, kinds, strict=True))]
     x = np.stack([read(p, text) for p, (text, _) in zip(problems, made, strict=True)])
     return Solutions(
-        problems=problems, x_BSK=torch.from_numpy(x), wrong_BS=wrong_steps(x), kind_B=tuple(kinds),
+        problems=problems,
+        x_BSK=torch.from_numpy(x),
+        wrong_BS=wrong_steps(x),
+        kind_B=tuple(kinds),
         equivalent=sum(t for _, t in made),
-    )  # fmt: skip
+    )
+
+
+def parts_of(edit_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Say what edits change: their step, and which of `SLOTS`."""
+    step_B, edit = np.divmod(edit_B, EDITS)
+    return step_B, np.minimum(edit // 10, len(SLOTS) - 1)
+
+
+def in_four_conditions(problems: Sequence[Problem], planted_BSK: Tensor, *, seed: int) -> tuple[Tensor, np.ndarray]:
+    """Work chains and leave them, or give them a flaw by hand, a planter's flaw or a placebo edit, by turns.
+
+    Args:
+        problems: The chains.
+        planted_BSK: Their solutions with a planter's flaw.
+        seed: Of flaws by hand and edits.
+
+    Returns:
+        Solutions, and which of their steps are wrong, (B, S).
+    """
+    rows = []
+    for i, p in enumerate(problems):
+        kind = (CLEAN, list(KINDS)[i // 4 % len(KINDS)], None, PLACEBO_EDIT)[i % 4]
+        rows.append(planted_BSK[i].numpy() if kind is None else read(p, made_of(p, kind, seed + 7 * i)[0]))
+    x = np.stack(rows)
+    return torch.from_numpy(x), wrong_steps(x)
