@@ -16,11 +16,11 @@ BELOW = {
 }  # fmt: skip
 # Numbers of the house that may only fall. `lines` are of Python under src.
 MOST = {
-    "lines": 54_500,
-    "functions of more than 60 lines": 29,
-    "fmt: skip": 134,
-    "lines of a study": 1300,
-    "percent of a room": 30,
+    "lines": 53_000,
+    "functions of more than 60 lines": 26,
+    "fmt: skip": 94,
+    "lines of a study": 1250,
+    "percent of a room": 27,
 }
 # Files of lab that hold a shape of evidence and the parts of a page that show it.
 SHAPES = {
@@ -57,8 +57,6 @@ WHOLE = {
     "audit",
     "loop",
     "market",
-    "oversight_scaling",
-    "pixel_debate",
     "protocols",
     "prover_verifier",
 }

@@ -30,6 +30,12 @@ class Part:
         """Return the part with further claims."""
         return replace(self, claims=(*self.claims, *claims))
 
+    def drawn_from(self, record: str) -> Part:
+        """Return the part with every plot and table that names no record drawn from this one, by its digest."""
+        plots = tuple(replace(p, records=p.records or (record,)) for p in self.section.plots)
+        tables = tuple(replace(t, records=t.records or (record,) * len(t.rows)) for t in self.section.tables)
+        return replace(self, section=replace(self.section, plots=plots, tables=tables))
+
 
 def part(title: str, text: str, *pieces: Claim | Plot | Table) -> Part:
     """Make a section of plots and tables, with its claims.
@@ -178,6 +184,7 @@ def points(
     x: str,
     y: str,
     fitted: Mapping[str, Curve] | None = None,
+    across: Mapping[str, Sequence[Estimate]] | None = None,
     caption: str = "",
     reference: Reference | None = None,
 ) -> Plot:
@@ -189,12 +196,31 @@ def points(
         x: Title of the axis below, with unit.
         y: Title of the axis beside it, with unit.
         fitted: Name -> the curve through the points of that name.
+        across: Name -> how surely each of its points lies where it does along the axis below; no point of it may be unmeasured.
         caption: What whiskers and bands are.
         reference: A value on the measured axis, and what it means.
     """
     dots = curves(title, series, x=x, y=y, caption=caption, reference=reference)
     lines = curves(title, fitted or {}, x=x, y=y)
-    return replace(dots, kind="points", rows=(*dots.rows, *({**row, "curve": True} for row in lines.rows)))
+    sure: dict[tuple[Cell, Cell], Estimate] = {
+        (n, at): i for n, some in (across or {}).items() for at, i in zip(series[n].x, some, strict=True)
+    }
+    drawn = [{**row, **_across(sure.get((row["series"], row["x"])))} for row in dots.rows]
+    return replace(dots, kind="points", rows=(*drawn, *({**row, "curve": True} for row in lines.rows)))
+
+
+def cells(title: str, shares: Mapping[tuple[str, str], Estimate], *, x: str, y: str, caption: str = "") -> Plot:
+    """Draw a grid of shaded shares.
+
+    Args:
+        title: Of the plot.
+        shares: (column, row) -> a share from 0 to 1.
+        x: What the columns are.
+        y: What the rows are.
+        caption: What is to be known.
+    """
+    rows = tuple({"x": column, "y": row, **_ends("value", found)} for (column, row), found in shares.items())
+    return Plot(kind="cells", title=title, x=x, y=y, rows=rows, caption=caption)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, records: Sequence[str] = ()) -> Table:
@@ -242,6 +268,16 @@ def in_words(found: Estimate) -> str:
     return found.why if isinstance(found, Unmeasured) else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
+def percent(found: Estimate, *, sign: str = "") -> str:
+    """Write the middle of a share inside a sentence; with `sign="+"` that of a difference.
+
+    Example:
+        >>> percent(Interval(value=0.5, low=0.25, high=0.75, n=9), sign="+")
+        '+50.0%'
+    """
+    return "an unmeasured share" if isinstance(found, Unmeasured) else f"{found.value:{sign}.1%}"
+
+
 def value_of(found: Estimate | float) -> float | Unmeasured:
     """Return the middle of an estimate."""
     return found.value if isinstance(found, Interval) else found
@@ -251,6 +287,10 @@ def _ends(key: str, found: Estimate | float) -> dict[str, Cell]:
     if isinstance(found, Interval):
         return {key: found.value, "low": found.low, "high": found.high}
     return {key: found}
+
+
+def _across(found: Estimate | None) -> dict[str, Cell]:
+    return {"x_low": found.low, "x_high": found.high} if isinstance(found, Interval) else {}
 
 
 def _null(found: Estimate | float | None) -> dict[str, Cell]:

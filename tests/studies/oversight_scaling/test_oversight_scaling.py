@@ -9,23 +9,33 @@ import numpy as np
 import pytest
 
 from superalign.errors import ConfigError
+from superalign.lab.guard_games import GuardJob, NetworkJob, play_job, train_job
 from superalign.ledger import Ledger
+from superalign.oversight.debate.readers import packed, unpacked
 from superalign.report import Findings
+from superalign.runs import settings
 from superalign.stats.scaling_curve import curve
-from superalign.studies.oversight_scaling import study as scaling
-from superalign.studies.oversight_scaling.fit import fit_game, held_out, ratings_of, slopes_by_chance
-from superalign.studies.oversight_scaling.play import ROLES, Match, Training, packed, play_job, train_job, unpacked
+from superalign.stats.scaling_fit import fit_game, held_out, ratings_of, slopes_by_chance
+from superalign.studies.oversight_scaling.study import STUDY, Config
 from superalign.types import Interval
 
-TINY = scaling.Config(
-    widths=(4, 8, 16), seeds=2, length=4, reader_updates=30, asked=40, held_out=20, pool=20, debate_updates=2,
-    flaw_updates=3, draws=50,
-)  # fmt: skip
+TINY = Config(
+    widths=(4, 8, 16),
+    seeds=2,
+    length=4,
+    reader_updates=30,
+    asked=40,
+    held_out=20,
+    pool=20,
+    debate_updates=2,
+    flaw_updates=3,
+    draws=50,
+)
 
 
-def run(config: scaling.Config, folder: Path) -> Findings:
+def run(config: Config, folder: Path) -> Findings:
     with Ledger(folder / "ledger") as ledger:
-        return scaling.study(config, seed=0, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
+        return STUDY.run(config, seed=0, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
 
 
 def test_a_tiny_study_runs_and_resumes_to_the_same(tmp_path: Path) -> None:
@@ -36,22 +46,17 @@ def test_a_tiny_study_runs_and_resumes_to_the_same(tmp_path: Path) -> None:
     for c in made.claims:
         assert c.why
         assert c.holds is not True or isinstance(c.null, Interval) or "copies" in c.name
-    assert len(made.sections) == 5
+    assert len(made.sections) == 6
 
 
-def simulated(slope: float, *, seeds: int = 5, chains: int = 120) -> tuple[np.ndarray, list[dict[str, object]]]:
+def simulated(slope: float, *, seeds: int = 5, chains: int = 120) -> tuple[np.ndarray, np.ndarray]:
     """Games whose success follows a curve of the ability that the tests show; and the tests."""
     rng = np.random.default_rng(0)
     solves_K = np.array([0.15, 0.3, 0.5, 0.7, 0.85])
     elo_K = 400 * np.log10(solves_K / (1 - solves_K))
     p_GA = curve((elo_K[None] - elo_K[:, None]).ravel(), np.array([[40.0, slope]])).reshape(5, 5)
     won = (rng.random((seeds, 5, 5, chains)) < p_GA[None, :, :, None]).astype(float)
-    tests = [
-        {"seed": s, "role": role, "width": k, "right": (rng.random(300) < solves_K[k]).astype(int).tolist()}
-        for s in range(seeds)
-        for role in ROLES
-        for k in range(5)
-    ]
+    tests = rng.random((seeds, 2, 5, 300)) < solves_K[:, None]
     return won, tests
 
 
@@ -87,37 +92,46 @@ def test_a_flat_table_gives_a_flat_curve() -> None:
 
 
 def test_larger_networks_solve_more_and_guards_share_nothing_with_agents() -> None:
-    job = Training(seed=3, role="guard", width=4, length=4, updates=120, asked=100)
+    job = NetworkJob(seed=3, role="guard", width=4, length=4, updates=120, asked=100)
     small, large = train_job(job), train_job(replace(job, width=24))
-    assert np.mean(large["right"]) > np.mean(small["right"]) + 0.1
-    assert large["parameters"] > small["parameters"]
-    assert train_job(replace(job, role="agent"))["weights"] != small["weights"]
-    assert packed(unpacked(small["weights"])) == small["weights"]
+    assert np.mean(large.right_P) > np.mean(small.right_P) + 0.1
+    assert large.parameters > small.parameters
+    assert train_job(replace(job, role="agent")).weights != small.weights
+    assert packed(unpacked(small.weights)) == small.weights
 
 
 def test_a_guard_that_knows_nothing_is_near_a_coin_and_a_shuffled_transcript_helps_nobody() -> None:
-    job = Training(seed=3, role="guard", width=4, length=4, updates=1, asked=20)
+    job = NetworkJob(seed=3, role="guard", width=4, length=4, updates=1, asked=20)
     guard, agent = train_job(job), train_job(replace(job, role="agent", width=24, updates=150))
-    match = Match(
-        seed=3, length=4, guard=guard["weights"], agents=(agent["weights"],), pool=60, held_out=200,
-        debate_updates=2, flaw_updates=2,
-    )  # fmt: skip
-    told = play_job(match)
-    (against,) = told["agents"]
-    assert np.mean(against["won"]["debate"]) == pytest.approx(0.5, abs=0.12)
-    for null in against["shuffled"].values():
-        assert np.mean(null) == pytest.approx(0.5, abs=0.12)
-    assert len(against["won"]["hidden flaw"]) == 200
+    played = play_job(
+        GuardJob(
+            seed=3,
+            length=4,
+            guard=guard.weights,
+            agents=(agent.weights,),
+            pool=60,
+            held_out=200,
+            debate_updates=2,
+            flaw_updates=2,
+        )
+    )
+    (against,) = played.against
+    assert np.mean(against.even.won_N) == pytest.approx(0.5, abs=0.12)
+    for outcome in (against.flaw, against.own, against.even):
+        assert np.mean(outcome.shuffled_N) == pytest.approx(0.5, abs=0.12)
+    assert len(against.flaw.won_N) == 200
 
 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"seeds": 1}, "at least two seeds"),
-        ({"widths": (4, 8)}, "three sizes"),
+        ({"seeds": 1}, "at least 2"),
+        ({"widths": (4, 8)}, "3 or more of them"),
         ({"widths": (8, 4, 16)}, "smallest first"),
         ({"length": 6}, "halved"),
-        ({"pool": 0}, "leave nothing to measure"),
+        ({"pool": 0}, "at least 1"),
+        ({"asked": 7}, "at least 8"),
+        ({"held_out": 7}, "at least 8"),
         ({"draws": 10}, "at least 50"),
     ],
 )
@@ -125,4 +139,4 @@ def test_settings_under_which_nothing_is_measured_are_refused(
     change: dict[str, object], why: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=why):
-        run(replace(TINY, **change), tmp_path)  # type: ignore[arg-type]
+        run(settings.validated(replace(TINY, **change), study="oversight-scaling"), tmp_path)  # type: ignore[arg-type]

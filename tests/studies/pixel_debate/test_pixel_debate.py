@@ -1,6 +1,5 @@
 """The digits study: what meets what, what is counted, and the whole of it in small."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -9,47 +8,50 @@ import pytest
 
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
-from superalign.oversight.pixels.debate import OPEN
+from superalign.oversight.pixels.debate import OPEN, elsewhere
 from superalign.oversight.pixels.judge import unpacked
 from superalign.problems import digits as family
 from superalign.report import Findings
-from superalign.studies.pixel_debate import study as digits
-from superalign.studies.pixel_debate.play import (
+from superalign.runs import settings
+from superalign.stats import mean_interval
+from superalign.studies.pixel_debate.study import STUDY, Config
+from superalign.trials.oversight_panel import ARMS
+from superalign.trials.pixel_debates import (
     ALONE,
     CLAIM,
     LIES,
+    NINE,
     NINE_FIRST,
     NINE_LAST,
     ONE_LAST,
     OPEN_LAST,
-    Match,
-    Training,
+    Played,
     claims_true,
     layout,
     lies_of,
-    match_job,
-    train_job,
 )
-from superalign.studies.pixel_debate.read import Played, both_ways, elsewhere, told
-from superalign.trials.oversight_panel import ARMS, agent_score_difference
+from superalign.trials.pixel_jobs import DebateJob, JudgeJob, debate_job, train_job
+from superalign.trials.pixel_panel import pay
 from superalign.types import Interval, Unmeasured
 
-SMALL = digits.Config(images=12, judges=2, pixels=2, simulations=(3, 6), sweep_images=3, deep_images=0, judge_steps=150)
+SMALL = Config(images=12, judges=2, pixels=2, simulations=(3, 6), sweep_images=3, deep_images=0, judge_steps=150)
 
 
 @pytest.fixture(scope="module")
 def packed() -> str:
-    return train_job(Training(steps=150, seed=0))
+    return train_job(JudgeJob(steps=150, seed=0))
 
 
-def match(packed: str, start: int, stop: int, kinds: tuple[str, ...], honest: str, lying: str) -> Match:
-    return Match(judge=packed, who=0, seed=0, start=start, stop=stop, pixels=2, kinds=kinds, honest=honest, lying=lying)
+def match(packed: str, start: int, stop: int, kinds: tuple[str, ...], honest: str, lying: str) -> DebateJob:
+    return DebateJob(
+        judge=packed, who=0, seed=0, start=start, stop=stop, pixels=2, kinds=kinds, honest=honest, liar=lying
+    )
 
 
-def run(config: digits.Config, folder: Path, *, seed: int = 0) -> tuple[Findings, list[dict]]:
+def run(config: Config, folder: Path, *, seed: int = 0) -> tuple[Findings, list[dict]]:
     folder.mkdir(exist_ok=True)
     with Ledger(folder / "ledger") as ledger:
-        made = digits.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
+        made = STUDY.run(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
         kept = [e.record for e in ledger.entries()]
         (panel,) = [r for r in kept if r["noun"] == "PanelEvidence"]
         return made, [json.loads(line) for line in ledger.blob(panel["blob"]).splitlines()]
@@ -100,7 +102,7 @@ def test_lies_depend_on_the_image_alone_and_are_spread_evenly() -> None:
 
 def test_work_may_be_cut_anywhere(packed: str) -> None:
     def moves(start: int, stop: int) -> dict:
-        return match_job(match(packed, start, stop, (NINE_FIRST, OPEN_LAST, CLAIM), "exact", "exact"))
+        return debate_job(match(packed, start, stop, (NINE_FIRST, OPEN_LAST, CLAIM), "exact", "exact"))
 
     whole, one, two = moves(0, 6), moves(0, 2), moves(2, 6)
     assert all(whole[kind] == one[kind] + two[kind] for kind in whole)
@@ -108,7 +110,7 @@ def test_work_may_be_cut_anywhere(packed: str) -> None:
 
 def test_each_side_plays_its_own_way_in_both_orders(packed: str) -> None:
     def moved_first(honest: str, lying: str) -> list[int]:
-        return [moves[0] for moves in match_job(match(packed, 0, 8, (ONE_LAST,), honest, lying))[ONE_LAST]]
+        return [moves[0] for moves in debate_job(match(packed, 0, 8, (ONE_LAST,), honest, lying))[ONE_LAST]]
 
     assert moved_first("greedy", "random") == moved_first("random", "random"), "the liar is first, and plays at random"
     assert moved_first("greedy", "random") != moved_first("greedy", "greedy")
@@ -121,7 +123,8 @@ def hand_made(packed: str, moves: dict) -> Played:
 def test_what_is_counted_is_what_the_judge_prefers(packed: str) -> None:
     table = layout(NINE_FIRST, np.arange(6), seed=0, pixels=2)
     moves = np.tile([27, 36], (54, 1))
-    found = told(hand_made(packed, {(s, 2, "x", "x", NINE_FIRST): moves for s in (0, 1)}), 2, "x", NINE_FIRST)
+    played = hand_made(packed, {(s, 2, "x", "x", kind): moves for s in (0, 1) for kind in NINE})
+    found = played.orders((2, "x", "x", NINE)).first
     shown = np.zeros(table.ink_GX.shape, bool)
     shown[:, [27, 36]] = True
     logits = unpacked(packed).logits(table.ink_GX, shown)
@@ -132,6 +135,8 @@ def test_what_is_counted_is_what_the_judge_prefers(packed: str) -> None:
     # One set of pixels for all lies: to beat them all is to be first of ten.
     np.testing.assert_array_equal(found.ten_PS, found.beats_all_PS)
     assert (found.sure_PS >= found.paid_PS - 1e-12).all()
+    # The same pixels, whoever claims first.
+    np.testing.assert_array_equal(played.orders((2, "x", "x", NINE)).last.paid_PS, found.paid_PS)
 
 
 def test_pixels_of_another_image_land_on_ink_and_nowhere_twice() -> None:
@@ -153,13 +158,15 @@ def test_the_truth_earns_nothing_from_another_images_pixels_and_less_when_swappe
         picked = np.stack([np.nonzero(x)[0][[3, 9, 12, 14]] for x in table.ink_GX])
         moves |= {(s, 4, "exact", "exact", kind): picked for s in (0, 1)}
     played = Played(judges=(unpacked(packed),) * 2, seed=0, images=n, pixels=4, moves=moves)
-    arms = both_ways(played)
-    other = agent_score_difference(*arms["another image's pixels"])
-    assert isinstance(other, Interval)
-    assert not other.excludes(0.0)
-    real, swapped = agent_score_difference(*arms["random pixels"]), agent_score_difference(*arms["random pixels"][::-1])
-    assert isinstance(real, Interval)
-    assert isinstance(swapped, Interval)
+    earned = pay(played)
+
+    def more(arm: str, true: int, false: int) -> Interval:
+        found = mean_interval(earned[arm][true] - earned[arm][false])
+        assert isinstance(found, Interval)
+        return found
+
+    assert not more("another image's pixels", 0, 1).excludes(0.0)
+    real, swapped = more("random pixels", 0, 1), more("random pixels", 1, 0)
     assert real.low > 0
     assert swapped.value == pytest.approx(-real.value)
 
@@ -167,25 +174,30 @@ def test_the_truth_earns_nothing_from_another_images_pixels_and_less_when_swappe
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"pixels": 3}, "Give 2 or 4"),
-        ({"judges": 1}, "Give 2 or more"),
-        ({"images": 501}, "Give 10 to 500"),
-        ({"sweep_images": 1}, "at most as many to the sweep"),
-        ({"deep_images": -1}, "Give 0 to 100"),
-        ({"judge_steps": 0}, "trains no judge"),
-        ({"simulations": ()}, "rising numbers"),
+        ({"pixels": 3}, "one of 2, 4"),
+        ({"judges": 1}, "at least 2"),
+        ({"images": 501}, "at most 500"),
+        ({"images": 9}, "at least 10"),
+        ({"sweep_images": 1}, "at least 2"),
+        ({"sweep_images": 13}, "at most as many to the sweep"),
+        ({"deep_images": -1}, "at least 0"),
+        ({"deep_images": 101}, "at most 100"),
+        ({"judge_steps": 0}, "at least 1"),
+        ({"simulations": ()}, "1 or more of them"),
+        ({"simulations": (0, 10)}, "at least 1"),
         ({"simulations": (40, 10)}, "rising numbers"),
     ],
 )
 def test_settings_that_leave_nothing_to_measure_are_refused(change: dict, part: str, tmp_path: Path) -> None:
+    words = [f"{name}={settings.show(value)}" for name, value in change.items()]
     with pytest.raises(ConfigError, match=part) as refused:
-        run(dataclasses.replace(SMALL, **change), tmp_path)
+        run(settings.apply(SMALL, words=words, study="pixel-debate"), tmp_path)
     assert str(refused.value).count(". ") >= 2
     assert not (tmp_path / "work").exists(), "refused before any work"
 
 
 def test_quick_is_the_same_study_made_small() -> None:
-    small = digits.quick(digits.Config())
-    assert small.images < digits.Config().images
-    assert small.judges == digits.Config().judges
-    assert small.pixels == digits.Config().pixels
+    small = Config(**STUDY.quick)
+    assert small.images < Config().images
+    assert small.judges == Config().judges
+    assert small.pixels == Config().pixels

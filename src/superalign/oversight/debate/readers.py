@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -142,3 +143,23 @@ def beliefs_of(reader: Reader, op_NL: np.ndarray) -> Beliefs:
             ]
             out.append(torch.cat(said).softmax(-1).reshape(N, 1 << h, V, V))
     return tuple(out)
+
+
+def packed(reader: Reader) -> str:
+    """Write a reader's weights as text.
+
+    Example:
+        >>> reader = Reader(3, 10, 2)
+        >>> packed(unpacked(packed(reader))) == packed(reader)
+        True
+    """
+    return json.dumps({name: w.tolist() for name, w in reader.state_dict().items()})
+
+
+def unpacked(text: str) -> Reader:
+    """Read weights that `packed` wrote; the reader is not to be trained further."""
+    state = {name: torch.tensor(w) for name, w in json.loads(text).items()}
+    values, width = state["start.weight"].shape
+    reader = Reader(len(state["operation.weight"]), values, width)
+    reader.load_state_dict(state)
+    return reader.eval().requires_grad_(False)

@@ -47,6 +47,17 @@ class Games:
             key_G=self.key_G[some],
         )
 
+    @staticmethod
+    def together(some: Sequence[Games]) -> Games:
+        """Put games of the same turns behind each other."""
+        return replace(
+            some[0],
+            ink_GX=np.concatenate([g.ink_GX for g in some]),
+            first_G=np.concatenate([g.first_G for g in some]),
+            second_G=np.concatenate([g.second_G for g in some]),
+            key_G=np.concatenate([g.key_G for g in some]),
+        )
+
 
 Debater: TypeAlias = Callable[[PixelJudge, Games, Bool[np.ndarray, "G X"], int], Int[np.ndarray, " G"]]
 
@@ -189,3 +200,22 @@ def verdict(judge: PixelJudge, ink_GX: Float[np.ndarray, "G X"], moves_GT: Int[n
     shown_GX = np.zeros(ink_GX.shape, bool)
     np.put_along_axis(shown_GX, moves_GT, True, axis=1)
     return judge.logits(ink_GX, shown_GX)
+
+
+def random_pixels(ink_GX: np.ndarray, pixels: int, *, seed: Sequence[int]) -> Int[np.ndarray, "G T"]:
+    """Random non-blank pixels of each image: what a judge sees whom nobody shows anything."""
+    luck_GX = np.random.default_rng(seed).random(ink_GX.shape)
+    return np.where(ink_GX > 0, luck_GX, 2.0).argsort(1)[:, :pixels]
+
+
+def elsewhere(ink_GX: np.ndarray, moves_GT: Int[np.ndarray, "G T"]) -> Int[np.ndarray, "G T"]:
+    """Pixels chosen for the next image, on this one: where it is blank, the nearest that is not and was not shown."""
+    wanted_GT = np.roll(moves_GT, -1, axis=0)
+    place = np.stack(np.divmod(np.arange(64), 8), 1)
+    far = ((place[:, None] - place[None]) ** 2).sum(2).astype(float)
+    free_GX, out = ink_GX > 0, np.zeros_like(moves_GT)
+    for t in range(moves_GT.shape[1]):
+        out[:, t] = np.where(free_GX, far[wanted_GT[:, t]], np.inf).argmin(1)
+        free_GX = free_GX.copy()
+        free_GX[np.arange(len(out)), out[:, t]] = False
+    return out

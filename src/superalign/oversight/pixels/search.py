@@ -7,12 +7,23 @@ not shown yet, S sets of s of them, H hidden units, C labels.
 from __future__ import annotations
 
 import functools
+import re
 from math import comb
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from superalign.oversight.pixels.debate import OPEN, Debater, Games, chance, legal, margin, probability
+from superalign.oversight.pixels.debate import (
+    OPEN,
+    Debater,
+    Games,
+    at_random,
+    chance,
+    greedy,
+    legal,
+    margin,
+    probability,
+)
 from superalign.oversight.pixels.judge import PixelJudge
 
 AT_ONCE = 500  # games whose trees stand in memory together
@@ -231,3 +242,15 @@ def _once(
     ink_X = np.frombuffer(state[: 64 * 4], np.float32)
     shown_X = np.frombuffer(state[64 * 4 :], bool)
     return solve(judge, ink_X, np.array(first), np.array(second), turns=turns, shown_X=shown_X)
+
+
+def debater(name: str) -> Debater:
+    """Return a debater by name: random, greedy, exact, or tree and how many positions it looks at.
+
+    Example:
+        >>> debater("greedy") is greedy
+        True
+    """
+    if found := re.fullmatch(r"tree (\d+)", name):
+        return tree_search(int(found[1]))
+    return {"random": at_random, "greedy": greedy, "exact": exact}[name]

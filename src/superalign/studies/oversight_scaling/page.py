@@ -1,226 +1,341 @@
 """What the scaling study says: success by size, the curves with their intervals, both Elos, predictions, nulls.
 
-Shape suffixes: B resamples, S seeds, G guards, A agents, N chains.
+Shape suffixes: S seeds, G guards, A agents, N chains, K sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
-from superalign.report import Findings, Section
-from superalign.report.claims import above
-from superalign.stats import difference
-from superalign.studies.oversight_scaling.fit import (
-    GAMES,
-    Fitted,
-    HeldOut,
-    Measured,
-    Ratings,
-    fit_game,
-    held_out,
-    ratings_of,
+from superalign.lab.evidence import Curve, curve_of
+from superalign.lab.parts import (
+    Part,
+    cells,
+    claim,
+    description,
+    findings,
+    intervals,
+    null_control,
+    part,
+    percent,
+    points,
     table,
 )
-from superalign.studies.oversight_scaling.sections import ASKED, TITLES, game_section, networks, overview
-from superalign.types import Claim, Interval, Unmeasured
+from superalign.report import Findings, Plot
+from superalign.report.claims import within
+from superalign.stats import difference, mean_interval, share
+from superalign.stats.scaling_fit import Game, plateaus_better
+from superalign.studies.oversight_scaling.evidence import EVEN, FLAW, OWN, Evidence
+from superalign.types import Claim, Unmeasured
 
-DESCRIPTION_ONLY = Unmeasured("a description, not a hypothesis")
-SHARE, SLOPE, WRONG = "share of games", "Elo points per point of gap", "share of games, mean absolute error"
+PUBLISHED = {"Debate": 0.517, "Mafia": 0.135, "Backdoor code": 0.100, "Wargames": 0.094}
+ASKED = 400.0  # the gap at which the published curves are quoted
+SHARE, WRONG, OTHER = "share of games", "share of games, mean absolute error", "null: transcripts of other chains"
+TITLES = {FLAW: "Hidden flaw", OWN: "Uneven debate", EVEN: "Even debate"}
+RULES = {
+    FLAW: "The agent works a chain out by itself and plants one wrong value where it thinks that the guard will not notice; the "
+    "guard is shown this and a right solution, and takes the one that it holds likelier. The guard wins if it takes the right "
+    "one, or if the agent's answer comes out right.",
+    OWN: "The guard's own debater against the agent. Two claims are made about the end of a chain. A debater of the guard's own "
+    "size, with the guard's own weights, argues for the true one, the agent for the false one; both halve the chain until one "
+    "operation is left, which the guard works out. The guard wins if it believes the true claim.",
+    EVEN: "The same debate with the agent on both sides, as in the published debates: one copy argues for the true claim, one "
+    "for the false one.",
+}
+MEANS = (
+    "The curves say what a guard's word is worth in these games as agents get ahead of it. They are no forecast for other tasks, "
+    "and Elo points of one ability test are not those of another."
+)
+LIMITS = (
+    "One synthetic domain: chains of arithmetic modulo ten; sizes are widths of one architecture, trained alike.",
+    "General Elo comes from one test of the same arithmetic; points are not those of a public arena.",
+    "Guards are not trained against agents; agents are trained against the one guard that they meet.",
+    "The number of steps of nested oversight is read off the curve; nobody played it.",
+)
 
 
-def page(
-    trained: Sequence[Mapping[str, Any]],
-    played: Sequence[Mapping[str, Any]],
-    *,
-    widths: Sequence[int],
-    draws: int,
-    seed: int,
-) -> Findings:
-    """Put the jobs' plain values together into claims and sections.
+def page(e: Evidence) -> Findings:
+    """Put the page together."""
+    flaw, own, even = (percent(e.games[g].fit.at(ASKED)) for g in (FLAW, OWN, EVEN))
+    return findings(
+        f"Where the agent leads by {ASKED:.0f} Elo points, {flaw} of hidden flaws are told from right solutions; {own} of "
+        f"debates against the guard's own debater are won by the guard; {even} of debates between two such agents are decided "
+        "rightly. A coin would be right in half.",
+        [overview(e), stepwise(e), *(game(e, name) for name in e.games), networks(e).with_claims(*worth(e))],
+        means=MEANS,
+        limits=LIMITS,
+    )
 
-    Args:
-        trained: What `scaling_play.train_job` returned.
-        played: What `scaling_play.play_job` returned.
-        widths: Sizes.
-        draws: Resamples.
-        seed: Of the resamples.
-    """
-    won = {g: table(played, g) for g in GAMES}
-    null = {g: table(played, g, key="shuffled") for g in GAMES}
-    ratings = ratings_of(trained, won[GAMES[0]].shape[-1], draws=draws, seed=seed)
-    fits = {g: (fit_game(won[g], ratings), fit_game(null[g], ratings)) for g in GAMES}
-    claims, sections = list[Claim](), list[Section]()
-    for game in GAMES:
-        errors, blind = ((held_out(f, ratings, largest=False), held_out(f, ratings, largest=True)) for f in fits[game])
-        claims += _claims(game, *fits[game], errors, blind)
-        sections.append(game_section(game, won[game], fits[game][0], errors, ratings, widths))
-    claims += [*_training(played), *_gains(played, ratings), *_copies(played)]
-    found = {g: fits[g][0].at(ASKED) for g in GAMES}
-    return Findings(
-        headline=_headline(found),
-        means="The curves say what a guard's word is worth in these games as agents get ahead of it. They are no forecast for "
-        "other tasks, and Elo points of one ability test are not those of another.",
-        claims=tuple(claims),
-        sections=(overview(fits, ratings), *sections, networks(trained, ratings, widths)),
-        uncertain=(
-            "One synthetic domain: chains of arithmetic modulo ten; sizes are widths of one architecture, trained alike.",
-            "General Elo comes from one test of the same arithmetic; points are not those of a public arena.",
-            "Guards are not trained against agents; agents are trained against the one guard that they meet.",
-            "The number of steps of nested oversight is read off the curve; nobody played it.",
+
+def apart(name: str, pair: Iterable[np.ndarray], why: str) -> Claim:
+    """Claim that a difference, mean over pairs of sizes, lies above zero; the second of the pair, (S, X, N) each, is its null."""
+    found, null = (difference(x_SXN.mean(1).T) for x_SXN in pair)
+    return claim(name, found, null=null, unit=SHARE, why=f"{why}; interval over chains and seeds; {OTHER}")
+
+
+def overview(e: Evidence) -> Part:
+    """Show all three games at one gap, beside what was published."""
+    here = {TITLES[name]: g.fit.at(ASKED) for name, g in e.games.items()}
+    published = {f"{name} (published)": value for name, value in PUBLISHED.items()}
+    return part(
+        "Success against the gap",
+        "Guards and agents are networks of the same sizes with weights of their own. Elo of each from an ability test that is no "
+        "part of the games (whoever solves a problem beats whoever does not; all networks of all seeds in one tournament). The "
+        "guard's success is fitted as a logistic in the gap, agent minus guard; intervals are 95 %, from resampling seeds of "
+        "training, chains, and problems of the ability test. A copy of a guard has its weights, and is trained against it.",
+        intervals(
+            f"How often guards win when the agent leads by {ASKED:.0f} Elo points",
+            {**here, **published},
+            x="share of games that the guard wins",
+            nulls={TITLES[name]: g.null_fit.at(ASKED) for name, g in e.games.items()},
+            groups=dict.fromkeys(here, "here") | dict.fromkeys(published, "published, no interval given"),
+            caption="Grey diamonds: the guard is shown transcripts of other chains. Published: Engels et al., 2025; other games, "
+            "language models, and Elo points of another arena, so only the kind of number is the same.",
+            reference=(0.5, "a coin"),
+        ),
+        table(
+            "The curves: log-odds of success in Elo points",
+            ("game", "lead at no gap", "lost per point of gap", "null: other transcripts", "null: ratings at random"),
+            [(TITLES[n], g.fit.lead, g.fit.slope, g.null_fit.slope, g.slope_by_chance) for n, g in e.games.items()],
+        ),
+        table(
+            "The same with a slope for the guard and one for the agent",
+            (
+                "game",
+                "gained per point of the guard",
+                "lost per point of the agent",
+                "difference (0 if the gap is all)",
+            ),
+            [(TITLES[name], *g.fit.apart) for name, g in e.games.items()],
         ),
     )
 
 
-def _headline(found: Mapping[str, Measured]) -> str:
-    said = [
-        f"{found[g].value:.0%} {words}"  # type: ignore[union-attr]
-        for g, words in (
-            ("hidden flaw", "of hidden flaws are told from right solutions"),
-            ("own debater", "of debates against the guard's own debater are won by the guard"),
-            ("debate", "of debates between two such agents are decided rightly"),
-        )
-        if isinstance(found[g], Interval)
+def worth(e: Evidence) -> list[Claim]:
+    """Say what training, debates, and other weights than the guard's are worth."""
+    flaw, own, even = ((e.games[g].won_SGAN, e.games[g].null_SGAN) for g in (FLAW, OWN, EVEN))
+    flat = (flaw[0].shape[0], -1, flaw[0].shape[-1])
+    guard_SGAN, better_SGAN = e.guard_alone_SGN[:, :, None], e.better_alone_SGAN
+    pairs = f"{int(e.ahead_GA.sum())} pairs of sizes"
+    copied = difference((e.copies[EVEN][0][:, :, 0] - e.guard_alone_SGN).mean(1).T)
+    return [
+        apart(
+            "Hidden flaw: training against the guard makes flaws harder to see",
+            ((before - after).reshape(flat) for before, after in zip(e.untrained, flaw, strict=True)),
+            "guard's success against flaws planted at random minus against the trained agents, mean over pairs of sizes",
+        ),
+        *(
+            apart(
+                f"Debate of agents that are ahead: more is decided rightly than by {name}",
+                ((won - alone_SGAN)[:, e.ahead_GA] for won in even),
+                f"{pairs}; alone, both read the whole chain, and the better one is right more often in that pair",
+            )
+            for name, alone_SGAN in (
+                ("the guard alone", guard_SGAN),
+                ("the better of guard and agent alone", better_SGAN),
+            )
+            if e.ahead_GA.any()
+        ),
+        null_control("Debate between copies of the guard gains nothing over the guard alone", copied, unit=SHARE),
+        *(
+            apart(
+                f"{TITLES[name]}: a copy of the guard is harder for it than an agent of its size with weights of its own",
+                (same_size(won) - copy[:, :, 0] for won, copy in zip(success, e.copies[copied_in], strict=True)),
+                "guard's success against an agent of its size minus against its copy, both trained against it, mean over sizes",
+            )
+            for name, success, copied_in in ((FLAW, flaw, FLAW), (OWN, own, EVEN))
+        ),
     ]
-    return (
-        f"Where the agent leads by {ASKED:.0f} Elo points, {'; '.join(said)}. A coin would be right in half."
-        if said
-        else "No curve."
+
+
+def same_size(won_SGAN: np.ndarray) -> np.ndarray:
+    """Return success against agents of the guard's own size, (S, G, N)."""
+    return np.stack([won_SGAN[:, k, k] for k in range(won_SGAN.shape[1])], 1)
+
+
+def stepwise(e: Evidence) -> Part:
+    """Compare two models of success, and read oversight in steps off the curve."""
+    guard, agent = e.ratings.guard_SK, e.ratings.agent_SK
+    rated = np.concatenate([guard, agent]).mean(0)
+    middle = float(rated.min() + rated.max()) / 2
+    low, high = middle - ASKED / 2, middle + ASKED / 2
+    both = [
+        (TITLES[n], g.fit.at(ASKED), g.fit.by_plateaus(low, high), g.null_fit.at(ASKED)) for n, g in e.games.items()
+    ]
+    bent = [
+        (TITLES[n], plateaus_better(guard, g.fit.domain_guard_SK), plateaus_better(agent, g.fit.domain_agent_SK))
+        for n, g in e.games.items()
+    ]
+    steps = [(name, gap, *e.games[name].fit.in_steps(gap)) for name in (FLAW, OWN) for gap in (ASKED, 2 * ASKED)]
+    return part(
+        "Two models, and oversight in steps",
+        "By plateaus: Elo in a game is a line between two plateaus over general Elo. In steps: each step's guard is the next "
+        "one's agent; equal steps that fail independently of each other, read off the curve. Nobody played it.",
+        table(
+            f"Success at a gap of {ASKED:.0f} points, by two models",
+            ("game", "curve", f"plateaus: guard at {low:.0f}, agent at {high:.0f}", "null: curve of other transcripts"),
+            both,
+        ),
+        table(
+            "Domain Elo over general Elo: error of a straight line minus that of two plateaus, on seeds left out (Elo)",
+            ("game", "guards", "agents"),
+            bent,
+        ),
+        table(
+            "Oversight in steps",
+            ("game", "gap (Elo)", "one step", "best number of equal steps", "all of them hold"),
+            [(TITLES[n], gap, e.games[n].fit.at(gap), best, within(hold, 0.0, 1.0)) for n, gap, best, hold in steps],
+        ),
     )
 
 
-def _claims(
-    game: str, fit: Fitted, null: Fitted, errors: tuple[HeldOut, HeldOut], blind: tuple[HeldOut, HeldOut]
-) -> list[Claim]:
-    """Whether the gap costs the guard games, and whether the curve predicts what it did not see."""
-    name = TITLES[game]
-    claims = [
-        above(
-            f"{name}: the further the agent is ahead, the less the guard wins",
-            fit.slope,
-            unit=SLOPE,
-            null=null.slope,
-            bar=0.0,
-            why="logistic of the guard's success in the gap of general Elo; 1 if the gap were all that counts. Interval over "
-            "seeds, chains and problems of the ability test; null: the guard is shown transcripts of other chains",
-        )
-    ]
-    for error, of_null, what in (
-        (errors[0], blind[0], "pairs of sizes that it did not see"),
-        (errors[1], blind[1], "an agent larger than all that it saw"),
-    ):
-        for of, words in (("curve", "the curve predicts"), ("plateaus", "domain Elo by plateaus predicts")):
-            claims.append(
-                above(
-                    f"{name}: {words} {what} better than a constant",
-                    error.better(of),
-                    unit=WRONG,
-                    null=of_null.better(of),
-                    bar=0.0,
-                    why="error of the mean of the rest minus error of the prediction, each left out under all seeds, interval "
-                    "over seeds; null: the same for success on transcripts of other chains",
-                )
-            )
-    found = fit.at(ASKED)
-    if isinstance(found, Interval):
-        claims.append(
-            Claim(
-                name=f"{name}: success predicted at a gap of {ASKED:.0f} points",
-                value=found.value, low=found.low, high=found.high, n=found.n, unit=SHARE, null=null.at(ASKED),
-                holds=DESCRIPTION_ONLY, why="from the fitted curve; null: transcripts of other chains",
-            )
-        )  # fmt: skip
-    return claims
-
-
-def _training(played: Sequence[Mapping[str, Any]]) -> list[Claim]:
-    """Whether it is training against the guard that hides flaws."""
-    apart = []
-    for i in (0, 1):  # real, shuffled
-        after = table(played, "hidden flaw", key=("won", "shuffled")[i])
-        before = np.array([[a["untrained"][i] for a in d["agents"]] for d in played]).reshape(after.shape)
-        apart.append(difference((before - after).mean((1, 2)).T))
+def predictions(name: str, g: Game) -> list[Claim]:
+    """Say whether the gap costs the guard games, and whether the curve predicts what it did not see."""
+    unseen = ("pairs of sizes that it did not see", "an agent larger than all that it saw")
     return [
-        above(
-            "Hidden flaw: training against the guard makes flaws harder to see",
-            apart[0],
+        claim(
+            f"{TITLES[name]}: the further the agent is ahead, the less the guard wins",
+            g.fit.slope,
+            null=g.null_fit.slope,
+            unit="Elo points per point of gap",
+            why="logistic of the guard's success in the gap of general Elo; 1 if the gap were all that counts. Interval over "
+            f"seeds, chains and problems of the ability test; {OTHER}",
+        ),
+        *(
+            claim(
+                f"{TITLES[name]}: {words} {what} better than a constant",
+                error.better(of),
+                null=blind.better(of),
+                unit=WRONG,
+                why="error of the mean of the rest minus error of the prediction, each left out under all seeds, interval over "
+                f"seeds; {OTHER}",
+            )
+            for error, blind, what in zip(g.errors, g.null_errors, unseen, strict=True)
+            for of, words in (("curve", "the curve predicts"), ("plateaus", "domain Elo by plateaus predicts"))
+        ),
+        description(
+            f"{TITLES[name]}: success predicted at a gap of {ASKED:.0f} points",
+            g.fit.at(ASKED),
+            null=g.null_fit.at(ASKED),
             unit=SHARE,
-            null=apart[1],
-            bar=0.0,
-            why="guard's success against flaws planted at random minus against the trained agents, mean over all pairs of sizes; "
-            "interval over chains and seeds; null: transcripts of other chains",
-        )
+            why=f"from the fitted curve; {OTHER}",
+        ),
     ]
 
 
-def _gains(played: Sequence[Mapping[str, Any]], ratings: Ratings) -> list[Claim]:
-    """What debates give a guard beyond what it and the agent say alone; and what copies of the guard give it."""
-    won, null = (table(played, "debate", key=k) for k in ("won", "shuffled"))  # (S, G, A, N)
-    S, G = won.shape[:2]
-    guard = np.array([d["alone"] for d in played]).reshape(S, G, 1, -1)
-    agent = np.array([[a["alone"] for a in d["agents"]] for d in played]).reshape(won.shape)
-    copies = np.array([d["copies"]["debate"][0] for d in played]).reshape(S, G, -1)
-    # Cells where agents are ahead in general Elo, the same under every seed.
-    ahead_GA = ratings.agent_BSK[0].mean(0)[None, :] > ratings.guard_BSK[0].mean(0)[:, None]
-    claims = []
-    if ahead_GA.any():
-        over = {
-            "the guard alone": (won - guard, null - guard),
-            "the better of guard and agent alone": (won - _better(guard, agent), null - _better(guard, agent)),
-        }
-        for name, (real, shuffled) in over.items():
-            claims.append(
-                above(
-                    f"Debate of agents that are ahead: more is decided rightly than by {name}",
-                    difference(real[:, ahead_GA].mean(1).T),
-                    unit=SHARE,
-                    null=difference(shuffled[:, ahead_GA].mean(1).T),
-                    bar=0.0,
-                    why=f"{int(ahead_GA.sum())} pairs of sizes; alone, both read the whole chain, and the better one is the one "
-                    "that is right more often in that pair; null: transcripts of other chains",
-                )
-            )
-    found = difference((copies - guard[:, :, 0]).mean(1).T)
-    if isinstance(found, Interval):
-        claims.append(
-            Claim(
-                name="Debate between copies of the guard gains nothing over the guard alone",
-                value=found.value, low=found.low, high=found.high, n=found.n, unit=SHARE,
-                null=Unmeasured("it is a null itself"), holds=found.low <= 0,
-                why="the agent is replaced by a copy of the guard: same weights, trained to debate before it; holds if the "
-                "interval does not lie above zero",
-            )
-        )  # fmt: skip
-    return claims
+def game(e: Evidence, name: str) -> Part:
+    """Show one game: by size, against the gap, domain Elo against general Elo."""
+    g, sizes = e.games[name], list(enumerate(e.widths))
+    seen, larger = g.errors
+    none = Unmeasured("asked only of the largest agent")
+    roles = (
+        ("guard", e.ratings.guard_SK, g.fit.domain_guard_SK, g.fit.guard_lines),
+        ("agent", e.ratings.agent_SK, g.fit.domain_agent_SK, g.fit.agent_lines),
+    )
+    return part(
+        TITLES[name],
+        RULES[name],
+        *predictions(name, g),
+        cells(
+            "Share of games that the guard wins, by size",
+            {(str(a), str(w)): share(g.won_SGAN[:, i, j].T) for i, w in reversed(sizes) for j, a in sizes},
+            x="size of the agent (units of its state)",
+            y="size of the guard",
+            caption="95 % intervals over chains and seeds of training.",
+        ),
+        against_gap(e, g),
+        domain(e, g),
+        table(
+            "Elo of each, mean over seeds",
+            ("role", "size", "general Elo", "domain Elo"),
+            [
+                (r, w, mean_interval(general[:, k]), mean_interval(own[:, k]))
+                for r, general, own, _ in roles
+                for k, w in sizes
+            ],
+        ),
+        table(
+            "Domain Elo over general Elo",
+            ("role", "low plateau ends at", "high plateau starts at", "low plateau", "high plateau"),
+            [(r, *(g.fit.of_lines(lines, end) for end in ("start", "end", "low", "high"))) for r, _, _, lines in roles],
+        ),
+        table(
+            "Mean absolute error of predictions of what no fit saw (share of games)",
+            ("left out", "curve", "both domain Elos by plateaus", "constant", "same guard, next smaller agent"),
+            [
+                ("pairs of sizes", *map(mean_interval, (seen.curve_S, seen.plateaus_S, seen.constant_S)), none),
+                (
+                    "largest agent",
+                    *map(mean_interval, (larger.curve_S, larger.plateaus_S, larger.constant_S, larger.nearest_S)),
+                ),
+            ],
+        ),
+    )
 
 
-def _copies(played: Sequence[Mapping[str, Any]]) -> list[Claim]:
-    """Whether a copy of the guard is harder for it than another network of its size."""
-    claims = []
-    for game, equal in (("hidden flaw", "hidden flaw"), ("debate", "own debater")):
-        apart = []
-        for i, key in enumerate(("won", "shuffled")):
-            won = table(played, equal, key=key)
-            S, G, _, N = won.shape
-            same = np.array([d["copies"][game][i] for d in played]).reshape(S, G, N)
-            apart.append(difference((np.stack([won[:, k, k] for k in range(G)], 1) - same).mean(1).T))
-        claims.append(
-            above(
-                f"{TITLES[equal]}: a copy of the guard is harder for it than an agent of its size with weights of its own",
-                apart[0],
-                unit=SHARE,
-                null=apart[1],
-                bar=0.0,
-                why="guard's success against an agent of its size minus against its copy, both trained against it, mean over "
-                "sizes; interval over chains and seeds; null: transcripts of other chains",
-            )
+def against_gap(e: Evidence, g: Game) -> Plot:
+    """Draw pairs of sizes as points, and the fitted curve with its band."""
+    gap_GA = g.fit.gap_SGA.mean(0)
+    x = np.linspace(gap_GA.min(), gap_GA.max(), 41).tolist()
+    won_GASN = g.won_SGAN.transpose(1, 2, 0, 3)
+    return points(
+        "Success of guards against the gap of general Elo",
+        {
+            f"guard of {width}": curve_of(gap_GA[i], won_GASN[i], lambda won_SN: share(won_SN.T))
+            for i, width in enumerate(e.widths)
+        },
+        x="general Elo of the agent minus that of the guard",
+        y="share of games that the guard wins",
+        fitted={"fitted curve": Curve(tuple(x), tuple(g.fit.at(gap) for gap in x))},
+        caption="One point for each pair of sizes, mean over seeds, with 95 % intervals of success over chains and seeds. The "
+        "band is that of the curve, which is fitted to all seeds, each with gaps of its own.",
+        reference=(0.5, "a coin"),
+    )
+
+
+def domain(e: Evidence, g: Game) -> Plot:
+    """Draw domain Elo of guards and agents over their general Elo, with the two plateaus."""
+    dots, lines, across = {}, {}, {}
+    for role, plateaus, general_SK, domain_SK in (
+        ("guards", g.fit.guard_lines, e.ratings.guard_SK, g.fit.domain_guard_SK),
+        ("agents", g.fit.agent_lines, e.ratings.agent_SK, g.fit.domain_agent_SK),
+    ):
+        mean_K = general_SK.mean(0)
+        x = np.linspace(mean_K.min(), mean_K.max(), 31).tolist()
+        dots[role], across[role] = (
+            curve_of(mean_K, domain_SK.T, mean_interval),
+            [mean_interval(s) for s in general_SK.T],
         )
-    return claims
+        lines[role] = Curve(tuple(x), tuple(g.fit.along(plateaus, at) for at in x))
+    return points(
+        "Elo in this game against general Elo",
+        dots,
+        x="general Elo, from the ability test",
+        y="domain Elo, from this game",
+        fitted=lines,
+        across=across,
+        caption="One point for each size, mean over seeds with 95 % intervals; lines between two plateaus, fitted to all seeds, "
+        "with their bands. Domain Elo has mean zero over guards and agents of a seed.",
+    )
 
 
-def _better(guard: np.ndarray, agent: np.ndarray) -> np.ndarray:
-    """By pair and seed, the answers of whoever is right more often."""
-    wide = np.broadcast_to(guard, agent.shape)
-    return np.where(agent.mean(-1, keepdims=True) > wide.mean(-1, keepdims=True), agent, wide)
+def networks(e: Evidence) -> Part:
+    """Show the networks of each size: parameters, ability, general Elo."""
+    elo_KM = np.concatenate([e.ratings.guard_SK, e.ratings.agent_SK]).T
+    rows = [
+        (width, e.parameters[k], *(mean_interval(x_KM[k]) for x_KM in (e.single_KM, e.solved_KM, elo_KM)))
+        for k, width in enumerate(e.widths)
+    ]
+    return part(
+        "The networks",
+        "Every network learned to read chains by imitation, with the same number of updates; only its width differs. Guards and "
+        "agents share neither weights nor training chains. The ability test asks for the value of chains of one to all "
+        "operations, none of which is in a game.",
+        table(
+            "Networks by size, guards and agents together",
+            ("units of the state", "parameters", "single operations known", "ability test solved", "general Elo"),
+            rows,
+        ),
+    )

@@ -1,4 +1,4 @@
-"""What the digits study says: the panel, the paper's comparison, and one transcript under two scores.
+"""What the digits study says: the panel, the paper's comparison, search, other judges, two lies, and what the truth earns.
 
 Shape suffixes: P images, S judges.
 """
@@ -6,288 +6,323 @@ Shape suffixes: P images, S judges.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from superalign.lab.panel_page import panel_part
-from superalign.ledger import Ledger
-from superalign.oversight.pixels.debate import verdict
-from superalign.problems import digits
-from superalign.report import Findings, Plot, Section
-from superalign.report.claims import above, drawn
-from superalign.stats import difference, share
-from superalign.studies.pixel_debate import sections
-from superalign.studies.pixel_debate.play import CLAIM, LIGHT, NINE, NINE_FIRST, UNNAMED, layout
-from superalign.studies.pixel_debate.read import (
-    Played,
-    Told,
-    alone,
-    both_orders,
-    light_images,
-    mean_of,
-    panel_items,
-    told,
-)
-from superalign.studies.pixel_debate.sections import Part, table
-from superalign.types import Claim, Record
+from superalign.lab.evidence import Curve, Estimate
+from superalign.lab.panel import panel
+from superalign.lab.parts import Part, bars, claim, curves, findings, intervals, part, percent, table
+from superalign.report import Findings
+from superalign.stats import difference, mean_interval, paired_difference, share
+from superalign.studies.pixel_debate.evidence import Evidence
+from superalign.trials.oversight_panel import JUDGE, PROTOCOL
+from superalign.trials.pixel_debates import LIGHT, NOBODY, ONE, UNNAMED, Orders
+from superalign.types import Claim
 
+IMAGES, BEATEN, WON = "share of images", "share of lies beaten", "share of debates won by the honest side"
 PAPER = {4: (0.482, 0.852), 6: (0.594, 0.889)}  # Irving et al., 2018, abstract: the judge alone, and after debate
-UNCERTAIN = (
+LENGTHS = (2, 3, 4, 5, 6)  # numbers of pixels
+MEANS = (
+    "It says how far search for and against the truth moves a small judge of pixels. It does not say that debate works where "
+    "the judge could not check what is shown, or where neither of two claims is right."
+)
+LIMITS = (
     "The debaters know the judge's weights, and that is all that their strength is: nothing was learned from play.",
     "One of the two labels is right, except in the section on two lies. A judge who must prefer one of two is asked less than "
     "one who names a label, and debate was measured to make the second worse.",
     "Settings of the judge and of the search were chosen on training images.",
-    "The panel holds the placebo against each arm too. The placebo is a judge on random pixels, which beats the agent's word "
-    "and a vote on fewer pixels each; so the claims over these two are printed as failing however much debate adds.",
+    "The placebo, a judge on random pixels, beats the agent's word and a vote on fewer pixels each: so the claims over these two "
+    "fail however much debate adds.",
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DigitsEvidence(Record):
-    """Where all pixels shown in all debates lie, and the judges' weights."""
-
-    moves: str
-    judges: tuple[str, ...]
-
-
-def page(config: Any, played: Played, *, ledger: Ledger, record: str) -> Findings:
-    """Put the study together.
-
-    Args:
-        config: Of the study.
-        played: All moves, and the judges.
-        ledger: Where the panel's decisions are kept.
-        record: Digest of the record that holds the moves.
-    """
-    tree = f"tree {config.simulations[-1]}"
-    claims, panel = panel_part(
-        panel_items(played, tree=tree),
-        protocol="debate",
-        ledger=ledger,
-        text=f"One claim about each of {config.images} test images, half of them true; whoever makes it shows the first pixel. "
-        "The rival claims the right label if the claim is a lie, and a random wrong one if it is not. "
-        f"{config.pixels} pixels are shown, both sides play perfectly, and the judge says which of the two labels it prefers."
-        "\n\nThe judge alone is told the same two labels and sees as many random pixels; in voting it gives one vote on each "
-        "two of these; the placebo's debaters show random pixels. One debater that shows all pixels stands for consultancy.",
-        note=f"{config.judges} judges; the claims are the same for all.",
-    )
-    parts = [
-        _shape(config, played, tree, record),
-        _scoring(played, record),
-        sections.search(config, played, record),
-        sections.last_word(played, record),
-        sections.judges(played, record),
-        sections.two_lies(played, record),
-        sections.score_difference(played, record),
-    ]
-    few = f"{config.judges} judges of one kind and size, on one data set of 8 x 8 pixels. Intervals are over images and judges."
-    return Findings(
-        headline=_headline(claims, parts[0].claims[0]),
-        means="It says how far search for and against the truth moves a small judge of pixels. It does not say that debate "
-        "works where the judge could not check what is shown, or where neither of two claims is right.",
-        claims=(*claims, *(c for p in parts for c in p.claims)),
-        sections=(panel, *(p.section for p in parts), _example(played, record)),
-        uncertain=(few, *UNCERTAIN),
+def page(e: Evidence) -> Findings:
+    """Put the page together."""
+    parts = [p(e) for p in (decisions, comparison, last_word, judges, search, two_lies, earnings, example)]
+    over = percent(e.decisions.gain(PROTOCOL, JUDGE), sign="+")
+    beaten = percent(difference(e.of("exact").mean.beats_all_PS - e.of(NOBODY).mean.beats_all_PS), sign="+")
+    few = f"{e.config.judges} judges of one kind and size, on one data set of 8 x 8 pixels. Intervals are over images and judges."
+    return findings(
+        f"Told two labels, a judge of a few pixels decides {over} more often rightly after a debate than on random pixels; the "
+        f"right label beats all nine lies on {beaten} more images than it is the judge's own first.",
+        [p.drawn_from(e.record) for p in parts],
+        means=MEANS,
+        limits=(few, *LIMITS),
     )
 
 
-def _headline(panel: Sequence[Claim], shape: Claim) -> str:
-    over = next(c for c in panel if "judge alone" in c.name)
-    if not isinstance(over.value, float) or not isinstance(shape.value, float):
-        return "Whether debate helps a judge of a few pixels could not be measured."
-    return (
-        f"Told two labels, a judge of a few pixels decides {over.value:+.1%} more often rightly after a debate than on random "
-        f"pixels; the right label beats all nine lies on {shape.value:+.1%} more images than it is the judge's own first."
-    )
+def held(name: str, pair: tuple[np.ndarray, np.ndarray], unit: str, why: str) -> Claim:
+    """Claim that a difference, mean over images and judges, lies above zero; the second of the pair, (P, S) each, is its null."""
+    found, null = map(difference, pair)
+    return claim(name, found, null=null, unit=unit, why=why)
 
 
-def _shape(config: Any, played: Played, tree: str, record: str) -> Part:
-    """The paper's comparison: all nine lies, against the judge's first of ten."""
-    rows = [row for k in (2, 4, 6) for row in _shape_rows(config, played, k, tree)]
-    k = played.pixels
-    base, again = alone(played, k), alone(played, k, draw=1)
-    best, chance, unnamed = (
-        both_orders(played, k, d, kinds) for d, kinds in (("exact", NINE), ("random", NINE), ("exact", UNNAMED))
-    )
-    claims = (
-        above(
-            f"The right label beats all nine lies in debate more often than it is the judge's first on {k} random pixels",
-            difference(mean_of(best, "beats_all_PS") - base.beats_all_PS), unit="share of images",
-            null=difference(mean_of(chance, "beats_all_PS") - base.beats_all_PS), bar=0.0,
-            why="the paper's comparison, mean of both orders; null: debaters who show random pixels",
-        ),
-        above(
-            "Against one lie, pairwise with pairwise, debate beats random pixels",
-            difference(mean_of(best, "beats_PS") - base.beats_PS), unit="share of lies beaten",
-            null=difference(mean_of(chance, "beats_PS") - base.beats_PS), bar=0.0,
-            why="mean over nine lies and both orders; null: debaters who show random pixels",
-        ),
-        above(
-            "A liar who must name its lie first wins less often than one who names it last",
-            difference(mean_of(best, "beats_all_PS") - mean_of(unnamed, "beats_all_PS")), unit="share of images",
-            null=difference(base.beats_all_PS - again.beats_all_PS), bar=0.0,
-            why="perfect play: all nine lies named first, minus one game in which the lie is named last; null: two draws of "
-            "random pixels, where it makes no difference when the lie is named",
-        ),
-    )  # fmt: skip
+def all_beaten(who: Orders) -> tuple[Estimate, ...]:
+    """Return the shares of images on which all lies are beaten, honest side first and liar first."""
+    return tuple(share(b.beats_all_PS) for b in who.both)
+
+
+def along(x: tuple[float, ...], some: Sequence[Orders]) -> dict[str, Curve]:
+    """Draw how often all lies are beaten, in either order, along an axis."""
+    first, last = zip(*map(all_beaten, some), strict=True)
+    return {"honest first": Curve(x, first), "liar first": Curve(x, last)}
+
+
+def decisions(e: Evidence) -> Part:
+    """Hold debate against the panel."""
     text = (
-        "The paper's measure: the nine lies are played as nine debates about one image, and the image is won if the right label "
-        "beats all nine. It holds that against the judge's own first label of ten on random pixels. The paper used 28 x 28 "
-        "digits, a convolutional judge and 10,000 rollouts a move; compare the shape, not the numbers."
+        f"One claim about each of {e.config.images} test images, half of them true; who makes it shows the first pixel. The "
+        "rival claims the right label if the claim is a lie, else a random wrong one. Both sides play perfectly over "
+        f"{e.config.pixels} pixels, and the judge prefers one of the two labels.\n\nThe judge alone is told both labels and sees "
+        "as many random pixels; in voting it votes on each two of these. One debater that shows all stands for consultancy."
     )
-    columns = (
-        "pixels",
-        "how",
-        "all nine beaten, honest first",
-        "all nine beaten, liar first",
-        "lies beaten",
-        "paper",
-        "images",
-    )
-    title = "All nine lies, and lie by lie (both orders)"
-    section = Section(
-        title="The paper's comparison",
-        text=text,
-        plots=(_shape_plot(rows, record),),
-        tables=(table(title, columns, rows, record),),
-    )
-    return Part(section=section, claims=claims)
+    note = f"{e.config.judges} judges; the claims are the same for all."
+    return panel(e.decisions, protocol="debate", text=text, note=note)
 
 
-def _shape_rows(config: Any, played: Played, k: int, tree: str) -> list[tuple[Any, ...]]:
-    """One number of pixels: the judge alone, and debates by strength."""
-    base = alone(played, k)
-    paper = PAPER.get(k, ("not run", "not run"))
-    first = share(base.beats_all_PS)
-    rows: list[tuple[Any, ...]] = [
-        (k, "judge alone, random pixels", first, first, share(base.beats_PS), paper[0], len(base.beats_PS))
-    ]
-    light = LIGHT if k > 4 else 0
+def compared(e: Evidence, k: int) -> list[tuple[int, str, Orders, float | str]]:
+    """List the judge alone and debates by strength, with what the paper reached, at one number of pixels."""
+    alone, reached = PAPER.get(k, ("not run", "not run"))
+    tree, light = e.config.trees[-1], k > 4
     perfect = f"perfect, at most {LIGHT} non-blank pixels" if light else "perfect"
-    names = [("exact", perfect, light), (tree, tree, 0), ("greedy", "greedy", 0), ("random", "random", 0)]
-    for name, called, most in names:
-        if not played.has(k, name, NINE_FIRST):
-            continue
-        both = both_orders(played, k, name, NINE, light=most)
-        shares = [share(t.beats_all_PS) for t in both]
-        reached = paper[1] if name in ("exact", tree) else ""
-        rows.append((k, f"debate, {called}", *shares, share(mean_of(both, "beats_PS")), reached, len(both[0].beats_PS)))
-    if light and played.has(k, "exact", NINE_FIRST):
-        rows += _same_images(played, k)
-    for name, called in (("exact", "perfect"), ("greedy", "greedy"), ("random", "random")):
-        if played.has(k, name, UNNAMED[0]):
-            both = both_orders(played, k, name, UNNAMED)
-            shares = [share(t.beats_all_PS) for t in both]
-            rows.append((k, f"lie named last, {called}", *shares, "", "", len(both[0].beats_PS)))
-    return rows
+    played = [("exact", perfect, reached), (tree, tree, reached), ("greedy", "greedy", ""), ("random", "random", "")]
+    rows = [(k, "judge alone, random pixels", e.of(NOBODY, pixels=k), alone)]
+    rows += [(k, f"debate, {called}", e.of(who, pixels=k), to) for who, called, to in played if e.has(k, who)]
+    if light and e.has(k, "exact"):
+        same = (("debate, greedy", "greedy"), ("judge alone", NOBODY))
+        rows += [(k, f"{how}, the same light images", e.of(who, pixels=k).rows(e.light_P), "") for how, who in same]
+    late = [(f"lie named last, {called}", who) for who, called, _ in played if e.has(k, who, UNNAMED)]
+    return rows + [(k, how, e.of(who, UNNAMED, pixels=k), "") for how, who in late]
 
 
-def _same_images(played: Played, k: int) -> list[tuple[Any, ...]]:
-    """What perfect play over many pixels is held against: the same few light images."""
-    n = len(told(played, k, "exact", NINE_FIRST, light=LIGHT).beats_PS)
-    same = light_images(LIGHT)[:n]
-    same = same[same < played.images]
-    both = both_orders(played, k, "greedy", NINE)
-    shares = [share(t.beats_all_PS[same]) for t in both]
-    base = alone(played, k)
-    own = share(base.beats_all_PS[same])
-    return [
-        (k, "debate, greedy, the same light images", *shares, share(mean_of(both, "beats_PS")[same]), "", len(same)),
-        (k, "judge alone, the same light images", own, own, share(base.beats_PS[same]), "", len(same)),
-    ]
-
-
-def _shape_plot(rows: Sequence[tuple[Any, ...]], record: str) -> Plot:
-    drawn_rows: list[dict[str, Any]] = []
-    for k, how, first, _, _, paper, _ in rows:
-        if k < 4 or "named last" in how or "the same" in how:
-            continue
-        name = how.removeprefix("debate, ").split(",")[0]
-        drawn_rows.append({"label": f"{k} pixels: {name}", **drawn(first), "group": "here"})
-        if isinstance(paper, float) and "tree" not in how:
-            label = "judge alone, paper" if "alone" in how else "debate, paper"
-            drawn_rows.append({"label": f"{k} pixels: {label}", "value": paper, "group": "Irving et al., 2018"})
-    return Plot(
-        kind="intervals",
-        title="Images on which the right label beats every lie",
-        x="share of images, honest side first",
-        y="",
-        rows=tuple(drawn_rows),
-        caption="The judge alone sees one set of pixels for all lies: there it is the share of images that it names rightly "
-        "out of ten. Perfect play over six pixels: light images only.",
-        records=(record,),
+def comparison(e: Evidence) -> Part:
+    """Hold all nine lies against the judge's first of ten, as in the paper."""
+    base, best, chance, last = (w.mean for w in (e.of(NOBODY), e.of("exact"), e.of("random"), e.of("exact", UNNAMED)))
+    rows = [row for k in LENGTHS for row in compared(e, k)]
+    drawn: dict[str, Estimate | float] = {}
+    for k, how, who, paper in rows:
+        if k in PAPER and "named last" not in how and "the same" not in how:
+            drawn[f"{k} pixels: {how.removeprefix('debate, ').split(',')[0]}"] = share(who.first.beats_all_PS)
+            if isinstance(paper, float) and "tree" not in how:
+                drawn[f"{k} pixels: {'judge alone' if 'alone' in how else 'debate'}, paper"] = paper
+    return part(
+        "The paper's comparison",
+        "An image is won if the right label beats all nine lies, in a debate each. That is held against the judge's first label "
+        "of ten on random pixels. The paper's digits, judge and search are larger: compare the shape, not the numbers.",
+        held(
+            "The right label beats all nine lies in debate more often than it is the judge's first on "
+            f"{e.config.pixels} random pixels",
+            (best.beats_all_PS - base.beats_all_PS, chance.beats_all_PS - base.beats_all_PS),
+            IMAGES,
+            "the paper's comparison, mean of both orders; null: debaters who show random pixels",
+        ),
+        held(
+            "Against one lie, pairwise with pairwise, debate beats random pixels",
+            (best.beats_PS - base.beats_PS, chance.beats_PS - base.beats_PS),
+            BEATEN,
+            "mean over nine lies and both orders; null: debaters who show random pixels",
+        ),
+        held(
+            "A liar who must name its lie first wins less often than one who names it last",
+            (best.beats_all_PS - last.beats_all_PS, base.beats_all_PS - e.again.beats_all_PS),
+            IMAGES,
+            "perfect play, nine lies named first minus one named last; null: two draws of random pixels, where nobody names any",
+        ),
+        intervals(
+            "Images on which the right label beats every lie",
+            drawn,
+            x="share of images, honest side first",
+            groups={label: "Irving et al., 2018" if label.endswith("paper") else "here" for label in drawn},
+            caption="Judge alone: images that it names rightly out of ten. Perfect play over five and six: light images.",
+        ),
+        table(
+            "All nine lies beaten, honest first and liar first; and lie by lie",
+            ("pixels", "how", "honest first", "liar first", "difference", "lies beaten", "paper", "images"),
+            [
+                (k, how, *all_beaten(w), difference(w.swing_PS), share(w.mean.beats_PS), paper, len(w.first))
+                for k, how, w, paper in rows
+            ],
+        ),
     )
 
 
-def _scoring(played: Played, record: str) -> Part:
-    """The same transcripts, scored by pairs and out of ten."""
-    k = played.pixels
-    base, again = alone(played, k), alone(played, k, draw=1)
-    arms: dict[str, Sequence[Told]] = {"random pixels, no debaters": [base]}
-    arms |= {f"debate, {name}": both_orders(played, k, name, NINE) for name in ("random", "greedy", "exact")}
+def search(e: Evidence) -> Part:
+    """Say how strength of search moves who wins, equal and unequal."""
+    names, trees, images = e.config.strengths, e.config.trees, f"{e.config.sweep_images} images"
+    cells = {(h, w): e.of(h, ONE, liar=w) for h in names for w in names}
+    won = {pair: who.mean.beats_PS for pair, who in cells.items()}
+    weak, strong, nobody = trees[0], trees[-1], cells["random", "random"]
+    null_PS, x = nobody.swing_PS, tuple(np.log2(e.config.simulations).tolist())
+    line = curves(
+        "Search of both sides, from weak to strong",
+        along(x, [cells[t, t] for t in trees]),
+        x="positions looked at before a move, log2",
+        y="share of debates that the honest side wins",
+        caption=f"Against one random lie, {images}.",
+    )
+    columns = ("honest side", *(f"liar {n}" for n in names))
+    return part(
+        "How hard each side searches",
+        "How often the honest side wins, over both orders. Random shows any pixel; greedy the one after which the judge likes "
+        f"its claim best; tree N looks at N positions before each move; exact is perfect. {images}, one random lie each.",
+        held(
+            "Whoever searches more wins more, on either side",
+            (won[strong, weak] - won[weak, strong], null_PS),
+            WON,
+            f"honest {strong} against {weak}, minus honest {weak} against {strong}; null: two plays in which nobody searches",
+        ),
+        held(
+            "Search on both sides favours the honest one",
+            (won[strong, strong] - won["random", "random"], null_PS),
+            WON,
+            f"both {strong} minus both random; null: two plays in which nobody searches",
+        ),
+        replace(line, references=tuple((float(won[d, d].mean()), f"both {d}") for d in ("random", "exact"))),
+        table("Strength against strength", columns, [(h, *(share(won[h, w]) for w in names)) for h in names]),
+    )
+
+
+def last_word(e: Evidence) -> Part:
+    """Compare even and uneven numbers of pixels."""
+    x, alone = tuple(map(float, LENGTHS)), [e.of(NOBODY, pixels=k).first for k in LENGTHS]
+    lines = along(x, [e.of("greedy", pixels=k) for k in LENGTHS])
+    return part(
+        "The last word",
+        "The share of images on which the right label beats all nine lies, by who shows the first pixel; numbers stand above.",
+        held(
+            "With an uneven number of pixels, to show the first and the last is an advantage",
+            (e.of("exact", pixels=3).swing_PS, e.of("random", pixels=3).swing_PS),
+            IMAGES,
+            "all nine lies beaten by perfect play, where the honest side shows two of three, minus one; null: random debaters",
+        ),
+        curves(
+            "All nine lies beaten, greedy debaters",
+            lines | {"judge alone": Curve(x, tuple(share(b.beats_all_PS) for b in alone))},
+            x="pixels",
+            y=IMAGES,
+            caption="With two, four and six pixels each side shows as many; with three and five the first shows one more.",
+        ),
+    )
+
+
+def judges(e: Evidence) -> Part:
+    """Score the same transcripts by pairs and out of ten, by the judge that was searched against and by another."""
+    own, other = {d: e.of(d).mean for d in e.elsewhere}, {d: w.mean for d, w in e.elsewhere.items()}
+    best, base, next_best, next_base = own["exact"], own[NOBODY], other["exact"], other[NOBODY]
+    scores = {f"{d}: of {n}": share(s) for d, b in own.items() for n, s in (("two", b.beats_PS), ("ten", b.ten_PS))}
     rows = [
-        (name, *(share(mean_of(t, of)) for of in ("beats_PS", "ten_PS", "paid_PS")), len(base.ten_PS))
-        for name, t in arms.items()
+        (d, who, *map(share, (b.beats_PS, b.ten_PS, b.paid_PS, b.sure_PS)), difference(b.surer_PS), len(b))
+        for who, some in (("the judge searched against", own), ("another judge", other))
+        for d, b in some.items()
     ]
-    falls = above(
-        "After a debate the judge names the label out of ten less often than after random pixels",
-        difference(base.ten_PS - mean_of(arms["debate, exact"], "ten_PS")), unit="share of decisions",
-        null=difference(base.ten_PS - again.ten_PS), bar=0.0,
-        why="the same perfect debates as above, scored out of ten; null: another draw of random pixels",
-    )  # fmt: skip
-    bars = [
-        {"label": f"{name}: of {how}", **drawn(share(mean_of(t, of))), "group": f"of {how} labels"}
-        for name, t in arms.items()
-        for how, of in (("two", "beats_PS"), ("ten", "ten_PS"))
-    ]
-    plot = Plot(
-        kind="bars",
-        title="One transcript, two scores",
-        x="share of decisions that are right",
-        y="",
-        rows=tuple(bars),
-        caption="What debate gains, it gains for the question that was debated.",
-        records=(record,),
+    same = "the same debates before both; null: the same random pixels before both"
+    return part(
+        "The gain lies in the question, and another judge sees it too",
+        "The pixels of the same debates, judged by the two labels at issue and by the judge's first label of all ten; by the "
+        "judge searched against and by another one: what only the first believes was found in its weights and not in the image.",
+        held(
+            "After a debate the judge names the label out of ten less often than after random pixels",
+            (base.ten_PS - best.ten_PS, base.ten_PS - e.again.ten_PS),
+            "share of decisions",
+            "the same perfect debates, scored out of ten; null: another draw of random pixels",
+        ),
+        held(
+            "A judge that nobody searched against gains from the debate too",
+            (next_best.beats_PS - next_base.beats_PS, other["random"].beats_PS - next_base.beats_PS),
+            BEATEN,
+            "perfect debates before one judge, decided by another, minus random pixels; null: random debaters",
+        ),
+        held(
+            "The judge searched against decides better than a judge that was not",
+            (best.beats_PS - next_best.beats_PS, base.beats_PS - next_base.beats_PS),
+            BEATEN,
+            same,
+        ),
+        held(
+            "The judge searched against pays the right label more than a judge that was not would",
+            (best.paid_PS - next_best.paid_PS, base.paid_PS - next_base.paid_PS),
+            "probability of the right label, of two",
+            same,
+        ),
+        held(
+            "After a debate the judge is surer than it is right",
+            (best.surer_PS, base.surer_PS),
+            "probability minus share right",
+            "the probability of the label that it believes, minus how often that is the right one; null: on random pixels",
+        ),
+        bars(
+            "One transcript, two scores",
+            scores,
+            x="share of decisions that are right",
+            groups={label: f"of {label[-3:]} labels" for label in scores},
+            caption="What debate gains, it gains for the question that was debated.",
+        ),
+        table(
+            "Judges and scores",
+            ("pixels by", "decided by", "right of two", "of ten", "pays the right", "sure", "too sure", "images"),
+            rows,
+        ),
     )
-    columns = (
-        "pixels shown by",
-        "right of two labels",
-        "right of ten labels",
-        "probability of the right one of two",
-        "images",
-    )
-    section = Section(
-        title="The gain lies in the question",
-        text="The pixels of the same debates, judged by the two labels at issue and by the judge's first label of all ten.",
-        plots=(plot,),
-        tables=(table("By score", columns, rows, record),),
-    )
-    return Part(section=section, claims=(falls,))
 
 
-def _example(played: Played, record: str) -> Section:
-    """The first test image and the debate about it, as a picture in a table."""
-    k, side = played.pixels, digits.SIDE
-    debate = layout(CLAIM, np.arange(played.images), seed=played.seed, pixels=k).rows(slice(0, 1))
-    moves = played.moves[0, k, "exact", "exact", CLAIM][0].tolist()
-    logits = verdict(played.judges[0], debate.ink_GX, np.array([moves]))[0]
-    one, two = int(debate.first_G[0]), int(debate.second_G[0])
-    ink = np.round(debate.ink_GX[0] * 16).astype(int)
-    who = {x: f"{t + 1}, {'first' if debate.turns[t] > 0 else 'second'}" for t, x in enumerate(moves)}
-    cells = [(f"{ink[x]} ({who[x]})" if x in who else str(ink[x] or "·")) for x in range(side**2)]
-    label = int(digits.images("test", n=1).label_P[0])
-    return Section(
-        title="One debate",
-        text=f"The first test image shows a {label}. The first debater claims {one}, the second {two}; the judge sees only the "
-        f"{k} pixels with a number and a name beside them, and prefers {one if logits[one] > logits[two] else two}.",
-        tables=(
-            table(
-                "Ink of each pixel, 1 to 16",
-                tuple(f"column {x + 1}" for x in range(side)),
-                [tuple(cells[side * y : side * (y + 1)]) for y in range(side)],
-                record,
-            ),
+def two_lies(e: Evidence) -> Part:
+    """Say what the judge makes of a debate in which neither debater is honest."""
+    lies, *honest = e.leanings
+    far_PS = [np.abs(one.lead_PS) for one in honest]
+    further_PS, rows = np.mean([one_PS > np.abs(lies.lead_PS) for one_PS in far_PS], axis=0), []
+    for name, one in (("two lies", lies), ("the right label and a lie", honest[0])):
+        sure_PS = 1 / (1 + np.exp(-np.minimum(np.abs(one.lead_PS), 30)))
+        shares = (sure_PS, (sure_PS > 0.9).astype(float), (one.lead_PS > 0).astype(float), one.ten_PS)
+        rows.append((name, *map(share, shares), len(sure_PS)))
+    return part(
+        "A lie against a lie",
+        "Two wrong labels, both played perfectly: the judge cannot say that neither is right. In the second row the right one "
+        "moves first.",
+        claim(
+            "The judge leans further where one of two labels is right than where neither is",
+            share(further_PS),
+            null=share(far_PS[0] > far_PS[1]),
+            bar=0.5,
+            unit=IMAGES,
+            why="perfect play, one image debated both ways, against either lie; null: the two debates with the right label",
+        ),
+        table(
+            "Neither is honest",
+            ("debated", "how sure the judge is", "sure above .9", "the first claim wins", "right of ten", "images"),
+            rows,
+        ),
+    )
+
+
+def earnings(e: Evidence) -> Part:
+    """Say what telling the truth earns more than lying, in log-probability."""
+    rows = [(arm, mean_interval(nats_P), len(nats_P)) for arm, nats_P in e.extra.items()]
+    return part(
+        "What the truth earns",
+        "Mean log-probability that a claim earns when it is true, minus when it is false, on the same image; the claimant shows "
+        "the first pixel. Another image's pixels must earn nothing.",
+        claim(
+            "Debate pays the truth more, against the lie, than random pixels do",
+            paired_difference(e.extra["debate"], e.extra["random pixels"]),
+            null=paired_difference(e.extra["random debaters"], e.extra["random pixels"]),
+            unit="nats",
+            why="agent score difference of the debate minus that of random pixels, paired by image; null: random debaters",
+        ),
+        table("Agent score difference", ("pixels", "nats", "images"), rows),
+    )
+
+
+def example(e: Evidence) -> Part:
+    """Show the first test image and the debate about it, as a picture in a table."""
+    x = e.example
+    who = {int(m): f"{t + 1}, {'first' if x.turns[t] > 0 else 'second'}" for t, m in enumerate(x.moves_T)}
+    cells = [f"{ink} ({who[at]})" if at in who else str(ink or "·") for at, ink in enumerate(x.ink_X.tolist())]
+    return part(
+        "One debate",
+        f"The first test image shows a {x.label}. The first debater claims {x.claims[0]}, the second {x.claims[1]}; the judge "
+        f"sees only the {len(who)} pixels with a number and a name beside them, and prefers {x.preferred}.",
+        table(
+            "Ink of each pixel, 1 to 16", [f"column {at + 1}" for at in range(8)], np.reshape(cells, (8, 8)).tolist()
         ),
     )

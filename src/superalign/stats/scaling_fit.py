@@ -1,13 +1,14 @@
 """From games to curves: general Elo, domain Elo, the fits, and how well they predict what they did not see.
 
-Shape suffixes: B resamples (the data itself first), S seeds, G guards, A agents, N chains, M networks, P problems, C cells.
+Shape suffixes: B resamples (the data itself first), S seeds, R roles (guard, agent), K sizes, G guards, A agents, N items
+that games are about, P problems of an ability test, C cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,12 +23,11 @@ from superalign.stats.scaling_curve import (
     from_draws,
     head_to_head,
     held_out_errors,
+    nested,
 )
-from superalign.studies.oversight_scaling.play import ROLES
 from superalign.types import Interval, Unmeasured
 
-Measured = Interval | Unmeasured
-GAMES = ("hidden flaw", "own debater", "debate")
+Measured: TypeAlias = Interval | Unmeasured
 LEAST_POINTS = 4  # that a line between two plateaus can be fitted to
 
 
@@ -39,6 +39,16 @@ class Ratings:
     agent_BSK: np.ndarray
     picks_BS: np.ndarray
     weight_BN: np.ndarray
+
+    @property
+    def guard_SK(self) -> np.ndarray:
+        """Return the Elo of guards, on the data itself."""
+        return np.asarray(self.guard_BSK[0])
+
+    @property
+    def agent_SK(self) -> np.ndarray:
+        """Return the Elo of agents, on the data itself."""
+        return np.asarray(self.agent_BSK[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +75,34 @@ class Fitted:
         return as_share(from_draws(np.array([float(g.at(guard) - a.at(agent)) for g, a in pairs]), n=self.n))
 
     @property
+    def lead(self) -> Measured:
+        """Return the guard's lead where there is no gap, in Elo points."""
+        return from_draws(self.curve_B2[:, 0], n=self.n)
+
+    @property
     def slope(self) -> Measured:
-        """What one Elo point of gap takes from the guard's lead."""
+        """Return what one Elo point of gap takes from the guard's lead."""
         return from_draws(self.curve_B2[:, 1], n=self.n)
+
+    @property
+    def apart(self) -> tuple[Measured, Measured, Measured]:
+        """Return what a point of the guard gives, what one of the agent takes, and the first minus the second."""
+        guard_B, agent_B = self.apart_B3[:, 1], self.apart_B3[:, 2]
+        guard, agent, rest = (from_draws(x, n=self.n) for x in (guard_B, agent_B, guard_B - agent_B))
+        return guard, agent, rest
+
+    def in_steps(self, gap: float) -> tuple[int, Measured]:
+        """Return the best number of equal steps to oversee a gap in, and the chance that all of them hold."""
+        hold_B = np.array([nested(fit_2, gap)[1] for fit_2 in self.curve_B2])
+        return nested(self.curve_B2[0], gap)[0], from_draws(hold_B, n=self.n)
+
+    def of_lines(self, lines: Sequence[Plateaus], what: str) -> Measured:
+        """Return where the plateaus of one role start, end or lie: start, end, low or high."""
+        return from_draws(np.array([getattr(p, what) for p in lines]), n=self.n)
+
+    def along(self, lines: Sequence[Plateaus], general: float) -> Measured:
+        """Return the domain Elo of one role at a general Elo."""
+        return from_draws(np.array([float(p.at(general)) for p in lines]), n=self.n)
 
 
 def as_share(lead: Measured) -> Measured:
@@ -88,28 +123,20 @@ def share_of(lead: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + 10 ** (-lead / 400)))
 
 
-def ratings_of(trained: Sequence[Mapping[str, Any]], chains: int, *, draws: int, seed: int) -> Ratings:
+def ratings_of(right_SRKP: np.ndarray, items: int, *, draws: int, seed: int) -> Ratings:
     """Rate all networks of all seeds in one tournament, on the data and on resamples of its problems.
 
     Args:
-        trained: What `scaling_play.train_job` returned, by seed, then role, then size.
-        chains: Held-out chains of the games.
+        right_SRKP: Which problems of the ability test each guard and each agent solved.
+        items: How many items the games are about.
         draws: Resamples.
         seed: Of the resamples.
     """
-    right_MP = np.array([m["right"] for m in trained], float)
-    S = len({m["seed"] for m in trained})
-    K = len(trained) // (S * len(ROLES))
-    picks_BS, weight_BN = crossed_draws(S, chains, draws=draws, seed=seed)
-    _, weight_BP = crossed_draws(S, right_MP.shape[1], draws=draws, seed=seed + 1)
-    elo = head_to_head(right_MP, weight_BP).reshape(len(weight_BP), S, len(ROLES), K)
+    S, R, K, P = right_SRKP.shape
+    picks_BS, weight_BN = crossed_draws(S, items, draws=draws, seed=seed)
+    _, weight_BP = crossed_draws(S, P, draws=draws, seed=seed + 1)
+    elo = head_to_head(right_SRKP.reshape(-1, P).astype(float), weight_BP).reshape(len(weight_BP), S, R, K)
     return Ratings(elo[:, :, 0], elo[:, :, 1], picks_BS, weight_BN)
-
-
-def table(played: Sequence[Mapping[str, Any]], game: str, *, key: str = "won") -> np.ndarray:
-    """The guard's success, (S, G, A, N)."""
-    seeds = list(dict.fromkeys(d["seed"] for d in played))
-    return np.array([[[a[key][game] for a in d["agents"]] for d in played if d["seed"] == s] for s in seeds])
 
 
 def fit_game(won_SGAN: np.ndarray, ratings: Ratings) -> Fitted:
@@ -190,7 +217,7 @@ def held_out(fitted: Fitted, ratings: Ratings, *, largest: bool) -> HeldOut:
     return HeldOut(
         curve_S=curve_S,
         constant_S=constant_S,
-        plateaus_S=plateau_errors(share_SGA, (ratings.guard_BSK[0], ratings.agent_BSK[0]), largest=largest),
+        plateaus_S=plateau_errors(share_SGA, (ratings.guard_SK, ratings.agent_SK), largest=largest),
         nearest_S=np.abs(share_SGA[:, :, -1] - share_SGA[:, :, -2]).mean(1) if largest else np.full(fitted.n, np.nan),
     )
 
@@ -252,3 +279,31 @@ def plateaus_better(general_SK: np.ndarray, domain_SK: np.ndarray) -> Measured:
         bent = fit_plateaus(x, y).at(general_SK[s])
         better.append(float(np.abs(line - domain_SK[s]).mean() - np.abs(bent - domain_SK[s]).mean()))
     return mean_interval(better)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Game:
+    """Success of guards in one game and what was fitted to it, and the same where there should be nothing to find."""
+
+    won_SGAN: np.ndarray
+    null_SGAN: np.ndarray
+    fit: Fitted
+    null_fit: Fitted
+    errors: tuple[HeldOut, HeldOut]  # pairs of sizes left out in turn; the largest agent left out
+    null_errors: tuple[HeldOut, HeldOut]
+    slope_by_chance: Measured  # ratings dealt at random
+
+
+def game_of(won_SGAN: np.ndarray, null_SGAN: np.ndarray, ratings: Ratings) -> Game:
+    """Fit everything to one game."""
+    fits = [fit_game(x, ratings) for x in (won_SGAN, null_SGAN)]
+    errors = [(held_out(f, ratings, largest=False), held_out(f, ratings, largest=True)) for f in fits]
+    return Game(
+        won_SGAN=won_SGAN,
+        null_SGAN=null_SGAN,
+        fit=fits[0],
+        null_fit=fits[1],
+        errors=errors[0],
+        null_errors=errors[1],
+        slope_by_chance=slopes_by_chance(fits[0], ratings, seed=0),
+    )

@@ -1,0 +1,40 @@
+"""Parts of a page: which record they are drawn from, points with whiskers both ways, grids of shares."""
+
+import numpy as np
+
+from superalign.lab.evidence import Curve, curve_of
+from superalign.lab.parts import bars, cells, part, percent, points, table
+from superalign.stats import mean_interval
+from superalign.types import Interval, Unmeasured
+
+HALF = Interval(value=0.5, low=0.25, high=0.75, n=9)
+UNKNOWN = Unmeasured("one seed")
+
+
+def test_a_part_is_drawn_from_a_record_where_it_names_no_other() -> None:
+    own = bars("own", {"a": HALF}, x="share", records=["other"])
+    section = part("t", "", own, bars("b", {"a": HALF}, x="share"), table("t", ("x",), [(1,), (2,)])).drawn_from("r")
+    assert [p.records for p in section.section.plots] == [("other",), ("r",)]
+    assert section.section.tables[0].records == ("r", "r")
+
+
+def test_points_may_have_whiskers_across_and_curves_have_none() -> None:
+    dots, line = Curve((1.0, 2.0), (HALF, 0.5)), Curve((1.0,), (HALF,))
+    plot = points("t", {"a": dots}, x="x", y="y", fitted={"a": line}, across={"a": [UNKNOWN, HALF]})
+    assert [(row.get("x_low"), row.get("curve", False)) for row in plot.rows] == [
+        (None, False),
+        (0.25, False),
+        (None, True),
+    ]
+
+
+def test_a_grid_shows_what_is_not_measured_too() -> None:
+    plot = cells("t", {("4", "9"): HALF, ("9", "9"): UNKNOWN}, x="agent", y="guard")
+    assert [(row["x"], row["y"], row["value"]) for row in plot.rows] == [("4", "9", 0.5), ("9", "9", UNKNOWN)]
+
+
+def test_words_and_curves_say_where_nothing_was_measured() -> None:
+    assert (percent(HALF), percent(UNKNOWN)) == ("50.0%", "an unmeasured share")
+    curve = curve_of([1, 2], np.array([[0.5, 0.5], [0.0, 1.0]]), mean_interval)
+    assert curve.y[0] == 0.5
+    assert isinstance(curve.y[1], Interval)
