@@ -310,7 +310,7 @@ def audit_of(
         critics=tuple(critics),
         acceptances=tuple(None if c.kind == CLEAN else accepted(c, clean) for c in critics),
         groups=tuple(groups),
-        member_GR=member_GR,
+        member_GR=np.asarray(member_GR, bool).reshape(len(groups), sizes[-1]),  # there may be no group
         sizes=tuple(sizes),
         twins=twins,
     )
