@@ -12,7 +12,7 @@ import numpy as np
 
 from superalign.lab.evidence import Array, curve_of
 from superalign.lab.parts import Part, claim, claims, curves, part, table
-from superalign.report import Table
+from superalign.report import Cell, Table
 from superalign.stats import difference, mean_interval, mean_over, share
 
 OURS, CONTROL = "planter's flaws", "flaws by hand"  # what a critic is retrained on
@@ -172,7 +172,7 @@ def _looks(e: Sequence[Race]) -> Table:
     named = {"untrained": [r.untrained for r in e]}
     named |= {f"trained, round {k}": [r.looks for r in rounds_of(e, OURS, k)] for k in (0, e[0].last)}
     slots = list(e[0].untrained.slots)
-    rows = []
+    rows = list[tuple[Cell, ...]]()
     for name, some in named.items():
         shares = (np.mean([x.slots[slot] for x in some]) for slot in slots)
         ends = (np.mean([getattr(x, what) for x in some]) for what in ("first_half", "different"))
