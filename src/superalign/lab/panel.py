@@ -99,6 +99,44 @@ class Decisions:
         return float(np.mean([i.right for i in self.items if i.arm == arm]))
 
 
+def arm_items(
+    arm: str,
+    told_P: np.ndarray,
+    *,
+    problems: Sequence[str],
+    difficulty: Sequence[int],
+    truth_P: np.ndarray,
+    behaviour: str,
+    seed: int,
+    checks: int = 0,
+) -> list[Item]:
+    """List the decisions of one arm at one seed, one for each problem.
+
+    Args:
+        arm: One of `ARMS`, or a variant's name.
+        told_P: Its probability that the claim under judgement is true.
+        problems: Names, the same in every arm.
+        difficulty: Of each problem.
+        truth_P: Whether the claim is true.
+        behaviour: What the agent does.
+        seed: Of the agents that were trained.
+        checks: Units of the judge's attention that each decision took.
+    """
+    return [
+        Item(
+            problem=problem,
+            difficulty=level,
+            seed=seed,
+            arm=arm,
+            truth=bool(truth),
+            behaviour=behaviour,
+            probability=float(told),
+            checks=checks,
+        )
+        for problem, level, truth, told in zip(problems, difficulty, truth_P, told_P, strict=True)
+    ]
+
+
 def keep_decisions(items: Sequence[Item], ledger: Ledger) -> Decisions:
     """Write every decision into the ledger, and return them with the digest of the record that names them."""
     lines = "".join(json.dumps(to_plain(i), sort_keys=True) + "\n" for i in items)

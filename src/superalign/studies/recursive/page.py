@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from superalign.lab.evidence import Curve, Estimate
-from superalign.lab.parts import CHANCE, Part, claim, curves, findings, intervals, part, table
+from superalign.lab.parts import CHANCE, Part, claim, curves, findings, intervals, part, share_in_words, table
 from superalign.lab.trained import training
 from superalign.report import Findings
 from superalign.stats import difference, mean_interval, mean_over, share
 from superalign.studies.recursive.evidence import ALONE, ARMS, HELPED, MATCHED, NULL, TRUTH, Evidence
-from superalign.types import Unmeasured
 
 UNIT = "share of held-out pairs, a right and a wrong answer"
 SHUFFLED = "null: assistants trained on shuffled labels, minus no assistants"
@@ -31,7 +30,7 @@ LIMITS = (
 
 def page(e: Evidence) -> Findings:
     """Put the page together."""
-    helped, alone = (_words(share(e.share_PS(arm, "pairs", e.levels))) for arm in (HELPED, ALONE))
+    helped, alone = (share_in_words(share(e.share_PS(arm, "pairs", e.levels)), 1) for arm in (HELPED, ALONE))
     return findings(
         f"At {e.levels} operations a reward model whose judge had assistants ranks {helped} of pairs right, and {alone} with as "
         "many labels and no assistants.",
@@ -39,10 +38,6 @@ def page(e: Evidence) -> Findings:
         means=MEANS,
         limits=LIMITS,
     )
-
-
-def _words(found: Estimate) -> str:
-    return "an unmeasured share" if isinstance(found, Unmeasured) else f"{found.value:.1%}"
 
 
 def ladder(e: Evidence) -> Part:
