@@ -43,7 +43,6 @@ WHOLE = {
     "oversight_scaling",
     "pixel_debate",
     "protocols",
-    "prover_verifier",
 }
 # They import by a name that is given: a module of the user's; the files of the study that was asked for.
 PLUG_INS = {"studies/protocols/own_overseer.py", "lab/study.py", "lookup.py"}
