@@ -39,7 +39,6 @@ WHOLE = {
     "debate",
     "detectors",
     "loop",
-    "market",
     "oversight_scaling",
     "pixel_debate",
     "protocols",
