@@ -33,7 +33,6 @@ FILES = {
 OWN = {"study": set(), "evidence": {"study"}, "page": {"evidence"}, "measure": {"study", "evidence"}}
 # Studies that are not four files yet. Only ever shorter.
 WHOLE = {
-    "amplification",
     "audit",
     "critic_rl",
     "debate",
