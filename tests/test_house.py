@@ -53,12 +53,9 @@ FILES = {
 OWN = {"study": set(), "evidence": {"study"}, "page": {"evidence"}, "measure": {"study", "evidence"}}
 # Studies that are not four files yet. Only ever shorter.
 WHOLE = {
-    "amplification",
     "audit",
     "loop",
-    "market",
     "protocols",
-    "prover_verifier",
 }
 # They import by a name that is given: a module of the user's; the files of the study that was asked for.
 PLUG_INS = {"studies/protocols/own_overseer.py", "lab/study.py", "lookup.py"}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import pydantic
 
+from superalign.stats import difference, mean_over, share
 from superalign.types import Interval, Unmeasured
 
 
@@ -19,6 +20,26 @@ def _plain(values: np.ndarray) -> object:
 # An array in a record that a job returns: it is kept as JSON, each number as it was. A name ends in its dimensions.
 Array: TypeAlias = Annotated[np.ndarray, pydantic.PlainValidator(np.asarray), pydantic.PlainSerializer(_plain)]
 Estimate: TypeAlias = Interval | Unmeasured
+Measured = TypeVar("Measured")
+
+
+@dataclass(frozen=True, slots=True)
+class OverSeeds(Generic[Measured]):
+    """One arm at all of its seeds: for each a record of the same problems, with arrays (P,) whose names end in _P."""
+
+    at: tuple[Measured, ...]
+
+    def values_PS(self, what: str) -> np.ndarray:
+        """One value per problem and seed: the record's array of that name."""
+        return np.stack([np.asarray(getattr(record, f"{what}_P"), float) for record in self.at], axis=1)
+
+    def share(self, what: str) -> Estimate:
+        """Average a value between 0 and 1 over problems and seeds."""
+        return share(self.values_PS(what))
+
+    def more(self, what: str, *, than: OverSeeds[Measured]) -> Estimate:
+        """How much more than another arm, paired by problem and seed."""
+        return difference(self.values_PS(what) - than.values_PS(what))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +68,19 @@ def curve_of(x: Iterable[float], values: Iterable[np.ndarray], estimate: Callabl
         Curve(x=(1.0,), y=(2.0,))
     """
     return Curve(tuple(map(float, x)), tuple(or_mean(estimate(v), v) for v in values))
+
+
+def share_curve(y_TS: np.ndarray, x: Sequence[float] | None = None) -> Curve:
+    """Average a curve of values between 0 and 1 over seeds.
+
+    Args:
+        y_TS: For each point one value per seed, (T, S).
+        x: Where each point lies, (T,); 0, 1, 2 and so on if it is not given.
+
+    Example:
+        >>> curve = share_curve(np.array([[0.25, 0.5], [0.0, 1.0]]))
+        >>> curve.x, curve.y[1].value
+        ((0.0, 1.0), 0.5)
+    """
+    places = range(len(y_TS)) if x is None else x
+    return Curve(tuple(map(float, places)), tuple(mean_over(y_S, span=(0.0, 1.0)) for y_S in y_TS))

@@ -117,7 +117,7 @@ def items_of(
     problems: Sequence[str],
     truth: ArrayLike,
     behaviours: Sequence[str],
-    difficulty: int,
+    difficulty: int | Sequence[int],
 ) -> tuple[Item, ...]:
     """Write the decisions of several arms at one seed as items.
 
@@ -127,13 +127,14 @@ def items_of(
         problems: Names, the same in every arm and at every seed.
         truth: Whether the claim about each problem is true.
         behaviours: What the agent did on each problem.
-        difficulty: Of all problems.
+        difficulty: Of all problems, or of each.
     """
     truths = np.asarray(truth, bool).tolist()
+    levels = [difficulty] * len(truths) if isinstance(difficulty, int) else list(difficulty)
     return tuple(
         Item(
             problem=problem,
-            difficulty=difficulty,
+            difficulty=levels[i],
             seed=seed,
             arm=arm,
             truth=true,

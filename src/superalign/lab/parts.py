@@ -228,6 +228,22 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *,
     return Table(title=title, columns=tuple(columns), rows=tuple(tuple(row) for row in rows), records=tuple(records))
 
 
+def table_of(title: str, rows: Mapping[str, Mapping[str, Cell]], *, of: str) -> Table:
+    """Make a table of named rows that all have the same columns.
+
+    Args:
+        title: Of the table.
+        rows: Name -> column, with unit -> cell.
+        of: What the names are: the first column's title.
+
+    Example:
+        >>> table_of("Cost", {"a": {"s": 1.5}}, of="arm").rows
+        (('a', 1.5),)
+    """
+    columns = dict.fromkeys(column for cells in rows.values() for column in cells)
+    return table(title, (of, *columns), [(name, *(cells[c] for c in columns)) for name, cells in rows.items()])
+
+
 def findings(
     headline: str,
     parts: Sequence[Part],
@@ -268,14 +284,14 @@ def in_words(found: Estimate) -> str:
     return found.why if isinstance(found, Unmeasured) else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
-def percent(found: Estimate, *, sign: str = "") -> str:
+def percent(found: Estimate, *, sign: str = "", digits: int = 1) -> str:
     """Write the middle of a share inside a sentence; with `sign="+"` that of a difference.
 
     Example:
         >>> percent(Interval(value=0.5, low=0.25, high=0.75, n=9), sign="+")
         '+50.0%'
     """
-    return "an unmeasured share" if isinstance(found, Unmeasured) else f"{found.value:{sign}.1%}"
+    return "an unmeasured share" if isinstance(found, Unmeasured) else f"{found.value:{sign}.{digits}%}"
 
 
 def value_of(found: Estimate | float) -> float | Unmeasured:

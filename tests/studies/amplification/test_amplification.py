@@ -1,6 +1,7 @@
 """The study of amplification: small from end to end, what its overseer is granted, and what it refuses."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,29 @@ from superalign.lab.arms import FAMILY, Arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, gather_facts, read_chain, read_response
 from superalign.lab.trained import BASE, TRAINED, trained_against, training
-from superalign.lab.training_arms import TrainingJob, training_job
+from superalign.lab.training_arms import TrainingJob, placebo_of, training_job
 from superalign.ledger import Ledger
 from superalign.models import base
 from superalign.oversight import check_overseer
 from superalign.oversight.amplification.distillation import Distilling
-from superalign.studies.amplification import study as amplification
-from superalign.studies.amplification.page import growth, learned_at, multiplied
+from superalign.runs import settings
+from superalign.studies.amplification.evidence import Learned, Learners
+from superalign.studies.amplification.page import multiplied
+from superalign.studies.amplification.study import STUDY, Config
 from superalign.trials import AGENT, EXPERT, PROTOCOL
 from superalign.types import Interval, Rollouts
 
-TINY = {"elements": "4", "doublings": "1", "lengths": "1,2", "rates": "0.05", "steps": "20", "seeds": "2",
-        "expression_seeds": "2", "test_questions": "20", "training_seeds": "0"}  # fmt: skip
+TINY = {
+    "elements": "4",
+    "doublings": "1",
+    "lengths": "1,2",
+    "rates": "0.05",
+    "steps": "20",
+    "seeds": "2",
+    "expression_seeds": "2",
+    "test_questions": "20",
+    "training_seeds": "0",
+}
 
 
 def spec(depths=(2, 3)):
@@ -44,18 +56,19 @@ def test_it_runs_from_the_command_with_its_nulls(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("given", "says"),
     [
-        ({"seeds": 1}, "seeds=1 is too small"),
-        ({"held_out": 0}, "held_out=0 is too small"),
-        ({"rates": (0.7,)}, "not distinct shares"),
+        ({"seeds": 1}, "seeds=1"),
+        ({"held_out": 0}, "held_out=0"),
+        ({"rates": (0.7,)}, "rates=0.7"),
+        ({"rates": (0.1, 0.1)}, "not distinct"),
         ({"lengths": (1, 4)}, "cannot be climbed by halving"),
         ({"lengths": (1,)}, "cannot be climbed by halving"),
     ],
 )
-def test_settings_that_measure_nothing_are_refused(settings, says) -> None:
+def test_settings_that_measure_nothing_are_refused(given, says) -> None:
     with pytest.raises(ConfigError, match=says):
-        amplification.check(amplification.Config(**settings))
+        STUDY.check(settings.validated(Config(**given), study="amplification"))
 
 
 def test_chains_and_responses_are_read_as_they_are_written() -> None:
@@ -88,8 +101,6 @@ def test_the_overseer_tells_right_from_wrong_and_its_placebo_does_not() -> None:
     rollouts = Rollouts.of_texts([*asked, *asked], [*right, *wrong])
     pay = np.array(overseer([*asked, *asked], rollouts, seed=0).values, float)
     assert pay[:60].mean() > 0.8 > 0.2 > pay[60:].mean()
-    from superalign.lab.training_arms import placebo_of
-
     other = np.array(placebo_of(overseer)([*asked, *asked], rollouts, seed=0).values, float)
     assert abs(other[:60].mean() - other[60:].mean()) < 0.35
     check_overseer(overseer, asked[:8], Rollouts.of_texts(asked[:8], [*right[:4], *wrong[4:8]]))
@@ -122,13 +133,31 @@ def test_an_unknown_protocol_pays_nobody() -> None:
         )
 
 
+def learned(*wrong: list[float], error_TD: Sequence[Sequence[float]] = ((0.0,),)) -> Learned:
+    return Learned(
+        wrong=tuple(map(np.array, wrong)),
+        questions_T=tuple(10 * (t + 1) for t in range(len(error_TD))),
+        error_TD=np.array(error_TD),
+        questions=0,
+        asked=0,
+        starts=1,
+    )
+
+
 def test_growth_slope_and_bars_by_hand() -> None:
-    flat = {"wrong": [[0.0, 0.0]] * 3}
-    assert isinstance(found := growth([flat, flat]), Interval)
+    flat = learned([0.0, 0.0], [0.0, 0.0], [0.0, 0.0])
+    assert isinstance(found := Learners((flat, flat)).growth, Interval)
     assert found.low < found.value == 0 < found.high
     assert found.high == -found.low < 1  # no more than errors in the deeper half alone allow
-    rising = [{"wrong": [[0.0], [0.1 * k], [0.2 * k]]} for k in (1, 2)]
-    assert isinstance(slope := growth(rising), Interval)
+    rising = Learners(tuple(learned([0.0], [0.1 * k], [0.2 * k]) for k in (1, 2)))
+    assert isinstance(slope := rising.growth, Interval)
     assert slope.value == pytest.approx(0.15)
-    assert learned_at({"curve": [[1, [0.0]], [2, [0.5]]]}) is None
     assert multiplied(1, answers=0.0, decompositions=0.05) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("error_TD", "after"),
+    [([[0.0], [0.5]], None), ([[0.0, 0.9], [0.0, 0.01], [0.0, 0.0]], 20), ([[0.0], [0.0]], 10)],
+)
+def test_x_has_learned_once_its_errors_stay_small(error_TD: list[list[float]], after: int | None) -> None:
+    assert learned([0.0], error_TD=error_TD).learned_at == after

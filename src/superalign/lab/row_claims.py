@@ -30,7 +30,7 @@ SHARE_TEST = 4  # one row in so many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World(Record):
+class MarketSetting(Record):
     """What claims are about, and what the judge is like."""
 
     kind: str = "sum"
@@ -86,22 +86,24 @@ def in_test(numbers_BN: np.ndarray) -> np.ndarray:
     return np.asarray(mixed_B % np.uint64(SHARE_TEST) == 0)
 
 
-def questions(world: World, count: int, *, split: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def questions(
+    setting: MarketSetting, count: int, *, split: str, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw distinct questions of full length where there are enough.
 
     Returns:
         Rows (B, N), claims (B,), and whether each is true, about half of them.
     """
     rng = np.random.default_rng([seed, 11])
-    numbers_BN = np.zeros((0, world.numbers), np.int64)
+    numbers_BN = np.zeros((0, setting.numbers), np.int64)
     for _ in range(20):
         if len(numbers_BN) >= count:
             break
-        more = rng.integers(1, VALUES, (8 * count, world.numbers))
+        more = rng.integers(1, VALUES, (8 * count, setting.numbers))
         numbers_BN = np.unique(np.concatenate([numbers_BN, more[in_test(more) == (split == "test")]]), axis=0)
     numbers_BN = rng.permutation(numbers_BN)[:count]
-    claim_B = claims_about(world.kind, fold(world.kind, numbers_BN), rng)
-    return numbers_BN, claim_B, true_of(world.kind, fold(world.kind, numbers_BN), claim_B)
+    claim_B = claims_about(setting.kind, fold(setting.kind, numbers_BN), rng)
+    return numbers_BN, claim_B, true_of(setting.kind, fold(setting.kind, numbers_BN), claim_B)
 
 
 def claims_about(kind: str, value_B: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -117,7 +119,7 @@ def claims_about(kind: str, value_B: np.ndarray, rng: np.random.Generator) -> np
     return np.where(right_B, value_B, value_B + np.where(value_B + off_B < 0, -off_B, off_B))
 
 
-def draw_of(world: World) -> Draw:
+def draw_of(setting: MarketSetting) -> Draw:
     """Training questions, as many as asked for, in rows of a length."""
 
     def draw(count: int, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -125,30 +127,30 @@ def draw_of(world: World) -> Draw:
         while len(kept) < count:
             more = rng.integers(1, VALUES, (2 * count, length))
             kept = np.concatenate([kept, more[~in_test(more)]])
-        numbers_BN = np.full((count, world.numbers), NOTHING, np.int64)
+        numbers_BN = np.full((count, setting.numbers), NOTHING, np.int64)
         numbers_BN[:, :length] = kept[:count]
-        return numbers_BN, claims_about(world.kind, fold(world.kind, kept[:count]), rng)
+        return numbers_BN, claims_about(setting.kind, fold(setting.kind, kept[:count]), rng)
 
     return draw
 
 
-def human_of(world: World) -> Human:
+def human_of(setting: MarketSetting) -> Human:
     """Grant the judge her abilities: she puts two numbers together, with slips, and believes what then follows."""
 
     def put_together(left_B: np.ndarray, right_B: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        value_B = combine(world.kind, left_B, right_B)
-        if not world.slip:
+        value_B = combine(setting.kind, left_B, right_B)
+        if not setting.slip:
             return value_B
-        if world.same:
+        if setting.same:
             chance_B = ((left_B * 7919 + right_B * 104729 + 12345) * 2654435761 % 2**32) / 2**32
         else:
             chance_B = rng.random(len(value_B))
-        wrong = {"xor": value_B ^ 1, "product": value_B % FACES + 1}.get(world.kind, value_B + 1)
-        return np.where(chance_B < world.slip, wrong, value_B)
+        wrong = {"xor": value_B ^ 1, "product": value_B % FACES + 1}.get(setting.kind, value_B + 1)
+        return np.where(chance_B < setting.slip, wrong, value_B)
 
     def believe(value_B: np.ndarray, claim_B: np.ndarray) -> np.ndarray:
-        if world.constant >= 0:
-            return np.full(len(value_B), world.constant)
-        return np.where(value_B < 0, 0.5, true_of(world.kind, value_B, claim_B).astype(float))
+        if setting.constant >= 0:
+            return np.full(len(value_B), setting.constant)
+        return np.where(value_B < 0, 0.5, true_of(setting.kind, value_B, claim_B).astype(float))
 
     return Human(combine=put_together, believe=believe)
