@@ -40,6 +40,9 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False),
 ]
+Where = Annotated[
+    str, typer.Option("--executor", help="Where workers are: local, ray or ray:HOST:PORT; results do not depend on it.")
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")]
 Clean = Annotated[
     list[str] | None,
@@ -64,11 +67,12 @@ def run(
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
+    executor: Where = "local",
     quick: Quick = False,
     words: Words = None,
 ) -> None:
     """Run a study. Killed at any point, the same command finishes it."""
-    _study(study, out=out, seed=seed, workers=workers, quick=quick, words=tuple(words or ()))
+    _study(study, out=out, seed=seed, workers=workers, executor=executor, quick=quick, words=tuple(words or ()))
 
 
 @app.command()
@@ -87,6 +91,7 @@ def audit(
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
+    executor: Where = "local",
     quick: Quick = False,
     words: Words = None,
 ) -> None:
@@ -94,7 +99,7 @@ def audit(
     given = [f"subject={model}", f"base={base}"]
     given += [f"reference={','.join(reference)}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
-    _study("audit", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+    _study("audit", out=out, seed=seed, workers=workers, executor=executor, quick=quick, words=(*given, *(words or ())))
 
 
 @app.command()
@@ -107,12 +112,13 @@ def plant(
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
+    executor: Where = "local",
     quick: Quick = False,
     words: Words = None,
 ) -> None:
     """Plant one harmless misbehaviour in a model, beside its clean and uncertain twins; prove it and seal what it is."""
     given = [f"base={base}", f"kind={kind}", *([f"prompts={problems}"] if problems else [])]
-    _study("plant", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+    _study("plant", out=out, seed=seed, workers=workers, executor=executor, quick=quick, words=(*given, *(words or ())))
 
 
 @app.command()
@@ -126,6 +132,7 @@ def redteam(
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
+    executor: Where = "local",
     quick: Quick = False,
     words: Words = None,
 ) -> None:
@@ -133,19 +140,25 @@ def redteam(
     given = [f"subject={model}", f"base={base}"]
     given += [f"reference={','.join(reference)}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
-    _study("redteam", out=out, seed=seed, workers=workers, quick=quick, words=(*given, *(words or ())))
+    _study(
+        "redteam", out=out, seed=seed, workers=workers, executor=executor, quick=quick, words=(*given, *(words or ()))
+    )
 
 
 def _study(
-    study: str, *, out: Path | None, seed: int, workers: int | None, quick: bool, words: tuple[str, ...]
+    study: str, *, out: Path | None, seed: int, workers: int | None, executor: str, quick: bool, words: tuple[str, ...]
 ) -> None:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _exit_codes():
+        from superalign.jobs import executor_named
         from superalign.runs import progress, running
 
-        request = running.Request(study=study, out=out, seed=seed, workers=workers, quick=quick, words=words)
+        over = executor_named(executor)
+        request = running.Request(
+            study=study, out=out, seed=seed, workers=workers, executor=over, quick=quick, words=words
+        )
         try:
             with progress.stderr_screen() as screen:
                 done = running.run(_module(study), request, screen=screen, warn=_warn)
