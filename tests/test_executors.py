@@ -273,7 +273,7 @@ def test_an_item_whose_worker_was_lost_is_done_again_and_given_up_after_three(ra
         ),
     ):
         over(abs, [-1, 2, -3, 4])
-    assert fake.cancelled == [4], "what is under way is stopped"
+    assert fake.cancelled == [-1], "what is under way is stopped"
 
 
 def test_an_item_without_memory_is_done_again_alone(ray: Callable[..., FakeRay]) -> None:
@@ -301,10 +301,10 @@ def test_a_worker_works_in_the_folder_of_the_command_or_not_at_all(
 ) -> None:
     ray()
     monkeypatch.chdir(tmp_path)
-    task = functools.partial(cluster._serve, pickle.dumps(where), str(tmp_path))
+    task = functools.partial(cluster._serve, pickle.dumps(where), (str(tmp_path), ()))
     os.chdir("/")
     assert pickle.loads(task(0, pickle.dumps(1))) == (True, str(tmp_path))
-    good, error = pickle.loads(cluster._serve(pickle.dumps(where), str(tmp_path / "gone"), 0, pickle.dumps(1)))
+    good, error = pickle.loads(cluster._serve(pickle.dumps(where), (str(tmp_path / "gone"), ()), 0, pickle.dumps(1)))
     assert not good
     assert isinstance(error, BadInput)
     assert "no working directory" in str(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import platform
+import sys
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -35,14 +36,14 @@ class Ray:
         """Hand out items; one whose worker or machine was lost is given out again, at most `TRIES` times in all."""
         ray = _connected(self.address)
         task = ray.remote(num_cpus=1, max_retries=0)(_serve)
-        shared = ray.put(ray.cloudpickle.dumps(work))
+        shared, place = ray.put(ray.cloudpickle.dumps(work)), (os.getcwd(), tuple(sys.path))
         waiting, lost = deque(todo), Counter[int]()
         busy: dict[Any, int] = {}
         try:
             while waiting or busy:
                 while waiting and len(busy) < workers:
                     i = waiting.popleft()
-                    busy[task.remote(shared, os.getcwd(), i, ray.cloudpickle.dumps(items[i]))] = i
+                    busy[task.remote(shared, place, i, ray.cloudpickle.dumps(items[i]))] = i
                 (done,), _ = ray.wait(list(busy))
                 i = busy.pop(done)
                 what = while_on(i, items[i])
@@ -107,9 +108,11 @@ def _connected(address: str) -> Any:
     return ray
 
 
-def _serve(work: bytes, folder: str, i: int, item: bytes) -> bytes:
-    """Do one item in a worker; what it needs is imported only after the number of threads is set."""
+def _serve(work: bytes, place: tuple[str, tuple[str, ...]], i: int, item: bytes) -> bytes:
+    """Do one item in a worker, as if where the command was given; imports wait until the number of threads is set."""
     os.environ.update(ONE_THREAD)
+    folder, path = place
+    sys.path += [p for p in path if p not in sys.path]
 
     def there(i: int, item: bytes) -> Any:
         try:
