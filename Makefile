@@ -33,7 +33,7 @@ mutate: $(VENV)/installed
 $(VENV)-bench/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)-bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[models,trl,bench]'
+	$(VENV)-bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[models,trl,cluster,bench]'
 	touch $@
 
 bench: $(VENV)-bench/installed

@@ -102,6 +102,13 @@ def summary(found: dict[str, dict[str, Any]], help_s: list[float]) -> list[str]:
         f"ledger: {ledger['in_groups_of_20_ms_records_per_s']:,} records/s in groups of 20 ms (wanted: 1,000), "
         f"{ledger['one_by_one_records_per_s']:,} one by one"
     )
+    over = found["executors.py"]
+    lines.append(
+        f"an item by Ray: {over['ratio']:.1f} x processes ({over['ray_ms_per_item']:.2f} and "
+        f"{over['processes_ms_per_item']:.2f} ms, {over['workers']} workers, {over['items']} trivial items)"
+        if "ratio" in over
+        else f"an item by Ray: {over['missing']}"
+    )
     lines.append(
         f"superalign --help: {statistics.median(help_s):.2f} s, median of {len(help_s)} "
         f"({help_s[0]:.2f} to {help_s[-1]:.2f}; wanted: 0.5)"
@@ -115,7 +122,8 @@ def main() -> None:
     given = parser.parse_args()
     name = machine()
     print(name, flush=True)
-    found = {script: run(script) for script in ("ledger_append.py", "sampler.py", "taps.py", "policy_gradient.py")}
+    scripts = ("ledger_append.py", "executors.py", "sampler.py", "taps.py", "policy_gradient.py")
+    found = {script: run(script) for script in scripts}
     help_s = helped()
     print(f"\n== Summary, {name}; one thread, medians of at least 5", flush=True)
     print("\n".join(summary(found, help_s)), flush=True)

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from superalign import jobs
+from superalign import inputs, jobs
 from superalign.errors import BadInput, SuperalignError
-from superalign.jobs import Memo, run
+from superalign.jobs import Memo, run, shown
 
 # Two workers need a function that they can import; this file has no importable name under importlib mode.
 MODULE = """
@@ -284,7 +284,7 @@ def test_other_code_is_another_value(work: Any, tmp_path: Path, monkeypatch: pyt
     function = functools.partial(work.note, folder=jobs.Into(tmp_path))
     run(function, [1], memo=memo(tmp_path / "memo"))
     with monkeypatch.context() as patch:
-        patch.setattr(jobs.inputs, "code", lambda: "another version of the package")
+        patch.setattr(inputs, "code", lambda: "another version of the package")
         run(function, [1], memo=memo(tmp_path / "memo"))
     assert calls(tmp_path) == [1, 1]
     source = tmp_path / "work_for_jobs.py"
@@ -298,9 +298,9 @@ def test_other_code_is_another_value(work: Any, tmp_path: Path, monkeypatch: pyt
 def test_a_worker_with_other_code_than_its_parent_keeps_nothing(
     work: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.inputs, "stamp", lambda: "as it was when the parent began")
+    monkeypatch.setattr(inputs, "stamp", lambda: "as it was when the parent began")
     assert run(work.square, [2], workers=2, memo=memo(tmp_path / "memo")) == [4], "other times, the same content"
-    monkeypatch.setattr(jobs.inputs, "code", lambda: "as it was when the parent began")
+    monkeypatch.setattr(inputs, "code", lambda: "as it was when the parent began")
     assert run(work.square, [2], workers=2) == [4], "nothing is kept"
     with pytest.raises(BadInput, match="code of superalign changed"):
         run(work.square, [2], workers=2, memo=memo(tmp_path / "memo"))
@@ -406,7 +406,7 @@ def test_workers_and_cores(work: Any) -> None:
 
 def clock(monkeypatch: pytest.MonkeyPatch, *, step_s: float) -> None:
     now = iter(range(10**6))
-    monkeypatch.setattr(jobs.time, "monotonic", lambda: next(now) * step_s)
+    monkeypatch.setattr(shown.time, "monotonic", lambda: next(now) * step_s)
 
 
 @pytest.mark.parametrize(("step_s", "lines"), [(0.1, 0), (2.0, 6)])
@@ -429,7 +429,7 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         started.append((label, done, total))
         return updated.append
 
-    monkeypatch.setattr(jobs, "_bar", bar)
+    monkeypatch.setattr(shown, "bar", bar)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     clock(monkeypatch, step_s=2.0)
     run(abs, list(range(20)), progress="adding")
@@ -440,7 +440,7 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 def test_the_bar_of_rich_draws(capsys: pytest.CaptureFixture[str]) -> None:
     with contextlib.ExitStack() as stack:
-        jobs._bar(stack, "adding", done=1, total=2)(2)
+        shown.bar(stack, "adding", done=1, total=2)(2)
     assert "adding" in capsys.readouterr().err
 
 

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -37,6 +37,9 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machin
 Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False),
+]
+Where = Annotated[
+    str, typer.Option("--executor", help="Where workers are: local, ray or ray:HOST:PORT; results do not depend on it.")
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")]
 Clean = Annotated[
@@ -68,12 +71,14 @@ def run(
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
+    executor: Where = "local",
     quick: Quick = False,
     settings: Settings = None,
     words: Words = None,
 ) -> None:
     """Run a study. Killed at any point, the same command finishes it."""
-    _study(study, out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=tuple(words or ()))
+    how = How(out, seed, workers, executor, quick, settings)
+    _study(study, how, tuple(words or ()))
 
 
 @app.command()
@@ -92,6 +97,7 @@ def audit(
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
+    executor: Where = "local",
     quick: Quick = False,
     settings: Settings = None,
     words: Words = None,
@@ -100,7 +106,8 @@ def audit(
     given = [f"subject={model}", f"base={base}"]
     given += [f"reference={','.join(reference)}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
-    _study("audit", out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=(*given, *(words or ())))
+    how = How(out, seed, workers, executor, quick, settings)
+    _study("audit", how, (*given, *(words or ())))
 
 
 @app.command()
@@ -113,13 +120,15 @@ def plant(
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
+    executor: Where = "local",
     quick: Quick = False,
     settings: Settings = None,
     words: Words = None,
 ) -> None:
     """Plant one harmless misbehaviour in a model, beside its clean and uncertain twins; prove it and seal what it is."""
     given = [f"base={base}", f"kind={kind}", *([f"prompts={problems}"] if problems else [])]
-    _study("plant", out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=(*given, *(words or ())))
+    how = How(out, seed, workers, executor, quick, settings)
+    _study("plant", how, (*given, *(words or ())))
 
 
 @app.command()
@@ -133,6 +142,7 @@ def redteam(
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
+    executor: Where = "local",
     quick: Quick = False,
     settings: Settings = None,
     words: Words = None,
@@ -141,32 +151,33 @@ def redteam(
     given = [f"subject={model}", f"base={base}"]
     given += [f"reference={','.join(reference)}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
-    _study(
-        "redteam", out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=(*given, *(words or ()))
-    )
+    how = How(out, seed, workers, executor, quick, settings)
+    _study("redteam", how, (*given, *(words or ())))
 
 
-def _study(
-    study: str,
-    *,
-    out: Path | None,
-    seed: int,
-    workers: int | None,
-    quick: bool,
-    settings: Path | None,
-    words: tuple[str, ...],
-) -> None:
+class How(NamedTuple):
+    """What every study is asked alike."""
+
+    out: Path | None
+    seed: int
+    workers: int | None
+    executor: str
+    quick: bool
+    settings: Path | None
+
+
+def _study(study: str, how: How, words: tuple[str, ...]) -> None:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _exit_codes():
         from superalign import lookup
+        from superalign.jobs import executor_named
         from superalign.runs import progress, running
 
+        over = executor_named(how.executor)
         name, found = lookup.study(study)
-        request = running.Request(
-            study=name, out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=words
-        )
+        request = running.Request(**(how._asdict() | {"executor": over}), study=name, words=words)
         try:
             with progress.stderr_screen() as screen:
                 done = running.run(found, request, screen=screen, warn=_warn)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from superalign.errors import BadInput
-from superalign.jobs import starved
+from superalign.jobs import Processes, starved
 from superalign.runs.folder import cannot_write
 
 # Which extra brings a module that the core does without.
@@ -26,6 +26,7 @@ EXTRAS = {
     "transformers": "models",
     "datasets": "trl",
     "trl": "trl",
+    "ray": "cluster",
 }
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Libraries that write through other code keep only the words.
@@ -41,13 +42,6 @@ _FULL_WORDS = (
 _SPARE_BYTES = 65_536  # with less than this, a failure to write is taken for a full disk
 
 
-def cores() -> int:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def machine() -> dict[str, Any]:
     """Describe the machine and the packages that numbers may depend on."""
     packages = {}
@@ -59,7 +53,7 @@ def machine() -> dict[str, Any]:
     return {
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
-        "cores": cores(),
+        "cores": Processes().cores(),
         "memory_gb": _memory_gb(),
         "python": platform.python_version(),
         "packages": packages,

@@ -11,7 +11,7 @@ import traceback
 import typing
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from superalign import inputs
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, LedgerError
 from superalign.files import write_whole
+from superalign.jobs import Executor, Processes, using
 from superalign.ledger import Ledger
 from superalign.report import NOUNS, Findings, Meta, Row, render
 from superalign.report.words import record as record_in_words
@@ -78,6 +79,7 @@ class Request:
     quick: bool = False
     settings: Path | None = None  # a file of them
     words: tuple[str, ...] = ()  # field=value
+    executor: Executor = field(default_factory=Processes)  # where work is done; no part of what makes two runs the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,6 @@ def run(study: Runnable, request: Request, *, screen: progress.Screen, warn: Cal
         LedgerError: If the evidence in the folder does not verify.
     """
     config = configure(study, request=request)
-    workers = _workers(request.workers, warn=warn)
     folder = request.out or default_folder(request)
     manifest = Manifest(
         study=request.study,
@@ -127,9 +128,7 @@ def run(study: Runnable, request: Request, *, screen: progress.Screen, warn: Cal
             elif begun and any((folder / LEDGER / name).exists() for name in ("ledger.sqlite", "head.json")):
                 check_run(folder, names=[MANIFEST])
             if not before:
-                _attempt(
-                    study, config=config, request=request, workers=workers, folder=folder, screen=screen, warn=warn
-                )
+                _attempt(study, config=config, request=request, folder=folder, screen=screen, warn=warn)
             if not before or not (folder / REPORT).exists():
                 screen({"stage": "drawing the report"})
                 rewrite_report(folder)
@@ -201,14 +200,20 @@ def default_folder(request: Request) -> Path:
     return Path("runs") / f"{request.study}-{request.seed}{'-quick' if request.quick else ''}"
 
 
-def _workers(wanted: int | None, *, warn: Callable[[str], None]) -> int:
-    there = facts.cores()
+def _workers(request: Request, *, warn: Callable[[str], None]) -> int:
+    wanted, there = request.workers, request.executor.cores()
     if wanted is not None and wanted > there:
         warn(
             f"{wanted} workers were asked for and there are {there} cores. They will wait for each other, which is "
             f"slower than {there}. Results do not depend on it; give --workers {there}."
         )
+    if (wanted or there) == 1 and not _local(request):
+        warn("One worker stays in this process, so that nothing goes to the cluster. Give --workers 2 or more.")
     return wanted or there
+
+
+def _local(request: Request) -> bool:
+    return isinstance(request.executor, Processes)
 
 
 def _attempt(
@@ -216,12 +221,12 @@ def _attempt(
     *,
     config: Any,
     request: Request,
-    workers: int,
     folder: Path,
     screen: progress.Screen,
     warn: Callable[[str], None],
 ) -> None:
     """Run the study once, to its end or to an error; on success the study is recorded and result.json written."""
+    workers = _workers(request, warn=warn)
     code, source = facts.revision(), inputs.code()
     earlier = [line.get("source") for line in progress.read_log(folder / LOG) if line.get("event") == "start"]
     if earlier and earlier[-1] != source:
@@ -232,8 +237,9 @@ def _attempt(
     manifest = (folder / MANIFEST).read_bytes()
     log = progress.RunLog(folder / LOG, screen=screen)
     try:
-        log({"event": "start", "code": code, "source": source, "workers": workers, "version": superalign.__version__})
-        with warnings.catch_warnings(), Ledger(folder / LEDGER) as ledger:
+        build = {"code": code, "source": source, "version": superalign.__version__}
+        log({"event": "start", **build, "workers": workers, "executor": str(request.executor)})
+        with warnings.catch_warnings(), using(request.executor), Ledger(folder / LEDGER) as ledger:
             warnings.filterwarnings("ignore", message=r"\d+ workers on \d+ cores")  # the user was warned already
             ledger.append_once(shown({MANIFEST: manifest}))
             findings = study.run(config, seed=request.seed, workers=workers, folder=folder, ledger=ledger, log=log)
@@ -243,13 +249,8 @@ def _attempt(
             log({"event": "end"})
             log.close()
             _, duration_s = progress.costs_of(progress.read_log(folder / LOG))
-            result = result_of(
-                findings,
-                request=request,
-                code=code,
-                duration_s=duration_s,
-                peak_rss_mb=facts.peak_rss_mb(workers=workers),
-            )
+            peak_rss_mb = facts.peak_rss_mb(workers=workers if _local(request) else 1)
+            result = result_of(findings, request=request, code=code, duration_s=duration_s, peak_rss_mb=peak_rss_mb)
             used = settings.written(config)
             ledger.append(
                 shown({CONFIG: used.encode(), RESULT: to_text(result).encode(), LOG: (folder / LOG).read_bytes()})
@@ -285,7 +286,7 @@ def result_of(
         "code": code,
         "duration_s": duration_s,
         "peak_rss_mb": peak_rss_mb,
-        "machine": facts.machine(),
+        "machine": facts.machine() | ({} if _local(request) else {"workers": "on a cluster, their memory not counted"}),
         **_findings(findings),
     }
 
