@@ -410,10 +410,11 @@ def test_the_flags_are_frozen() -> None:
         for name, one in typer.main.get_command(cli.app).commands.items()  # type: ignore[attr-defined]
     }
     assert flags == {
-        "run": ["--config", "--out", "--quick", "--seed", "--set", "--workers"],
+        "run": ["--config", "--executor", "--out", "--quick", "--seed", "--set", "--workers"],
         "audit": [
             "--base",
             "--config",
+            "--executor",
             "--out",
             "--problems",
             "--quick",
@@ -422,10 +423,22 @@ def test_the_flags_are_frozen() -> None:
             "--set",
             "--workers",
         ],
-        "plant": ["--base", "--config", "--kind", "--out", "--problems", "--quick", "--seed", "--set", "--workers"],
+        "plant": [
+            "--base",
+            "--config",
+            "--executor",
+            "--kind",
+            "--out",
+            "--problems",
+            "--quick",
+            "--seed",
+            "--set",
+            "--workers",
+        ],
         "redteam": [
             "--base",
             "--config",
+            "--executor",
             "--out",
             "--problems",
             "--quick",
