@@ -184,7 +184,7 @@ def checked(job: CriticJob, critics: Critics, retrained: Retrained, planter: Pla
     found = {arm: fresh[np.arange(n), step_B] for arm, step_B in steps.items()}
     found[ev.TAUGHT] = taught[np.arange(n), steps[PROTOCOL]]
     texts = [f"{chains.text_of(t)} look at step {s + 1}" for t, s in zip(x.numpy(), steps[PROTOCOL], strict=True)]
-    return Checked(prompts=[p.prompt for p in problems], right_B=~wrong.any(1), found=found, texts=texts)
+    return Checked(prompts=[p.prompt for p in problems], right_B=np.asarray(~wrong.any(1)), found=found, texts=texts)
 
 
 def trial(
