@@ -175,7 +175,7 @@ def _looks(e: Sequence[Race]) -> Table:
     rows = []
     for name, some in named.items():
         shares = [float(np.mean([x.slots[slot] for x in some])) for slot in slots]
-        ends = [float(np.mean([getattr(x, what) for x in some])) for what in ("first_half", "different")]
-        rows.append((name, *shares, *ends))
+        half, different = (float(np.mean([getattr(x, what) for x in some])) for what in ("first_half", "different"))
+        rows.append((name, *shares, half, different))
     columns = ("planter", *(f"changes the {s}" for s in slots), "in the first half", "different edits")
     return table("What planters' flaws look like", columns, rows)
