@@ -174,8 +174,8 @@ def _looks(e: Sequence[Race]) -> Table:
     slots = list(e[0].untrained.slots)
     rows = list[tuple[Cell, ...]]()
     for name, some in named.items():
-        shares = (np.mean([x.slots[slot] for x in some]) for slot in slots)
-        ends = (np.mean([getattr(x, what) for x in some]) for what in ("first_half", "different"))
-        rows.append((name, *map(float, (*shares, *ends))))
+        shares = [float(np.mean([x.slots[slot] for x in some])) for slot in slots]
+        half, different = (float(np.mean([getattr(x, what) for x in some])) for what in ("first_half", "different"))
+        rows.append((name, *shares, half, different))
     columns = ("planter", *(f"changes the {s}" for s in slots), "in the first half", "different edits")
     return table("What planters' flaws look like", columns, rows)
