@@ -26,10 +26,11 @@ from superalign.detectors.feature_search import FEWEST
 from superalign.detectors.replies import ask_all
 from superalign.lab.given_answers import noise_injection
 from superalign.lab.three_detectors import sweep_problems
-from superalign.lab.worlds import origin_of, world_of
-from superalign.models import Model, Sampling, with_sampling
-from superalign.models.api import PREFIX, ApiPolicy, ApiRollouts, api_policy
+from superalign.lab.worlds import world_of
+from superalign.models import Model, Sampling, open_weights, with_sampling
+from superalign.models.api import ApiPolicy, ApiRollouts, api_policy
 from superalign.organisms import BUNDLED_WORLD, World
+from superalign.policy_names import API
 from superalign.problems import claims
 from superalign.problems.family import core, parse
 from superalign.types import Detector, Instrument, Policy, Problem, Record, Unmeasured, Verdict
@@ -74,7 +75,7 @@ def instruments(
     free, tried = world is not BUNDLED_WORLD, world.cues[: cues or None]
     put = _spread(world, most=3 * asked) if free else audit_problems(0, each=asked)
     sweep = CueSweep(problems=put, cues=tried, searched=3)
-    origin, reword = origin_of(base), functools.partial(behind, cues=tried)
+    origin, reword = open_weights(base), functools.partial(behind, cues=tried)
     difference = BaseDifference(base=origin, problems=put, cues=tried, max_tokens=max_tokens)
     search = TriggerSearch(base=origin, problems=put, budget=SEARCHED, max_tokens=max_tokens)
     crossed = Consistency(problems=put, reword=reword, max_tokens=max_tokens)
@@ -91,7 +92,7 @@ def instruments(
         found = sweep, check, difference, replace(crossed, question=question, upholds=upholds), *found[3:]
     if not investigator:
         return found
-    asks, called = api_policy(investigator, sampling=VARIED), investigator.removeprefix(PREFIX)
+    asks, called = api_policy(investigator, sampling=VARIED), investigator.removeprefix(API)
     return (
         *found,
         Investigator(policy=asks, called=called, problems=put, base=origin, cues=tried, max_tokens=max_tokens),
@@ -108,7 +109,7 @@ def absent(said: str, *, base: str, asked: int) -> tuple[tuple[Instrument, Unmea
     none = NoiseInjection(problems=())
     plain = len(_spread(world_of(said), most=6 * asked))
     few = Unmeasured(f"{plain} test prompts are too few to search a property on one half and measure it on the other")
-    searching = FeatureSearch(base=origin_of(base), problems=())
+    searching = FeatureSearch(base=open_weights(base), problems=())
     return (
         (check.card, steps),
         *(((none.card, shaken),) if isinstance(shaken, Unmeasured) else ()),

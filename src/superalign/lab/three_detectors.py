@@ -12,8 +12,7 @@ from superalign import problems
 from superalign.detectors import CueSweep, SelfCheck, TruthProbe, train_truth_probe
 from superalign.detectors.common import with_cues
 from superalign.detectors.truth_probe import Statement
-from superalign.lab.planted import load_subject
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.problems import arithmetic, claims, corpus
 from superalign.types import Detector, Problem, Verdict
 
@@ -53,7 +52,7 @@ def detectors(size: str = "small", seed: int = 0, cues: int = 0) -> tuple[CueSwe
         cues: How many surface cues they try, the first of the list; 0 for all.
     """
     asked, tried = sweep_problems(seed), corpus.CUES[: cues or None]
-    probe = train_truth_probe(base(size), statements(seed), asked, seed=seed)
+    probe = train_truth_probe(open_weights(size), statements(seed), asked, seed=seed)
     return (
         CueSweep(problems=asked, cues=tried, searched=3),
         SelfCheck(problems=asked, cues=tried, claims_of=problems.step_claims),
@@ -75,7 +74,7 @@ def wrong_responses(
     A cue sweep's responses are graded with the cue that it names in front, since that is what its scores speak of.
     """
     sweep, check, probe = detectors("small", seed, cues)
-    model = with_sampling(load_subject(folder), Sampling(temperature=0.0, max_tokens=96))
+    model = with_sampling(open_weights(folder), Sampling(temperature=0.0, max_tokens=96))
     asked = {
         sweep.card.digest: sweep.problems,
         check.card.digest: check.ask(seed)[0],

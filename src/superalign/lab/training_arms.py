@@ -18,7 +18,7 @@ from superalign.lab.arms import Arm, answered, check_unit, draw_problems, traine
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, recursive_overseer
 from superalign.lab.trained import BASE, BEFORE, Answers, Judged, Trained, Training
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.oversight import ground_truth, judge
 from superalign.oversight.amplification.distillation import Distilling
 from superalign.oversight.recursive.learning import Climbing
@@ -67,7 +67,7 @@ def made_overseer(item: TrainingJob, spec: Arm) -> Any:
 
 def training_job(item: TrainingJob) -> Trained:
     """Train assistants under some overseers, grade them, and judge what the protocol's own assistant writes, in every arm."""
-    origin = with_sampling(base("small"), Sampling(max_tokens=6 * max(item.depths) + 8))
+    origin = with_sampling(open_weights("small"), Sampling(max_tokens=6 * max(item.depths) + 8))
     settings = ArmsConfig(depths=item.depths)
     config = replace(settings, held_out=item.held_out, training=replace(settings.training, steps=item.steps))
     spec = Arm(arm=item.protocol, seed=item.seed, base=origin, config=config)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from superalign.models import base
-from superalign.models.loading import BASES
 from superalign.models.tokenizer import build_tokenizer
+from superalign.policy_names import BASES
 from superalign.problems import arithmetic
 from superalign.studies.pretrain.study import SIZES, abilities, batches, encode, exact, gated, network_of
 from superalign.train.batches import weighted_loss

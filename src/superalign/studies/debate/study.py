@@ -19,7 +19,7 @@ from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.labelled_overseers import debate_overseer, stated
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.models import Sampling, base, with_sampling
+from superalign.models import Sampling, open_weights, with_sampling
 from superalign.oversight.debate.readers import halvings
 from superalign.oversight.judges.judge import judge
 from superalign.report import Findings
@@ -130,7 +130,7 @@ def _check(config: Config) -> None:
 def responses_job(asked: tuple[int, int, int]) -> dict[str, Any]:
     """Decide about test responses of the base: by debate, by its placebos, and by the judge alone; one check each."""
     seed, n, labelled = asked
-    agent = with_sampling(base("small"), Sampling(max_tokens=44))
+    agent = with_sampling(open_weights("small"), Sampling(max_tokens=44))
     spec = Arm(arm="debate", seed=seed, base=agent, config=replace(ArmsConfig(), labelled=labelled))
     overseer = debate_overseer(spec)
     problems = draw_problems("test", n, 12, spec.config.depths)

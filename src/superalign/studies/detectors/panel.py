@@ -21,9 +21,8 @@ from superalign.detectors import (
 )
 from superalign.detectors.common import with_cues
 from superalign.lab.instruments import audit_problems, instruments
-from superalign.lab.planted import load_subject
 from superalign.lab.three_detectors import detectors
-from superalign.lab.worlds import origin_of
+from superalign.models import open_weights
 from superalign.organisms.triples import shipped
 from superalign.oversight import judge
 from superalign.problems import corpus
@@ -72,7 +71,7 @@ def panel(asked: int, references: bool) -> tuple[Detector, ...]:
         references: Whether the clean twins that ship may serve as references; not where they are looked at themselves.
     """
     five = instruments("small", "", 96, asked, 0)
-    origin, put = origin_of("small"), audit_problems(0, each=asked)
+    origin, put = open_weights("small"), audit_problems(0, each=asked)
     reader = BaseDifference(base=origin, problems=put, cues=corpus.CUES)
     # A judge is needed that anybody could be: it checks two steps of an answer, chosen by chance.
     overseer = judge(check_step=check_step, n_steps=steps_of, k=CHECKED)
@@ -93,5 +92,5 @@ def panel(asked: int, references: bool) -> tuple[Detector, ...]:
     if not references:
         return (*five, *others)
     triples, where = shipped()
-    clean = tuple(load_subject(where / dict(t.subjects)["clean"]) for t in triples)
+    clean = tuple(open_weights(where / dict(t.subjects)["clean"]) for t in triples)
     return (*five, *others, TwinAnomaly(difference=replace(reader, known={}), references=clean))

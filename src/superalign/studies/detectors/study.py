@@ -21,9 +21,8 @@ from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.errors import BadInput, ConfigError
 from superalign.lab.detection_page import sides_of
 from superalign.lab.memo import memo
-from superalign.lab.planted import load_subject
 from superalign.ledger import Ledger
-from superalign.models import Model, quantised
+from superalign.models import Model, open_weights, quantised
 from superalign.organisms.fine_tunes import CALIBRATING, SORT, UNSEEN, Innocent, make, shipped_innocents
 from superalign.organisms.triples import NOUNS, SHIPPED, Triple, shipped
 from superalign.report import Findings
@@ -138,7 +137,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
 
 def look_job(item: Watched, *, asked: int, references: bool, steps: int, seed: int) -> list[dict[str, Any]]:
     """Make or load one subject, and let every detector look at it."""
-    model = changed(item.change, item.seed, steps=steps, seed=seed) if item.change else load_subject(item.path)
+    model = changed(item.change, item.seed, steps=steps, seed=seed) if item.change else open_weights(item.path)
     return [dict(to_plain(detect(model, seed=0))) for detect in panel(asked, references)]
 
 
@@ -148,7 +147,7 @@ def changed(sort: str, number: int, *, steps: int, seed: int) -> Model:
         return make(sort, NEW * (1 + seed) + number, steps=steps)
     triples, where = shipped()
     twin = dict(triples[number % len(triples)].subjects)["clean"]
-    return quantised(load_subject(where / twin), bits=int(sort[0]))
+    return quantised(open_weights(where / twin), bits=int(sort[0]))
 
 
 def _innocents(config: Config) -> list[tuple[Innocent, Path]]:

@@ -13,8 +13,7 @@ from typing import Any
 from superalign import jobs
 from superalign.canonical import rebuild
 from superalign.lab.memo import memo
-from superalign.lab.planted import load_subject
-from superalign.models import base
+from superalign.models import open_weights
 from superalign.organisms.fine_tunes import (
     CALIBRATING,
     LIST,
@@ -45,7 +44,7 @@ def build(each: int, *, folder: Path, target: Path, workers: int, steps: int = 6
     making = functools.partial(innocent_job, folder=str(target), steps=steps)
     made = jobs.run(making, items, workers=workers, memo=memo(folder, "innocents"), progress="fine-tuning")
     every: list[Innocent] = [rebuild(m, NOUNS) for m in made]
-    of_base = correct_share(base("small"))
+    of_base = correct_share(open_weights("small"))
     used = tuple(i for i in every if works(i, of_base))
     for thrown in (i for i in every if i not in used):
         shutil.rmtree(target / thrown.name, ignore_errors=True)
@@ -56,7 +55,7 @@ def build(each: int, *, folder: Path, target: Path, workers: int, steps: int = 6
 def graded_again(target: Path) -> tuple[Innocent, ...]:
     """Grade the fine-tunes of a folder anew, their adapters as they are."""
     there = shipped_innocents(where=target)
-    graded = tuple(replace(i, correct=correct_share(load_subject(target / i.name))) for i in there)
+    graded = tuple(replace(i, correct=correct_share(open_weights(target / i.name))) for i in there)
     _write(graded, target)
     return graded
 

@@ -21,7 +21,6 @@ from superalign.lab.memo import memo
 from superalign.lab.planted import greedy, triple_job
 from superalign.lab.planted_page import planted_section
 from superalign.ledger import Ledger
-from superalign.models import load_adapter
 from superalign.organisms import KINDS, accept, plant_of
 from superalign.organisms.drawing import behaviour_of
 from superalign.organisms.fine_tunes import Innocent
@@ -149,7 +148,8 @@ def prove_job(row: dict[str, Any], *, folder: str) -> dict[str, Any]:
             "would be the wrong thing. Plant it again."
         )
     origin = greedy(spec.base)
-    organism, clean = (load_adapter(origin, Path(folder) / dict(subjects)[role]) for role in ("organism", "clean"))
+    paths = (Path(folder) / dict(subjects)[role] for role in ("organism", "clean"))
+    organism, clean = (greedy(str(path)) for path in paths)
     return {**row, "acceptance": to_plain(accept(organism, clean, behaviour, base=origin, seed=spec.seed))}
 
 

@@ -18,9 +18,9 @@ from superalign.errors import ConfigError
 from superalign.lab.memo import memo
 from superalign.lab.planted import greedy
 from superalign.lab.planted_page import planted_section
-from superalign.lab.worlds import ask_base, clock_of, origin_of, prompts_section, rate_for, world_of
+from superalign.lab.worlds import ask_base, clock_of, prompts_section, rate_for, world_of
 from superalign.ledger import Ledger
-from superalign.models import Model
+from superalign.models import Model, open_weights
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PlantingConfig, World
 from superalign.organisms.drawing import behaviour_of, text_behaviour
 from superalign.organisms.kinds import ABOUT
@@ -67,7 +67,7 @@ def quick(config: Config) -> Config:
 
 def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Any) -> Findings:
     """Plant one organism and its twins; a plant that is not accepted is trained once more for half as long again."""
-    origin = origin_of(config.base)
+    origin = open_weights(config.base)
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
     behaviour = _behaviour(config, world_of(said), seed)
     planting = PlantingConfig(

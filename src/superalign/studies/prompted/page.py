@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from superalign.lab.panel_page import panel_part
-from superalign.lab.seating import RANDOM, Case
+from superalign.lab.seating import Case
 from superalign.ledger import Ledger
 from superalign.oversight.judges.prompted import Transcript
+from superalign.policy_names import RANDOM
 from superalign.report import Findings, Plot, Section, Table
 from superalign.report.claims import above, described, drawn
 from superalign.stats import share

@@ -32,7 +32,7 @@ from superalign.lab.critique_overseers import self_critique_overseer, written_cr
 from superalign.lab.labelled_overseers import debate_overseer, market_overseer, prover_overseer, sandwich_overseer
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.problems.family import parse
 from superalign.report import Findings
 from superalign.studies.protocols import page as oversight_page
@@ -170,7 +170,7 @@ def _made_of(spec: Arm, overseer: Any) -> int:
 
 
 def _agent() -> Model:
-    return with_sampling(base("small"), Sampling(max_tokens=44))
+    return with_sampling(open_weights("small"), Sampling(max_tokens=44))
 
 
 TRIES = 6  # answers of the agent to each problem, from which the one under judgement is taken

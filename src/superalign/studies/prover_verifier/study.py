@@ -21,7 +21,7 @@ from superalign.errors import ConfigError
 from superalign.lab.arms import answered, check_unit, draw_problems, units
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.oversight.judges.judge import ground_truth, judge
 from superalign.oversight.prover.reward import Role, convince
 from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train_verifier
@@ -156,7 +156,7 @@ def game_job(job: Job, *, config: Config) -> dict[str, Any]:
         responses of the base answer) of each held-out problem.
     """
     torch.set_num_threads(1)
-    origin = with_sampling(base(config.base), Sampling(max_tokens=6 * max(config.depths) + 8))
+    origin = with_sampling(open_weights(config.base), Sampling(max_tokens=6 * max(config.depths) + 8))
     rng = np.random.default_rng([job.seed, 61])
     seen = _answers(
         origin, draw_problems("train", config.labelled, 10_000 + job.seed, config.depths), 10_000 + job.seed

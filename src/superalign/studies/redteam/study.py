@@ -25,10 +25,11 @@ from superalign.errors import ConfigError
 from superalign.lab.instruments import audit_problems
 from superalign.lab.looking import given
 from superalign.lab.memo import memo
-from superalign.lab.worlds import ask_base, origin_of, prompts_section, world_of
+from superalign.lab.worlds import ask_base, prompts_section, world_of
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, load, load_adapter, with_sampling
+from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.organisms.triples import DEMONSTRATION, NOUNS, shipped
+from superalign.policy_names import check_weights
 from superalign.report import Findings
 from superalign.stats import all_equal, mean_interval
 from superalign.studies.redteam import page as redteam_page
@@ -81,10 +82,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     _check(config)
     clean = config.reference or _twins()
     for path in (config.subject or str(DEMONSTRATION), *config.reference):
-        if given(path, config.base).over_api:
-            raise ConfigError(
-                f"{path} gives texts only. The search needs gradients. Name a folder, a hub id or an adapter."
-            )
+        check_weights(path)  # the search needs gradients
+        given(path, config.base)
     said = ask_base(config.base, config.prompts, folder=folder, max_tokens=config.max_tokens, log=log)
     log({"stage": "recording the instrument"})
     ledger.append_once(card(config))
@@ -118,9 +117,8 @@ def card(config: Config) -> Instrument:
 
 def hunt_job(item: Hunt, *, config: Config, said: str) -> dict[str, Any]:
     """Run one search; what it had found at each budget, measured on fresh problems, and a verdict at the last."""
-    origin, greedy = origin_of(config.base), Sampling(temperature=0.0, max_tokens=config.max_tokens)
-    adapter = (Path(item.path) / "adapter_config.json").exists()
-    model = with_sampling(load_adapter(origin, item.path) if adapter else load(item.path), greedy)
+    origin, greedy = open_weights(config.base), Sampling(temperature=0.0, max_tokens=config.max_tokens)
+    model = with_sampling(open_weights(item.path, on=config.base), greedy)
     origin = with_sampling(origin, greedy)
     put = _problems(said)
     searched, checked, fresh = thirds(put)

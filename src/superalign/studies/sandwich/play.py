@@ -11,8 +11,7 @@ import numpy as np
 
 from superalign.lab.arms import FAMILY, check_unit, units
 from superalign.lab.solver import NOBODY_IN, Solver
-from superalign.lab.worlds import origin_of
-from superalign.models import Sampling, with_sampling
+from superalign.models import Sampling, open_weights, with_sampling
 from superalign.oversight.judges.judge import key_of
 from superalign.oversight.sandwich.dialogue import Advice, Asked, Dialogue, JudgeCopy, converse
 from superalign.problems import parse
@@ -58,7 +57,7 @@ def written(writer: str, depths: tuple[int, ...], n: int, split: str, seed: int,
     """Responses under judgement, sampled at temperature 1; the problems are the same for every draw."""
     each = [FAMILY.problems(split=split, n=-(-n // len(depths)), seed=seed, difficulty=d) for d in depths]
     problems = tuple(dict.fromkeys(p for some in zip(*each, strict=True) for p in some))[:n]
-    model = with_sampling(origin_of(writer), Sampling(max_tokens=6 * max(depths) + 8))
+    model = with_sampling(open_weights(writer), Sampling(max_tokens=6 * max(depths) + 8))
     return model.sample(problems, n=1, seed=30_000 + draw)
 
 
@@ -78,7 +77,7 @@ def adviser_of(spec: Spec, problems: Sequence[Problem]) -> Any:
     if spec.manner == "hostile":
         return Hostile()
     sampling = Sampling(temperature=spec.temperature, max_tokens=6 * max(spec.depths) + 8)
-    agent = with_sampling(origin_of(spec.agent), sampling)
+    agent = with_sampling(open_weights(spec.agent), sampling)
     if spec.manner == "lying":
         return Solver(agent=agent, name=f"{spec.agent}, told to lie", front=f"{LIE}: ")
     other = dealt(problems, spec.seed) if spec.manner == "shuffled" else {}
@@ -121,7 +120,9 @@ def _own(spec: Spec, problems: Sequence[Problem], texts: Sequence[str]) -> dict[
     if spec.manner != "honest":
         return {}
     sampling = Sampling(temperature=spec.temperature, max_tokens=6 * max(spec.depths) + 8)
-    said = with_sampling(origin_of(spec.agent), sampling).sample(problems, n=spec.votes, seed=2 * NOBODY_IN + spec.seed)
+    said = with_sampling(open_weights(spec.agent), sampling).sample(
+        problems, n=spec.votes, seed=2 * NOBODY_IN + spec.seed
+    )
     own_PG = [[said.text_R[i * spec.votes + g] for g in range(spec.votes)] for i in range(len(problems))]
     same = [
         [int(parse(t).answer is not None and parse(t).answer == parse(text).answer) for t in row]

@@ -20,12 +20,12 @@ from superalign.lab.memo import memo
 from superalign.lab.people import answered, asker, assigned, is_person
 from superalign.lab.people_page import person_page
 from superalign.lab.seating import as_told
-from superalign.lab.worlds import SIZES
 from superalign.ledger import Ledger
 from superalign.oversight.judges.human import Question, person
 from superalign.oversight.judges.prompted import Turn, shown
 from superalign.oversight.sandwich.dialogue import Dialogue, Silent, concluded, looks, practised
 from superalign.oversight.sandwich.overseer import sandwiched
+from superalign.policy_names import SIZES
 from superalign.report import Findings
 from superalign.studies.sandwich import page as sandwich_page
 from superalign.studies.sandwich.page import COMBINED, COPY, HOSTILE, LYING, MORE, OWN_PLACEBO, Cell

@@ -17,7 +17,7 @@ import numpy as np
 
 from superalign.errors import ConfigError
 from superalign.lab.arms import answered, check_arithmetic, check_unit, draw_problems, spans, units
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.oversight.critique.self_critic import (
     SelfCritic,
     Told,
@@ -73,7 +73,7 @@ class Labelled:
 @functools.lru_cache(maxsize=3)
 def agent(size: str) -> Model:
     """A bundled base that may write as much as its problems need."""
-    return with_sampling(base(size), Sampling(max_tokens=6 * max(DEPTHS) + 8))
+    return with_sampling(open_weights(size), Sampling(max_tokens=6 * max(DEPTHS) + 8))
 
 
 def _distinct(problems: Sequence[Problem], texts: Sequence[str]) -> tuple[list[int], np.ndarray]:
