@@ -161,8 +161,10 @@ def _study(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _exit_codes():
         from superalign import lookup
+        from superalign.early import refuse_early
         from superalign.runs import progress, running
 
+        refuse_early(study, words)
         name, found = lookup.study(study)
         request = running.Request(
             study=name, out=out, seed=seed, workers=workers, quick=quick, settings=settings, words=words
