@@ -96,8 +96,9 @@ TABLE: dict[str, set[str]] = {
         "ledger",
         "report",
     },  # it is given a study, and knows none
-    "lab": BELOW,  # what studies share knows no study, and not how one is run
-    "studies": BELOW | {"lab"},
+    "grants": {"types", "stats", "models", "problems", "oversight", "interp", "organisms", "detectors"},
+    "lab": BELOW | {"grants"},  # what studies share knows no study, and not how one is run
+    "studies": BELOW | {"lab", "grants"},
     "lookup": {"lab", "runs", "studies"},  # from a name to a study
     "cli": EVERYTHING,
     "__main__": {"cli"},

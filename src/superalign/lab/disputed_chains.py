@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from superalign.lab.arithmetic_facts import VALUES
+from superalign.grants.facts import VALUES
 from superalign.oversight.debate.halving import Table
 from superalign.problems import arithmetic
 from superalign.problems.family import split_of

@@ -128,6 +128,13 @@ def answers_of(said: str) -> Answers:
     return Answers(family=Jsonl(path=str(path), rows=rows), prompts=kept["prompts"], vague=kept["vague"])
 
 
+def sayings_of(said: str) -> Sayings:
+    """What a base says, by prompt, out of its file."""
+    family = world_of(said).families[0]
+    assert isinstance(family, Sayings)
+    return family
+
+
 @functools.lru_cache(maxsize=2)
 def world_of(said: str) -> World:
     """The bundled world, or that of a file of what a base says."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from superalign.errors import ConfigError
+from superalign.grants.facts import beliefs
 from superalign.lab.chain_symbols import BLANK, read
 from superalign.ledger import Ledger
 from superalign.problems import arithmetic
@@ -23,7 +24,6 @@ from superalign.studies.critic_rl.bench import (
     KINDS,
     PLACEBO_EDIT,
     asked,
-    beliefs,
     edited,
     solutions,
     text_of,

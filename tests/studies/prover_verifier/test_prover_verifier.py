@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm, draw_problems
+from superalign.grants import chains
+from superalign.lab.arms import Arm
 from superalign.lab.arms import Config as ArmConfig
 from superalign.lab.labelled_overseers import market_overseer, prover_overseer
 from superalign.ledger import Ledger
-from superalign.models import Sampling, base, with_sampling
 from superalign.oversight import check_overseer
 from superalign.studies import STUDIES
 from superalign.studies.prover_verifier import study as prover
@@ -21,7 +21,7 @@ from superalign.train import PolicyGradientConfig, policy_gradient
 from superalign.types import Interval, Unmeasured
 
 TINY = Config(
-    depths=(4,), rounds=1, seeds=2, held_out=10, labelled=30, sizes=(),
+    setting="chains:4", rounds=1, seeds=2, held_out=10, labelled=30, sizes=(),
     updates=1, prompts=2, group=2,
 )  # fmt: skip
 
@@ -44,10 +44,10 @@ def test_the_whole_study_in_small(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("made", [market_overseer, prover_overseer])
 def test_overseers_of_worked_arithmetic_conform_and_can_train(made) -> None:
-    origin = with_sampling(base("small"), Sampling(max_tokens=32))
-    config = ArmConfig(depths=(4,), labelled=40)
+    at = chains((4,))
+    origin, config = at.model(), ArmConfig(setting=at.name, labelled=40)
     overseer = made(Arm(arm="base", seed=3, base=origin, config=config))
-    asked = draw_problems("train", 12, 8, (4,))
+    asked = at.problems("train", 12, 8)
     rollouts = origin.sample(asked, n=1, seed=8)
     check_overseer(overseer, asked, rollouts)
     told: list[float] = []

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from superalign.errors import ConfigError
-from superalign.lab.arithmetic_facts import RESULTS
+from superalign.grants.facts import RESULTS
 from superalign.lab.run import Run
 from superalign.lab.trained import trained_against
 from superalign.lab.training_arms import training_job, trainings

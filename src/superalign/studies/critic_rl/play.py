@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superalign.grants.facts import beliefs
 from superalign.lab.chain_symbols import PLACES, SYMBOLS
 from superalign.oversight.critique.flaw_planter import PlanterConfig, PlanterPolicy, draw_edits, train_planter
 from superalign.oversight.critique.reward import (
@@ -110,7 +111,7 @@ def train(job: Job) -> Trained:
     first = CriticPolicy(SYMBOLS, PLACES, LENGTH)
     supervise(first, told.x_BSK, told.wrong_BS, updates=SUPERVISED_UPDATES, seed=job.seed)
     compared = solutions("train", job.compared, 100_000 + job.seed)
-    believed = bench.wrong_steps(compared.x_BSK.numpy(), bench.beliefs(job.judge, job.seed))
+    believed = bench.wrong_steps(compared.x_BSK.numpy(), beliefs(job.judge, job.seed))
     rng, generator = np.random.default_rng([job.seed, 29]), torch.Generator().manual_seed(job.seed)
     pair, paid, looked = [], [], []
     for _ in range(2):
@@ -131,7 +132,7 @@ def train(job: Job) -> Trained:
     tuning, pool = solutions("train", TUNING, 200_000 + job.seed), solutions("train", POOL, 300_000 + job.seed)
     curve: list[dict[str, float]] = []
     against = write(first, tuning.x_BSK, generator=generator).flags_BS
-    seen = bench.wrong_steps(tuning.x_BSK.numpy(), bench.beliefs(job.judge, job.seed))
+    seen = bench.wrong_steps(tuning.x_BSK.numpy(), beliefs(job.judge, job.seed))
     every = max(1, job.updates // 6)
 
     def at(u: int, policy: CriticPolicy) -> None:

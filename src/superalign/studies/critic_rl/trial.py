@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superalign.grants.facts import beliefs
 from superalign.lab.chain_symbols import read
 from superalign.oversight.critique.flaw_planter import PlanterPolicy
 from superalign.oversight.critique.search import search
@@ -103,9 +104,7 @@ def trial(job: Job, trained: Trained, critics: Mapping[str, CriticPolicy], plant
     for split, n, seed in (("train", LEARNED, 60), ("test", job.held_out - job.held_out % 4, 61)):
         x, wrong, conditions, prompts = randomised(split, n, seed, planter, 1000 * job.seed + seed)
         steps = pointed(job, trained, critics, x, wrong, seed=job.seed + seed)
-        fresh, taught = (
-            bench.wrong_steps(x.numpy(), bench.beliefs(job.judge, s)) for s in (job.seed + 7_000_000, job.seed)
-        )
+        fresh, taught = (bench.wrong_steps(x.numpy(), beliefs(job.judge, s)) for s in (job.seed + 7_000_000, job.seed))
         rows = np.arange(n)
         found = {arm: fresh[rows, s] for arm, s in steps.items()}
         found[TAUGHT] = taught[rows, steps[CRITIC]]

@@ -9,7 +9,8 @@ import numpy as np
 
 from superalign import stats
 from superalign.errors import BadInput
-from superalign.problems.gsm8k import SOURCES, Gsm8k, ModelSolution, limited_check
+from superalign.grants.checks import check_grounds
+from superalign.problems.gsm8k import SOURCES, Gsm8k, ModelSolution
 from superalign.problems.gsm8k_text import Solution
 from superalign.report import Section, Table
 from superalign.stats import share
@@ -217,7 +218,7 @@ def distance_part(family: Gsm8k, *, main: Mapping[str, Any]) -> Section:
     nowhere = _ruled(models, solutions, first_from_nowhere) > 0
     visible = np.array(
         [
-            any(not limited_check(m.question, s, i) for i in range(len(s.steps)))
+            any(not check_grounds(m.question, s, i) for i in range(len(s.steps)))
             for m, s in zip(models, solutions, strict=True)
         ]
     )

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from superalign.grants.checks import check_grounds
 from superalign.oversight.steps.critic import Pair, StepCritic, StepCriticConfig, shuffled_scores, train_step_critic
 from superalign.oversight.steps.reading import Reading, Text, read_question, trace
 from superalign.problems.gsm8k import (
     Gsm8k,
     common_knowledge,
-    limited_check,
     load_gsm8k,
     mentions,
     question_numbers,
@@ -285,7 +285,7 @@ def judged(items: Sequence[Item], point: np.ndarray, *, edited: bool) -> tuple[n
     for k, item in enumerate(items):
         solution = (item.edited or item.solution) if edited else item.solution
         at = int(point[k])
-        called[k] = not limited_check(item.question, solution, at)
+        called[k] = not check_grounds(item.question, solution, at)
         found[k] = called[k] and at == (item.edited_step if edited else item.step)
     return called, found
 

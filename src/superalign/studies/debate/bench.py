@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from superalign.errors import ConfigError
-from superalign.lab.arithmetic_facts import OPERATIONS, VALUES, true_table
+from superalign.grants.facts import OPERATIONS, VALUES, true_table
 from superalign.lab.disputed_chains import chains, disputed, encode
 from superalign.oversight.debate.consultancy import PlayerConfig, Protocol, choose, consult, train_player
 from superalign.oversight.debate.halving import Candid, Check, Player, Table, debate, decide

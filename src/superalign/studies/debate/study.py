@@ -14,12 +14,13 @@ import numpy as np
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm, answered, check_unit, draw_problems, units
+from superalign.grants import chains
+from superalign.lab.arms import Arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.labelled_overseers import debate_overseer, stated
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.models import Sampling, open_weights, with_sampling
+from superalign.models import with_sampling
 from superalign.oversight.debate.readers import halvings
 from superalign.oversight.judges.judge import judge
 from superalign.report import Findings
@@ -130,18 +131,19 @@ def _check(config: Config) -> None:
 def responses_job(asked: tuple[int, int, int]) -> dict[str, Any]:
     """Decide about test responses of the base: by debate, by its placebos, and by the judge alone; one check each."""
     seed, n, labelled = asked
-    agent = with_sampling(open_weights("small"), Sampling(max_tokens=44))
+    at = chains()
+    agent = at.model()
     spec = Arm(arm="debate", seed=seed, base=agent, config=replace(ArmsConfig(), labelled=labelled))
     overseer = debate_overseer(spec)
-    problems = draw_problems("test", n, 12, spec.config.depths)
+    problems = at.problems("test", n, 12)
     rollouts = agent.sample(problems, n=1, seed=30_000 + seed)
-    right = [answered(p, t) for p, t in zip(problems, rollouts.text_R, strict=True)]
+    right = [at.answered(p, t) for p, t in zip(problems, rollouts.text_R, strict=True)]
     opponent = overseer.opponent
     assert opponent is not None
     arms: dict[str, Overseer] = {
         "debate": overseer,
         "random midpoints": replace(overseer, opponent=None),
-        "judge alone": judge(check_step=check_unit, n_steps=units),
+        "judge alone": judge(check_step=at.check, n_steps=at.units),
     }
     out: dict[str, Any] = {"seed": seed, "problems": [p.prompt for p in problems], "right": right, "arms": {}}
     for name, of in arms.items():

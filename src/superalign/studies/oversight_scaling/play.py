@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from superalign.lab.arithmetic_facts import OPERATIONS, VALUES, true_table
+from superalign.grants.facts import OPERATIONS, VALUES, true_table
 from superalign.lab.disputed_chains import chains, disputed, encode
 from superalign.oversight.debate.consultancy import PlayerConfig, train_player
 from superalign.oversight.debate.halving import Check, PlayedGames, Player, Table, debate, decide

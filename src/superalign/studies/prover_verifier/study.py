@@ -18,14 +18,13 @@ import torch
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.arms import answered, check_unit, draw_problems, units
+from superalign.grants import Setting, setting
 from superalign.lab.memo import memo
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, open_weights, with_sampling
+from superalign.models import Model
 from superalign.oversight.judges.judge import ground_truth, judge
 from superalign.oversight.prover.reward import Role, convince
 from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train_verifier
-from superalign.problems import arithmetic
 from superalign.report import Findings
 from superalign.studies.prover_verifier import page as prover_page
 from superalign.train import PolicyGradientConfig, policy_gradient
@@ -34,7 +33,6 @@ from superalign.types import Overseer, Problem, Record, Rollouts, Signal, Unmeas
 DESCRIPTION = (
     "Prover-verifier games: are provers who must convince a small verifier easier to check, and can it be fooled?"
 )
-FAMILY = arithmetic.FAMILY
 ROLES: tuple[Role, Role] = ("helpful", "sneaky")
 TEST_SEED = 29  # other test problems than those that settings were looked at on
 MAIN, SHUFFLED = "true labels", "shuffled labels"
@@ -44,10 +42,10 @@ MAIN, SHUFFLED = "true labels", "shuffled labels"
 class Config:
     """Settings of the study; chosen on training problems and seeds that the study does not use."""
 
-    base: str = "small"
-    """What provers start from, and what the verifier's head reads with: small, middle, large, or a folder."""
-    depths: tuple[int, ...] = (4, 5, 6)
-    """Difficulties of the problems."""
+    setting: str = "chains:4-6"
+    """Problems, and what one check may see: chains:4-6, gsm8k:PATH or jsonl:FILE."""
+    policy: str = "small"
+    """What provers start from, and what the verifier's head reads with: small, middle, large, a folder or a hub id."""
     rounds: int = 3
     """Rounds of the game."""
     seeds: int = 5
@@ -134,9 +132,9 @@ class _Texts:
         )
 
 
-def _answers(model: Model, problems: Sequence[Problem], seed: int) -> _Texts:
+def _answers(at: Setting, model: Model, problems: Sequence[Problem], seed: int) -> _Texts:
     texts = tuple(model.sample(problems, n=1, seed=seed).text_R)
-    right = tuple(answered(p, t) for p, t in zip(problems, texts, strict=True))
+    right = tuple(at.answered(p, t) for p, t in zip(problems, texts, strict=True))
     return _Texts(problems=tuple(problems), texts=texts, right=right)
 
 
@@ -156,13 +154,11 @@ def game_job(job: Job, *, config: Config) -> dict[str, Any]:
         responses of the base answer) of each held-out problem.
     """
     torch.set_num_threads(1)
-    origin = with_sampling(open_weights(config.base), Sampling(max_tokens=6 * max(config.depths) + 8))
+    at = setting(config.setting, config.policy)
+    origin = at.model()
     rng = np.random.default_rng([job.seed, 61])
-    seen = _answers(
-        origin, draw_problems("train", config.labelled, 10_000 + job.seed, config.depths), 10_000 + job.seed
-    )
-    pool = draw_problems("train", 3000, 1, config.depths)
-    test = draw_problems("test", config.held_out, TEST_SEED, config.depths)
+    seen = _answers(at, origin, at.problems("train", config.labelled, 10_000 + job.seed), 10_000 + job.seed)
+    pool, test = at.pool(3000, 1), at.problems("test", config.held_out, TEST_SEED)
     rounds: list[dict[str, Any]] = []
     for turn in range(job.rounds):
         shuffled = rng.permutation(seen.right).tolist()
@@ -173,31 +169,38 @@ def game_job(job: Job, *, config: Config) -> dict[str, Any]:
         )
         bar, made = _threshold(verifier, seen), dict[str, Any]()
         for role in ROLES:
-            pay = convince(verifier, correct=answered, role=role)
-            prover, curve = _prover(origin, pool, pay, verifier, bar, config, 100 * job.seed + turn)
-            made[role] = {"curve": curve, **_measured(prover, test, verifier, job.seed, placebo)}
-            more = draw_problems("train", config.labelled, 20_000 + 100 * job.seed + turn, config.depths)
-            seen = seen + _answers(prover, more, job.seed)
+            pay = convince(verifier, correct=at.answered, role=role)
+            prover, curve = _prover(at, origin, pool, pay, verifier, bar, config, 100 * job.seed + turn)
+            made[role] = {"curve": curve, **_measured(at, prover, test, verifier, job.seed, placebo)}
+            more = at.problems("train", config.labelled, 20_000 + 100 * job.seed + turn)
+            seen = seen + _answers(at, prover, more, job.seed)
         rounds.append({"threshold": bar, **made})
     tax: dict[str, Any] = {}
     if job.labels == MAIN and job.hidden == config.verifier.hidden:
-        paid = ground_truth(grade=answered)
-        prover, curve = _prover(origin, pool, paid, verifier, bar, config, 100 * job.seed)
-        tax = {"curve": curve, **_measured(prover, test, verifier, job.seed)}
-    last = _measured(origin, test, verifier, job.seed)
+        paid = ground_truth(grade=at.answered)
+        prover, curve = _prover(at, origin, pool, paid, verifier, bar, config, 100 * job.seed)
+        tax = {"curve": curve, **_measured(at, prover, test, verifier, job.seed)}
+    last = _measured(at, origin, test, verifier, job.seed)
     votes = origin.sample(test, n=5, seed=30_000 + job.seed).text_R
     return {"rounds": rounds, "correctness": tax, "base": last, "name": [p.digest for p in test],
-            "difficulty": [p.difficulty for p in test], "majority": _majority(votes, len(test))}  # fmt: skip
+            "difficulty": [p.difficulty for p in test], "majority": _majority(at, votes, len(test))}  # fmt: skip
 
 
 def _prover(
-    origin: Model, pool: Sequence[Problem], pay: Any, verifier: Verifier, bar: float, config: Config, seed: int
+    at: Setting,
+    origin: Model,
+    pool: Sequence[Problem],
+    pay: Any,
+    verifier: Verifier,
+    bar: float,
+    config: Config,
+    seed: int,
 ) -> tuple[Model, list[dict[str, float]]]:
     """Train a prover; per step, how many of its responses were right, convinced, or convinced and were wrong."""
 
     def judged(problems: Sequence[Problem], rollouts: Rollouts) -> dict[str, float]:
         right = np.array(
-            [answered(problems[int(p)], t) for p, t in zip(rollouts.problem_R, rollouts.text_R, strict=True)]
+            [at.answered(problems[int(p)], t) for p, t in zip(rollouts.problem_R, rollouts.text_R, strict=True)]
         )
         convinced = verifier.scores(problems, rollouts)[0] >= bar
         return {
@@ -211,10 +214,10 @@ def _prover(
 
 
 def _measured(
-    model: Model, test: Sequence[Problem], verifier: Verifier, seed: int, placebo: Verifier | None = None
+    at: Setting, model: Model, test: Sequence[Problem], verifier: Verifier, seed: int, placebo: Verifier | None = None
 ) -> dict[str, Any]:
     """A prover's held-out responses: right or not, what the verifier makes of them, and what a checker of few steps does."""
-    got = _answers(model, test, 40_000 + seed)
+    got = _answers(at, model, test, 40_000 + seed)
     rollouts = Rollouts.of_texts(got.problems, got.texts)
     score_R, _ = verifier.scores(got.problems, rollouts)
     chance = {"chance": verifier} | ({} if placebo is None else {"placebo": placebo})
@@ -224,17 +227,17 @@ def _measured(
     }
     checked = {}
     for k in (1, 2):
-        values = judge(check_step=check_unit, n_steps=units, k=k)(got.problems, rollouts, seed=seed).values
+        values = judge(check_step=at.check, n_steps=at.units, k=k)(got.problems, rollouts, seed=seed).values
         checked[str(k)] = [0.5 if isinstance(v, Unmeasured) else v for v in values]
-    sound = [FAMILY.grade(p, t).sound for p, t in zip(got.problems, got.texts, strict=True)]
-    answer = [t.rpartition("#")[2] for t in got.texts]
+    sound = [at.family.grade(p, t).sound for p, t in zip(got.problems, got.texts, strict=True)]
+    answer = [at.final(t) for t in got.texts]
     return {"right": list(got.right), "sound": sound, "score": score_R.tolist(), "checker": checked, "answer": answer,
             **told}  # fmt: skip
 
 
-def _majority(texts: Sequence[str], count: int) -> list[str]:
+def _majority(at: Setting, texts: Sequence[str], count: int) -> list[str]:
     """The answer that most of a problem's responses give."""
-    answers = np.array([t.rpartition("#")[2] for t in texts]).reshape(count, -1)
+    answers = np.array([at.final(t) for t in texts]).reshape(count, -1)
     return [max(sorted(set(row)), key=row.tolist().count) for row in answers]
 
 
@@ -249,10 +252,11 @@ def check(config: Config) -> None:
             f"seeds={config.seeds}, rounds={config.rounds} give no interval or no game. Nothing could be claimed. "
             "Give 2 seeds and 1 round or more."
         )
-    if config.held_out < 10 * len(config.depths) or config.labelled < 10 * len(config.depths):
+    each = len(setting(config.setting).levels) or 1
+    if config.held_out < 10 * each or config.labelled < 10 * each:
         raise ConfigError(
             f"held_out={config.held_out} or labelled={config.labelled} leaves fewer than ten problems of a difficulty. A "
-            "verifier could meet right responses only. Give ten or more for each of the depths."
+            "verifier could meet right responses only. Give ten or more for each difficulty."
         )
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from superalign.lab.arms import FAMILY, check_unit, units
+from superalign.grants import Setting, chains
 from superalign.lab.solver import NOBODY_IN, Solver
-from superalign.models import Sampling, open_weights, with_sampling
-from superalign.oversight.judges.judge import key_of
+from superalign.oversight.judges.judge import Grader, key_of
 from superalign.oversight.sandwich.dialogue import Advice, Asked, Dialogue, JudgeCopy, converse
 from superalign.problems import parse
 from superalign.problems.corpus import LIE
@@ -43,11 +42,12 @@ class Spec(Record):
 class Hostile:
     """An adviser who knows what is right and keeps the judge from it: bears wrong responses out, accuses right ones falsely."""
 
+    correct: Grader = field(repr=False)
     name: str = "an adversary who knows the answers"
 
     def __call__(self, asked: Sequence[Asked], *, seed: int) -> Advice:
         """Say the opposite of what is so."""
-        right = [FAMILY.grade(problem, text).correct for problem, text, _ in asked]
+        right = [self.correct(problem, text) for problem, text, _ in asked]
         units = tuple(start if ok else None for ok, (_, _, start) in zip(right, asked, strict=True))
         return Advice(units=units, same=tuple(not ok for ok in right))
 
@@ -55,10 +55,10 @@ class Hostile:
 @functools.lru_cache(maxsize=8)
 def written(writer: str, depths: tuple[int, ...], n: int, split: str, seed: int, draw: int) -> Rollouts:
     """Responses under judgement, sampled at temperature 1; the problems are the same for every draw."""
-    each = [FAMILY.problems(split=split, n=-(-n // len(depths)), seed=seed, difficulty=d) for d in depths]
+    at = chains(depths, writer)
+    each = [at.family.problems(split=split, n=-(-n // len(depths)), seed=seed, difficulty=d) for d in depths]
     problems = tuple(dict.fromkeys(p for some in zip(*each, strict=True) for p in some))[:n]
-    model = with_sampling(open_weights(writer), Sampling(max_tokens=6 * max(depths) + 8))
-    return model.sample(problems, n=1, seed=30_000 + draw)
+    return at.model().sample(problems, n=1, seed=30_000 + draw)
 
 
 def dealt(problems: Sequence[Problem], seed: int) -> dict[str, Problem]:
@@ -72,12 +72,12 @@ def dealt(problems: Sequence[Problem], seed: int) -> dict[str, Problem]:
 
 def adviser_of(spec: Spec, problems: Sequence[Problem]) -> Any:
     """Make the adviser of a spec."""
+    at = chains(spec.depths, spec.agent)
     if spec.manner == "copy":
-        return JudgeCopy(check=check_unit, count=units)
+        return JudgeCopy(check=at.check, count=at.units)
     if spec.manner == "hostile":
-        return Hostile()
-    sampling = Sampling(temperature=spec.temperature, max_tokens=6 * max(spec.depths) + 8)
-    agent = with_sampling(open_weights(spec.agent), sampling)
+        return Hostile(correct=at.answered)
+    agent = at.model(temperature=spec.temperature)
     if spec.manner == "lying":
         return Solver(agent=agent, name=f"{spec.agent}, told to lie", front=f"{LIE}: ")
     other = dealt(problems, spec.seed) if spec.manner == "shuffled" else {}
@@ -95,40 +95,37 @@ def play(spec: Spec, *, seed: int) -> dict[str, Any]:
         For practice (train) and test: problems' prompts and difficulties, texts, right (by the grader), dialogues, tokens of the
         adviser per response, and the share of the agent's own answers that are the response's.
     """
-    out: dict[str, Any] = {}
+    at, out = chains(spec.depths, spec.agent), dict[str, Any]()
     for split, n in ((PRACTICE, spec.practice), (TEST, spec.items)):
         rollouts = written(spec.writer, spec.depths, n, split, seed, spec.seed)
         problems, texts = rollouts.problems, list(rollouts.text_R)
         adviser = adviser_of(spec, problems)
         told, tokens = converse(
-            problems, rollouts, adviser=adviser, check=check_unit, count=units, k=spec.checks, seed=spec.seed
+            problems, rollouts, adviser=adviser, check=at.check, count=at.units, k=spec.checks, seed=spec.seed
         )
         out[split] = {
             "prompts": [p.prompt for p in problems],
             "difficulties": [p.difficulty for p in problems],
             "texts": texts,
-            "right": [FAMILY.grade(p, t).correct for p, t in zip(problems, texts, strict=True)],
+            "right": [at.answered(p, t) for p, t in zip(problems, texts, strict=True)],
             "dialogues": [[list(move) for move in d] for d in told],
             "tokens": tokens / max(1, len(texts)),
-            **_own(spec, problems, texts),
+            **_own(at, spec, problems, texts),
         }
     return out
 
 
-def _own(spec: Spec, problems: Sequence[Problem], texts: Sequence[str]) -> dict[str, Any]:
+def _own(at: Setting, spec: Spec, problems: Sequence[Problem], texts: Sequence[str]) -> dict[str, Any]:
     """The agent's own answers, several times: how many are the response's, and how many are right."""
     if spec.manner != "honest":
         return {}
-    sampling = Sampling(temperature=spec.temperature, max_tokens=6 * max(spec.depths) + 8)
-    said = with_sampling(open_weights(spec.agent), sampling).sample(
-        problems, n=spec.votes, seed=2 * NOBODY_IN + spec.seed
-    )
+    said = at.model(temperature=spec.temperature).sample(problems, n=spec.votes, seed=2 * NOBODY_IN + spec.seed)
     own_PG = [[said.text_R[i * spec.votes + g] for g in range(spec.votes)] for i in range(len(problems))]
     same = [
         [int(parse(t).answer is not None and parse(t).answer == parse(text).answer) for t in row]
         for row, text in zip(own_PG, texts, strict=True)
     ]
-    right = [[FAMILY.grade(p, t).correct for t in row] for p, row in zip(problems, own_PG, strict=True)]
+    right = [[at.answered(p, t) for t in row] for p, row in zip(problems, own_PG, strict=True)]
     return {
         "same": same,
         "solved": float(np.mean(right)),

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from superalign import jobs
 from superalign.errors import ConfigError
-from superalign.lab.arms import check_unit, units
+from superalign.grants import chains
 from superalign.lab.memo import memo
 from superalign.lab.people import answered, asker, assigned, is_person
 from superalign.lab.people_page import person_page
@@ -36,6 +36,7 @@ from superalign.types import Problem, Unmeasured
 DESCRIPTION = "A limited judge, a model that may be wrong, and both together: sandwiching; the judge may be a person."
 SCRIPTED = "scripted"
 Told: TypeAlias = tuple[list[float | Unmeasured], list[int], list[str]]  # probabilities, checks, what the judge came to
+AT = chains()  # what a check sees does not depend on lengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
         by_manner: dict[str, Any] = {m: found[replace(own, manner=m)] for m in MANNERS}
         items += panel_items(by_manner, k=config.checks, seed=s)
     cells = [cell(found, config, temperature=t, k=k) for t in temperatures for k in range(config.most_checks + 1)]
-    judge = sandwiched(adviser=Silent(name=config.agent), check=check_unit, count=units, trust={}, k=config.checks)
+    judge = sandwiched(adviser=Silent(name=config.agent), check=AT.check, count=AT.units, trust={}, k=config.checks)
     ledger.append_once(judge.card)
     solved = [float(found[_spec(config, s)][TEST]["solved"]) for s in range(config.seeds)]
     return sandwich_page.page(config, items, cells, solved=solved, ledger=ledger)
@@ -151,7 +152,7 @@ def outcomes(
     """What a judge with k checks comes to on every response of a split, after these dialogues; and his checks."""
     out = []
     for problem, text, dialogue in zip(_problems(found[split], split), found[split]["texts"], told, strict=True):
-        look = looks(problem, text, check=check_unit, count=units, seed=seed)
+        look = looks(problem, text, check=AT.check, count=AT.units, seed=seed)
         out.append(concluded(dialogue, k=k, look=look))
     return out
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from superalign.errors import ConfigError
-from superalign.lab.arms import answered, check_arithmetic, check_unit, draw_problems, spans, units
-from superalign.models import Model, Sampling, open_weights, with_sampling
+from superalign.grants import chains
+from superalign.grants.checks import check_equation
+from superalign.models import Model
 from superalign.oversight.critique.self_critic import (
     SelfCritic,
     Told,
@@ -28,7 +29,7 @@ from superalign.oversight.judges.judge import key_of
 from superalign.problems.family import core, parse
 from superalign.types import Problem, Rollouts
 
-DEPTHS = (4, 5, 6)
+AT = chains()
 FEATURES = ("operand", "result", "operator", "left", "place", "first", "last", "depth")
 # family of classes -> how many digits make it broad, narrower, narrow; the last family is no group that an auditor forms.
 FAMILIES = ("operand", "result", "secret cue", "times and operand")
@@ -73,7 +74,7 @@ class Labelled:
 @functools.lru_cache(maxsize=3)
 def agent(size: str) -> Model:
     """A bundled base that may write as much as its problems need."""
-    return with_sampling(open_weights(size), Sampling(max_tokens=6 * max(DEPTHS) + 8))
+    return chains(AT.levels, size).model()
 
 
 def _distinct(problems: Sequence[Problem], texts: Sequence[str]) -> tuple[list[int], np.ndarray]:
@@ -91,15 +92,15 @@ def _distinct(problems: Sequence[Problem], texts: Sequence[str]) -> tuple[list[i
 
 def label(model: Model, problems: Sequence[Problem], texts: Sequence[str], *, whole_steps: bool) -> Labelled:
     """Read responses with a model and say which of their steps are wrong."""
-    wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(problems, texts, strict=True)]
-    reading = read(model, problems, Rollouts.of_texts(problems, texts), spans, whole_steps=whole_steps)
+    wrong = AT.wrong_units(problems, texts)
+    reading = read(model, problems, Rollouts.of_texts(problems, texts), AT.spans, whole_steps=whole_steps)
     flat = np.array([w for labels in wrong for w in labels], bool)
     return Labelled(list(problems), list(texts), reading, flat, np.array([any(w) or not w for w in wrong]))
 
 
 def sampled(model: Model, split: str, n: int, seed: int, *, whole_steps: bool) -> Labelled:
     """One sampled response to each of n problems, labelled; empty ones are left out, since nobody could criticise them."""
-    problems = draw_problems(split, n, seed, DEPTHS)
+    problems = AT.problems(split, n, seed)
     texts = list(model.sample(problems, n=1, seed=seed).text_R)
     kept = [r for r, t in enumerate(texts) if t]
     return label(model, [problems[r] for r in kept], [texts[r] for r in kept], whole_steps=whole_steps)
@@ -108,7 +109,7 @@ def sampled(model: Model, split: str, n: int, seed: int, *, whole_steps: bool) -
 def gap_job(job: GapJob) -> dict[str, Any]:
     """Let a base answer, discriminate and criticise; beside it what random or foreign critiques show the same judge."""
     model, config = agent(job.size), SelfCriticConfig()
-    asked = draw_problems("test", job.problems, 21, DEPTHS)
+    asked = AT.problems("test", job.problems, 21)
     rollouts = model.sample(asked, n=job.samples, seed=22)  # the same under every seed of labels
     of_R = [asked[int(p)] for p in rollouts.problem_R]
     texts = list(rollouts.text_R)
@@ -136,15 +137,15 @@ def gap_job(job: GapJob) -> dict[str, Any]:
         "foreign": foreign(own.named_R, count_R, [p.prompt for p in test.problems]),
         "shuffled": shuffled.named_R,
     }
-    shown = {name: checked(test, steps, check_unit) for name, steps in named.items()}
-    shown |= {f"weak {name}": checked(test, named[name], check_arithmetic) for name in ("own", "random")}
-    right = np.array([answered(p, t) for p, t in zip(test.problems, test.texts, strict=True)])
+    shown = {name: checked(test, steps, AT.check) for name, steps in named.items()}
+    shown |= {f"weak {name}": checked(test, named[name], check_equation) for name in ("own", "random")}
+    right = np.array([AT.answered(p, t) for p, t in zip(test.problems, test.texts, strict=True)])
 
     def table(x: np.ndarray) -> list[list[float]]:
         out: list[list[float]] = np.round(x[which].astype(float), 4).reshape(len(asked), job.samples).tolist()
         return out
 
-    answers = np.array([parse(t).answer or "" for t in texts]).reshape(len(asked), job.samples)
+    answers = np.array([AT.final(t) for t in texts]).reshape(len(asked), job.samples)
     votes = np.array([[np.mean(row == a) for a in row] for row in answers])
     return {
         "size": job.size,
@@ -196,7 +197,7 @@ def features(problem: Problem, text: str) -> list[dict[str, str]]:
     """
     prompt, steps = core(problem.prompt), parse(text).steps
     out = []
-    for i in range(units(text)):
+    for i in range(AT.units(text)):
         s = steps[i] if i < len(steps) and len(steps[i]) == 5 else " " * 5
         out.append(
             {"left": s[0], "operator": s[1], "operand": s[2], "result": s[4], "place": str(i), "first": prompt[0],
