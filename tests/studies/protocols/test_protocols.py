@@ -209,3 +209,26 @@ def test_a_kind_that_is_always_decided_right_still_has_an_interval() -> None:
     shares = [cell for row in section.tables[0].rows for cell in row if isinstance(cell, Interval)]
     assert sorted(round(i.value) for i in shares) == [0, 1]
     assert all(i.high - i.low > 0.05 for i in shares)
+
+
+def test_it_runs_on_a_file_of_ones_own_and_on_another_policy(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"{a}+{b}*{c}", "answer": str(a + b * c), "steps": [f"{b}*{c}={b * c}", f"{a}+{b * c}={a + b * c}"]}
+        for a in range(2, 9)
+        for b in range(2, 9)
+        for c in range(2, 9)
+    ]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    at = (f"setting=jsonl:{tmp_path / 'own.jsonl'}", "policy=random:1")
+    words = [w for s in (*SMALL, *at) for w in ("--set", s)]
+    found = CliRunner().invoke(app, ["run", "protocols", "--out", str(tmp_path / "run"), "--workers", "1", *words])
+    assert found.exit_code == 0, found.stderr
+    claims = {c["name"]: c for c in json.loads((tmp_path / "run" / "result.json").read_text())["claims"]}
+    assert any(name.startswith("Critique: ") for name in claims)
+
+
+def test_a_protocol_that_works_chains_refuses_other_problems(tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text('{"prompt": "1+1", "answer": "2", "steps": ["1+1=2"]}\n')
+    own = f"jsonl:{tmp_path / 'own.jsonl'}"
+    with pytest.raises(ConfigError, match="The protocol debate works through chains of arithmetic"):
+        _check(Config(setting=own, protocols=("debate",)))
