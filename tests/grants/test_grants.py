@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 GRANTED = {
     "answers.noise_injection": "Let noise injection grade answers to the test prompts that carry one, or say why there is none.",
     "answers.right_by_family": "Grade a response, steps and answer, by the family that its problem names.",
-    "checks.VerifiedSteps": "Checks of single steps of chains, each distinct one counted once: nobody needs to check the same "
+    "facts.VerifiedSteps": "Checks of single steps of chains, each distinct one counted once: nobody needs to check the same "
     "step again.",
     "checks.check_by_family": "Check one step of a response by the family that its problem names.",
     "checks.check_chain": "Check a step of a chain, or whether the answer is the last of as many steps as the problem asks for.",
@@ -32,11 +32,11 @@ GRANTED = {
     "for 0.",
     "facts.beliefs": "List the facts as a judge believes them who is wrong for good about a share of them.",
     "facts.true_table": "List what every operation makes of every value, (operations, values).",
-    "labels.labelled_responses": "Sample a base on training problems and label every unit: what critics and supervised arms "
-    "learn from.",
     "setting.Setting": "What a study is about. A unit is what one check looks at: a step of a response, or last its final "
     "answer.",
     "setting.Setting.answered": "Grade the final answer.",
+    "setting.Setting.labelled": "Label a base's responses to n training problems: problems, responses, and of each which "
+    "units are wrong.",
     "setting.Setting.wrong_units": "Check every unit of every response: which are wrong.",
     "setting.chains": "Make the setting of arithmetic chains of some lengths.",
     "setting.setting": "Find a setting by name, with a policy by its name.",

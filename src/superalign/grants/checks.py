@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import re
 
-import torch
-from torch import Tensor
-
 from superalign import problems
-from superalign.grants.facts import RESULTS
 from superalign.problems import ProblemFamily, arithmetic
 from superalign.problems.family import core, parse
 from superalign.problems.gsm8k import grounded
@@ -89,15 +85,3 @@ def _states(step: str, answer: str, question: str) -> bool:
     if numbers and same(numbers[-1], answer, question=question):
         return True
     return bool(answer) and step.casefold().rstrip(" .").endswith(answer.casefold().rstrip(" ."))
-
-
-class VerifiedSteps:
-    """Checks of single steps of chains, each distinct one counted once: nobody needs to check the same step again."""
-
-    def __init__(self) -> None:
-        self.used = torch.zeros(*RESULTS.shape, arithmetic.MODULUS, dtype=torch.bool)
-
-    def __call__(self, before: Tensor, operation: Tensor, after: Tensor) -> Tensor:
-        """Say whether steps (value before, operation, value after) are right."""
-        self.used[before, operation, after] = True
-        return RESULTS[before, operation] == after

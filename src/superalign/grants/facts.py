@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from superalign.problems import arithmetic
 
@@ -27,3 +28,15 @@ def beliefs(knows: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng([seed, 17])
     off = rng.random(FACTS.shape) >= knows
     return np.where(off, (FACTS + rng.integers(1, 10, FACTS.shape)) % 10, FACTS)
+
+
+class VerifiedSteps:
+    """Checks of single steps of chains, each distinct one counted once: nobody needs to check the same step again."""
+
+    def __init__(self) -> None:
+        self.used = torch.zeros(*RESULTS.shape, VALUES, dtype=torch.bool)
+
+    def __call__(self, before: Tensor, operation: Tensor, after: Tensor) -> Tensor:
+        """Say whether steps (value before, operation, value after) are right."""
+        self.used[before, operation, after] = True
+        return RESULTS[before, operation] == after

@@ -72,6 +72,12 @@ class Setting:
         """Check every unit of every response: which are wrong."""
         return [[not self.check(p, t, i) for i in range(self.units(t))] for p, t in zip(asked, texts, strict=True)]
 
+    def labelled(self, base: Model, *, n: int, seed: int) -> tuple[list[Problem], list[str], list[list[bool]]]:
+        """Label a base's responses to n training problems: problems, responses, and of each which units are wrong."""
+        asked = self.problems("train", n, 10_000 + seed)
+        texts = list(base.sample(asked, n=1, seed=10_000 + seed).text_R)
+        return list(asked), texts, self.wrong_units(asked, texts)
+
     def model(self, *, temperature: float = 1.0) -> Model:
         """Open the policy, with room for the longest response."""
         return self.roomy(open_weights(self.policy), temperature=temperature)

@@ -18,7 +18,6 @@ import torch
 
 from superalign.errors import ConfigError
 from superalign.grants import Setting, setting
-from superalign.grants.labels import labelled_responses
 from superalign.models import Model, encode, forward_logits, pad, weights_digest
 from superalign.oversight.critique.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
 from superalign.oversight.judges.judge import (
@@ -75,8 +74,8 @@ class Arm:
         return setting(self.config.setting)
 
     def labelled(self) -> tuple[list[Problem], list[str], list[list[bool]]]:
-        """Sample and label the training responses that every overseer is made of; see `labelled_responses`."""
-        return labelled_responses(self.setting, self.base, n=self.config.labelled, seed=self.seed)
+        """Label the training responses that every overseer is made of; see `Setting.labelled`."""
+        return self.setting.labelled(self.base, n=self.config.labelled, seed=self.seed)
 
     def critic(self) -> Critic:
         """Train a critic on the labelled responses."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from superalign.errors import BadInput
-from superalign.grants.checks import VerifiedSteps
+from superalign.grants.facts import VerifiedSteps
 from superalign.lab.arms import Arm
 from superalign.oversight.amplification.distillation import Distilling, distil
 from superalign.oversight.amplification.games import Expressions
