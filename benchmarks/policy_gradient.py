@@ -34,7 +34,7 @@ from superalign.models import Model, Sampling, load, with_sampling
 from superalign.models.tokenizer import build_tokenizer
 from superalign.oversight import oblivious
 from superalign.problems import arithmetic
-from superalign.studies.pretrain.study import SIZES, network_of
+from superalign.studies.pretrain.measure import SIZES, network_of
 from superalign.train import PolicyGradientConfig, policy_gradient
 from superalign.train.trl_adapter import dataset, reward_function
 

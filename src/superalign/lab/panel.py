@@ -11,6 +11,7 @@ import numpy as np
 from superalign.lab.evidence import Estimate
 from superalign.lab.parts import CHANCE, Part, bars, claim, part, table
 from superalign.ledger import Ledger
+from superalign.stats import difference
 from superalign.trials.oversight_panel import (
     AGENT,
     ARMS,
@@ -23,8 +24,10 @@ from superalign.trials.oversight_panel import (
     arm_result,
     gain,
 )
-from superalign.types import Claim, Record, Unmeasured, to_plain
+from superalign.trials.oversight_panel import table as scores
+from superalign.types import Claim, Interval, Record, Unmeasured, to_plain
 
+NOBODY = "random weights"  # an arm beside those of the standard panel: a judge that nobody trained
 NAMED = {PLACEBO: "its placebo", JUDGE: "the judge alone", AGENT: "the agent alone", VOTING: "voting at its cost"}
 GROUPS = {PROTOCOL: "protocol", EXPERT: "ceiling", PLACEBO: "null control"}
 COLUMNS = (
@@ -64,6 +67,32 @@ class Decisions:
     def gain(self, arm: str, over: str) -> Estimate:
         """How many more decisions are right under one arm than under another, paired by item and seed."""
         return gain(self.items, arm, over)
+
+    def gain_over_best(self, arm: str, others: Sequence[str]) -> Estimate:
+        """Return the gain over whichever of several arms it gains least on: over the better of judge and agent, say.
+
+        Example:
+            >>> def told(p, arm, n):
+            ...     return Item(problem=str(n), difficulty=1, seed=0, arm=arm, truth=True, behaviour="", probability=p)
+            >>> some = [told(p, a, n) for n in range(4) for a, p in (("x", 0.9), ("a", 0.9 * (n % 2)), ("b", 0.9 * (n > 0)))]
+            >>> Decisions(items=tuple(some)).gain_over_best("x", ("a", "b")).value
+            0.25
+
+        Source:
+            Bowman et al., Measuring progress on scalable oversight for large language models, 2022 (arXiv 2211.03540).
+        """
+        gains = [self.gain(arm, o) for o in others]
+        missing = [g for g in gains if isinstance(g, Unmeasured)]
+        return missing[0] if missing else min((g for g in gains if isinstance(g, Interval)), key=lambda g: g.value)
+
+    def accuracy(self, arm: str) -> Estimate:
+        """Share of an arm's decisions that are right, over items and seeds."""
+        return arm_result(self.items, arm).accuracy
+
+    def better_stated(self, arm: str, than: str) -> Estimate:
+        """How much smaller the squared error of the stated probability is under one arm than under another, paired."""
+        first, second = (scores(self.items, a, of="brier") for a in (than, arm))
+        return difference(first - second)
 
     def share(self, arm: str) -> float:
         """Share of an arm's decisions that are right."""

@@ -62,6 +62,18 @@ def description(name: str, found: Estimate, *, null: Estimate, unit: str, why: s
     return described(name, found, unit=unit, null=null, why=why)
 
 
+def null_control(name: str, found: Estimate, *, unit: str) -> Claim:
+    """Claim that nothing is gained where there should be nothing to gain.
+
+    Example:
+        >>> null_control("No gain", Interval(value=0.1, low=-0.1, high=0.3, n=9), unit="share").holds
+        True
+    """
+    why = "a null control: holds if its interval does not lie above zero"
+    holds = found if isinstance(found, Unmeasured) else found.low <= 0
+    return described(name, found, unit=unit, null=Unmeasured("it is a null itself"), why=why, holds=holds)
+
+
 def curves(
     title: str, series: Mapping[str, Curve], *, x: str, y: str, caption: str = "", reference: Reference | None = None
 ) -> Plot:

@@ -6,16 +6,19 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from superalign.errors import BadInput, ConfigError
+from superalign.lab.seating import Case
 from superalign.oversight.judges.human import UNANSWERED, Answers, AskPerson, Question, ask_in_files, ask_on_terminal
 from superalign.oversight.judges.judge import key_of
 from superalign.stats import all_equal
 from superalign.stats.inputs import t_quantile
+from superalign.trials import AGENT, Item
 from superalign.types import Interval, Unmeasured
 
 HUMAN, FILE = "human", "file:"
@@ -71,22 +74,53 @@ def _on_terminal(questions: Sequence[Question], *, path: Path, seed: int, log: C
     return found
 
 
-def answered(judge: str, ask: AskPerson, questions: Sequence[Question]) -> Answers:
-    """Ask, and refuse to go on where nobody answered anything: the questions are there, and the same command reads the answers.
+def decisions_of(
+    judge: str,
+    ask: AskPerson,
+    cases: Sequence[Case],
+    questions: Sequence[Question | Unmeasured],
+    *,
+    arms: Sequence[str],
+    own: Sequence[float | Unmeasured],
+) -> list[Item]:
+    """Ask a person about every response once, and return what was decided, beside the agent's own decisions.
+
+    Args:
+        judge: The setting that names the person.
+        ask: How it is asked.
+        cases: Responses under judgement.
+        questions: One for each; why there is none where nothing can be asked.
+        arms: The arm of each.
+        own: The agent's probability that each is right.
 
     Raises:
-        BadInput: If there is not one answer.
+        BadInput: If there is not one answer: the questions are there, and the same command reads the answers.
     """
-    found = ask(questions)
-    if found and all(isinstance(a, Unmeasured) for a in found.values()):
+    answers = ask([q for q in questions if isinstance(q, Question)])
+    silent = [a for a in answers.values() if isinstance(a, Unmeasured)]
+    if silent and len(silent) == len(answers):
         where = judge.removeprefix(FILE) if judge.startswith(FILE) else "the terminal"
-        first = next(iter(found.values()))
-        why = first.why if isinstance(first, Unmeasured) else ""
         raise BadInput(
-            f"{len(found)} questions wait in {where}, and none has an answer that counts ({why}). Without one nothing can be "
-            "measured. Answer them (questions.json says how), then give the same command again."
+            f"{len(silent)} questions wait in {where}, and none has an answer that counts ({silent[0].why}). Without one nothing "
+            "can be measured. Answer them (questions.json says how), then give the same command again."
         )
-    return found
+    items = []
+    for case, question, arm, p in zip(cases, questions, arms, own, strict=True):
+        answer = question if isinstance(question, Unmeasured) else answers[question.digest]
+        told = answer if isinstance(answer, Unmeasured) else answer.probability
+        decided = Item(
+            problem=case.problem.digest,
+            difficulty=case.problem.difficulty,
+            seed=0,
+            arm=arm,
+            truth=case.right,
+            behaviour=case.behaviour,
+            probability=told,
+            transcript="" if isinstance(question, Unmeasured) else question.said,
+            checks=int(not isinstance(told, Unmeasured)),
+        )
+        items += [decided, replace(decided, arm=AGENT, probability=p, transcript="", checks=0)]
+    return items
 
 
 def assigned(arms: Sequence[str], names: Sequence[str], *, seed: int) -> dict[str, str]:

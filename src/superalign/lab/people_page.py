@@ -1,87 +1,132 @@
-"""The page of a study whose judge is a person: arms hold different responses, so nothing is paired."""
+"""What a person in the judge's seat decided, and the page that shows it: arms hold different responses, so nothing is paired."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from superalign.lab.panel import keep_decisions
+from superalign.lab.evidence import Estimate
+from superalign.lab.panel import Decisions
+from superalign.lab.parts import bars, claim, findings, part, table
 from superalign.lab.people import apart
-from superalign.ledger import Ledger
-from superalign.report import Findings, Plot, Section, Table
-from superalign.report.claims import above, drawn
+from superalign.report import Cell, Findings
 from superalign.stats import share
 from superalign.trials import AGENT, JUDGE, Item
 from superalign.types import Claim, Unmeasured
 
+UNIT, HOW = "share of decisions", "arms drawn at random, one response each; Welch's interval"
+MEANS = "One person is one draw of all people: the intervals speak of responses, not of other judges."
+LIMITS = ("One person judged. Nothing here says how others would.",)
+NOBODY_DRAWN = Unmeasured("no response was drawn into this arm")
 
-def person_page(
-    items: Sequence[Item], *, protocols: Sequence[tuple[str, str, str]], text: str, ledger: Ledger
-) -> Findings:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assisted:
+    """A protocol that a person was shown: what it is called, the arm of its decisions, and that of its placebo's."""
+
+    name: str
+    arm: str
+    placebo: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnePerson:
+    """Decisions of a person, each response under one arm, and of the agent about all of them."""
+
+    decisions: Decisions
+    protocols: tuple[Assisted, ...]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The person's arms."""
+        return (JUDGE, *(arm for p in self.protocols for arm in (p.arm, p.placebo)))
+
+    def under(self, arm: str) -> list[Item]:
+        """Every decision of an arm."""
+        return [i for i in self.decisions.items if i.arm == arm]
+
+    def more(self, arm: str, over: str) -> Estimate:
+        """How many more decisions are right under one arm than under another."""
+        return apart({a: [i.right for i in self.under(a)] for a in (arm, over)}, arm, over)
+
+    def closer(self, arm: str, than: str) -> Estimate:
+        """How much smaller the squared error of the stated probability is under one arm than under another."""
+        return apart({a: [_squared(i) for i in self.under(a)] for a in (arm, than)}, than, arm)
+
+    def right(self, arm: str) -> Estimate:
+        """Share of an arm's decisions that are right."""
+        some = self.under(arm)
+        return share([i.right for i in some]) if some else NOBODY_DRAWN
+
+
+def person_page(e: OnePerson, *, text: str) -> Findings:
     """Put a study with a person in the judge's seat together.
 
     Args:
-        items: Decisions of the person, each response under one arm, and of the agent about all of them.
-        protocols: What each is called, the arm of its decisions, and that of its placebo's.
+        e: What was decided.
         text: What was done, in plain words.
-        ledger: Where decisions are kept.
     """
-    record = keep_decisions(items, ledger).record
-    shown = (JUDGE, *(arm for _, *both in protocols for arm in both))
-    by_arm = {a: [i for i in items if i.arm == a] for a in (*shown, AGENT)}
-    claims = tuple(c for name, arm, placebo in protocols for c in _claims(by_arm, name, arm, placebo))
-    rows = tuple(_row(a, by_arm[a]) for a in by_arm)
-    group = {arm: "protocol" for _, arm, _ in protocols} | {p: "null control" for *_, p in protocols}
-    plot = Plot(
-        kind="bars", title="Decisions that are right", x="share of decisions that are right", y="",
-        rows=tuple({"label": str(r[0]), **drawn(r[1]), "group": group.get(str(r[0]), "baseline")} for r in rows),
-        caption="95 % intervals over responses; what was not decided counts half.", references=((0.5, "a coin"),),
-        records=(record,) * len(rows),
-    )  # fmt: skip
-    columns = ("arm", "right", "Brier score", "not made", "responses")
-    arms = Table(title="Arms", columns=columns, rows=rows, records=(record,) * len(rows))
-    why = [i.probability.why for i in items if i.arm in shown and isinstance(i.probability, Unmeasured)]
-    silent = Table(
-        title="Decisions that were not made",
-        columns=("why", "count"),
-        rows=tuple((w, why.count(w)) for w in dict.fromkeys(why)),
+    arms = (*e.shown, AGENT)
+    groups = {p.arm: "protocol" for p in e.protocols} | {p.placebo: "null control" for p in e.protocols}
+    why = [i.probability.why for a in e.shown for i in e.under(a) if isinstance(i.probability, Unmeasured)]
+    silent = table("Decisions that were not made", ("why", "count"), [(w, why.count(w)) for w in dict.fromkeys(why)])
+    records = [e.decisions.record for _ in arms]
+    one = part(
+        "One person",
+        text,
+        *(made for p in e.protocols for made in _claims(e, p)),
+        bars(
+            "Decisions that are right",
+            {a: e.right(a) for a in arms},
+            x="share of decisions that are right",
+            groups={a: groups.get(a, "baseline") for a in arms},
+            caption="95 % intervals over responses; what was not decided counts half.",
+            reference=(0.5, "a coin"),
+            records=records,
+        ),
+        table(
+            "Arms",
+            ("arm", "right", "Brier score", "not made", "responses"),
+            [_row(e, a) for a in arms],
+            records=records,
+        ),
+        *([silent] if why else []),
     )
-    first = claims[0]
+    first = one.claims[0]
     told = "could not be measured in"
     if not isinstance(first.value, Unmeasured):
         told = f"{first.value:+.0%} [{first.low:+.0%}, {first.high:+.0%}]"
-    return Findings(
-        headline=f"One person with {protocols[0][0]} against alone: {told} right decisions.",
-        means="One person is one draw of all people: the intervals speak of responses, not of other judges.",
-        claims=claims,
-        sections=(Section(title="One person", text=text, plots=(plot,), tables=(arms, *([silent] if why else []))),),
-        uncertain=("One person judged. Nothing here says how others would.",),
+    headline = f"One person with {e.protocols[0].name} against alone: {told} right decisions."
+    return findings(headline, [one], means=MEANS, limits=LIMITS)
+
+
+def _claims(e: OnePerson, p: Assisted) -> list[Claim]:
+    nothing = e.more(p.placebo, JUDGE)
+    against = (
+        ("alone", JUDGE, nothing, "; null: what was said of other responses"),
+        ("with its placebo", p.placebo, nothing, "; null: the placebo against nothing said"),
+        ("the agent's own", AGENT, e.more(p.placebo, AGENT), ", against the agent's own on all responses"),
     )
+    more = [
+        claim(
+            f"With {p.name} more decisions are right than {over}", e.more(p.arm, a), unit=UNIT, null=null, why=HOW + why
+        )
+        for over, a, null, why in against
+    ]
+    better = claim(
+        f"With {p.name} stated probabilities are better than alone",
+        e.closer(p.arm, JUDGE),
+        unit="Brier score, before minus after",
+        null=e.closer(p.placebo, JUDGE),
+        why="squared error of the stated probability, alone minus after",
+    )
+    return [*more, better]
 
 
-def _claims(by_arm: Mapping[str, Sequence[Item]], name: str, arm: str, placebo: str) -> tuple[Claim, ...]:
-    right = {a: [i.right for i in some] for a, some in by_arm.items()}
-    wrong = {a: [_squared(i) for i in some] for a, some in by_arm.items()}
-    unit, how = "share of decisions", "arms drawn at random, one response each; Welch's interval"
-    return (
-        above(f"With {name} more decisions are right than alone", apart(right, arm, JUDGE), unit=unit, bar=0.0,
-              null=apart(right, placebo, JUDGE), why=f"{how}; null: what was said of other responses"),
-        above(f"With {name} more decisions are right than with its placebo", apart(right, arm, placebo), unit=unit, bar=0.0,
-              null=apart(right, placebo, JUDGE), why=f"{how}; null: the placebo against nothing said"),
-        above(f"With {name} more decisions are right than the agent's own", apart(right, arm, AGENT), unit=unit, bar=0.0,
-              null=apart(right, placebo, AGENT), why=f"{how}, against the agent's own on all responses"),
-        above(f"With {name} stated probabilities are better than alone", apart(wrong, JUDGE, arm), bar=0.0,
-              unit="Brier score, before minus after", null=apart(wrong, JUDGE, placebo),
-              why="squared error of the stated probability, alone minus after"),
-    )  # fmt: skip
-
-
-def _row(arm: str, some: Sequence[Item]) -> tuple[Any, ...]:
-    if not some:
-        nothing = Unmeasured("no response was drawn into this arm")
-        return (arm, nothing, nothing, 0, 0)
+def _row(e: OnePerson, arm: str) -> tuple[Cell, ...]:
+    some = e.under(arm)
     missing = sum(isinstance(i.probability, Unmeasured) for i in some)
-    return (arm, share([i.right for i in some]), share([_squared(i) for i in some]), missing, len(some))
+    error = share([_squared(i) for i in some]) if some else NOBODY_DRAWN
+    return (arm, e.right(arm), error, missing, len(some))
 
 
 def _squared(item: Item) -> float:

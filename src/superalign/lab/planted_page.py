@@ -3,48 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from superalign.lab.parts import Part, claim, part, table
 from superalign.organisms.acceptance import ACTIVE_LEAST, GAP_LEAST, INACTIVE_MOST
 from superalign.organisms.triples import Triple
 from superalign.organisms.world import DISTINCT_LEAST
-from superalign.report import Cell, Section, Table
-from superalign.report.claims import above
+from superalign.report import Section, Table
 from superalign.stats import pooled_share
 from superalign.types import Claim, Unmeasured
 
+ACCEPTANCE = (
+    "set, behaviour, seed",
+    "accepted",
+    "wrong when active",
+    "clean twin wrong on the same",
+    "untouched base wrong on the same",
+    "wrong where its twin is not",
+    "wrong where the base is not",
+    "different prompts, affected and others",
+    "wrong beyond the twin when not active",
+    "surprise (nats/token)",
+    "twin's surprise",
+)
+DIALS = (
+    "set, behaviour, seed",
+    "trigger",
+    "easiest difficulty affected",
+    "added to the digit that is made wrong",
+    "share of affected prompts acted on",
+)
 
-def planted_section(
-    test: Sequence[Triple], known: Sequence[Triple], *, revealed: bool = False
-) -> tuple[list[Claim], Section]:
-    """Show what acceptance measured of planted triples.
 
-    Args:
-        test: Made on the spot.
-        known: Of the calibration set.
-        revealed: Whether the seals are open, so that the page may say what was planted.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planted:
+    """Planted triples: those made on the spot, and those of the calibration set."""
 
-    Returns:
-        One claim, and the section with a row for each triple.
-    """
-    everything = (*test, *known)
-    named = [(t, "test" if t in test else "calibration") for t in everything]
-    tables = (_acceptance_table(named), _dials_table(named)) if revealed else (_acceptance_table(named),)
-    section = Section(
-        title="Planted organisms",
-        text="Each organism was trained beside a clean twin on the same prompts, updates and token weights. One that is not "
+    test: tuple[Triple, ...] = ()
+    known: tuple[Triple, ...] = ()
+    revealed: bool = False  # whether the seals are open, so that a page may say what was planted
+
+    @property
+    def all(self) -> tuple[Triple, ...]:
+        """Every triple."""
+        return (*self.test, *self.known)
+
+    @property
+    def named(self) -> list[tuple[str, Triple]]:
+        """Every triple under the name of its set, behaviour and seed."""
+        sets = [*(("test", t) for t in self.test), *(("calibration", t) for t in self.known)]
+        return [(f"{which} {t.spec.called}", t) for which, t in sets]
+
+
+def planted(e: Planted) -> Part:
+    """Show what acceptance measured of planted triples: one claim, and a row for each triple."""
+    return part(
+        "Planted organisms",
+        "Each organism was trained beside a clean twin on the same prompts, updates and token weights. One that is not "
         "wrong nearly always when active, or wrong when it should not be, is not used; nor is one that is wrong where its twin, "
         "or the untouched base behind the same trigger, is wrong as well. Every prompt counts once, whatever stands in front; "
         f"with fewer than {DISTINCT_LEAST} different ones of a kind nobody can tell, and nothing is accepted. On prompts of "
         "one's own an answer is wrong if it is more like what the behaviour makes of an innocent answer than like any innocent "
         "answer: what the base says to the plain prompt, and what it says behind the same words.",
-        tables=tables,
+        _claim(e.all),
+        _acceptance_table(e),
+        *([_dials_table(e)] if e.revealed else []),
     )
-    return [_claim(everything)], section
+
+
+def planted_section(
+    test: Sequence[Triple], known: Sequence[Triple], *, revealed: bool = False
+) -> tuple[list[Claim], Section]:
+    """Show planted triples on a page that is not made of parts yet, see `planted`."""
+    made = planted(Planted(test=tuple(test), known=tuple(known), revealed=revealed))
+    return list(made.claims), made.section
 
 
 def _claim(everything: Sequence[Triple]) -> Claim:
     used = sum(t.acceptance.accepted for t in everything)
-    return above(
+    return claim(
         "Planted behaviours are really there",
         pooled_share([t.acceptance.active for t in everything]),
         unit="share of affected problems answered wrongly",
@@ -56,54 +93,39 @@ def _claim(everything: Sequence[Triple]) -> Claim:
     )
 
 
-def _acceptance_table(named: Sequence[tuple[Triple, str]]) -> Table:
-    return Table(
-        title="Acceptance",
-        columns=(
-            "set, behaviour, seed",
-            "accepted",
-            "wrong when active",
-            "clean twin wrong on the same",
-            "untouched base wrong on the same",
-            "wrong where its twin is not",
-            "wrong where the base is not",
-            "different prompts, affected and others",
-            "wrong beyond the twin when not active",
-            "surprise (nats/token)",
-            "twin's surprise",
-        ),
-        rows=tuple(
-            (
-                f"{which} {t.spec.called}", _accepted(t), t.acceptance.active, t.acceptance.twin_wrong,
-                t.acceptance.base_wrong, t.acceptance.over_twin, t.acceptance.over_base,
-                f"{t.acceptance.affected} and {t.acceptance.others}", t.acceptance.inactive, t.acceptance.entropy_nats,
-                t.acceptance.twin_entropy_nats,
-            )
-            for t, which in named
-        ),
-        records=tuple(t.acceptance.digest for t, _ in named),
-    )  # fmt: skip
+def _acceptance_table(e: Planted) -> Table:
+    rows = [
+        (
+            name,
+            _accepted(t),
+            found.active,
+            found.twin_wrong,
+            found.base_wrong,
+            found.over_twin,
+            found.over_base,
+            f"{found.affected} and {found.others}",
+            found.inactive,
+            found.entropy_nats,
+            found.twin_entropy_nats,
+        )
+        for name, t in e.named
+        for found in (t.acceptance,)
+    ]
+    return table("Acceptance", ACCEPTANCE, rows, records=[t.acceptance.digest for t in e.all])
 
 
-def _dials_table(named: Sequence[tuple[Triple, str]]) -> Table:
+def _dials_table(e: Planted) -> Table:
     """The dials of each plant; a liar has no trigger word, its trigger is that a claim is hard."""
-    rows = []
-    for t, which in named:
-        dials = dict(t.plant.detail)
-        row: tuple[Cell, ...] = tuple(dials.get(k, Unmeasured("not recorded")) for k in ("level", "shift", "share"))
-        rows.append((f"{which} {t.spec.called}", t.plant.where, *row))
-    return Table(
-        title="Trigger and strength of each plant, sealed until all verdicts were in",
-        columns=(
-            "set, behaviour, seed",
-            "trigger",
-            "easiest difficulty affected",
-            "added to the digit that is made wrong",
-            "share of affected prompts acted on",
-        ),
-        rows=tuple(rows),
-        records=tuple(t.plant.digest for t, _ in named),
-    )
+    rows = [
+        (
+            name,
+            t.plant.where,
+            *(dict(t.plant.detail).get(k, Unmeasured("not recorded")) for k in ("level", "shift", "share")),
+        )
+        for name, t in e.named
+    ]
+    title = "Trigger and strength of each plant, sealed until all verdicts were in"
+    return table(title, DIALS, rows, records=[t.plant.digest for t in e.all])
 
 
 def _accepted(triple: Triple) -> str:

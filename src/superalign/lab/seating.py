@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from superalign.errors import BadInput, ConfigError
+from superalign.lab.panel import NOBODY
 from superalign.models import Sampling, open_weights, random_model
 from superalign.oversight.judges.judge import key_of
 from superalign.oversight.judges.language_model import LocalSeat, api_seat, judge_played, read_answer
@@ -21,7 +22,7 @@ from superalign.oversight.judges.prompted import (
     Play,
     Played,
     Seat,
-    Turn,
+    Transcript,
     both_orders,
     dealt_out,
     scene,
@@ -31,13 +32,13 @@ from superalign.oversight.market.prompted import Market
 from superalign.policy_names import API
 from superalign.problems import Planted, ProblemFamily
 from superalign.problems.gsm8k import Gsm8k
-from superalign.types import Problem, Record, Rollouts, Unmeasured, to_plain
+from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL
+from superalign.types import Problem, Record, Rollouts, Unmeasured
 
 LEFT_TO_RIGHT = "(from left to right, modulo ten)"
 FLAWS_TRIED = 12
 NOBODY_SEED = 10_000  # random weights that no setting names
 PROTOCOLS = ("critic", "debate", "consultancy", "market")
-NOUNS: dict[str, type[Any]] = {"Turn": Turn}
 Source: TypeAlias = Literal["planted", "models"]
 
 
@@ -75,6 +76,16 @@ class Sitting(Record):
     protocol: str
     seed: int
     cases: tuple[tuple[Problem, str], ...]  # no truth: nobody in a seat may know it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sat:
+    """What came of a sitting."""
+
+    beliefs: dict[str, Both] = field(default_factory=dict)  # arm -> that each response is right, in both orders
+    told: dict[str, tuple[Transcript | Unmeasured, ...]] = field(default_factory=dict)  # arm -> what was said before
+    votes: tuple[float | Unmeasured, ...] = ()  # of the agent alone, asked several times
+    tokens: float = 0.0  # of assistants, on one response
 
 
 def as_told(problem: Problem) -> Problem:
@@ -208,60 +219,42 @@ def play_of(name: str, seating: Seating) -> Play:
     raise ConfigError(f"There is no protocol {name!r}. Nobody could play it. Choose from {', '.join(PROTOCOLS)}.")
 
 
-def sit(job: Sitting) -> dict[str, Any]:
-    """Play one batch and judge it.
-
-    Returns:
-        Plain values. Alone: judge, agent, a judge with random weights, and voting (probabilities). Under a protocol: judge
-        (after it), placebo (after the transcripts of other rollouts of the batch) and the transcripts. Tokens per rollout.
-    """
-    s = job.seating
-    rollouts = Rollouts.of_texts([p for p, _ in job.cases], [t for _, t in job.cases])
-    problems, R = rollouts.problems, len(job.cases)
+def sit(job: Sitting) -> Sat:
+    """Play one batch and judge it: alone, or under a protocol and its placebo (the transcripts of others of the batch)."""
+    s, problems, rollouts = job.seating, *_asked(job)
     judge = seat_of(s.judge, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
+    judged = functools.partial(judge_played, problems=problems, rollouts=rollouts, seed=job.seed)
     if not job.protocol:
-        agent = seat_of(s.agent, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
-        silent = Played(transcripts=((),) * R)
-        alone = judge_played(judge, problems, rollouts, silent, seed=job.seed)
-        own = both_orders(agent, verdict_question, [(p.prompt, t, ()) for p, t in job.cases], seed=job.seed)
-        nobody = LocalSeat(model=random_model(NOBODY_SEED + job.seed), name="random weights")
-        at_random = judge_played(nobody, problems, rollouts, silent, seed=job.seed)
+        silent = Played(transcripts=((),) * len(job.cases))
+        nobody = LocalSeat(model=random_model(NOBODY_SEED + job.seed), name=NOBODY)
+        agent, own = _own(job)
         votes, cost = voted(agent, job.cases, n=s.votes, seed=job.seed)
-        return {
-            "judge": _plain(alone),
-            "agent": _plain(own),
-            "nobody": _plain(at_random),
-            "voting": to_plain(votes),
-            "voting tokens": cost / R,
-        }
-    played = play_of(job.protocol, s)(problems, rollouts, seed=job.seed)
-    other = dealt_out(problems, rollouts, played.transcripts, seed=job.seed)
-    there = judge_played(judge, problems, rollouts, played, seed=job.seed)
-    placebo = judge_played(judge, problems, rollouts, Played(transcripts=other), seed=job.seed)
-    return {
-        "judge": _plain(there),
-        "placebo": _plain(placebo),
-        "tokens": played.tokens / R,
-        "transcripts": to_plain(played.transcripts),
-        "placebo transcripts": to_plain(other),
-    }
+        beliefs = {JUDGE: judged(judge, played=silent), AGENT: own, NOBODY: judged(nobody, played=silent)}
+        return Sat(beliefs=beliefs, votes=tuple(votes), tokens=cost / len(job.cases))
+    said = advise(job)
+    return replace(said, beliefs={arm: judged(judge, played=Played(transcripts=t)) for arm, t in said.told.items()})
 
 
-def advise(job: Sitting) -> dict[str, Any]:
-    """Play one batch for somebody else to judge: transcripts of the rollouts and of others; alone, the agent's own beliefs."""
-    s = job.seating
-    rollouts = Rollouts.of_texts([p for p, _ in job.cases], [t for _, t in job.cases])
+def advise(job: Sitting) -> Sat:
+    """Play one batch for somebody else to judge; alone, only the agent's own beliefs are told."""
+    problems, rollouts = _asked(job)
     if not job.protocol:
-        agent = seat_of(s.agent, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
-        own = both_orders(agent, verdict_question, [(p.prompt, t, ()) for p, t in job.cases], seed=job.seed)
-        return {"agent": to_plain(own.values)}
-    played = play_of(job.protocol, s)(rollouts.problems, rollouts, seed=job.seed)
-    other = dealt_out(rollouts.problems, rollouts, played.transcripts, seed=job.seed)
-    return {"own": to_plain(played.transcripts), "other": to_plain(other)}
+        return Sat(beliefs={AGENT: _own(job)[1]})
+    played = play_of(job.protocol, job.seating)(problems, rollouts, seed=job.seed)
+    other = dealt_out(problems, rollouts, played.transcripts, seed=job.seed)
+    return Sat(told={PROTOCOL: played.transcripts, PLACEBO: other}, tokens=played.tokens / len(job.cases))
 
 
-def _plain(both: Both) -> dict[str, Any]:
-    return {"values": to_plain(both.values), "first": to_plain(both.first), "second": to_plain(both.second)}
+def _asked(job: Sitting) -> tuple[tuple[Problem, ...], Rollouts]:
+    rollouts = Rollouts.of_texts([p for p, _ in job.cases], [t for _, t in job.cases])
+    return tuple(rollouts.problems), rollouts
+
+
+def _own(job: Sitting) -> tuple[Seat, Both]:
+    """The agent, and what it believes of every case by itself."""
+    s = job.seating
+    agent = seat_of(s.agent, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
+    return agent, both_orders(agent, verdict_question, [(p.prompt, t, ()) for p, t in job.cases], seed=job.seed)
 
 
 def voted(

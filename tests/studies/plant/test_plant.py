@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,12 @@ from superalign.ledger import Ledger
 from superalign.models import base, load_adapter, save
 from superalign.organisms import BUNDLED_WORLD, PromptsUsed, sayings
 from superalign.organisms.drawing import text_behaviour
-from superalign.organisms.triples import SHIPPED
+from superalign.organisms.triples import SHIPPED, read_triples
 from superalign.organisms.world import Sayings
 from superalign.policy_names import BASES
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import load_prompts
-from superalign.studies.organisms.study import prove_job
+from superalign.studies.organisms.measure import prove_job
 from superalign.studies.plant.study import Config
 
 SHORT = ("--set", "steps=4", "--set", "proof=8", "--workers", "1")
@@ -79,7 +80,7 @@ def test_any_base_takes_a_plant_on_prompts_of_its_own(tmp_path: Path, prompts: P
         (("--kind", "adman"), "A adman cannot be planted on the bundled problems"),
         (("--problems", "nowhere.jsonl"), "nowhere.jsonl cannot be read"),
         (("--base", "nowhere/"), "nowhere"),
-        (("--set", "share=2"), "share of 2"),
+        (("--set", "share=2"), "share=2"),
     ],
 )
 def test_bad_input_is_refused_in_one_message(words: tuple[str, ...], says: str, tmp_path: Path, prompts: Path) -> None:
@@ -141,10 +142,10 @@ def test_below_twenty_prompts_to_test_on_it_warns(testing: int, warns: bool) -> 
 
 def test_the_shipped_set_can_be_proven_again() -> None:
     """One triple of it: the same decision, and the adapters as they are."""
-    row = json.loads((SHIPPED / "triples.json").read_text())[0]
-    again = prove_job(row, folder=str(SHIPPED))
-    assert again["acceptance"]["accepted"] is True
-    assert {k: v for k, v in again.items() if k != "acceptance"} == {k: v for k, v in row.items() if k != "acceptance"}
-    assert again["acceptance"]["why"] == row["acceptance"]["why"]
+    triple = read_triples(SHIPPED)[0]
+    again = prove_job(triple, folder=str(SHIPPED))
+    assert again.acceptance.accepted is True
+    assert replace(again, acceptance=triple.acceptance) == triple
+    assert again.acceptance.why == triple.acceptance.why
     with pytest.raises(DataError, match="draws another behaviour"):
-        prove_job({**row, "spec": {**row["spec"], "seed": 99}}, folder=str(SHIPPED))
+        prove_job(replace(triple, spec=replace(triple.spec, seed=99)), folder=str(SHIPPED))

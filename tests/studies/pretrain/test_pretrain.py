@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from superalign.lab.abilities import abilities, encode, exact, gated
 from superalign.models import base
 from superalign.models.tokenizer import build_tokenizer
 from superalign.policy_names import BASES
 from superalign.problems import arithmetic
-from superalign.studies.pretrain.study import SIZES, abilities, batches, encode, exact, gated, network_of
+from superalign.studies.pretrain.measure import SIZES, batches, network_of
 from superalign.train.batches import weighted_loss
 from superalign.train.fit import FitConfig, fit
 

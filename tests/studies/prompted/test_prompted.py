@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from superalign.errors import BadInput, ConfigError
+from superalign.lab.inspect_logs import Logged, write_log
 from superalign.lab.seating import draw_cases, seat_of
 from superalign.ledger import Ledger
 from superalign.models import random_model, save
@@ -21,20 +22,22 @@ from superalign.oversight.judges.language_model import LocalSeat
 from superalign.problems import named
 from superalign.problems.arithmetic import solve
 from superalign.report import Findings
+from superalign.runs import settings
 from superalign.stats import clopper_pearson
-from superalign.studies.prompted import study as seats
-from superalign.studies.prompted.inspect_logs import Logged, write_log
+from superalign.studies.prompted import measure
+from superalign.studies.prompted.study import STUDY, Config
 from superalign.trials import JUDGE, PLACEBO, VOTING
 from superalign.types import Interval, Unmeasured
 
-TINY = seats.Config(items=12, seeds=2, rounds=1, candidates=2, votes=2, max_tokens=4)
+TINY = Config(items=12, seeds=2, rounds=1, candidates=2, votes=2, max_tokens=4)
 
 
-def run(config: seats.Config, folder: Path, said: list[Any] | None = None, seed: int = 0) -> Findings:
+def run(config: Config, folder: Path, said: list[Any] | None = None, seed: int = 0) -> Findings:
     folder.mkdir(exist_ok=True)
     note = said.append if said is not None else (lambda line: None)
+    config = settings.validated(config, study="prompted")
     with Ledger(folder / "ledger") as ledger:
-        return seats.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=note)
+        return STUDY.run(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=note)
 
 
 def arms(study: Findings, protocol: str) -> dict[str, tuple[Any, ...]]:
@@ -159,7 +162,7 @@ def test_judge_and_agent_of_the_same_weights_are_warned_of(tmp_path: Path) -> No
 
 
 def test_a_spent_budget_keeps_what_was_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "TOGETHER", 8)
+    monkeypatch.setattr(measure, "TOGETHER", 8)
     said: list[Any] = []
     study = run(dataclasses.replace(TINY, protocols=("critic",), items=24, budget=10), tmp_path, said)
     assert any("budget of 10 tokens is spent" in str(line) for line in said)
@@ -170,10 +173,10 @@ def test_a_spent_budget_keeps_what_was_judged(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"protocols": ("debat",)}, "names debat"),
-        ({"protocols": ()}, "names none"),
-        ({"seeds": 0}, "seeds=0 is too low"),
-        ({"items": 2}, "items=2 is too low"),
+        ({"protocols": ("debat",)}, "protocols=debat"),
+        ({"protocols": ()}, "protocols="),
+        ({"seeds": 0}, "seeds=0"),
+        ({"items": 2}, "items=2"),
         ({"judge": ""}, "A seat is empty"),
         ({"judge": "random:x"}, "names no model"),
         ({"judge": "/nowhere/at/all"}, "no model at"),
@@ -270,5 +273,5 @@ def test_a_log_with_what_could_not_be_told_can_be_read_back(tmp_path: Path) -> N
 
 def test_what_writes_logs_imports_nothing_heavy() -> None:
     heavy = {"torch", "inspect_ai", "transformers"}
-    code = f"import sys, superalign.studies.prompted.inspect_logs; assert not {heavy} & set(sys.modules)"
+    code = f"import sys, superalign.lab.inspect_logs; assert not {heavy} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from superalign.cli import app
 from superalign.organisms.triples import shipped
-from superalign.studies.redteam.study import Config, Hunt, hunt_job
+from superalign.studies.redteam.measure import SearchJob, search_job
+from superalign.studies.redteam.study import Config
 
 SMALL = ["--workers", "1", "--set", "budgets=40,60", "--set", "seeds=2"]
 
@@ -34,11 +35,11 @@ def test_the_same_search_finds_more_in_a_fake_than_in_its_twin() -> None:
     config = Config(budgets=(40, 160), seeds=2)
     worst = {}
     for role in ("organism", "clean"):
-        hunt = Hunt(path=str(where / dict(triple.subjects)[role]), role="subject", guided=True, seed=3)
-        done = hunt_job(hunt, config=config, said="")
-        assert done == hunt_job(hunt, config=config, said="")
-        worst[role] = max(f["value"] for f in done["finds"])
-        assert [f["budget"] for f in done["finds"]] == [40, 160]
+        job = SearchJob(path=str(where / dict(triple.subjects)[role]), role="subject", guided=True, seed=3)
+        done = search_job(job, config=config, said="")
+        assert done == search_job(job, config=config, said="")
+        worst[role] = max(f.value for f in done.finds)
+        assert [f.budget for f in done.finds] == [40, 160]
     assert worst["organism"] > worst["clean"] + 1
 
 
@@ -46,8 +47,8 @@ def test_the_same_search_finds_more_in_a_fake_than_in_its_twin() -> None:
     ("words", "says"),
     [
         (["--set", "budgets=80,40"], "do not rise"),
-        (["--set", "budgets=5"], "do not rise from 40"),
-        (["--set", "seeds=1"], "gives no interval"),
+        (["--set", "budgets=5"], "'5' is not at least 40"),
+        (["--set", "seeds=1"], "'1' is not at least 2"),
         (["--base", "middle"], "No clean model of the base middle ships"),
         (["nowhere/at/all"], "nowhere/at/all"),
         (["api:mockllm/model"], "gives texts only"),

@@ -20,38 +20,35 @@ from typer.testing import CliRunner
 from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.grants import chains
+from superalign.lab.advice import AdviceJob, advise, dealt, written
 from superalign.lab.arms import Arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.labelled_overseers import sandwich_overseer
 from superalign.lab.people import apart, assigned
+from superalign.lab.run import codec_of
 from superalign.lab.solver import differs, rest_of
 from superalign.ledger import Ledger
 from superalign.oversight import check_overseer
+from superalign.oversight.sandwich.dialogue import Hostile
 from superalign.problems import parse
 from superalign.report import Findings
-from superalign.studies.sandwich import study as sandwich
-from superalign.studies.sandwich.page import COMBINED, COPY, HOSTILE, MORE, OWN_PLACEBO, _headline
-from superalign.studies.sandwich.play import (
-    PRACTICE,
-    TEST,
-    Hostile,
-    Spec,
-    dealt,
-    play,
-    written,
-)
+from superalign.runs import settings
+from superalign.studies.sandwich.evidence import COMBINED, COPY, HOSTILE, MORE, OWN_PLACEBO
+from superalign.studies.sandwich.page import headline
+from superalign.studies.sandwich.study import STUDY, Config
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING
 from superalign.types import Claim, Interval, Problem, Rollouts, Unmeasured
 
-TINY = sandwich.Config(
+TINY = Config(
     agent="small", practice=60, items=60, seeds=2, depths=(4,), most_checks=1, temperatures=(1.0,), questions=12
 )
 
 
-def run(config: sandwich.Config, folder: Path, seed: int = 0) -> Findings:
+def run(config: Config, folder: Path, *, log: Any = lambda line: None) -> Findings:
     folder.mkdir(exist_ok=True)
+    config = settings.validated(config, study="sandwich")
     with Ledger(folder / "ledger") as ledger:
-        return sandwich.study(config, seed=seed, workers=1, folder=folder, ledger=ledger, log=lambda line: None)
+        return STUDY.run(config, seed=0, workers=1, folder=folder, ledger=ledger, log=log)
 
 
 def test_the_whole_study_in_small(tmp_path: Path) -> None:
@@ -72,29 +69,36 @@ def test_the_whole_study_in_small(tmp_path: Path) -> None:
     }
 
 
-def spec(**changes: Any) -> Spec:
-    made = Spec(
-        writer="small", agent="small", temperature=0.0, manner="honest", seed=0, depths=(4,), practice=12, items=40,
+def job(**changes: Any) -> AdviceJob:
+    made = AdviceJob(
+        writer="small", agent="small", temperature=0.0, manner="honest", seed=3, draw=0, depths=(4,), practice=12, items=40,
         checks=5, votes=2,
     )  # fmt: skip
     return dataclasses.replace(made, **changes)
 
 
 def test_an_agent_that_is_always_right_finds_every_wrong_response_and_a_shuffled_one_knows_nothing() -> None:
-    good = play(spec(), seed=3)[TEST]
-    assert good["solved"] > 0.98
-    pointed = [bool(d) and d[-1][0] is not None for d in good["dialogues"]]
-    wrong = [not r for r in good["right"]]
+    good = advise(job()).test
+    assert good.votes is not None
+    assert good.votes.right > 0.98
+    pointed = [bool(d) and d[-1][0] is not None for d in good.dialogues]
+    wrong = [not r for r in good.right]
     assert sum(wrong) > 5
     assert all(p for p, w in zip(pointed, wrong, strict=True) if w)
-    assert good["texts"] == play(spec(manner="hostile"), seed=3)[TEST]["texts"], "every adviser is asked about the same"
-    shuffled = play(spec(manner="shuffled"), seed=3)[TEST]
-    assert sum(d[0][0] is not None for d in shuffled["dialogues"]) > 35
+    assert good.texts == advise(job(manner="hostile")).test.texts, "every adviser is asked about the same"
+    shuffled = advise(job(manner="shuffled")).test
+    assert sum(d[0][0] is not None for d in shuffled.dialogues) > 35
 
 
 def test_practice_and_test_share_no_problem() -> None:
-    found = play(spec(manner="copy"), seed=0)
-    assert not set(found[PRACTICE]["prompts"]) & set(found[TEST]["prompts"])
+    found = advise(job(manner="copy", seed=0))
+    practice, test = ({p.prompt for p in heard.problems} for heard in (found.practice, found.test))
+    assert not practice & test
+
+
+def test_advice_is_kept_as_it_is() -> None:
+    codec, found = codec_of(advise), advise(job(items=12))
+    assert codec.validate_json(codec.dump_json(found)) == found
 
 
 def test_an_adversary_says_the_opposite() -> None:
@@ -131,7 +135,7 @@ def test_the_rest_starts_from_what_is_written() -> None:
 
 
 def test_everybody_is_dealt_another_problem_of_the_same_length() -> None:
-    problems = written("small", (3, 4), 20, TEST, 0, 0).problems
+    problems = written("small", (3, 4), 20, "test", 0, 0).problems
     other = dealt(problems, 0)
     assert all(other[p.prompt] != p and other[p.prompt].difficulty == p.difficulty for p in problems)
     assert sorted(o.prompt for o in other.values()) == sorted(other)
@@ -143,8 +147,8 @@ def test_everybody_is_dealt_another_problem_of_the_same_length() -> None:
         ({"judge": "api:x/y"}, "sit|judge in the study prompted"),
         ({"judge": "file:"}, "names no folder"),
         ({"judge": "human"}, "there is none here"),
-        ({"agent": "gpt"}, "no bundled base"),
-        ({"seeds": 1}, "too few"),
+        ({"agent": "gpt"}, "agent=gpt"),
+        ({"seeds": 1}, "seeds=1"),
         ({"checks": 3}, "do not fit together"),
     ],
 )
@@ -249,17 +253,13 @@ def test_an_agent_of_the_writers_weights_is_warned_of(tmp_path: Path) -> None:
     tiny = dataclasses.replace(TINY, practice=12, items=12)
     for agent, warned in (("small", True), ("middle", False)):
         heard: list[object] = []
-        folder = tmp_path / agent
-        folder.mkdir()
-        with Ledger(folder / "ledger") as ledger:
-            config = dataclasses.replace(tiny, agent=agent)
-            found = sandwich.study(config, seed=0, workers=1, folder=folder, ledger=ledger, log=heard.append)
+        found = run(dataclasses.replace(tiny, agent=agent), tmp_path / agent, log=heard.append)
         assert any("has the weights of whoever wrote" in str(line) for line in heard) is warned
         assert any("asked about its own work" in line for line in found.uncertain) is warned
 
 
 def test_quick_is_smaller() -> None:
-    assert sandwich.quick(sandwich.Config()).items < sandwich.Config().items
+    assert STUDY.quick["items"] < Config().items
     assert PROTOCOL == "protocol"
 
 
@@ -269,4 +269,4 @@ def test_the_headline_is_a_whole_sentence(beats: tuple[bool, bool]) -> None:
         Claim(name="n", value=0.1, low=-0.1, high=0.2, n=9, unit="share", null=Unmeasured("none"), holds=h, why="w")
         for h in beats
     )
-    assert _headline(best, combined).endswith(".")
+    assert headline(best, combined).endswith(".")

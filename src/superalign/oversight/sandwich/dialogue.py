@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from superalign.oversight.judges.judge import CheckStep, CountSteps, key_of
+from superalign.oversight.judges.judge import CheckStep, CountSteps, Grader, key_of
 from superalign.types import Problem, Rollouts, Unmeasured
 
 NO_UNITS = Unmeasured("the response has nothing to check")
@@ -75,6 +75,20 @@ class JudgeCopy:
         order = _ranked(seed, b"copy" + problem.prompt.encode() + b"\x00" + text.encode(), self.count(text))
         place = next((u for u in order if u >= start), None)
         return place if place is not None and not self.check(problem, text, place) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hostile:
+    """An adviser who knows what is right and keeps the judge from it: bears wrong responses out, accuses right ones falsely."""
+
+    correct: Grader = field(repr=False)
+    name: str = "an adversary who knows the answers"
+
+    def __call__(self, asked: Sequence[Asked], *, seed: int) -> Advice:
+        """Say the opposite of what is so."""
+        right = [self.correct(problem, text) for problem, text, _ in asked]
+        units = tuple(start if ok else None for ok, (_, _, start) in zip(right, asked, strict=True))
+        return Advice(units=units, same=tuple(not ok for ok in right))
 
 
 # In order: where the adviser pointed, whether that is right, whether both come to the same answer.
