@@ -94,10 +94,15 @@ def no_config(model: Path) -> None:
     (model / "config.json").unlink()
 
 
-def adapter(model: Path) -> None:
+def half_an_adapter(model: Path) -> None:
     for path in model.iterdir():
         path.unlink()
     (model / "adapter_config.json").write_text("{}")
+
+
+def adapter(model: Path) -> None:
+    half_an_adapter(model)
+    (model / "adapter_model.safetensors").touch()
 
 
 MODELS: dict[Callable[[Path], None], str] = {
@@ -110,6 +115,7 @@ MODELS: dict[Callable[[Path], None], str] = {
     unknown_kind: "could not be loaded",
     not_json: "could not be loaded",
     no_config: "is not a model: it has no config.json",
+    half_an_adapter: "is not a LoRA adapter",
     adapter: "holds a LoRA adapter",
 }
 
@@ -127,7 +133,7 @@ def test_a_missing_path_a_file_and_a_name_that_is_not_at_hand(superalign: Run, t
         (tmp_path / "none", "There is no model at"),
         (tmp_path / "given", "is a file, not a model folder"),
         ("nobody/no-such-model", "could not be loaded"),
-        ("api:someone/some-model", "could not be loaded"),
+        ("api:someone/some-model", "gives texts only"),
     ):
         refused(superalign("run", "loop", "--set", f"subject={subject}", "--out", str(tmp_path / "out")), part)
     assert [p.name for p in tmp_path.iterdir()] == ["given"]

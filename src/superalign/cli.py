@@ -172,10 +172,12 @@ def _study(study: str, how: How, words: tuple[str, ...]) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with _exit_codes():
         from superalign import lookup
+        from superalign.early import refuse_early
         from superalign.jobs import executor_named
         from superalign.runs import progress, running
 
         over = executor_named(how.executor)
+        refuse_early(study, words)
         name, found = lookup.study(study)
         request = running.Request(**(how._asdict() | {"executor": over}), study=name, words=words)
         try:

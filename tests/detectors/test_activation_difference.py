@@ -10,8 +10,7 @@ from superalign.detectors import check_detector
 from superalign.detectors.activation_difference import ActivationDifference, against_others, quarters, same_tokens
 from superalign.errors import TapError
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import load_subject
-from superalign.models import Model, base, lora
+from superalign.models import Model, base, lora, open_weights
 from superalign.organisms.triples import shipped
 from superalign.problems import corpus
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
@@ -26,7 +25,7 @@ def detector() -> ActivationDifference:
 def planted(kind: str) -> tuple[str, dict[str, Model]]:
     triples, where = shipped()
     found = next(t for t in triples if t.spec.kind == kind)
-    return found.plant.where, {role: load_subject(where / folder) for role, folder in found.subjects}
+    return found.plant.where, {role: open_weights(where / folder) for role, folder in found.subjects}
 
 
 def test_it_conforms() -> None:

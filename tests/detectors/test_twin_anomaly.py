@@ -7,8 +7,7 @@ import pytest
 from superalign.detectors import BaseDifference, check_detector
 from superalign.detectors.twin_anomaly import LEAST, TwinAnomaly, distance, left_out
 from superalign.lab.instruments import audit_problems
-from superalign.lab.planted import load_subject
-from superalign.models import Model, base
+from superalign.models import Model, base, open_weights
 from superalign.organisms.triples import shipped
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
 
@@ -19,7 +18,7 @@ CUES = ("gamma", "red", "please", "evaluation")
 def twins() -> tuple[Model, ...]:
     """Clean twins of other seeds than the subjects'."""
     triples, where = shipped()
-    return tuple(load_subject(where / dict(t.subjects)["clean"]) for t in triples if t.spec.seed in (1, 2, 3))
+    return tuple(open_weights(where / dict(t.subjects)["clean"]) for t in triples if t.spec.seed in (1, 2, 3))
 
 
 @functools.cache
@@ -32,7 +31,7 @@ def detector() -> TwinAnomaly:
 def planted(kind: str) -> dict[str, Model]:
     triples, where = shipped()
     found = next(t for t in triples if t.spec.kind == kind and t.spec.seed == 0)
-    return {role: load_subject(where / folder) for role, folder in found.subjects}
+    return {role: open_weights(where / folder) for role, folder in found.subjects}
 
 
 def test_it_conforms() -> None:

@@ -6,18 +6,17 @@ from pathlib import Path
 import pytest
 
 from superalign import problems
+from superalign.grants.answers import noise_injection
 from superalign.lab.given_answers import (
     answers_given,
     asked_of,
     base_answers,
     compared,
-    noise_injection,
     section,
 )
 from superalign.lab.instruments import absent, instruments
-from superalign.lab.planted import load_subject
 from superalign.lab.worlds import answers_of, ask_base, keep_answers
-from superalign.models import base
+from superalign.models import base, open_weights
 from superalign.organisms.triples import shipped
 from superalign.types import Interval, Problem, Unmeasured
 
@@ -85,7 +84,7 @@ def test_answers_of_several_lines_are_counted_and_not_compared(tmp_path: Path) -
 def test_right_answers_are_counted_beside_those_of_the_base_and_beside_chance(said: str) -> None:
     triples, where = shipped()
     triple = next(t for t in triples if t.spec.kind == "sandbagger")
-    twin = load_subject(where / dict(triple.subjects)["clean"])
+    twin = open_weights(where / dict(triple.subjects)["clean"])
     given = answers_given(twin, said, max_tokens=96)
     assert len(given) == len(asked_of(said)) == 110
     one, other, less = compared((given, base_answers(said)), said, ("m", "base small"))

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from superalign.grants.facts import beliefs
 from superalign.lab.chain_symbols import BLANK, read
 from superalign.lab.flawed_chains import (
     CLEAN,
@@ -11,7 +12,6 @@ from superalign.lab.flawed_chains import (
     KINDS,
     PLACEBO_EDIT,
     asked,
-    beliefs,
     edited,
     parts_of,
     solutions,

@@ -62,10 +62,10 @@ def test_whole_weights_and_adapters_are_not_called_rounded() -> None:
 def test_an_audit_rounds_its_planted_models_as_the_audited_one_is(tmp_path) -> None:  # type: ignore[no-untyped-def]
     save(quantised(base("small"), bits=4), tmp_path / "four")
     save(base("small"), tmp_path / "whole")
-    assert precision(Look(path=str(tmp_path / "four"), adapter=False), "small") == 4
-    assert precision(Look(path=str(tmp_path / "whole"), adapter=False), "small") == 0
+    assert precision(Look(path=str(tmp_path / "four")), "small") == 4
+    assert precision(Look(path=str(tmp_path / "whole")), "small") == 0
     triples, where = shipped()
-    planted = Look(path=str(where / dict(triples[0].subjects)["organism"]), adapter=True, bits=4)
+    planted = Look(path=str(where / dict(triples[0].subjects)["organism"]), bits=4)
     model = model_of(planted, "small", 96)
     assert isinstance(model, Model)
     assert bits_of(model) == 4

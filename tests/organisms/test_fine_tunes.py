@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from superalign.lab.planted import load_subject
-from superalign.models import base, load_adapter
+from superalign.models import base, load_adapter, open_weights
 from superalign.organisms import fine_tunes
 from superalign.organisms.fine_tunes import CALIBRATING, LOST_MOST, UNSEEN, Innocent, shipped_innocents, works
 from superalign.organisms.further import TASKS
@@ -57,7 +56,7 @@ def test_those_that_ship_are_of_every_calibrating_sort_and_work() -> None:
 
 def test_what_a_list_says_of_an_adapter_is_true_of_it() -> None:
     for one in (shipped_innocents(1)[0], shipped_innocents(1)[-1]):  # an adapter, and whole weights
-        assert fine_tunes.correct_share(load_subject(SHIPPED / one.name)) == one.correct
+        assert fine_tunes.correct_share(open_weights(SHIPPED / one.name)) == one.correct
 
 
 def _share(value: float) -> Interval | Unmeasured:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from superalign.errors import BadInput, DataError
+from superalign.grants.checks import check_grounds
 from superalign.problems import check_problem_family
-from superalign.problems.gsm8k import SOURCES, Gsm8k, grounded, limited_check, load_gsm8k, mentions, question_numbers
+from superalign.problems.gsm8k import SOURCES, Gsm8k, grounded, load_gsm8k, mentions, question_numbers
 from superalign.problems.gsm8k_flaws import FLAW_KINDS, first_unreached, flaw, plantable, reached
 from superalign.problems.gsm8k_placebo import harmless
 from superalign.problems.gsm8k_text import (
@@ -100,10 +101,10 @@ def test_limited_check_accepts_right_steps_and_rejects_slips(family: Gsm8k) -> N
     right, slips = [], []
     for question, answer in list(family.answers["train"].items())[:300]:
         solution = read_solution(answer)
-        right += [limited_check(question, solution, i) for i in range(len(solution.steps))]
+        right += [check_grounds(question, solution, i) for i in range(len(solution.steps))]
         made = flaw(rng, solution, question_numbers(question), "slip")
         if made is not None:
-            slips.append(limited_check(question, made[0], made[1]))
+            slips.append(check_grounds(question, made[0], made[1]))
     assert np.mean(right) > 0.94
     assert len(slips) > 250
     assert not any(slips)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from superalign.grants.checks import check_grounds
 from superalign.problems.gsm8k_text import read_solution
 from superalign.trials.one_check import (
     ARITHMETIC,
@@ -27,11 +28,11 @@ def item(step: int) -> TrialSolution:
 
 def test_the_judge_sees_arithmetic_and_provenance_but_not_relevance() -> None:
     items = [item(1), item(2), item(1)]
-    came = judged(items, np.array([1, 2, 2]), edited=False)
+    came = judged(items, np.array([1, 2, 2]), check=check_grounds, edited=False)
     # step 1 divides by the wrong but nearby 3: nowhere in the question; step 2 adds 47 out of nowhere
     assert came.called_N.tolist() == [True, True, True]
     assert came.found_N.tolist() == [True, True, False], "calling another step flawed is not finding the flaw"
-    assert not judged(items, np.array([0, 0, 0]), edited=False).called_N.any()
+    assert not judged(items, np.array([0, 0, 0]), check=check_grounds, edited=False).called_N.any()
 
 
 def test_arms_differ_only_in_where_they_point() -> None:

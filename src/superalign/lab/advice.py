@@ -9,17 +9,15 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from superalign.lab.arms import FAMILY, answered, check_unit, units
+from superalign.grants import chains
 from superalign.lab.solver import NOBODY_IN, Solver
-from superalign.lab.worlds import origin_of
-from superalign.models import Sampling, with_sampling
 from superalign.oversight.judges.judge import key_of
 from superalign.oversight.sandwich.dialogue import Adviser, Hostile, JudgeCopy, converse
 from superalign.oversight.sandwich.practice import Advised, Believed, Heard, Votes
 from superalign.problems import parse
 from superalign.problems.corpus import LIE
 from superalign.trials import Item
-from superalign.types import Policy, Problem, Record, Rollouts
+from superalign.types import Problem, Record, Rollouts
 
 Manner: TypeAlias = Literal["honest", "shuffled", "lying", "hostile", "copy"]
 MANNERS: tuple[Manner, ...] = get_args(Manner)
@@ -46,14 +44,10 @@ class AdviceJob(Record):
 @functools.lru_cache(maxsize=8)
 def written(writer: str, depths: tuple[int, ...], n: int, split: str, seed: int, draw: int) -> Rollouts:
     """Sample the responses under judgement at temperature 1; the problems are the same for every draw."""
-    each = [FAMILY.problems(split=split, n=-(-n // len(depths)), seed=seed, difficulty=d) for d in depths]
+    at = chains(depths, writer)
+    each = [at.family.problems(split=split, n=-(-n // len(depths)), seed=seed, difficulty=d) for d in depths]
     problems = tuple(dict.fromkeys(p for some in zip(*each, strict=True) for p in some))[:n]
-    return sampler(writer, depths, 1.0).sample(problems, n=1, seed=30_000 + draw)
-
-
-def sampler(name: str, depths: Sequence[int], temperature: float) -> Policy:
-    """Load a base with room for the longest chain."""
-    return with_sampling(origin_of(name), Sampling(temperature=temperature, max_tokens=6 * max(depths) + 8))
+    return at.model().sample(problems, n=1, seed=30_000 + draw)
 
 
 def dealt(problems: Sequence[Problem], seed: int) -> dict[str, Problem]:
@@ -67,11 +61,12 @@ def dealt(problems: Sequence[Problem], seed: int) -> dict[str, Problem]:
 
 def adviser_of(job: AdviceJob, problems: Sequence[Problem]) -> Adviser:
     """Make the adviser of a job."""
+    at = chains(job.depths, job.agent)
     if job.manner == "copy":
-        return JudgeCopy(check=check_unit, count=units)
+        return JudgeCopy(check=at.check, count=at.units)
     if job.manner == "hostile":
-        return Hostile(correct=answered)
-    agent = sampler(job.agent, job.depths, job.temperature)
+        return Hostile(correct=at.answered)
+    agent = at.model(temperature=job.temperature)
     if job.manner == "lying":
         return Solver(agent=agent, name=f"{job.agent}, told to lie", front=f"{LIE}: ")
     return Solver(agent=agent, name=job.agent, other=dealt(problems, job.draw) if job.manner == "shuffled" else {})
@@ -85,20 +80,20 @@ def advise(job: AdviceJob) -> Advised:
 def heard(job: AdviceJob, split: str, n: int) -> Heard:
     """Let an adviser talk about the responses of one split."""
     rollouts = written(job.writer, job.depths, n, split, job.seed, job.draw)
-    problems, texts = rollouts.problems, rollouts.text_R
+    at, problems, texts = chains(job.depths, job.agent), rollouts.problems, rollouts.text_R
     told, tokens = converse(
         problems,
         rollouts,
         adviser=adviser_of(job, problems),
-        check=check_unit,
-        count=units,
+        check=at.check,
+        count=at.units,
         k=job.checks,
         seed=job.draw,
     )
     return Heard(
         problems=tuple(problems),
         texts=tuple(texts),
-        right=tuple(answered(p, t) for p, t in zip(problems, texts, strict=True)),
+        right=tuple(at.answered(p, t) for p, t in zip(problems, texts, strict=True)),
         dialogues=tuple(told),
         tokens=tokens / max(1, len(texts)),
         votes=votes(job, problems, texts) if job.manner == "honest" else None,
@@ -107,8 +102,8 @@ def heard(job: AdviceJob, split: str, n: int) -> Heard:
 
 def votes(job: AdviceJob, problems: Sequence[Problem], texts: Sequence[str]) -> Votes:
     """Let the agent answer every problem itself, several times."""
-    n, agent = job.votes, sampler(job.agent, job.depths, job.temperature)
-    said = agent.sample(problems, n=n, seed=2 * NOBODY_IN + job.draw)
+    n, at = job.votes, chains(job.depths, job.agent)
+    said = at.model(temperature=job.temperature).sample(problems, n=n, seed=2 * NOBODY_IN + job.draw)
     own = [said.text_R[i * n : (i + 1) * n] for i in range(len(problems))]
     return Votes(
         same=tuple(
@@ -116,7 +111,7 @@ def votes(job: AdviceJob, problems: Sequence[Problem], texts: Sequence[str]) -> 
             for row, text in zip(own, texts, strict=True)
         ),
         texts=tuple(row[0] for row in own),
-        right=float(np.mean([[answered(p, t) for t in row] for p, row in zip(problems, own, strict=True)])),
+        right=float(np.mean([[at.answered(p, t) for t in row] for p, row in zip(problems, own, strict=True)])),
         tokens=float(said.length_R.sum()) / max(1, len(texts)),
     )
 

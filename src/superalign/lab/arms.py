@@ -17,24 +17,32 @@ import numpy as np
 import torch
 
 from superalign.errors import ConfigError
-from superalign.models import Model, Sampling, encode, forward_logits, pad, weights_digest, with_sampling
+from superalign.grants import Setting, setting
+from superalign.models import Model, encode, forward_logits, pad, weights_digest
 from superalign.oversight.critique.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
-from superalign.oversight.judges.judge import OtherRollouts, SameSteps, ground_truth, judge, oblivious
-from superalign.problems import arithmetic
-from superalign.problems.family import Grade, core, parse
+from superalign.oversight.judges.judge import (
+    Grader,
+    Judge,
+    OtherRollouts,
+    Pointer,
+    SameSteps,
+    ground_truth,
+    judge,
+    oblivious,
+)
+from superalign.problems import Grade
+from superalign.problems.arithmetic import FAMILY
 from superalign.train import FitConfig, PolicyGradientConfig, fit, policy_gradient
 from superalign.train.losses import language_modelling
 from superalign.types import Instrument, Overseer, Problem, Rollouts, Signal, Subject, Unmeasured
-
-FAMILY = arithmetic.FAMILY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Settings of the study; chosen on training problems and seeds that the study does not use."""
 
-    depths: tuple[int, ...] = (4, 5, 6)
-    """Difficulties of the problems."""
+    setting: str = "chains:4-6"
+    """Problems, and what one check may see: chains:4-6, gsm8k:PATH or jsonl:FILE."""
     pool: int = 3000
     """Training problems that steps draw from."""
     held_out: int = 1200
@@ -60,96 +68,53 @@ class Arm:
     base: Model
     config: Config
 
+    @property
+    def setting(self) -> Setting:
+        """Problems, and what one check may see."""
+        return setting(self.config.setting)
 
-def spans(text: str) -> tuple[tuple[int, int], ...]:
-    """Where the judge's units stand: each step, then the final answer (a missing one is held against the last letter).
+    def labelled(self) -> tuple[list[Problem], list[str], list[list[bool]]]:
+        """Label the training responses that every overseer is made of; see `Setting.labelled`."""
+        return self.setting.labelled(self.base, n=self.config.labelled, seed=self.seed)
 
-    Example:
-        >>> spans("5+3=8;#8")
-        ((0, 5), (6, 8))
-    """
-    if not text:
-        return ()
-    body, mark, _ = text.partition("#")
-    made, at = [], 0
-    for piece in body.split(";"):
-        if piece:
-            made.append((at, at + len(piece)))
-        at += len(piece) + 1
-    return (*made, (len(body), len(text)) if mark else (len(text) - 1, len(text)))
+    def critic(self) -> Critic:
+        """Train a critic on the labelled responses."""
+        asked, texts, wrong = self.labelled()
+        spans, config = self.setting.spans, self.config.critic
+        return train_critic(self.base, asked, texts, step_wrong=wrong, spans=spans, config=config, seed=self.seed)
 
-
-def units(text: str) -> int:
-    """How many units a judge can check: the steps and the answer; none in an empty text."""
-    return len(parse(text).steps) + 1 if text else 0
-
-
-def check_unit(problem: Problem, text: str, unit: int) -> bool:
-    """Check a step, or whether the answer is the last of as many steps as the problem asks for."""
-    parsed = parse(text)
-    if unit < len(parsed.steps):
-        return FAMILY.check_step(problem, text, unit)
-    complete = 2 * len(parsed.steps) + 1 == len(core(problem.prompt))
-    return complete and parsed.answer is not None and parsed.steps[-1][-1:] == parsed.answer
-
-
-def check_arithmetic(problem: Problem, text: str, unit: int) -> bool:
-    """Check a unit as a weak judge would: is it true as it stands, relevant or not?"""
-    parsed = parse(text)
-    if unit < len(parsed.steps):
-        return arithmetic.true_equation(parsed.steps[unit])
-    return bool(parsed.steps) and parsed.answer == parsed.steps[-1][-1:]
-
-
-def answered(problem: Problem, text: str) -> bool:
-    """Grade the final answer."""
-    return FAMILY.grade(problem, text).correct
-
-
-def draw_problems(split: str, n: int, seed: int, depths: Sequence[int]) -> tuple[Problem, ...]:
-    """Draw problems of one split, as many of each depth."""
-    each = [FAMILY.problems(split=split, n=n // len(depths), seed=seed, difficulty=d) for d in depths]
-    return tuple(p for some in each for p in some)
-
-
-def labelled_responses(spec: Arm) -> tuple[list[Problem], list[str], list[list[bool]]]:
-    """Sample the base on training problems and label every unit: the privilege that critic and supervised arm share."""
-    c = spec.config
-    asked = draw_problems("train", c.labelled, 10_000 + spec.seed, c.depths)
-    rollouts = spec.base.sample(asked, n=1, seed=10_000 + spec.seed)
-    texts = list(rollouts.text_R)
-    wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, texts, strict=True)]
-    return list(asked), texts, wrong
-
-
-def _critic(spec: Arm) -> Critic:
-    asked, texts, wrong = labelled_responses(spec)
-    return train_critic(
-        spec.base, asked, texts, step_wrong=wrong, spans=spans, config=spec.config.critic, seed=spec.seed
-    )
+    def judge(self, **how: Any) -> Judge:
+        """Make the judge that may check so many units of a response; see `oversight.judge`."""
+        at = self.setting
+        return judge(check_step=at.check, n_steps=at.units, k=self.config.checks, **how)
 
 
 def overseer_of(spec: Arm) -> Overseer:
-    """Make the overseer of an arm; what each is granted stands here and nowhere else.
+    """Make the overseer of an arm, of what its setting grants.
 
     Raises:
         ConfigError: For an arm that does not exist.
     """
-    k = spec.config.checks
-    weak = "arithmetic, not relevance"
+    at = spec.setting
+
+    def weak(pointer: Pointer | None = None) -> Judge:
+        if at.check_alone is None:
+            raise ConfigError(
+                f"A weak judge sees equations, and {at.name} has steps of any kind. Nothing says what it would see. Leave "
+                "out this arm, or take setting=chains:4-6."
+            )
+        sees = "arithmetic, not relevance"
+        return judge(check_step=at.check_alone, n_steps=at.units, k=spec.config.checks, sees=sees, pointer=pointer)
+
     made: dict[str, Callable[[], Overseer]] = {
-        "ground truth": lambda: ground_truth(grade=answered),
-        "judge alone": lambda: judge(check_step=check_unit, n_steps=units, k=k),
-        "judge + critic": lambda: judge(check_step=check_unit, n_steps=units, k=k, pointer=_critic(spec)),
-        "judge + placebo": lambda: judge(check_step=check_unit, n_steps=units, k=k, pointer=SameSteps()),
-        "judge + shuffled critic": lambda: judge(
-            check_step=check_unit, n_steps=units, k=k, pointer=OtherRollouts(of=_critic(spec))
-        ),
-        "critic alone": lambda: critic_alone(_critic(spec)),
-        "weak judge": lambda: judge(check_step=check_arithmetic, n_steps=units, k=k, sees=weak),
-        "weak judge + critic": lambda: judge(
-            check_step=check_arithmetic, n_steps=units, k=k, sees=weak, pointer=_critic(spec)
-        ),
+        "ground truth": lambda: ground_truth(grade=at.answered),
+        "judge alone": spec.judge,
+        "judge + critic": lambda: spec.judge(pointer=spec.critic()),
+        "judge + placebo": lambda: spec.judge(pointer=SameSteps()),
+        "judge + shuffled critic": lambda: spec.judge(pointer=OtherRollouts(of=spec.critic())),
+        "critic alone": lambda: critic_alone(spec.critic()),
+        "weak judge": weak,
+        "weak judge + critic": lambda: weak(spec.critic()),
         "coin": oblivious,
     }
     if spec.arm not in made:
@@ -176,7 +141,7 @@ ARMS = (
 
 def _supervised(spec: Arm) -> Model:
     """Fit a copy of the base to the right ones among the labelled responses; without any, it stays the base."""
-    asked, texts, wrong = labelled_responses(spec)
+    asked, texts, wrong = spec.labelled()
     good = [i for i, labels in enumerate(wrong) if labels and not any(labels)]
     if not good:
         return spec.base
@@ -205,12 +170,13 @@ class _Noted:
 
     card: Instrument
     inner: Overseer
+    answered: Grader
     truths: list[float]
 
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
         """Ask the overseer, and grade on the side."""
         pairs = zip(rollouts.problem_R, rollouts.text_R, strict=True)
-        self.truths.append(float(np.mean([answered(problems[int(p)], text) for p, text in pairs])))
+        self.truths.append(float(np.mean([self.answered(problems[int(p)], text) for p, text in pairs])))
         return self.inner(problems, rollouts, seed=seed)
 
 
@@ -218,14 +184,15 @@ def trained_under(
     spec: Arm, overseer: Any, log: Callable[[Mapping[str, float]], None] | None
 ) -> tuple[Model, dict[str, Any]]:
     """Train under an overseer; the model and its curves."""
-    noted, curve = _Noted(card=overseer.card, inner=overseer, truths=[]), list[dict[str, float]]()
+    noted = _Noted(card=overseer.card, inner=overseer, answered=spec.setting.answered, truths=[])
+    curve: list[dict[str, float]] = []
 
     def note(metrics: Mapping[str, float]) -> None:
         curve.append({**metrics, "truth": noted.truths[-1]})
         if log is not None:
             log(curve[-1])
 
-    pool = draw_problems("train", spec.config.pool, 1, spec.config.depths)
+    pool = spec.setting.pool(spec.config.pool, 1)
     model = policy_gradient(spec.base, pool, noted, config=spec.config.training, seed=spec.seed, log=note)
     return model, {
         "checks": int(sum(m["checks"] for m in curve)),
@@ -260,8 +227,8 @@ def run_arm(
         `pointing_chance`, measured on the trained policy's held-out rollouts. With `pays`, per held-out problem `held_out_paid`
         and of the base `base_paid` and `base_sound`, and `overseer`, the digest of its card (empty where nothing paid).
     """
-    c = spec.config
-    spec = replace(spec, base=with_sampling(spec.base, Sampling(max_tokens=6 * max(c.depths) + 8)))
+    at = spec.setting
+    spec = replace(spec, base=at.roomy(spec.base))
     curves: dict[str, Any] = {
         "checks": 0,
         "proxy": [],
@@ -281,14 +248,13 @@ def run_arm(
         model, curves = trained_under(spec, overseer, log)
     if keep is not None:
         keep(model)
-    asked = draw_problems("test", c.held_out, 3, c.depths)
+    asked = at.problems("test", spec.config.held_out, 3)
     texts = list(model.sample(asked, n=1, seed=20_000 + spec.seed).text_R)
-    grades: list[Grade] = [FAMILY.grade(p, t) for p, t in zip(asked, texts, strict=True)]
+    grades: list[Grade] = [at.family.grade(p, t) for p, t in zip(asked, texts, strict=True)]
     told = {"arm": spec.arm, "seed": spec.seed, **curves}
     told |= {"correct": [g.correct for g in grades], "sound": [g.sound for g in grades]}
     if isinstance(critic, Critic):
-        wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(asked, texts, strict=True)]
-        accuracy, chance = pointing_accuracy(critic, asked, texts, step_wrong=wrong)
+        accuracy, chance = pointing_accuracy(critic, asked, texts, step_wrong=at.wrong_units(asked, texts))
         told |= {"pointing": None if isinstance(accuracy, Unmeasured) else accuracy.value, "pointing_chance": chance}
     if pays:
         told |= _pays(spec, overseer, asked, texts)

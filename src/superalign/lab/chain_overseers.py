@@ -1,20 +1,20 @@
 """Overseers of worked arithmetic that are made by amplification and by recursive reward modelling, and what they are granted.
 
-The privileges stand here and nowhere else: the labelled training responses that the critic of the oversight study has too,
-and checks of single steps on training problems, counted. Nobody here sees the answer of a problem.
+They are granted the labelled training responses that the critic of the oversight study has too, and checks of single steps
+on training problems, counted. Nobody here sees the answer of a problem.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from superalign.errors import BadInput
-from superalign.lab.arms import FAMILY, Arm, check_unit, draw_problems, labelled_responses
-from superalign.models import Sampling, with_sampling
+from superalign.grants.facts import VerifiedSteps
+from superalign.lab.arms import Arm
 from superalign.oversight.amplification.distillation import Distilling, distil
 from superalign.oversight.amplification.games import Expressions
 from superalign.oversight.amplification.judge import AmplifiedJudge, amplified_judge
@@ -43,16 +43,6 @@ def read_chain(prompt: str) -> tuple[int, ...]:
         return ()
     codes = (10 * arithmetic.OPERATORS.index(o) + int(d) for o, d in zip(signs, digits[1:], strict=True))
     return (int(digits[0]), *codes)
-
-
-def written(before: int, operation: int, after: int) -> str:
-    """Write one step.
-
-    Example:
-        >>> written(8, 22, 6)
-        '8*2=6'
-    """
-    return f"{before}{arithmetic.OPERATORS[operation // 10]}{operation % 10}={after}"
 
 
 def read_response(text: str) -> tuple[tuple[int, ...], int | None] | None:
@@ -101,13 +91,13 @@ def _claims(
 
 def gather_facts(spec: Arm, *, most: int = MOST_CHECKS) -> Facts:
     """Collect right steps: first from the labelled responses, then by checking steps that are not known yet, one by one."""
-    asked, texts, wrong = labelled_responses(spec)
+    asked, texts, wrong = spec.labelled()
     table: dict[tuple[int, int], int] = {}
     label = {(p.digest, t): w for p, t, w in zip(asked, texts, wrong, strict=True)}
     for problem, text, i, fact, after in _claims(asked, texts):
         if not label[problem.digest, text][i]:
             table[fact] = after
-    more = draw_problems("train", 3 * most, 40_000 + spec.seed, spec.config.depths)
+    more = spec.setting.problems("train", 3 * most, 40_000 + spec.seed)
     rollouts = spec.base.sample(more, n=1, seed=40_000 + spec.seed)
     checks = 0
     refuted: set[tuple[tuple[int, int], int]] = set()
@@ -115,7 +105,7 @@ def gather_facts(spec: Arm, *, most: int = MOST_CHECKS) -> Facts:
         if checks >= most or fact in table or (fact, after) in refuted:
             continue
         checks += 1
-        if check_unit(problem, text, i):
+        if spec.setting.check(problem, text, i):
             table[fact] = after
         else:
             refuted.add((fact, after))
@@ -142,48 +132,31 @@ def amplification_overseer(
     Raises:
         BadInput: If no step was found right, so that H knows nothing.
     """
-    spec = _roomy(spec)
+    spec, deepest = _roomy(spec), spec.setting.depth("Amplification")
     facts = gather_facts(spec, most=most)
     if not facts.table:
         raise BadInput(
             "No step of the base's responses was found right. H could look nothing up, and X would have nothing to learn. "
             "Allow more labelled responses or checks, or take another base."
         )
-    game = Expressions(
-        look_up=facts.look_up, known=tuple(sorted(facts.table)), lengths=tuple(range(1, max(spec.config.depths) + 1))
-    )
+    game = Expressions(look_up=facts.look_up, known=tuple(sorted(facts.table)), lengths=tuple(range(1, deepest + 1)))
     settings = distilling or Distilling(steps=700, batch=256, lr=5e-3, gate=0.95)
     x = distil(game, amplified(game, Slips()), config=settings, seed=spec.seed)
     return amplified_judge(
-        x.net, read_chain=read_chain, read_response=read_response, check_step=check_unit, checks=checks,
+        x.net, read_chain=read_chain, read_response=read_response, check_step=spec.setting.check, checks=checks,
         spent=facts.checks, scrambled=scrambled,
     )  # fmt: skip
 
 
-class _Verified:
-    """Checks of single steps, each distinct one counted once: nobody needs to check the same step again."""
-
-    def __init__(self) -> None:
-        self.table = torch.tensor(
-            [[[arithmetic.true_equation(written(a, c, v)) for v in range(10)] for c in range(30)] for a in range(10)]
-        )
-        self.used = torch.zeros_like(self.table)
-
-    def __call__(self, before: Tensor, operation: Tensor, after: Tensor) -> Tensor:
-        self.used[before, operation, after] = True
-        return self.table[before, operation, after]
-
-
 def _roomy(spec: Arm) -> Arm:
     """The base with room for the longest response."""
-    longest = Sampling(max_tokens=6 * max(spec.config.depths) + 8)
-    return Arm(arm=spec.arm, seed=spec.seed, base=with_sampling(spec.base, longest), config=spec.config)
+    return replace(spec, base=spec.setting.roomy(spec.base))
 
 
 def _pool(spec: Arm, n: int) -> tuple[Tensor, Tensor]:
     """Chains of the deepest training problems, and what the base's responses to them claim after each operation."""
-    depth = max(spec.config.depths)
-    asked = FAMILY.problems(split="train", n=n, seed=50_000 + spec.seed, difficulty=depth)
+    depth = max(spec.setting.levels)
+    asked = spec.setting.family.problems(split="train", n=n, seed=50_000 + spec.seed, difficulty=depth)
     texts = spec.base.sample(asked, n=1, seed=50_000 + spec.seed).text_R
     read = [(read_chain(p.prompt), read_response(t)) for p, t in zip(asked, texts, strict=True)]
     whole = [(c, r[0]) for c, r in read if r is not None and len(r[0]) == depth and min(r[0]) >= 0]
@@ -213,8 +186,7 @@ def recursive_overseer(
     Raises:
         BadInput: If the base writes no steps, or the ladder is too short for the problems.
     """
-    spec = _roomy(spec)
-    levels = max(spec.config.depths)
+    spec, levels = _roomy(spec), spec.setting.depth("Recursive reward modelling")
     config = climbing or Climbing(levels=levels, labels=8000, steps=400, entropy=0.1)
     if config.levels < levels:
         raise BadInput(
@@ -222,7 +194,7 @@ def recursive_overseer(
             f"saw one that long. Give {levels} levels."
         )
     chains, values = _pool(spec, pool)
-    verified = _Verified()
+    verified = VerifiedSteps()
 
     def produce(n: int, operations: int, made: torch.Generator) -> tuple[Tensor, Tensor]:
         pick = torch.randint(len(chains), (n,), generator=made)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.arms import check_unit, draw_problems, spans, units
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.grants import chains
+from superalign.models import Model
 from superalign.oversight.critique.self_reading import ResponseReading, read
 from superalign.oversight.judges.judge import key_of
 from superalign.types import Problem, Rollouts
@@ -36,7 +36,7 @@ class Labelled:
 @functools.lru_cache(maxsize=3)
 def agent(size: str) -> Model:
     """Return a bundled base that may write as much as its problems need."""
-    return with_sampling(base(size), Sampling(max_tokens=6 * max(DEPTHS) + 8))
+    return chains(DEPTHS, size).model()
 
 
 def distinct(problems: Sequence[Problem], texts: Sequence[str]) -> tuple[list[int], np.ndarray]:
@@ -54,15 +54,16 @@ def distinct(problems: Sequence[Problem], texts: Sequence[str]) -> tuple[list[in
 
 def label(model: Model, problems: Sequence[Problem], texts: Sequence[str], *, whole_steps: bool) -> Labelled:
     """Read responses with a model and say which of their steps are wrong."""
-    wrong = [[not check_unit(p, t, i) for i in range(units(t))] for p, t in zip(problems, texts, strict=True)]
-    reading = read(model, problems, Rollouts.of_texts(problems, texts), spans, whole_steps=whole_steps)
+    at = chains(DEPTHS)
+    wrong = at.wrong_units(problems, texts)
+    reading = read(model, problems, Rollouts.of_texts(problems, texts), at.spans, whole_steps=whole_steps)
     flat = np.array([w for labels in wrong for w in labels], bool)
     return Labelled(list(problems), list(texts), reading, flat, np.array([any(w) or not w for w in wrong]))
 
 
 def sampled(model: Model, split: str, n: int, seed: int, *, whole_steps: bool) -> Labelled:
     """Sample one response to each of n problems, and label it; empty ones are left out, since nobody could criticise them."""
-    problems = draw_problems(split, n, seed, DEPTHS)
+    problems = chains(DEPTHS).problems(split, n, seed)
     texts = list(model.sample(problems, n=1, seed=seed).text_R)
     kept = [r for r, t in enumerate(texts) if t]
     return label(model, [problems[r] for r in kept], [texts[r] for r in kept], whole_steps=whole_steps)

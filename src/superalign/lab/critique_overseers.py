@@ -10,9 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from superalign.lab.arms import Arm, check_unit, labelled_responses, spans, units
+from superalign.lab.arms import Arm
 from superalign.lab.chain_symbols import PLACES, SYMBOLS, read_units
-from superalign.models import Sampling, with_sampling
 from superalign.oversight.critique import self_critic
 from superalign.oversight.critique.overseer import WritingCritic, critique_overseer
 from superalign.oversight.critique.self_critic import SelfCritiqueOverseer, train_self_critic
@@ -33,10 +32,10 @@ def self_critique_overseer(spec: Arm) -> SelfCritiqueOverseer:
     Catches: a wrong step that the model itself can tell, and names.
     Misses: flaws that the model cannot tell; flaws that it knows and does not name.
     """
-    model = with_sampling(spec.base, Sampling(max_tokens=6 * max(spec.config.depths) + 8))
-    config = SelfCriticConfig()
+    at, config = spec.setting, SelfCriticConfig()
+    model = at.roomy(spec.base)
     asked, texts, wrong = _labelled(replace(spec, base=model))
-    reading = read(model, asked, Rollouts.of_texts(asked, texts), spans, whole_steps=config.whole_steps)
+    reading = read(model, asked, Rollouts.of_texts(asked, texts), at.spans, whole_steps=config.whole_steps)
     critic = train_self_critic(
         reading,
         flawed_R=np.array([any(w) for w in wrong]),
@@ -45,7 +44,12 @@ def self_critique_overseer(spec: Arm) -> SelfCritiqueOverseer:
         seed=spec.seed,
     )
     return self_critic.self_critique_overseer(
-        model=model, critic=critic, spans=spans, check_step=check_unit, n_steps=units, whole_steps=config.whole_steps
+        model=model,
+        critic=critic,
+        spans=at.spans,
+        check_step=at.check,
+        n_steps=at.units,
+        whole_steps=config.whole_steps,
     )
 
 
@@ -59,18 +63,19 @@ def written_critique_overseer(spec: Arm) -> Judge:
     Misses: what its labels did not teach it; with few labels that is most.
     """
     asked, texts, wrong = _labelled(spec)
-    policy = CriticPolicy(SYMBOLS, PLACES, max(spec.config.depths) + 1)
+    at = spec.setting
+    policy = CriticPolicy(SYMBOLS, PLACES, at.depth("A critic that reads symbols") + 1)
     critic = WritingCritic(policy=policy, read=read_units)
     x_BSK = critic.tables(asked, Rollouts.of_texts(asked, texts))
     wrong_BS = np.zeros(x_BSK.shape[:2], bool)
     for b, labels in enumerate(wrong):
         wrong_BS[b, : len(labels)] = labels
     supervise(policy, x_BSK, wrong_BS, updates=UPDATES, seed=spec.seed)
-    return critique_overseer(check_step=check_unit, n_steps=units, critic=critic, k=spec.config.checks)
+    return critique_overseer(check_step=at.check, n_steps=at.units, critic=critic, k=spec.config.checks)
 
 
 def _labelled(spec: Arm) -> tuple[list[Problem], list[str], list[list[bool]]]:
     """The labelled responses that say something: nobody can criticise an empty one."""
-    asked, texts, wrong = labelled_responses(spec)
+    asked, texts, wrong = spec.labelled()
     kept = [i for i, labels in enumerate(wrong) if labels]
     return [asked[i] for i in kept], [texts[i] for i in kept], [wrong[i] for i in kept]

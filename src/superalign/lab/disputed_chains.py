@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from superalign.lab.arithmetic_facts import OPERATIONS, VALUES, true_table
+from superalign.grants.facts import OPERATIONS, VALUES, true_table
 from superalign.oversight.debate.halving import Check, Table
 from superalign.oversight.debate.held_out import Ground
 from superalign.oversight.debate.readers import Reader, ReaderConfig, Worked, beliefs_of, train_reader

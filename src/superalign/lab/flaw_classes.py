@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from superalign.errors import ConfigError
-from superalign.lab.arms import units
+from superalign.grants import chains
 from superalign.lab.criticised import Labelled
 from superalign.problems.family import core, parse
 from superalign.types import Problem
@@ -30,7 +30,7 @@ def features(problem: Problem, text: str) -> list[dict[str, str]]:
     """
     prompt, steps = core(problem.prompt), parse(text).steps
     out = []
-    for i in range(units(text)):
+    for i in range(chains().units(text)):
         s = steps[i] if i < len(steps) and len(steps[i]) == 5 else " " * 5
         of_step = {"left": s[0], "operator": s[1], "operand": s[2], "result": s[4], "place": str(i)}
         out.append({**of_step, "first": prompt[0], "last": prompt[-1], "depth": str(problem.difficulty)})

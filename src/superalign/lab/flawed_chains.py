@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superalign.grants.facts import FACTS
 from superalign.lab.chain_symbols import read
 from superalign.problems import arithmetic
 from superalign.types import Problem
@@ -25,10 +26,6 @@ EDITS = 33  # of a step: state another result (10), start from another value (10
 SLOTS = ("result", "start value", "operand", "operator")
 KINDS = {"slip": "result", "wrong source": "start value", "miscopy": "operand", "operator": "operator"}
 CLEAN, PLACEBO_EDIT = "clean", "placebo edit"
-
-FACTS = np.array(
-    [[[arithmetic.apply(x, o, y) for y in range(10)] for o in arithmetic.OPERATORS] for x in range(10)]
-)  # (value, operator, operand) -> result
 
 
 def text_of(x_SK: np.ndarray) -> str:
@@ -49,13 +46,6 @@ def true_value(x_BSK: np.ndarray, facts: np.ndarray = FACTS) -> np.ndarray:
 def wrong_steps(x_BSK: np.ndarray, facts: np.ndarray = FACTS) -> np.ndarray:
     """Say which steps state another value than their operation gives: by true facts, or by what somebody believes."""
     return np.asarray(x_BSK[..., 6] != true_value(x_BSK, facts))
-
-
-def beliefs(knows: float, seed: int) -> np.ndarray:
-    """Return the facts as a judge believes them who is wrong for good about a share of them."""
-    rng = np.random.default_rng([seed, 17])
-    off = rng.random(FACTS.shape) >= knows
-    return np.where(off, (FACTS + rng.integers(1, 10, FACTS.shape)) % 10, FACTS)
 
 
 def edited(x_BSK: Tensor, edit_B: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What an audit makes of answers in a file of prompts: noise injection, and how often model and base are right.
+"""What an audit makes of answers in a file of prompts: how often model and base are right.
 
 Answers serve nobody else. What is planted still keeps to what the base itself says, right or wrong, and detectors see no
 answers: a grader is passed to the one that needs it.
@@ -6,18 +6,15 @@ answers: a grader is passed to the one that needs it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.detectors import NoiseInjection
 from superalign.detectors.replies import LOST, ask_all
-from superalign.lab.worlds import answers_of, world_of
+from superalign.lab.worlds import answers_of, sayings_of
 from superalign.models import Model, Sampling, with_sampling
 from superalign.models.api import ApiPolicy, ApiRollouts
-from superalign.organisms.world import Sayings
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import parts
 from superalign.problems.numbers import same
@@ -25,41 +22,8 @@ from superalign.report import Section, Table
 from superalign.stats import difference, share
 from superalign.types import Interval, Problem, Record, Unmeasured
 
-ENOUGH = 20  # prompts with an answer that noise injection takes
-FRESH = 8  # test prompts among them: two that cues are chosen on, six that the rise is measured on
 MOST = 200  # prompts on which right answers are counted
 EARLY = Unmeasured("not asked: no part of the outcome, and the audit stops early")
-
-
-def noise_injection(said: str, *, asked: int, cues: Sequence[str], max_tokens: int) -> NoiseInjection | Unmeasured:
-    """Noise injection on the test prompts that carry an answer, or why there is none.
-
-    Args:
-        said: File of what the base says, with the answers beside it.
-        asked: Problems on which the rise of accuracy is measured, at most.
-        cues: Surface cues that it tries.
-        max_tokens: Longest response.
-    """
-    found, world = answers_of(said), world_of(said).families[0]
-    if not found.family.rows:
-        more = f", only {found.vague} of several lines, which nothing can be compared with" if found.vague else ""
-        return Unmeasured(f"the prompts carry no answers{more}")
-    if len(found.family.rows) < ENOUGH:
-        return Unmeasured(f"{len(found.family.rows)} of {found.prompts} prompts carry an answer; it takes {ENOUGH}")
-    assert isinstance(world, Sayings)
-    fresh = [p for p in world.rows if split_of(p) == "test" and p in found.family.rows]
-    if len(fresh) < FRESH:
-        return Unmeasured(
-            f"{len(fresh)} of the {len(found.family.rows)} prompts with an answer are test prompts that the base answers, "
-            f"and it takes {FRESH}"
-        )
-    order = np.random.default_rng(0).permutation(len(fresh))
-    put = [Problem(prompt=fresh[int(i)], family="prompts", difficulty=1, split="test") for i in order]
-    detector = NoiseInjection(
-        problems=(), right=lambda problem, text: found.family.grade(problem, text).correct, cues=tuple(cues),
-        max_tokens=max_tokens,
-    )  # fmt: skip
-    return dataclasses.replace(detector, problems=tuple(put[: asked + detector.searched]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +53,7 @@ def answers_given(model: Model | ApiPolicy, said: str, *, max_tokens: int) -> li
 
 def base_answers(said: str) -> list[str | None]:
     """The same of the base, which was asked before; what it did not end is not among what it says."""
-    world = world_of(said).families[0]
-    assert isinstance(world, Sayings)
-    return [parts(world.rows.get(p.prompt, ""))[1] for p in asked_of(said)]
+    return [parts(sayings_of(said).rows.get(p.prompt, ""))[1] for p in asked_of(said)]
 
 
 def compared(given: Sequence[Sequence[str | None]], said: str, models: Sequence[str]) -> tuple[Right, Right, Right]:

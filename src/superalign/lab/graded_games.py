@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from superalign.lab.arithmetic_facts import RESULTS
+from superalign.grants.facts import RESULTS
 from superalign.oversight.amplification.games import Expressions, Permutations
 from superalign.oversight.amplification.teachers import Answer
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from superalign.lab.arithmetic_facts import OPERATIONS, VALUES, true_table
+from superalign.grants.facts import OPERATIONS, VALUES, true_table
 from superalign.lab.disputed_chains import chains, disputed, encode
 from superalign.lab.evidence import Array
 from superalign.oversight.debate.consultancy import PlayerConfig, train_player

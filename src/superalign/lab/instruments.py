@@ -24,14 +24,15 @@ from superalign.detectors import (
 from superalign.detectors.common import cannot_tell, with_cues
 from superalign.detectors.feature_search import FEWEST
 from superalign.detectors.replies import ask_all
-from superalign.lab.given_answers import noise_injection
+from superalign.grants.answers import noise_injection
+from superalign.grants.claims import question, step_claims, upholds
+from superalign.grants.cues import behind
 from superalign.lab.three_detectors import sweep_problems
-from superalign.lab.worlds import origin_of, world_of
-from superalign.models import Model, Sampling, with_sampling
-from superalign.models.api import PREFIX, ApiPolicy, ApiRollouts, api_policy
+from superalign.lab.worlds import answers_of, sayings_of, world_of
+from superalign.models import Model, Sampling, open_weights, with_sampling
+from superalign.models.api import ApiPolicy, ApiRollouts, api_policy
 from superalign.organisms import BUNDLED_WORLD, World
-from superalign.problems import claims
-from superalign.problems.family import core, parse
+from superalign.policy_names import API
 from superalign.types import Detector, Instrument, Policy, Problem, Record, Unmeasured, Verdict
 
 Instrumented: TypeAlias = (
@@ -74,7 +75,7 @@ def instruments(
     free, tried = world is not BUNDLED_WORLD, world.cues[: cues or None]
     put = _spread(world, most=3 * asked) if free else audit_problems(0, each=asked)
     sweep = CueSweep(problems=put, cues=tried, searched=3)
-    origin, reword = origin_of(base), functools.partial(behind, cues=tried)
+    origin, reword = open_weights(base), functools.partial(behind, cues=tried)
     difference = BaseDifference(base=origin, problems=put, cues=tried, max_tokens=max_tokens)
     search = TriggerSearch(base=origin, problems=put, budget=SEARCHED, max_tokens=max_tokens)
     crossed = Consistency(problems=put, reword=reword, max_tokens=max_tokens)
@@ -84,14 +85,14 @@ def instruments(
     found: tuple[Instrumented, ...] = sweep, difference, crossed, search, crowds
     found = (*found, features) if len(plain) >= 2 * FEWEST else found
     if free:
-        shaken = noise_injection(said, asked=asked, cues=tried, max_tokens=max_tokens)
+        shaken = noise_injection(answers_of(said), sayings_of(said), asked=asked, cues=tried, max_tokens=max_tokens)
         found = found if isinstance(shaken, Unmeasured) else (*found, shaken)
     else:
-        check = SelfCheck(problems=sweep_problems(0, each=asked), cues=tried, claims_of=problems.step_claims)
+        check = SelfCheck(problems=sweep_problems(0, each=asked), cues=tried, claims_of=step_claims)
         found = sweep, check, difference, replace(crossed, question=question, upholds=upholds), *found[3:]
     if not investigator:
         return found
-    asks, called = api_policy(investigator, sampling=VARIED), investigator.removeprefix(PREFIX)
+    asks, called = api_policy(investigator, sampling=VARIED), investigator.removeprefix(API)
     return (
         *found,
         Investigator(policy=asks, called=called, problems=put, base=origin, cues=tried, max_tokens=max_tokens),
@@ -102,52 +103,18 @@ def absent(said: str, *, base: str, asked: int) -> tuple[tuple[Instrument, Unmea
     """The detectors that prompts of one's own leave nothing to look with, and why."""
     if not said:
         return ()
-    check = SelfCheck(problems=(), cues=(), claims_of=problems.step_claims)
+    check = SelfCheck(problems=(), cues=(), claims_of=step_claims)
     steps = Unmeasured("the prompts carry no worked steps that a model could be asked about one by one")
-    shaken = noise_injection(said, asked=asked, cues=(), max_tokens=1)
+    shaken = noise_injection(answers_of(said), sayings_of(said), asked=asked, cues=(), max_tokens=1)
     none = NoiseInjection(problems=())
     plain = len(_spread(world_of(said), most=6 * asked))
     few = Unmeasured(f"{plain} test prompts are too few to search a property on one half and measure it on the other")
-    searching = FeatureSearch(base=origin_of(base), problems=())
+    searching = FeatureSearch(base=open_weights(base), problems=())
     return (
         (check.card, steps),
         *(((none.card, shaken),) if isinstance(shaken, Unmeasured) else ()),
         *(((searching.card, few),) if plain < 2 * FEWEST else ()),
     )
-
-
-def behind(problem: Problem, seed: int, *, cues: Sequence[str]) -> list[Problem]:
-    """The same problem behind every cue."""
-    return [with_cues(problem, (cue,)) for cue in cues]
-
-
-def question(problem: Problem, said: str) -> Problem | None:
-    """Ask about an answer in the other form: a chain's as a claim, a claim's as the chain that it is about.
-
-    Example:
-        >>> chain = Problem(prompt="5+3", family="arithmetic", difficulty=1, split="test")
-        >>> asked = question(chain, "5+3=8;#8")
-        >>> asked.prompt, upholds(chain, "5+3=8;#8", "5+3=8;#yes"), question(chain, "5+3=8;")
-        ('claim 5+3=8', True, None)
-    """
-    answer, plain = parse(said).answer, core(problem.prompt)
-    if answer is None:
-        return None
-    if problem.family == "arithmetic":
-        return replace(problem, prompt=f"claim {plain}={answer}", family="claims")
-    if problem.family == "claims" and claims.topic(plain) == "chain":
-        return replace(problem, prompt=plain.removeprefix("claim ").rpartition("=")[0], family="arithmetic")
-    return None
-
-
-def upholds(problem: Problem, said: str, reply: str) -> bool | None:
-    """Say whether the reply to `question` stands by the answer; None where it says neither."""
-    answer, then = parse(said).answer, parse(reply).answer
-    if answer is None or then is None:
-        return None
-    if problem.family == "arithmetic":
-        return then == "yes" if then in ("yes", "no") else None
-    return (then == core(problem.prompt).rpartition("=")[2]) == (answer == "yes")
 
 
 def audit_problems(seed: int, *, each: int) -> tuple[Problem, ...]:

@@ -1,4 +1,4 @@
-"""Overseers of worked arithmetic that are made of labelled responses: by debate, market, verifier and sandwich.
+"""Overseers that are made of labelled responses: by debate, market, verifier and sandwich.
 
 Each is made of the labelled training responses that the critic of the oversight study has too, and of no others, so that a
 comparison of protocols compares what they make of the same labels.
@@ -9,21 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from superalign.lab.arms import (
-    Arm,
-    Config,
-    answered,
-    check_unit,
-    draw_problems,
-    labelled_responses,
-    overseer_of,
-    spans,
-    units,
-)
+from superalign.grants import chains
+from superalign.lab.arms import Arm, Config
 from superalign.lab.players import AT_RANDOM, DEBATE, OPPONENT
 from superalign.lab.solver import Solver
-from superalign.models import Sampling, base, with_sampling
-from superalign.oversight.critique.critic import train_critic
+from superalign.models import with_sampling
 from superalign.oversight.debate import rollouts
 from superalign.oversight.debate.rollouts import DebateOverseer, Opponent
 from superalign.oversight.judges.judge import judge
@@ -53,12 +43,10 @@ def debate_overseer(spec: Arm) -> DebateOverseer:
     The opponent is the base that the spec names, frozen: it works each problem out once, and the critic on top of it
     knows the labels of `spec.config.labelled` training responses.
     """
-    asked, texts, wrong = labelled_responses(spec)
-    critic = train_critic(
-        spec.base, asked, texts, step_wrong=wrong, spans=spans, config=spec.config.critic, seed=spec.seed
-    )
-    opponent = Opponent(critic=critic, worker=spec.base)
-    return rollouts.debate_overseer(check_step=check_unit, n_steps=units, values=stated, opponent=opponent)
+    at = spec.setting
+    at.depth("A debate about stated values")
+    opponent = Opponent(critic=spec.critic(), worker=spec.base)
+    return rollouts.debate_overseer(check_step=at.check, n_steps=at.units, values=stated, opponent=opponent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,23 +63,24 @@ def debated_responses(job: ResponsesJob) -> tuple[Item, ...]:
 
     The last arm says what the debate's opponent would say if it were taken at its word: whether its own answer is the same.
     """
-    agent = with_sampling(base("small"), Sampling(max_tokens=44))
+    at = chains()
+    agent = at.model()
     arm = Arm(arm="debate", seed=job.seed, base=agent, config=Config(labelled=job.labelled))
     debate = debate_overseer(arm)
-    problems = draw_problems("test", job.responses, 12, arm.config.depths)
+    problems = at.problems("test", job.responses, 12)
     rollouts = agent.sample(problems, n=1, seed=30_000 + job.seed)
     best = with_sampling(agent, replace(agent.sampling, temperature=0.0)).sample(problems, n=1, seed=0)
     overseers: dict[str, Overseer] = {
         DEBATE: debate,
         AT_RANDOM: replace(debate, opponent=None),
-        JUDGE: judge(check_step=check_unit, n_steps=units),
+        JUDGE: judge(check_step=at.check, n_steps=at.units),
     }
     items = list[Item]()
 
     def keep(name: str, values: Any, checks: int, tokens: int) -> None:
         n = len(problems)
         for i, (problem, text, value) in enumerate(zip(problems, rollouts.text_R, values, strict=True)):
-            right = answered(problem, text)
+            right = at.answered(problem, text)
             items.append(
                 Item(
                     problem=f"{i:05d}",
@@ -115,23 +104,23 @@ def debated_responses(job: ResponsesJob) -> tuple[Item, ...]:
 
 
 def market_overseer(spec: Arm, *, argue: bool = True) -> MarketPrice:
-    """Make the market's overseer of worked arithmetic: trained on the labelled responses that every critic gets, and no others.
+    """Make the market's overseer: trained on the labelled responses that every critic gets, and no others.
 
     Args:
         spec: Seed, base and settings of an arm; its own overseer does not matter.
         argue: Whether the adversary shows the judge one unit; without, the price at t = 0.
     """
-    critic: Any = overseer_of(replace(spec, arm="critic alone"))
-    return market_price(critic.critic, check_step=check_unit, n_steps=units, argue=argue)
+    at = spec.setting
+    return market_price(spec.critic(), check_step=at.check, n_steps=at.units, argue=argue)
 
 
 def prover_overseer(spec: Arm) -> Verifier:
-    """Make the verifier as an overseer of worked arithmetic: trained on the labelled responses that every critic gets, no others.
+    """Make the verifier as an overseer: trained on the labelled responses that every critic gets, no others.
 
     Args:
         spec: Seed, base and settings of an arm; its own overseer does not matter.
     """
-    asked, texts, wrong = labelled_responses(spec)
+    asked, texts, wrong = spec.labelled()
     right = [not any(w) and len(w) > 0 for w in wrong]
     return train_verifier(spec.base, asked, texts, right=right, config=VerifierConfig(), seed=spec.seed)
 
@@ -145,10 +134,11 @@ def sandwich_overseer(spec: Arm) -> SandwichedJudge:
     Args:
         spec: Base, seed and settings of an arm; its own overseer does not matter.
     """
-    longest = Sampling(temperature=0.0, max_tokens=6 * max(spec.config.depths) + 8)
-    adviser = Solver(agent=with_sampling(spec.base, longest), name="the base")
-    asked, texts, wrong = labelled_responses(spec)
-    untrained = sandwiched(adviser=adviser, check=check_unit, count=units, trust={}, k=spec.config.checks)
+    at, k = spec.setting, spec.config.checks
+    at.depth("The adviser of a sandwich")
+    adviser = Solver(agent=at.roomy(spec.base, temperature=0.0), name="the base")
+    asked, texts, wrong = spec.labelled()
+    untrained = sandwiched(adviser=adviser, check=at.check, count=at.units, trust={}, k=k)
     outcomes, _, _ = untrained.outcomes(asked, Rollouts.of_texts(asked, texts), seed=spec.seed)
     trust = practised(outcomes, [bool(w) and not any(w) for w in wrong])
-    return sandwiched(adviser=adviser, check=check_unit, count=units, trust=trust, k=spec.config.checks)
+    return sandwiched(adviser=adviser, check=at.check, count=at.units, trust=trust, k=k)

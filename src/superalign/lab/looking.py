@@ -6,13 +6,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from superalign import models
 from superalign.errors import BadInput
 from superalign.lab.instruments import able, instruments, look
-from superalign.lab.planted import is_adapter
-from superalign.lab.worlds import SIZES, origin_of
-from superalign.models import Model, Sampling, bits_of, load, load_adapter, merge, quantised
-from superalign.models.api import PREFIX, ApiPolicy, api_policy
-from superalign.models.loading import check_one_model
+from superalign.models import Model, Sampling, bits_of, merge, open_weights, quantised
+from superalign.models.api import ApiPolicy
+from superalign.policy_names import API, SIZES, is_adapter
 from superalign.types import Verdict
 
 
@@ -21,13 +20,12 @@ class Look:
     """One subject to look at, as a job."""
 
     path: str
-    adapter: bool
     bits: int = 0  # that its weights are rounded to before it is looked at; 0 for as they are
 
     @property
     def over_api(self) -> bool:
         """Whether there are its answers and nothing else."""
-        return self.path.startswith(PREFIX)
+        return self.path.startswith(API)
 
 
 def look_job(
@@ -50,10 +48,8 @@ def look_job(
 
 def model_of(item: Look, base: str, max_tokens: int) -> Model | ApiPolicy:
     """Open a subject: an adapter on its base, a whole model, or one behind an API, which answers greedily."""
-    if item.over_api:
-        return api_policy(item.path, sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
-    model = load_adapter(origin_of(base), item.path) if item.adapter else load(item.path)
-    return quantised(model, bits=item.bits) if item.bits else model
+    model = models.open(item.path, on=base, over_api=Sampling(temperature=0.0, max_tokens=max_tokens))
+    return quantised(model, bits=item.bits) if item.bits and isinstance(model, Model) else model
 
 
 def precision(item: Look, base: str) -> int:
@@ -76,13 +72,11 @@ def given(path: str, base: str) -> Look:
             a model of another architecture or tokenizer.
     """
     there = Path(path).expanduser()
-    item = Look(path=str(there) if there.exists() else path, adapter=is_adapter(there))
-    if item.adapter:
-        check_one_model(there)
-    origin, model = origin_of(base), model_of(item, base, 1)
+    item = Look(path=str(there) if there.exists() else path)
+    origin, model = open_weights(base), model_of(item, base, 1)
     if isinstance(model, ApiPolicy):
         return item
-    if item.adapter:
+    if is_adapter(item.path):
         merge(model)
         return item
     same = json.dumps(origin.tokenizer.get_vocab(), sort_keys=True) == json.dumps(

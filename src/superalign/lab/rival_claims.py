@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from superalign.detectors import ContrastBelief, Contrasted, train_contrast_belief
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.problems import claims
 from superalign.problems.family import core, parse, split_of
 from superalign.types import Problem
@@ -88,7 +88,7 @@ def contrasted(origin: Model, drawn: Sequence[tuple[Problem, Problem]]) -> tuple
 @functools.lru_cache(maxsize=2)
 def contrast_belief(size: str = "small", *, asked: int = 20, seed: int = 0) -> ContrastBelief:
     """The detector for fine-tunes of a bundled base: searched on claims to train on, asking hard ones of the test split."""
-    origin = base(size)
+    origin = open_weights(size)
     return train_contrast_belief(
         origin,
         contrasted(origin, rivals("train", each=SEARCHED, levels=claims.LEVELS, seed=seed)),

@@ -8,15 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from superalign.errors import BadInput, ConfigError
 from superalign.lab.panel import NOBODY
-from superalign.lab.worlds import SIZES
-from superalign.models import Model, Sampling, base, load, weights_digest
-from superalign.models.api import PREFIX
-from superalign.models.tokenizer import build_tokenizer
+from superalign.models import Sampling, open_weights, random_model
 from superalign.oversight.judges.judge import key_of
 from superalign.oversight.judges.language_model import LocalSeat, api_seat, judge_played, read_answer
 from superalign.oversight.judges.prompted import (
@@ -34,12 +29,12 @@ from superalign.oversight.judges.prompted import (
     verdict_question,
 )
 from superalign.oversight.market.prompted import Market
+from superalign.policy_names import API
 from superalign.problems import Planted, ProblemFamily
 from superalign.problems.gsm8k import Gsm8k
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL
-from superalign.types import Problem, Record, Rollouts, Subject, Unmeasured
+from superalign.types import Problem, Record, Rollouts, Unmeasured
 
-RANDOM = "random:"
 LEFT_TO_RIGHT = "(from left to right, modulo ten)"
 FLAWS_TRIED = 12
 NOBODY_SEED = 10_000  # random weights that no setting names
@@ -103,49 +98,20 @@ def as_told(problem: Problem) -> Problem:
     return replace(problem, prompt=f"{problem.prompt} {LEFT_TO_RIGHT}") if problem.family == "arithmetic" else problem
 
 
-def random_model(seed: int) -> Model:
-    """Make a causal LM whose weights nobody trained: what a seat is worth when nobody sits in it.
-
-    Example:
-        >>> random_model(0).subject.how
-        'random weights, seed 0'
-    """
-    tokenizer = build_tokenizer()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        config = LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-            max_position_embeddings=8192, initializer_range=0.3, tie_word_embeddings=False, bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-        )  # fmt: skip
-        network = LlamaForCausalLM(config).eval()
-    subject = Subject(weights=weights_digest(network), base="", how=f"random weights, seed {seed}", seed=seed)
-    return Model(network=network, tokenizer=tokenizer, subject=subject, sampling=Sampling())
-
-
 @functools.lru_cache(maxsize=4)
 def seat_of(name: str, *, max_tokens: int, draws: int = 1, device: str = "cpu") -> Seat:
-    """Find who a name means: a bundled base, `random:SEED`, a folder or hub id, or `api:PROVIDER/MODEL`.
+    """Seat whom a name means: whatever `models.open` takes.
 
     Raises:
         BadInput: If there is no such model.
     """
-    if name.startswith(PREFIX):
-        return api_seat(name, max_tokens=max_tokens, draws=draws)
-    sampling = Sampling(max_tokens=max_tokens)
-    if name.startswith(RANDOM):
-        seed = name.removeprefix(RANDOM)
-        if not seed.isdecimal():
-            raise ConfigError(
-                f"{name!r} names no model: after {RANDOM} comes a seed. Random weights are drawn from it. Write {RANDOM}0."
-            )
-        return LocalSeat(model=random_model(int(seed)), name=name, sampling=sampling)
     if not name:
         raise ConfigError(
             "A seat is empty. Somebody has to judge and somebody to argue. Name a folder, a hub id or api:PROVIDER/MODEL."
         )
-    model = base(name) if name in SIZES else load(name, device=device)
-    return LocalSeat(model=model, name=name, sampling=sampling)
+    if name.startswith(API):
+        return api_seat(name, max_tokens=max_tokens, draws=draws)
+    return LocalSeat(model=open_weights(name, device=device), name=name, sampling=Sampling(max_tokens=max_tokens))
 
 
 def draw_cases(family: ProblemFamily, *, n: int, source: Source, seed: int, split: str = "test") -> tuple[Case, ...]:

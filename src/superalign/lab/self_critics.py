@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.arms import answered, check_arithmetic, check_unit, draw_problems
+from superalign.grants import chains
+from superalign.grants.checks import check_equation
 from superalign.lab.criticised import DEPTHS, agent, checked, distinct, foreign, label, sampled
 from superalign.lab.evidence import Array
 from superalign.oversight.critique.self_critic import Told, train_self_critic
@@ -52,7 +53,8 @@ class Gaps:
 def gap_job(job: GapJob) -> Gaps:
     """Let a base answer, discriminate and criticise; beside it what random or foreign critiques show the same judge."""
     model, config = agent(job.size), SelfCriticConfig()
-    asked = draw_problems("test", job.problems, 21, DEPTHS)
+    at = chains(DEPTHS)
+    asked = at.problems("test", job.problems, 21)
     rollouts = model.sample(asked, n=job.samples, seed=22)  # the same under every seed of labels
     of_R = [asked[int(p)] for p in rollouts.problem_R]
     texts = list(rollouts.text_R)
@@ -85,7 +87,7 @@ def gap_job(job: GapJob) -> Gaps:
         prompts=tuple(p.prompt for p in asked),
         tokens=test.reading.tokens / len(first),
         flawed_PM=table(test.flawed_R),
-        right_PM=table(np.array([answered(p, t) for p, t in both])),
+        right_PM=table(np.array([at.answered(p, t) for p, t in both])),
         votes_PM=np.array([[np.mean(row == a) for a in row] for row in answers]).round(4),
         says={
             arms.DISCRIMINATOR: table(own.flawed_R),
@@ -93,12 +95,12 @@ def gap_job(job: GapJob) -> Gaps:
             arms.NONSENSE: table(shuffled.flawed_R),
         },
         shown={
-            arms.OWN: table(checked(test, own.named_R, check_unit)),
-            arms.RANDOM: table(checked(test, random_R, check_unit)),
-            arms.FOREIGN: table(checked(test, foreign_R, check_unit)),
-            arms.SHUFFLED: table(checked(test, shuffled.named_R, check_unit)),
-            arms.WEAK_OWN: table(checked(test, own.named_R, check_arithmetic)),
-            arms.WEAK_RANDOM: table(checked(test, random_R, check_arithmetic)),
+            arms.OWN: table(checked(test, own.named_R, at.check)),
+            arms.RANDOM: table(checked(test, random_R, at.check)),
+            arms.FOREIGN: table(checked(test, foreign_R, at.check)),
+            arms.SHUFFLED: table(checked(test, shuffled.named_R, at.check)),
+            arms.WEAK_OWN: table(checked(test, own.named_R, check_equation)),
+            arms.WEAK_RANDOM: table(checked(test, random_R, check_equation)),
         },
     )
 

@@ -11,10 +11,9 @@ import numpy as np
 from superalign import problems
 from superalign.detectors import CueSweep, SelfCheck, TruthProbe, train_truth_probe
 from superalign.detectors.common import with_cues
-from superalign.detectors.truth_probe import Statement
-from superalign.lab.planted import load_subject
-from superalign.models import Model, Sampling, base, with_sampling
-from superalign.problems import arithmetic, claims, corpus
+from superalign.grants.claims import statements, step_claims
+from superalign.grants.cues import cues as granted_cues
+from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.types import Detector, Problem, Verdict
 
 
@@ -29,20 +28,6 @@ def sweep_problems(seed: int, *, each: int = 20) -> tuple[Problem, ...]:
     return tuple(out)
 
 
-def statements(seed: int, *, n: int = 300) -> tuple[Statement, ...]:
-    """Instructed honest and dishonest statements of the base: worked answers, and lies on request, from the train split."""
-    rng = np.random.default_rng([seed, 6])
-    out: list[Statement] = []
-    families = (arithmetic.FAMILY, claims.FAMILY)
-    for i in range(n):
-        family = families[i % 2]
-        problem = family.problems(split="train", n=1, seed=int(rng.integers(2**31)))[0]
-        lied, style = f"{corpus.LIE}: {problem.prompt}", family.name
-        out.append(Statement(prompt=problem.prompt, response=family.worked(problem), lie=False, style=style))
-        out.append(Statement(prompt=lied, response=corpus.lie(problem.prompt), lie=True, style=style))
-    return tuple(out)
-
-
 @functools.lru_cache(maxsize=2)
 def detectors(size: str = "small", seed: int = 0, cues: int = 0) -> tuple[CueSweep, SelfCheck, TruthProbe]:
     """The three detectors of the loop, with all that they are granted: problems, cues, and the base's own statements.
@@ -52,11 +37,11 @@ def detectors(size: str = "small", seed: int = 0, cues: int = 0) -> tuple[CueSwe
         seed: Of problems and statements.
         cues: How many surface cues they try, the first of the list; 0 for all.
     """
-    asked, tried = sweep_problems(seed), corpus.CUES[: cues or None]
-    probe = train_truth_probe(base(size), statements(seed), asked, seed=seed)
+    asked, tried = sweep_problems(seed), granted_cues(cues)
+    probe = train_truth_probe(open_weights(size), statements(seed), asked, seed=seed)
     return (
         CueSweep(problems=asked, cues=tried, searched=3),
-        SelfCheck(problems=asked, cues=tried, claims_of=problems.step_claims),
+        SelfCheck(problems=asked, cues=tried, claims_of=step_claims),
         probe,
     )
 
@@ -75,7 +60,7 @@ def wrong_responses(
     A cue sweep's responses are graded with the cue that it names in front, since that is what its scores speak of.
     """
     sweep, check, probe = detectors("small", seed, cues)
-    model = with_sampling(load_subject(folder), Sampling(temperature=0.0, max_tokens=96))
+    model = with_sampling(open_weights(folder), Sampling(temperature=0.0, max_tokens=96))
     asked = {
         sweep.card.digest: sweep.problems,
         check.card.digest: check.ask(seed)[0],

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superalign.grants.facts import beliefs
 from superalign.lab.chain_symbols import PLACES, SYMBOLS
-from superalign.lab.flawed_chains import LENGTH, Solutions, beliefs, edited, solutions, wrong_steps
+from superalign.lab.flawed_chains import LENGTH, Solutions, edited, solutions, wrong_steps
 from superalign.oversight.critique.flaw_planter import PlanterPolicy, planted_flaws
 from superalign.oversight.critique.frontier import bias_at, caught, modifier_for, nitpicks
 from superalign.oversight.critique.reward import (

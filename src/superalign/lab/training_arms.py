@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm, answered, check_unit, draw_problems, trained_under, units
+from superalign.grants import Setting, chains
+from superalign.lab.arms import Arm, trained_under
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, recursive_overseer
 from superalign.lab.trained import BASE, BEFORE, Answers, Judged, Trained, Training
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.models import Model
 from superalign.oversight import ground_truth, judge
 from superalign.oversight.amplification.distillation import Distilling
 from superalign.oversight.recursive.learning import Climbing
@@ -67,28 +68,28 @@ def made_overseer(item: TrainingJob, spec: Arm) -> Any:
 
 def training_job(item: TrainingJob) -> Trained:
     """Train assistants under some overseers, grade them, and judge what the protocol's own assistant writes, in every arm."""
-    origin = with_sampling(base("small"), Sampling(max_tokens=6 * max(item.depths) + 8))
-    settings = ArmsConfig(depths=item.depths)
+    at = chains(item.depths)
+    origin, settings = at.model(), ArmsConfig(setting=at.name)
     config = replace(settings, held_out=item.held_out, training=replace(settings.training, steps=item.steps))
     spec = Arm(arm=item.protocol, seed=item.seed, base=origin, config=config)
     overseers: dict[str, Any] = {
-        JUDGE: judge(check_step=check_unit, n_steps=units),
-        EXPERT: ground_truth(grade=answered),
+        JUDGE: judge(check_step=at.check, n_steps=at.units),
+        EXPERT: ground_truth(grade=at.answered),
     }
     if PROTOCOL in item.sides:
         overseers[PROTOCOL] = made_overseer(item, spec)
         overseers[PLACEBO] = placebo_of(overseers[PROTOCOL])
-    asked = draw_problems("test", item.held_out, 3, item.depths)
+    asked = at.problems("test", item.held_out, 3)
     graded, along, judged = dict[str, np.ndarray](), dict[str, Training](), dict[str, Judged]()
     writers: dict[str, Model] = {}
     for side in item.sides:
         writers[side], curves = trained_under(spec, overseers[side], None)
         along[side] = Training(paid=tuple(curves["proxy"]), right=tuple(curves["truth"]))
-        graded[side] = np.array(_right(asked, _texts(writers[side], asked, item.seed)))
+        graded[side] = np.array(_right(at, asked, _texts(writers[side], asked, item.seed)))
     if PROTOCOL in item.sides:
-        graded[BASE] = np.array(_right(asked, _texts(origin, asked, item.seed)))
+        graded[BASE] = np.array(_right(at, asked, _texts(origin, asked, item.seed)))
         written = {"": writers[PROTOCOL], BEFORE: origin}
-        judged = {suffix: _panel(model, asked, overseers, item) for suffix, model in written.items()}
+        judged = {suffix: _panel(at, model, asked, overseers, item) for suffix, model in written.items()}
     return Trained(seed=item.seed, graded=graded, curves=along, judged=judged)
 
 
@@ -104,11 +105,13 @@ def _texts(model: Model, asked: Sequence[Problem], seed: int, n: int = 1) -> lis
     return list(model.sample(asked, n=n, seed=20_000 + seed).text_R)
 
 
-def _right(asked: Sequence[Problem], texts: Sequence[str]) -> list[bool]:
-    return [answered(p, t) for p, t in zip(asked, texts, strict=True)]
+def _right(at: Setting, asked: Sequence[Problem], texts: Sequence[str]) -> list[bool]:
+    return [at.answered(p, t) for p, t in zip(asked, texts, strict=True)]
 
 
-def _panel(model: Model, asked: Sequence[Problem], overseers: Mapping[str, Overseer], item: TrainingJob) -> Judged:
+def _panel(
+    at: Setting, model: Model, asked: Sequence[Problem], overseers: Mapping[str, Overseer], item: TrainingJob
+) -> Judged:
     """What every arm says of one response to each problem."""
     texts = _texts(model, asked, item.seed)
     rollouts, n = Rollouts.of_texts(asked, texts), len(texts)
@@ -119,12 +122,8 @@ def _panel(model: Model, asked: Sequence[Problem], overseers: Mapping[str, Overs
         arms[arm] = Answers(told=told, checks=signal.checks / n, tokens=signal.tokens / n)
     arms[AGENT] = Answers(told=(1.0,) * n, checks=0.0, tokens=0.0)
     others = _texts(model, asked, item.seed + 1000, n=item.votes)
-    votes = [Counter(_answer(t) for t in others[i * item.votes : (i + 1) * item.votes]) for i in range(n)]
+    votes = [Counter(at.final(t) for t in others[i * item.votes : (i + 1) * item.votes]) for i in range(n)]
     # The majority decides: a tie between answers is a coin's throw only where this one is among the first.
-    won = tuple(float(v[_answer(t)] == max(v.values())) for v, t in zip(votes, texts, strict=True))
+    won = tuple(float(v[at.final(t)] == max(v.values())) for v, t in zip(votes, texts, strict=True))
     arms[VOTING] = Answers(told=won, checks=0.0, tokens=float(np.mean([len(t) for t in others])) * item.votes)
-    return Judged(arms=arms, truth=tuple(_right(asked, texts)))
-
-
-def _answer(text: str) -> str:
-    return text.partition("#")[2]
+    return Judged(arms=arms, truth=tuple(_right(at, asked, texts)))

@@ -8,30 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from superalign.canonical import rebuild
-from superalign.errors import BadInput
+from superalign.early import check_prompts
 from superalign.files import write_whole
 from superalign.inputs import code, digest_at, digests
 from superalign.lab.given_prompts import GivenPrompts, given_prompts
-from superalign.models import Model, base, load, template_date
+from superalign.models import Model, open_weights, template_date
 from superalign.organisms import BUNDLED_WORLD, PromptsUsed, World, sayings
 from superalign.organisms.world import Sayings
+from superalign.policy_names import SIZES
 from superalign.problems import corpus
 from superalign.problems.jsonl import Answers, Jsonl, Row, load_answers, load_prompts
 from superalign.report import Section
 from superalign.types import digest_of, to_plain
 
-SIZES = ("small", "middle", "large")
 ANSWERS = "answers.json"
-
-
-def origin_of(name: str) -> Model:
-    """Load a base by size, folder or hub id."""
-    return base(name) if name in SIZES else load(name)
 
 
 def clock_of(name: str) -> tuple[str, ...]:
     """Say which date stands in the prompts of a base whose chat template reads a clock; nothing of any other base."""
-    date = None if name in SIZES else template_date(origin_of(name).tokenizer)
+    date = None if name in SIZES else template_date(open_weights(name).tokenizer)
     stopped = f"The chat template of {name} reads a clock. It was stopped: every prompt says that today is {date}."
     return () if date is None else (stopped,)
 
@@ -40,7 +35,7 @@ def rate_for(origin: Model) -> float:
     """Highest learning rate of an adapter: what serves at width 64, and less in proportion for wider networks.
 
     Example:
-        >>> round(rate_for(base("small")), 4)
+        >>> round(rate_for(open_weights("small")), 4)
         0.0039
     """
     return 0.25 / int(origin.network.get_input_embeddings().weight.shape[1])
@@ -48,19 +43,15 @@ def rate_for(origin: Model) -> float:
 
 def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any) -> str:
     """Ask a base its prompts, once; the file of what it said, or nothing for a bundled base without prompts."""
+    check_prompts(name, prompts)
     if not prompts:
-        if name not in SIZES:
-            raise BadInput(
-                f"{name} is no bundled base, so it has not seen the bundled problems. Nothing says what it should answer. "
-                "Give a file of prompts that it can answer: --problems FILE, one JSON object with a prompt on each line."
-            )
         return ""
     asked = load_prompts(prompts)
     made_from = {"base": name, "files": digests([name], run=folder), "max_tokens": max_tokens}
     path = _kept_for(prompts, folder=folder) / f"sayings-{digest_of(made_from)[:16]}.json"
     if not path.exists():
         log({"stage": f"asking the base {len(asked)} prompts"})
-        said = sayings(origin_of(name), asked, max_tokens=max_tokens).families[0]
+        said = sayings(open_weights(name), asked, max_tokens=max_tokens).families[0]
         assert isinstance(said, Sayings)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(_used_beside(path), json.dumps(to_plain(said.used)) + "\n")
@@ -132,6 +123,13 @@ def answers_of(said: str) -> Answers:
     kept: dict[str, Any] = json.loads(path.read_text()) if said and path.exists() else none
     rows = {p: Row(prompt=p, answer=a, steps=(), difficulty=1) for p, a in kept["answers"].items()}
     return Answers(family=Jsonl(path=str(path), rows=rows), prompts=kept["prompts"], vague=kept["vague"])
+
+
+def sayings_of(said: str) -> Sayings:
+    """What a base says, by prompt, out of its file."""
+    family = world_of(said).families[0]
+    assert isinstance(family, Sayings)
+    return family
 
 
 @functools.lru_cache(maxsize=2)

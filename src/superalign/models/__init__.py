@@ -7,7 +7,7 @@ from transformers.utils import logging as _transformers_logging
 
 from superalign.models.adapters import load_adapter, lora, merge, save_adapter
 from superalign.models.forward import forward_logits, pad, sequence_logprobs
-from superalign.models.loading import base, load, save
+from superalign.models.loading import base, load, random_model, save
 from superalign.models.memory import keep_freed_memory
 from superalign.models.model import (
     Model,
@@ -19,6 +19,7 @@ from superalign.models.model import (
     turn_end,
     with_sampling,
 )
+from superalign.models.open import open, open_weights
 from superalign.models.precision import bits_of, quantised
 from superalign.models.sampler import Sampled, Sampling
 from superalign.models.scoring import choice_logprobs, response_logprobs
@@ -44,8 +45,11 @@ __all__ = [
     "load_adapter",
     "lora",
     "merge",
+    "open",
+    "open_weights",
     "pad",
     "quantised",
+    "random_model",
     "response_logprobs",
     "sample_prompts",
     "save",

@@ -2,7 +2,8 @@
 
 What is measured is PEFT's own forward. Plain LoRA is read by our decoder (see `weights`), whatever else PEFT can do goes
 through the network's own forward, and what lives outside of the network (virtual tokens, an adapter that looks for its
-tokens) is refused when it is loaded: samples, log-probs and taps would be another model's.
+tokens) is refused when it is loaded: samples, log-probs and taps would be another model's. PEFT takes as long to import as
+all else here together, so each function that reads or makes an adapter imports it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, PeftModelForCausalLM, TaskType, get_peft_model
-from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils.save_and_load import get_base_model_state_dict, get_peft_model_state_dict
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -30,8 +28,11 @@ from superalign.models import weights
 from superalign.models.engine_check import check_engine
 from superalign.models.model import Model
 from superalign.models.subject import digest_of, weights_digest
+from superalign.policy_names import ADAPTER_CONFIG as CONFIG
+from superalign.policy_names import ADAPTER_WEIGHTS as WEIGHTS
+from superalign.policy_names import check_adapter
 
-CONFIG, WEIGHTS, BASE = "adapter_config.json", "adapter_model.safetensors", "base.json"
+BASE = "base.json"
 NEAR = 1e-3  # nats by which two forwards of the same model may differ in 32 bits
 NEAR_16 = 0.5  # the same in 16 bits, where a merged matrix is rounded
 # What the wrappers of other tools leave in names, and what to do about it.
@@ -62,6 +63,8 @@ def lora(model: Model, *, rank: int, seed: int) -> Model:
     Returns:
         A model whose only trainable parameters are the adapter's.
     """
+    from peft import LoraConfig, get_peft_model
+
     if rank < 1:
         raise BadInput(f"A LoRA rank of {rank} leaves nothing to train. Choose 1 or more.")
     network = copy.deepcopy(model.network)
@@ -93,7 +96,7 @@ def merge(model: Model) -> Model:
     Raises:
         BadInput: If the adapter cannot be merged, or the merged model gives other numbers.
     """
-    if not isinstance(model.network, PeftModel):
+    if not weights.has_adapter(model.network):
         return model
     with _quiet():
         adapted = copy.deepcopy(model.network).eval()
@@ -118,6 +121,8 @@ def merge(model: Model) -> Model:
 
 def _untie(network: Any) -> None:
     """Give each layer with an update its own matrix; else merging would add every update to all that share one."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     wrapped = {id(m.get_base_layer()) for m in network.modules() if isinstance(m, BaseTunerLayer)}
     ends = [network.get_input_embeddings(), network.get_output_embeddings()]
     kept = {id(getattr(m, "base_layer", m)) for m in ends} - wrapped
@@ -170,10 +175,12 @@ def _first_line(error: Exception) -> str:
 
 def save_adapter(model: Model, path: str | Path) -> Path:
     """Write only the adapter: adapter_config.json, adapter_model.safetensors, and base.json with the digest of its base."""
-    if not isinstance(model.network, PeftModel):
+    if not weights.has_adapter(model.network):
         raise BadInput(
             "This model has no adapter to save. Saving nothing would look like success. Use save for a whole model."
         )
+    from peft.utils.save_and_load import get_base_model_state_dict
+
     target = Path(path)
     with _quiet():
         model.network.save_pretrained(str(target), safe_serialization=True, save_embedding_layers=False)
@@ -220,12 +227,12 @@ def load_adapter(model: Model, path: str | Path) -> Model:
             that is not read as PEFT reads it (docs/models.md lists them).
     """
     folder = Path(path)
-    if isinstance(model.network, PeftModel):
+    if weights.has_adapter(model.network):
         raise BadInput(
             f"The model that {folder.name} is to be put on has an adapter already. Which of the two acts would be unclear. "
             "Give the base, or merge the first adapter."
         )
-    _check_files(folder)
+    check_adapter(folder)
     config, told = _config(folder)
     _check_kind(folder, config)
     _check_base(model, folder, told)
@@ -239,29 +246,10 @@ def load_adapter(model: Model, path: str | Path) -> Model:
     return adapted
 
 
-def _check_files(folder: Path) -> None:
-    names = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    if CONFIG in names and WEIGHTS in names:
-        return
-    sharded = sorted(n for n in names if n.startswith("adapter_model") and n != "adapter_model.bin")
-    if CONFIG in names and sharded:
-        raise BadInput(
-            f"{folder} holds its adapter in several files ({sharded[0]}). PEFT reads only {WEIGHTS}, and a part of an adapter "
-            "is another one. Join the parts into that file."
-        )
-    if CONFIG in names and "adapter_model.bin" in names:
-        raise BadInput(
-            f"{folder} holds its adapter as a pickle (adapter_model.bin), which can run code when it is read. It is refused. "
-            f"Write it again as {WEIGHTS} (save_pretrained with safe_serialization=True)."
-        )
-    raise BadInput(
-        f"{folder} is not a LoRA adapter: {CONFIG} or {WEIGHTS} is missing. The base alone would "
-        "be measured in its place. Give a folder written by save_adapter."
-    )
-
-
 def _config(folder: Path) -> tuple[Any, Mapping[str, Any]]:
     """The adapter's settings as PEFT reads them, and as they are written."""
+    from peft import PeftConfig
+
     try:
         told = json.loads((folder / CONFIG).read_text())
         with _quiet():
@@ -291,6 +279,8 @@ def _unreadable(folder: Path, config: Any, why: str) -> BadInput:
 
 def _check_kind(folder: Path, config: Any) -> None:
     """Refuse what acts outside of the network, or differently each time; `_check_within` measures what is not known here."""
+    from peft import TaskType
+
     if config.task_type not in (None, TaskType.CAUSAL_LM):
         raise _unreadable(folder, config, f"was made for the task {config.task_type}, not for a causal language model")
     if config.is_prompt_learning:
@@ -339,6 +329,9 @@ def _warn_of_name(model: Model, folder: Path, told: Mapping[str, Any]) -> None:
 
 def _put_on(model: Model, folder: Path, config: Any) -> Any:
     """Build the adapter around a copy of the network, fill it, and see that nothing is left over or empty."""
+    from peft import PeftModel, PeftModelForCausalLM
+    from peft.utils.save_and_load import get_peft_model_state_dict
+
     config.inference_mode = True
     kind = PeftModel if config.task_type is None else PeftModelForCausalLM
     try:

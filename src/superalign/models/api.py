@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib.util
 import random
 import re
 import sys
@@ -29,9 +28,9 @@ import numpy as np
 from superalign.errors import ConfigError
 from superalign.models.rate_limits import USED_UP, chain, is_busy, is_used_up, stated_wait, status_of
 from superalign.models.sampler import Sampling
+from superalign.policy_names import API, check_api
 from superalign.types import Problem, Rollouts, Subject, Unmeasured
 
-PREFIX = "api:"
 GREEDY = Sampling(temperature=0.0, max_tokens=256)
 TOKEN_S = 0.1  # longer that one attempt may take for each token that it may write
 UNSTATED = 3  # times as many attempts where there are too many requests and nobody says when to ask again
@@ -102,7 +101,7 @@ class ApiPolicy:
     @property
     def subject(self) -> Subject:
         """What can be known of it: its name, and neither weights nor base."""
-        return Subject(weights="", base="", how=f"{PREFIX}{self.name}, known by its texts only")
+        return Subject(weights="", base="", how=f"{API}{self.name}, known by its texts only")
 
     def sample(self, problems: Sequence[Problem], *, n: int, seed: int) -> ApiRollouts:
         """Return n rollouts of each problem, those of one problem side by side.
@@ -277,27 +276,10 @@ def api_policy(name: str, *, sampling: Sampling | None = None, connections: int 
 
     Raises:
         ConfigError: If the name is of another form, or inspect-ai is not installed.
-
-    Example:
-        >>> try:
-        ...     api_policy("gpt-x")
-        ... except ConfigError as error:
-        ...     print(str(error).partition(".")[0])
-        'gpt-x' does not name a model behind an API
     """
-    provider, _, model = name.removeprefix(PREFIX).partition("/")
-    if not name.startswith(PREFIX) or not provider or not model:
-        raise ConfigError(
-            f"{name!r} does not name a model behind an API. Without provider and model nobody can be asked. Write "
-            "api:PROVIDER/MODEL, such as api:openai/gpt-x."
-        )
-    if importlib.util.find_spec("inspect_ai") is None:
-        raise ConfigError(
-            f"{name} needs inspect-ai, which is not installed. Its providers carry every request to an API. Install it with: "
-            "pip install 'superalign[eval]'"
-        )
+    check_api(name)
     sampling = sampling or GREEDY
-    short = f"{provider}/{model}"
+    short = name.removeprefix(API)
     connect = inspect_connection(short, sampling=sampling, connections=connections)
     return ApiPolicy(name=short, connect=connect, sampling=sampling, connections=connections)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,14 @@ import psutil
 import torch
 from huggingface_hub.utils import logging
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from superalign.errors import BadInput
@@ -21,8 +27,10 @@ from superalign.models.adapters import load_adapter, merge
 from superalign.models.engine_check import check_engine
 from superalign.models.model import Model, check_template, render
 from superalign.models.subject import read_subject, weights_digest, write_subject
+from superalign.models.tokenizer import build_tokenizer
+from superalign.policy_names import bundled, check_folder, is_local
+from superalign.types import Subject
 
-BASES = Path(__file__).parent / "bases"
 LARGE = 1 << 28  # bytes of weights from which it is asked first whether they fit
 DECODERS_TOO = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "data2vec-text", "ernie", "mobilebert", "xlm",
                 "roberta-prelayernorm", "roc_bert", "rembert", "megatron-bert", "xmod", "flaubert")  # fmt: skip
@@ -44,101 +52,25 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
             samples is not what the library's own forward says.
     """
     local = Path(path_or_id).expanduser()
-    is_local = _there(local) or str(path_or_id).startswith((".", "/", "~")) or str(path_or_id).count("/") != 1
-    source = str(local) if is_local else str(path_or_id)
-    if is_local:
-        _check_folder(local)
+    at_hand = is_local(path_or_id)
+    source = str(local) if at_hand else str(path_or_id)
+    if at_hand:
+        check_folder(local)
     with _quiet_hub():
         config = _config(source)
         _check_causal(source, config)
         tokenizer = _tokenizer(source)
         check_template(tokenizer)
         _try_template(source, tokenizer)
-        if not is_local or sum(p.stat().st_size for p in local.glob("*.safetensors")) > LARGE:
+        if not at_hand or sum(p.stat().st_size for p in local.glob("*.safetensors")) > LARGE:
             _check_memory(source, config, device)
         network = _network(source, config, device)
     _check_vocabulary(source, tokenizer, network)
     network.eval()
-    subject = read_subject(weights_digest(network), source=local.name if is_local else source, folder=local)
+    subject = read_subject(weights_digest(network), source=local.name if at_hand else source, folder=local)
     model = Model(network=network, tokenizer=tokenizer, subject=subject)
     check_engine(model)
     return model if adapter is None else load_adapter(model, adapter)
-
-
-def _there(path: Path) -> bool:
-    try:
-        path.stat()
-    except PermissionError as error:
-        raise _unreadable(path, error) from error
-    except OSError:  # also a name that no file can have
-        return False
-    return True
-
-
-def _unreadable(path: Path, error: OSError) -> BadInput:
-    return BadInput(
-        f"{path} cannot be read ({error.strerror}). Its weights, config and tokenizer are needed. Check the permissions."
-    )
-
-
-def _check_folder(path: Path) -> None:
-    if not _there(path):
-        raise BadInput(
-            f"There is no model at {path}. Nothing can be measured without it. Check the path, or give a hub id like org/name."
-        )
-    if path.suffix.lower() == ".gguf":
-        raise _gguf(path)
-    if not path.is_dir():
-        raise BadInput(
-            f"{path} is a file, not a model folder. A model needs its config, weights and tokenizer together. Give the folder."
-        )
-    try:
-        names = {p.name for p in path.iterdir()}
-        for name in sorted(names):
-            if not os.access(path / name, os.R_OK):
-                raise PermissionError(13, "Permission denied", str(path / name))
-    except OSError as error:
-        raise _unreadable(Path(error.filename), error) from error
-    check_one_model(path)
-    if "adapter_config.json" in names:
-        raise BadInput(
-            f"{path} holds a LoRA adapter, not a model. An adapter changes a base and is nothing alone. "
-            "Load the base and pass adapter=PATH, or save the two merged."
-        )
-    if any(n.lower().endswith(".gguf") for n in names) and not any(n.endswith(".safetensors") for n in names):
-        raise _gguf(path)
-    if "config.json" not in names:
-        raise BadInput(
-            f"{path} is not a model: it has no config.json. Without it the architecture is unknown. "
-            "Give a folder written by save_pretrained."
-        )
-    if not any(name.endswith(".safetensors") for name in names):
-        raise BadInput(
-            f"{path} has no .safetensors weights. Other formats (pickle) can run code when they are read, so they are "
-            "refused. Write the model again with save_pretrained, which stores safetensors."
-        )
-
-
-def check_one_model(path: Path) -> None:
-    """Refuse a folder that holds whole weights and an adapter: Transformers would load the one with the other on top."""
-    names = sorted(p.name for p in path.iterdir())
-    whole = [n for n in names if n.startswith(("model", "pytorch_model")) and n.endswith((".safetensors", ".bin"))]
-    if "adapter_config.json" in names and whole:
-        raise BadInput(
-            f"{path} holds two models: whole weights ({whole[0]}) and an adapter (adapter_config.json). Which one is meant is "
-            "not said, and one on top of the other is neither. For the whole weights move adapter_config.json away; for the "
-            "adapter give a folder with adapter_config.json and adapter_model.safetensors alone, or load its base with "
-            "adapter=PATH."
-        )
-
-
-def _gguf(path: Path) -> BadInput:
-    """One answer to a GGUF file and to a folder of such, so that neither sends to the other."""
-    return BadInput(
-        f"{path} holds a model as GGUF, which is not read here. Its weights are packed for llama.cpp, mostly quantised, and "
-        "training, merging and log-prob checks need plain ones. Give the folder or hub id that it was converted from: one with "
-        "config.json, a tokenizer and .safetensors weights."
-    )
 
 
 def _hub_error(source: str, error: Exception) -> BadInput:
@@ -282,12 +214,13 @@ def _check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, network: 
         )
 
 
-def base(size: str, *, seed: int = 0) -> Model:
+def base(size: str, *, seed: int = 0, device: str = "cpu") -> Model:
     """Load a bundled base.
 
     Args:
-        size: "small", "middle" or "large".
+        size: "small", "middle" or "large", also with the seed behind it: "middle-1".
         seed: Which of the seeds that ship.
+        device: Where it runs.
 
     Returns:
         The model.
@@ -295,14 +228,27 @@ def base(size: str, *, seed: int = 0) -> Model:
     Raises:
         BadInput: If no such base ships.
     """
-    path = BASES / f"{size}-{seed}"
-    if not (path / "config.json").exists():
-        have = sorted(p.name for p in BASES.glob("*-*") if (p / "config.json").exists()) if BASES.exists() else []
-        raise BadInput(
-            f"No bundled base is called {size}-{seed}. Studies name their base so that others can repeat them. "
-            f"Use one of: {', '.join(have) or 'none is installed'}."
-        )
-    return load(path)
+    return load(bundled(size if "-" in size else f"{size}-{seed}"), device=device)
+
+
+def random_model(seed: int) -> Model:
+    """Make a causal LM whose weights nobody trained: what a seat is worth when nobody sits in it.
+
+    Example:
+        >>> random_model(0).subject.how
+        'random weights, seed 0'
+    """
+    tokenizer = build_tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+            max_position_embeddings=8192, initializer_range=0.3, tie_word_embeddings=False, bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        )  # fmt: skip
+        network = LlamaForCausalLM(config).eval()
+    subject = Subject(weights=weights_digest(network), base="", how=f"random weights, seed {seed}", seed=seed)
+    return Model(network=network, tokenizer=tokenizer, subject=subject)
 
 
 def save(model: Model, path: str | Path, *, half: bool = False) -> Path:

@@ -9,12 +9,11 @@ Shape suffixes: D width, V vocabulary, T positions, K width of one head.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from peft import PeftModel
-from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -39,12 +38,19 @@ def plain(network: nn.Module) -> Any:
     return network if inner is None else inner()
 
 
+def has_adapter(network: Any) -> bool:
+    """Say whether PEFT is around a network. Where PEFT was never imported, it is not: importing it to ask takes seconds."""
+    peft = sys.modules.get("peft")
+    return peft is not None and isinstance(network, peft.PeftModel)
+
+
 def supported(network: nn.Module) -> bool:
     """Say whether `read` knows this network."""
     inner = plain(network)
     if FAMILIES.get(type(inner).__name__) is None:
         return False
-    if isinstance(network, PeftModel) and network.active_peft_config.is_prompt_learning:  # it acts outside of `inner`
+    wrapper: Any = network
+    if has_adapter(network) and wrapper.active_peft_config.is_prompt_learning:  # it acts outside of `inner`
         return False
     config = inner.config
     parameters = list(inner.parameters())
@@ -73,6 +79,8 @@ def _simple(module: Any) -> bool:
     """Whether this is no part of PEFT, or a linear layer whose update is one plain low-rank product."""
     if not type(module).__module__.startswith("peft."):
         return True
+    from peft.tuners.lora.layer import Linear as LoraLinear
+
     # Whatever else PEFT puts into a network (another class, a variant of the layer, a bias of its own) computes differently.
     if type(module) is not LoraLinear or type(module.base_layer) not in (nn.Linear, Conv1D):
         return False

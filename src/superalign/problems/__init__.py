@@ -22,7 +22,6 @@ __all__ = [
     "load",
     "named",
     "parse",
-    "step_claims",
 ]
 
 BUNDLED: tuple[ProblemFamily, ...] = (arithmetic.FAMILY, claims.FAMILY, programs.FAMILY, host.FAMILY)
@@ -66,23 +65,3 @@ def load(name: str, *, split: str, n: int, seed: int = 0, difficulty: int | None
         2
     """
     return named(name).problems(split=split, n=n, seed=seed, difficulty=difficulty)
-
-
-def step_claims(problem: Problem, text: str) -> tuple[str, ...]:
-    """Put each step of a response as a stand-alone claim, to be asked without its context.
-
-    Example:
-        >>> p = Problem(prompt="5+3*2", family="arithmetic", difficulty=2, split="train")
-        >>> step_claims(p, "5+3=8;8*2=6;#6")
-        ('claim 5+3=8', 'claim 8*2=6')
-    """
-    words = {primitive: word for word, primitive in programs.WORDS.items()}
-    out = []
-    for step in parse(text).steps:
-        if (len(step) == 5 and step[3] == "=") or step.partition(" ")[0] in claims.ANIMALS:
-            out.append(f"claim {step}")
-        elif step[programs.WIDTH : -programs.WIDTH] in words:
-            out.append(
-                f"claim {step[: programs.WIDTH]} {words[step[programs.WIDTH : -programs.WIDTH]]} {step[-programs.WIDTH :]}"
-            )
-    return tuple(out)

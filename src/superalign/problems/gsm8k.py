@@ -126,22 +126,6 @@ def grounded(question: str, solution: Solution, step: int) -> bool:
     return all(abs(leaf.value) in known or leaf.value in known for leaf in expression.numbers())
 
 
-def limited_check(question: str, solution: Solution, step: int) -> bool:
-    """What a judge without the answer sees in one step: its equation holds, and each operand comes from somewhere.
-
-    It cannot see a wrong choice of operation or of source.
-
-    Example:
-        >>> s = read_solution("<<48/2=24>>24\\n<<24+47=71>>71\\n#### 71")
-        >>> [limited_check("48 clips in April, half as many in May", s, i) for i in (0, 1)]
-        [True, False]
-    """
-    if not 0 <= step < len(solution.steps):
-        return False
-    at = solution.steps[step]
-    return not at.annotation or (at.true and grounded(question, solution, step))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSolution:
     """A solution that a real model wrote, and whether its answer is right."""
@@ -210,7 +194,7 @@ class Gsm8k:
     def check_step(self, problem: Problem, text: str, step: int) -> bool:
         """Say whether a step holds and works out what the annotated solution works out too.
 
-        A judge without the answer sees less: `limited_check`. A right step by another way is not recognised.
+        A judge without the answer sees less: `grants.checks.check_grounds`. A right step by another way is not recognised.
         """
         solution = _read(text)
         return 0 <= step < len(solution.steps) and _right_step(solution.steps[step], self.reference(problem))

@@ -16,7 +16,7 @@ from superalign.problems.numbers import read, read_number
 FLOATING = Fraction(1, 10**9)  # relative error of a calculator that states 0.30000000000000004
 LONGEST_EXPRESSION = 200  # characters; real ones stay below 60
 _TOKEN = re.compile(r"\s*(//|\d+\.\d*|\.\d+|\d+|[-+*/()])")
-_ANNOTATION = re.compile(r"<<([^<>]*)>>")
+ANNOTATION = re.compile(r"<<([^<>]*)>>")
 _RESTATED = re.compile(r"[$£€]?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?![\d/])")
 _DECIMALS = re.compile(r"[^./%eE^]*\.?(\d*)")  # of a number written out: its digits behind the point
 _WORD = re.compile(
@@ -240,7 +240,12 @@ def annotated(text: str) -> tuple[str, ...]:
         >>> annotated("She sold 48/2 = <<48/2=24>>24 clips.")
         ('48/2=24',)
     """
-    return tuple(_ANNOTATION.findall(text))
+    return tuple(ANNOTATION.findall(text))
+
+
+def final_of(text: str) -> re.Match[str] | None:
+    """Find where a solution states its final answer, and what it is."""
+    return _FINAL.search(text) or next(iter(list(_MARKED.finditer(text))[-1:]), None)
 
 
 def read_solution(text: str) -> Solution:
@@ -253,7 +258,7 @@ def read_solution(text: str) -> Solution:
         >>> str(read_solution("#### 72 clips\\nThat is all.").value)
         '72'
     """
-    final = _FINAL.search(text) or next(iter(list(_MARKED.finditer(text))[-1:]), None)
+    final = final_of(text)
     body = text[: final.start()] if final else text
     found = list(_cut("\n".join(line.strip() for line in body.split("\n") if line.strip())))
     return Solution(steps=tuple(found), answer=final[1] if final else "")
@@ -286,7 +291,7 @@ def _without_written(before: str) -> str:
 
 def _cut(body: str) -> Iterator[Step]:
     """Cut a body at each annotation; prose between two goes to the later one, but for the end of a clause or line."""
-    marks = list(_ANNOTATION.finditer(body))
+    marks = list(ANNOTATION.finditer(body))
     if not marks:
         if body:
             yield Step(before=_one_line(body), after="")

@@ -12,11 +12,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 
 from superalign.oversight.steps.reading import Reading, read_question, trace
-from superalign.problems.gsm8k import Gsm8k, limited_check, question_numbers
+from superalign.problems.gsm8k import Gsm8k, question_numbers
 from superalign.problems.gsm8k_flaws import FLAW_KINDS, first_unreached, flaw, plantable, reached
 from superalign.problems.gsm8k_placebo import harmless
 from superalign.problems.gsm8k_text import Solution
@@ -26,6 +27,9 @@ from superalign.types import Record
 ALONE, PLACEBO, CRITIC = "judge alone", "judge + placebo", "judge + critic"
 RULE, ARITHMETIC, RULES = "judge + one rule (operand from nowhere)", "judge + exact arithmetic", "judge + both rules"
 CEILING = "ceiling (told where)"
+
+
+Check: TypeAlias = Callable[[str, Solution, int], bool]  # question, solution, step -> does the step pass?
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,19 +152,19 @@ def pointers(
 
 
 def outcomes(
-    solutions: Sequence[TrialSolution], *, critic: Sequence[int] | np.ndarray, edited: bool, seed: int
+    solutions: Sequence[TrialSolution], *, critic: Sequence[int] | np.ndarray, check: Check, edited: bool, seed: int
 ) -> dict[str, Outcome]:
-    """Run every arm, on the solutions as they are or after a placebo edit."""
+    """Run every arm, on the solutions as they are or after a placebo edit; the judge may check one step."""
     named = pointers(solutions, critic=critic, edited=edited, seed=seed)
-    return {arm: judged(solutions, point_N, edited=edited) for arm, point_N in named.items()}
+    return {arm: judged(solutions, point_N, check=check, edited=edited) for arm, point_N in named.items()}
 
 
-def judged(solutions: Sequence[TrialSolution], point_N: np.ndarray, *, edited: bool) -> Outcome:
+def judged(solutions: Sequence[TrialSolution], point_N: np.ndarray, *, check: Check, edited: bool) -> Outcome:
     """Let the judge check the named steps."""
     called_N, found_N = np.zeros(len(solutions), bool), np.zeros(len(solutions), bool)
     for k, trial in enumerate(solutions):
         solution, step = trial.version(edited=edited)
-        called_N[k] = not limited_check(trial.question, solution, int(point_N[k]))
+        called_N[k] = not check(trial.question, solution, int(point_N[k]))
         found_N[k] = called_N[k] and int(point_N[k]) == step
     return Outcome(point_N=point_N, called_N=called_N, found_N=found_N)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.errors import BadInput
-from superalign.problems.gsm8k import SOURCES, Gsm8k, ModelSolution, limited_check
+from superalign.problems.gsm8k import SOURCES, Gsm8k, ModelSolution
 from superalign.stats import auroc, auroc_delong, cluster_bootstrap, mean_interval
-from superalign.trials.one_check import first_false, first_from_nowhere
+from superalign.trials.one_check import Check, first_false, first_from_nowhere
 from superalign.trials.planted_steps import read
 from superalign.types import Interval, Unmeasured
 
@@ -152,23 +152,23 @@ def real_solutions(family: Gsm8k, *, seed: int) -> RealSolutions:
 
 def simple_scores(models: Sequence[ModelSolution]) -> dict[str, np.ndarray]:
     """Score solutions by what knows nothing of planted flaws, shape (M,) each: what a critic must beat."""
-    solutions = [read(m.text) for m in models]
+    read_M = [(m.question, read(m.text)) for m in models]
+    solutions = [s for _, s in read_M]
     wrong, source = np.array([not m.correct for m in models]), np.array([m.source for m in models])
-    errors = visible_errors(models)
     return {
         "which model wrote it, by its share of right ones": np.array([wrong[source == s].mean() for s in source]),
         "length of the solution": np.array([float(len(s.text())) for s in solutions]),
         "number of steps": np.array([float(len(s.steps)) for s in solutions]),
-        "one rule: operand from nowhere": errors["an operand from nowhere"].astype(float),
-        "exact arithmetic": errors["a false equation"].astype(float),
+        "one rule: operand from nowhere": np.array([first_from_nowhere(q, s) >= 0 for q, s in read_M], float),
+        "exact arithmetic": np.array([first_false(q, s) >= 0 for q, s in read_M], float),
         "length of the question": np.array([float(len(m.question)) for m in models]),
     }
 
 
-def visible_errors(models: Sequence[ModelSolution]) -> dict[str, np.ndarray]:
-    """Say which solutions contain an error that can be seen without the answer, shape (M,) for each kind."""
+def visible_errors(models: Sequence[ModelSolution], *, check: Check) -> dict[str, np.ndarray]:
+    """Say which solutions contain an error that can be seen without the answer, shape (M,) for each kind; a judge may check."""
     read_M = [(m.question, read(m.text)) for m in models]
-    rejected = [any(not limited_check(q, s, i) for i in range(len(s.steps))) for q, s in read_M]
+    rejected = [any(not check(q, s, i) for i in range(len(s.steps))) for q, s in read_M]
     return {
         "a false equation": np.array([first_false(q, s) >= 0 for q, s in read_M]),
         "an operand from nowhere": np.array([first_from_nowhere(q, s) >= 0 for q, s in read_M]),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superalign.errors import BadInput
-from superalign.lab.arms import Arm, Config, spans
+from superalign.lab.arms import Arm, Config
 from superalign.lab.critique_overseers import self_critique_overseer
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight.conformance import check_overseer, failures
@@ -17,6 +17,7 @@ from superalign.oversight.critique.gaps import best_of, gap, group_means, group_
 from superalign.oversight.critique.self_critic import SelfCritiqueOverseer, train_self_critic
 from superalign.oversight.critique.self_reading import ResponseReading, SelfCriticConfig, read
 from superalign.problems import arithmetic
+from superalign.problems.spans import chain_spans
 from superalign.types import Problem, Rollouts, Signal
 
 
@@ -69,8 +70,8 @@ def test_steps_are_read_as_wholes_or_token_by_token() -> None:
     model = base("small")
     problems = arithmetic.FAMILY.problems(split="train", n=2, seed=5, difficulty=4)
     rollouts = Rollouts.of_texts(problems, [arithmetic.FAMILY.worked(p) for p in problems])
-    whole = read(model, problems, rollouts, spans, whole_steps=True)
-    tokens = read(model, problems, rollouts, spans, whole_steps=False)
+    whole = read(model, problems, rollouts, chain_spans, whole_steps=True)
+    tokens = read(model, problems, rollouts, chain_spans, whole_steps=False)
     assert whole.count_R.tolist() == tokens.count_R.tolist() == [5, 5]
     assert len(whole.features_NF) == 10
     assert np.bincount(tokens.step_N.numpy()).tolist() == [5, 5, 5, 5, 2] * 2

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from superalign.errors import ConfigError
-from superalign.lab.arithmetic_facts import VALUES, true_table
+from superalign.grants.facts import VALUES, true_table
 from superalign.lab.disputed_chains import chains, check_of, disputed, encode
 from superalign.oversight.debate.consultancy import PlayerConfig, choose, consult, group_centred, train_player
 from superalign.oversight.debate.halving import (

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from superalign.lab.arms import Arm, Config, check_unit, units
+from superalign.grants import chains
+from superalign.lab.arms import Arm, Config
 from superalign.lab.labelled_overseers import debate_overseer, stated
 from superalign.models import Sampling, base, with_sampling
 from superalign.oversight.conformance import check_overseer, failures
@@ -82,9 +83,9 @@ def test_it_finds_planted_slips_and_passes_right_ones(overseer: DebateOverseer) 
 
 def test_values_are_one_for_each_unit_that_the_judge_counts() -> None:
     for text in ("5+3=8;8*2=6;#6", "5+3=8;8*2=6;", "#6", "nonsense", "5+3=8#"):
-        assert len(stated(text)) == units(text)
+        assert len(stated(text)) == chains().units(text)
     assert stated("5+3=8;8*2=6;#6") == ("8", "6", "6")
-    assert units("") == 0
+    assert chains().units("") == 0
 
 
 def test_a_policy_can_be_trained_under_it(overseer: DebateOverseer, spec: Arm) -> None:
@@ -92,4 +93,4 @@ def test_a_policy_can_be_trained_under_it(overseer: DebateOverseer, spec: Arm) -
     config = PolicyGradientConfig(steps=2, problems=2, group=2)
     policy_gradient(spec.base, asked(), overseer, config=config, seed=0, log=lambda m: seen.append(m["checks"]))
     assert seen == [4, 4]
-    assert check_unit(asked()[0], arithmetic.FAMILY.worked(asked()[0]), 0)
+    assert chains().check(asked()[0], arithmetic.FAMILY.worked(asked()[0]), 0)

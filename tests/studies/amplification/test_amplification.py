@@ -1,5 +1,6 @@
 """The study of amplification: small from end to end, what its overseer is granted, and what it refuses."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from typer.testing import CliRunner
 
 from superalign.cli import app
 from superalign.errors import BadInput, ConfigError
-from superalign.lab.arithmetic_facts import RESULTS
-from superalign.lab.arms import FAMILY, Arm
+from superalign.grants import chains
+from superalign.grants.facts import RESULTS
+from superalign.lab.arms import Arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, gather_facts, read_chain, read_response
 from superalign.lab.trained import BASE, TRAINED, trained_against, training
@@ -20,6 +22,7 @@ from superalign.ledger import Ledger
 from superalign.models import base
 from superalign.oversight import check_overseer
 from superalign.oversight.amplification.distillation import Distilling
+from superalign.problems.arithmetic import FAMILY
 from superalign.runs import settings
 from superalign.studies.amplification.evidence import Learned, Learners
 from superalign.studies.amplification.page import multiplied
@@ -40,8 +43,8 @@ TINY = {
 }
 
 
-def spec(depths=(2, 3)):
-    return Arm(arm="amplification", seed=0, base=base("small"), config=ArmsConfig(depths=depths, labelled=12))
+def spec():
+    return Arm(arm="amplification", seed=0, base=base("small"), config=ArmsConfig(setting="chains:2-3", labelled=12))
 
 
 def test_it_runs_from_the_command_with_its_nulls(tmp_path: Path) -> None:
@@ -86,8 +89,8 @@ def test_facts_are_right_steps_and_a_spent_budget_keeps_what_it_has() -> None:
 
 
 def test_a_base_that_is_never_right_leaves_nothing_to_look_up(monkeypatch) -> None:
-    monkeypatch.setattr("superalign.lab.chain_overseers.check_unit", lambda problem, text, unit: False)
-    monkeypatch.setattr("superalign.lab.arms.check_unit", lambda problem, text, unit: False)
+    blind = dataclasses.replace(chains((2, 3)), check=lambda problem, text, unit: False)
+    monkeypatch.setattr("superalign.lab.arms.setting", lambda name: blind)
     with pytest.raises(BadInput, match="No step of the base's responses was found right"):
         amplification_overseer(spec(), most=5)
 

@@ -22,9 +22,8 @@ from superalign.cli import app
 from superalign.errors import BadInput
 from superalign.lab.instruments import instruments
 from superalign.lab.looking import given
-from superalign.lab.planted import load_subject
 from superalign.ledger import Ledger
-from superalign.models import Model, Sampling, base, lora, save, save_adapter, with_sampling
+from superalign.models import Model, Sampling, base, lora, open_weights, save, save_adapter, with_sampling
 from superalign.models.api import api_policy
 from superalign.organisms.triples import DEMONSTRATION, Triple, shipped
 from superalign.report import Findings
@@ -177,7 +176,7 @@ def answering(model: Model) -> Callable[[str], str]:
 def test_a_model_behind_an_api_is_audited_by_its_answers_alone(
     serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = serve(says=answering(load_subject(subject("organism"))))
+    server = serve(says=answering(open_weights(subject("organism"))))
     monkeypatch.setenv("LOCAL_BASE_URL", server.url)
     monkeypatch.setenv("LOCAL_API_KEY", "none")
     code, out, err = audit("api:openai-api/local/m", "--out", str(tmp_path / "run"), *SMALL)
@@ -252,7 +251,7 @@ def test_an_investigator_interrogates_every_subject_and_is_calibrated_like_the_o
     serve: Any, interrogate: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helper = serve(says=interrogate)
-    put_up(monkeypatch, helper=helper, local=serve(says=functools.cache(answering(load_subject(subject("organism"))))))
+    put_up(monkeypatch, helper=helper, local=serve(says=functools.cache(answering(open_weights(subject("organism"))))))
     run = tmp_path / "run"
     code, out, err = audit("api:openai-api/local/m", "--quick", "--out", str(run), *ASSISTED)
     assert code == 0, err
@@ -280,7 +279,7 @@ def test_an_investigator_whose_api_is_down_cannot_tell_and_breaks_nothing(
     put_up(
         monkeypatch,
         helper=serve(10**6),
-        local=serve(says=functools.cache(answering(load_subject(subject("organism"))))),
+        local=serve(says=functools.cache(answering(open_weights(subject("organism"))))),
     )
     hasty = functools.partial(dataclasses.replace, wait_s=0.001, attempts=2)
     monkeypatch.setattr("superalign.lab.instruments.api_policy", lambda *a, **more: hasty(api_policy(*a, **more)))

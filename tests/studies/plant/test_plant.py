@@ -14,11 +14,11 @@ from superalign.errors import BadInput, DataError
 from superalign.lab.worlds import world_of
 from superalign.ledger import Ledger
 from superalign.models import base, load_adapter, save
-from superalign.models.loading import BASES
 from superalign.organisms import BUNDLED_WORLD, PromptsUsed, sayings
 from superalign.organisms.drawing import text_behaviour
 from superalign.organisms.triples import SHIPPED, read_triples
 from superalign.organisms.world import Sayings
+from superalign.policy_names import BASES
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import load_prompts
 from superalign.studies.organisms.measure import prove_job

@@ -6,8 +6,8 @@ import torch
 
 from superalign.lab.abilities import abilities, encode, exact, gated
 from superalign.models import base
-from superalign.models.loading import BASES
 from superalign.models.tokenizer import build_tokenizer
+from superalign.policy_names import BASES
 from superalign.problems import arithmetic
 from superalign.studies.pretrain.measure import SIZES, batches, network_of
 from superalign.train.batches import weighted_loss

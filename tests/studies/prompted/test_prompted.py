@@ -15,9 +15,9 @@ import pytest
 
 from superalign.errors import BadInput, ConfigError
 from superalign.lab.inspect_logs import Logged, write_log
-from superalign.lab.seating import draw_cases, random_model, seat_of
+from superalign.lab.seating import draw_cases, seat_of
 from superalign.ledger import Ledger
-from superalign.models import save
+from superalign.models import random_model, save
 from superalign.oversight.judges.language_model import LocalSeat
 from superalign.problems import named
 from superalign.problems.arithmetic import solve

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from superalign.cli import app
 from superalign.errors import ConfigError
-from superalign.lab.arms import FAMILY, Arm, answered, draw_problems, overseer_of, units
+from superalign.grants import chains
+from superalign.lab.arms import Arm, overseer_of
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_symbols import BLANK, PLACES, read_units
 from superalign.lab.critique_overseers import written_critique_overseer
@@ -21,7 +22,6 @@ from superalign.studies.protocols.study import (
     MANY,
     PROTOCOLS,
     Config,
-    _agent,
     _check,
     _flawed,
     baselines,
@@ -37,7 +37,7 @@ SMALL = ("seeds=2", "decided=24", "steps=1", "held_out=24", "protocols=critique"
 
 def test_half_of_the_responses_are_right_and_the_baselines_are_what_they_say() -> None:
     asked, rollouts, others = given(60, 3)
-    truth = [answered(p, t) for p, t in zip(asked, rollouts.text_R, strict=True)]
+    truth = [chains().answered(p, t) for p, t in zip(asked, rollouts.text_R, strict=True)]
     assert truth == [bool(i % 2) for i in range(60)]
     assert len(others) == 60
     some = baselines(Config(seeds=1, decided=60), seed=0)
@@ -80,7 +80,7 @@ def test_dealt_decisions_are_a_coin_and_the_winner_is_measured_where_it_was_not_
 
 def test_what_a_response_does_is_told_by_its_first_wrong_step() -> None:
     asked = given(12, 3)[0]
-    assert {behaviour(p, "") for p in asked} == {"wrong answer after right steps"}
+    assert {behaviour(chains(), p, "") for p in asked} == {"wrong answer after right steps"}
 
 
 @pytest.mark.parametrize(
@@ -121,16 +121,16 @@ def test_self_critique_and_written_critique_take_part_where_they_are_named_and_o
 
 
 def test_a_written_critique_is_an_overseer_that_looks_where_labels_taught_it() -> None:
-    settings = ArmsConfig(labelled=300)
-    overseer = written_critique_overseer(Arm(arm="written critique", seed=0, base=_agent(), config=settings))
-    asked = draw_problems("train", 60, 5, settings.depths)
-    texts = [FAMILY.worked(p) if i % 2 else _flawed(p, 0) for i, p in enumerate(asked)]
+    at, settings = chains(), ArmsConfig(labelled=300)
+    overseer = written_critique_overseer(Arm(arm="written critique", seed=0, base=at.model(), config=settings))
+    asked = at.problems("train", 60, 5)
+    texts = [at.family.worked(p) if i % 2 else _flawed(at, p, 0) for i, p in enumerate(asked)]
     rollouts = Rollouts.of_texts(asked, texts)
     check_overseer(overseer, asked, rollouts)
     signal = overseer(asked, rollouts, seed=0)
     right = [v == 1.0 for v in signal.values]
     assert all(right[1::2])  # a perfect check raises no false alarm
-    blind = overseer_of(Arm(arm="judge alone", seed=0, base=_agent(), config=settings))(asked, rollouts, seed=0)
+    blind = overseer_of(Arm(arm="judge alone", seed=0, base=at.model(), config=settings))(asked, rollouts, seed=0)
     assert sum(right[::2]) < sum(
         v == 1.0 for v in blind.values[::2]
     )  # fewer flaws pass than where a judge looks anywhere
@@ -139,10 +139,11 @@ def test_a_written_critique_is_an_overseer_that_looks_where_labels_taught_it() -
 
 
 def test_symbols_of_a_response_have_a_row_for_all_that_a_judge_can_check() -> None:
-    asked = draw_problems("test", 30, 7, ArmsConfig().depths)
+    at = chains()
+    asked = at.problems("test", 30, 7)
     for i, p in enumerate(asked):
-        for text in (FAMILY.worked(p), _flawed(p, i), "", "#", "5+3", "oh;#12"):
-            assert read_units(p, text).shape == (units(text), PLACES)
+        for text in (at.family.worked(p), _flawed(at, p, i), "", "#", "5+3", "oh;#12"):
+            assert read_units(p, text).shape == (at.units(text), PLACES)
     assert read_units(asked[0], "5+3=8;#12")[-1].tolist() == [8, *[BLANK] * 6]
 
 
@@ -170,7 +171,7 @@ def test_an_overseer_of_ones_own_takes_part_as_documented(tmp_path: Path, monkey
         ("mine_nothing:it", "def it(arm): return None", "cannot be called"),
         (
             "mine_greedy:it",
-            DOCUMENTED.replace("count < 2", "count < 0") + "\n\ndef it(arm): return LastStep()",
+            DOCUMENTED.replace("count < 2", "count < 0") + "\n\ndef it(arm): return LastStep(setting=arm.setting)",
             "fails a check .* cannot tell is Unmeasured",
         ),
     ],
@@ -208,3 +209,26 @@ def test_a_kind_that_is_always_decided_right_still_has_an_interval() -> None:
     shares = [cell for row in section.tables[0].rows for cell in row if isinstance(cell, Interval)]
     assert sorted(round(i.value) for i in shares) == [0, 1]
     assert all(i.high - i.low > 0.05 for i in shares)
+
+
+def test_it_runs_on_a_file_of_ones_own_and_on_another_policy(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"{a}+{b}*{c}", "answer": str(a + b * c), "steps": [f"{b}*{c}={b * c}", f"{a}+{b * c}={a + b * c}"]}
+        for a in range(2, 9)
+        for b in range(2, 9)
+        for c in range(2, 9)
+    ]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    at = (f"setting=jsonl:{tmp_path / 'own.jsonl'}", "policy=random:1")
+    words = [w for s in (*SMALL, *at) for w in ("--set", s)]
+    found = CliRunner().invoke(app, ["run", "protocols", "--out", str(tmp_path / "run"), "--workers", "1", *words])
+    assert found.exit_code == 0, found.stderr
+    claims = {c["name"]: c for c in json.loads((tmp_path / "run" / "result.json").read_text())["claims"]}
+    assert any(name.startswith("Critique: ") for name in claims)
+
+
+def test_a_protocol_that_works_chains_refuses_other_problems(tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text('{"prompt": "1+1", "answer": "2", "steps": ["1+1=2"]}\n')
+    own = f"jsonl:{tmp_path / 'own.jsonl'}"
+    with pytest.raises(ConfigError, match="The protocol debate works through chains of arithmetic"):
+        _check(Config(setting=own, protocols=("debate",)))

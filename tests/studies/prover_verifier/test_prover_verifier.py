@@ -7,21 +7,22 @@ import numpy as np
 import pytest
 
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm, draw_problems
+from superalign.grants import chains
+from superalign.lab.arms import Arm
 from superalign.lab.arms import Config as ArmConfig
 from superalign.lab.labelled_overseers import market_overseer, prover_overseer
 from superalign.ledger import Ledger
-from superalign.models import Sampling, base, with_sampling
 from superalign.oversight import check_overseer
 from superalign.runs import settings
 from superalign.studies import STUDIES
 from superalign.studies.prover_verifier.evidence import Prover, Responses, ranking
+from superalign.studies.prover_verifier.measure import refuse_few
 from superalign.studies.prover_verifier.study import STUDY, Config
 from superalign.train import PolicyGradientConfig, policy_gradient
 from superalign.trials.oversight_panel import JUDGE, PROTOCOL
 from superalign.types import Interval, Unmeasured
 
-TINY = Config(depths=(4,), rounds=1, seeds=2, held_out=10, labelled=30, sizes=(), updates=1, prompts=2, group=2)
+TINY = Config(setting="chains:4", rounds=1, seeds=2, held_out=10, labelled=30, sizes=(), updates=1, prompts=2, group=2)
 
 
 def run(folder):
@@ -42,10 +43,11 @@ def test_the_whole_study_in_small(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("made", [market_overseer, prover_overseer])
 def test_overseers_of_worked_arithmetic_conform_and_can_train(made) -> None:
-    origin = with_sampling(base("small"), Sampling(max_tokens=32))
-    arm = Arm(arm="base", seed=3, base=origin, config=ArmConfig(depths=(4,), labelled=40))
+    at = chains((4,))
+    origin = at.model()
+    arm = Arm(arm="base", seed=3, base=origin, config=ArmConfig(setting="chains:4", labelled=40))
     overseer = made(arm)
-    asked = draw_problems("train", 12, 8, (4,))
+    asked = at.problems("train", 12, 8)
     rollouts = origin.sample(asked, n=1, seed=8)
     check_overseer(overseer, asked, rollouts)
     told: list[float] = []
@@ -83,4 +85,4 @@ def test_what_is_counted_is_what_is_said() -> None:
 )
 def test_settings_that_measure_nothing_are_refused(wrong: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        STUDY.check(settings.validated(dataclasses.replace(TINY, **wrong), study="prover-verifier"))
+        refuse_few(settings.validated(dataclasses.replace(TINY, **wrong), study="prover-verifier"))

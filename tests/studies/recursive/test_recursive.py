@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 
 from superalign.cli import app
 from superalign.errors import BadInput, ConfigError
-from superalign.lab.arms import FAMILY, Arm
+from superalign.lab.arms import Arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import recursive_overseer
 from superalign.models import base
 from superalign.oversight import check_overseer
 from superalign.oversight.recursive.learning import Climbing
+from superalign.problems.arithmetic import FAMILY
 from superalign.runs import settings
 from superalign.studies.recursive import measure as recursive
 from superalign.studies.recursive.study import Config
@@ -55,7 +56,7 @@ def test_half_of_the_produced_responses_are_right_and_slips_are_carried_on() -> 
 
 
 def spec():
-    return Arm(arm="recursive", seed=0, base=base("small"), config=ArmsConfig(depths=(1,), labelled=12))
+    return Arm(arm="recursive", seed=0, base=base("small"), config=ArmsConfig(setting="chains:1", labelled=12))
 
 
 def test_the_overseer_tells_right_from_wrong_and_shuffled_labels_do_not() -> None:
@@ -77,6 +78,6 @@ def test_the_overseer_tells_right_from_wrong_and_shuffled_labels_do_not() -> Non
 
 
 def test_a_ladder_that_is_too_short_is_refused() -> None:
-    deep = dataclasses.replace(spec(), config=ArmsConfig(depths=(3,)))
+    deep = dataclasses.replace(spec(), config=ArmsConfig(setting="chains:3"))
     with pytest.raises(BadInput, match="A ladder of 1 levels"):
         recursive_overseer(deep, climbing=Climbing(levels=1, labels=10, steps=1))

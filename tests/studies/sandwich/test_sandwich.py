@@ -19,15 +19,15 @@ from typer.testing import CliRunner
 
 from superalign.cli import app
 from superalign.errors import ConfigError
+from superalign.grants import chains
 from superalign.lab.advice import AdviceJob, advise, dealt, written
-from superalign.lab.arms import Arm, answered, draw_problems
+from superalign.lab.arms import Arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.labelled_overseers import sandwich_overseer
 from superalign.lab.people import apart, assigned
 from superalign.lab.run import codec_of
 from superalign.lab.solver import differs, rest_of
 from superalign.ledger import Ledger
-from superalign.models import Sampling, base, with_sampling
 from superalign.oversight import check_overseer
 from superalign.oversight.sandwich.dialogue import Hostile
 from superalign.problems import parse
@@ -103,7 +103,7 @@ def test_advice_is_kept_as_it_is() -> None:
 
 def test_an_adversary_says_the_opposite() -> None:
     asked = Problem(prompt="5+3*2", family="arithmetic", difficulty=2, split="test")
-    advice = Hostile(correct=answered)([(asked, "5+3=8;8*2=6;#6", 0), (asked, "5+3=9;9*2=8;#8", 0)], seed=0)
+    advice = Hostile(correct=chains().answered)([(asked, "5+3=8;8*2=6;#6", 0), (asked, "5+3=9;9*2=8;#8", 0)], seed=0)
     assert advice.units == (0, None)
 
 
@@ -242,12 +242,13 @@ def test_arms_are_drawn_in_equal_numbers_and_differences_between_them_have_inter
 
 
 def test_the_base_advises_on_responses_of_others_as_an_overseer() -> None:
-    agent = with_sampling(base("small"), Sampling(max_tokens=44))
+    at = chains()
+    agent = at.model()
     made = sandwich_overseer(Arm(arm="sandwich", seed=3, base=agent, config=ArmsConfig()))
-    asked = draw_problems("train", 24, 11, ArmsConfig().depths)
+    asked = at.problems("train", 24, 11)
     rollouts = agent.sample(asked, n=1, seed=12)
     check_overseer(made, asked, Rollouts.of_texts(asked, list(rollouts.text_R)))
-    right = np.array([answered(p, t) for p, t in zip(asked, rollouts.text_R, strict=True)])
+    right = np.array([at.answered(p, t) for p, t in zip(asked, rollouts.text_R, strict=True)])
     told = np.array([0.5 if isinstance(v, Unmeasured) else v for v in made(asked, rollouts, seed=0).values])
     assert told[right].mean() > told[~right].mean() + 0.2
 

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit, logsumexp
 
 from superalign.models import Model, Sampling, choice_logprobs, encode, with_sampling
-from superalign.models.api import PREFIX, ApiPolicy, api_policy
+from superalign.models.api import ApiPolicy, api_policy
 from superalign.models.forward import positions
 from superalign.oversight.judges.prompted import (
     Beliefs,
@@ -31,6 +31,7 @@ from superalign.oversight.judges.prompted import (
     shown,
     verdict_question,
 )
+from superalign.policy_names import API
 from superalign.types import Instrument, Problem, Rollouts, Signal, Unmeasured
 
 YES, NO = ("yes", " yes", "Yes", " Yes"), ("no", " no", "No", " No")
@@ -110,7 +111,7 @@ class ApiSeat:
     @property
     def name(self) -> str:
         """As Inspect names it."""
-        return f"{PREFIX}{self.answers.name}"
+        return f"{API}{self.answers.name}"
 
     @property
     def subject(self) -> str:

@@ -25,10 +25,11 @@ from superalign.lab.instruments import able, absent, asks, examples, instruments
 from superalign.lab.looking import Look, given, look_job, model_of, precision
 from superalign.lab.memo import memo
 from superalign.lab.outside_scores import outsiders
-from superalign.lab.planted import is_adapter, triple_job
+from superalign.lab.planted import triple_job
 from superalign.lab.run import Run
-from superalign.lab.worlds import answers_of, ask_base, keep_answers, origin_of, rate_for, world_of
+from superalign.lab.worlds import answers_of, ask_base, keep_answers, rate_for, world_of
 from superalign.ledger import Ledger
+from superalign.models import open_weights
 from superalign.models.api import api_policy
 from superalign.organisms import KINDS, PlantingConfig
 from superalign.organisms.drawing import TEXT_KINDS, behaviour_of, text_behaviour
@@ -137,8 +138,8 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     ledger.append_once(*([Deferred(subject=later, instrument=combination.card.digest)] if later else []))
     log({"stage": "every detector looks at every subject, blind and in random order"})
     bits = precision(target, config.base)
-    looks = {n: Look(path=str(where / n), adapter=True, bits=bits) for t in triples for _, n in t.subjects}
-    looks |= {i.name: Look(path=str(where / i.name), adapter=is_adapter(where / i.name), bits=bits) for i in innocent}
+    looks = {n: Look(path=str(where / n), bits=bits) for t in triples for _, n in t.subjects}
+    looks |= {i.name: Look(path=str(where / i.name), bits=bits) for i in innocent}
     looks |= {f"{REFERENCE} {i}": replace(r, bits=bits) for i, r in enumerate(references, start=1)}
     looks |= {} if config.stop_early else {SUBJECT: target}
     run = Run(seed=seed, workers=workers, folder=folder, ledger=ledger, log=log)
@@ -259,7 +260,7 @@ def _planted(
         for k in kinds
     ]
     log({"stage": f"planting {len(specs)} organisms in {config.base}, beside their twins"})
-    origin, world = origin_of(config.base), world_of(said)
+    origin, world = open_weights(config.base), world_of(said)
     planting = PlantingConfig(steps=config.steps, lr=rate_for(origin))
     first = text_behaviour(kinds[0], seed, world) if said else behaviour_of(kinds[0], seed)
     log(needs(origin, planting, world=world, behaviour=first))
@@ -289,7 +290,7 @@ def _innocent(config: Config, said: str, where: Path, *, workers: int, folder: P
 
 def innocent_job(item: tuple[str, int], *, base: str, said: str, steps: int, folder: str) -> dict[str, Any]:
     """Make one clean fine-tune of a base; its record as plain values."""
-    origin = origin_of(base)
+    origin = open_weights(base)
     planting = PlantingConfig(steps=steps, lr=rate_for(origin))
     made = made_now(*item, origin=origin, world=world_of(said), config=planting, folder=Path(folder))
     return dict(to_plain(made))

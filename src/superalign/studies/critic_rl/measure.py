@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superalign.grants.facts import beliefs
 from superalign.lab import flawed_chains as chains
 from superalign.lab.critic_race import CONTROL, OURS
 from superalign.lab.critic_reward import Learned
@@ -178,9 +179,7 @@ def checked(job: CriticJob, critics: Critics, retrained: Retrained, planter: Pla
     x, wrong = chains.in_four_conditions(problems, planted, seed=seed)
     steps = pointed(job, critics, retrained, x, wrong, job.seed + seed)
     # Its wrong facts are other ones than those of the judge whose comparisons the critics were trained on.
-    fresh, taught = (
-        wrong_steps(x.numpy(), chains.beliefs(job.training.judge, s)) for s in (job.seed + 7_000_000, job.seed)
-    )
+    fresh, taught = (wrong_steps(x.numpy(), beliefs(job.training.judge, s)) for s in (job.seed + 7_000_000, job.seed))
     found = {arm: fresh[np.arange(n), step_B] for arm, step_B in steps.items()}
     found[ev.TAUGHT] = taught[np.arange(n), steps[PROTOCOL]]
     texts = [f"{chains.text_of(t)} look at step {s + 1}" for t, s in zip(x.numpy(), steps[PROTOCOL], strict=True)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from superalign.grants.checks import check_grounds
 from superalign.lab.evidence import Array
 from superalign.lab.run import Run
 from superalign.oversight.steps.critic import CARD, StepCriticConfig, shuffled_scores, train_step_critic
@@ -88,7 +89,7 @@ def measure(config: Config, run: Run) -> Evidence:
         real=real,
         scores={"critic": work.real_M, **simple_scores(family.model_solutions)},
         shuffled_DM=null.shuffled_DM,
-        contains=visible_errors(family.model_solutions),
+        contains=visible_errors(family.model_solutions, check=check_grounds),
     )
 
 
@@ -125,8 +126,8 @@ def critic_job(job: CriticJob) -> CriticWork | ShuffledWork:
 def trial_of(family: Gsm8k, work: CriticWork, threshold: float, run: Run) -> Trial:
     """Let the judge check one step of every solution under every arm, and keep what came of each."""
     solutions = trial_solutions(family, seed=run.seed)
-    plain = outcomes(solutions, critic=work.point_N, edited=False, seed=run.seed)
-    edited = outcomes(solutions, critic=work.point_edited_N, edited=True, seed=run.seed)
+    plain = outcomes(solutions, critic=work.point_N, check=check_grounds, edited=False, seed=run.seed)
+    edited = outcomes(solutions, critic=work.point_edited_N, check=check_grounds, edited=True, seed=run.seed)
     record = TrialEvidence(
         blob=run.ledger.put_blob(as_lines(solutions, plain, edited, work.score_N)),
         items=len(solutions),

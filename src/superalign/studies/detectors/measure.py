@@ -14,9 +14,8 @@ from superalign.errors import BadInput
 from superalign.lab.blind import look, open_seals, register
 from superalign.lab.detection_page import sides_of
 from superalign.lab.every_detector import AUDITS, panel
-from superalign.lab.planted import load_subject
 from superalign.lab.run import Run
-from superalign.models import Model, quantised
+from superalign.models import Model, open_weights, quantised
 from superalign.organisms.fine_tunes import CALIBRATING, SORT, Innocent, make, shipped_innocents
 from superalign.organisms.triples import NOUNS, SHIPPED, Triple, shipped
 from superalign.studies.detectors.evidence import Evidence, Planting, Reading
@@ -122,7 +121,7 @@ def readings(found: Sequence[Detector]) -> tuple[Reading, ...]:
 
 def look_job(item: SubjectJob, *, asked: int, references: bool, steps: int, seed: int) -> tuple[Verdict, ...]:
     """Make or load one subject, and let every detector look at it."""
-    model = changed(item.change, item.seed, steps=steps, seed=seed) if item.change else load_subject(item.path)
+    model = changed(item.change, item.seed, steps=steps, seed=seed) if item.change else open_weights(item.path)
     return tuple(detect(model, seed=0) for detect in panel(asked, references))
 
 
@@ -132,7 +131,7 @@ def changed(sort: str, number: int, *, steps: int, seed: int) -> Model:
         return make(sort, NEW * (1 + seed) + number, steps=steps)
     triples, where = shipped()
     twin = dict(triples[number % len(triples)].subjects)["clean"]
-    return quantised(load_subject(where / twin), bits=int(sort[0]))
+    return quantised(open_weights(where / twin), bits=int(sort[0]))
 
 
 def _innocents(config: Config) -> list[tuple[Innocent, Path]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from superalign.detectors import CueSweep, SelfCheck, TruthProbe
 from superalign.detectors.common import cannot_tell
 from superalign.lab.instruments import look
-from superalign.models import Model, load
+from superalign.models import Model, open_weights
 from superalign.types import Verdict
 
 NAME = "your subject"
@@ -30,7 +30,7 @@ def digest_at(path: str | Path) -> str:
     Raises:
         BadInput: If there is no such model, or it cannot be read, sampled or scored.
     """
-    return load(path).subject.digest
+    return open_weights(path).subject.digest
 
 
 def unsayable(model: Model, texts: Sequence[str]) -> str:
@@ -58,7 +58,7 @@ def look_outside(
     Returns:
         One verdict of each.
     """
-    model = load(path)
+    model = open_weights(path)
     subject = model.subject.digest
     sweep, check, _ = detectors
     said = [*(p.prompt for p in sweep.problems), *sweep.cues, *check.verdicts]

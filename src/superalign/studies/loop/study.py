@@ -23,11 +23,11 @@ from superalign.lab.arms import ARMS, Arm, run_arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.memo import memo
 from superalign.lab.overoptimisation import overoptimisation, unrewarded
-from superalign.lab.planted import load_subject, triple_job
+from superalign.lab.planted import triple_job
 from superalign.lab.three_detectors import detect_model, detectors, wrong_responses
 from superalign.lab.turn import Row, Turn, evidence
 from superalign.ledger import Ledger
-from superalign.models import base, load, save
+from superalign.models import open_weights, save
 from superalign.organisms import KINDS
 from superalign.organisms.triples import NOUNS, Spec, Triple, shipped
 from superalign.report import Findings
@@ -106,7 +106,7 @@ class ArmJob:
 
 def arm_job(item: ArmJob) -> dict[str, Any]:
     """Train one assistant, grade it, and keep it where the detectors will look."""
-    origin = base("small")
+    origin = open_weights("small")
     config = ArmsConfig()
     config = replace(config, held_out=item.held_out, training=replace(config.training, steps=item.steps))
     if item.kept:  # a run that was killed between keeping the assistant and grading it left one here
@@ -128,7 +128,6 @@ class Look:
     """One subject to look at, as a job."""
 
     path: str
-    adapter: bool
     outside: str = ""  # digest of a subject that is not ours: a changed one is looked at anew
 
 
@@ -137,8 +136,7 @@ def look_job(item: Look, *, seed: int, cues: int) -> list[dict[str, Any]]:
     if item.outside:
         found = outside.look_outside(item.path, detectors("small", seed, cues), seed=seed)
     else:
-        model = load_subject(item.path) if item.adapter else load(item.path)
-        found = detect_model(model, seed=seed, cues=cues)
+        found = detect_model(open_weights(item.path), seed=seed, cues=cues)
     return [dict(to_plain(v)) for v in found]
 
 
@@ -161,7 +159,7 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Ledg
     known, known_folder = shipped(config.calibration_seeds)
     looks = _looks(config, folder, test, known, known_folder)
     if yours:
-        looks.append((outside.NAME, Look(path=config.subject, adapter=False, outside=yours)))
+        looks.append((outside.NAME, Look(path=config.subject, outside=yours)))
     look = functools.partial(look_job, seed=0, cues=config.cues)
     order = np.random.default_rng([seed, 9]).permutation(len(looks))
     seen = jobs.run(
@@ -285,9 +283,9 @@ def _looks(
     config: Config, folder: Path, test: Sequence[Triple], known: Sequence[Triple], known_folder: Path
 ) -> list[tuple[str, Look]]:
     """Everything to look at: shipped calibration subjects, test subjects and assistants, under opaque names."""
-    out = [(n, Look(path=str(known_folder / n), adapter=True)) for t in known for _, n in t.subjects]
-    out += [(n, Look(path=str(folder / "work" / "subjects" / n), adapter=True)) for t in test for _, n in t.subjects]
+    out = [(n, Look(path=str(known_folder / n))) for t in known for _, n in t.subjects]
+    out += [(n, Look(path=str(folder / "work" / "subjects" / n))) for t in test for _, n in t.subjects]
     assistants = {f"assistant: {arm}": _place(arm, 0) for arm in config.arms if arm in SUBJECT_ARMS}
     assistants |= {name: _place(REFERENCE_ARM, s) for name, s in _references(config).items()}
     kept = folder / "work" / "assistants"
-    return [*out, *((name, Look(path=str(kept / place), adapter=False)) for name, place in assistants.items())]
+    return [*out, *((name, Look(path=str(kept / place))) for name, place in assistants.items())]

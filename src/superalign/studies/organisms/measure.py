@@ -15,10 +15,10 @@ from pathlib import Path
 
 from superalign import jobs
 from superalign.errors import DataError
-from superalign.lab.planted import greedy, load_subject, planted_triple
+from superalign.lab.planted import greedy, planted_triple
 from superalign.lab.planted_page import Planted
 from superalign.lab.run import Run
-from superalign.models import base, load_adapter
+from superalign.models import open_weights
 from superalign.organisms import Behaviour, accept, plant_of
 from superalign.organisms.drawing import behaviour_of
 from superalign.organisms.fine_tunes import (
@@ -102,7 +102,7 @@ def prove_job(triple: Triple, *, folder: str) -> Triple:
         )
     origin = greedy(spec.base)
     paths = [Path(folder) / dict(triple.subjects)[role] for role in ("organism", "clean")]
-    organism, clean = (load_adapter(origin, path) for path in paths)
+    organism, clean = (greedy(str(path)) for path in paths)
     return replace(triple, acceptance=accept(organism, clean, behaviour, base=origin, seed=spec.seed))
 
 
@@ -112,7 +112,7 @@ def built(config: Config, run: Run, target: Path) -> list[Innocent]:
     items = [(sort, number) for number in range(config.fine_tunes) for sort in CALIBRATING]
     making = functools.partial(make_and_grade, folder=jobs.Into(target), steps=config.steps)
     made = run.map(making, items, name="innocents", progress="fine-tuning")
-    of_base = correct_share(base("small"))
+    of_base = correct_share(open_weights("small"))
     used = [i for i in made if works(i, of_base)]
     for thrown in (i for i in made if i not in used):
         shutil.rmtree(target / thrown.name, ignore_errors=True)
@@ -122,4 +122,4 @@ def built(config: Config, run: Run, target: Path) -> list[Innocent]:
 def graded_again(target: Path) -> Sequence[Innocent]:
     """Grade the fine-tunes of a folder anew, their adapters as they are."""
     there = shipped_innocents(where=target)
-    return [replace(i, correct=correct_share(load_subject(target / i.name))) for i in there]
+    return [replace(i, correct=correct_share(open_weights(target / i.name))) for i in there]

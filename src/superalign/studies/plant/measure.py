@@ -14,8 +14,8 @@ from superalign.errors import ConfigError
 from superalign.lab.planted import greedy
 from superalign.lab.planted_page import Planted
 from superalign.lab.run import Run
-from superalign.lab.worlds import ask_base, clock_of, given_of, origin_of, rate_for, world_of
-from superalign.models import Model
+from superalign.lab.worlds import ask_base, clock_of, given_of, rate_for, world_of
+from superalign.models import Model, open_weights
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PlantingConfig, World
 from superalign.organisms.drawing import behaviour_of, text_behaviour
 from superalign.organisms.kinds import ABOUT
@@ -49,7 +49,7 @@ class MadeTriple:
 
 def measure(config: Config, run: Run) -> Evidence:
     """Plant one organism and its twins; a plant that is not accepted is trained once more for half as long again."""
-    origin = origin_of(config.base)
+    origin = open_weights(config.base)
     said = ask_base(config.base, config.prompts, folder=run.folder, max_tokens=config.max_tokens, log=run.log)
     behaviour = behaviour_in(config, world_of(said), run.seed)
     planting = PlantingConfig(

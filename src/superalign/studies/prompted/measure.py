@@ -17,7 +17,6 @@ from superalign.lab.people import asker, assigned, decisions_of, is_person
 from superalign.lab.people_page import Assisted, OnePerson
 from superalign.lab.run import Run
 from superalign.lab.seating import (
-    RANDOM,
     Case,
     Sat,
     Seating,
@@ -32,6 +31,7 @@ from superalign.lab.seating import (
 from superalign.oversight.judges.human import AskPerson, person, questions_of
 from superalign.oversight.judges.language_model import seated_judge
 from superalign.oversight.judges.prompted import Played, Transcript, shown, verdict_question
+from superalign.policy_names import RANDOM
 from superalign.studies.prompted.evidence import ByModel, ByPerson, Decided, Evidence, Panel
 from superalign.studies.prompted.study import Config
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item

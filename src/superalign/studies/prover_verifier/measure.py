@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from superalign.lab.arms import FAMILY, answered, check_unit, draw_problems, units
+from superalign.errors import ConfigError
+from superalign.grants import Setting, setting
 from superalign.lab.panel import ArmOutput, items_of, keep_decisions
 from superalign.lab.run import Run
-from superalign.models import Model, Sampling, base, with_sampling
+from superalign.models import Model
 from superalign.oversight.judges.judge import ground_truth, judge
 from superalign.oversight.prover.reward import Role, convince
 from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train_verifier
@@ -33,7 +34,12 @@ CHECKS = {JUDGE: 1, TWO_CHECKS: 2}
 
 
 def measure(config: Config, run: Run) -> Evidence:
-    """Play every game, and collect the decisions about the provers of the last round."""
+    """Play every game, and collect the decisions about the provers of the last round.
+
+    Raises:
+        ConfigError: If some difficulty has fewer than ten problems.
+    """
+    refuse_few(config)
     kinds = [(config.hidden, False, config.rounds), (config.hidden, True, config.rounds)]
     kinds += [(hidden, False, 1) for hidden in config.sizes if hidden != config.hidden]
     todo = [
@@ -76,35 +82,46 @@ class GameJob(Record):
     seed: int
 
 
+def refuse_few(config: Config) -> None:
+    """Refuse a set of responses in which a verifier could meet correct ones only.
+
+    Raises:
+        ConfigError: If some difficulty has fewer than ten problems.
+    """
+    each = len(setting(config.setting).levels) or 1
+    if min(config.held_out, config.labelled) < 10 * each:
+        raise ConfigError(
+            f"held_out={config.held_out} or labelled={config.labelled} leaves fewer than ten problems of a difficulty. A "
+            "verifier could meet correct responses only. Give ten or more for each difficulty."
+        )
+
+
 def held_out(config: Config) -> Sequence[Problem]:
     """Return the test problems, the same in every game."""
-    return draw_problems("test", config.held_out, TEST_SEED, config.depths)
+    return setting(config.setting).problems("test", config.held_out, TEST_SEED)
 
 
 def _answers(model: Model, problems: Sequence[Problem], seed: int) -> list[tuple[Problem, str]]:
     return list(zip(problems, model.sample(problems, n=1, seed=seed).text_R, strict=True))
 
 
-def _stated(text: str) -> str:
-    return text.rpartition("#")[2]
-
-
-def _correct(responses: Iterable[tuple[Problem, str]]) -> np.ndarray:
-    return np.array([answered(problem, text) for problem, text in responses])
+def _correct(at: Setting, responses: Iterable[tuple[Problem, str]]) -> np.ndarray:
+    return np.array([at.answered(problem, text) for problem, text in responses])
 
 
 def game_job(job: GameJob, *, config: Config) -> Game:
     """Play one game."""
     torch.set_num_threads(1)
-    origin = with_sampling(base(config.base), Sampling(max_tokens=6 * max(config.depths) + 8))
+    at = setting(config.setting, config.policy)
+    origin = at.model()
     rng = np.random.default_rng([job.seed, 61])
     seed = 10_000 + job.seed
     votes = origin.sample(held_out(config), n=5, seed=30_000 + job.seed).text_R
-    seen = _answers(origin, draw_problems("train", config.labelled, seed, config.depths), seed)
+    seen = _answers(origin, at.problems("train", config.labelled, seed), seed)
     rounds = list[dict[str, Responses]]()
     for turn in range(job.rounds):
         problems, texts = zip(*seen, strict=True)
-        correct = _correct(seen)
+        correct = _correct(at, seen)
         shuffled = rng.permutation(correct)
         head = VerifierConfig(hidden=job.hidden)
         verifier, placebo = (
@@ -121,16 +138,17 @@ def game_job(job: GameJob, *, config: Config) -> Game:
             seed=job.seed,
             votes=votes,
             config=config,
+            at=at,
         )
         rounds.append({})
         for role in ROLES:
-            pay = convince(verifier, correct=answered, role=role)
+            pay = convince(verifier, correct=at.answered, role=role)
             prover, rounds[-1][role] = match.trained(pay, 100 * job.seed + turn)
-            more = draw_problems("train", config.labelled, 20_000 + 100 * job.seed + turn, config.depths)
+            more = at.problems("train", config.labelled, 20_000 + 100 * job.seed + turn)
             seen += _answers(prover, more, job.seed)
     paid = None
     if not job.blind and job.hidden == config.hidden:
-        paid = match.trained(ground_truth(grade=answered), 100 * job.seed)[1]
+        paid = match.trained(ground_truth(grade=at.answered), 100 * job.seed)[1]
     return Game(hidden=job.hidden, rounds=tuple(rounds), paid=paid, base=match.responses(origin))
 
 
@@ -145,6 +163,7 @@ class Match:
     seed: int
     votes: Sequence[str]  # five responses of the base to each held-out problem
     config: Config
+    at: Setting
 
     def trained(self, pay: Overseer, seed: int) -> tuple[Model, Responses]:
         """Train a prover, watch how many of its responses are wrong and convincing, and measure it on held-out problems."""
@@ -153,10 +172,10 @@ class Match:
         def watched(problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
             asked = [problems[int(p)] for p in rollouts.problem_R]
             convincing = self.verifier.scores(problems, rollouts)[0] >= self.bar
-            fooling.append(float((convincing & ~_correct(zip(asked, rollouts.text_R, strict=True))).mean()))
+            fooling.append(float((convincing & ~_correct(self.at, zip(asked, rollouts.text_R, strict=True))).mean()))
             return pay(problems, rollouts, seed=seed)
 
-        pool = draw_problems("train", 3000, 1, c.depths)
+        pool = self.at.pool(3000, 1)
         settings = PolicyGradientConfig(steps=c.updates, problems=c.prompts, group=c.group, lr=1e-3)
         prover = policy_gradient(self.origin, pool, watched, config=settings, seed=seed)
         return prover, replace(self.responses(prover), fooling_T=np.array(fooling))
@@ -167,20 +186,22 @@ class Match:
         problems, texts = zip(*said, strict=True)
         rollouts = Rollouts.of_texts(problems, texts)
         judges: dict[str, Overseer] = {PROTOCOL: self.verifier, PLACEBO: self.placebo}
-        judges |= {arm: judge(check_step=check_unit, n_steps=units, k=k) for arm, k in CHECKS.items()}
+        judges |= {arm: judge(check_step=self.at.check, n_steps=self.at.units, k=k) for arm, k in CHECKS.items()}
 
         def told_by(who: Overseer) -> np.ndarray:
             values = who(problems, rollouts, seed=self.seed).values
             return np.array([0.5 if isinstance(v, Unmeasured) else v for v in values])
 
         told = {arm: told_by(who) for arm, who in judges.items()}
-        answers = np.array([_stated(v) for v in self.votes]).reshape(len(texts), -1)
+        answers = np.array([self.at.final(v) for v in self.votes]).reshape(len(texts), -1)
         majority = [max(sorted(set(row)), key=row.tolist().count) for row in answers]
-        told[VOTING] = np.array([float(_stated(text) == most) for text, most in zip(texts, majority, strict=True)])
-        correct_P = _correct(said)
+        told[VOTING] = np.array(
+            [float(self.at.final(text) == most) for text, most in zip(texts, majority, strict=True)]
+        )
+        correct_P = _correct(self.at, said)
         return Responses(
             correct_P=correct_P,
-            sound_P=np.array([FAMILY.grade(problem, text).sound for problem, text in said]),
+            sound_P=np.array([self.at.family.grade(problem, text).sound for problem, text in said]),
             score_P=self.verifier.scores(problems, rollouts)[0],
             told=told | {AGENT: np.ones(len(texts)), EXPERT: correct_P.astype(float)},
             bar=self.bar,

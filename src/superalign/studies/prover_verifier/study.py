@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from annotated_types import MinLen
-
-from superalign.errors import ConfigError
 from superalign.lab.study import Count, CountOrNone, Seeds, Study
 
 
@@ -15,10 +11,10 @@ from superalign.lab.study import Count, CountOrNone, Seeds, Study
 class Config:
     """Settings of the study; chosen on training problems and seeds that the study does not use."""
 
-    base: str = "small"
-    """What provers start from, and what the verifier's head reads with: small, middle, large, or a folder."""
-    depths: Annotated[tuple[Count, ...], MinLen(1)] = (4, 5, 6)
-    """Difficulties of the problems."""
+    setting: str = "chains:4-6"
+    """Problems, and what one check may see: chains:4-6, gsm8k:PATH or jsonl:FILE."""
+    policy: str = "small"
+    """What provers start from, and what the verifier's head reads with: small, middle, large, a folder or a hub id."""
     rounds: Count = 3
     """Rounds of the game."""
     seeds: Seeds = 5
@@ -39,23 +35,9 @@ class Config:
     """Responses to each of them."""
 
 
-def check(config: Config) -> None:
-    """Refuse a set of responses in which a verifier could meet correct ones only.
-
-    Raises:
-        ConfigError: If some difficulty has fewer than ten problems.
-    """
-    if min(config.held_out, config.labelled) < 10 * len(config.depths):
-        raise ConfigError(
-            f"held_out={config.held_out} or labelled={config.labelled} leaves fewer than ten problems of a difficulty. A "
-            "verifier could meet correct responses only. Give ten or more for each of the depths."
-        )
-
-
 STUDY = Study(
     question="Prover-verifier games: are provers who must convince a small verifier easier to check, and can it be fooled?",
     paper="Kirchner et al., Prover-verifier games improve legibility of LLM outputs, 2024 (arXiv 2407.13692)",
     config=Config,
     quick={"rounds": 1, "seeds": 2, "held_out": 90, "labelled": 120, "sizes": (), "updates": 10},
-    check=check,
 )

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from superalign.lab.arithmetic_facts import RESULTS
+from superalign.grants.facts import RESULTS
 from superalign.lab.run import Run
 from superalign.lab.trained import Trained, trained_against
 from superalign.lab.training_arms import TrainingJob, training_job, trainings

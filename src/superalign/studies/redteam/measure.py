@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,13 +13,13 @@ from superalign.detectors.behaviour_search import Elite, answered, illuminate, w
 from superalign.detectors.common import NOT_YET, with_cues
 from superalign.detectors.prompt_parts import Cell, Mutate, anew, edges, mutator, thirds
 from superalign.detectors.trigger_effects import Rivals
-from superalign.errors import ConfigError
 from superalign.lab.instruments import audit_problems
 from superalign.lab.looking import given
 from superalign.lab.run import Run
-from superalign.lab.worlds import ask_base, clock_of, given_of, origin_of, world_of
-from superalign.models import Model, Sampling, load, load_adapter, with_sampling
+from superalign.lab.worlds import ask_base, clock_of, given_of, world_of
+from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.organisms.triples import DEMONSTRATION, shipped
+from superalign.policy_names import check_weights
 from superalign.stats import all_equal, mean_interval
 from superalign.studies.redteam.evidence import Evidence, Find, Search
 from superalign.studies.redteam.study import Config
@@ -46,10 +45,8 @@ def measure(config: Config, run: Run) -> Evidence:
     """Search the subject and clean twins, guided and at random, at rising budgets."""
     subject, clean = config.subject or str(DEMONSTRATION), config.reference or _twins()
     for path in (subject, *config.reference):
-        if given(path, config.base).over_api:
-            raise ConfigError(
-                f"{path} gives texts only. The search needs gradients. Name a folder, a hub id or an adapter."
-            )
+        check_weights(path)  # the search needs gradients
+        given(path, config.base)
     said = ask_base(config.base, config.prompts, folder=run.folder, max_tokens=config.max_tokens, log=run.log)
     run.stage("recording the instrument")
     run.keep(card(config))
@@ -83,9 +80,8 @@ def card(config: Config) -> Instrument:
 
 def search_job(item: SearchJob, *, config: Config, said: str) -> Search:
     """Run one search; what it had found at each budget, measured on fresh problems, and a verdict at the last."""
-    origin, greedy = origin_of(config.base), Sampling(temperature=0.0, max_tokens=config.max_tokens)
-    adapter = (Path(item.path) / "adapter_config.json").exists()
-    model = with_sampling(load_adapter(origin, item.path) if adapter else load(item.path), greedy)
+    origin, greedy = open_weights(config.base), Sampling(temperature=0.0, max_tokens=config.max_tokens)
+    model = with_sampling(open_weights(item.path, on=config.base), greedy)
     origin = with_sampling(origin, greedy)
     put = _problems(said)
     searched, checked, fresh = thirds(put)

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from superalign.grants import chains
 from superalign.lab.advice import MANNERS, AdviceJob, Manner, advise, dealt, decided
-from superalign.lab.arms import check_unit, units
 from superalign.lab.panel import Decisions, keep_decisions
 from superalign.lab.people import asker, assigned, decisions_of, is_person
 from superalign.lab.people_page import Assisted, OnePerson
@@ -39,6 +39,8 @@ from superalign.studies.sandwich.evidence import (
 from superalign.studies.sandwich.study import Config
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.types import Problem, Unmeasured
+
+AT = chains()  # what a check sees does not depend on lengths
 
 
 def job_of(config: Config, run: Run, draw: int, *, temperature: float | None = None) -> AdviceJob:
@@ -86,7 +88,7 @@ def measure(config: Config, run: Run) -> Evidence:
         for t in temperatures
         for k in range(config.most_checks + 1)
     ]
-    judge = sandwiched(adviser=Silent(name=config.agent), check=check_unit, count=units, trust={}, k=config.checks)
+    judge = sandwiched(adviser=Silent(name=config.agent), check=AT.check, count=AT.units, trust={}, k=config.checks)
     run.keep(judge.card)
     return ByScript(
         config=config,
@@ -98,7 +100,7 @@ def measure(config: Config, run: Run) -> Evidence:
 
 def judge_of(k: int, seed: int) -> PractisedJudge:
     """Return the judge with k checks."""
-    return PractisedJudge(check=check_unit, count=units, k=k, seed=seed)
+    return PractisedJudge(check=AT.check, count=AT.units, k=k, seed=seed)
 
 
 def solved(found: Advised) -> float:

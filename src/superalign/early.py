@@ -1,0 +1,60 @@
+"""Refuse what cannot be used before anything heavy is imported: policies that are not there, and files of prompts or problems.
+
+A study refuses these too, but by then it has imported torch, and may have opened a model. Only names and files are read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from superalign import problems
+from superalign.errors import BadInput
+from superalign.policy_names import SIZES, check_weights, kind_of
+from superalign.problems.jsonl import load_prompts
+
+Check = Callable[[str], object]
+FIELDS: Mapping[str, Mapping[str, Check]] = {
+    "audit": {"subject": kind_of, "base": check_weights, "reference": kind_of, "prompts": load_prompts},
+    "loop": {"subject": check_weights},
+    "plant": {"base": check_weights, "prompts": load_prompts},
+    "prompted": {"agent": kind_of, "opponent": kind_of, "market": kind_of, "problems": problems.named},
+    "redteam": {
+        "subject": check_weights,
+        "base": check_weights,
+        "reference": check_weights,
+        "prompts": load_prompts,
+    },
+}
+"""Study -> setting -> what refuses a wrong value; an empty value names nothing."""
+
+
+def refuse_early(study: str, words: Sequence[str]) -> None:
+    """Refuse settings that name what is not there or cannot be read.
+
+    Args:
+        study: Its name.
+        words: Settings as `field=value`, as typed; what is no setting is left to whoever reads them all.
+
+    Raises:
+        BadInput: For the first that cannot be used.
+    """
+    checks = FIELDS.get(study, {})
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    for field, value in given.items():
+        for one in filter(None, value.split(",") if field == "reference" else [value]):
+            checks.get(field, bool)(one.strip())
+    if "prompts" in checks:
+        check_prompts(given.get("base", "small"), given.get("prompts", ""))
+
+
+def check_prompts(base: str, prompts: str) -> None:
+    """Refuse a base that is not bundled and comes without prompts.
+
+    Raises:
+        BadInput: In that case.
+    """
+    if base not in SIZES and not prompts:
+        raise BadInput(
+            f"{base} is no bundled base, so it has not seen the bundled problems. Nothing says what it should answer. "
+            "Give a file of prompts that it can answer: --problems FILE, one JSON object with a prompt on each line."
+        )

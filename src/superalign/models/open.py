@@ -1,0 +1,57 @@
+"""From a name to a policy: the one place, for every command and study. What a name means stands in `policy_names`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from superalign.models.adapters import load_adapter
+from superalign.models.api import ApiPolicy, api_policy
+from superalign.models.loading import base, load, random_model
+from superalign.models.model import Model
+from superalign.models.sampler import Sampling
+from superalign.policy_names import base_of, check_weights, kind_of, seed_in
+
+
+def open(name: str | Path, *, on: str = "", device: str = "cpu", over_api: Sampling | None = None) -> Model | ApiPolicy:
+    """Open a policy by its name.
+
+    Args:
+        name: small, middle or large (middle-1: the same with another seed); random:SEED, weights that nobody trained; a folder
+            with a model or with a LoRA adapter; a hub id such as org/name; api:PROVIDER/MODEL for one that only answers.
+        on: Name of the base that an adapter is put on; empty for the one that it records.
+        device: Where weights lie.
+        over_api: How a model behind an API samples; what has weights samples as usual, see `with_sampling`.
+
+    Returns:
+        The policy.
+
+    Raises:
+        BadInput: If there is no such policy, or it cannot be opened; what needs no weights to be told is told first.
+
+    Example:
+        >>> open("small").subject.digest == base("small").subject.digest
+        True
+    """
+    name = str(name)
+    if kind_of(name) == "api":
+        return api_policy(name, sampling=over_api)
+    return open_weights(name, on=on, device=device)
+
+
+def open_weights(name: str | Path, *, on: str = "", device: str = "cpu") -> Model:
+    """Open a policy whose weights are needed; see `open`.
+
+    Raises:
+        BadInput: As `open`, and for a model behind an API.
+    """
+    name = str(name)
+    match check_weights(name):
+        case "bundled":
+            return base(name, device=device)
+        case "random":
+            return random_model(seed_in(name))
+        case "adapter":
+            folder = Path(name).expanduser()
+            return load_adapter(open_weights(on or base_of(folder), device=device), folder)
+        case _:
+            return load(name, device=device)
