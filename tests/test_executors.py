@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import platform
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -81,12 +82,22 @@ def test_both_are_executors(executor: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "address"), [("ray", ""), ("ray:auto", "auto"), ("ray:10.0.0.1:6379", "10.0.0.1:6379")]
+    ("name", "address"), [("ray", "local"), ("ray:auto", "auto"), ("ray:ray://10.0.0.1:10001", "ray://10.0.0.1:10001")]
 )
 def test_executors_have_names(monkeypatch: pytest.MonkeyPatch, name: str, address: str) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     assert executor_named(name) == Ray(address)
     assert executor_named("local") == Processes()
+
+
+def test_an_address_where_nobody_listens_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert executor_named(f"ray:{address}") == Ray(address)
+    for silent in (address, "127.0.0.1:port"):
+        with pytest.raises(BadInput, match=f"No Ray cluster answers at {silent} .* Nothing was run. Start one"):
+            executor_named(f"ray:{silent}")
 
 
 @pytest.mark.parametrize("name", ["", "slurm", "ray:", "rays", "local:1"])

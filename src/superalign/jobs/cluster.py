@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import platform
+import socket
 import sys
 import warnings
 from collections import Counter, deque
@@ -24,9 +25,9 @@ TRIES = 3  # an item that has ended so many workers is given up
 
 @dataclass(frozen=True, slots=True)
 class Ray:
-    """An executor: the Ray cluster at an address; without one, that which `ray.init()` finds or starts on this machine."""
+    """An executor: the Ray cluster at an address, or one of this machine alone that ends with this process."""
 
-    address: str = ""
+    address: str = "local"
 
     def cores(self) -> int:
         """The processor cores of all machines."""
@@ -88,6 +89,27 @@ def _tell_lost(error: Exception, *, tries: int, what: str) -> None:
     warnings.warn(f"{how} ({why}). The item is done again.", stacklevel=2)
 
 
+def check_answers(address: str) -> None:
+    """Refuse an address HOST:PORT where nobody listens at once; Ray itself tries for most of a minute.
+
+    Raises:
+        BadInput: If nobody does.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and "/" not in address:
+        try:
+            socket.create_connection((host, int(port)), timeout=2).close()
+        except (OSError, ValueError) as error:
+            raise _silent(address, error) from error
+
+
+def _silent(address: str, error: Exception) -> BadInput:
+    return BadInput(
+        f"No Ray cluster answers at {address} ({' '.join(str(error).split())[:200]}). Nothing was run. Start one with "
+        "`ray start --head`, give its address as --executor ray:HOST:PORT, or leave --executor out."
+    )
+
+
 def _connected(address: str) -> Any:
     """Ray, connected to the cluster.
 
@@ -99,12 +121,9 @@ def _connected(address: str) -> Any:
 
     if not ray.is_initialized():
         try:
-            ray.init(address or None, log_to_driver=False, logging_level="ERROR")
+            ray.init(address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise BadInput(
-                f"No Ray cluster answers at {address or 'this machine'} ({' '.join(str(error).split())[:200]}). Nothing was run. "
-                "Start one with `ray start --head`, give its address as --executor ray:HOST:PORT, or leave --executor out."
-            ) from error
+            raise _silent(address, error) from error
     return ray
 
 

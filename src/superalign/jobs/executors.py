@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 from superalign.errors import BadInput
-from superalign.jobs.cluster import Ray
+from superalign.jobs.cluster import Ray, check_answers
 from superalign.jobs.processes import Processes
 from superalign.jobs.work import Executor
 
@@ -45,7 +45,7 @@ def executor_named(name: str) -> Executor:
     """Make the executor that a name stands for: local, ray or ray:ADDRESS. Nothing is started yet.
 
     Raises:
-        BadInput: If there is none of this name, or Ray is not installed.
+        BadInput: If there is none of this name, Ray is not installed, or nobody listens at the address.
 
     Example:
         >>> executor_named("local")
@@ -64,4 +64,5 @@ def executor_named(name: str) -> Executor:
             "Ray is not installed. --executor ray hands work to it, and superalign comes without. "
             "Install it with: pip install 'superalign[cluster]'"
         )
-    return Ray(address)
+    check_answers(address)
+    return Ray(address or "local")
