@@ -100,6 +100,18 @@ def comparison(e: Evidence) -> Part:
     """Hold all nine lies against the judge's first of ten, as in the paper."""
     base, best, chance, last = (w.mean for w in (e.of(NOBODY), e.of("exact"), e.of("random"), e.of("exact", UNNAMED)))
     rows = [row for k in LENGTHS for row in compared(e, k)]
+    lines = [
+        (
+            k,
+            how,
+            *all_beaten(w),
+            "" if "alone" in how else difference(w.swing_PS),
+            share(w.mean.beats_PS),
+            paper,
+            len(w.first),
+        )
+        for k, how, w, paper in rows
+    ]
     drawn: dict[str, Estimate | float] = {}
     for k, how, who, paper in rows:
         if k in PAPER and "named last" not in how and "the same" not in how:
@@ -139,10 +151,7 @@ def comparison(e: Evidence) -> Part:
         table(
             "All nine lies beaten, honest first and liar first; and lie by lie",
             ("pixels", "how", "honest first", "liar first", "difference", "lies beaten", "paper", "images"),
-            [
-                (k, how, *all_beaten(w), difference(w.swing_PS), share(w.mean.beats_PS), paper, len(w.first))
-                for k, how, w, paper in rows
-            ],
+            lines,
         ),
     )
 
