@@ -1,17 +1,23 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from superalign.cli import app
 from superalign.lab.abilities import abilities, encode, exact, gated
 from superalign.models import base
 from superalign.models.tokenizer import build_tokenizer
 from superalign.policy_names import BASES
 from superalign.problems import arithmetic
+from superalign.studies.pretrain.evidence import Evidence, Measured
 from superalign.studies.pretrain.measure import SIZES, batches, network_of
+from superalign.studies.pretrain.page import page
 from superalign.train.batches import weighted_loss
 from superalign.train.fit import FitConfig, fit
+from superalign.types import Unmeasured
 
 
 def test_batches_are_a_pure_function_of_the_step() -> None:
@@ -81,3 +87,25 @@ def test_the_shipped_base_is_what_its_card_says(name: str) -> None:
     for name in ("solve/arithmetic/3", "call/chain/1", "solve/programs/2"):
         assert abs(measured[name].share - card["abilities"][name]) < 0.06
     assert np.mean([v.share for k, v in measured.items() if k.startswith("solve/arithmetic")]) > 0.97
+
+
+def test_the_page_claims_what_is_gated_and_says_what_is_missed() -> None:
+    def one(name: str, share: float, gated: bool) -> Measured:
+        return Measured(name=name, share=share, untrained=0.1, n=100, gate=0.98, gated=gated)
+
+    abilities = (one("solve/host/1", 1.0, True), one("solve/host/2", 0.9, True), one("solve/host/4", 0.2, False))
+    found = page(Evidence(abilities=abilities, gate=0.98))
+    assert found.headline == "1 of 2 gated abilities pass at 0.98."
+    assert [c.holds for c in found.claims[:2]] == [True, False]
+    assert found.claims[2].holds == Unmeasured("not gated: the hard half of a dial")
+    assert found.uncertain == ("solve/host/2 is below its gate.",)
+
+
+def test_it_trains_and_measures_from_the_command(tmp_path: Path) -> None:
+    words = ("--set", "steps=2", "--set", "measured=8")
+    done = CliRunner().invoke(app, ["run", "pretrain", *words, "--out", str(tmp_path / "run"), "--workers", "1"])
+    assert done.exit_code == 0, done.stderr
+    card = json.loads((tmp_path / "run" / "base" / "card.json").read_text())
+    claims = {c["name"]: c["value"] for c in json.loads((tmp_path / "run" / "result.json").read_text())["claims"]}
+    assert card["updates"] == 2
+    assert card["abilities"] == claims
