@@ -1,14 +1,8 @@
 """One folder per study, and the table that names them; a module is imported only when its name is called.
 
-A folder's study.py holds:
-    DESCRIPTION: str                  one line for `superalign studies`
-    Config                            a frozen dataclass with a line under each field
-    quick(config) -> Config           the same study made small
-    study(config, *, seed, workers, folder, ledger, log) -> superalign.report.Findings
-
-`study` keeps records with `ledger.append_once`, so that a resumed run writes nothing twice, and long work under
-`folder / "work"`, named by what it was made from (`superalign.jobs.Memo`, `superalign.inputs`). It says how far it is with
-`log("a line")` or `log({"stage": "plant", "done": 3, "total": 12})`. It returns no times: the same seed gives the same study.
+A study is the same four files, which `superalign.lab.study` describes: study.py, evidence.py, measure.py, page.py. How to write
+one outside the package stands in docs/studies/own.md. Three are not there yet (audit, loop, protocols): their study.py has a
+function `study` that measures and writes the page.
 """
 
 STUDIES: dict[str, str] = {
