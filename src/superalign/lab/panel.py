@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from superalign.lab.evidence import Estimate
 from superalign.lab.parts import CHANCE, Part, bars, claim, part, table
 from superalign.ledger import Ledger
-from superalign.stats import difference
+from superalign.stats import auroc_bootstrap, difference, share
 from superalign.trials.oversight_panel import (
     AGENT,
     ARMS,
@@ -28,6 +28,7 @@ from superalign.trials.oversight_panel import (
 from superalign.trials.oversight_panel import table as scores
 from superalign.types import Claim, Interval, Record, Unmeasured, to_plain
 
+DEALT = ", dealt to other items"  # behind a protocol's name: its own decisions, at random, about other items
 NOBODY = "random weights"  # an arm beside those of the standard panel: a judge that nobody trained
 NAMED = {PLACEBO: "its placebo", JUDGE: "the judge alone", AGENT: "the agent alone", VOTING: "voting at its cost"}
 GROUPS = {PROTOCOL: "protocol", EXPERT: "ceiling", PLACEBO: "null control"}
@@ -99,6 +100,38 @@ class Decisions:
         """Share of an arm's decisions that are right."""
         return float(np.mean([i.right for i in self.items if i.arm == arm]))
 
+    def among(self, arm: str, of: str, value: str | int) -> Estimate:
+        """Share of an arm's decisions that are right, among items of one behaviour or difficulty.
+
+        By problem: the agent's seed decides which claim is made about it.
+
+        Args:
+            arm: Whose decisions.
+            of: behaviour or difficulty.
+            value: Which.
+        """
+        by_problem: dict[str, list[float]] = {}
+        for i in self.items:
+            if i.arm == arm and getattr(i, of) == value:
+                by_problem.setdefault(i.problem, []).append(i.right)
+        means = [float(np.mean(v)) for v in by_problem.values()]
+        return share(means) if means else Unmeasured("no such item was decided")
+
+    def auroc(self, arm: str, *, seed: int) -> Estimate:
+        """How well an arm's probabilities rank true claims above false ones; resampled by problem."""
+        judged = [
+            (i.probability, i.problem, i.truth)
+            for i in self.items
+            if i.arm == arm and not isinstance(i.probability, Unmeasured)
+        ]
+        true, false = ([(p, problem) for p, problem, truth in judged if truth is side] for side in (True, False))
+        if not true or not false:
+            return Unmeasured("all claims that it could judge are true, or all false")
+        clusters = ([problem for _, problem in true], [problem for _, problem in false])
+        return auroc_bootstrap(
+            [p for p, _ in true], negatives=[p for p, _ in false], clusters=clusters, seed=seed, draws=500
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmOutput:
@@ -147,6 +180,31 @@ def items_of(
         for arm, output in arms.items()
         for i, (problem, true, behaviour) in enumerate(zip(problems, truths, behaviours, strict=True))
     )
+
+
+def dealt(items: Sequence[Item], protocol: str, *, seed: int) -> list[Item]:
+    """Make any protocol's placebo: its own decisions, dealt at random to other items of the same difficulty and seed.
+
+    Args:
+        items: Decisions under any arms.
+        protocol: Whose are dealt.
+        seed: Of the deal.
+
+    Returns:
+        Items under the protocol's name with DEALT behind it.
+    """
+    groups: dict[tuple[int, int], list[Item]] = {}
+    for item in items:
+        if item.arm == protocol:
+            groups.setdefault((item.seed, item.difficulty), []).append(item)
+    out = []
+    for (of, difficulty), mine in sorted(groups.items()):
+        order = np.random.default_rng([seed, of, difficulty]).permutation(len(mine))
+        out += [
+            replace(a, arm=protocol + DEALT, probability=mine[int(b)].probability, transcript=mine[int(b)].transcript)
+            for a, b in zip(mine, order, strict=True)
+        ]
+    return out
 
 
 def keep_decisions(items: Sequence[Item], ledger: Ledger) -> Decisions:

@@ -103,6 +103,18 @@ def not_above(name: str, found: Estimate, level: float, *, unit: str, why: str) 
     return described(name, found, unit=unit, null=found, why=why, holds=holds)
 
 
+def below(name: str, found: Estimate, level: float, *, null: Estimate, unit: str, why: str) -> Claim:
+    """Claim that the whole interval of an estimate lies below a level; what stands beside it decides nothing.
+
+    Example:
+        >>> one = Interval(value=0.02, low=0.01, high=0.03, n=20)
+        >>> below("Little", one, 0.05, null=Unmeasured("none"), unit="share", why="").holds
+        True
+    """
+    holds = found if isinstance(found, Unmeasured) else found.high < level
+    return described(name, found, unit=unit, null=null, why=why, holds=holds)
+
+
 def curves(
     title: str, series: Mapping[str, Curve], *, x: str, y: str, caption: str = "", reference: Reference | None = None
 ) -> Plot:
@@ -228,20 +240,22 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *,
     return Table(title=title, columns=tuple(columns), rows=tuple(tuple(row) for row in rows), records=tuple(records))
 
 
-def table_of(title: str, rows: Mapping[str, Mapping[str, Cell]], *, of: str) -> Table:
+def table_of(title: str, rows: Mapping[str, Mapping[str, Cell]], *, of: str, records: Sequence[str] = ()) -> Table:
     """Make a table of named rows that all have the same columns.
 
     Args:
         title: Of the table.
         rows: Name -> column, with unit -> cell.
         of: What the names are: the first column's title.
+        records: Digests, one for each row.
 
     Example:
         >>> table_of("Cost", {"a": {"s": 1.5}}, of="arm").rows
         (('a', 1.5),)
     """
     columns = dict.fromkeys(column for cells in rows.values() for column in cells)
-    return table(title, (of, *columns), [(name, *(cells[c] for c in columns)) for name, cells in rows.items()])
+    body = [(name, *(cells[c] for c in columns)) for name, cells in rows.items()]
+    return table(title, (of, *columns), body, records=records)
 
 
 def findings(

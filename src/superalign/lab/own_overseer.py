@@ -7,25 +7,17 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from superalign.errors import ConfigError
-from superalign.lab.arms import Arm
+from superalign.grants import Setting
+from superalign.lab.arms import Arm, Config
+from superalign.lab.half_right import flawed
 from superalign.oversight import check_overseer
-from superalign.types import Overseer, Problem, Rollouts
+from superalign.types import Overseer, Rollouts
 
 Maker: TypeAlias = Callable[[Arm], Overseer]
-"""Base, seed and settings -> overseer; `labelled_responses(arm)` are the labels that every protocol is given."""
+"""Base, seed and settings -> overseer; `arm.labelled()` are the labels that every protocol is given."""
 
 
-def is_own(name: str) -> bool:
-    """Whether a protocol's name says where its maker is.
-
-    Example:
-        >>> is_own("mine.debate:overseer"), is_own("debate")
-        (True, False)
-    """
-    return ":" in name
-
-
-def maker_of(name: str) -> Maker:
+def imported(name: str) -> Maker:
     """Import the function that makes an overseer.
 
     Args:
@@ -49,25 +41,26 @@ def maker_of(name: str) -> Maker:
     return maker
 
 
-def refuse_broken(name: str, overseer: object, problems: tuple[Problem, ...], rollouts: Rollouts) -> None:
-    """Refuse an overseer that does not hold to what every overseer must.
+def refuse_broken(name: str, at: Setting) -> None:
+    """Refuse an overseer of somebody's own that does not hold to what every overseer must.
 
     Args:
-        name: As it was given, for the message.
-        overseer: What its maker made.
-        problems: Some training problems.
-        rollouts: Responses to them.
+        name: MODULE:FUNCTION.
+        at: What it would judge.
 
     Raises:
-        ConfigError: If it fails a check; the message says which.
+        ConfigError: If it cannot be made, or fails a check; the message says which.
     """
+    overseer: object = imported(name)(Arm(arm=name, seed=0, base=at.model(), config=Config(setting=at.name)))
     if not isinstance(overseer, Overseer):
         raise ConfigError(
             f"{name!r} made {type(overseer).__name__}, which cannot be called with problems, rollouts and seed. It would judge "
             "nothing. Return an overseer."
         )
+    asked = at.problems("train", 12, 5)
+    texts = [at.family.worked(p) if i % 2 else flawed(at, p, 0) for i, p in enumerate(asked)]
     try:
-        check_overseer(overseer, problems, rollouts)
+        check_overseer(overseer, asked, Rollouts.of_texts(asked, texts))
     except AssertionError as error:
         raise ConfigError(
             f"{name!r} fails a check that every overseer must pass: {error}. Its numbers would mean something else than the "
