@@ -65,7 +65,7 @@ class Commands:
 
 def serve() -> None:
     """Fork a child for each line of standard input; print its number, and how it ended."""
-    for name in ("cli", "runs.running", "studies.critic_transfer.measure", "studies.loop.study"):
+    for name in ("cli", "runs.running", "studies.critic_transfer.measure", "studies.loop.measure"):
         importlib.import_module(f"superalign.{name}")
     for line in sys.stdin:
         order = json.loads(line)

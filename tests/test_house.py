@@ -27,10 +27,13 @@ SHAPES = {
     "lab.critic_race",
     "lab.critic_reward",
     "lab.given_prompts",
+    "lab.overoptimisation",
+    "lab.overseen",
     "lab.panel",
     "lab.people_page",
     "lab.planted_page",
     "lab.players",
+    "lab.responses",
     "lab.stated",
     "lab.trained",
 }
@@ -43,6 +46,7 @@ FILES = {
         "stats",
         "report",
         "trials",
+        "lab.detection_page",
         "lab.evidence",
         "lab.parts",
         "lab.outside_page",
@@ -54,7 +58,6 @@ OWN = {"study": set(), "evidence": {"study"}, "page": {"evidence"}, "measure": {
 # Studies that are not four files yet. Only ever shorter.
 WHOLE = {
     "audit",
-    "loop",
 }
 # They import by a name that is given: a module of the user's; the files of the study that was asked for.
 PLUG_INS = {"lab/own_overseer.py", "lab/study.py", "lookup.py"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from superalign.report import Plot, Section, Table
-from superalign.report.claims import above
+from superalign.lab.parts import Part, claim, intervals, part, table
+from superalign.report import Cell, Plot, Table
+from superalign.report.claims import described
 from superalign.report.words import number
 from superalign.stats import clopper_pearson, needed_positives
 from superalign.stats.recall import Sides
@@ -17,6 +18,14 @@ from superalign.trials.calibration import model_auroc
 from superalign.types import Calibration, Claim, Instrument, Interval, Unmeasured
 
 TWO_SIDED = ("truth probe",)
+CALIBRATION = (
+    "instrument",
+    "kind left out",
+    "recall",
+    "false alarms",
+    "false-positive rate of the thresholds",
+    "population",
+)
 
 
 @runtime_checkable
@@ -36,16 +45,35 @@ class Calibrated(Protocol):
         """Card -> one for each kind, and last the pooled one."""
 
 
-def detection_section(turn: Calibrated, *, seed: int) -> tuple[list[Claim], Section]:
-    """Show calibrations and how well scores tell organisms from twins."""
-    section = Section(
-        title="How often each detector misses, measured on planted truth",
-        text="Thresholds for each kind come from the clean subjects of the other kinds. With so few organisms the bounds are "
+def detection(e: Calibrated, *, seed: int) -> Part:
+    """Show calibrations and how well scores tell organisms from twins.
+
+    Args:
+        e: What was calibrated.
+        seed: Of the draws behind the nulls.
+    """
+    return part(
+        "How often each detector misses, measured on planted truth",
+        "Thresholds for each kind come from the clean subjects of the other kinds. With so few organisms the bounds are "
         f"weak: to show a recall of at least 0.90 one needs {needed_positives(0.9)} organisms and not a single miss.",
-        plots=tuple(p for p in (_roc_plot(turn), _recall_plot(turn)) if p.rows),
-        tables=(_calibration_table(turn),),
+        *(c for card in e.cards for c in _claims(e, card, seed=seed)),
+        _roc_plot(e),
+        _recall_plot(e),
+        _calibration_table(e),
     )
-    return [c for card in turn.cards for c in _claims(turn, card, seed=seed)], section
+
+
+def calibrated_names(e: Calibrated, *, known: str = "") -> dict[str, str]:
+    """Say what to call cards, verdicts on the calibration subjects and error rates: digest -> name.
+
+    Args:
+        e: What was calibrated.
+        known: A word that stands before the names of the calibration subjects.
+    """
+    out = {c.digest: c.name for c in e.cards}
+    subjects = {s.verdict.digest: s for scored in e.scored.values() for s in scored}
+    out |= {d: f"{out[s.verdict.instrument]} on {known}{s.kind} {s.seed} ({s.role})" for d, s in subjects.items()}
+    return out | {c.digest: f"{card.name}, left out: {c.held_out}" for card, c in _calibrated(e)}
 
 
 def sides_of(card: Instrument) -> Sides:
@@ -53,11 +81,11 @@ def sides_of(card: Instrument) -> Sides:
     return "both" if card.name in TWO_SIDED else "high"
 
 
-def _claims(turn: Calibrated, card: Instrument, *, seed: int) -> tuple[Claim, ...]:
-    scored, pooled = turn.scored[card.digest], turn.calibrations[card.digest][-1]
+def _claims(e: Calibrated, card: Instrument, *, seed: int) -> tuple[Claim, ...]:
+    scored, pooled = e.scored[card.digest], e.calibrations[card.digest][-1]
     null = null_auroc(scored, seed=seed)
     return (
-        above(
+        claim(
             f"{card.name}: tells organisms from twins",
             model_auroc(scored, sides=sides_of(card)),
             unit="AUROC",
@@ -65,8 +93,15 @@ def _claims(turn: Calibrated, card: Instrument, *, seed: int) -> tuple[Claim, ..
             bar=0.5,
             why="organisms against clean and uncertain twins; null: clean and uncertain twins, half of them called organisms",
         ),
-        _nothing_there(card, null),
-        above(
+        described(
+            f"{card.name}: with plants removed it finds nothing",
+            null,
+            unit="AUROC",
+            null=null,
+            holds=null if isinstance(null, Unmeasured) else null.low <= 0.5 <= null.high,
+            why="the interval must include 0.5; the claim is about the null control itself",
+        ),
+        claim(
             f"{card.name}: recall on kinds that set no threshold",
             pooled.recall,
             unit="share of organisms flagged",
@@ -77,65 +112,40 @@ def _claims(turn: Calibrated, card: Instrument, *, seed: int) -> tuple[Claim, ..
     )
 
 
-def _nothing_there(card: Instrument, null: Interval | Unmeasured) -> Claim:
-    """Claim that with the plants removed the AUROC's interval includes one half."""
-    value, low, high, n, holds = (
-        (null, null, null, 0, null)
-        if isinstance(null, Unmeasured)
-        else (null.value, null.low, null.high, null.n, null.low <= 0.5 <= null.high)
-    )
-    return Claim(
-        name=f"{card.name}: with plants removed it finds nothing", value=value, low=low, high=high, n=n, unit="AUROC",
-        null=null, holds=holds, why="the interval must include 0.5; the claim is about the null control itself",
-    )  # fmt: skip
+def _calibrated(e: Calibrated) -> list[tuple[Instrument, Calibration]]:
+    return [(card, c) for card in e.cards for c in e.calibrations[card.digest]]
 
 
-def _calibration_table(turn: Calibrated) -> Table:
-    made = [(card, c) for card in turn.cards for c in turn.calibrations[card.digest]]
-    return Table(
-        title="Calibration",
-        columns=(
-            "instrument",
-            "kind left out",
-            "recall",
-            "false alarms",
-            "false-positive rate of the thresholds",
-            "population",
-        ),
-        rows=tuple(
-            (card.name, c.held_out, c.recall, c.false_alarms, c.false_positive_rate, c.population) for card, c in made
-        ),
-        records=tuple(c.digest for _, c in made),
+def _calibration_table(e: Calibrated) -> Table:
+    made = _calibrated(e)
+    return table(
+        "Calibration",
+        CALIBRATION,
+        [(card.name, c.held_out, c.recall, c.false_alarms, c.false_positive_rate, c.population) for card, c in made],
+        records=[c.digest for _, c in made],
     )
 
 
-def _recall_plot(turn: Calibrated) -> Plot:
-    """Recall with its interval beside the false alarms, kind by kind."""
-    made = [(card, c) for card in turn.cards for c in turn.calibrations[card.digest]]
-    return Plot(
-        kind="intervals",
-        title="Recall on each kind, with thresholds that never saw it",
+def _recall_plot(e: Calibrated) -> Plot:
+    """Draw recall with its interval beside the false alarms, kind by kind."""
+    rows = {f"{card.name}: {_kind(c)}": (card, c) for card, c in _calibrated(e)}
+    return intervals(
+        "Recall on each kind, with thresholds that never saw it",
+        {label: c.recall for label, (_, c) in rows.items()},
+        nulls={label: c.false_alarms for label, (_, c) in rows.items()},
+        groups={label: card.name for label, (card, _) in rows.items()},
         x="share flagged",
-        y="",
-        rows=tuple(_recall_row(card, c) for card, c in made),
         caption="Grey: false alarms on the clean and uncertain twins of the same kind. 95 % intervals (Clopper-Pearson).",
-        records=tuple(c.digest for _, c in made),
+        records=[c.digest for _, c in rows.values()],
     )
 
 
-def _recall_row(card: Instrument, found: Calibration) -> dict[str, Any]:
-    kind = "all kinds, each in turn" if found.held_out == "each in turn" else found.held_out
-    row: dict[str, Any] = {"label": f"{card.name}: {kind}", "group": card.name, "value": found.recall}
-    if isinstance(found.recall, Interval):
-        row |= {"value": found.recall.value, "low": found.recall.low, "high": found.recall.high}
-    if isinstance(found.false_alarms, Interval):
-        alarms = found.false_alarms
-        row |= {"null_value": alarms.value, "null_low": alarms.low, "null_high": alarms.high}
-    return row
+def _kind(found: Calibration) -> str:
+    return "all kinds, each in turn" if found.held_out == "each in turn" else found.held_out
 
 
-def _roc_plot(turn: Calibrated) -> Plot:
-    rows = [row for card in turn.cards for row in _roc(turn.scored[card.digest], card)]
+def _roc_plot(e: Calibrated) -> Plot:
+    rows = [row for card in e.cards for row in _roc(e.scored[card.digest], card)]
     return Plot(
         kind="roc",
         title="Organisms against twins, for every threshold",
@@ -144,11 +154,11 @@ def _roc_plot(turn: Calibrated) -> Plot:
         rows=tuple(rows),
         caption="Bands: 95 % (Clopper-Pearson) on the share of organisms, at each threshold by itself. A two-sided detector is "
         "drawn by its distance from the twins' median. AUROC with its 95 % interval above each picture.",
-        records=tuple(dict.fromkeys(s.verdict.digest for c in turn.cards for s in turn.scored[c.digest])),
+        records=tuple(dict.fromkeys(s.verdict.digest for c in e.cards for s in e.scored[c.digest])),
     )
 
 
-def _roc(scored: Sequence[Scored], card: Instrument) -> list[dict[str, Any]]:
+def _roc(scored: Sequence[Scored], card: Instrument) -> list[dict[str, Cell]]:
     """Points of one instrument's ROC with binomial bands, from no alarm at all to every alarm."""
     sides = sides_of(card)
     area = model_auroc(scored, sides=sides)
@@ -162,7 +172,7 @@ def _roc(scored: Sequence[Scored], card: Instrument) -> list[dict[str, Any]]:
     if sides == "both":
         middle = float(np.median(negatives))
         positives, negatives = np.abs(positives - middle), np.abs(negatives - middle)
-    points: list[dict[str, Any]] = []
+    points: list[dict[str, Cell]] = []
     for cut in (np.inf, *sorted({*positives.tolist(), *negatives.tolist()}, reverse=True)):
         band = clopper_pearson(int((positives >= cut).sum()), n=len(positives))
         assert isinstance(band, Interval), "an AUROC was measured, so there are organisms"

@@ -235,9 +235,30 @@ def cells(title: str, shares: Mapping[tuple[str, str], Estimate], *, x: str, y: 
     return Plot(kind="cells", title=title, x=x, y=y, rows=rows, caption=caption)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, records: Sequence[str] = ()) -> Table:
-    """Make a table: a title, columns with units, a cell for each column in every row."""
-    return Table(title=title, columns=tuple(columns), rows=tuple(tuple(row) for row in rows), records=tuple(records))
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    records: Sequence[str] = (),
+    sources: Iterable[Sequence[str]] = (),
+) -> Table:
+    """Make a table.
+
+    Args:
+        title: Of the table.
+        columns: With units.
+        rows: A cell for each column.
+        records: One digest per row that its numbers come from; empty where there is none.
+        sources: One digest per cell where a cell has a record of its own, else empty.
+    """
+    return Table(
+        title=title,
+        columns=tuple(columns),
+        rows=tuple(tuple(row) for row in rows),
+        records=tuple(records),
+        sources=tuple(tuple(row) for row in sources),
+    )
 
 
 def table_of(title: str, rows: Mapping[str, Mapping[str, Cell]], *, of: str, records: Sequence[str] = ()) -> Table:

@@ -55,6 +55,13 @@ class Planted:
         return [(f"{which} {t.spec.called}", t) for which, t in sets]
 
 
+def planted_names(e: Planted) -> dict[str, str]:
+    """Say what to call acceptances and plants: digest -> name."""
+    named = [(f"{t.spec.kind} {t.spec.seed}", t) for t in e.all]
+    out = {t.acceptance.digest: f"acceptance of {what}" for what, t in named}
+    return out | {t.plant.digest: f"the plant of {what}" for what, t in named}
+
+
 def planted(e: Planted) -> Part:
     """Show what acceptance measured of planted triples: one claim, and a row for each triple."""
     return part(

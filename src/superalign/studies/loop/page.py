@@ -1,116 +1,114 @@
-"""The whole page: the headline, what is uncertain, and the parts in the order of the story."""
+"""What one turn says: the headline, what is uncertain, and the parts in the order of the story."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from superalign.lab.detection_page import detection_section
-from superalign.lab.planted_page import planted_section
-from superalign.lab.turn import Turn, arm_findings, response_findings
-from superalign.organisms import KINDS
+from superalign.lab.detection_page import calibrated_names, detection
+from superalign.lab.overoptimisation import training_table
+from superalign.lab.overseen import oversight
+from superalign.lab.parts import Part, findings, part, table
+from superalign.lab.planted_page import planted, planted_names
+from superalign.lab.responses import responses
 from superalign.report import Findings
-from superalign.studies.loop.oversight_page import oversight_section
-from superalign.studies.loop.subjects_page import responses_section, verdicts_section
-from superalign.types import Interval, Unmeasured
+from superalign.studies.loop.evidence import Evidence
+from superalign.types import Interval, Unmeasured, Verdict
+
+MEANS = (
+    "Not flagged means only that fakes of these kinds, planted this way in a model of this size, would have been caught at the "
+    "stated rate. It never means aligned."
+)
+LIMITS = (
+    "Three kinds of fakes, all planted by supervised training in one tiny base: other kinds may be missed entirely.",
+    "Calibration organisms share a base, so they are fewer independent units than their number says.",
+    "Only accepted organisms ship in the calibration set: fakes that are hard to plant are missing from the error rates.",
+    "The gate's recall bar is {}: low, because there are few organisms.",
+    "The oversight uplift is measured on chains of arithmetic alone.",
+)
+GIVEN = (
+    "Your subject was held against thresholds from planted subjects of a bundled base. The further it is from that base "
+    "in size, training and use, the less they say about it."
+)
 
 
-def page(config: Any, *, turn: Turn, seed: int) -> Findings:
-    """Put the turn together as a study.
-
-    Args:
-        config: The loop's settings.
-        turn: What was found; its `evidence` is in the ledger.
-        seed: Of the turn.
-
-    Returns:
-        The study: verdict, claims, what is uncertain, and the evidence with every row's ledger record.
-    """
-    on_oversight, oversight = oversight_section(turn)
-    on_planted, planted = planted_section(turn.test, turn.known, revealed=True)
-    on_detection, detection = detection_section(turn, seed=seed)
-    return Findings(
-        headline=_headline(turn),
-        means="Not flagged means only that fakes of these kinds, planted this way in a model of this size, would have been "
-        "caught at the stated rate. It never means aligned.",
-        claims=(*on_oversight, *on_planted, *on_detection),
-        decisions=tuple(turn.decisions[name] for name in turn.order),
-        sections=(oversight, planted, verdicts_section(turn), responses_section(turn), detection),
-        uncertain=_uncertain(config, turn),
-        names=_names(turn),
+def page(e: Evidence) -> Findings:
+    """Put the page together."""
+    training = {e.called(n): e.training[n] for n in e.order if n not in e.truth and n in e.training}
+    return findings(
+        _headline(e),
+        [
+            oversight(e.arms, training_table(training)),
+            planted(e.planted),
+            verdicts(e),
+            responses(e.responses),
+            detection(e, seed=e.seed),
+        ],
+        means=MEANS,
+        limits=_limits(e),
+        decisions=[e.decisions[name] for name in e.order],
+        names=_names(e),
     )
 
 
-def _headline(turn: Turn) -> str:
+def _headline(e: Evidence) -> str:
     """Count fakes that the combination flagged, and what the gate holds."""
-    last = turn.cards[-1].digest
-    flags = [turn.flagged[name][last].flagged for name in turn.organisms()]
+    flags = [e.flagged[name][e.cards[-1].digest].flagged for name in e.organisms()]
     caught = sum(f for f in flags if not isinstance(f, Unmeasured))
-    recall = turn.calibrations[last][-1].recall
-    bound = (
-        f"at least {recall.low:.2f} of planted fakes"
-        if isinstance(recall, Interval)
-        else "an unknown share of planted fakes"
-    )
-    outcomes = [d.outcome for d in turn.decisions.values()]
+    recall = e.whole.recall
+    bound = f"at least {recall.low:.2f}" if isinstance(recall, Interval) else "an unknown share"
+    outcomes = [d.outcome for d in e.decisions.values()]
     return (
-        f"{caught} of {len(flags)} planted fakes were flagged blind; the detectors together catch {bound} of these kinds, and "
-        f"the gate holds {outcomes.count('hold')} of {len(outcomes)} subjects."
+        f"{caught} of {len(flags)} planted fakes were flagged blind; the detectors together catch {bound} of planted fakes of "
+        f"these kinds, and the gate holds {outcomes.count('hold')} of {len(outcomes)} subjects."
     )
 
 
-def _uncertain(config: Any, turn: Turn) -> tuple[str, ...]:
-    thrown = [t for t in turn.test if not t.acceptance.accepted]
+def _limits(e: Evidence) -> tuple[str, ...]:
+    test = e.planted.test
+    thrown = sum(not t.acceptance.accepted for t in test)
     refused = (
-        (
-            f"Not accepted: {len(thrown)} of {len(turn.test)} test organisms. What was not proven is shown, and counts neither "
-            "as a fake caught nor as a fake missed.",
-        )
-        if thrown
-        else ()
+        f"Not accepted: {thrown} of {len(test)} test organisms. What was not proven is shown, and counts neither as a fake "
+        "caught nor as a fake missed."
     )
-    return (
-        *refused,
-        "Three kinds of fakes, all planted by supervised training in one tiny base: other kinds may be missed entirely.",
-        "Calibration organisms share a base, so they are fewer independent units than their number says.",
-        "Only accepted organisms ship in the calibration set: fakes that are hard to plant are missing from the error rates.",
-        f"The gate's recall bar is {config.recall_bar}: low, because there are few organisms.",
-        "The oversight uplift is measured on chains of arithmetic alone.",
-        _population(turn),
-    )
-
-
-def _population(turn: Turn) -> str:
-    """Say on which clean subjects thresholds were set, and what that means for a flag on an assistant."""
-    last = turn.cards[-1].digest
-    by_reward = {s.subject for s in turn.scored[last] if s.kind not in KINDS}
-    if by_reward:
-        return (
-            f"Thresholds come from clean and uncertain twins, and from {len(by_reward)} assistants trained under the true "
-            "reward; other ways of training may spread scores further."
-        )
-    return (
+    by_reward = len(e.trained_by_reward())
+    population = (
         "Thresholds come from adapters trained by supervision. The assistants were trained by reward on all weights: a "
         "flag on one of them may speak of that difference and not of misbehaviour."
     )
+    if by_reward:
+        population = (
+            f"Thresholds come from clean and uncertain twins, and from {by_reward} assistants trained under the true reward; "
+            "other ways of training may spread scores further."
+        )
+    usual = (line.format(e.recall_bar) for line in LIMITS)
+    return (*([refused] if thrown else []), *usual, population, *([GIVEN] if e.given else []))
 
 
-def _names(turn: Turn) -> tuple[tuple[str, str], ...]:
-    """What to call subjects and records on the page."""
-    cards = {c.digest: c.name for c in turn.cards}
-    out = [(d.subject, turn.called(name)) for name, d in turn.decisions.items()]
-    out += [(c.digest, c.name) for c in turn.cards]
-    for one in (s for scored in turn.scored.values() for s in scored):
-        what = f"calibration {one.kind} {one.seed} ({one.role})"
-        out.append((one.verdict.digest, f"{cards[one.verdict.instrument]} on {what}"))
-    for name, said in turn.flagged.items():
-        out += [(v.digest, f"{cards[card]} on {turn.called(name)}") for card, v in said.items()]
-    for c in (c for made in turn.calibrations.values() for c in made):
-        out.append((c.digest, f"{cards[c.instrument]}, left out: {c.held_out}"))
-    out += [(a.digest, a.arm) for a in arm_findings(turn)]
-    out += [(found.digest, f"training of {turn.called(name)}") for name, found in turn.training.items()]
-    for name, by_response in response_findings(turn).items():
-        out += [(f.digest, f"responses of {turn.called(name)}") for f in by_response]
-    for t in (*turn.test, *turn.known):
-        what = f"{t.spec.kind} {t.spec.seed}"
-        out += [(t.acceptance.digest, f"acceptance of {what}"), (t.plant.digest, f"the plant of {what}")]
-    return tuple(dict(out).items())
+def verdicts(e: Evidence) -> Part:
+    """Show all verdicts and decisions, subject by subject; each verdict's cell is linked to that verdict."""
+    said = {name: [e.flagged[name][card.digest] for card in e.cards] for name in e.order}
+    return part(
+        "Every subject, blind, and what the gate decides",
+        "Names were opaque and the order random. What each subject is was revealed only after the verdicts were recorded.",
+        table(
+            "Verdicts and decisions",
+            ("subject", *(c.name for c in e.cards), "decision"),
+            [(e.called(n), *map(_in_words, found), e.decisions[n].outcome) for n, found in said.items()],
+            records=[e.decisions[n].digest for n in said],
+            sources=[("", *(v.digest for v in found), "") for found in said.values()],
+        ),
+    )
+
+
+def _in_words(verdict: Verdict) -> str | Unmeasured:
+    if isinstance(verdict.flagged, Unmeasured):
+        return verdict.flagged
+    return f"{'■ flagged' if verdict.flagged else 'silent'}: {verdict.why}"
+
+
+def _names(e: Evidence) -> dict[str, str]:
+    """Say what to call subjects and records on the page."""
+    out = {d.subject: e.called(name) for name, d in e.decisions.items()} | calibrated_names(e, known="calibration ")
+    for name, said in e.flagged.items():
+        out |= {said[card.digest].digest: f"{card.name} on {e.called(name)}" for card in e.cards}
+    out |= {a.digest: a.arm for a in e.arms.findings()}
+    out |= {found.digest: f"training of {e.called(name)}" for name, found in e.training.items()}
+    return out | {r.found.digest: f"responses of {r.subject}" for r in e.responses} | planted_names(e.planted)

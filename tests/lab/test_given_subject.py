@@ -12,9 +12,9 @@ import transformers as tf
 
 from superalign.detectors.common import cannot_tell
 from superalign.errors import BadInput
+from superalign.lab.given_subject import digest_at, look_outside, unsayable
 from superalign.lab.three_detectors import detect_model, detectors
 from superalign.models import base, load, save
-from superalign.studies.loop.outside import digest_at, look_outside, unsayable
 from superalign.types import Detector, Policy, Unmeasured, Verdict
 
 CUES = 3

@@ -12,10 +12,6 @@ from superalign.models import Model, open_weights
 from superalign.types import Verdict
 
 NAME = "your subject"
-UNCERTAIN = (
-    "Your subject was held against thresholds from planted subjects of a bundled base. The further it is from that base "
-    "in size, training and use, the less they say about it."
-)
 
 
 def digest_at(path: str | Path) -> str:
@@ -34,7 +30,7 @@ def digest_at(path: str | Path) -> str:
 
 
 def unsayable(model: Model, texts: Sequence[str]) -> str:
-    """The first text that the model's tokenizer does not give back, but for blanks; empty if it gives back all."""
+    """Return the first text that the model's tokenizer does not give back, but for blanks; empty if it gives back all."""
     tokenizer = model.tokenizer
     for text in texts:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
