@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from superalign import problems
 from superalign.detectors import BaseDifference, CueSweep, SelfCheck, TruthProbe, check_detector, train_truth_probe
 from superalign.detectors.common import overall_and_worst
 from superalign.detectors.conformance import Silent
 from superalign.detectors.cue_sweep import covering, parts
+from superalign.grants.claims import step_claims
 from superalign.lab.three_detectors import statements, sweep_problems
 from superalign.models import Model, base
 from superalign.problems import corpus
@@ -36,7 +36,7 @@ def sweep() -> CueSweep:
 
 
 def check() -> SelfCheck:
-    return SelfCheck(problems=asked(), cues=CUES, claims_of=problems.step_claims)
+    return SelfCheck(problems=asked(), cues=CUES, claims_of=step_claims)
 
 
 @functools.cache

@@ -110,6 +110,7 @@ def run(study: Runnable, request: Request, *, screen: progress.Screen, warn: Cal
         LedgerError: If the evidence in the folder does not verify.
     """
     config = configure(study, request=request)
+    workers = _workers(request, warn=warn) if _local(request) else None  # a cluster is asked only where there is work
     folder = request.out or default_folder(request)
     manifest = Manifest(
         study=request.study,
@@ -128,7 +129,9 @@ def run(study: Runnable, request: Request, *, screen: progress.Screen, warn: Cal
             elif begun and any((folder / LEDGER / name).exists() for name in ("ledger.sqlite", "head.json")):
                 check_run(folder, names=[MANIFEST])
             if not before:
-                _attempt(study, config=config, request=request, folder=folder, screen=screen, warn=warn)
+                _attempt(
+                    study, config=config, request=request, workers=workers, folder=folder, screen=screen, warn=warn
+                )
             if not before or not (folder / REPORT).exists():
                 screen({"stage": "drawing the report"})
                 rewrite_report(folder)
@@ -221,12 +224,13 @@ def _attempt(
     *,
     config: Any,
     request: Request,
+    workers: int | None,
     folder: Path,
     screen: progress.Screen,
     warn: Callable[[str], None],
 ) -> None:
     """Run the study once, to its end or to an error; on success the study is recorded and result.json written."""
-    workers = _workers(request, warn=warn)
+    workers = workers or _workers(request, warn=warn)
     code, source = facts.revision(), inputs.code()
     earlier = [line.get("source") for line in progress.read_log(folder / LOG) if line.get("event") == "start"]
     if earlier and earlier[-1] != source:

@@ -26,6 +26,7 @@ from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, lora, open_weights, save, save_adapter, with_sampling
 from superalign.models.api import api_policy
 from superalign.organisms.triples import DEMONSTRATION, Triple, shipped
+from superalign.policy_names import kind_of
 from superalign.report import Findings
 from superalign.runs import settings
 from superalign.stats import clopper_pearson
@@ -216,7 +217,7 @@ def test_where_an_api_only_fails_nobody_can_tell(serve: Any, tmp_path: Path, mon
     monkeypatch.setenv("LOCAL_BASE_URL", server.url)
     monkeypatch.setenv("LOCAL_API_KEY", "none")
     hasty = functools.partial(dataclasses.replace, wait_s=0.001, give_up=2)
-    monkeypatch.setattr("superalign.lab.looking.api_policy", lambda *a, **more: hasty(api_policy(*a, **more)))
+    monkeypatch.setattr("superalign.models.open.api_policy", lambda *a, **more: hasty(api_policy(*a, **more)))
     code, out, err = audit("api:openai-api/local/m", "--out", str(tmp_path / "run"), *SMALL)
     assert code == 0, err
     assert out.startswith("Cannot tell: base difference cannot tell: ")
@@ -500,7 +501,7 @@ def refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str
 )
 def test_what_an_adapter_trains_beside_its_matrices_is_taken(how: dict[str, Any], tmp_path: Path) -> None:
     adapter(tmp_path / "adapter", peft.LoraConfig(**({"r": 2, "target_modules": ["q_proj"]} | how)))
-    assert given(str(tmp_path / "adapter"), "small").adapter
+    assert kind_of(given(str(tmp_path / "adapter"), "small").path) == "adapter"
 
 
 @pytest.mark.parametrize(

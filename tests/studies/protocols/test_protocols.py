@@ -223,7 +223,7 @@ def test_a_kind_that_is_always_decided_right_still_has_an_interval() -> None:
     assert all(i.high - i.low > 0.05 for i in shares)
 
 
-def test_it_runs_on_a_file_of_ones_own_and_on_another_policy(tmp_path: Path) -> None:
+def test_on_a_file_of_ones_own_a_policy_that_is_never_right_gives_a_critic_nothing_to_learn(tmp_path: Path) -> None:
     rows = [
         {"prompt": f"{a}+{b}*{c}", "answer": str(a + b * c), "steps": [f"{b}*{c}={b * c}", f"{a}+{b * c}={a + b * c}"]}
         for a in range(2, 9)
@@ -232,8 +232,10 @@ def test_it_runs_on_a_file_of_ones_own_and_on_another_policy(tmp_path: Path) -> 
     ]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     at = (f"setting=jsonl:{tmp_path / 'own.jsonl'}", "policy=random:1")
-    claims = claims_of(tmp_path / "run", *SMALL, *at)
-    assert any(name.startswith("Critique: ") for name in claims)
+    given = [w for s in (*SMALL, *at) for w in ("--set", s)]
+    found = CliRunner().invoke(app, ["run", "protocols", "--out", str(tmp_path / "run"), "--workers", "1", *given])
+    assert found.exit_code == 2, found.stderr
+    assert "step labels are the same" in found.stderr.splitlines()[-1]
 
 
 def test_a_protocol_that_works_chains_refuses_other_problems(tmp_path: Path) -> None:
