@@ -16,9 +16,9 @@ BELOW = {
 }  # fmt: skip
 # Numbers of the house that may only fall. `lines` are of Python under src.
 MOST = {
-    "lines": 54_440,
-    "functions of more than 60 lines": 22,
-    "fmt: skip": 43,
+    "lines": 54_342,
+    "functions of more than 60 lines": 21,
+    "fmt: skip": 40,
     "lines of a study": 881,
     "percent of a room": 20,
 }
