@@ -3,7 +3,7 @@
 import numpy as np
 
 from superalign.lab.evidence import Curve, curve_of
-from superalign.lab.parts import bars, cells, part, percent, points, table
+from superalign.lab.parts import bars, below, cells, part, percent, points, table, table_of
 from superalign.stats import mean_interval
 from superalign.types import Interval, Unmeasured
 
@@ -38,3 +38,11 @@ def test_words_and_curves_say_where_nothing_was_measured() -> None:
     curve = curve_of([1, 2], np.array([[0.5, 0.5], [0.0, 1.0]]), mean_interval)
     assert curve.y[0] == 0.5
     assert isinstance(curve.y[1], Interval)
+
+
+def test_below_takes_the_whole_interval_and_rows_may_have_records_of_their_own() -> None:
+    level = HALF.high
+    assert [below("b", HALF, at, null=UNKNOWN, unit="s", why="").holds for at in (level, level + 0.01)] == [False, True]
+    assert below("b", UNKNOWN, level, null=HALF, unit="s", why="").holds == UNKNOWN
+    made = table_of("t", {"a": {"x": 1.0}, "b": {"x": 2.0}}, of="arm", records=["r", "q"])
+    assert (made.columns, made.rows, made.records) == (("arm", "x"), (("a", 1.0), ("b", 2.0)), ("r", "q"))

@@ -53,7 +53,7 @@ def test_what_is_shown_can_be_typed_back(config: Config) -> None:
 )
 def test_any_text_is_a_value_or_a_value_error_and_nothing_else(text: str, kind: Any) -> None:
     with contextlib.suppress(ValueError):
-        settings.show(settings.parse(text, kind=kind))
+        settings.show(settings.of_kind(settings.typed(text, kind=kind), kind=kind))
 
 
 def test_a_refusal_by_the_config_itself_passes_through() -> None:

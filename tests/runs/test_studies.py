@@ -35,7 +35,8 @@ def faults(study: Any, needs: dict[str, Any] | None = None) -> list[str]:
     for field in dataclasses.fields(config):
         try:
             shown = settings.show(getattr(config(), field.name))
-            settings.parse("" if shown == "empty" else shown, kind=kinds[field.name])
+            kind = kinds[field.name]
+            settings.of_kind(settings.typed("" if shown == "empty" else shown, kind=kind), kind=kind)
         except (TypeError, ValueError) as error:
             out.append(f"{field.name} cannot be set: {error}")
     documented = settings.field_lines(config)

@@ -55,14 +55,6 @@ CASES: dict[str, Callable[[], Any]] = {
     "needed, from above": lambda: stats.needed_positives(0.5, side="high"),
     "needed, no bar": lambda: stats.needed_positives(1.0),
     # comparisons
-    "sign flips, exact": lambda: [
-        stats.sign_flip_test(FEW + 0.5, seed=0, side=s) for s in ("greater", "less", "different")
-    ],
-    "sign flips, drawn": lambda: [
-        stats.sign_flip_test(PAIR[:15], seed=1, side=s, draws=300) for s in ("greater", "less", "different")
-    ],
-    "sign flips of fourteen": lambda: stats.sign_flip_test(PAIR[:14], seed=1, draws=300),
-    "sign flips of nothing": lambda: [stats.sign_flip_test(d, seed=0) for d in ([], [0.0, 0.0])],
     "holm": lambda: stats.holm([0.01, NONE, 0.04, 0.03, 0.9, 0.0, 1.0]),
     "holm, none": lambda: [stats.holm([]), stats.holm([NONE])],
     "holm, no chance": lambda: stats.holm([1.01]),
@@ -210,7 +202,6 @@ CASES: dict[str, Callable[[], Any]] = {
     "one cluster": lambda: stats.cluster_bootstrap(MANY, clusters=np.zeros(40), seed=3),
     "clusters of one mean": lambda: stats.cluster_bootstrap([1.0, 3.0, 2.0], clusters=["a", "a", "b"], seed=3),
     "clusters, few draws": lambda: stats.cluster_bootstrap(MANY, clusters=LABELS, seed=3, draws=99),
-    "crossed, resampled": lambda: stats.crossed_bootstrap(TABLE, seed=3, draws=200),
     "crossed": lambda: [
         stats.crossed_mean(TABLE),
         stats.crossed_mean(TABLE[:2, :2], confidence=0.9),

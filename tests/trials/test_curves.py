@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 
 from superalign.errors import BadInput
-from superalign.report import Plot
-from superalign.report.plots import WIDE, draw
-from superalign.trials.curves import Dialled, Level, levels, line_rows, trend
+from superalign.trials.curves import Dialled, levels, trend
 from superalign.types import Instrument, Interval, Unmeasured
 
 CARD = Instrument(name="probe", version="1", catches="c", misses="m")
@@ -88,14 +86,3 @@ def test_where_there_is_nothing_to_test_there_is_no_trend() -> None:
     assert isinstance(trend(everything, "d", seed=0).slope, Unmeasured)
     with pytest.raises(BadInput, match="no trend"):
         trend(rows(1.0), "another", seed=0)
-
-
-def test_rows_make_pictures() -> None:
-    found = [
-        *levels([*rows(1.0), *rows(-1.0, dial="concealment")]),
-        Level(dial="dose", level=9.0, recall=Unmeasured("no"), unmeasured=1),
-    ]
-    lined = line_rows(found)
-    assert len(lined) == 8
-    plot = Plot(kind="line", title="Recall", x="dose", y="recall", rows=tuple(lined))
-    assert draw(plot, width=WIDE, key="a").startswith("<svg")

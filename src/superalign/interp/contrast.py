@@ -47,10 +47,7 @@ class Contrast:
     weight_D: Float[np.ndarray, " D"] = field(repr=False)  # of the start that reached the lowest loss
     bias: float
     loss: float
-    losses_S: Float[np.ndarray, " S"]  # of all starts, lowest first
     agreement_S: Float[np.ndarray, " S"]  # share of pairs on which each start agrees with the best, by the better sign
-    top_D: Float[np.ndarray, " D"] = field(repr=False)  # top component of the differences
-    top_agreement: float  # share of pairs on which it agrees with the search
     ambiguous: bool  # starts split, or one that is as good within the noise of the pairs says something else
 
 
@@ -103,17 +100,12 @@ def search_contrast(
     # As good within the noise of the pairs: which of the two it is was decided by these pairs, not by consistency.
     as_good_S = extra_SN.mean(1) <= 2.0 * extra_SN.std(1, ddof=1) / np.sqrt(len(a_ND))
     other_S = agreement_S < SAME
-    top_D = np.linalg.svd(a_ND - c_ND, full_matrices=False)[2][0]
-    said_top_N = (a_ND - c_ND) @ top_D > 0
     return Contrast(
         sides=sides,
         weight_D=found[0][1][:-1],
         bias=float(found[0][1][-1]),
         loss=found[0][0],
-        losses_S=np.array([loss for loss, _ in found]),
         agreement_S=agreement_S,
-        top_D=top_D,
-        top_agreement=float(_better((said_top_N == said_SN[0]).mean())),
         ambiguous=bool((as_good_S & other_S).any() or other_S.mean() >= SPLIT),
     )
 
@@ -124,15 +116,6 @@ def read_contrast(
     """Say how far pairs lie on the one side: (p(x+) + 1 - p(x-)) / 2, in [0, 1]; which side is true is not identified."""
     a_ND, c_ND = found.sides.apply(plus_ND, minus_ND)
     return _probability(np.append(found.weight_D, found.bias), a_ND, c_ND)
-
-
-def read_top(
-    found: Contrast, plus_ND: Float[np.ndarray, "N D"], minus_ND: Float[np.ndarray, "N D"]
-) -> Float[np.ndarray, " N"]:
-    """Project pairs' differences on their top component; which sign is true is not identified."""
-    a_ND, c_ND = found.sides.apply(plus_ND, minus_ND)
-    out_N: np.ndarray = (a_ND - c_ND) @ found.top_D
-    return out_N
 
 
 def contrast_floor(

@@ -329,11 +329,6 @@ def percent(found: Estimate, *, sign: str = "", digits: int = 1) -> str:
     return "an unmeasured share" if isinstance(found, Unmeasured) else f"{found.value:{sign}.{digits}%}"
 
 
-def value_of(found: Estimate | float) -> float | Unmeasured:
-    """Return the middle of an estimate."""
-    return found.value if isinstance(found, Interval) else found
-
-
 def _ends(key: str, found: Estimate | float) -> dict[str, Cell]:
     if isinstance(found, Interval):
         return {key: found.value, "low": found.low, "high": found.high}

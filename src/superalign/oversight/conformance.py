@@ -25,11 +25,7 @@ from superalign.types import Instrument, Overseer, Problem, Rollouts, Signal, Un
 
 TOLERANCE = 1e-5  # float32 batches of another composition may differ in the last bits
 FORBIDDEN = ("answer", "answers", "solution", "label", "labels", "target", "gold", "reference", "truth")
-GRADERS = (
-    "grade",
-    "grader",
-    "grade_rollouts",
-)  # names of what knows whether a whole response is right, whoever wrote it
+GRADERS = ("grade", "grader")  # names of what knows whether a whole response is right, whoever wrote it
 OURS = (
     *GRADERS,
     "worked",

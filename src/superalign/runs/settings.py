@@ -172,8 +172,11 @@ def of_kind(value: Any, *, kind: Any) -> Any:
         ValueError: If it is not such a value; the message says why in words.
 
     Example:
-        >>> of_kind(["1", 2], kind=tuple[int, ...])
-        (1, 2)
+        >>> of_kind(["1", 2], kind=tuple[int, ...]), of_kind("no", kind=bool), of_kind("a", kind=Literal["a", "b"])
+        ((1, 2), False, 'a')
+        >>> of_kind("1", kind=Annotated[int, annotated_types.Ge(2)])
+        Traceback (most recent call last):
+        ValueError: '1' is not at least 2
     """
     if dataclasses.is_dataclass(bare(kind)) and isinstance(value, bare(kind)):
         return value  # settings of a part, made in Python
@@ -240,22 +243,6 @@ def typed(text: str, *, kind: Any) -> Any:
         kinds = [k for k in arguments if k is not Ellipsis]
         return [typed(part, kind=kinds[min(i, len(kinds) - 1)]) for i, part in enumerate(parts)]
     return text if kind is str else text.strip()
-
-
-def parse(text: str, *, kind: Any) -> Any:
-    """Read one value of a type from a command line.
-
-    Raises:
-        ValueError: If the text is not such a value; the message says why in words.
-
-    Example:
-        >>> parse("1, 2,3", kind=tuple[int, ...]), parse("no", kind=bool), parse("a", kind=Literal["a", "b"])
-        ((1, 2, 3), False, 'a')
-        >>> parse("1", kind=Annotated[int, annotated_types.Ge(2)])
-        Traceback (most recent call last):
-        ValueError: '1' is not at least 2
-    """
-    return of_kind(typed(text, kind=kind), kind=kind)
 
 
 def in_words(kind: Any) -> str:

@@ -4,7 +4,7 @@ Everything returns a number with its interval, or `Unmeasured` where there is no
 drawn independently from one population; an adversary who adapts to the instrument is not such a population.
 """
 
-from superalign.stats.comparisons import Alternative, holm, sign_flip_test
+from superalign.stats.comparisons import Alternative, holm
 from superalign.stats.means import mean_interval, paired_difference, ratio_interval
 from superalign.stats.power import (
     auroc_null_sd,
@@ -31,7 +31,6 @@ from superalign.stats.recall import (
 )
 from superalign.stats.resampling import (
     cluster_bootstrap,
-    crossed_bootstrap,
     crossed_mean,
     interval_from_draws,
     paired_bootstrap,
@@ -63,7 +62,6 @@ __all__ = [
     "clopper_pearson",
     "cluster_bootstrap",
     "confidence_sequence",
-    "crossed_bootstrap",
     "crossed_mean",
     "delong_variance",
     "detectable_paired",
@@ -91,6 +89,5 @@ __all__ = [
     "recall_bootstrap",
     "sequential_test",
     "share",
-    "sign_flip_test",
     "wilson",
 ]

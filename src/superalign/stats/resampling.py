@@ -146,50 +146,6 @@ def cluster_bootstrap(
     return interval_from_draws(np.concatenate(parts), value=value, n=n_clusters, confidence=confidence)
 
 
-def crossed_bootstrap(
-    values_PS: ArrayLike, *, seed: int, draws: int = 2000, confidence: float = 0.95
-) -> Interval | Unmeasured:
-    """Mean over items x seeds when every item was run with every seed, by resampling items and seeds separately.
-
-    Noise within cells is counted up to three times, so it covers more than it says unless items and seeds outweigh that
-    noise (99.7 % of 2,000 simulations with standard deviations .3, .3 and 1). Prefer `crossed_mean`.
-
-    Args:
-        values_PS: One value per item and seed, shape (P, S); for paired arms, their differences.
-        seed: Seed of the resamples.
-        draws: Number of resamples.
-        confidence: Coverage, two-sided.
-
-    Returns:
-        Grand mean with its interval, n the smaller of P and S; `Unmeasured` below two of either, or without spread.
-
-    Raises:
-        BadInput: If the values are not a full table of finite numbers.
-
-    Example:
-        >>> crossed_bootstrap([[1, 0], [1, 1], [0, 0]], seed=0).value
-        0.5
-
-    Source:
-        Owen, The pigeonhole bootstrap, 2007.
-    """
-    x_PS = _table(values_PS)
-    counted(draws, name="draws", least=100)
-    n_items, n_seeds = x_PS.shape
-    two_tail(confidence)
-    why = _cannot_cross(x_PS)
-    if why is not None:
-        return why
-    rng = np.random.default_rng(seed)
-    parts = []
-    for b in chunk_sizes(draws, n_items + n_seeds):
-        weight_BP = _counts(rng, b, n_items) / n_items
-        weight_BS = _counts(rng, b, n_seeds) / n_seeds
-        parts.append(((weight_BP @ x_PS) * weight_BS).sum(axis=1))
-    n = min(n_items, n_seeds)
-    return interval_from_draws(np.concatenate(parts), value=float(x_PS.mean()), n=n, confidence=confidence)
-
-
 def crossed_mean(values_PS: ArrayLike, *, confidence: float = 0.95) -> Interval | Unmeasured:
     """Mean over items x seeds with both as random effects: a t interval on variance components.
 

@@ -145,12 +145,3 @@ def _families(rows: Sequence[Dialled]) -> list[np.ndarray]:
     members = [np.flatnonzero(names == n) for n in np.unique(names)]
     spans = any(n and len({r.level for r in rows if r.family == n}) > 1 for n in names)
     return members if spans else [np.arange(len(rows))]
-
-
-def line_rows(found: Sequence[Level]) -> list[dict[str, float | str]]:
-    """Rows for a picture of lines: the level as x, recall as y with low and high, and the dial as series."""
-    return [
-        {"x": f.level, "y": r.value, "low": r.low, "high": r.high, "series": f.dial}
-        for f in found
-        if not isinstance(r := f.recall, Unmeasured)
-    ]
