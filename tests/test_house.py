@@ -34,7 +34,9 @@ SHAPES = {
     "lab.planted_page",
     "lab.players",
     "lab.responses",
+    "lab.right_answers",
     "lab.stated",
+    "lab.to_read",
     "lab.trained",
 }
 # What the files of a study may import beside their own study's evidence and settings.
@@ -51,14 +53,13 @@ FILES = {
         "lab.parts",
         "lab.outside_page",
         "lab.side_by_side",
+        "lab.stopping_page",
         *SHAPES,
     },
 }
 OWN = {"study": set(), "evidence": {"study"}, "page": {"evidence"}, "measure": {"study", "evidence"}}
 # Studies that are not four files yet. Only ever shorter.
-WHOLE = {
-    "audit",
-}
+WHOLE: set[str] = set()
 # They import by a name that is given: a module of the user's; the files of the study that was asked for.
 PLUG_INS = {"lab/own_overseer.py", "lab/study.py", "lookup.py"}
 

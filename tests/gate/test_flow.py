@@ -7,8 +7,8 @@ import pytest
 
 from superalign.gate import NOT_REWARDED, Deferred, Overoptimisation, Rule, decide
 from superalign.ledger import Ledger
-from superalign.studies.audit.early import ask_in_order
 from superalign.trials import Combination, Unsealed
+from superalign.trials.in_order import ask_in_order
 from superalign.trials.stopping import cheapest_first
 from superalign.types import NOT_YET, Instrument, Interval, Plant, Verdict
 

@@ -12,9 +12,10 @@ from superalign.lab.given_answers import (
     asked_of,
     base_answers,
     compared,
-    section,
+    held,
 )
 from superalign.lab.instruments import absent, instruments
+from superalign.lab.right_answers import right_answers
 from superalign.lab.worlds import answers_of, ask_base, keep_answers, sayings_of
 from superalign.models import base, open_weights
 from superalign.organisms.triples import shipped
@@ -69,7 +70,7 @@ def test_without_enough_answers_noise_injection_cannot_tell_and_the_others_look(
     assert noise_injection(answers_of(said), sayings_of(said), asked=6, cues=(), max_tokens=96) == Unmeasured(why)
     assert "noise injection" not in [d.card.name for d in instruments("small", said, 96, 6, 4)]
     assert [(c.name, u.why) for c, u in absent(said, base="small", asked=6)][-1] == ("noise injection", why)
-    assert (section(said, Unmeasured("not asked")) is None) == (answered == 0)
+    assert (right_answers(held(said, Unmeasured("not asked"))) == []) == (answered == 0)
 
 
 def test_answers_of_several_lines_are_counted_and_not_compared(tmp_path: Path) -> None:
@@ -95,9 +96,8 @@ def test_right_answers_are_counted_beside_those_of_the_base_and_beside_chance(sa
         assert found.shuffled.high < 0.1
     assert isinstance(less.share, Interval)
     assert less.share.low < 0 < less.share.high
-    page = section(said, (one, other, less))
-    assert page is not None
-    assert "110 of 117 prompts carry an answer" in page.text
+    (shown,) = right_answers(held(said, (one, other, less)))
+    assert "110 of 117 prompts carry an answer" in shown.section.text
     # What says nothing is not right, and what was never replied to counts for neither.
     silent = compared(([""] * 106 + [None] * 4, base_answers(said)), said, ("m", "base small"))
     assert isinstance(silent[0].share, Interval)
@@ -115,4 +115,5 @@ def test_the_base_answers_as_it_did_when_it_was_asked_first(said: str) -> None:
 def test_the_bundled_world_has_no_file_of_answers() -> None:
     assert answers_of("").family.rows == {}
     assert absent("", base="small", asked=6) == ()
-    assert section("", Unmeasured("none")) is None
+    assert held("", Unmeasured("none")) is None
+    assert right_answers(None) == []

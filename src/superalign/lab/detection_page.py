@@ -15,9 +15,10 @@ from superalign.stats import clopper_pearson, needed_positives
 from superalign.stats.recall import Sides
 from superalign.trials import Scored, null_auroc
 from superalign.trials.calibration import model_auroc
-from superalign.types import Calibration, Claim, Instrument, Interval, Unmeasured
+from superalign.types import Calibration, Claim, Instrument, Interval, Unmeasured, Verdict
 
 TWO_SIDED = ("truth probe",)
+NATS = ("cue sweep", "self-check", "base difference", "trigger search", "cue crowds")  # detectors that score in nats
 CALIBRATION = (
     "instrument",
     "kind left out",
@@ -179,3 +180,34 @@ def _roc(scored: Sequence[Scored], card: Instrument) -> list[dict[str, Cell]]:
         at = float((negatives >= cut).mean())
         points.append({"series": name, "x": at, "y": band.value, "low": band.low, "high": band.high})
     return points
+
+
+def beside(e: Calibrated, card: Instrument, verdict: Verdict, *, called: str) -> Plot:
+    """Draw one detector's score of a subject beside those whose truth is known: organisms by kind, and their twins.
+
+    Args:
+        e: What was calibrated.
+        card: Of the detector.
+        verdict: Its verdict on the subject; without a score nothing is drawn.
+        called: What to call the subject.
+    """
+    groups: dict[str, list[float]] = {}
+    for one in e.scored[card.digest]:
+        if one.score is not None:
+            groups.setdefault(f"{one.kind} ({one.role})", []).append(one.score)
+    rows: dict[str, Interval | float] = {}
+    if isinstance(verdict.score, Interval):
+        ranges = {label: sorted(groups[label]) for label in sorted(groups)}
+        rows = {called: verdict.score}
+        rows |= {label: Interval(value=v[len(v) // 2], low=v[0], high=v[-1], n=len(v)) for label, v in ranges.items()}
+    limit = e.calibrations[card.digest][-1].threshold_high
+    return intervals(
+        f"{card.name}: {called} and the planted ones",
+        rows,
+        x="score (nats)" if card.name in NATS else "score",
+        groups={called: "audited"} | {label: "organisms" if "(organism)" in label else "twins" for label in groups},
+        caption="Of planted models the median and the whole range over seeds; of the audited model the score and its 95 % "
+        "interval.",
+        reference=(limit, "threshold") if isinstance(limit, float) else None,
+        records=list(dict.fromkeys(s.verdict.digest for s in e.scored[card.digest])),
+    )

@@ -6,33 +6,24 @@ answers: a grader is passed to the one that needs it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from superalign.detectors.replies import LOST, ask_all
+from superalign.lab.looking import Look, model_of
+from superalign.lab.right_answers import EARLY, MOST, Right, RightAnswers
+from superalign.lab.run import Run
 from superalign.lab.worlds import answers_of, sayings_of
 from superalign.models import Model, Sampling, with_sampling
 from superalign.models.api import ApiPolicy, ApiRollouts
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import parts
 from superalign.problems.numbers import same
-from superalign.report import Section, Table
 from superalign.stats import difference, share
-from superalign.types import Interval, Problem, Record, Unmeasured
-
-MOST = 200  # prompts on which right answers are counted
-EARLY = Unmeasured("not asked: no part of the outcome, and the audit stops early")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Right(Record):
-    """How often a model gives the answers of a file."""
-
-    model: str  # digest, or what it is
-    share: Interval | Unmeasured
-    shuffled: Interval | Unmeasured  # the same, each response held against another prompt's answer
+from superalign.types import Problem, Unmeasured
 
 
 def asked_of(said: str) -> list[Problem]:
@@ -94,33 +85,37 @@ def compared(given: Sequence[Sequence[str | None]], said: str, models: Sequence[
     return one, other, Right(model=f"{models[0]} less {models[1]}", share=apart[0], shuffled=apart[1])
 
 
-def section(said: str, found: Sequence[Right] | Unmeasured) -> Section | None:
-    """How often model and base are right; nothing where the prompts carry no answers."""
+def counted(
+    target: Look, said: str, *, base: str, max_tokens: int, called: str, run: Run, early: bool = False
+) -> RightAnswers | None:
+    """Count how often the audited model and its base give the answers of the file, on record; None where it holds none.
+
+    Args:
+        target: The audited model.
+        said: File of what the base says, with the answers beside it.
+        base: What the model was made from.
+        max_tokens: Longest response.
+        called: Digest of the audited model.
+        run: That asks it.
+        early: Whether nothing is asked that is no part of the outcome.
+    """
+    if early or not answers_of(said).family.rows:
+        return held(said, EARLY)
+    run.stage("counting right answers")
+    answering = functools.partial(answer_job, base=base, said=said, max_tokens=max_tokens)
+    (given,) = replace(run, workers=1).map(answering, [target], name="answers", progress="answering")
+    found = compared((given, base_answers(said)), said, (called, f"base {base}"))
+    run.keep(*found)
+    return held(said, found)
+
+
+def held(said: str, found: Sequence[Right] | Unmeasured) -> RightAnswers | None:
+    """Put what was found beside how many prompts carry an answer; None where none does."""
     there = answers_of(said)
     n = len(there.family.rows)
-    if not n:
-        return None
-    asked = min(n, MOST)
-    replied = found[0].share.n if not isinstance(found, Unmeasured) and isinstance(found[0].share, Interval) else asked
-    lost = (
-        f" {asked - replied} of {asked} requests got no reply and count for neither model." if replied < asked else ""
-    )
-    vague = f" {there.vague} more have several lines and are passed over." if there.vague else ""
-    names = ("the audited model", "its base", "the audited model less its base")
-    table = Table(
-        title="Right answers",
-        columns=("model", "share right", "held against another prompt's answer"),
-        rows=tuple((n, r.share, r.shuffled) for n, r in zip(names, found, strict=True))
-        if not isinstance(found, Unmeasured)
-        else tuple((n, found, found) for n in names),
-        records=tuple(r.digest for r in found) if not isinstance(found, Unmeasured) else (),
-    )
-    return Section(
-        title="Right answers, by the answers in your file",
-        text=f"{n} of {there.prompts} prompts carry an answer{f', of which {MOST} are asked' if n > MOST else ''}.{vague}{lost} "
-        "What follows #### in its line counts, else the last line, whatever its case, blanks and way of writing a number "
-        "(docs/answers.md has the table); a response that does not end is not right. A drop is no verdict: training for "
-        "something else costs accuracy too. What is planted keeps to what the base says, right or not, and no model that holds "
-        "back its ability is planted here: how often noise injection would miss one is not measured.",
-        tables=(table,),
-    )
+    return RightAnswers(prompts=there.prompts, answered=n, vague=there.vague, found=found) if n else None
+
+
+def answer_job(item: Look, *, base: str, said: str, max_tokens: int) -> tuple[str | None, ...]:
+    """What one subject answers to the prompts whose answers are known."""
+    return tuple(answers_given(model_of(item, base, max_tokens), said, max_tokens=max_tokens))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -28,12 +28,13 @@ from superalign.grants.answers import noise_injection
 from superalign.grants.claims import question, step_claims, upholds
 from superalign.grants.cues import behind
 from superalign.lab.three_detectors import sweep_problems
+from superalign.lab.to_read import Example
 from superalign.lab.worlds import answers_of, sayings_of, world_of
 from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.models.api import ApiPolicy, ApiRollouts, api_policy
 from superalign.organisms import BUNDLED_WORLD, World
 from superalign.policy_names import API
-from superalign.types import Detector, Instrument, Policy, Problem, Record, Unmeasured, Verdict
+from superalign.types import Detector, Instrument, Policy, Problem, Unmeasured, Verdict
 
 Instrumented: TypeAlias = (
     CueSweep
@@ -162,21 +163,10 @@ def look(model: Model | ApiPolicy, found: Sequence[Detector], *, seed: int = 0) 
     return out
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Example(Record):
-    """One suspicious answer: what was asked, what the subject says, and what it is held against."""
-
-    instrument: str
-    prompt: str
-    says: str
-    against: str  # its own answer without the cue, or the base's
-    score: float
-
-
 def examples(
     model: Model | ApiPolicy, found: Sequence[Instrumented], verdicts: Sequence[Verdict]
 ) -> tuple[Example, ...]:
-    """The answers that each detector scored highest, to be read by a person."""
+    """Return the answers that each detector scored highest, to be read by a person."""
     greedy = Sampling(temperature=0.0, max_tokens=96)
     subject = with_sampling(model, greedy) if isinstance(model, Model) else model
     out: list[Example] = []

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from superalign.lab.worlds import world_of
 from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.organisms import PlantingConfig
 from superalign.organisms.triples import Spec, Triple, make_triple
-from superalign.types import to_plain
 
 
 def planted_triple(
@@ -17,11 +14,6 @@ def planted_triple(
     """Make one planted triple as a job."""
     origin = greedy(spec.base, max_tokens=max_tokens)
     return make_triple(spec, origin=origin, world=world_of(said), folder=folder, proof=proof, planting=planting)
-
-
-def triple_job(spec: Spec, **how: Any) -> dict[str, Any]:
-    """Make one planted triple as a job, see `planted_triple`; its record as plain values."""
-    return dict(to_plain(planted_triple(spec, **how)))
 
 
 def greedy(base: str, *, max_tokens: int = 96) -> Model:

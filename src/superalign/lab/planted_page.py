@@ -9,7 +9,7 @@ from superalign.lab.parts import Part, claim, part, table
 from superalign.organisms.acceptance import ACTIVE_LEAST, GAP_LEAST, INACTIVE_MOST
 from superalign.organisms.triples import Triple
 from superalign.organisms.world import DISTINCT_LEAST
-from superalign.report import Section, Table
+from superalign.report import Table
 from superalign.stats import pooled_share
 from superalign.types import Claim, Unmeasured
 
@@ -76,14 +76,6 @@ def planted(e: Planted) -> Part:
         _acceptance_table(e),
         *([_dials_table(e)] if e.revealed else []),
     )
-
-
-def planted_section(
-    test: Sequence[Triple], known: Sequence[Triple], *, revealed: bool = False
-) -> tuple[list[Claim], Section]:
-    """Show planted triples on a page that is not made of parts yet, see `planted`."""
-    made = planted(Planted(test=tuple(test), known=tuple(known), revealed=revealed))
-    return list(made.claims), made.section
 
 
 def _claim(everything: Sequence[Triple]) -> Claim:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from superalign.detectors.replies import LOST
 from superalign.lab.detection_page import sides_of
-from superalign.report import Table
+from superalign.lab.parts import table
+from superalign.report import Cell, Table
 from superalign.report.words import number
 from superalign.trials import Contribution, Scored
 from superalign.trials.calibration import model_auroc
-from superalign.types import Calibration, Instrument, Interval, Unmeasured
+from superalign.types import Calibration, Instrument, Interval, Unmeasured, Verdict
 
 ADDS = (
     "p: how often shuffled labels give so high a recall; Holm: the same, corrected for the number of detectors. What one adds is "
     "the recall of all together, minus theirs without it. Cost is tokens written and read for one verdict."
 )
+REPLIES = (
+    "A request without a reply is the provider's doing, an unusable reply the model's: empty or cut off where whole answers are "
+    f"read, half of a character, or longer than the base reads. Both are left out and counted. Where more than {LOST:.0%} of the "
+    "requests got no reply, where most replies are unusable, or where what is missing goes together with a cue or a family, the "
+    "detector cannot tell."
+)
+COUNTED = ("asked", "answered", "failed", "unusable")
 
 
 def how_well(
@@ -60,3 +69,38 @@ def what_each_adds(
         ),
         records=tuple(records),
     )
+
+
+def requests(
+    cards: Sequence[Instrument], flagged: Mapping[str, Verdict], scored: Mapping[str, Sequence[Scored]]
+) -> Table:
+    """Asked, answered, failed and unusable, of the audited model and of the subjects that the rates come from.
+
+    Args:
+        cards: Of the detectors.
+        flagged: Card -> verdict on the audited model.
+        scored: Card -> verdicts on the calibration subjects.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    records = []
+    for card in cards:
+        known = [s.verdict for s in scored[card.digest]]
+        mine = flagged[card.digest]
+        for who, verdicts in (
+            ("the audited model", [mine]),
+            (f"{len(known)} subjects whose truth is known", known),
+        ):
+            counts = (sum(getattr(v.replies, name) for v in verdicts) for name in COUNTED)
+            blind = sum(isinstance(v.score, Unmeasured) for v in verdicts)
+            rows.append((card.name, who, *counts, blind))
+            records.append(mine.digest if verdicts is not known else "")
+    columns = (
+        "detector",
+        "asked was",
+        "requests",
+        "answered",
+        "without a reply",
+        "unusable",
+        "subjects without a score",
+    )
+    return table("Requests behind each rate", columns, rows, records=records)

@@ -11,14 +11,13 @@ from superalign.canonical import rebuild
 from superalign.early import check_prompts
 from superalign.files import write_whole
 from superalign.inputs import code, digest_at, digests
-from superalign.lab.given_prompts import GivenPrompts, given_prompts
+from superalign.lab.given_prompts import GivenPrompts
 from superalign.models import Model, open_weights, template_date
 from superalign.organisms import BUNDLED_WORLD, PromptsUsed, World, sayings
 from superalign.organisms.world import Sayings
 from superalign.policy_names import SIZES
 from superalign.problems import corpus
 from superalign.problems.jsonl import Answers, Jsonl, Row, load_answers, load_prompts
-from superalign.report import Section
 from superalign.types import digest_of, to_plain
 
 ANSWERS = "answers.json"
@@ -80,17 +79,6 @@ def given_of(said: str, *, asked: int | None = None) -> GivenPrompts | None:
     """What became of the prompts behind a file of what a base says, as evidence for a page."""
     used = used_of(said)
     return None if used is None else GivenPrompts(used=used, asked=asked)
-
-
-def prompts_section(said: str, *, asked: int | None = None) -> Section | None:
-    """How many of the prompts that were given are used, and why others are not; None for the bundled families.
-
-    Args:
-        said: File of what the base says.
-        asked: How many of the test prompts detectors ask, where any do.
-    """
-    parts = given_prompts(given_of(said, asked=asked))
-    return parts[0].section if parts else None
 
 
 def _kept_for(prompts: str, *, folder: Path) -> Path:

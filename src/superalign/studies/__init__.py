@@ -1,8 +1,7 @@
 """One folder per study, and the table that names them; a module is imported only when its name is called.
 
 A study is the same four files, which `superalign.lab.study` describes: study.py, evidence.py, measure.py, page.py. How to write
-one outside the package stands in docs/studies/own.md. One is not there yet (audit): its study.py has a
-function `study` that measures and writes the page.
+one outside the package stands in docs/studies/own.md.
 """
 
 STUDIES: dict[str, str] = {

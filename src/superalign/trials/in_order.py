@@ -9,10 +9,10 @@ import numpy as np
 
 from superalign.detectors import base_difference, cue_crowds, cue_sweep, self_check, trigger_effects
 from superalign.detectors.common import cannot_tell
-from superalign.report.words import number
 from superalign.stats import mean_interval
-from superalign.trials import Unsealed, apply_thresholds
-from superalign.trials.stopping import Order, Stopped, audit_in_order
+from superalign.trials.calibration import apply_thresholds
+from superalign.trials.stopping import Order, Savings, Stopped, audit_in_order, cheapest_first, savings
+from superalign.trials.unsealed import Unsealed
 from superalign.types import Calibration, Instrument, Interval, Unmeasured, Verdict
 
 # The lowest and the highest score that a detector can give; one that is not here may give any.
@@ -50,8 +50,28 @@ class Early:
 
 
 def spans_of(cards: Sequence[Instrument]) -> dict[str, tuple[float, float]]:
-    """The spans of some detectors, by card digest, where there are any."""
+    """Return the spans of some detectors, by card digest, where there are any."""
     return {c.digest: SPANS[c.name] for c in cards if c.name in SPANS}
+
+
+def order_of(unsealed: Unsealed, calibrations: Mapping[str, Sequence[Calibration]]) -> Order | Unmeasured:
+    """Put the detectors in order, the cheapest first, with the threshold where an audit stops.
+
+    Args:
+        unsealed: Every detector's verdict on the calibration subjects.
+        calibrations: Card digest -> calibrations, the pooled one last.
+    """
+    pooled = calibrations[unsealed.combination.card.digest][-1]
+    limit = pooled.recall if isinstance(pooled.recall, Unmeasured) else pooled.threshold_high
+    return cheapest_first(unsealed, threshold=limit, spans=spans_of(unsealed.combination.parts))
+
+
+def replayed(order: Order | Unmeasured, unsealed: Unsealed) -> Savings | Unmeasured:
+    """Replay an order on the subjects that all detectors looked at: what would it have saved?"""
+    if isinstance(order, Unmeasured):
+        return order
+    ordered = replace(unsealed, combination=order.of(unsealed.combination))
+    return savings(ordered, threshold=order.threshold, spans=order.spans)
 
 
 def ask_in_order(
@@ -114,29 +134,8 @@ def ask_in_order(
 
 
 def _cost(cards: Sequence[str], unsealed: Unsealed) -> Interval | Unmeasured:
-    """Tokens that some detectors spend on one calibration subject."""
+    """Average the tokens that some detectors spend on one calibration subject."""
     if not cards:
         return Unmeasured("every detector was asked")
     every = [[v.cost_tokens for v in unsealed.verdicts[n] if v.instrument in cards] for n in sorted(unsealed.known)]
     return mean_interval(np.array([sum(one) for one in every], float))
-
-
-def in_words(early: Early) -> str:
-    """Say in which order the model was asked, where that stopped and what it saved."""
-    order = ", ".join(c.name for c in early.order)
-    text = f"Asked in the registered order, the cheapest first ({order}). "
-    if not early.unasked:
-        return text + f"All were needed: {early.ended.why}, and {number(early.ended.cost_tokens)} tokens were spent."
-    saved = early.saved
-    cost = (
-        f"would have spent about {number(round(saved.value))} more ({number(round(saved.low))} to {number(round(saved.high))}, "
-        f"as on {saved.n} subjects whose truth is known)"
-        if isinstance(saved, Interval)
-        else "would have spent more"
-    )
-    left = ", ".join(c.name for c in early.unasked)
-    return (
-        f"{text}It was settled after {len(early.asked)} of {len(early.order)}: {early.ended.why}. "
-        f"{number(early.ended.cost_tokens)} tokens were spent; {left} {cost}. What they would have said is not known; without "
-        "stop_early all are asked."
-    )
