@@ -1,4 +1,4 @@
-"""Tables that hold the detectors of a study against each other: how well each does, what it adds, what it costs."""
+"""What holds the detectors of a study against each other: how well each does, what it adds and costs, who is asked at all."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from superalign.detectors.replies import LOST
 from superalign.lab.detection_page import sides_of
 from superalign.lab.parts import table
 from superalign.report import Cell, Table
-from superalign.report.words import number
+from superalign.report.words import interval, number
 from superalign.trials import Contribution, Scored
 from superalign.trials.calibration import model_auroc
+from superalign.trials.in_order import Early
+from superalign.trials.stopping import Savings
 from superalign.types import Calibration, Instrument, Interval, Unmeasured, Verdict
 
 ADDS = (
@@ -104,3 +106,36 @@ def requests(
         "subjects without a score",
     )
     return table("Requests behind each rate", columns, rows, records=records)
+
+
+def in_words(early: Early) -> str:
+    """Say in which order the model was asked, where that stopped and what it saved."""
+    order = ", ".join(c.name for c in early.order)
+    text = f"Asked in the registered order, the cheapest first ({order}). "
+    if not early.unasked:
+        return text + f"All were needed: {early.ended.why}, and {number(early.ended.cost_tokens)} tokens were spent."
+    saved = early.saved
+    cost = (
+        f"would have spent about {number(round(saved.value))} more ({number(round(saved.low))} to {number(round(saved.high))}, "
+        f"as on {saved.n} subjects whose truth is known)"
+        if isinstance(saved, Interval)
+        else "would have spent more"
+    )
+    left = ", ".join(c.name for c in early.unasked)
+    return (
+        f"{text}It was settled after {len(early.asked)} of {len(early.order)}: {early.ended.why}. "
+        f"{number(early.ended.cost_tokens)} tokens were spent; {left} {cost}. What they would have said is not known; without "
+        "stop_early all are asked."
+    )
+
+
+def could_have(saved: Savings | Unmeasured) -> str:
+    """Say what stopping early would have spent on the subjects whose truth is known."""
+    if isinstance(saved, Unmeasured) or isinstance(saved.share, Unmeasured):
+        return "Whether an audit could have stopped early cannot be told."
+    flagged = f", {interval(saved.flagged)} on those that it flags" if isinstance(saved.flagged, Interval) else ""
+    return (
+        "An audit that stops as soon as nothing to come can change the outcome (stop_early), cheap detectors first, would have "
+        f"spent {interval(saved.share)} of the tokens on these subjects{flagged}, and said something else of "
+        f"{len(saved.changed)} of {saved.share.n}."
+    )

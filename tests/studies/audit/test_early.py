@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superalign.lab.stopping_page import in_words
+from superalign.lab.side_by_side import in_words
 from superalign.trials import Combination, Unsealed
 from superalign.trials.in_order import SPANS, Early, ask_in_order, spans_of
 from superalign.trials.stopping import cheapest_first

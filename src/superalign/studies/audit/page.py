@@ -8,8 +8,7 @@ from superalign.lab.outside_page import of_others, of_planted, spread
 from superalign.lab.parts import Part, findings, part, table
 from superalign.lab.planted_page import planted, planted_names
 from superalign.lab.right_answers import right_answers
-from superalign.lab.side_by_side import ADDS, REPLIES, how_well, requests, what_each_adds
-from superalign.lab.stopping_page import could_have, in_words
+from superalign.lab.side_by_side import ADDS, REPLIES, could_have, how_well, in_words, requests, what_each_adds
 from superalign.lab.to_read import to_read
 from superalign.report import Findings
 from superalign.report.words import number
