@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from superalign.errors import BadInput
-from superalign.lab.study import Whole
 from superalign.runs import facts, settings
 from superalign.studies import STUDIES
 
@@ -23,8 +22,7 @@ def study(name: str) -> tuple[str, Any]:
             f"Choose one of: {', '.join(STUDIES) or 'none are installed'}; or give the path of a study.py of your own."
         )
     try:
-        module = importlib.import_module(STUDIES[name])
-        return name, getattr(module, "STUDY", None) or Whole(module)
+        return name, importlib.import_module(STUDIES[name]).STUDY
     except ModuleNotFoundError as error:
         if mendable := facts.told(error, folder=Path(), study=name):
             raise mendable from error

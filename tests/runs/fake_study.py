@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -100,3 +102,38 @@ def study(config: Config, *, seed: int, workers: int, folder: Path, ledger: Any,
         ),
         names=((digest_of("s"), "the fake subject"),),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The module as a study, for the runner: it measures and writes its page in one function."""
+
+    module: Any
+
+    @property
+    def question(self) -> str:
+        """One line."""
+        return str(self.module.DESCRIPTION)
+
+    @property
+    def config(self) -> type[Any]:
+        """A frozen dataclass with a line under each field."""
+        return self.module.Config
+
+    @property
+    def quick(self) -> Mapping[str, Any]:
+        """What `--quick` changes."""
+        small = self.module.quick(self.module.Config())
+        return {f.name: getattr(small, f.name) for f in dataclasses.fields(small)}
+
+    def check(self, config: Any) -> None:
+        """Accept every config: the module looks at it itself."""
+
+    def run(self, config: Any, **given: Any) -> Findings:
+        """Measure, and say what was found."""
+        findings = self.module.study(config, **given)
+        assert isinstance(findings, Findings)
+        return findings
+
+
+STUDY = Whole(sys.modules[__name__])

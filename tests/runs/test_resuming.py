@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superalign.lab.study import Whole
 from superalign.ledger import Ledger, verify
 from superalign.runs import running
 
@@ -48,7 +47,7 @@ def studies() -> Iterator[None]:
 def finish(folder: Path, *, steps: int = 8) -> dict[str, object]:
     """Give the same command, inside this process, and read what it found."""
     request = running.Request(study="fake", out=folder, words=(f"steps={steps}", "pause=0.06"))
-    running.run(Whole(importlib.import_module("fake_study")), request, screen=lambda said: None, warn=lambda text: None)
+    running.run(importlib.import_module("fake_study").STUDY, request, screen=lambda said: None, warn=lambda text: None)
     return read(folder)
 
 

@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 from superalign.errors import BadInput, LedgerError
-from superalign.lab.study import Whole
 from superalign.ledger import Ledger, verify
 from superalign.runs import running
 from superalign.runs.shown import check_run, said_of, verify_run
@@ -34,7 +33,7 @@ def make(
 ) -> running.Finished:
     given = tuple(f"{name}={value}" for name, value in {"steps": 3, **words}.items())
     request = running.Request(study="fake", out=folder, seed=seed, words=given)
-    return running.run(Whole(importlib.import_module("fake_study")), request, screen=lambda said: None, warn=warn)
+    return running.run(importlib.import_module("fake_study").STUDY, request, screen=lambda said: None, warn=warn)
 
 
 @pytest.fixture(scope="module", autouse=True)

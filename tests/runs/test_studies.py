@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from superalign.lab.study import Study, Whole
+from superalign.lab.study import Study
 from superalign.report import Findings
 from superalign.runs import settings
 from superalign.studies import STUDIES
@@ -67,17 +67,15 @@ def wiring(package: str) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(STUDIES))
 def test_a_study_of_the_table_is_one(name: str) -> None:
-    module = importlib.import_module(STUDIES[name])
-    study = getattr(module, "STUDY", None) or Whole(module)
+    study = importlib.import_module(STUDIES[name]).STUDY
     assert faults(study, NEEDS.get(name)) == []
-    if isinstance(study, Study):
-        assert wiring(STUDIES[name].rpartition(".")[0]) == []
+    assert wiring(STUDIES[name].rpartition(".")[0]) == []
 
 
 def test_that_the_test_can_fail() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     try:
-        fake = Whole(importlib.import_module("fake_study"))
+        fake = importlib.import_module("fake_study").STUDY
     finally:
         sys.path.pop(0)
     assert faults(fake) == [f"{name} has no line under it" for name in ("scale", "names", "loud", "note", "limit")]

@@ -12,7 +12,6 @@ A study is a folder of four files:
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -75,37 +74,5 @@ class Study:
         findings = page.page(
             measure.measure(config, Run(seed=seed, workers=workers, folder=folder, ledger=ledger, log=log))
         )
-        assert isinstance(findings, Findings)
-        return findings
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A study that is one module still: its page is written where it is measured. Goes when the last one has four files."""
-
-    module: Any
-
-    @property
-    def question(self) -> str:
-        """One line."""
-        return str(self.module.DESCRIPTION)
-
-    @property
-    def config(self) -> type[Any]:
-        """A frozen dataclass with a line under each field."""
-        return self.module.Config
-
-    @property
-    def quick(self) -> Mapping[str, Any]:
-        """What `--quick` changes."""
-        small = self.module.quick(self.module.Config())
-        return {f.name: getattr(small, f.name) for f in dataclasses.fields(small)}
-
-    def check(self, config: Any) -> None:
-        """Accept every config: the module looks at it itself."""
-
-    def run(self, config: Any, **given: Any) -> Findings:
-        """Measure, and say what was found."""
-        findings = self.module.study(config, **given)
         assert isinstance(findings, Findings)
         return findings
