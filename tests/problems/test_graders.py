@@ -6,8 +6,8 @@ import pytest
 from superalign import problems
 from superalign.errors import BadInput
 from superalign.problems import arithmetic, claims, host, programs
-from superalign.problems.family import TEST_SHARE, Family, Grade, Parsed, core, parse, split_of
-from superalign.types import Problem, digest_of
+from superalign.problems.family import TEST_SHARE, Family, Grade, Parsed, core, grade_rollouts, parse, split_of
+from superalign.types import Problem, Rollouts, digest_of
 
 
 def asked(prompt: str, family: str = "f") -> Problem:
@@ -83,6 +83,12 @@ def test_a_step_that_is_not_there_is_not_right() -> None:
     assert [arithmetic.FAMILY.check_step(p, text, i) for i in (-2, -1, 0, 1, 2)] == [False, False, True, True, False]
     assert arithmetic.FAMILY.steps(text) == ("5+3=8", "8*2=6")
     assert [host.FAMILY.check_step(asked(ERRANDS), DONE, i) for i in (-1, 0, 7, 8)] == [False, True, True, False]
+
+
+def test_rollouts_are_graded_against_their_own_problem() -> None:
+    two = (asked("5+3"), asked("5-3"))
+    rollouts = Rollouts(problems=two, problem_R=np.array([1, 0, 1]), text_R=["5-3=2;#2", "5+3=8;#8", "5+3=8;#8"])
+    assert [g.sound for g in grade_rollouts(arithmetic.FAMILY, rollouts)] == [True, True, False]
 
 
 def test_a_split_or_difficulty_that_is_none_is_refused() -> None:

@@ -8,7 +8,7 @@ import os
 from superalign.errors import BadInput
 from superalign.problems import arithmetic, claims, host, programs
 from superalign.problems.conformance import check_problem_family
-from superalign.problems.family import Grade, Planted, ProblemFamily, core, parse
+from superalign.problems.family import Grade, Planted, ProblemFamily, core, grade_rollouts, parse
 from superalign.types import Problem
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ProblemFamily",
     "check_problem_family",
     "core",
+    "grade_rollouts",
     "load",
     "named",
     "parse",

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from superalign.errors import BadInput
-from superalign.types import Plant, Problem, Record
+from superalign.types import Plant, Problem, Record, Rollouts
 
 TEST_SHARE = 5  # one prompt in five is a test problem
 
@@ -211,3 +211,8 @@ class Family:
         """Edit a response without changing what is right about it."""
         made = self.harmless(np.random.default_rng([seed, 2]), core(problem.prompt), parse(text))
         return None if made is None else made.text()
+
+
+def grade_rollouts(family: ProblemFamily, rollouts: Rollouts) -> list[Grade]:
+    """Grade every rollout against the problem that it answers."""
+    return [family.grade(rollouts.problems[int(p)], rollouts.text_R[r]) for r, p in enumerate(rollouts.problem_R)]

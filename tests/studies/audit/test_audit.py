@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import shutil
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -219,7 +220,9 @@ def test_where_an_api_only_fails_nobody_can_tell(serve: Any, tmp_path: Path, mon
     monkeypatch.setenv("LOCAL_BASE_URL", server.url)
     monkeypatch.setenv("LOCAL_API_KEY", "none")
     hasty = functools.partial(dataclasses.replace, wait_s=0.001, give_up=2)
-    monkeypatch.setattr("superalign.models.open.api_policy", lambda *a, **more: hasty(api_policy(*a, **more)))
+    monkeypatch.setattr(
+        sys.modules["superalign.models.open"], "api_policy", lambda *a, **more: hasty(api_policy(*a, **more))
+    )
     code, out, err = audit("api:openai-api/local/m", "--out", str(tmp_path / "run"), *SMALL)
     assert code == 0, err
     assert out.startswith("Cannot tell: base difference cannot tell: ")
