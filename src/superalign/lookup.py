@@ -36,17 +36,25 @@ def _own(path: Path) -> tuple[str, Any]:
         BadInput: If there is no such study.
     """
     folder = path.resolve().parent
-    missing = [f for f in ("study.py", "measure.py", "page.py") if not (folder / f).is_file()]
+    missing = [f for f in ("study.py", "evidence.py", "measure.py", "page.py") if not (folder / f).is_file()]
     if missing or path.name != "study.py" or not folder.name.isidentifier():
         why = f"its folder has no {missing[0]}" if missing else "its name or its folder's name is no name of a module"
         raise BadInput(
-            f"{path} is no study: {why}. Nothing was run. Give the path of a study.py beside its measure.py and page.py, in a "
-            "folder whose name is made of letters, digits and underscores (docs/studies/own.md)."
+            f"{path} is no study: {why}. Nothing was run. Give the path of a study.py beside its evidence.py, measure.py and "
+            "page.py, in a folder whose name is made of letters, digits and underscores (docs/studies/own.md)."
         )
-    sys.path.insert(0, str(folder.parent))  # worker processes are given the same path
+    # Worker processes are given the same path. Last: other files beside the folder are not to stand in for libraries.
+    sys.path.append(str(folder.parent))
     try:
-        return folder.name, importlib.import_module(f"{folder.name}.study").STUDY
-    except (ImportError, AttributeError) as error:
+        module = importlib.import_module(f"{folder.name}.study")
+        study = module.STUDY
+    except (ImportError, AttributeError, SyntaxError) as error:
         raise BadInput(
-            f"{path} cannot be imported ({error}). Nothing was run. Define STUDY = Study(...) in it, and check its imports."
+            f"{path} cannot be imported ({error}). Nothing was run. Define STUDY = Study(...) in it, check its imports, and give "
+            "its folder a name that no installed package has."
         ) from error
+    if Path(module.__file__ or "").resolve() != path.resolve():
+        raise BadInput(
+            f"{folder.name} is the name of {module.__file__} too. Another study than yours would be run. Rename the folder."
+        )
+    return folder.name, study

@@ -47,6 +47,8 @@ def test_a_study_of_ones_own_runs_over_processes_and_claims_with_its_null(tmp_pa
         (lambda folder: (folder / "page.py").unlink(), "its folder has no page.py"),
         (lambda folder: (folder / "study.py").write_text("import nothing_of_this_name"), "cannot be imported"),
         (lambda folder: (folder / "study.py").write_text("x = 1"), "cannot be imported"),
+        (lambda folder: (folder / "study.py").write_text("x = = 1"), "cannot be imported"),
+        (lambda folder: (folder / "evidence.py").unlink(), "its folder has no evidence.py"),
     ],
 )
 def test_what_is_missing_in_a_study_is_said(broken, says: str, tmp_path: Path) -> None:
@@ -56,3 +58,10 @@ def test_what_is_missing_in_a_study_is_said(broken, says: str, tmp_path: Path) -
     assert refused.returncode == 2, refused.stderr
     assert says in refused.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_named_as_an_installed_package_is_not_mistaken_for_it(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / "yaml", ignore=shutil.ignore_patterns("__pycache__"))
+    refused = superalign("run", tmp_path / "yaml" / "study.py", "--out", tmp_path / "run", folder=tmp_path / "yaml")
+    assert refused.returncode == 2, refused.stderr
+    assert "no installed package has" in refused.stderr

@@ -118,6 +118,8 @@ def test_a_config_that_was_written_is_read_back(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("seeds: 1", "seeds: 1: 1 is not at least 2"),
+        ("seeds: true", "True is not a whole number"),
+        ("shares: [0.5, true]", "True is not a number"),
         ("seed: 3", "no field 'seed'. Did you mean seeds?"),
         ("- 1", "holds no `field: value` lines"),
         ("{", "cannot be read"),

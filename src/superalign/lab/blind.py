@@ -49,9 +49,8 @@ class Opened:
 
     registered: Registered
     unsealed: Unsealed
-    calibrations: Mapping[
-        str, tuple[Calibration, ...]
-    ]  # digest of a card -> one for each kind, and last the pooled one
+    # Digest of a card -> one for each kind, and last the pooled one.
+    calibrations: Mapping[str, tuple[Calibration, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ import yaml
 from superalign.errors import ConfigError
 from superalign.types import to_plain
 
-# A number is finite, and a true or false is never read as a number.
+# A number is finite.
 _RULES = pydantic.ConfigDict(allow_inf_nan=False)
 _SAID = {
     "bool_parsing": "is neither true nor false",
@@ -38,6 +38,7 @@ _SAID = {
     "string_type": "is not a text",
     "tuple_type": "is not a list",
 }
+_NUMBERS = {int: _SAID["int_type"], float: _SAID["float_type"]}
 _BOUNDS = {
     annotated_types.Ge: ("ge", "at least {}"),
     annotated_types.Gt: ("gt", "above {}"),
@@ -180,6 +181,7 @@ def of_kind(value: Any, *, kind: Any) -> Any:
     """
     if dataclasses.is_dataclass(bare(kind)) and isinstance(value, bare(kind)):
         return value  # settings of a part, made in Python
+    _refuse_truths(value, kind=kind)
     try:
         return pydantic.TypeAdapter(
             kind, config=None if dataclasses.is_dataclass(bare(kind)) else _RULES
@@ -187,6 +189,16 @@ def of_kind(value: Any, *, kind: Any) -> Any:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise ValueError(_in_words(first, kind=kind, value=value)) from None
+
+
+def _refuse_truths(value: Any, *, kind: Any) -> None:
+    """Refuse a true or false where a number belongs: the library would count it as 1 or 0."""
+    if bare(kind) in _NUMBERS and isinstance(value, bool):
+        raise ValueError(f"{value!r} {_NUMBERS[bare(kind)]}")
+    if get_origin(bare(kind)) is tuple and isinstance(value, list | tuple):
+        kinds = [k for k in get_args(bare(kind)) if k is not Ellipsis]
+        for i, part in enumerate(value):
+            _refuse_truths(part, kind=kinds[min(i, len(kinds) - 1)])
 
 
 def _in_words(error: Mapping[str, Any], *, kind: Any, value: Any) -> str:

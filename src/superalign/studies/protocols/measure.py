@@ -13,10 +13,10 @@ from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.every_protocol import LABELLED, made_of, maker_of, refuse
 from superalign.lab.evidence import Array
 from superalign.lab.half_right import baselines, decided, half_right, undecided
+from superalign.lab.overseen import arm_row
 from superalign.lab.panel import dealt, keep_decisions
 from superalign.lab.run import Run
 from superalign.lab.trained import Answers
-from superalign.lab.turn import paid
 from superalign.stats import difference, mean_interval, share
 from superalign.studies.protocols.evidence import CEILING, COIN, COMPARED, Evidence, TrainedArm
 from superalign.studies.protocols.study import Config
@@ -125,8 +125,7 @@ def protocol_job(job: ProtocolJob) -> ProtocolOutput:
     overseer = maker_of(job.protocol)(spec)
     some = half_right(job.decided, job.seed, setting=job.setting, policy=job.policy)
     signal = overseer(some.problems, some.rollouts, seed=job.seed)
-    n, row = len(some.rollouts), run_arm(spec, make=lambda _: overseer)
-    reward = paid(row)
+    n, row = len(some.rollouts), arm_row(run_arm(spec, make=lambda _: overseer))
     return ProtocolOutput(
         answers=Answers(
             told=tuple(None if isinstance(v, Unmeasured) else float(v) for v in signal.values),
@@ -136,9 +135,9 @@ def protocol_job(job: ProtocolJob) -> ProtocolOutput:
         said=signal.said,
         made_of=made_of(spec, overseer),
         policy=TrainedPolicy(
-            sound_P=np.array(row["sound"]),
-            paid=None if isinstance(reward, Unmeasured) else reward,
-            checks=row["checks"],
+            sound_P=np.array(row.sound),
+            paid=None if isinstance(row.paid, Unmeasured) else row.paid,
+            checks=row.checks,
         ),
     )
 
