@@ -16,7 +16,7 @@ BELOW = {
 }  # fmt: skip
 # Numbers of the house that may only fall. `lines` are of Python under src.
 MOST = {
-    "lines": 54_613,
+    "lines": 54_565,
     "functions of more than 60 lines": 20,
     "fmt: skip": 32,
     "lines of a study": 650,
@@ -41,7 +41,7 @@ SHAPES = {
 }
 # What the files of a study may import beside their own study's evidence and settings.
 FILES = {
-    "study": {"lab.study", "errors"},
+    "study": {"lab.study", "errors", "types"},
     "evidence": {"types", "stats", "trials", "lab.evidence", *SHAPES},
     "page": {
         "types",

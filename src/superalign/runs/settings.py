@@ -274,7 +274,7 @@ def in_words(kind: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join("none" if part is type(None) else in_words(part) for part in arguments)
     if origin is Literal:
-        return f"one of {', '.join(map(show, arguments))}"
+        return f"one of {', '.join(map(show, arguments))}" if len(arguments) > 1 else show(arguments[0])
     if origin is tuple:
         many = {int: "whole numbers (int)", float: "numbers (float)", str: "words", bool: "true or false"}
         if arguments[-1] is Ellipsis:

@@ -16,7 +16,7 @@ from superalign.types.detection import (
 )
 from superalign.types.oversight import Instrument, Overseer, Signal
 from superalign.types.rollouts import Policy, Problem, Rollout, Rollouts, Split
-from superalign.types.subjects import Organism, Plant, Subject
+from superalign.types.subjects import Misbehaviour, Organism, Plant, Subject
 
 __all__ = [
     "NOTHING_PLANTED",
@@ -27,6 +27,7 @@ __all__ = [
     "Detector",
     "Instrument",
     "Interval",
+    "Misbehaviour",
     "Organism",
     "Outcome",
     "Overseer",

