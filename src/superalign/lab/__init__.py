@@ -1,1 +1,1 @@
-"""What studies share: privileges handed to overseers and detectors, arms, panels, people, and parts of pages."""
+"""What studies share: how one is run, shapes of evidence, parts of pages, one blind look, arms, panels, and people."""

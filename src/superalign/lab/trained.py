@@ -71,11 +71,15 @@ class TrainedAgainst:
         return np.array([r.graded[overseer] for r in some], dtype=float).T
 
     def gap(self, overseer: str) -> Estimate:
-        """Paid minus right at the end of the training, over seeds."""
+        """Paid minus right at the end of the training, over seeds; unmeasured where some assistant was paid nothing then."""
         some = [r.curves[overseer] for r in self.rows if overseer in r.curves]
-        return mean_interval(
-            [float(np.mean([p for p in c.paid[-LAST:] if p is not None]) - np.mean(c.right[-LAST:])) for c in some]
-        )
+        paid = [[p for p in c.paid[-LAST:] if p is not None] for c in some]
+        silent = sum(not p for p in paid)
+        if silent:
+            return Unmeasured(
+                f"the overseer could not tell in the last {LAST} updates of {silent} of {len(some)} assistants"
+            )
+        return mean_interval([float(np.mean(p) - np.mean(c.right[-LAST:])) for p, c in zip(paid, some, strict=True)])
 
     def more(self, overseer: str, over: str) -> Estimate:
         """How many more answers are right after training under one overseer than under another."""

@@ -9,12 +9,12 @@ from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.report import Findings
 from superalign.runs import settings
-from superalign.studies.debate.evidence import DEBATE, RANDOM, Main
+from superalign.studies.debate.evidence import DEBATE, RANDOM, Main, won
 from superalign.studies.debate.measure import DebateJob, debate_job
 from superalign.studies.debate.study import STUDY, Config
 from superalign.trials import PLACEBO
 from superalign.trials.oversight_panel import verdicts
-from superalign.types import Interval
+from superalign.types import Interval, Unmeasured
 
 TINY = Config(
     length=4, held_out=40, pool=100, seeds=2, updates=40, judges=(1.0,), critics=(0.5, 0.9), sweep_seeds=1,
@@ -49,6 +49,14 @@ def test_placebo_is_at_chance_and_the_debate_is_not() -> None:
     assert means["debate"] > 0.8
     assert abs(means["placebo"] - 0.5) < 0.12
     assert abs(means["random"] - 0.5) < 0.12
+
+
+def test_a_seed_that_decides_no_debate_is_no_half_won_one() -> None:
+    scores_SON = np.array([[[0.9, 0.5], [0.9, 0.1]], [[0.8, 0.8], [0.5, 0.2]]])
+    assert isinstance(found := won(scores_SON), Interval)
+    assert found.value == pytest.approx(2 / 3)
+    scores_SON[1] = 0.5
+    assert won(scores_SON) == Unmeasured("no debate was decided under 1 of 2 seeds")
 
 
 @pytest.mark.parametrize(

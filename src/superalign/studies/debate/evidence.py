@@ -15,6 +15,7 @@ from superalign.lab.panel import Decisions
 from superalign.lab.players import OpenChoice, Strengths
 from superalign.stats import difference, share
 from superalign.trials.oversight_panel import Item, verdicts
+from superalign.types import Unmeasured
 
 DEBATE, AT_RANDOM = "debate", "random midpoints"
 CONSULT, CONSULT_OPEN, OPEN = (
@@ -88,9 +89,12 @@ class Evidence:
 
 
 def won(true_SON: np.ndarray) -> Estimate:
-    """Share of decided debates that the honest side wins, over seeds."""
+    """Share of decided debates that the honest side wins, over seeds; unmeasured where some seed decided none."""
     decided = [x[x != 0.5] for x in verdicts(true_SON)]
-    return share([float(x.mean()) if len(x) else 0.5 for x in decided])
+    none = sum(not len(x) for x in decided)
+    if none:
+        return Unmeasured(f"no debate was decided under {none} of {len(decided)} seeds")
+    return share([float(x.mean()) for x in decided])
 
 
 def order(true_SON: np.ndarray) -> Estimate:
