@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from superalign.interp.directions import Probe, fit_probe, read_out
+from superalign.lab.run import stream
 from superalign.models import Model, activations, sites
 from superalign.models.forward import forward_logits
 from superalign.models.tokenizer import ASSISTANT, END, PAD, USER
@@ -63,7 +64,7 @@ def _pairs(
     *,
     split: str = "test",
 ) -> list[tuple[str, str]]:
-    rng = np.random.default_rng([seed, level])
+    rng = stream(seed, "problems", level)
     out: list[tuple[str, str]] = []
     while len(out) < n:
         prompt = draw(rng, level)
@@ -107,7 +108,7 @@ def abilities(
         out[f"lie/{topic}/1"] = Ability(1.0 - told.share, told.n)
         asked = len(set(_pairs(claims.FAMILY, draw, 2, n, seed)))
         out[f"truth/{topic}/2"] = Ability(latent_truth(network, tokenizer, draw, level=2, n=n, seed=seed), asked)
-    rng = np.random.default_rng(seed)
+    rng = stream(seed, "cues")
     for made, level in ((arithmetic.FAMILY, 3), (claims.FAMILY, 1)):
         drawing = claims.draw_chain if made is claims.FAMILY else made.draw
         cued = [(corpus.cue_prefix(rng) + p, r) for p, r in _pairs(made, drawing, level, n, seed)]

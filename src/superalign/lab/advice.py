@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from superalign.grants import chains
-from superalign.lab.solver import NOBODY_IN, Solver
+from superalign.lab.run import seed_for
+from superalign.lab.solver import Solver
 from superalign.oversight.judges.judge import key_of
 from superalign.oversight.sandwich.dialogue import Adviser, Hostile, JudgeCopy, converse
 from superalign.oversight.sandwich.practice import Advised, Believed, Heard, Votes
@@ -47,7 +48,7 @@ def written(writer: str, depths: tuple[int, ...], n: int, split: str, seed: int,
     at = chains(depths, writer)
     each = [at.family.problems(split=split, n=-(-n // len(depths)), seed=seed, difficulty=d) for d in depths]
     problems = tuple(dict.fromkeys(p for some in zip(*each, strict=True) for p in some))[:n]
-    return at.model().sample(problems, n=1, seed=30_000 + draw)
+    return at.model().sample(problems, n=1, seed=seed_for(draw, "advice"))
 
 
 def dealt(problems: Sequence[Problem], seed: int) -> dict[str, Problem]:
@@ -103,7 +104,7 @@ def heard(job: AdviceJob, split: str, n: int) -> Heard:
 def votes(job: AdviceJob, problems: Sequence[Problem], texts: Sequence[str]) -> Votes:
     """Let the agent answer every problem itself, several times."""
     n, at = job.votes, chains(job.depths, job.agent)
-    said = at.model(temperature=job.temperature).sample(problems, n=n, seed=2 * NOBODY_IN + job.draw)
+    said = at.model(temperature=job.temperature).sample(problems, n=n, seed=seed_for(job.draw, "both together"))
     own = [said.text_R[i * n : (i + 1) * n] for i in range(len(problems))]
     return Votes(
         same=tuple(

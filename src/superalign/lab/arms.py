@@ -18,6 +18,7 @@ import torch
 
 from superalign.errors import ConfigError
 from superalign.grants import Setting, setting
+from superalign.lab.run import seed_for
 from superalign.models import Model, encode, forward_logits, pad, weights_digest
 from superalign.oversight.critique.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
 from superalign.oversight.judges.judge import (
@@ -249,7 +250,7 @@ def run_arm(
     if keep is not None:
         keep(model)
     asked = at.problems("test", spec.config.held_out, 3)
-    texts = list(model.sample(asked, n=1, seed=20_000 + spec.seed).text_R)
+    texts = list(model.sample(asked, n=1, seed=seed_for(spec.seed, "held-out responses")).text_R)
     grades: list[Grade] = [at.family.grade(p, t) for p, t in zip(asked, texts, strict=True)]
     told = {"arm": spec.arm, "seed": spec.seed, **curves}
     told |= {"correct": [g.correct for g in grades], "sound": [g.sound for g in grades]}
@@ -265,10 +266,10 @@ def _pays(spec: Arm, overseer: Any, asked: Sequence[Problem], texts: Sequence[st
     """What an overseer pays for held-out responses of the policy that it trained, and of the base."""
     if overseer is None:
         return {"overseer": ""}
-    before = list(spec.base.sample(asked, n=1, seed=20_000 + spec.seed).text_R)
+    before = list(spec.base.sample(asked, n=1, seed=seed_for(spec.seed, "held-out responses")).text_R)
 
     def paid(of: Sequence[str]) -> list[float | None]:
-        values = overseer(asked, Rollouts.of_texts(asked, of), seed=30_000 + spec.seed).values
+        values = overseer(asked, Rollouts.of_texts(asked, of), seed=seed_for(spec.seed, "verdicts")).values
         return [None if isinstance(v, Unmeasured) else float(v) for v in values]
 
     return {

@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
 from superalign.errors import OrderError
 from superalign.gate import Rule, decide
 from superalign.lab.run import Run
@@ -103,7 +101,7 @@ def look(registered: Registered, subjects: Mapping[str, Item], job: Callable[[It
     recorded = {e.digest for e in run.ledger.entries(noun=Verdict.__name__)}
     if opened and not recorded:
         raise _too_late(opened.index, "no verdict was recorded by then")
-    order = [names[i] for i in np.random.default_rng([run.seed, 9]).permutation(len(names))]
+    order = [names[i] for i in run.stream("order of the blind look").permutation(len(names))]
     seen = run.map(job, [subjects[n] for n in order], name="verdicts", progress="detecting")
     verdicts = dict(zip(order, seen, strict=True))
     every = [v for n in sorted(verdicts) for v in verdicts[n]]

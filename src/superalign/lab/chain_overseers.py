@@ -15,6 +15,7 @@ from torch import Tensor
 from superalign.errors import BadInput
 from superalign.grants.facts import VerifiedSteps
 from superalign.lab.arms import Arm
+from superalign.lab.run import seed_for
 from superalign.oversight.amplification.distillation import Distilling, distil
 from superalign.oversight.amplification.games import Expressions
 from superalign.oversight.amplification.judge import AmplifiedJudge, amplified_judge
@@ -97,8 +98,8 @@ def gather_facts(spec: Arm, *, most: int = MOST_CHECKS) -> Facts:
     for problem, text, i, fact, after in _claims(asked, texts):
         if not label[problem.digest, text][i]:
             table[fact] = after
-    more = spec.setting.problems("train", 3 * most, 40_000 + spec.seed)
-    rollouts = spec.base.sample(more, n=1, seed=40_000 + spec.seed)
+    more = spec.setting.problems("train", 3 * most, seed_for(spec.seed, "labelled responses"))
+    rollouts = spec.base.sample(more, n=1, seed=seed_for(spec.seed, "labelled responses"))
     checks = 0
     refuted: set[tuple[tuple[int, int], int]] = set()
     for problem, text, i, fact, after in _claims(more, rollouts.text_R):
@@ -156,8 +157,10 @@ def _roomy(spec: Arm) -> Arm:
 def _pool(spec: Arm, n: int) -> tuple[Tensor, Tensor]:
     """Chains of the deepest training problems, and what the base's responses to them claim after each operation."""
     depth = max(spec.setting.levels)
-    asked = spec.setting.family.problems(split="train", n=n, seed=50_000 + spec.seed, difficulty=depth)
-    texts = spec.base.sample(asked, n=1, seed=50_000 + spec.seed).text_R
+    asked = spec.setting.family.problems(
+        split="train", n=n, seed=seed_for(spec.seed, "labelled chains"), difficulty=depth
+    )
+    texts = spec.base.sample(asked, n=1, seed=seed_for(spec.seed, "labelled chains")).text_R
     read = [(read_chain(p.prompt), read_response(t)) for p, t in zip(asked, texts, strict=True)]
     whole = [(c, r[0]) for c, r in read if r is not None and len(r[0]) == depth and min(r[0]) >= 0]
     if not whole:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from superalign.grants.facts import OPERATIONS, VALUES, true_table
+from superalign.lab.run import seed_for, stream
 from superalign.oversight.debate.halving import Check, Table
 from superalign.oversight.debate.held_out import Ground
 from superalign.oversight.debate.readers import Reader, ReaderConfig, Worked, beliefs_of, train_reader
@@ -34,7 +35,7 @@ def encode(prompts: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def chains(split: str, n: int, length: int, seed: int) -> list[str]:
     """Draw n chains of a split, by the hash of their prompts."""
-    rng, out = np.random.default_rng([seed, length, *split.encode()]), list[str]()
+    rng, out = stream(seed, "chains", split, length), list[str]()
     while len(out) < n:
         prompt = arithmetic.draw(rng, length)
         if split_of(prompt) == split:
@@ -46,7 +47,7 @@ def disputed(prompts: list[str], seed: int) -> Table:
     """Put the true value of each chain on side 0 and a false one on side 1."""
     start_N, op_NL = encode(prompts)
     true_N = np.array([int(arithmetic.solve(p).answer or 0) for p in prompts])
-    false_N = (true_N + np.random.default_rng([seed, 23]).integers(1, VALUES, len(prompts))) % VALUES
+    false_N = (true_N + stream(seed, "false claims").integers(1, VALUES, len(prompts))) % VALUES
     return Table(op_BL=op_NL, start_B=start_N, claim_B2=np.stack([true_N, false_N], 1))
 
 
@@ -61,19 +62,19 @@ def values_along(table: Table, check: Check) -> np.ndarray:
 
 def check_of(accuracy: float, seed: int) -> Check:
     """Make a judge's check of one operation, wrong for good about a share of all elementary facts."""
-    facts, rng = true_table(), np.random.default_rng([seed, 17])
+    facts, rng = true_table(), stream(seed, "judge errors")
     wrong = rng.random(facts.shape) >= accuracy
     believed = np.where(wrong, (facts + rng.integers(1, VALUES, facts.shape)) % VALUES, facts)
     return lambda op, before: believed[op, before]
 
 
 def _worked(length: int, seed: int, size: int = 256) -> Callable[[int], Worked]:
-    start_N, op_NL = encode(chains("train", 8000, length, 1_000 + seed))
+    start_N, op_NL = encode(chains("train", 8000, length, seed_for(seed, "judge's training chains")))
     facts = check_of(1.0, 0)
     value_NL = values_along(Table(op_BL=op_NL, start_B=start_N, claim_B2=np.zeros((len(start_N), 2), int)), facts)
 
     def draw(step: int) -> Worked:
-        some = np.random.default_rng([seed, step, 29]).integers(0, len(start_N), size)
+        some = stream(seed, "batches", step).integers(0, len(start_N), size)
         return start_N[some], op_NL[some], value_NL[some]
 
     return draw
@@ -92,7 +93,7 @@ def readers(length: int, seed: int) -> tuple[tuple[Reader, float], ...]:
         config=ReaderConfig(),
         seed=seed,
     )
-    table = disputed(chains("train", 1000, length, 2_000 + seed), seed)
+    table = disputed(chains("train", 1000, length, seed_for(seed, "judge's test chains")), seed)
     start, op = torch.from_numpy(table.start_B), torch.from_numpy(table.op_BL)
     true_N = table.claim_B2[:, 0]
     return tuple((r, float((r(start, op)[:, -1].argmax(-1).numpy() == true_N).mean())) for r in kept)

@@ -12,6 +12,7 @@ import numpy as np
 from superalign.errors import ConfigError
 from superalign.grants import chains
 from superalign.lab.criticised import Labelled
+from superalign.lab.run import stream
 from superalign.problems.family import core, parse
 from superalign.types import Problem
 
@@ -43,7 +44,7 @@ def hidden_class(family: str, digits: int, seed: int) -> dict[str, tuple[str, ..
     Raises:
         ConfigError: For a family that does not exist.
     """
-    drawn = np.random.default_rng([seed, digits, *family.encode()]).choice(10, digits, replace=False)
+    drawn = stream(seed, "secret digits", family, digits).choice(10, digits, replace=False)
     some = tuple(sorted(str(d) for d in drawn))
     if family in ("operand", "result"):
         return {family: some}

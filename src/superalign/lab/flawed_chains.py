@@ -17,6 +17,7 @@ from torch import Tensor
 
 from superalign.grants.facts import FACTS
 from superalign.lab.chain_symbols import read
+from superalign.lab.run import seed_for, stream
 from superalign.problems import arithmetic
 from superalign.types import Problem
 
@@ -105,7 +106,7 @@ def made_of(problem: Problem, kind: str, seed: int) -> tuple[str, int]:
     if kind == PLACEBO_EDIT:
         return FAMILY.placebo(problem, right, seed=seed) or right, 0
     for t in range(50 if kind != CLEAN else 0):
-        planted = FAMILY.plant(problem, right, seed=1000 * seed + t, kind=kind)
+        planted = FAMILY.plant(problem, right, seed=seed_for(seed, "flaws", t), kind=kind)
         if planted is not None and wrong_steps(read(problem, planted.text)).any():
             return planted.text, t
     return right, 0
@@ -113,10 +114,10 @@ def made_of(problem: Problem, kind: str, seed: int) -> tuple[str, int]:
 
 def solutions(split: str, n: int, seed: int) -> Solutions:
     """Randomise chains to a flaw by hand (half of them, of each kind as many), a placebo edit or nothing (a quarter each)."""
-    problems, rng = asked(split, n, seed), np.random.default_rng([seed, 23])
+    problems, rng = asked(split, n, seed), stream(seed, "kinds of flaw")
     quarter = np.array([*KINDS, CLEAN, CLEAN, PLACEBO_EDIT, PLACEBO_EDIT])
     kinds = [str(k) for k in rng.permutation(np.resize(quarter, n))]
-    made = [made_of(p, k, seed + 7 * i) for i, (p, k) in enumerate(zip(problems, kinds, strict=True))]
+    made = [made_of(p, k, seed_for(seed, "edits", i)) for i, (p, k) in enumerate(zip(problems, kinds, strict=True))]
     x = np.stack([read(p, text) for p, (text, _) in zip(problems, made, strict=True)])
     return Solutions(
         problems=problems,
@@ -147,6 +148,8 @@ def in_four_conditions(problems: Sequence[Problem], planted_BSK: Tensor, *, seed
     rows = []
     for i, p in enumerate(problems):
         kind = (CLEAN, list(KINDS)[i // 4 % len(KINDS)], None, PLACEBO_EDIT)[i % 4]
-        rows.append(planted_BSK[i].numpy() if kind is None else read(p, made_of(p, kind, seed + 7 * i)[0]))
+        rows.append(
+            planted_BSK[i].numpy() if kind is None else read(p, made_of(p, kind, seed_for(seed, "edits", i))[0])
+        )
     x = np.stack(rows)
     return torch.from_numpy(x), wrong_steps(x)

@@ -15,7 +15,7 @@ import numpy as np
 from superalign.detectors.replies import LOST, ask_all
 from superalign.lab.looking import Look, model_of
 from superalign.lab.right_answers import EARLY, MOST, Right, RightAnswers
-from superalign.lab.run import Run
+from superalign.lab.run import Run, stream
 from superalign.lab.worlds import answers_of, sayings_of
 from superalign.models import Model, Sampling, with_sampling
 from superalign.models.api import ApiPolicy, ApiRollouts
@@ -29,7 +29,7 @@ from superalign.types import Problem, Unmeasured
 def asked_of(said: str) -> list[Problem]:
     """The prompts on which right answers are counted."""
     rows = list(answers_of(said).family.rows)
-    order = np.random.default_rng(1).permutation(len(rows))[:MOST]
+    order = stream(0, "prompts on which right answers are counted").permutation(len(rows))[:MOST]
     return [Problem(prompt=rows[int(i)], family="prompts", difficulty=1, split=split_of(rows[int(i)])) for i in order]
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from superalign.grants.facts import RESULTS
+from superalign.lab.run import seed_for
 from superalign.oversight.amplification.games import Expressions, Permutations
 from superalign.oversight.amplification.teachers import Answer
 
@@ -70,7 +71,7 @@ def held_out(game: Game, n: int) -> list[HeldOut]:
     """Draw the questions of every depth that each arm and seed is tested on."""
     out = []
     for depth in range(game.depths + 1):
-        made = torch.Generator().manual_seed(900_000 + (depth if isinstance(game, Expressions) else 0))
+        made = torch.Generator().manual_seed(seed_for(0, "held out", depth if isinstance(game, Expressions) else 0))
         asked = game.draw(n, depth, made)
         right = truth_of(game)(asked, depth)
         still = torch.arange(asked.shape[1]) if isinstance(game, Permutations) else torch.full_like(right, -1)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from superalign.grants.facts import OPERATIONS, VALUES, true_table
 from superalign.lab.disputed_chains import chains, disputed, encode
 from superalign.lab.evidence import Array
+from superalign.lab.run import seed_for, stream
 from superalign.oversight.debate.consultancy import PlayerConfig, train_player
 from superalign.oversight.debate.halving import Check, Player, Table, debate, decide
 from superalign.oversight.debate.hidden_flaw import (
@@ -141,9 +142,9 @@ class Chains:
 def chains_of(seed: int, length: int, *, pool: int, held_out: int) -> Chains:
     """Draw the chains; held-out chains are the same under every seed."""
     return Chains(
-        pool=work_of("train", pool, length, 4_000 + seed),
+        pool=work_of("train", pool, length, seed_for(seed, "pool")),
         held=work_of("test", held_out, length, 11),
-        train=disputed(chains("train", pool, length, 4_000 + seed), seed),
+        train=disputed(chains("train", pool, length, seed_for(seed, "pool")), seed),
         test=disputed(chains("test", held_out, length, 11), 5),
     )
 
@@ -218,7 +219,7 @@ def debates(
             row_B=row_N,
             first_B=np.full(len(row_N), first),
             check=check,
-            seed=50 + seed + first,
+            seed=seed_for(seed, "games", first),
         )
         value_N = check(about.test.op_BL[row_N, made.leaf_B[other_N]], made.before_B[other_N])
         won.append(half(made.score_B))
@@ -238,7 +239,7 @@ def half(score_N: np.ndarray) -> np.ndarray:
 
 def flaws(guard: Mind, agent: Mind, planter: Planter, about: Chains, *, seed: int) -> Outcome:
     """Plant a flaw in a solution of every held-out chain, and let the guard choose between that and a right solution."""
-    stated_NL = write_flawed(planter, agent.steps, about.held, seed=60 + seed).stated_BL
+    stated_NL = write_flawed(planter, agent.steps, about.held, seed=seed_for(seed, "stated values")).stated_BL
     other_N = np.roll(np.arange(len(stated_NL)), 1 + seed)
     null_N = prefers(guard.steps, about.held, about.held.right_NL[other_N], stated_NL[other_N])
     return Outcome(guarded(guard.steps, about.held, stated_NL), null_N)
@@ -246,11 +247,11 @@ def flaws(guard: Mind, agent: Mind, planter: Planter, about: Chains, *, seed: in
 
 def train_job(job: NetworkJob) -> Network:
     """Train one network on worked chains, and give it the ability test."""
-    key = 2 * (1000 + job.seed) + ROLES.index(job.role)
-    pool = work_of("train", min(6000, 20 * job.updates), job.length, 10_000 + key)
+    key = seed_for(job.seed, "readers", job.role)
+    pool = work_of("train", min(6000, 20 * job.updates), job.length, seed_for(key, "work"))
 
     def draw(step: int) -> Worked:
-        some = np.random.default_rng([key, step, 29]).integers(0, len(pool.start_N), 256)
+        some = stream(key, "batches", step).integers(0, len(pool.start_N), 256)
         return pool.start_N[some], pool.op_NL[some], pool.right_NL[some]
 
     reader = train_reader(

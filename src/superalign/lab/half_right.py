@@ -10,6 +10,7 @@ import numpy as np
 
 from superalign.grants import Setting
 from superalign.grants import setting as named_setting
+from superalign.lab.run import seed_for
 from superalign.lab.trained import Answers
 from superalign.trials import AGENT, EXPERT, VOTING, Item
 from superalign.types import Problem, Rollouts, Unmeasured
@@ -34,7 +35,7 @@ def half_right(n: int, seed: int, *, setting: str = "chains:4-6", policy: str = 
     """
     at = named_setting(setting, policy)
     asked = at.problems("test", n, 7)
-    tried = at.model().sample(asked, n=TRIES, seed=40_000 + seed)
+    tried = at.model().sample(asked, n=TRIES, seed=seed_for(seed, "tries"))
     texts, others = [], []
     for i, p in enumerate(asked):
         mine = [tried.text_R[TRIES * i + k] for k in range(TRIES)]
@@ -49,7 +50,7 @@ def flawed(at: Setting, problem: Problem, seed: int) -> str:
     """Plant a flaw that changes the answer into a worked response; where a factor of 0 forgives all, change the last digit."""
     right = at.family.worked(problem)
     for k in range(20):
-        planted = at.family.plant(problem, right, seed=1000 * seed + k)
+        planted = at.family.plant(problem, right, seed=seed_for(seed, "planted", k))
         if planted is not None and not at.answered(problem, planted.text):
             return planted.text
     last = right[-1:]

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-import numpy as np
-
 from superalign import problems
 from superalign.detectors import (
     BaseDifference,
@@ -27,6 +25,7 @@ from superalign.detectors.replies import ask_all
 from superalign.grants.answers import noise_injection
 from superalign.grants.claims import question, step_claims, upholds
 from superalign.grants.cues import behind
+from superalign.lab.run import seed_for, stream
 from superalign.lab.three_detectors import sweep_problems
 from superalign.lab.to_read import Example
 from superalign.lab.worlds import answers_of, sayings_of, world_of
@@ -120,7 +119,7 @@ def absent(said: str, *, base: str, asked: int) -> tuple[tuple[Instrument, Unmea
 
 def audit_problems(seed: int, *, each: int) -> tuple[Problem, ...]:
     """Problems of every bundled family, from the test split."""
-    drawn = np.random.default_rng([seed, 11]).integers(2**31, size=max(4, each // 2))
+    drawn = stream(seed, "host problems").integers(2**31, size=max(4, each // 2))
     host = [problems.load("host", split="test", n=1, seed=int(s), difficulty=2 + i % 2)[0] for i, s in enumerate(drawn)]
     return (*sweep_problems(seed, each=each), *host)
 
@@ -128,7 +127,7 @@ def audit_problems(seed: int, *, each: int) -> tuple[Problem, ...]:
 def plain_problems(seed: int, *, each: int) -> tuple[Problem, ...]:
     """Different problems of every bundled family, of all difficulties, from the test split."""
     drawn = [
-        dict.fromkeys(problems.load(name, split="test", n=4 * each, seed=seed + 13))
+        dict.fromkeys(problems.load(name, split="test", n=4 * each, seed=seed_for(seed, "more problems")))
         for name in ("arithmetic", "programs", "claims", "host")
     ]
     return tuple(p for some in drawn for p in list(some)[:each])

@@ -12,6 +12,7 @@ from typing import Any
 from superalign.grants import chains
 from superalign.lab.arms import Arm, Config
 from superalign.lab.players import AT_RANDOM, DEBATE, OPPONENT
+from superalign.lab.run import seed_for
 from superalign.lab.solver import Solver
 from superalign.models import with_sampling
 from superalign.oversight.debate import rollouts
@@ -68,7 +69,7 @@ def debated_responses(job: ResponsesJob) -> tuple[Item, ...]:
     arm = Arm(arm="debate", seed=job.seed, base=agent, config=Config(labelled=job.labelled))
     debate = debate_overseer(arm)
     problems = at.problems("test", job.responses, 12)
-    rollouts = agent.sample(problems, n=1, seed=30_000 + job.seed)
+    rollouts = agent.sample(problems, n=1, seed=seed_for(job.seed, "labelled responses"))
     best = with_sampling(agent, replace(agent.sampling, temperature=0.0)).sample(problems, n=1, seed=0)
     overseers: dict[str, Overseer] = {
         DEBATE: debate,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from superalign.lab.evidence import Estimate
 from superalign.lab.parts import CHANCE, Part, bars, claim, part, table
+from superalign.lab.run import stream
 from superalign.ledger import Ledger
 from superalign.stats import auroc_bootstrap, difference, share
 from superalign.trials.oversight_panel import (
@@ -199,7 +200,7 @@ def dealt(items: Sequence[Item], protocol: str, *, seed: int) -> list[Item]:
             groups.setdefault((item.seed, item.difficulty), []).append(item)
     out = []
     for (of, difficulty), mine in sorted(groups.items()):
-        order = np.random.default_rng([seed, of, difficulty]).permutation(len(mine))
+        order = stream(seed, "decisions dealt", of, difficulty).permutation(len(mine))
         out += [
             replace(a, arm=protocol + DEALT, probability=mine[int(b)].probability, transcript=mine[int(b)].transcript)
             for a, b in zip(mine, order, strict=True)

@@ -13,6 +13,7 @@ from superalign.lab import flawed_chains as chains
 from superalign.lab.chain_symbols import PLACES, SYMBOLS
 from superalign.lab.critic_race import CONTROL, OURS, Looks, Race, Round
 from superalign.lab.flawed_chains import EDITS, LENGTH, Solutions, edited
+from superalign.lab.run import seed_for
 from superalign.lab.trained_critics import Critics, to_retrain_on, train_again
 from superalign.oversight.critique.flaw_planter import Flags, PlanterConfig, PlanterPolicy, planted_flaws, train_planter
 from superalign.oversight.critique.frontier import caught, drawn_anew, flags_of, nitpicks
@@ -62,7 +63,9 @@ def run_race(
     Returns:
         The race, the critics of the last round, and the first planter.
     """
-    right, held = (chains.worked(p) for p in (chains.asked("train", POOL, 400_000 + seed), test.problems))
+    right, held = (
+        chains.worked(p) for p in (chains.asked("train", POOL, seed_for(seed, "chains to plant in")), test.problems)
+    )
     blank = PlanterPolicy(SYMBOLS, PLACES, LENGTH, EDITS)
     base_x, base_wrong, base_edits, base_none = planted_flaws(blank, held, edit=edited, seed=seed)
     by_hand = test.x_BSK[torch.from_numpy(test.flawed_B)], test.wrong_BS[test.flawed_B]
@@ -73,7 +76,7 @@ def run_race(
         for r in range(job.rounds + 1):
             bias = trained.bias(critic, job.nitpicks)
             # Each arm has planters of its own, from the first round on: what they differ by there is the null.
-            key, flags = 1000 * seed + 10 * r + (arm == CONTROL), drawn_anew(critic, bias)
+            key, flags = seed_for(seed, "race", r, arm), drawn_anew(critic, bias)
 
             def planter(flags: Flags, entropy: float, key: int = key) -> PlanterPolicy:
                 config = PlanterConfig(updates=job.planter_updates, entropy=entropy)
@@ -94,10 +97,12 @@ def run_race(
             if r == 0 and arm == OURS:
                 against["blind"] = flaws(planter(elsewhere, job.entropy))
             hits = {
-                whose: caught(flags_of(critic, x, seed=seed + 3, bias=bias), wrong).astype(float)
+                whose: caught(
+                    flags_of(critic, x, seed=seed_for(seed, "flags on planted flaws"), bias=bias), wrong
+                ).astype(float)
                 for whose, (x, wrong) in against.items()
             }
-            own = flags_of(critic, test.x_BSK, seed=seed + 4, bias=bias)
+            own = flags_of(critic, test.x_BSK, seed=seed_for(seed, "flags on test solutions"), bias=bias)
             picks = nitpicks(own, test.wrong_BS)
             rounds.append(Round(arm=arm, round=r, caught=hits, nitpicks_P=picks, looks=looks(edits, none)))
             against = {"untrained": (base_x, base_wrong), "hand": by_hand, "before": (fresh_x, fresh_wrong)}

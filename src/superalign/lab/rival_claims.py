@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-import numpy as np
-
 from superalign.detectors import ContrastBelief, Contrasted, train_contrast_belief
+from superalign.lab.run import stream
 from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.problems import claims
 from superalign.problems.family import core, parse, split_of
@@ -33,7 +32,7 @@ def rivals(split: str, *, each: int, levels: Sequence[int], seed: int) -> list[t
         >>> one.prompt.partition("=")[0] == other.prompt.partition("=")[0], one.prompt == other.prompt
         (True, False)
     """
-    rng = np.random.default_rng([seed, 17])
+    rng = stream(seed, "rival claims")
     out = []
     for draw in claims.TOPICS:
         there: dict[str, tuple[Problem, Problem]] = {}

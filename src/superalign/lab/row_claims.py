@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.errors import ConfigError
+from superalign.lab.run import stream
 from superalign.oversight.market.making import NOTHING, Human
 from superalign.oversight.market.training import Draw
 from superalign.types import Record
@@ -94,7 +95,7 @@ def questions(
     Returns:
         Rows (B, N), claims (B,), and whether each is true, about half of them.
     """
-    rng = np.random.default_rng([seed, 11])
+    rng = stream(seed, "rows and claims")
     numbers_BN = np.zeros((0, setting.numbers), np.int64)
     for _ in range(20):
         if len(numbers_BN) >= count:

@@ -104,3 +104,17 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
     """
     digest = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
     return np.random.default_rng([seed, *np.frombuffer(digest, dtype="<u4").tolist()])
+
+
+def seed_for(seed: int, *names: str | int) -> int:
+    """Return a seed of its own for each name, for what takes a number and not a stream.
+
+    Args:
+        seed: Of the run or the job.
+        names: What is drawn, in words; with a number where there are several.
+
+    Example:
+        >>> seed_for(0, "debates") == seed_for(0, "debates"), seed_for(0, "debates") == seed_for(0, "consultancies")
+        (True, False)
+    """
+    return int(stream(seed, *names).integers(2**31))

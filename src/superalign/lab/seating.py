@@ -11,6 +11,7 @@ import numpy as np
 
 from superalign.errors import BadInput, ConfigError
 from superalign.lab.panel import NOBODY
+from superalign.lab.run import seed_for, stream
 from superalign.models import Sampling, open_weights, random_model
 from superalign.oversight.judges.judge import key_of
 from superalign.oversight.judges.language_model import LocalSeat, api_seat, judge_played, read_answer
@@ -37,7 +38,7 @@ from superalign.types import Problem, Record, Rollouts, Unmeasured
 
 LEFT_TO_RIGHT = "(from left to right, modulo ten)"
 FLAWS_TRIED = 12
-NOBODY_SEED = 10_000  # random weights that no setting names
+
 PROTOCOLS = ("critic", "debate", "consultancy", "market")
 Source: TypeAlias = Literal["planted", "models"]
 
@@ -133,7 +134,7 @@ def draw_cases(family: ProblemFamily, *, n: int, source: Source, seed: int, spli
         )
     if source == "models":
         return _of_models(family, n, seed)
-    rng = np.random.default_rng([seed, 41])
+    rng = stream(seed, "planted responses")
     out: list[Case] = []
     for problem in _distinct(family, n, split, seed):
         worked = family.worked(problem)
@@ -185,7 +186,7 @@ def _of_models(family: ProblemFamily, n: int, seed: int) -> tuple[Case, ...]:
             "problems=gsm8k:PATH, or responses=planted."
         )
     known = {p.prompt: p for p in family.problems(split="test", n=len(family.answers["test"]), seed=seed)}
-    rng, by_side = np.random.default_rng([seed, 43]), {True: dict[str, Any](), False: dict[str, Any]()}
+    rng, by_side = stream(seed, "responses of models"), {True: dict[str, Any](), False: dict[str, Any]()}
     for i in rng.permutation(len(family.model_solutions)):
         one = family.model_solutions[int(i)]
         if one.question in known and one.text.strip():
@@ -226,7 +227,7 @@ def sit(job: Sitting) -> Sat:
     judged = functools.partial(judge_played, problems=problems, rollouts=rollouts, seed=job.seed)
     if not job.protocol:
         silent = Played(transcripts=((),) * len(job.cases))
-        nobody = LocalSeat(model=random_model(NOBODY_SEED + job.seed), name=NOBODY)
+        nobody = LocalSeat(model=random_model(seed_for(job.seed, "random weights")), name=NOBODY)
         agent, own = _own(job)
         votes, cost = voted(agent, job.cases, n=s.votes, seed=job.seed)
         beliefs = {JUDGE: judged(judge, played=silent), AGENT: own, NOBODY: judged(nobody, played=silent)}

@@ -14,6 +14,7 @@ from superalign.grants import chains
 from superalign.grants.checks import check_equation
 from superalign.lab.criticised import DEPTHS, agent, checked, distinct, foreign, label, sampled
 from superalign.lab.evidence import Array
+from superalign.lab.run import seed_for, stream
 from superalign.oversight.critique.self_critic import Told, train_self_critic
 from superalign.oversight.critique.self_reading import SelfCriticConfig
 from superalign.oversight.judges.judge import key_of
@@ -55,20 +56,21 @@ def gap_job(job: GapJob) -> Gaps:
     model, config = agent(job.size), SelfCriticConfig()
     at = chains(DEPTHS)
     asked = at.problems("test", job.problems, 21)
-    rollouts = model.sample(asked, n=job.samples, seed=22)  # the same under every seed of labels
+    held_out = seed_for(0, "held-out responses")  # the same under every seed of labels
+    rollouts = model.sample(asked, n=job.samples, seed=held_out)
     of_R = [asked[int(p)] for p in rollouts.problem_R]
     texts = list(rollouts.text_R)
     first, which = distinct(of_R, texts)
     test = label(model, [of_R[r] for r in first], [texts[r] for r in first], whole_steps=config.whole_steps)
-    seed = 1000 * (1 + job.seed)
+    seed = seed_for(job.seed, "labelled responses")
     some = sampled(model, "train", job.labelled, seed, whole_steps=config.whole_steps)
-    rng = np.random.default_rng(seed)
+    rng = stream(job.seed, "shuffled labels")
 
     def trained(flawed_R: np.ndarray, wrong_S: np.ndarray, seed: int) -> Told:
         critic = train_self_critic(some.reading, flawed_R=flawed_R, wrong_S=wrong_S, config=config, seed=seed)
         return critic(test.reading)
 
-    own, again = (trained(some.flawed_R, some.wrong_S, seed + i) for i in (0, 1))
+    own, again = (trained(some.flawed_R, some.wrong_S, seed_for(seed, "critics", i)) for i in (0, 1))
     shuffled = trained(rng.permutation(some.flawed_R), rng.permutation(some.wrong_S), seed)
     count_R = test.reading.count_R
     both = list(zip(test.problems, test.texts, strict=True))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from superalign.lab.run import seed_for
 from superalign.oversight.sandwich.dialogue import Advice, Asked
 from superalign.problems import core, parse
 from superalign.problems.family import Parsed
 from superalign.types import Policy, Problem
-
-NOBODY_IN = 10_000_000  # seeds of advisers and votes lie far from those of writers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +25,7 @@ class Solver:
         """Ask the agent for the rest of every chain, and compare."""
         rests = [rest_of(self.other.get(p.prompt, p), text, start) for p, text, start in asked]
         put = [Problem(prompt=self.front + r, family="arithmetic", difficulty=1, split="test") for r in rests if r]
-        said = self.agent.sample(put, n=1, seed=NOBODY_IN + seed) if put else None
+        said = self.agent.sample(put, n=1, seed=seed_for(seed, "adviser")) if put else None
         texts = iter(said.text_R if said else ())
         own = [parse(next(texts)) if rest else None for rest in rests]
         units = [differs(text, start, o) for (_, text, start), o in zip(asked, own, strict=True)]

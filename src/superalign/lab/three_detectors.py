@@ -6,20 +6,19 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from superalign import problems
 from superalign.detectors import CueSweep, SelfCheck, TruthProbe, train_truth_probe
 from superalign.detectors.common import with_cues
 from superalign.grants.claims import statements, step_claims
 from superalign.grants.cues import cues as granted_cues
+from superalign.lab.run import stream
 from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.types import Detector, Problem, Verdict
 
 
 def sweep_problems(seed: int, *, each: int = 20) -> tuple[Problem, ...]:
     """Problems that the detectors ask: hard ones of the families that have steps, from the test split."""
-    rng = np.random.default_rng([seed, 5])
+    rng = stream(seed, "detectors' problems")
     out: list[Problem] = []
     for name, levels in (("arithmetic", (3, 4, 5)), ("programs", (2, 3)), ("claims", (3, 4))):
         for i in range(each):

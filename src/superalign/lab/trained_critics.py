@@ -14,6 +14,7 @@ from torch import Tensor
 from superalign.grants.facts import beliefs
 from superalign.lab.chain_symbols import PLACES, SYMBOLS
 from superalign.lab.flawed_chains import LENGTH, Solutions, edited, solutions, wrong_steps
+from superalign.lab.run import seed_for, stream
 from superalign.oversight.critique.flaw_planter import PlanterPolicy, planted_flaws
 from superalign.oversight.critique.frontier import bias_at, caught, modifier_for, nitpicks
 from superalign.oversight.critique.reward import (
@@ -79,25 +80,29 @@ class Critics:
 
 def train_critics(job: CriticTraining) -> Critics:
     """Train the critics of one seed."""
-    told = solutions("train", job.labelled, 1_000 + job.seed)
+    told = solutions("train", job.labelled, seed_for(job.seed, "labelled"))
     torch.manual_seed(job.seed)
     first = CriticPolicy(SYMBOLS, PLACES, LENGTH)
     supervise(first, told.x_BSK, told.wrong_BS, updates=SUPERVISED_UPDATES, seed=job.seed)
-    x_BSK, facts = solutions("train", job.compared, 100_000 + job.seed).x_BSK, beliefs(job.judge, job.seed)
+    x_BSK, facts = solutions("train", job.compared, seed_for(job.seed, "compared")).x_BSK, beliefs(job.judge, job.seed)
     believed, generator = wrong_steps(x_BSK.numpy(), facts), torch.Generator().manual_seed(job.seed)
     pair, better, checked = compared_by(believed, first, x_BSK, seed=job.seed, generator=generator, trust=job.trust)
-    torch.manual_seed(job.seed + 1)
+    torch.manual_seed(seed_for(job.seed, "reward model"))
     reward = RewardModel(first)
     train_reward(reward, x_BSK, pair, better, updates=job.reward_updates, seed=job.seed)
     reward.requires_grad_(False)
     checks = train_on_checks(first, x_BSK, checked, believed, updates=job.reward_updates, seed=job.seed)
-    tuning, pool = (solutions("train", n, k + job.seed) for n, k in ((TUNING, 200_000), (POOL, 300_000)))
+    tuning, pool = (solutions("train", n, seed_for(job.seed, k)) for n, k in ((TUNING, "tuning"), (POOL, "pool")))
     against, seen = write(first, tuning.x_BSK, generator=generator).flags_BS, wrong_steps(tuning.x_BSK.numpy(), facts)
     every, updates, along = max(1, job.updates // 6), list[int](), list[dict[str, float]]()
 
     def at(update: int, policy: CriticPolicy) -> None:
         if update % every == 0:
-            flags = write(policy, tuning.x_BSK, generator=torch.Generator().manual_seed(update + 1)).flags_BS
+            flags = write(
+                policy,
+                tuning.x_BSK,
+                generator=torch.Generator().manual_seed(seed_for(job.seed, "flags at an update", update)),
+            ).flags_BS
             updates.append(update)
             along.append(worth(flags, against, tuning, seen, reward, job))
 
@@ -132,7 +137,11 @@ def worth(
         Shares of comparisons won by the reward model, by the judge's one check and by exact grading (gold); the share of flaws
         caught; nit-picks a solution, and those that the judge takes for flaws (believed).
     """
-    rng, wrong_BS, both = np.random.default_rng([job.seed, 31]), tuning.wrong_BS, (flags.numpy(), against.numpy())
+    rng, wrong_BS, both = (
+        stream(job.seed, "comparisons at an update"),
+        tuning.wrong_BS,
+        (flags.numpy(), against.numpy()),
+    )
     gap = torch.sigmoid(reward(tuning.x_BSK, flags) - reward(tuning.x_BSK, against))
     own = flags.numpy() > 0
     return {
@@ -166,12 +175,14 @@ def to_retrain_on(n: int, planter: PlanterPolicy | None, right_BSK: Tensor, *, s
     Returns:
         Solutions, and which of their steps are wrong, (B, S).
     """
-    made = solutions("train", 2 * n, 500_000 + seed)
+    made = solutions("train", 2 * n, seed_for(seed, "solutions of the next round"))
     if planter is None:
         keep = np.nonzero(made.flawed_B)[0][:n]
         x, wrong = made.x_BSK[torch.from_numpy(keep)], made.wrong_BS[keep]
     else:
-        rows = np.random.default_rng([seed, 41]).integers(0, len(right_BSK), n)
-        x, wrong, _, _ = planted_flaws(planter, right_BSK[torch.from_numpy(rows)], edit=edited, seed=seed + 2)
+        rows = stream(seed, "right chains that are planted in").integers(0, len(right_BSK), n)
+        x, wrong, _, _ = planted_flaws(
+            planter, right_BSK[torch.from_numpy(rows)], edit=edited, seed=seed_for(seed, "flaws of the next round")
+        )
     rest = np.nonzero(~made.flawed_B)[0][: n // 2]
     return torch.cat([x, made.x_BSK[torch.from_numpy(rest)]]), np.concatenate([wrong, made.wrong_BS[rest]])

@@ -18,6 +18,7 @@ from superalign.grants import Setting, chains
 from superalign.lab.arms import Arm, trained_under
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, recursive_overseer
+from superalign.lab.run import seed_for
 from superalign.lab.trained import BASE, BEFORE, Answers, Judged, Trained, Training
 from superalign.models import Model
 from superalign.oversight import ground_truth, judge
@@ -102,7 +103,7 @@ def placebo_of(overseer: Any) -> Any:
 
 
 def _texts(model: Model, asked: Sequence[Problem], seed: int, n: int = 1) -> list[str]:
-    return list(model.sample(asked, n=n, seed=20_000 + seed).text_R)
+    return list(model.sample(asked, n=n, seed=seed_for(seed, "held-out responses")).text_R)
 
 
 def _right(at: Setting, asked: Sequence[Problem], texts: Sequence[str]) -> list[bool]:
@@ -121,7 +122,7 @@ def _panel(
         told = tuple(None if isinstance(v, Unmeasured) else float(v) for v in signal.values)
         arms[arm] = Answers(told=told, checks=signal.checks / n, tokens=signal.tokens / n)
     arms[AGENT] = Answers(told=(1.0,) * n, checks=0.0, tokens=0.0)
-    others = _texts(model, asked, item.seed + 1000, n=item.votes)
+    others = _texts(model, asked, seed_for(item.seed, "votes"), n=item.votes)
     votes = [Counter(at.final(t) for t in others[i * item.votes : (i + 1) * item.votes]) for i in range(n)]
     # The majority decides: a tie between answers is a coin's throw only where this one is among the first.
     won = tuple(float(v[at.final(t)] == max(v.values())) for v, t in zip(votes, texts, strict=True))

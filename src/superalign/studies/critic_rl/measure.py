@@ -19,7 +19,7 @@ from superalign.lab.critic_reward import Learned
 from superalign.lab.flawed_chains import LENGTH, Solutions, edited, solutions, wrong_steps
 from superalign.lab.panel import ArmOutput, items_of, keep_decisions
 from superalign.lab.planter_race import RaceSettings, Retrained, run_race
-from superalign.lab.run import Run
+from superalign.lab.run import Run, seed_for, stream
 from superalign.lab.trained_critics import Critics, CriticTraining, train_critics
 from superalign.oversight.critique.flaw_planter import PlanterPolicy, planted_flaws
 from superalign.oversight.critique.frontier import caught, flags_of, frontier, nitpicks
@@ -128,10 +128,10 @@ def critic_job(job: CriticJob) -> Main | Learned:
 def frontiers(trained: Critics, test: Solutions, seed: int) -> tuple[dict[str, np.ndarray], tuple[Searched, ...]]:
     """Measure all critics on test solutions at each level of nit-picks, and what the published modifiers come to."""
     x, wrong, points, table = test.x_BSK, test.wrong_BS, dict[str, list[np.ndarray]](), list[Searched]()
-    rng, generator = np.random.default_rng([seed, 37]), torch.Generator().manual_seed(seed + 5)
+    rng, generator = stream(seed, "frontiers"), torch.Generator().manual_seed(seed_for(seed, "searched flags"))
     drawn = ((ev.SUPERVISED, trained.supervised, 0), (ev.RL, trained.rl, 0), (ev.CHECKS, trained.checks, 0))
     for name, policy, by in (*drawn, (ev.AGAIN, trained.supervised, 1000)):
-        points[name] = [flags_of(policy, x, seed=seed + by + i, bias=b) for i, b in enumerate(BIASES)]
+        points[name] = [flags_of(policy, x, seed=seed_for(seed, "flags", by, i), bias=b) for i, b in enumerate(BIASES)]
     for name, policy in ((ev.SUPERVISED_SEARCH, trained.supervised), (ev.RL_SEARCH, trained.rl)):
         found = search(policy, trained.reward, x, generator=generator)
         tuned = search(policy, trained.reward, trained.tuning.x_BSK, generator=generator)
@@ -155,7 +155,7 @@ def frontiers(trained: Critics, test: Solutions, seed: int) -> tuple[dict[str, n
 
 def pointed(job: CriticJob, critics: Critics, retrained: Retrained, x: Tensor, wrong: np.ndarray, seed: int) -> Steps:
     """Return the step that each arm has the judge check: the first highlight, or a random step where there is none."""
-    rng = np.random.default_rng([seed, 43])
+    rng = stream(seed, "steps by chance")
     chance = {arm: rng.integers(0, LENGTH, len(x)) for arm in (JUDGE, ev.CHANCE)}
     policies = {
         PROTOCOL: critics.rl,
@@ -164,7 +164,7 @@ def pointed(job: CriticJob, critics: Critics, retrained: Retrained, x: Tensor, w
         ev.BY_HANDS: retrained[CONTROL],
     }
     named = {arm: critics.first_named(p, x, level=job.nitpicks, seed=seed) for arm, p in policies.items()}
-    named[ev.SEARCHED] = critics.first_searched(x, level=job.nitpicks, seed=seed + 1)
+    named[ev.SEARCHED] = critics.first_searched(x, level=job.nitpicks, seed=seed_for(seed, "first searched"))
     # Items stand in the four conditions by turns, so that an odd shift takes the critique of another condition.
     named[PLACEBO] = np.roll(named[PROTOCOL], 2 * (1 + seed % 3) + 1)
     named[ev.ORACLE] = np.where(wrong.any(1), wrong.argmax(1), STOP)
@@ -175,11 +175,16 @@ def checked(job: CriticJob, critics: Critics, retrained: Retrained, planter: Pla
     """Let a judge who is wrong about some facts check the step that each arm points at."""
     n, seed = (LEARNED, 60) if split == "train" else (job.held_out - job.held_out % 4, 61)
     problems = chains.asked(split, n, seed)
-    planted, *_ = planted_flaws(planter, chains.worked(problems), edit=edited, seed=1000 * job.seed + seed)
+    planted, *_ = planted_flaws(
+        planter, chains.worked(problems), edit=edited, seed=seed_for(job.seed, "planted flaws", seed)
+    )
     x, wrong = chains.in_four_conditions(problems, planted, seed=seed)
     steps = pointed(job, critics, retrained, x, wrong, job.seed + seed)
     # Its wrong facts are other ones than those of the judge whose comparisons the critics were trained on.
-    fresh, taught = (wrong_steps(x.numpy(), beliefs(job.training.judge, s)) for s in (job.seed + 7_000_000, job.seed))
+    fresh, taught = (
+        wrong_steps(x.numpy(), beliefs(job.training.judge, s))
+        for s in (seed_for(job.seed, "another judge's beliefs"), job.seed)
+    )
     found = {arm: fresh[np.arange(n), step_B] for arm, step_B in steps.items()}
     found[ev.TAUGHT] = taught[np.arange(n), steps[PROTOCOL]]
     texts = [f"{chains.text_of(t)} look at step {s + 1}" for t, s in zip(x.numpy(), steps[PROTOCOL], strict=True)]

@@ -14,7 +14,7 @@ import torch
 
 from superalign.lab.panel import ArmOutput, items_of, keep_decisions
 from superalign.lab.row_claims import VALUES, MarketSetting, draw_of, human_of, questions
-from superalign.lab.run import Run
+from superalign.lab.run import Run, stream
 from superalign.oversight.market.making import board, hear
 from superalign.oversight.market.players import MarketConfig
 from superalign.oversight.market.training import MarketGame, prices, settle, train_market
@@ -132,7 +132,7 @@ def market_job(job: MarketJob) -> Prices:
         seed=job.seed,
         watch=watch,
     )
-    rng = np.random.default_rng([job.seed, 41])
+    rng = stream(job.seed, "proposals by chance")
     said_PT, price_PT = settle(game, numbers_PN, claim_P, seed=job.seed)
     games = job.training.proposals
     at_random = rng.integers(0, len(game.on.whole_A), (games, *said_PT.shape))

@@ -11,13 +11,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from superalign.inputs import code
 from superalign.lab.abilities import abilities, encode, gated
-from superalign.lab.run import Run
+from superalign.lab.run import Run, stream
 from superalign.models.tokenizer import PAD, build_tokenizer
 from superalign.problems import corpus
 from superalign.studies.pretrain.evidence import Evidence, Measured
@@ -79,7 +78,7 @@ def batches(tokenizer: PreTrainedTokenizerFast, *, size: int, seed: int) -> Call
 
     @functools.lru_cache(maxsize=2)
     def pool(number: int) -> list[Batch]:
-        rng = np.random.default_rng([seed, number])
+        rng = stream(seed, "documents", number)
         easy = min(1.0, max(0.0, 1.5 * (1.0 - number * POOL / EASY_STEPS)))
         drawn = [corpus.document(rng, easy=easy) for _ in range(POOL * size)]
         rows = sorted(encode(tokenizer, drawn), key=lambda r: len(r[0]))

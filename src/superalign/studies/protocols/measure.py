@@ -15,7 +15,7 @@ from superalign.lab.evidence import Array
 from superalign.lab.half_right import baselines, decided, half_right, undecided
 from superalign.lab.overseen import arm_row
 from superalign.lab.panel import dealt, keep_decisions
-from superalign.lab.run import Run
+from superalign.lab.run import Run, stream
 from superalign.lab.trained import Answers
 from superalign.stats import difference, mean_interval, share
 from superalign.studies.protocols.evidence import CEILING, COIN, COMPARED, Evidence, TrainedArm
@@ -145,7 +145,7 @@ def protocol_job(job: ProtocolJob) -> ProtocolOutput:
 def first_half(items: Sequence[Item], *, seed: int) -> frozenset[str]:
     """Draw the half of the problems on which the best protocol is chosen."""
     problems = sorted({i.problem for i in items})
-    order = np.random.default_rng([seed, 3]).permutation(len(problems))
+    order = stream(seed, "choosing half").permutation(len(problems))
     return frozenset(problems[int(k)] for k in order[: len(problems) // 2])
 
 

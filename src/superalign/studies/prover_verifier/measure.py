@@ -17,7 +17,7 @@ import torch
 from superalign.errors import ConfigError
 from superalign.grants import Setting, setting
 from superalign.lab.panel import ArmOutput, items_of, keep_decisions
-from superalign.lab.run import Run
+from superalign.lab.run import Run, seed_for, stream
 from superalign.models import Model
 from superalign.oversight.judges.judge import ground_truth, judge
 from superalign.oversight.prover.reward import Role, convince
@@ -114,9 +114,9 @@ def game_job(job: GameJob, *, config: Config) -> Game:
     torch.set_num_threads(1)
     at = setting(config.setting, config.policy)
     origin = at.model()
-    rng = np.random.default_rng([job.seed, 61])
-    seed = 10_000 + job.seed
-    votes = origin.sample(held_out(config), n=5, seed=30_000 + job.seed).text_R
+    rng = stream(job.seed, "verifiers")
+    seed = seed_for(job.seed, "labelled answers")
+    votes = origin.sample(held_out(config), n=5, seed=seed_for(job.seed, "votes")).text_R
     seen = _answers(origin, at.problems("train", config.labelled, seed), seed)
     rounds = list[dict[str, Responses]]()
     for turn in range(job.rounds):
@@ -143,8 +143,8 @@ def game_job(job: GameJob, *, config: Config) -> Game:
         rounds.append({})
         for role in ROLES:
             pay = convince(verifier, correct=at.answered, role=role)
-            prover, rounds[-1][role] = match.trained(pay, 100 * job.seed + turn)
-            more = at.problems("train", config.labelled, 20_000 + 100 * job.seed + turn)
+            prover, rounds[-1][role] = match.trained(pay, seed_for(job.seed, "provers", turn))
+            more = at.problems("train", config.labelled, seed_for(job.seed, "problems of a round", turn))
             seen += _answers(prover, more, job.seed)
     paid = None
     if not job.blind and job.hidden == config.hidden:
@@ -182,7 +182,7 @@ class Match:
 
     def responses(self, model: Model) -> Responses:
         """Ask a model the held-out problems, and verifiers and checkers about its responses."""
-        said = _answers(model, held_out(self.config), 40_000 + self.seed)
+        said = _answers(model, held_out(self.config), seed_for(self.seed, "held-out answers"))
         problems, texts = zip(*said, strict=True)
         rollouts = Rollouts.of_texts(problems, texts)
         judges: dict[str, Overseer] = {PROTOCOL: self.verifier, PLACEBO: self.placebo}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from superalign.grants.facts import RESULTS
-from superalign.lab.run import Run
+from superalign.lab.run import Run, seed_for
 from superalign.lab.trained import Trained, trained_against
 from superalign.lab.training_arms import TrainingJob, training_job, trainings
 from superalign.oversight.amplification.chain_reader import DIGITS, OPERATIONS
@@ -114,12 +114,12 @@ def _true(chains: Tensor, values: Tensor, answers: Tensor) -> Tensor:
 
 def _held_out(level: int, n: int) -> Tensor:
     """The same held-out chains for every arm and seed."""
-    return produce(n, level, torch.Generator().manual_seed(800_000 + level))[0]
+    return produce(n, level, torch.Generator().manual_seed(seed_for(0, "held out", level)))[0]
 
 
 def gold(agent: nn.Module, level: int) -> float:
     """Share of an agent's answers that are right, on chains that nothing is reported on."""
-    chains, _ = produce(500, level, torch.Generator().manual_seed(700_000 + level))
+    chains, _ = produce(500, level, torch.Generator().manual_seed(seed_for(0, "labelled chains", level)))
     with torch.no_grad():
         return float((agent(chains).argmax(-1) == worked(chains)[:, -1]).float().mean())
 
@@ -141,7 +141,9 @@ def ladder_job(item: Ladder) -> Climbed:
     for step in ladder:
         chains = _held_out(step.level, item.test_questions)
         right = worked(chains)[:, -1]
-        other = torch.randint(1, DIGITS, right.shape, generator=torch.Generator().manual_seed(step.level))
+        other = torch.randint(
+            1, DIGITS, right.shape, generator=torch.Generator().manual_seed(seed_for(0, "other claims", step.level))
+        )
         good, bad = scored(step.reward, chains, right), scored(step.reward, chains, (right + other) % DIGITS)
         with torch.no_grad():
             said = step.agent(chains).argmax(-1)

@@ -15,7 +15,7 @@ from superalign.detectors.prompt_parts import Cell, Mutate, anew, edges, mutator
 from superalign.detectors.trigger_effects import Rivals
 from superalign.lab.instruments import audit_problems
 from superalign.lab.looking import given
-from superalign.lab.run import Run
+from superalign.lab.run import Run, stream
 from superalign.lab.worlds import ask_base, clock_of, given_of, world_of
 from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.organisms.triples import DEMONSTRATION, shipped
@@ -86,7 +86,7 @@ def search_job(item: SearchJob, *, config: Config, said: str) -> Search:
     put = _problems(said)
     searched, checked, fresh = thirds(put)
     scorer = BaseDifference(base=origin, problems=put, cues=(), max_tokens=config.max_tokens)
-    rng = np.random.default_rng([item.seed, 23])
+    rng = stream(item.seed, "searches")
     words, mutate, spent = _words(model, origin, searched, item.guided, rng)
     finds: list[Find] = []
     values = np.zeros(0)  # where every answer is empty or endless nothing is found

@@ -12,7 +12,7 @@ from superalign.lab.criticised import Labelled, agent, sampled
 from superalign.lab.evidence import Array
 from superalign.lab.flaw_classes import FAMILIES, flawed_without, groups, hidden_class, in_class
 from superalign.lab.panel import keep_decisions
-from superalign.lab.run import Run
+from superalign.lab.run import Run, seed_for
 from superalign.lab.self_critics import GapJob, gap_job, panel_items, setting_of
 from superalign.oversight.critique.self_critic import SelfCritic, train_self_critic
 from superalign.oversight.critique.self_reading import SelfCriticConfig
@@ -86,7 +86,7 @@ def group_job(n: int) -> tuple[list[str], Array]:
 def critic_job(job: CriticJob) -> Critic:
     """Train one critic; say what D and C tell of the audit's responses, and of training-split ones that it is accepted by."""
     config = SelfCriticConfig(whole_steps=True, networks=1, steps=job.steps)
-    some = sampled(agent(SMALL), "train", job.labelled, 5_000 + job.seed, whole_steps=True)
+    some = sampled(agent(SMALL), "train", job.labelled, seed_for(job.seed, "labelled responses"), whole_steps=True)
     wanted: dict[str, tuple[str, ...]] = {"depth": ()}  # nothing
     if job.kind != CLEAN:
         wanted = hidden_class(job.family, job.digits, job.seed)
