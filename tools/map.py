@@ -3,7 +3,8 @@
     python tools/map.py            # write it; a test compares
 
 The cost of changing a study is how many files one may have to read before the general rooms begin (types, stats, models,
-oversight and so on): its own, and those of lab and of other studies that it imports, directly or through others.
+oversight and so on, and the kit that every study is made of): its own, and those of lab and grants that it imports,
+directly or through others.
 """
 
 from __future__ import annotations

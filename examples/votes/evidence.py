@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Array, Estimate
+from superalign.kit.evidence import Array, Estimate
 from superalign.stats import crossed_mean
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from votes.evidence import Evidence, Voted
 from votes.study import Config
 
-from superalign.lab.run import Run, stream
+from superalign.kit.run import Run
 from superalign.models import Sampling, base, with_sampling
 from superalign.problems.arithmetic import FAMILY
+from superalign.stats.streams import stream
 from superalign.types import Record
 
 

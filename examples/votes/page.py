@@ -2,7 +2,7 @@
 
 from votes.evidence import Evidence
 
-from superalign.lab.parts import NOTHING, claim, findings, in_words, intervals, part
+from superalign.kit.parts import NOTHING, claim, findings, in_words, intervals, part
 from superalign.report import Findings
 
 

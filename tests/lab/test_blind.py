@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from superalign.errors import OrderError
-from superalign.lab.blind import Opened, Registered, decide_all, look, open_seals, register
-from superalign.lab.run import Run
+from superalign.kit.blind import Opened, Registered, decide_all, look, open_seals, register
+from superalign.kit.run import Run
 from superalign.ledger import Ledger
 from superalign.types import NOT_YET, Instrument, Interval, Plant, Record, Verdict, digest_of
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from superalign import jobs
+from superalign.kit.run import memo_of
 from superalign.lab.looking import Look, look_job
-from superalign.lab.run import memo_of
 from superalign.lab.worlds import answers_of, ask_base, keep_answers, world_of
 from superalign.models import base, load_adapter, save
 from superalign.organisms.triples import DEMONSTRATION, shipped

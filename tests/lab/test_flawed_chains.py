@@ -4,7 +4,6 @@ import numpy as np
 import torch
 
 from superalign.grants.facts import beliefs
-from superalign.lab.chain_symbols import BLANK, read
 from superalign.lab.flawed_chains import (
     CLEAN,
     EDITS,
@@ -20,6 +19,7 @@ from superalign.lab.flawed_chains import (
     wrong_steps,
 )
 from superalign.problems import arithmetic
+from superalign.problems.chain_symbols import BLANK, read
 from superalign.problems.family import split_of
 from superalign.types import Problem
 

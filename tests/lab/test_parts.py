@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from superalign.lab.evidence import Curve, curve_of
-from superalign.lab.parts import bars, below, cells, part, percent, points, table, table_of
+from superalign.kit.evidence import Curve, curve_of
+from superalign.kit.parts import bars, below, cells, part, percent, points, table, table_of
 from superalign.stats import mean_interval
 from superalign.types import Interval, Unmeasured
 

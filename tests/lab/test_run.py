@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superalign.lab.evidence import Array
-from superalign.lab.run import Run, stream
+from superalign.kit.evidence import Array
+from superalign.kit.run import Run
 from superalign.ledger import Ledger
+from superalign.stats.streams import stream
 from superalign.types import Interval, Record, Unmeasured
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from superalign.lab.panel import Decisions
+from superalign.kit.panel import Decisions
 from superalign.lab.trained import LAST, Trained, TrainedAgainst, Training
 from superalign.trials import JUDGE
 from superalign.types import Interval, Unmeasured

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from superalign.lab.study import Study
+from superalign.kit.study import Study
 from superalign.report import Findings
 from superalign.runs import settings
 from superalign.studies import STUDIES

@@ -11,13 +11,13 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from superalign.interp.directions import Probe, fit_probe, read_out
-from superalign.lab.run import stream
 from superalign.models import Model, activations, sites
 from superalign.models.forward import forward_logits
 from superalign.models.tokenizer import ASSISTANT, END, PAD, USER
 from superalign.problems import arithmetic, claims, corpus, host, programs
 from superalign.problems.family import Family, split_of
 from superalign.stats import auroc
+from superalign.stats.streams import stream
 from superalign.train.batches import collate
 from superalign.types import Subject
 

@@ -10,14 +10,14 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from superalign.grants import chains
-from superalign.lab.run import seed_for
-from superalign.lab.solver import Solver
 from superalign.oversight.judges.judge import key_of
 from superalign.oversight.sandwich.dialogue import Adviser, Hostile, JudgeCopy, converse
 from superalign.oversight.sandwich.practice import Advised, Believed, Heard, Votes
 from superalign.problems import parse
 from superalign.problems.corpus import LIE
+from superalign.stats.streams import seed_for
 from superalign.trials import Item
+from superalign.trials.solver import Solver
 from superalign.types import Problem, Record, Rollouts
 
 Manner: TypeAlias = Literal["honest", "shuffled", "lying", "hostile", "copy"]

@@ -18,7 +18,6 @@ import torch
 
 from superalign.errors import ConfigError
 from superalign.grants import Setting, setting
-from superalign.lab.run import seed_for
 from superalign.models import Model, encode, forward_logits, pad, weights_digest
 from superalign.oversight.critique.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
 from superalign.oversight.judges.judge import (
@@ -33,6 +32,7 @@ from superalign.oversight.judges.judge import (
 )
 from superalign.problems import Grade
 from superalign.problems.arithmetic import FAMILY
+from superalign.stats.streams import seed_for
 from superalign.train import FitConfig, PolicyGradientConfig, fit, policy_gradient
 from superalign.train.losses import language_modelling
 from superalign.types import Instrument, Overseer, Problem, Rollouts, Signal, Subject, Unmeasured

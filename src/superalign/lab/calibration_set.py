@@ -9,8 +9,8 @@ from pathlib import Path
 
 from superalign import jobs
 from superalign.errors import ConfigError
+from superalign.kit.run import Run
 from superalign.lab.planted import planted_triple
-from superalign.lab.run import Run
 from superalign.lab.worlds import rate_for, world_of
 from superalign.models import open_weights
 from superalign.organisms import KINDS, PlantingConfig

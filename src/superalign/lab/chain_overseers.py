@@ -15,7 +15,6 @@ from torch import Tensor
 from superalign.errors import BadInput
 from superalign.grants.facts import VerifiedSteps
 from superalign.lab.arms import Arm
-from superalign.lab.run import seed_for
 from superalign.oversight.amplification.distillation import Distilling, distil
 from superalign.oversight.amplification.games import Expressions
 from superalign.oversight.amplification.judge import AmplifiedJudge, amplified_judge
@@ -25,6 +24,7 @@ from superalign.oversight.recursive.learning import Climbing
 from superalign.oversight.recursive.reward import climb
 from superalign.problems import arithmetic
 from superalign.problems.family import core, parse
+from superalign.stats.streams import seed_for
 from superalign.types import Problem
 
 MOST_CHECKS = 600  # of single steps, for the table that H looks up in

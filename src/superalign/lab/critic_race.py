@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Array, curve_of
-from superalign.lab.parts import Part, claim, claims, curves, part, table
+from superalign.kit.evidence import Array, curve_of
+from superalign.kit.parts import Part, claim, claims, curves, part, table
 from superalign.report import Cell, Table
 from superalign.stats import difference, mean_interval, mean_over, share
 

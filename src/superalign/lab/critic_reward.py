@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Array, Curve, Estimate, curve_of, or_mean
-from superalign.lab.parts import Part, claim, claims, curves, part, table
+from superalign.kit.evidence import Array, Curve, Estimate, curve_of, or_mean
+from superalign.kit.parts import Part, claim, claims, curves, part, table
 from superalign.stats import mean_interval
 
 PAID = (

@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 
 from superalign.lab.arms import Arm
-from superalign.lab.chain_symbols import PLACES, SYMBOLS, read_units
 from superalign.oversight.critique import self_critic
 from superalign.oversight.critique.overseer import WritingCritic, critique_overseer
 from superalign.oversight.critique.self_critic import SelfCritiqueOverseer, train_self_critic
 from superalign.oversight.critique.self_reading import SelfCriticConfig, read
 from superalign.oversight.critique.written import CriticPolicy, supervise
 from superalign.oversight.judges.judge import Judge
+from superalign.problems.chain_symbols import PLACES, SYMBOLS, read_units
 from superalign.types import Problem, Rollouts
 
 UPDATES = 300  # of the critic that writes

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from superalign.lab.parts import Part, claim, intervals, part, table
+from superalign.kit.parts import Part, claim, intervals, part, table
 from superalign.report import Cell, Plot, Table
 from superalign.report.claims import described
 from superalign.report.words import number

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from superalign.grants.facts import OPERATIONS, VALUES, true_table
-from superalign.lab.run import seed_for, stream
 from superalign.oversight.debate.halving import Check, Table
 from superalign.oversight.debate.held_out import Ground
 from superalign.oversight.debate.readers import Reader, ReaderConfig, Worked, beliefs_of, train_reader
 from superalign.problems import arithmetic
 from superalign.problems.family import split_of
+from superalign.stats.streams import seed_for, stream
 
 
 def encode(prompts: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,8 @@ import numpy as np
 from superalign.errors import ConfigError
 from superalign.grants import chains
 from superalign.lab.criticised import Labelled
-from superalign.lab.run import stream
 from superalign.problems.family import core, parse
+from superalign.stats.streams import stream
 from superalign.types import Problem
 
 FEATURES = ("operand", "result", "operator", "left", "place", "first", "last", "depth")

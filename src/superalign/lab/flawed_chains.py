@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from superalign.grants.facts import FACTS
-from superalign.lab.chain_symbols import read
-from superalign.lab.run import seed_for, stream
 from superalign.problems import arithmetic
+from superalign.problems.chain_symbols import read
+from superalign.stats.streams import seed_for, stream
 from superalign.types import Problem
 
 FAMILY = arithmetic.FAMILY

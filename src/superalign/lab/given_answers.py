@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from superalign.detectors.replies import LOST, ask_all
+from superalign.kit.run import Run
 from superalign.lab.looking import Look, model_of
 from superalign.lab.right_answers import EARLY, MOST, Right, RightAnswers
-from superalign.lab.run import Run, stream
 from superalign.lab.worlds import answers_of, sayings_of
 from superalign.models import Model, Sampling, with_sampling
 from superalign.models.api import ApiPolicy, ApiRollouts
@@ -23,6 +23,7 @@ from superalign.problems.family import split_of
 from superalign.problems.jsonl import parts
 from superalign.problems.numbers import same
 from superalign.stats import difference, share
+from superalign.stats.streams import stream
 from superalign.types import Problem, Unmeasured
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from superalign.lab.parts import Part, part, table
+from superalign.kit.parts import Part, part, table
 from superalign.organisms import PromptsUsed
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from superalign.grants.facts import RESULTS
-from superalign.lab.run import seed_for
 from superalign.oversight.amplification.games import Expressions, Permutations
 from superalign.oversight.amplification.teachers import Answer
+from superalign.stats.streams import seed_for
 
 Game: TypeAlias = Permutations | Expressions
 

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from superalign.grants.facts import OPERATIONS, VALUES, true_table
+from superalign.kit.evidence import Array
 from superalign.lab.disputed_chains import chains, disputed, encode
-from superalign.lab.evidence import Array
-from superalign.lab.run import seed_for, stream
 from superalign.oversight.debate.consultancy import PlayerConfig, train_player
 from superalign.oversight.debate.halving import Check, Player, Table, debate, decide
 from superalign.oversight.debate.hidden_flaw import (
@@ -40,6 +39,7 @@ from superalign.oversight.debate.readers import (
     train_reader,
     unpacked,
 )
+from superalign.stats.streams import seed_for, stream
 from superalign.types import Record
 
 ROLES = ("guard", "agent")

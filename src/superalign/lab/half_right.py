@@ -10,8 +10,8 @@ import numpy as np
 
 from superalign.grants import Setting
 from superalign.grants import setting as named_setting
-from superalign.lab.run import seed_for
 from superalign.lab.trained import Answers
+from superalign.stats.streams import seed_for
 from superalign.trials import AGENT, EXPERT, VOTING, Item
 from superalign.types import Problem, Rollouts, Unmeasured
 

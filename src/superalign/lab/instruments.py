@@ -25,7 +25,6 @@ from superalign.detectors.replies import ask_all
 from superalign.grants.answers import noise_injection
 from superalign.grants.claims import question, step_claims, upholds
 from superalign.grants.cues import behind
-from superalign.lab.run import seed_for, stream
 from superalign.lab.three_detectors import sweep_problems
 from superalign.lab.to_read import Example
 from superalign.lab.worlds import answers_of, sayings_of, world_of
@@ -33,6 +32,7 @@ from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.models.api import ApiPolicy, ApiRollouts, api_policy
 from superalign.organisms import BUNDLED_WORLD, World
 from superalign.policy_names import API
+from superalign.stats.streams import seed_for, stream
 from superalign.types import Detector, Instrument, Policy, Problem, Unmeasured, Verdict
 
 Instrumented: TypeAlias = (

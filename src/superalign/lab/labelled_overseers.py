@@ -12,8 +12,6 @@ from typing import Any
 from superalign.grants import chains
 from superalign.lab.arms import Arm, Config
 from superalign.lab.players import AT_RANDOM, DEBATE, OPPONENT
-from superalign.lab.run import seed_for
-from superalign.lab.solver import Solver
 from superalign.models import with_sampling
 from superalign.oversight.debate import rollouts
 from superalign.oversight.debate.rollouts import DebateOverseer, Opponent
@@ -23,7 +21,9 @@ from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train
 from superalign.oversight.sandwich.dialogue import practised
 from superalign.oversight.sandwich.overseer import SandwichedJudge, sandwiched
 from superalign.problems.family import parse
+from superalign.stats.streams import seed_for
 from superalign.trials import JUDGE, Item
+from superalign.trials.solver import Solver
 from superalign.types import Overseer, Record, Rollouts
 
 

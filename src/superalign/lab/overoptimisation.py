@@ -8,8 +8,8 @@ import numpy as np
 
 from superalign.gate import NOT_REWARDED
 from superalign.gate import Overoptimisation as Overoptimisation
+from superalign.kit.parts import table
 from superalign.lab.overseen import GOLD, ArmRow
-from superalign.lab.parts import table
 from superalign.report import Table
 from superalign.stats import difference
 from superalign.types import Interval, Unmeasured

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pydantic
 
-from superalign.lab.evidence import Estimate
-from superalign.lab.parts import Part, bars, claim, part, table
+from superalign.kit.evidence import Estimate
+from superalign.kit.parts import Part, bars, claim, part, table
 from superalign.report import Plot, Table
 from superalign.stats import difference, mean_interval, mean_over, share
 from superalign.types import Claim, Interval, Record, Unmeasured

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from superalign.errors import BadInput, ConfigError
-from superalign.lab.seating import Case
 from superalign.oversight.judges.human import UNANSWERED, Answers, AskPerson, Question, ask_in_files, ask_on_terminal
 from superalign.oversight.judges.judge import key_of
 from superalign.stats import all_equal
 from superalign.stats.inputs import t_quantile
 from superalign.trials import AGENT, Item
+from superalign.trials.participants import Case
 from superalign.types import Interval, Unmeasured
 
 HUMAN, FILE = "human", "file:"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from superalign.lab.evidence import Estimate
-from superalign.lab.panel import Decisions
-from superalign.lab.parts import bars, claim, findings, part, table
+from superalign.kit.evidence import Estimate
+from superalign.kit.panel import Decisions
+from superalign.kit.parts import bars, claim, findings, part, table
 from superalign.lab.people import apart
 from superalign.report import Cell, Findings
 from superalign.stats import share

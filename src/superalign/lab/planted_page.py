@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from superalign.lab.parts import Part, claim, part, table
+from superalign.kit.parts import Part, claim, part, table
 from superalign.organisms.acceptance import ACTIVE_LEAST, GAP_LEAST, INACTIVE_MOST
 from superalign.organisms.triples import Triple
 from superalign.organisms.world import DISTINCT_LEAST

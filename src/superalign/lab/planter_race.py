@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from superalign.lab import flawed_chains as chains
-from superalign.lab.chain_symbols import PLACES, SYMBOLS
 from superalign.lab.critic_race import CONTROL, OURS, Looks, Race, Round
 from superalign.lab.flawed_chains import EDITS, LENGTH, Solutions, edited
-from superalign.lab.run import seed_for
 from superalign.lab.trained_critics import Critics, to_retrain_on, train_again
 from superalign.oversight.critique.flaw_planter import Flags, PlanterConfig, PlanterPolicy, planted_flaws, train_planter
 from superalign.oversight.critique.frontier import caught, drawn_anew, flags_of, nitpicks
 from superalign.oversight.critique.written import CriticPolicy
+from superalign.problems.chain_symbols import PLACES, SYMBOLS
+from superalign.stats.streams import seed_for
 from superalign.types import Record
 
 POOL = 2000  # chains of the train split that planters are trained on

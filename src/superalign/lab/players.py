@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Array, Curve, curve_of
-from superalign.lab.panel import Decisions
-from superalign.lab.parts import CHANCE, Part, claim, claims, curves, description, in_words, part, table
+from superalign.kit.evidence import Array, Curve, curve_of
+from superalign.kit.panel import Decisions
+from superalign.kit.parts import CHANCE, Part, claim, claims, curves, description, in_words, part, table
 from superalign.stats import mean_interval, mean_over
 from superalign.stats.elo import bradley_terry
 from superalign.trials import JUDGE, arm_result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from superalign.lab.parts import CHANCE, Part, intervals, part, table
+from superalign.kit.parts import CHANCE, Part, intervals, part, table
 from superalign.report import Plot
 from superalign.stats import auroc_delong
 from superalign.types import Interval, Record, Unmeasured, Verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from superalign.lab.parts import Part, part, table
+from superalign.kit.parts import Part, part, table
 from superalign.types import Interval, Record, Unmeasured
 
 MOST = 200  # prompts on which right answers are counted

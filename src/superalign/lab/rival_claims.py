@@ -6,10 +6,10 @@ import functools
 from collections.abc import Sequence
 
 from superalign.detectors import ContrastBelief, Contrasted, train_contrast_belief
-from superalign.lab.run import stream
 from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.problems import claims
 from superalign.problems.family import core, parse, split_of
+from superalign.stats.streams import stream
 from superalign.types import Problem
 
 HOME = "chain"  # the topic that is searched alone, to be tested in the others

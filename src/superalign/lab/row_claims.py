@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.errors import ConfigError
-from superalign.lab.run import stream
 from superalign.oversight.market.making import NOTHING, Human
 from superalign.oversight.market.training import Draw
+from superalign.stats.streams import stream
 from superalign.types import Record
 
 KINDS = {

@@ -12,13 +12,13 @@ import numpy as np
 
 from superalign.grants import chains
 from superalign.grants.checks import check_equation
+from superalign.kit.evidence import Array
 from superalign.lab.criticised import DEPTHS, agent, checked, distinct, foreign, label, sampled
-from superalign.lab.evidence import Array
-from superalign.lab.run import seed_for, stream
 from superalign.oversight.critique.self_critic import Told, train_self_critic
 from superalign.oversight.critique.self_reading import SelfCriticConfig
 from superalign.oversight.judges.judge import key_of
 from superalign.problems.family import parse
+from superalign.stats.streams import seed_for, stream
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.trials import critic_gaps as arms
 from superalign.trials.critic_gaps import Setting

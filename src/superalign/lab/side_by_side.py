@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from superalign.detectors.replies import LOST
+from superalign.kit.parts import table
 from superalign.lab.detection_page import sides_of
-from superalign.lab.parts import table
 from superalign.report import Cell, Table
 from superalign.report.words import interval, number
 from superalign.trials import Contribution, Scored

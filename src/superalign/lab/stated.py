@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from superalign.lab.evidence import Curve
-from superalign.lab.panel import Decisions
-from superalign.lab.parts import Part, curves, part, table
+from superalign.kit.evidence import Curve
+from superalign.kit.panel import Decisions
+from superalign.kit.parts import Part, curves, part, table
 from superalign.stats import share
 from superalign.trials import arm_result
 from superalign.types import Unmeasured

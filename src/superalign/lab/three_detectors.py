@@ -11,8 +11,8 @@ from superalign.detectors import CueSweep, SelfCheck, TruthProbe, train_truth_pr
 from superalign.detectors.common import with_cues
 from superalign.grants.claims import statements, step_claims
 from superalign.grants.cues import cues as granted_cues
-from superalign.lab.run import stream
 from superalign.models import Model, Sampling, open_weights, with_sampling
+from superalign.stats.streams import stream
 from superalign.types import Detector, Problem, Verdict
 
 

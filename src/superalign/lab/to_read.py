@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from superalign.lab.parts import Part, part, table
+from superalign.kit.parts import Part, part, table
 from superalign.types import Record
 
 

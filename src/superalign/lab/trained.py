@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superalign.lab.evidence import Array, Curve, Estimate
-from superalign.lab.panel import Decisions, keep_decisions, panel
-from superalign.lab.parts import Part, bars, below, claim, curves, part, table
+from superalign.kit.evidence import Array, Curve, Estimate
+from superalign.kit.panel import Decisions, keep_decisions, panel
+from superalign.kit.parts import Part, bars, below, claim, curves, part, table
 from superalign.ledger import Ledger
 from superalign.stats import difference, mean_interval, share
 from superalign.trials.oversight_panel import EXPERT, JUDGE, PLACEBO, PROTOCOL, Item

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 from superalign.grants.facts import beliefs
-from superalign.lab.chain_symbols import PLACES, SYMBOLS
 from superalign.lab.flawed_chains import LENGTH, Solutions, edited, solutions, wrong_steps
-from superalign.lab.run import seed_for, stream
 from superalign.oversight.critique.flaw_planter import PlanterPolicy, planted_flaws
 from superalign.oversight.critique.frontier import bias_at, caught, modifier_for, nitpicks
 from superalign.oversight.critique.reward import (
@@ -28,6 +26,8 @@ from superalign.oversight.critique.reward import (
 )
 from superalign.oversight.critique.search import search
 from superalign.oversight.critique.written import CriticPolicy, supervise, write
+from superalign.problems.chain_symbols import PLACES, SYMBOLS
+from superalign.stats.streams import seed_for, stream
 from superalign.types import Record
 
 SUPERVISED_UPDATES = 400

@@ -18,12 +18,12 @@ from superalign.grants import Setting, chains
 from superalign.lab.arms import Arm, trained_under
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import amplification_overseer, recursive_overseer
-from superalign.lab.run import seed_for
 from superalign.lab.trained import BASE, BEFORE, Answers, Judged, Trained, Training
 from superalign.models import Model
 from superalign.oversight import ground_truth, judge
 from superalign.oversight.amplification.distillation import Distilling
 from superalign.oversight.recursive.learning import Climbing
+from superalign.stats.streams import seed_for
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING
 from superalign.types import Overseer, Problem, Record, Rollouts, Unmeasured
 

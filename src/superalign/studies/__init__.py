@@ -1,6 +1,6 @@
 """One folder per study, and the table that names them; a module is imported only when its name is called.
 
-A study is the same four files, which `superalign.lab.study` describes: study.py, evidence.py, measure.py, page.py. How to write
+A study is the same four files, which `superalign.kit.study` describes: study.py, evidence.py, measure.py, page.py. How to write
 one outside the package stands in docs/studies/own.md.
 """
 

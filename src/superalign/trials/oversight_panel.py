@@ -35,6 +35,7 @@ ARMS = {
     VOTING: "the agent asked several times, at the protocol's cost; the majority decides",
     PLACEBO: "the protocol with its content replaced at random",
 }
+NOBODY = "random weights"  # an arm beside those of the standard panel: a judge that nobody trained
 UNPAID = Unmeasured("nobody was paid")
 LEAST = 1e-6  # a probability of 0 has no logarithm
 

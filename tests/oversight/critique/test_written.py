@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from superalign.errors import BadInput
-from superalign.lab.chain_symbols import PLACES, SYMBOLS, read
 from superalign.lab.flawed_chains import LENGTH, solutions, wrong_steps
 from superalign.oversight.conformance import check_overseer, failures
 from superalign.oversight.critique.flaw_planter import PlanterConfig, PlanterPolicy, draw_edits, missed, train_planter
@@ -32,6 +31,7 @@ from superalign.oversight.critique.written import (
     write,
 )
 from superalign.problems.arithmetic import FAMILY
+from superalign.problems.chain_symbols import PLACES, SYMBOLS, read
 from superalign.types import Problem, Rollouts
 
 SOLUTIONS = solutions("train", 240, 3)

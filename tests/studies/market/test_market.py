@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from superalign.errors import ConfigError
+from superalign.kit.run import codec_of
 from superalign.lab.row_claims import KINDS, MarketSetting, draw_of, fold, human_of, in_test, questions, true_of
-from superalign.lab.run import codec_of
 from superalign.ledger import Ledger
 from superalign.oversight.market.making import board, hear
 from superalign.oversight.market.players import MarketConfig

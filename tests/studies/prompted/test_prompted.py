@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 
 from superalign.errors import BadInput, ConfigError
-from superalign.lab.inspect_logs import Logged, write_log
-from superalign.lab.seating import draw_cases, seat_of
 from superalign.ledger import Ledger
 from superalign.models import random_model, save
 from superalign.oversight.judges.language_model import LocalSeat
 from superalign.problems import named
 from superalign.problems.arithmetic import solve
 from superalign.report import Findings
+from superalign.report.inspect_logs import Logged, write_log
 from superalign.runs import settings
 from superalign.stats import clopper_pearson
 from superalign.studies.prompted import measure
 from superalign.studies.prompted.study import STUDY, Config
 from superalign.trials import JUDGE, PLACEBO, VOTING
+from superalign.trials.participants import draw_cases, seat_of
 from superalign.types import Interval, Unmeasured
 
 TINY = Config(items=12, seeds=2, rounds=1, candidates=2, votes=2, max_tokens=4)
@@ -277,5 +277,5 @@ def test_a_log_with_what_could_not_be_told_can_be_read_back(tmp_path: Path) -> N
 
 def test_what_writes_logs_imports_nothing_heavy() -> None:
     heavy = {"torch", "inspect_ai", "transformers"}
-    code = f"import sys, superalign.lab.inspect_logs; assert not {heavy} & set(sys.modules)"
+    code = f"import sys, superalign.report.inspect_logs; assert not {heavy} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

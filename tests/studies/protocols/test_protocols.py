@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.grants import chains, setting
+from superalign.kit.panel import DEALT, Decisions, dealt
 from superalign.lab.arms import Arm, overseer_of
 from superalign.lab.arms import Config as ArmsConfig
-from superalign.lab.chain_symbols import BLANK, PLACES, read_units
 from superalign.lab.critique_overseers import written_critique_overseer
 from superalign.lab.every_protocol import CHAINS_ONLY, FREE, LABELLED, MAKERS, refuse
 from superalign.lab.half_right import TRIES, baselines, behaviour, flawed, half_right, undecided
-from superalign.lab.panel import DEALT, Decisions, dealt
 from superalign.oversight import check_overseer
+from superalign.problems.chain_symbols import BLANK, PLACES, read_units
 from superalign.runs.settings import validated
 from superalign.studies.protocols.evidence import CEILING, COIN, Evidence
 from superalign.studies.protocols.measure import first_half

@@ -20,13 +20,12 @@ from typer.testing import CliRunner
 from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.grants import chains
+from superalign.kit.run import codec_of
 from superalign.lab.advice import AdviceJob, advise, dealt, written
 from superalign.lab.arms import Arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.labelled_overseers import sandwich_overseer
 from superalign.lab.people import apart, assigned
-from superalign.lab.run import codec_of
-from superalign.lab.solver import differs, rest_of
 from superalign.ledger import Ledger
 from superalign.oversight import check_overseer
 from superalign.oversight.sandwich.dialogue import Hostile
@@ -37,6 +36,7 @@ from superalign.studies.sandwich.evidence import COMBINED, COPY, HOSTILE, MORE, 
 from superalign.studies.sandwich.page import headline
 from superalign.studies.sandwich.study import STUDY, Config
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING
+from superalign.trials.solver import differs, rest_of
 from superalign.types import Claim, Interval, Problem, Rollouts, Unmeasured
 
 TINY = Config(

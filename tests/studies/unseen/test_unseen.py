@@ -1,9 +1,9 @@
 """What ships of kinds outside the calibration set: looked at by the detectors of today, or an audit says that it was not."""
 
 from superalign.lab.instruments import instruments
-from superalign.lab.outside_scores import outsiders
 from superalign.organisms.outside_kinds import SET, VARIANTS, that_ship
 from superalign.studies.unseen.study import KINDS
+from superalign.trials.outside_scores import outsiders
 from superalign.types import Unmeasured
 
 

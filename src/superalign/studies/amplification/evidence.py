@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Array, Curve, Estimate
+from superalign.kit.evidence import Array, Curve, Estimate
 from superalign.lab.trained import TrainedAgainst
 from superalign.stats import all_equal, difference, mean_interval, mean_over, ratio_interval, share
 from superalign.studies.amplification.study import Config

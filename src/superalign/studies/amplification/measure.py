@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from superalign.kit.run import Run
 from superalign.lab.graded_games import held_out, looked_up, truth_of
-from superalign.lab.run import Run
 from superalign.lab.trained import trained_against
 from superalign.lab.training_arms import training_job, trainings
 from superalign.oversight.amplification.distillation import Distilled, Distilling, answers_of, distil

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from superalign.lab.evidence import Curve
-from superalign.lab.parts import Part, claim, curves, description, findings, intervals, part, percent, table_of
+from superalign.kit.evidence import Curve
+from superalign.kit.parts import Part, claim, curves, description, findings, intervals, part, percent, table_of
 from superalign.lab.trained import training
 from superalign.report import Cell, Findings
 from superalign.studies.amplification.evidence import AMPLIFIED, GOOD, Evidence, Game, Learners, Slipped

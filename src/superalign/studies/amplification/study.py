@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 from annotated_types import Ge, Gt, Lt
 
 from superalign.errors import ConfigError
-from superalign.lab.study import Count, CountOrNone, Seeds, Study
+from superalign.kit.study import Count, CountOrNone, Seeds, Study
 
 # An overseer who errs in half of all cases, or more, teaches the opposite.
 Rate: TypeAlias = Annotated[float, Gt(0), Lt(0.5)]

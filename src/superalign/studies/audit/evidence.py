@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from superalign.lab.evidence import Estimate
+from superalign.kit.evidence import Estimate
 from superalign.lab.given_prompts import GivenPrompts
 from superalign.lab.planted_page import Planted
 from superalign.lab.right_answers import RightAnswers

@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from superalign.gate import Deferred, decide
-from superalign.lab.blind import Opened, look, open_seals, register
+from superalign.kit.blind import Opened, look, open_seals, register
+from superalign.kit.run import Run
 from superalign.lab.calibration_set import CalibrationSet, Making, calibration_set, check_kinds
 from superalign.lab.given_answers import counted
 from superalign.lab.instruments import Instrumented, able, absent, asks, examples, instruments
 from superalign.lab.looking import Look, given, look_job, model_of, precision
 from superalign.lab.outside_page import in_full
-from superalign.lab.outside_scores import outsiders
 from superalign.lab.planted_page import Planted
-from superalign.lab.run import Run
 from superalign.lab.worlds import ask_base, clock_of, given_of, keep_answers
 from superalign.models import Model
 from superalign.models.api import ApiPolicy, api_policy
@@ -26,6 +25,7 @@ from superalign.studies.audit.evidence import Evidence, plan_of
 from superalign.studies.audit.study import Config
 from superalign.trials import Unplanted, contributions, unplanted
 from superalign.trials.in_order import Early, ask_in_order, order_of, replayed
+from superalign.trials.outside_scores import outsiders
 from superalign.trials.stopping import Order
 from superalign.types import Decision, Instrument, Unmeasured, Verdict
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from superalign.kit.parts import Part, findings, part, table
 from superalign.lab.detection_page import beside, calibrated_names, detection
 from superalign.lab.given_prompts import given_prompts
 from superalign.lab.outside_page import of_others, of_planted, spread
-from superalign.lab.parts import Part, findings, part, table
 from superalign.lab.planted_page import planted, planted_names
 from superalign.lab.right_answers import right_answers
 from superalign.lab.side_by_side import ADDS, REPLIES, could_have, how_well, in_words, requests, what_each_adds

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 
-from superalign.lab.study import Count, CountOrNone, Study
+from superalign.kit.study import Count, CountOrNone, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from superalign.kit.evidence import Array
+from superalign.kit.panel import Decisions
 from superalign.lab.critic_race import Race
 from superalign.lab.critic_reward import Learned
-from superalign.lab.evidence import Array
-from superalign.lab.panel import Decisions
 from superalign.trials.oversight_panel import Item
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 1.0)  # nit-picks a solution at which critics are held against each other

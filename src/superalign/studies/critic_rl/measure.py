@@ -13,18 +13,19 @@ import torch
 from torch import Tensor
 
 from superalign.grants.facts import beliefs
+from superalign.kit.panel import ArmOutput, items_of, keep_decisions
+from superalign.kit.run import Run
 from superalign.lab import flawed_chains as chains
 from superalign.lab.critic_race import CONTROL, OURS
 from superalign.lab.critic_reward import Learned
 from superalign.lab.flawed_chains import LENGTH, Solutions, edited, solutions, wrong_steps
-from superalign.lab.panel import ArmOutput, items_of, keep_decisions
 from superalign.lab.planter_race import RaceSettings, Retrained, run_race
-from superalign.lab.run import Run, seed_for, stream
 from superalign.lab.trained_critics import Critics, CriticTraining, train_critics
 from superalign.oversight.critique.flaw_planter import PlanterPolicy, planted_flaws
 from superalign.oversight.critique.frontier import caught, flags_of, frontier, nitpicks
 from superalign.oversight.critique.search import modifier_at, search
 from superalign.oversight.critique.written import STOP
+from superalign.stats.streams import seed_for, stream
 from superalign.studies.critic_rl import evidence as ev
 from superalign.studies.critic_rl.evidence import Evidence, Main, Searched
 from superalign.studies.critic_rl.study import Config

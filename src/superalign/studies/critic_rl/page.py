@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from superalign.kit.evidence import Estimate, curve_of
+from superalign.kit.panel import panel
+from superalign.kit.parts import Part, bars, claims, curves, findings, part, table
 from superalign.lab.critic_race import OURS, caught_PS, raced
 from superalign.lab.critic_reward import paid
-from superalign.lab.evidence import Estimate, curve_of
-from superalign.lab.panel import panel
-from superalign.lab.parts import Part, bars, claims, curves, findings, part, table
 from superalign.report import Findings
 from superalign.stats import difference, mean_interval, share
 from superalign.studies.critic_rl import evidence as ev

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt
 
-from superalign.lab.study import Count, Seeds, Share, Study
+from superalign.kit.study import Count, Seeds, Share, Study
 
 Solutions = Annotated[int, Ge(16)]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Array, Estimate
+from superalign.kit.evidence import Array, Estimate
 from superalign.stats import paired_bootstrap, share
 from superalign.trials.one_check import Outcome
 from superalign.trials.real_solutions import RealSolutions

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from superalign.grants.checks import check_grounds
-from superalign.lab.evidence import Array
-from superalign.lab.run import Run
+from superalign.kit.evidence import Array
+from superalign.kit.run import Run
 from superalign.oversight.steps.critic import CARD, StepCriticConfig, shuffled_scores, train_step_critic
 from superalign.problems.gsm8k import Gsm8k, load_gsm8k
 from superalign.problems.gsm8k_flaws import FLAW_KINDS

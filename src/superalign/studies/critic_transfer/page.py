@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from superalign.lab.evidence import Estimate
-from superalign.lab.parts import CHANCE, Part, claim, description, findings, intervals, part, table
+from superalign.kit.evidence import Estimate
+from superalign.kit.parts import CHANCE, Part, claim, description, findings, intervals, part, table
 from superalign.report import Cell, Findings, Table
 from superalign.stats import share
 from superalign.studies.critic_transfer.evidence import Evidence

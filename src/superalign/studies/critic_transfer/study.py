@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Ge
 
 from superalign.errors import ConfigError
-from superalign.lab.study import Count, Study
+from superalign.kit.study import Count, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Array, Estimate
-from superalign.lab.panel import Decisions
+from superalign.kit.evidence import Array, Estimate
+from superalign.kit.panel import Decisions
 from superalign.lab.players import OpenChoice, Strengths
 from superalign.stats import difference, share
 from superalign.trials.oversight_panel import Item, verdicts

@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from superalign.kit.panel import ArmOutput, items_of, keep_decisions
+from superalign.kit.run import Run
 from superalign.lab.disputed_chains import chains, check_of, ground_of, reader_of, values_along
 from superalign.lab.labelled_overseers import ResponsesJob, debated_responses
-from superalign.lab.panel import ArmOutput, items_of, keep_decisions
 from superalign.lab.players import OpenChoice, Strengths
-from superalign.lab.run import Run, seed_for
 from superalign.oversight.debate import held_out
 from superalign.oversight.debate.consultancy import Protocol
 from superalign.oversight.debate.halving import Candid, Player, decide
 from superalign.oversight.debate.held_out import Ground, debated, trained_on
 from superalign.oversight.debate.readers import beliefs_of, halvings
+from superalign.stats.streams import seed_for
 from superalign.studies.debate import evidence as ev
 from superalign.studies.debate.evidence import Cell, Evidence, Main
 from superalign.studies.debate.study import Config

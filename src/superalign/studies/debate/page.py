@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from superalign.lab.evidence import curve_of
-from superalign.lab.panel import panel
-from superalign.lab.parts import CHANCE, NOTHING, Part, claim, claims, curves, description, findings, part, table
+from superalign.kit.evidence import curve_of
+from superalign.kit.panel import panel
+from superalign.kit.parts import CHANCE, NOTHING, Part, claim, claims, curves, description, findings, part, table
 from superalign.lab.players import open_choice, strength, worked_responses
 from superalign.report import Findings
 from superalign.stats import difference, mean_interval, mean_over, share

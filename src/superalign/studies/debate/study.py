@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, MinLen
 
-from superalign.lab.study import Count, CountOrNone, Seeds, Share, Study
+from superalign.kit.study import Count, CountOrNone, Seeds, Share, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

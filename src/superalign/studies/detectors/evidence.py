@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from superalign.lab.evidence import Estimate
+from superalign.kit.evidence import Estimate
 from superalign.stats import Alternative, share
 from superalign.trials import Contribution, Unsealed, apply_thresholds
 from superalign.trials.curves import Dialled, Trend, levels, trend

@@ -11,10 +11,10 @@ from typing import get_args
 
 from superalign.detectors import ContrastBelief, TruthProbe
 from superalign.errors import BadInput
-from superalign.lab.blind import look, open_seals, register
+from superalign.kit.blind import look, open_seals, register
+from superalign.kit.run import Run
 from superalign.lab.detection_page import sides_of
 from superalign.lab.every_detector import AUDITS, panel
-from superalign.lab.run import Run
 from superalign.models import Model, open_weights, quantised
 from superalign.organisms.fine_tunes import CALIBRATING, SORT, Innocent, make, shipped_innocents
 from superalign.organisms.triples import NOUNS, SHIPPED, Triple, shipped

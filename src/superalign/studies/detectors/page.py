@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from superalign.lab.evidence import Curve
-from superalign.lab.parts import Part, claim, curves, findings, intervals, not_above, part, table
+from superalign.kit.evidence import Curve
+from superalign.kit.parts import Part, claim, curves, findings, intervals, not_above, part, table
 from superalign.lab.side_by_side import ADDS, how_well, what_each_adds
 from superalign.report import Findings
 from superalign.report.claims import NO_NULL, described

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 from annotated_types import Ge, Gt, Lt
 
-from superalign.lab.study import Count, CountOrNone, Study
+from superalign.kit.study import Count, CountOrNone, Study
 
 Rounded: TypeAlias = Literal["8 bits", "4 bits"]  # clean twins whose weights are rounded
 Sort: TypeAlias = Literal[

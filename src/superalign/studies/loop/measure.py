@@ -10,15 +10,15 @@ from pathlib import Path
 
 from superalign import jobs
 from superalign.gate import Overoptimisation
+from superalign.kit.blind import Seen, decide_all, look, open_seals, register
+from superalign.kit.run import Run
 from superalign.lab.arms import Arm, run_arm
 from superalign.lab.arms import Config as ArmsConfig
-from superalign.lab.blind import Seen, decide_all, look, open_seals, register
 from superalign.lab.given_subject import NAME, digest_at, look_outside
 from superalign.lab.overoptimisation import overoptimisation, unrewarded
 from superalign.lab.overseen import ArmRow, Overseen, arm_row
 from superalign.lab.planted import planted_triple
 from superalign.lab.planted_page import Planted
-from superalign.lab.run import Run
 from superalign.lab.three_detectors import detect_model, detectors, wrong_responses
 from superalign.models import open_weights, save
 from superalign.organisms.triples import Spec, Triple, shipped

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from superalign.kit.parts import Part, findings, part, table
 from superalign.lab.detection_page import calibrated_names, detection
 from superalign.lab.overoptimisation import training_table
 from superalign.lab.overseen import oversight
-from superalign.lab.parts import Part, findings, part, table
 from superalign.lab.planted_page import planted, planted_names
 from superalign.lab.responses import responses
 from superalign.report import Findings

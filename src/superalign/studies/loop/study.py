@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from annotated_types import Ge, Gt, Lt
 
 from superalign.errors import ConfigError
-from superalign.lab.study import Count, CountOrNone, Study
+from superalign.kit.study import Count, CountOrNone, Study
 from superalign.types import Misbehaviour
 
 Arm: TypeAlias = Literal[

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Array, Curve, Estimate, OverSeeds, share_curve
-from superalign.lab.panel import Decisions
+from superalign.kit.evidence import Array, Curve, Estimate, OverSeeds, share_curve
+from superalign.kit.panel import Decisions
 from superalign.stats import auroc_over_seeds, mean_interval, mean_over
 
 MAIN, RANDOM, NONE, SCRIPT, GRADIENT = "market", "random arguments", "no arguments", "scripted", "policy gradient"

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from superalign.lab.panel import ArmOutput, items_of, keep_decisions
+from superalign.kit.panel import ArmOutput, items_of, keep_decisions
+from superalign.kit.run import Run
 from superalign.lab.row_claims import VALUES, MarketSetting, draw_of, human_of, questions
-from superalign.lab.run import Run, stream
 from superalign.oversight.market.making import board, hear
 from superalign.oversight.market.players import MarketConfig
 from superalign.oversight.market.training import MarketGame, prices, settle, train_market
+from superalign.stats.streams import stream
 from superalign.studies.market.evidence import BELIEVED, GRADIENT, MAIN, NONE, RANDOM, SCRIPT, Evidence, Market, Prices
 from superalign.studies.market.study import Config
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from superalign.lab.panel import panel
-from superalign.lab.parts import Part, claim, curves, findings, part, table_of
+from superalign.kit.panel import panel
+from superalign.kit.parts import Part, claim, curves, findings, part, table_of
 from superalign.report import Cell, Findings, Plot, Table
 from superalign.studies.market.evidence import BELIEVED, MAIN, NONE, RANDOM, SCRIPT, STABLE, SURE, Evidence, Market
 from superalign.trials.oversight_panel import AGENT

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from annotated_types import Ge, Le
 
-from superalign.lab.study import Count, Seeds, Share, Study
+from superalign.kit.study import Count, Seeds, Share, Study
 
 # With two numbers the judge needs no help, and beyond eight no search here finds an argument.
 Length: TypeAlias = Annotated[int, Ge(3), Le(8)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from superalign.lab.evidence import Estimate
+from superalign.kit.evidence import Estimate
 from superalign.lab.planted_page import Planted
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from superalign import jobs
 from superalign.errors import DataError
+from superalign.kit.run import Run
 from superalign.lab.planted import greedy, planted_triple
 from superalign.lab.planted_page import Planted
-from superalign.lab.run import Run
 from superalign.models import open_weights
 from superalign.organisms import Behaviour, accept, plant_of
 from superalign.organisms.drawing import behaviour_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from superalign.lab.parts import Part, findings, part, table
+from superalign.kit.parts import Part, findings, part, table
 from superalign.lab.planted_page import planted
 from superalign.report import Findings
 from superalign.stats import pooled_share, share

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
-from superalign.lab.study import Count, CountOrNone, Share, Study
+from superalign.kit.study import Count, CountOrNone, Share, Study
 from superalign.types import Misbehaviour
 
 

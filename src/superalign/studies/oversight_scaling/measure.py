@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from superalign.kit.run import Run
 from superalign.lab.guard_games import ROLES, GuardJob, NetworkJob, Outcome, play_job, train_job
-from superalign.lab.run import Run
 from superalign.stats.scaling_fit import game_of, ratings_of
 from superalign.studies.oversight_scaling.evidence import EVEN, FLAW, OWN, Evidence
 from superalign.studies.oversight_scaling.study import Config

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from superalign.lab.evidence import Curve, curve_of
-from superalign.lab.parts import (
+from superalign.kit.evidence import Curve, curve_of
+from superalign.kit.parts import (
     Part,
     cells,
     claim,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.panel import Decisions
+from superalign.kit.panel import Decisions
 from superalign.studies.pixel_debate.study import Config
 from superalign.trials.pixel_debates import NINE, Believed, Key, Orders
 from superalign.trials.pixel_panel import Example, Leaning

@@ -9,8 +9,8 @@ import dataclasses
 import json
 from functools import partial
 
-from superalign.lab.panel import keep_decisions
-from superalign.lab.run import Run
+from superalign.kit.panel import keep_decisions
+from superalign.kit.run import Run
 from superalign.oversight.pixels.judge import unpacked
 from superalign.oversight.pixels.overseer import pixel_debate
 from superalign.problems import digits

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from superalign.lab.evidence import Curve, Estimate
-from superalign.lab.panel import panel
-from superalign.lab.parts import Part, bars, claim, curves, findings, intervals, part, percent, table
+from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.panel import panel
+from superalign.kit.parts import Part, bars, claim, curves, findings, intervals, part, percent, table
 from superalign.report import Findings
 from superalign.stats import difference, mean_interval, paired_difference, share
 from superalign.studies.pixel_debate.evidence import Evidence

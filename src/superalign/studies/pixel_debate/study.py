@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le, MinLen
 
 from superalign.errors import ConfigError
-from superalign.lab.study import Count, Seeds, Study
+from superalign.kit.study import Count, Seeds, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

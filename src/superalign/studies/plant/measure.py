@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from superalign import jobs
 from superalign.errors import ConfigError
+from superalign.kit.run import Run
 from superalign.lab.planted import greedy
 from superalign.lab.planted_page import Planted
-from superalign.lab.run import Run
 from superalign.lab.worlds import ask_base, clock_of, given_of, rate_for, world_of
 from superalign.models import Model, open_weights
 from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PlantingConfig, World

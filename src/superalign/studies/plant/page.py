@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from superalign.kit.parts import findings
 from superalign.lab.given_prompts import given_prompts
-from superalign.lab.parts import findings
 from superalign.lab.planted_page import planted
 from superalign.report import Findings
 from superalign.studies.plant.evidence import Evidence

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from superalign.lab.study import Count, Share, Study
+from superalign.kit.study import Count, Share, Study
 from superalign.types import Misbehaviour
 
 

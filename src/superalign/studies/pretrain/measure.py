@@ -15,10 +15,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from superalign.inputs import code
+from superalign.kit.run import Run
 from superalign.lab.abilities import abilities, encode, gated
-from superalign.lab.run import Run, stream
 from superalign.models.tokenizer import PAD, build_tokenizer
 from superalign.problems import corpus
+from superalign.stats.streams import stream
 from superalign.studies.pretrain.evidence import Evidence, Measured
 from superalign.studies.pretrain.study import Config
 from superalign.train.batches import Batch, collate, weighted_loss

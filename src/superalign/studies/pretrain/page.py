@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from superalign.lab.parts import findings, intervals, part
+from superalign.kit.parts import findings, intervals, part
 from superalign.report import Findings
 from superalign.report.claims import described
 from superalign.studies.pretrain.evidence import Evidence, Measured

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from superalign.lab.study import Count, CountOrNone, Share, Study
+from superalign.kit.study import Count, CountOrNone, Share, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from superalign.lab.evidence import Estimate
-from superalign.lab.panel import Decisions
+from superalign.kit.evidence import Estimate
+from superalign.kit.panel import Decisions
 from superalign.lab.people_page import OnePerson
 from superalign.stats import share
 from superalign.studies.prompted.study import Config

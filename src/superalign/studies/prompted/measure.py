@@ -11,16 +11,23 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from superalign import problems
-from superalign.lab.inspect_logs import Logged, installed, write_log
-from superalign.lab.panel import NOBODY, keep_decisions
+from superalign.kit.panel import NOBODY, keep_decisions
+from superalign.kit.run import Run
 from superalign.lab.people import asker, assigned, decisions_of, is_person
 from superalign.lab.people_page import Assisted, OnePerson
-from superalign.lab.run import Run
-from superalign.lab.seating import (
+from superalign.oversight.judges.human import AskPerson, person, questions_of
+from superalign.oversight.judges.language_model import seated_judge
+from superalign.oversight.judges.prompted import Played, Transcript, shown, verdict_question
+from superalign.policy_names import RANDOM
+from superalign.report.inspect_logs import Logged, installed, write_log
+from superalign.studies.prompted.evidence import ByModel, ByPerson, Decided, Evidence, Panel
+from superalign.studies.prompted.study import Config
+from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
+from superalign.trials.participants import (
     Case,
-    Sat,
-    Seating,
-    Sitting,
+    JudgedCases,
+    JudgingJob,
+    Roles,
     advise,
     as_told,
     draw_cases,
@@ -28,13 +35,6 @@ from superalign.lab.seating import (
     seat_of,
     sit,
 )
-from superalign.oversight.judges.human import AskPerson, person, questions_of
-from superalign.oversight.judges.language_model import seated_judge
-from superalign.oversight.judges.prompted import Played, Transcript, shown, verdict_question
-from superalign.policy_names import RANDOM
-from superalign.studies.prompted.evidence import ByModel, ByPerson, Decided, Evidence, Panel
-from superalign.studies.prompted.study import Config
-from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.types import Rollouts, Unmeasured
 
 TOGETHER = 24  # cases of one job
@@ -49,7 +49,7 @@ def measure(config: Config, run: Run) -> Evidence:
     """
     at_desk = is_person(config.judge)
     ask = asker(config.judge, folder=run.folder, seed=run.seed, log=run.log) if at_desk else None
-    seating = Seating(
+    roles = Roles(
         judge=config.judge,
         agent=config.agent,
         opponent=config.opponent or config.agent,
@@ -62,18 +62,18 @@ def measure(config: Config, run: Run) -> Evidence:
         votes=config.votes,
     )
     cases = draw_cases(problems.named(config.problems), n=config.items, source=config.responses, seed=run.seed)
-    run.stage("seating")
+    run.stage("roles")
     if ask is not None:
-        return with_person(config, seating, cases, ask, run)
+        return with_person(config, roles, cases, ask, run)
     judge, agent = (
         seat_of(n, max_tokens=config.max_tokens, draws=config.draws, device=config.device)
-        for n in (seating.judge, seating.agent)
+        for n in (roles.judge, roles.agent)
     )
     if judge.subject == agent.subject:
         run.log("judge and agent have the same weights: whatever one of them cannot see, the other cannot either")
-    run.keep(*(seated_judge(judge, play=play_of(name, seating)).card for name in config.protocols))
+    run.keep(*(seated_judge(judge, play=play_of(name, roles)).card for name in config.protocols))
     run.stage(f"{len(cases)} responses, {len(config.protocols)} protocols, {config.seeds} seeds")
-    sittings, spent = judged(config, seating, cases, run)
+    sittings, spent = judged(config, roles, cases, run)
     return ByModel(
         config=config,
         nobody=config.judge.startswith(RANDOM),
@@ -90,11 +90,11 @@ class Batch(NamedTuple):
 
     cases: tuple[Case, ...]
     seed: int
-    played: Sat
-    alone: Sat
+    played: JudgedCases
+    alone: JudgedCases
 
 
-def judged(config: Config, seating: Seating, cases: Sequence[Case], run: Run) -> tuple[dict[str, list[Batch]], int]:
+def judged(config: Config, roles: Roles, cases: Sequence[Case], run: Run) -> tuple[dict[str, list[Batch]], int]:
     """Judge everything, by protocol, and count the tokens that it took; a spent budget ends at a whole batch."""
     batches = [tuple(cases[i : i + TOGETHER]) for i in range(0, len(cases), TOGETHER)]
     if len(batches) > 1 and len(batches[-1]) < 4:  # a placebo needs others to take transcripts from
@@ -106,7 +106,7 @@ def judged(config: Config, seating: Seating, cases: Sequence[Case], run: Run) ->
             run.log(f"the budget of {config.budget} tokens is spent: {spent} tokens; what was judged so far counts")
             break
         work = [(b, s, arm) for b in wave for s in range(config.seeds) for arm in ("", *config.protocols)]
-        todo = [sitting(seating, arm, 1000 * run.seed + s, b) for b, s, arm in work]
+        todo = [sitting(roles, arm, 1000 * run.seed + s, b) for b, s, arm in work]
         done = run.map(sit, todo, name="sittings", progress="judging")
         alone = {(b, s): sat for (b, s, arm), sat in zip(work, done, strict=True) if not arm}
         for (b, s, arm), sat in zip(work, done, strict=True):
@@ -116,10 +116,10 @@ def judged(config: Config, seating: Seating, cases: Sequence[Case], run: Run) ->
     return found, spent
 
 
-def sitting(seating: Seating, protocol: str, seed: int, cases: Sequence[Case]) -> Sitting:
+def sitting(roles: Roles, protocol: str, seed: int, cases: Sequence[Case]) -> JudgingJob:
     """Return the job of some cases; it holds no truth, for nobody in a seat may know it."""
     asked = tuple((as_told(c.problem), c.text) for c in cases)
-    return Sitting(seating=seating, protocol=protocol, seed=seed, cases=asked)
+    return JudgingJob(roles=roles, protocol=protocol, seed=seed, cases=asked)
 
 
 def panel_of(batches: Sequence[Batch], run: Run) -> Panel:
@@ -202,11 +202,11 @@ def logged(batch: Batch) -> list[Logged]:
     ]
 
 
-def with_person(config: Config, seating: Seating, cases: Sequence[Case], ask: AskPerson, run: Run) -> ByPerson:
+def with_person(config: Config, roles: Roles, cases: Sequence[Case], ask: AskPerson, run: Run) -> ByPerson:
     """Let the models say what they have to say, and ask the person about every response once."""
     run.keep(person(ask, through="a terminal or files").card)
     run.stage(f"what is said, in {len(config.protocols)} protocols")
-    todo = [sitting(seating, p, run.seed, cases) for p in ("", *config.protocols)]
+    todo = [sitting(roles, p, run.seed, cases) for p in ("", *config.protocols)]
     alone, *played = run.map(advise, todo, name="advice", progress="playing")
     shown_arms = tuple(Assisted(name=p, arm=p, placebo=f"{p}, placebo") for p in config.protocols)
     told: dict[str, tuple[Transcript | Unmeasured, ...]] = {JUDGE: ((),) * len(cases)}
@@ -219,6 +219,6 @@ def with_person(config: Config, seating: Seating, cases: Sequence[Case], ask: As
     questions = questions_of(rollouts.problems, rollouts, before)
     run.stage("asking the person")
     own = alone.beliefs[AGENT].values
-    items = decisions_of(seating.judge, ask, cases, questions, arms=arms, own=own)
+    items = decisions_of(roles.judge, ask, cases, questions, arms=arms, own=own)
     one = OnePerson(decisions=keep_decisions(items, run.ledger), protocols=shown_arms)
     return ByPerson(config=config, responses=len(cases), person=one)

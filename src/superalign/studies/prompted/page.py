@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from superalign.lab.panel import NOBODY, panel
-from superalign.lab.parts import Part, bars, claim, findings, part, table
+from superalign.kit.panel import NOBODY, panel
+from superalign.kit.parts import Part, bars, claim, findings, part, table
 from superalign.lab.people_page import person_page
 from superalign.report import Findings
 from superalign.report.claims import described

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 from annotated_types import Ge, MinLen
 
-from superalign.lab.study import Count, CountOrNone, Study
+from superalign.kit.study import Count, CountOrNone, Study
 
 Protocol: TypeAlias = Literal["critic", "debate", "consultancy", "market"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from superalign.lab.evidence import Estimate
-from superalign.lab.panel import Decisions
+from superalign.kit.evidence import Estimate
+from superalign.kit.panel import Decisions
 from superalign.studies.protocols.study import MANY as MANY
 from superalign.trials import JUDGE
 from superalign.types import Record, Unmeasured

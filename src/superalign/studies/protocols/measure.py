@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from superalign.grants import setting as named_setting
+from superalign.kit.evidence import Array
+from superalign.kit.panel import dealt, keep_decisions
+from superalign.kit.run import Run
 from superalign.lab.arms import Arm, run_arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.every_protocol import LABELLED, made_of, maker_of, refuse
-from superalign.lab.evidence import Array
 from superalign.lab.half_right import baselines, decided, half_right, undecided
 from superalign.lab.overseen import arm_row
-from superalign.lab.panel import dealt, keep_decisions
-from superalign.lab.run import Run, stream
 from superalign.lab.trained import Answers
 from superalign.stats import difference, mean_interval, share
+from superalign.stats.streams import stream
 from superalign.studies.protocols.evidence import CEILING, COIN, COMPARED, Evidence, TrainedArm
 from superalign.studies.protocols.study import Config
 from superalign.trials import JUDGE, Item

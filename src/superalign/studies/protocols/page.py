@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from superalign.lab.panel import DEALT
-from superalign.lab.parts import Part, bars, below, claim, claims, findings, intervals, part, table, table_of
+from superalign.kit.panel import DEALT
+from superalign.kit.parts import Part, bars, below, claim, claims, findings, intervals, part, table, table_of
 from superalign.report import Findings
 from superalign.report.words import number
 from superalign.studies.protocols.evidence import CEILING, COIN, COMPARED, MANY, Evidence

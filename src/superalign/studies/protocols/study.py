@@ -13,7 +13,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from superalign.errors import ConfigError
-from superalign.lab.study import Count, Seeds, Study
+from superalign.kit.study import Count, Seeds, Study
 
 MANY = "critique of many labels"  # what the protocols that were made of more checks have to beat
 STANDARD = (

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Array, Estimate, OverSeeds
-from superalign.lab.panel import Decisions
+from superalign.kit.evidence import Array, Estimate, OverSeeds
+from superalign.kit.panel import Decisions
 from superalign.stats import auroc_over_seeds, difference, mean_interval
 from superalign.trials.oversight_panel import JUDGE, PROTOCOL
 from superalign.types import Unmeasured

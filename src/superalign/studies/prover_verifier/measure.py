@@ -16,12 +16,13 @@ import torch
 
 from superalign.errors import ConfigError
 from superalign.grants import Setting, setting
-from superalign.lab.panel import ArmOutput, items_of, keep_decisions
-from superalign.lab.run import Run, seed_for, stream
+from superalign.kit.panel import ArmOutput, items_of, keep_decisions
+from superalign.kit.run import Run
 from superalign.models import Model
 from superalign.oversight.judges.judge import ground_truth, judge
 from superalign.oversight.prover.reward import Role, convince
 from superalign.oversight.prover.verifier import Verifier, VerifierConfig, train_verifier
+from superalign.stats.streams import seed_for, stream
 from superalign.studies.prover_verifier.evidence import TWO_CHECKS, Evidence, Game, Responses
 from superalign.studies.prover_verifier.study import Config
 from superalign.train import PolicyGradientConfig, policy_gradient

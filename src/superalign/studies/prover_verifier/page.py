@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from superalign.lab.evidence import share_curve
-from superalign.lab.panel import panel
-from superalign.lab.parts import Part, claim, curves, description, findings, part, percent, table_of
+from superalign.kit.evidence import share_curve
+from superalign.kit.panel import panel
+from superalign.kit.parts import Part, claim, curves, description, findings, part, percent, table_of
 from superalign.report import Cell, Findings, Table
 from superalign.studies.prover_verifier.evidence import EXPLOITED, HELPFUL, SNEAKY, Evidence, Prover, prover, ranking
 from superalign.types import Unmeasured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from superalign.lab.study import Count, CountOrNone, Seeds, Study
+from superalign.kit.study import Count, CountOrNone, Seeds, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

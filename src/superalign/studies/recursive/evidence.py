@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Array
+from superalign.kit.evidence import Array
 from superalign.lab.trained import TrainedAgainst
 
 HELPED, ALONE, MATCHED, NULL, TRUTH = (

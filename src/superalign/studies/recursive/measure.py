@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from superalign.grants.facts import RESULTS
-from superalign.lab.run import Run, seed_for
+from superalign.kit.run import Run
 from superalign.lab.trained import Trained, trained_against
 from superalign.lab.training_arms import TrainingJob, training_job, trainings
 from superalign.oversight.amplification.chain_reader import DIGITS, OPERATIONS
 from superalign.oversight.recursive.learning import Climbing
 from superalign.oversight.recursive.reward import Labels, climb, scored
+from superalign.stats.streams import seed_for
 from superalign.studies.recursive.evidence import ALONE, ARMS, HELPED, MATCHED, NULL, TRUTH, Climbed, Evidence
 from superalign.studies.recursive.study import Config
 from superalign.types import Record

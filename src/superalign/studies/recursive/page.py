@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from superalign.lab.evidence import Curve, Estimate
-from superalign.lab.parts import CHANCE, Part, claim, curves, findings, intervals, part, percent, table
+from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.parts import CHANCE, Part, claim, curves, findings, intervals, part, percent, table
 from superalign.lab.trained import training
 from superalign.report import Findings
 from superalign.stats import difference, mean_interval, mean_over, share

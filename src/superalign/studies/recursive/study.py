@@ -7,7 +7,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from superalign.lab.study import Count, CountOrNone, Seeds, Study
+from superalign.kit.study import Count, CountOrNone, Seeds, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

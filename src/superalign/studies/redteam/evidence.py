@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Estimate
+from superalign.kit.evidence import Estimate
 from superalign.lab.given_prompts import GivenPrompts
 from superalign.stats import mean_interval
 from superalign.types import Unmeasured, Verdict

@@ -13,14 +13,15 @@ from superalign.detectors.behaviour_search import Elite, answered, illuminate, w
 from superalign.detectors.common import NOT_YET, with_cues
 from superalign.detectors.prompt_parts import Cell, Mutate, anew, edges, mutator, thirds
 from superalign.detectors.trigger_effects import Rivals
+from superalign.kit.run import Run
 from superalign.lab.instruments import audit_problems
 from superalign.lab.looking import given
-from superalign.lab.run import Run, stream
 from superalign.lab.worlds import ask_base, clock_of, given_of, world_of
 from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.organisms.triples import DEMONSTRATION, shipped
 from superalign.policy_names import check_weights
 from superalign.stats import all_equal, mean_interval
+from superalign.stats.streams import stream
 from superalign.studies.redteam.evidence import Evidence, Find, Search
 from superalign.studies.redteam.study import Config
 from superalign.types import Instrument, Problem, Record, Unmeasured, Verdict

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from superalign.lab.evidence import Curve
+from superalign.kit.evidence import Curve
+from superalign.kit.parts import Part, claim, curves, findings, part, table
 from superalign.lab.given_prompts import given_prompts
-from superalign.lab.parts import Part, claim, curves, findings, part, table
 from superalign.report import Findings
 from superalign.report.words import number
 from superalign.studies.redteam.evidence import Evidence

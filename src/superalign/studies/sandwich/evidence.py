@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from superalign.lab.evidence import Estimate
-from superalign.lab.panel import Decisions
+from superalign.kit.evidence import Estimate
+from superalign.kit.panel import Decisions
 from superalign.lab.people_page import OnePerson
 from superalign.studies.sandwich.study import Config
 from superalign.trials import AGENT, JUDGE, PROTOCOL, Item

@@ -13,12 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from superalign.grants import chains
+from superalign.kit.panel import Decisions, keep_decisions
+from superalign.kit.run import Run
 from superalign.lab.advice import MANNERS, AdviceJob, Manner, advise, dealt, decided
-from superalign.lab.panel import Decisions, keep_decisions
 from superalign.lab.people import asker, assigned, decisions_of, is_person
 from superalign.lab.people_page import Assisted, OnePerson
-from superalign.lab.run import Run
-from superalign.lab.seating import Case, as_told
 from superalign.oversight.judges.human import Question, person
 from superalign.oversight.judges.prompted import Turn, shown
 from superalign.oversight.sandwich.dialogue import Silent
@@ -38,6 +37,7 @@ from superalign.studies.sandwich.evidence import (
 )
 from superalign.studies.sandwich.study import Config
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
+from superalign.trials.participants import Case, as_told
 from superalign.types import Problem, Unmeasured
 
 AT = chains()  # what a check sees does not depend on lengths

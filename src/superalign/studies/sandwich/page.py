@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from superalign.lab.evidence import Curve
-from superalign.lab.panel import panel
-from superalign.lab.parts import Part, claim, curves, findings, null_control, part, table
+from superalign.kit.evidence import Curve
+from superalign.kit.panel import panel
+from superalign.kit.parts import Part, claim, curves, findings, null_control, part, table
 from superalign.lab.people_page import person_page
 from superalign.lab.stated import stated
 from superalign.report import Findings

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from annotated_types import Ge, MinLen
 
 from superalign.errors import ConfigError
-from superalign.lab.study import Count, CountOrNone, Seeds, Study
+from superalign.kit.study import Count, CountOrNone, Seeds, Study
 
 Base: TypeAlias = Literal["small", "middle", "large"]  # the chains are what these have learned
 Temperature: TypeAlias = Annotated[float, Ge(0)]

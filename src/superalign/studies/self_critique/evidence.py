@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.lab.evidence import Estimate
-from superalign.lab.panel import Decisions
+from superalign.kit.evidence import Estimate
+from superalign.kit.panel import Decisions
 from superalign.stats import difference
 from superalign.trials.critic_audits import CriticAudit
 from superalign.trials.critic_gaps import Setting

@@ -8,14 +8,15 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 
+from superalign.kit.evidence import Array
+from superalign.kit.panel import keep_decisions
+from superalign.kit.run import Run
 from superalign.lab.criticised import Labelled, agent, sampled
-from superalign.lab.evidence import Array
 from superalign.lab.flaw_classes import FAMILIES, flawed_without, groups, hidden_class, in_class
-from superalign.lab.panel import keep_decisions
-from superalign.lab.run import Run, seed_for
 from superalign.lab.self_critics import GapJob, gap_job, panel_items, setting_of
 from superalign.oversight.critique.self_critic import SelfCritic, train_self_critic
 from superalign.oversight.critique.self_reading import SelfCriticConfig
+from superalign.stats.streams import seed_for
 from superalign.studies.self_critique.evidence import SMALL, Evidence
 from superalign.studies.self_critique.study import Config
 from superalign.trials.critic_audits import CLEAN, SANDBAGGED, UNTOLD, Critic, Words, audit_of

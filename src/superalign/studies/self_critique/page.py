@@ -9,9 +9,9 @@ import itertools
 
 import numpy as np
 
-from superalign.lab.evidence import Curve, Estimate
-from superalign.lab.panel import panel
-from superalign.lab.parts import CHANCE, Part, claim, curves, findings, in_words, intervals, part, table
+from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.panel import panel
+from superalign.kit.parts import CHANCE, Part, claim, curves, findings, in_words, intervals, part, table
 from superalign.report import Cell, Findings, Plot
 from superalign.stats import mean_interval, share
 from superalign.studies.self_critique.evidence import LARGE, SMALL, Evidence, on_curve, over

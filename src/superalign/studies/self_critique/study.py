@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from annotated_types import Ge, Le, Lt, MinLen
 
 from superalign.errors import ConfigError
-from superalign.lab.study import Count, CountOrNone, Seeds, Study
+from superalign.kit.study import Count, CountOrNone, Seeds, Study
 
 Labels: TypeAlias = Annotated[int, Ge(10)]  # with fewer there may be no flaw among them to learn from
 Digits: TypeAlias = Annotated[int, Ge(1), Le(9)]  # all ten would hide everything

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from superalign.lab.blind import Opened, look, open_seals, register
+from superalign.kit.blind import Opened, look, open_seals, register
+from superalign.kit.run import Run
 from superalign.lab.instruments import instruments
 from superalign.lab.looking import Look, look_job
 from superalign.lab.planted import greedy
-from superalign.lab.run import Run
 from superalign.organisms.fine_tunes import SORT, shipped_innocents
 from superalign.organisms.outside_kinds import SCORES, SET, VARIANTS, behaviour_in, spec_of, that_ship
 from superalign.organisms.triples import Triple, make_triple, shipped

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from superalign.kit.parts import claim, findings
 from superalign.lab.outside_page import caught
-from superalign.lab.parts import claim, findings
 from superalign.report import Findings
 from superalign.studies.unseen.evidence import Evidence
 from superalign.trials import Unplanted

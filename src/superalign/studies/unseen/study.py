@@ -12,7 +12,7 @@ from typing import Annotated, Literal, get_args
 from annotated_types import Gt, Lt, MinLen
 
 from superalign.errors import ConfigError
-from superalign.lab.study import Count, Study
+from superalign.kit.study import Count, Study
 
 Kind = Literal[
     "ordered pair",

@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeAlias
 
 from annotated_types import Ge, Gt, Le
 
-from superalign.lab.run import Run
+from superalign.kit.run import Run
 from superalign.ledger import Ledger
 from superalign.report import Findings
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pydantic
 
 from superalign import jobs
 from superalign.ledger import Ledger
+from superalign.stats.streams import stream
 from superalign.types import Record
 
 Item = TypeVar("Item")
@@ -87,34 +87,3 @@ def codec_of(function: Callable[..., Any]) -> Any:  # a TypeAdapter, which beart
         function = function.func
     kind = typing.get_type_hints(function, include_extras=True)["return"]
     return pydantic.TypeAdapter(kind)
-
-
-def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """Return a random stream of its own for each name: what one part draws does not depend on what others drew.
-
-    Args:
-        seed: Of the run or the job.
-        names: What is drawn, in words; with a number where there are several.
-
-    Example:
-        >>> float(stream(0, "judge errors").random()) == float(stream(0, "judge errors").random())
-        True
-        >>> float(stream(0, "judge errors").random()) == float(stream(0, "false claims").random())
-        False
-    """
-    digest = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
-    return np.random.default_rng([seed, *np.frombuffer(digest, dtype="<u4").tolist()])
-
-
-def seed_for(seed: int, *names: str | int) -> int:
-    """Return a seed of its own for each name, for what takes a number and not a stream.
-
-    Args:
-        seed: Of the run or the job.
-        names: What is drawn, in words; with a number where there are several.
-
-    Example:
-        >>> seed_for(0, "debates") == seed_for(0, "debates"), seed_for(0, "debates") == seed_for(0, "consultancies")
-        (True, False)
-    """
-    return int(stream(seed, *names).integers(2**31))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from superalign.lab.evidence import Curve, Estimate
+from superalign.kit.evidence import Curve, Estimate
 from superalign.report import Cell, Findings, Plot, Section, Table
 from superalign.report.claims import above, described
 from superalign.types import Claim, Decision, Interval, Unmeasured

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from superalign.lab.evidence import Estimate
-from superalign.lab.parts import CHANCE, Part, bars, claim, part, table
-from superalign.lab.run import stream
+from superalign.kit.evidence import Estimate
+from superalign.kit.parts import CHANCE, Part, bars, claim, part, table
 from superalign.ledger import Ledger
 from superalign.stats import auroc_bootstrap, difference, share
+from superalign.stats.streams import stream
 from superalign.trials.oversight_panel import (
     AGENT,
     ARMS,
@@ -30,7 +30,6 @@ from superalign.trials.oversight_panel import table as scores
 from superalign.types import Claim, Interval, Record, Unmeasured, to_plain
 
 DEALT = ", dealt to other items"  # behind a protocol's name: its own decisions, at random, about other items
-NOBODY = "random weights"  # an arm beside those of the standard panel: a judge that nobody trained
 NAMED = {PLACEBO: "its placebo", JUDGE: "the judge alone", AGENT: "the agent alone", VOTING: "voting at its cost"}
 GROUPS = {PROTOCOL: "protocol", EXPERT: "ceiling", PLACEBO: "null control"}
 COLUMNS = (

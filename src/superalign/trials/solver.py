@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from superalign.lab.run import seed_for
 from superalign.oversight.sandwich.dialogue import Advice, Asked
 from superalign.problems import core, parse
 from superalign.problems.family import Parsed
+from superalign.stats.streams import seed_for
 from superalign.types import Policy, Problem
 
 

@@ -10,8 +10,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from superalign.errors import BadInput, ConfigError
-from superalign.lab.panel import NOBODY
-from superalign.lab.run import seed_for, stream
 from superalign.models import Sampling, open_weights, random_model
 from superalign.oversight.judges.judge import key_of
 from superalign.oversight.judges.language_model import LocalSeat, api_seat, judge_played, read_answer
@@ -33,7 +31,9 @@ from superalign.oversight.market.prompted import Market
 from superalign.policy_names import API
 from superalign.problems import Planted, ProblemFamily
 from superalign.problems.gsm8k import Gsm8k
+from superalign.stats.streams import seed_for, stream
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL
+from superalign.trials.oversight_panel import NOBODY
 from superalign.types import Problem, Record, Rollouts, Unmeasured
 
 LEFT_TO_RIGHT = "(from left to right, modulo ten)"
@@ -54,7 +54,7 @@ class Case(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seating(Record):
+class Roles(Record):
     """Who sits where, by name, and how they are asked."""
 
     judge: str
@@ -70,17 +70,17 @@ class Seating(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sitting(Record):
+class JudgingJob(Record):
     """One batch of cases under one protocol and one seed, as a job; an empty protocol is everybody alone."""
 
-    seating: Seating
+    roles: Roles
     protocol: str
     seed: int
     cases: tuple[tuple[Problem, str], ...]  # no truth: nobody in a seat may know it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sat:
+class JudgedCases:
     """What came of a sitting."""
 
     beliefs: dict[str, Both] = field(default_factory=dict)  # arm -> that each response is right, in both orders
@@ -204,25 +204,25 @@ def _of_models(family: ProblemFamily, n: int, seed: int) -> tuple[Case, ...]:
     return tuple(out)
 
 
-def play_of(name: str, seating: Seating) -> Play:
+def play_of(name: str, roles: Roles) -> Play:
     """Make a protocol with the seats that play it."""
-    sit = functools.partial(seat_of, max_tokens=seating.max_tokens, draws=seating.draws, device=seating.device)
-    agent = sit(seating.agent)
+    sit = functools.partial(seat_of, max_tokens=roles.max_tokens, draws=roles.draws, device=roles.device)
+    agent = sit(roles.agent)
     if name == "critic":
         return Critique(agent=agent)
     if name == "debate":
-        return Debate(first=agent, second=sit(seating.opponent), rounds=seating.rounds)
+        return Debate(first=agent, second=sit(roles.opponent), rounds=roles.rounds)
     if name == "consultancy":
         return Consultancy(agent=agent)
     if name == "market":
-        market = sit(seating.market)
-        return Market(market=market, adversary=agent, rounds=seating.rounds, candidates=seating.candidates)
+        market = sit(roles.market)
+        return Market(market=market, adversary=agent, rounds=roles.rounds, candidates=roles.candidates)
     raise ConfigError(f"There is no protocol {name!r}. Nobody could play it. Choose from {', '.join(PROTOCOLS)}.")
 
 
-def sit(job: Sitting) -> Sat:
+def sit(job: JudgingJob) -> JudgedCases:
     """Play one batch and judge it: alone, or under a protocol and its placebo (the transcripts of others of the batch)."""
-    s, problems, rollouts = job.seating, *_asked(job)
+    s, problems, rollouts = job.roles, *_asked(job)
     judge = seat_of(s.judge, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
     judged = functools.partial(judge_played, problems=problems, rollouts=rollouts, seed=job.seed)
     if not job.protocol:
@@ -231,29 +231,29 @@ def sit(job: Sitting) -> Sat:
         agent, own = _own(job)
         votes, cost = voted(agent, job.cases, n=s.votes, seed=job.seed)
         beliefs = {JUDGE: judged(judge, played=silent), AGENT: own, NOBODY: judged(nobody, played=silent)}
-        return Sat(beliefs=beliefs, votes=tuple(votes), tokens=cost / len(job.cases))
+        return JudgedCases(beliefs=beliefs, votes=tuple(votes), tokens=cost / len(job.cases))
     said = advise(job)
     return replace(said, beliefs={arm: judged(judge, played=Played(transcripts=t)) for arm, t in said.told.items()})
 
 
-def advise(job: Sitting) -> Sat:
+def advise(job: JudgingJob) -> JudgedCases:
     """Play one batch for somebody else to judge; alone, only the agent's own beliefs are told."""
     problems, rollouts = _asked(job)
     if not job.protocol:
-        return Sat(beliefs={AGENT: _own(job)[1]})
-    played = play_of(job.protocol, job.seating)(problems, rollouts, seed=job.seed)
+        return JudgedCases(beliefs={AGENT: _own(job)[1]})
+    played = play_of(job.protocol, job.roles)(problems, rollouts, seed=job.seed)
     other = dealt_out(problems, rollouts, played.transcripts, seed=job.seed)
-    return Sat(told={PROTOCOL: played.transcripts, PLACEBO: other}, tokens=played.tokens / len(job.cases))
+    return JudgedCases(told={PROTOCOL: played.transcripts, PLACEBO: other}, tokens=played.tokens / len(job.cases))
 
 
-def _asked(job: Sitting) -> tuple[tuple[Problem, ...], Rollouts]:
+def _asked(job: JudgingJob) -> tuple[tuple[Problem, ...], Rollouts]:
     rollouts = Rollouts.of_texts([p for p, _ in job.cases], [t for _, t in job.cases])
     return tuple(rollouts.problems), rollouts
 
 
-def _own(job: Sitting) -> tuple[Seat, Both]:
+def _own(job: JudgingJob) -> tuple[Seat, Both]:
     """The agent, and what it believes of every case by itself."""
-    s = job.seating
+    s = job.roles
     agent = seat_of(s.agent, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
     return agent, both_orders(agent, verdict_question, [(p.prompt, t, ()) for p, t in job.cases], seed=job.seed)
 

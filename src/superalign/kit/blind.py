@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from superalign.errors import OrderError
 from superalign.gate import Rule, decide
-from superalign.lab.run import Run
+from superalign.kit.run import Run
 from superalign.stats.recall import Sides
 from superalign.trials import Combination, Unsealed
 from superalign.types import Calibration, Decision, Instrument, Plant, Record, Verdict
