@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from superalign import problems
-from superalign.kit.panel import NOBODY, keep_decisions
+from superalign.kit.panel import keep_decisions
 from superalign.kit.run import Run
 from superalign.lab.people import asker, assigned, decisions_of, is_person
 from superalign.lab.people_page import Assisted, OnePerson
@@ -23,6 +23,7 @@ from superalign.report.inspect_logs import Logged, installed, write_log
 from superalign.studies.prompted.evidence import ByModel, ByPerson, Decided, Evidence, Panel
 from superalign.studies.prompted.study import Config
 from superalign.trials import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING, Item
+from superalign.trials.oversight_panel import NOBODY
 from superalign.trials.participants import (
     Case,
     JudgedCases,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from superalign.kit.panel import NOBODY, panel
+from superalign.kit.panel import panel
 from superalign.kit.parts import Part, bars, claim, findings, part, table
 from superalign.lab.people_page import person_page
 from superalign.report import Findings
 from superalign.report.claims import described
 from superalign.studies.prompted.evidence import ByModel, ByPerson, Evidence, Panel
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, VOTING
+from superalign.trials.oversight_panel import NOBODY
 from superalign.types import Claim, Interval, Unmeasured
 
 ALONE = (JUDGE, AGENT, VOTING)
