@@ -6,19 +6,21 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from superalign import problems
 from superalign.detectors import CueSweep, SelfCheck, TruthProbe, train_truth_probe
 from superalign.detectors.common import with_cues
 from superalign.grants.claims import statements, step_claims
 from superalign.grants.cues import cues as granted_cues
 from superalign.models import Model, Sampling, open_weights, with_sampling
-from superalign.stats.streams import stream
 from superalign.types import Detector, Problem, Verdict
 
 
 def sweep_problems(seed: int, *, each: int = 20) -> tuple[Problem, ...]:
     """Problems that the detectors ask: hard ones of the families that have steps, from the test split."""
-    rng = stream(seed, "detectors' problems")
+    # No stream by name: published error rates and thresholds were measured on the problems of these draws.
+    rng = np.random.default_rng([seed, 5])
     out: list[Problem] = []
     for name, levels in (("arithmetic", (3, 4, 5)), ("programs", (2, 3)), ("claims", (3, 4))):
         for i in range(each):
