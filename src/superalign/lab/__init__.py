@@ -1,1 +1,1 @@
-"""What studies share: how one is run, shapes of evidence, parts of pages, one blind look, arms, panels, and people."""
+"""What several studies measure alike, and the parts that show it: arms, instruments, planted subjects, people."""
