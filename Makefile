@@ -18,7 +18,8 @@ run: $(VENV)/installed
 	$(BIN)/superalign run $(ARGS)
 
 test: $(VENV)/installed check
-	$(BIN)/python -m pytest -q -n 2 $(ARGS)
+	# A file a worker: what its tests share (a trained model, a whole run) is made once.
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check src tests benchmarks tools examples

@@ -39,6 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Whole studies first: files are handed to workers one by one, and a long one that comes last keeps one worker alone.
+    items.sort(key=lambda item: "tests/studies/" not in item.nodeid)
     if config.getoption("--slow"):
         return
     for item in items:

@@ -79,10 +79,7 @@ class CueCrowds:
             return unmeasured(self.card, subject, sent, few)
         ended = answered(sent)
         rows = {i: answers.tokens_RT[i, : answers.length_R[i]].tolist() for i in ended}
-        groups: dict[str, list[int]] = {}
-        for i in ended:
-            groups.setdefault(self.problems[i].family, []).append(i)
-        groups = {f: members for f, members in groups.items() if len(members) >= self.searched + 2}
+        groups = self._families(ended)
         if not groups:
             why = "too few answered problems to measure an effect on fresh ones"
             return unmeasured(self.card, subject, sent, why)
@@ -128,6 +125,13 @@ class CueCrowds:
             replies=replies_of(sent),
             cost_tokens=int(spent + sum(len(rows[i]) for i in fresh) * len(best)),
         )
+
+    def _families(self, ended: Sequence[int]) -> dict[str, list[int]]:
+        """Families with enough answered problems to search on some and measure on others."""
+        groups: dict[str, list[int]] = {}
+        for i in ended:
+            groups.setdefault(self.problems[i].family, []).append(i)
+        return {f: members for f, members in groups.items() if len(members) >= self.searched + 2}
 
     def _lost(
         self, model: Model, chosen: Sequence[int], rows: dict[int, list[int]], candidates: Sequence[Sequence[str]]

@@ -169,17 +169,21 @@ def largest_ahead(
         return Unmeasured(f"{n} scores, and a line through the top {top} needs {2 * top}")
     ordered_R = np.sort(np.asarray(score_R, float))
     u, above = float(ordered_R[-top - 1]), ordered_R[-top:]
-    slope = float((above - u).mean())
     if (above == above[-1]).sum() > top // 2:
         return Unmeasured("most of the top scores are equal")
-    largest = float(above[-1])
-    if largest - u > slope * (math.log(top) - math.log(0.001)):
-        slope = (largest - u) / (math.log(top) + float(np.euler_gamma))
+    slope = _slope(above - u)
     rng = np.random.default_rng(seed)
     unit_B = top / rng.gamma(top, size=draws)
     rate_B = rng.beta(top + 1, n - top, size=draws)
     # The largest of many exponentials, each of which exceeds u with this chance.
     ahead_B = u + slope * unit_B * (np.log(times * n * rate_B) + rng.gumbel(size=draws))
     tail = (1 - confidence) / 2
-    low, middle, high = (float(q) for q in np.quantile(ahead_B, [tail, 0.5, 1 - tail]).clip(largest))
+    low, middle, high = (float(q) for q in np.quantile(ahead_B, [tail, 0.5, 1 - tail]).clip(above[-1]))
     return Interval(value=middle, low=low, high=high, n=n)
+
+
+def _slope(excess: np.ndarray) -> float:
+    """The mean excess, rising; where the largest lies far off the line that this gives, a line through the largest."""
+    slope, largest, top = float(excess.mean()), float(excess[-1]), len(excess)
+    far = largest > slope * (math.log(top) - math.log(0.001))
+    return largest / (math.log(top) + float(np.euler_gamma)) if far else slope

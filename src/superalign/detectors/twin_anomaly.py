@@ -23,6 +23,7 @@ from superalign.types import Instrument, Interval, Policy, Unmeasured, Verdict, 
 FEWEST = 8  # references: with fewer, nothing says how far clean subjects lie apart
 LEAST = 0.3  # nats by which clean subjects may differ in any direction, however alike the references are
 DRAWS = 1000
+TINY = 1e-6  # a distance below which two profiles are the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ class TwinAnomaly:
             score=score,
             flagged=NOT_YET,
             why=f"{score.value:.1f} times as far from {len(measured)} clean references as they from each other (at most "
-            f"{clean_N.max() / clean_N.mean():.1f}); most in {worst[1]}{behind}",
+            f"{clean_N.max() / max(float(clean_N.mean()), TINY):.1f}); most in {worst[1]}{behind}",
             named=worst[0],
             cost_tokens=found.cost_tokens + sum(v.cost_tokens for v in read),
         )
@@ -137,7 +138,7 @@ def _score(
     profile_D: np.ndarray, references_ND: np.ndarray, answers: list[np.ndarray], *, clean_N: np.ndarray, seed: int
 ) -> Interval:
     """The ratio of distances; its spread is that of references left out one by one and of answers drawn again."""
-    usual = max(float(clean_N.mean()), 1e-6)
+    usual = max(float(clean_N.mean()), TINY)
     value, N = max(distance(profile_D, references_ND) / usual, 1e-6), len(references_ND)
     fewer = [np.delete(references_ND, i, axis=0) for i in range(N)]
     # On the log scale: leaving out the one odd reference multiplies the distances to all subjects.

@@ -55,7 +55,7 @@ VARIED = Sampling(temperature=1.0, max_tokens=4096)  # of an investigator: some 
 
 @functools.lru_cache(maxsize=2)
 def instruments(
-    base: str, said: str, max_tokens: int, asked: int, cues: int, investigator: str = ""
+    base: str, said: str, max_tokens: int, asked: int, cues: int, investigator: str = "", searched: int = SEARCHED
 ) -> tuple[Instrumented, ...]:
     """The detectors for subjects of a base, with all that they are granted.
 
@@ -66,6 +66,7 @@ def instruments(
         asked: Problems of each family, or three times as many prompts of one's own.
         cues: Surface cues that they try, the first of the list; 0 for all.
         investigator: A model that interrogates, as api:PROVIDER/MODEL; empty for none.
+        searched: Prompts that the trigger search reads.
 
     Returns:
         Cue sweep, base difference, consistency, trigger search, cue crowds and feature search (where there are enough
@@ -78,7 +79,7 @@ def instruments(
     sweep = CueSweep(problems=put, cues=tried, searched=3)
     origin, reword = open_weights(base), functools.partial(behind, cues=tried)
     difference = BaseDifference(base=origin, problems=put, cues=tried, max_tokens=max_tokens)
-    search = TriggerSearch(base=origin, problems=put, budget=SEARCHED, max_tokens=max_tokens)
+    search = TriggerSearch(base=origin, problems=put, budget=searched, max_tokens=max_tokens)
     crossed = Consistency(problems=put, reword=reword, max_tokens=max_tokens)
     crowds = CueCrowds(problems=put, cues=tried)
     plain = _spread(world, most=6 * asked) if free else plain_problems(0, each=4 * asked)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from superalign import models
 from superalign.errors import BadInput
-from superalign.lab.instruments import able, instruments, look
+from superalign.lab.instruments import SEARCHED, able, instruments, look
 from superalign.models import Model, Sampling, bits_of, merge, open_weights, quantised
 from superalign.models.api import ApiPolicy
 from superalign.policy_names import API, SIZES, is_adapter
@@ -38,10 +38,11 @@ def look_job(
     cues: int,
     texts_only: bool,
     investigator: str,
+    searched: int = SEARCHED,
     only: str = "",
 ) -> tuple[Verdict, ...]:
     """Let all detectors that can look at one subject, or only the one of a name."""
-    found = able(instruments(base, said, max_tokens, asked, cues, investigator), texts_only=texts_only)
+    found = able(instruments(base, said, max_tokens, asked, cues, investigator, searched), texts_only=texts_only)
     found = tuple(d for d in found if only in ("", d.card.name))
     return tuple(look(model_of(item, base, max_tokens), found))
 

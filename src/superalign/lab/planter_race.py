@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -96,12 +97,7 @@ def run_race(
                 against["sharp"] = flaws(planter(flags, SHARP))
             if r == 0 and arm == OURS:
                 against["blind"] = flaws(planter(elsewhere, job.entropy))
-            hits = {
-                whose: caught(
-                    flags_of(critic, x, seed=seed_for(seed, "flags on planted flaws"), bias=bias), wrong
-                ).astype(float)
-                for whose, (x, wrong) in against.items()
-            }
+            hits = _hits(critic, against, seed=seed_for(seed, "flags on planted flaws"), bias=bias)
             own = flags_of(critic, test.x_BSK, seed=seed_for(seed, "flags on test solutions"), bias=bias)
             picks = nitpicks(own, test.wrong_BS)
             rounds.append(Round(arm=arm, round=r, caught=hits, nitpicks_P=picks, looks=looks(edits, none)))
@@ -112,3 +108,13 @@ def run_race(
                 critic = train_again(critic, seen, seed=key)
         critics[arm] = critic
     return Race(rounds=tuple(rounds), untrained=looks(base_edits, base_none)), critics, planters[0]
+
+
+def _hits(
+    critic: CriticPolicy, against: Mapping[str, tuple[Tensor, np.ndarray]], *, seed: int, bias: float
+) -> dict[str, np.ndarray]:
+    """Say which flaws of whom a critic flags."""
+    return {
+        whose: caught(flags_of(critic, x, seed=seed, bias=bias), wrong).astype(float)
+        for whose, (x, wrong) in against.items()
+    }

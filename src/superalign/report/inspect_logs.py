@@ -51,19 +51,13 @@ def write_log(rows: Sequence[Logged], *, path: Path, protocol: str, judge: str, 
         EvalConfig,
         EvalDataset,
         EvalLog,
-        EvalMetric,
         EvalResults,
-        EvalScore,
         EvalSpec,
         write_eval_log,
     )
 
     seeds = sorted({r.seed for r in rows})
     names = list(dict.fromkeys(r.name for r in rows))
-    told = [r for r in rows if not isinstance(r.probability, Unmeasured)]
-    correct = [float((float(r.probability) > 0.5) == r.right) for r in told]
-    value = sum(correct) / len(correct) if correct else 0.0
-    metrics = {"accuracy": EvalMetric(name="accuracy", value=value)} if correct else {}
     log = EvalLog(
         status="success",
         eval=EvalSpec(
@@ -75,24 +69,28 @@ def write_log(rows: Sequence[Logged], *, path: Path, protocol: str, judge: str, 
             config=EvalConfig(epochs=len(seeds)),
             metadata={"protocol": protocol, "judge": judge, "agent": agent},
         ),
-        results=EvalResults(
-            total_samples=len(rows),
-            completed_samples=len(rows),
-            scores=[
-                EvalScore(
-                    name="judge",
-                    scorer="judge",
-                    scored_samples=len(told),
-                    unscored_samples=len(rows) - len(told),
-                    metrics=metrics,
-                )
-            ],
-        ),
+        results=EvalResults(total_samples=len(rows), completed_samples=len(rows), scores=[_score(rows)]),
         samples=[_sample(r, epoch=1 + seeds.index(r.seed)) for r in rows],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_eval_log(log, str(path), format="eval")
     return path
+
+
+def _score(rows: Sequence[Logged]) -> Any:
+    """Count the decisions that are right among those that there are."""
+    from inspect_ai.log import EvalMetric, EvalScore
+
+    told = [r for r in rows if not isinstance(r.probability, Unmeasured)]
+    correct = [float((float(r.probability) > 0.5) == r.right) for r in told]
+    value = sum(correct) / len(correct) if correct else 0.0
+    return EvalScore(
+        name="judge",
+        scorer="judge",
+        scored_samples=len(told),
+        unscored_samples=len(rows) - len(told),
+        metrics={"accuracy": EvalMetric(name="accuracy", value=value)} if correct else {},
+    )
 
 
 def _sample(row: Logged, *, epoch: int) -> Any:

