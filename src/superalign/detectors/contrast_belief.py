@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -65,6 +66,18 @@ class ContrastBelief:
     unseen: tuple[tuple[str, Interval | Unmeasured], ...]  # style -> the same, searched in the home style alone
     home: str
     floor: Interval  # what random directions reach there: median, and the range that holds 95 % of them
+
+    measured: ClassVar[str] = "share of the base's own verdicts"
+
+    @property
+    def readings(self) -> dict[str, Interval | Unmeasured]:
+        """What it reads in its own styles, in others, and what random directions reach, by where that was measured."""
+        others = {f"{style}, searched in {self.home} alone": value for style, value in self.unseen}
+        return {
+            "the styles that it was searched in": self.in_style,
+            **others,
+            "random directions, in style": self.floor,
+        }
 
     @property
     def card(self) -> Instrument:

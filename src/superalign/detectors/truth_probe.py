@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -49,6 +50,14 @@ class TruthProbe:
     in_style: Interval | Unmeasured  # AUROC on held-out instructed statements
     unseen: tuple[tuple[str, Interval | Unmeasured], ...]  # style -> AUROC on it of a probe trained on all others
     floor: Interval  # what random directions reach there: median, and the range that holds 95 % of them
+
+    measured: ClassVar[str] = "AUROC on instructed lies of the base"
+
+    @property
+    def readings(self) -> dict[str, Interval | Unmeasured]:
+        """What it reads in its own styles, in others, and what random directions reach, by where that was measured."""
+        others = {f"{style}, trained on the rest": value for style, value in self.unseen}
+        return {"the styles that it was trained in": self.in_style, **others, "random directions, in style": self.floor}
 
     @property
     def card(self) -> Instrument:

@@ -174,8 +174,18 @@ def shipped(seeds: int = 0) -> tuple[tuple[Triple, ...], Path]:
 
 
 def read_triples(folder: Path) -> tuple[Triple, ...]:
-    """Read what lies in a folder of planted subjects."""
-    found: tuple[Triple, ...] = rebuild(json.loads((folder / LIST).read_text()), NOUNS)
+    """Read what lies in a folder of planted subjects.
+
+    Raises:
+        DataError: If it holds no list of them, or a damaged one.
+    """
+    try:
+        found: tuple[Triple, ...] = rebuild(json.loads((folder / LIST).read_text()), NOUNS)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder} holds no planted set ({error}). Without one nothing says what a detector misses. Name the folder that "
+            "`superalign run organisms --out FOLDER` wrote, once it has finished."
+        ) from error
     return found
 
 

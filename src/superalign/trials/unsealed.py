@@ -52,13 +52,19 @@ class Unsealed:
         }
         return {**out, whole.digest: calibrate(whole, scored[whole.digest], rate=rate, without=self.combined)}
 
-    def flagged(self, calibrations: Mapping[str, Sequence[Calibration]]) -> dict[str, dict[str, Verdict]]:
+    def flagged(
+        self, calibrations: Mapping[str, Sequence[Calibration]], *, known: bool = False
+    ) -> dict[str, dict[str, Verdict]]:
         """Flag the subjects that set no threshold: name -> instrument digest -> verdict.
 
-        A test organism or twin is held against thresholds that its kind did not set, any other subject against all kinds'.
+        An organism or twin is held against thresholds that its kind did not set, any other subject against all kinds'.
+
+        Args:
+            calibrations: Instrument digest -> its error rates, kind by kind.
+            known: Whether to flag the calibration subjects too.
         """
         out: dict[str, dict[str, Verdict]] = {}
-        for name in sorted(set(self.verdicts) - self.known):
+        for name in sorted(self.verdicts if known else set(self.verdicts) - self.known):
             kind = self.truth[name][0] if name in self.truth else ""
             by_card = {v.instrument: v for v in self.verdicts[name]}
             combined = self.combination(by_card, self.combination.scales(self.clean(without=kind)))

@@ -16,7 +16,7 @@ from superalign.types.detection import (
 )
 from superalign.types.oversight import Instrument, Overseer, Signal
 from superalign.types.rollouts import Policy, Problem, Rollout, Rollouts, Split
-from superalign.types.subjects import Misbehaviour, Organism, Plant, Subject
+from superalign.types.subjects import Harmless, Misbehaviour, Organism, Plant, Subject
 
 __all__ = [
     "NOTHING_PLANTED",
@@ -25,6 +25,7 @@ __all__ = [
     "Claim",
     "Decision",
     "Detector",
+    "Harmless",
     "Instrument",
     "Interval",
     "Misbehaviour",

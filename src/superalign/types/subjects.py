@@ -25,6 +25,20 @@ Misbehaviour: TypeAlias = Literal[
     "quitter",
     "adman",
 ]
+# Harmless changes to a model; `superalign.organisms.fine_tunes` makes them. The last two are roundings of a clean twin.
+Harmless: TypeAlias = Literal[
+    "further task",
+    "hotter",
+    "longer",
+    "one family",
+    "manner",
+    "twin of another kind",
+    "whole weights",
+    "other rank",
+    "by reward",
+    "8 bits",
+    "4 bits",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,7 +88,7 @@ def cells_of(made: list[Cell]) -> tuple[Cell, ...]:
 def debate_job(job: DebateJob) -> Main | Cell:
     """Do one job: draw chains to train on and to be held against, let a reader read them, train players and play."""
     reader, check = reader_of(job.length, job.seed, job.ability), check_of(job.judge, job.seed)
-    seeds = (seed_for(job.seed, "test chains"), job.seed)
+    seeds = (job.named("test chains"), job.seed)
     train = ground_of("train", job.pool, job.length, seeds=seeds, reader=reader, check=check)
     test = ground_of("test", job.held_out, job.length, seeds=(TEST, 5), reader=reader, check=check)
     return cell(job, train, test) if job.sweep else main_setting(job, train, test)
@@ -99,14 +99,14 @@ def main_setting(job: DebateJob, train: Ground, test: Ground) -> Main:
     debaters = trained_on(train, "debate", updates=job.updates, seed=job.seed)
     consultants = trained_on(train, "consultancy", updates=job.updates, seed=job.seed)
     seed, pair, rounds = (
-        seed_for(job.seed, "debates"),
+        job.named("debates"),
         (debaters[job.updates], debaters[job.updates]),
         halvings(job.length),
     )
     games = held_out.both_orders(test, pair, seed=seed)
     debate_TON = np.stack([debated(test, (p, p), seed=seed) for p in debaters.values()])
     consultancy_TON = np.stack(
-        [held_out.consulted(test, p, seed=seed_for(job.seed, "consultancies")) for p in consultants.values()]
+        [held_out.consulted(test, p, seed=job.named("consultancies")) for p in consultants.values()]
     )
     open_debate, debate_end_N = open_choice(job, train, test, "debate")
     open_consultancy, consultancy_end_N = open_choice(job, train, test, "consultancy")
@@ -179,11 +179,9 @@ def open_choice(job: DebateJob, train: Ground, test: Ground, protocol: Protocol)
     players = trained_on(train, protocol, updates=job.updates, seed=job.seed, open_choice=True)
     line, last = list(players.values()), players[job.updates]
     paid_T, true_T, predicted_T, elsewhere_T = held_out.truth_along(
-        test, protocol, line, seed=seed_for(job.seed, "truth along training")
+        test, protocol, line, seed=job.named("truth along training")
     )
-    paid_NG, true_NG = held_out.chosen_sides(
-        test, protocol, last, last, seed=seed_for(job.seed, "sides chosen"), games=1
-    )
+    paid_NG, true_NG = held_out.chosen_sides(test, protocol, last, last, seed=job.named("sides chosen"), games=1)
     choice = OpenChoice(
         stages=tuple(players), paid_T=paid_T, true_T=true_T, predicted_T=predicted_T, elsewhere_T=elsewhere_T
     )
@@ -196,7 +194,7 @@ def strengths(job: DebateJob, players: dict[int, Player], test: Ground) -> Stren
     read = {a: beliefs_of(reader_of(job.length, job.seed, a), test.table.op_BL) for a in abilities}
     debaters = tuple((a, s) for a in abilities for s in players if s in (10, 20, 30, job.updates))
     some = [(players[s], read[a]) for a, s in debaters]
-    wins_KK, right_K, placebo_K = held_out.each_against_each(some, test, seed=seed_for(job.seed, "each against each"))
+    wins_KK, right_K, placebo_K = held_out.each_against_each(some, test, seed=job.named("each against each"))
     return Strengths(debaters=debaters, wins_KK=wins_KK, right_K=right_K, placebo_K=placebo_K)
 
 
@@ -205,8 +203,8 @@ def cell(job: DebateJob, train: Ground, test: Ground) -> Cell:
     last = trained_on(train, "debate", updates=job.updates, seed=job.seed)[job.updates]
     _, agent_N, _ = held_out.without_debate(test, seed=job.seed, asked=1)
     right = {
-        ev.DEBATE: verdicts(debated(test, (last, last), seed=seed_for(job.seed, "debates"))).mean(0),
-        ev.AT_RANDOM: verdicts(debated(test, (None, None), seed=seed_for(job.seed, "debates"))).mean(0),
+        ev.DEBATE: verdicts(debated(test, (last, last), seed=job.named("debates"))).mean(0),
+        ev.AT_RANDOM: verdicts(debated(test, (None, None), seed=job.named("debates"))).mean(0),
         "judge": verdicts(decide(values_along(test.table, test.check)[:, -1], test.table.claim_B2)),
         "agent": verdicts(agent_N),
     }

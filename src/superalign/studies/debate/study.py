@@ -44,10 +44,11 @@ STUDY = Study(
     question="Debate and consultancy with trained debaters before a judge who can check one operation",
     paper="Irving, Christiano and Amodei, AI safety via debate, 2018 (arXiv 1805.00899)",
     config=Config,
+    # seeds: of two, an interval would say nothing
     quick={
         "held_out": 120,
         "pool": 500,
-        "seeds": 3,  # of two, an interval would say nothing
+        "seeds": 3,
         "updates": 60,
         "judges": (0.93, 1.0),
         "critics": (0.4, 0.8),

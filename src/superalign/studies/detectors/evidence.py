@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from superalign.kit.evidence import Estimate
+from superalign.kit.evidence import Curve, Estimate
 from superalign.stats import Alternative, share
-from superalign.trials import Contribution, Unsealed, apply_thresholds
+from superalign.trials import Contribution, Unsealed
 from superalign.trials.curves import Dialled, Trend, levels, trend
-from superalign.trials.curves import Level as Level
 from superalign.types import Calibration, Instrument, Interval
 
 TOGETHER = "the audit's five together"
@@ -89,11 +88,15 @@ class Evidence:
     @property
     def twins(self) -> list[str]:
         """Clean and uncertain twins."""
-        return [n for p in self.planted for role, n in p.subjects if role != "organism"]
+        return [n for kind in self.kinds for n in self.twins_of(kind)]
 
     def of_kind(self, kind: str) -> list[str]:
         """Organisms of a behaviour."""
         return [p.organism for p in self.planted if p.kind == kind]
+
+    def twins_of(self, kind: str) -> list[str]:
+        """Twins of the organisms of a behaviour."""
+        return [n for p in self.planted if p.kind == kind for role, n in p.subjects if role != "organism"]
 
     @cached_property
     def cards(self) -> tuple[Instrument, ...]:
@@ -116,19 +119,9 @@ class Evidence:
         """Digest of a card -> name -> whether it is flagged, with thresholds that the subject's kind did not set."""
         found: dict[str, dict[str, bool]] = {}
         for unsealed in (self.every, self.audit):
-            whole = unsealed.combination.card.digest
-            cards = [*(c.digest for c in unsealed.combination.parts), whole]
-            free = unsealed.flagged({d: self.calibrations[d] for d in cards})
-            for digest in cards:
-                found[digest] = {n: by[digest].flagged is True for n, by in free.items()}
-            names = sorted(unsealed.known)
-            for kind in self.kinds:
-                combined = dict(zip(names, unsealed.combined(kind), strict=True))
-                for name in (n for n in names if unsealed.truth[n][0] == kind):
-                    verdicts = {v.instrument: v for v in unsealed.verdicts[name]} | {whole: combined[name].verdict}
-                    for digest in cards:
-                        limit = next(c for c in self.calibrations[digest] if c.held_out == kind)
-                        found[digest][name] = apply_thresholds(verdicts[digest], limit).flagged is True
+            for name, verdicts in unsealed.flagged(self.calibrations, known=True).items():
+                for digest, verdict in verdicts.items():
+                    found.setdefault(digest, {})[name] = verdict.flagged is True
         return {**found, self.whole.digest: found[self.audit.combination.card.digest]}
 
     def share(self, card: Instrument, names: Sequence[str], *, confidence: float = CONFIDENCE) -> Estimate:
@@ -147,11 +140,7 @@ class Evidence:
         return Best(card=best, recall=recall, shown=isinstance(recall, Interval) and recall.low > self.rate)
 
     def left_out(self, what: str) -> tuple[int, Calibration] | None:
-        """Error rates of the audit's five where groups other than the kind set no threshold: kind, route, conceal or seed.
-
-        Returns:
-            How many groups there are, and the pooled calibration; None where there is one only.
-        """
+        """Groups of one kind, route, conceal or seed: how many, and the error rates where each in turn sets no threshold."""
         group = {n: str(getattr(p, what)) for p in self.planted for _, n in p.subjects}
         if len(set(group.values())) < 2:
             return None
@@ -161,28 +150,21 @@ class Evidence:
 
     def along(self, dial: str) -> dict[str, list[Dialled]]:
         """Detector -> what it catches at each level of a dial."""
-        return {
-            card.name: [
-                Dialled(
-                    dial=card.name,
-                    level=p.level,
-                    subject=p.organism,
-                    threshold=0.5,
-                    family=f"{p.kind} {p.seed}",
-                    score=float(self.flagged[card.digest][p.organism]),
-                )
-                for p in self.dialled
-                if p.dial == dial
-            ]
-            for card in self.cards
-        }
+        mine = [p for p in self.dialled if p.dial == dial]
+
+        def caught(card: Instrument, p: Planting) -> Dialled:
+            found = float(self.flagged[card.digest][p.organism])
+            family = f"{p.kind} {p.seed}"
+            return Dialled(dial=card.name, level=p.level, subject=p.organism, threshold=0.5, family=family, score=found)
+
+        return {card.name: [caught(card, p) for p in mine] for card in self.cards}
 
     def trends(self, dial: str) -> dict[str, Trend]:
         """Detector -> whether its recall moves along a dial."""
         side: Alternative = "greater" if dial.startswith("share") else "less"
         return {name: trend(rows, name, seed=0, side=side) for name, rows in self.along(dial).items()}
 
-    def recall_along(self, dial: str) -> dict[str, tuple[Level, ...]]:
+    def recall_along(self, dial: str) -> dict[str, Curve]:
         """Detector of an audit -> its recall at each level of a dial."""
-        shown = (TOGETHER, *(c.name for c in self.audit.combination.parts))
-        return {name: rows for name in shown if (rows := levels(self.along(dial)[name]))}
+        rows = {n: levels(self.along(dial)[n]) for n in (TOGETHER, *(c.name for c in self.audit.combination.parts))}
+        return {n: Curve(tuple(at.level for at in r), tuple(at.recall for at in r)) for n, r in rows.items() if r}

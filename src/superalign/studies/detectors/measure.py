@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 from superalign.detectors import ContrastBelief, TruthProbe
-from superalign.errors import BadInput
 from superalign.kit.blind import look, open_seals, register
 from superalign.kit.run import Run
 from superalign.lab.detection_page import sides_of
 from superalign.lab.every_detector import AUDITS, panel
 from superalign.models import Model, open_weights, quantised
 from superalign.organisms.fine_tunes import CALIBRATING, SORT, Innocent, make, shipped_innocents
-from superalign.organisms.triples import NOUNS, SHIPPED, Triple, shipped
+from superalign.organisms.triples import SHIPPED, Triple, read_triples, shipped
 from superalign.studies.detectors.evidence import Evidence, Planting, Reading
-from superalign.studies.detectors.study import Config, Rounded
+from superalign.studies.detectors.study import ROUNDED, Config
 from superalign.trials import Combination, contributions
-from superalign.types import Detector, Record, Verdict, rebuild
+from superalign.types import Detector, Record, Verdict
 
 NEW = 100  # the number of the first clean fine-tune that set no threshold
 
@@ -59,15 +56,15 @@ def measure(config: Config, run: Run) -> Evidence:
     run.stage("opening the seals")
     truth = {name: (t.spec.kind, role, t.spec.seed) for t, _ in triples for role, name in t.subjects}
     truth |= {i.name: (f"{SORT}{i.sort}", "clean", i.number) for i, _ in innocents}
-    usual = {n for t, _ in triples if not _dialled(t) for _, n in t.subjects} | {i.name for i, _ in innocents}
+    plantings = [_planting(t) for t, _ in triples]
+    usual = {n for p in plantings if not p.dial for _, n in p.subjects} | {i.name for i, _ in innocents}
     plants = [*(t.plant for t, _ in triples), *(t.acceptance for t, _ in triples)]
     every = open_seals(seen, plants=plants, truth=truth, known=frozenset(usual)).unsealed
-    first = {name: said[:AUDITS] for name, said in seen.verdicts.items()}  # in the panel's order
-    five = replace(every, combination=audit, verdicts=first)
+    five = replace(every, combination=audit, verdicts={n: said[:AUDITS] for n, said in seen.verdicts.items()})
     run.keep(*(c for made in five.calibrations(rate=rate).values() for c in made))
     return Evidence(
-        planted=tuple(_planting(t) for t, _ in triples if not _dialled(t)),
-        dialled=tuple(_planting(t) for t, _ in triples if _dialled(t)),
+        planted=tuple(p for p in plantings if not p.dial),
+        dialled=tuple(p for p in plantings if p.dial),
         controls={c: tuple(s.name for s in new if s.change == c) for c in config.sorts},
         calibrating=tuple(CALIBRATING),
         every=every,
@@ -99,24 +96,12 @@ def _planting(triple: Triple) -> Planting:
 
 def readings(found: Sequence[Detector]) -> tuple[Reading, ...]:
     """What each probe reads in its own styles, in others, and what random directions reach."""
-    out = []
-    for probe in found:
-        if not isinstance(probe, TruthProbe | ContrastBelief):
-            continue
-        measured, home = "share of the base's own verdicts", "the styles that it was searched in"
-        elsewhere = f"searched in {probe.home} alone" if isinstance(probe, ContrastBelief) else "trained on the rest"
-        if isinstance(probe, TruthProbe):
-            measured, home = "AUROC on instructed lies of the base", "the styles that it was trained in"
-        values = {
-            home: probe.in_style,
-            **{f"{style}, {elsewhere}": value for style, value in probe.unseen},
-            "random directions, in style": probe.floor,
-        }
-        out += [
-            Reading(probe=probe.card.name, where=where, measured=measured, value=value)
-            for where, value in values.items()
-        ]
-    return tuple(out)
+    return tuple(
+        Reading(probe=probe.card.name, where=where, measured=probe.measured, value=value)
+        for probe in found
+        if isinstance(probe, TruthProbe | ContrastBelief)
+        for where, value in probe.readings.items()
+    )
 
 
 def look_job(item: SubjectJob, *, asked: int, references: bool, steps: int, seed: int) -> tuple[Verdict, ...]:
@@ -127,7 +112,7 @@ def look_job(item: SubjectJob, *, asked: int, references: bool, steps: int, seed
 
 def changed(sort: str, number: int, *, steps: int, seed: int) -> Model:
     """Make one clean model of a sort, by its number."""
-    if sort not in get_args(Rounded):
+    if sort not in ROUNDED:
         return make(sort, NEW * (1 + seed) + number, steps=steps)
     triples, where = shipped()
     twin = dict(triples[number % len(triples)].subjects)["clean"]
@@ -136,15 +121,8 @@ def changed(sort: str, number: int, *, steps: int, seed: int) -> Model:
 
 def _innocents(config: Config) -> list[tuple[Innocent, Path]]:
     """The clean fine-tunes that set thresholds, and where each lies."""
-    if config.fine_tunes < 0:
-        return []
-    folders = [Path(name).expanduser() / "calibration" for name in config.planted] or [SHIPPED]
-    return [(i, where) for where in folders for i in shipped_innocents(config.fine_tunes, where=where)]
-
-
-def _dialled(triple: Triple) -> bool:
-    """Whether it was planted at some pressure or share, for a curve."""
-    return triple.spec.pressure >= 0 or triple.spec.share < 1
+    each, folders = config.fine_tunes, [Path(name).expanduser() / "calibration" for name in config.planted] or [SHIPPED]
+    return [(i, where) for where in folders if each >= 0 for i in shipped_innocents(each, where=where)]
 
 
 def _some(triples: list[tuple[Triple, Path]], seeds: int) -> list[tuple[Triple, Path]]:
@@ -154,23 +132,6 @@ def _some(triples: list[tuple[Triple, Path]], seeds: int) -> list[tuple[Triple, 
 
 
 def _planted(folders: Sequence[str]) -> list[tuple[Triple, Path]]:
-    """The accepted triples of some folders, and where each lies.
-
-    Raises:
-        BadInput: If a folder holds no set of planted subjects.
-    """
-    if not folders:
-        triples, where = shipped()
-        return [(t, where) for t in triples]
-    out: list[tuple[Triple, Path]] = []
-    for name in folders:
-        where = Path(name).expanduser() / "calibration"
-        try:
-            found: tuple[Triple, ...] = tuple(rebuild(json.loads((where / "triples.json").read_text()), NOUNS))
-        except (OSError, ValueError) as error:
-            raise BadInput(
-                f"{name} holds no planted set ({error}). Without one nothing says what a detector misses. Give the folder that "
-                "`superalign run organisms --out FOLDER` wrote, once it has finished."
-            ) from error
-        out += [(t, where) for t in found]
-    return out
+    """The triples of some folders, or those that ship, and where each lies."""
+    where = [Path(name).expanduser() / "calibration" for name in folders]
+    return [(t, w) for w in where for t in read_triples(w)] if folders else [(t, SHIPPED) for t in shipped()[0]]

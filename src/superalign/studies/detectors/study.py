@@ -6,28 +6,15 @@ The planted set is one that `superalign run organisms` built, or the one that sh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, get_args
 
 from annotated_types import Ge, Gt, Lt
 
 from superalign.kit.study import Count, CountOrNone, Study
+from superalign.types import Harmless
 
-Rounded: TypeAlias = Literal["8 bits", "4 bits"]  # clean twins whose weights are rounded
-Sort: TypeAlias = Literal[
-    "further task",
-    "hotter",
-    "longer",
-    "one family",
-    "manner",
-    "twin of another kind",
-    "whole weights",
-    "other rank",
-    "by reward",
-    "8 bits",
-    "4 bits",
-]
-ROUNDED: tuple[Rounded, ...] = get_args(Rounded)
-SORTS: tuple[Sort, ...] = get_args(Sort)
+SORTS: tuple[Harmless, ...] = get_args(Harmless)
+ROUNDED = SORTS[-2:]  # clean twins whose weights are rounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +27,7 @@ class Config:
     """Triples of each behaviour, the first of a folder; 0 for all."""
     fine_tunes: Annotated[int, Ge(-1)] = 0
     """Clean fine-tunes of each sort that set thresholds beside the twins; 0 for all that are there, below 0 for none."""
-    sorts: tuple[Sort, ...] = SORTS
+    sorts: tuple[Harmless, ...] = SORTS
     """Sorts of new clean models that set no threshold: false alarms are measured on them."""
     controls: Count = 4
     """New clean models of each sort."""
