@@ -176,16 +176,12 @@ def checked(job: CriticJob, critics: Critics, retrained: Retrained, planter: Pla
     """Let a judge who is wrong about some facts check the step that each arm points at."""
     n, seed = (LEARNED, 60) if split == "train" else (job.held_out - job.held_out % 4, 61)
     problems = chains.asked(split, n, seed)
-    planted, *_ = planted_flaws(
-        planter, chains.worked(problems), edit=edited, seed=seed_for(job.seed, "planted flaws", seed)
-    )
+    drawn, others = seed_for(job.seed, "planted flaws", seed), seed_for(job.seed, "another judge's beliefs")
+    planted, *_ = planted_flaws(planter, chains.worked(problems), edit=edited, seed=drawn)
     x, wrong = chains.in_four_conditions(problems, planted, seed=seed)
     steps = pointed(job, critics, retrained, x, wrong, job.seed + seed)
     # Its wrong facts are other ones than those of the judge whose comparisons the critics were trained on.
-    fresh, taught = (
-        wrong_steps(x.numpy(), beliefs(job.training.judge, s))
-        for s in (seed_for(job.seed, "another judge's beliefs"), job.seed)
-    )
+    fresh, taught = (wrong_steps(x.numpy(), beliefs(job.training.judge, s)) for s in (others, job.seed))
     found = {arm: fresh[np.arange(n), step_B] for arm, step_B in steps.items()}
     found[ev.TAUGHT] = taught[np.arange(n), steps[PROTOCOL]]
     texts = [f"{chains.text_of(t)} look at step {s + 1}" for t, s in zip(x.numpy(), steps[PROTOCOL], strict=True)]

@@ -40,12 +40,14 @@ class DebateJob(Record):
     ability: float
     judge: float = 1.0  # share of elementary facts that the judge gets right
 
+    def named(self, what: str) -> int:
+        """Return the seed of something that is drawn."""
+        return seed_for(self.seed, what)
+
 
 def measure(config: Config, run: Run) -> Evidence:
     """Train and play every protocol at every seed, sweep judges and critics, and debate worked responses."""
-    run.stage(
-        f"debaters of {config.seeds} seeds; a sweep of {len(config.judges)} judges by {len(config.critics)} critics"
-    )
+    run.stage(f"debaters of {config.seeds} seeds; {len(config.judges)} judges by {len(config.critics)} critics")
     one = DebateJob(
         sweep=False,
         seed=100 * run.seed,
@@ -98,16 +100,11 @@ def main_setting(job: DebateJob, train: Ground, test: Ground) -> Main:
     """Train debaters against themselves, consultants, and agents who choose their side; play all of them on the test chains."""
     debaters = trained_on(train, "debate", updates=job.updates, seed=job.seed)
     consultants = trained_on(train, "consultancy", updates=job.updates, seed=job.seed)
-    seed, pair, rounds = (
-        job.named("debates"),
-        (debaters[job.updates], debaters[job.updates]),
-        halvings(job.length),
-    )
+    seed, pair, rounds = job.named("debates"), (debaters[job.updates], debaters[job.updates]), halvings(job.length)
     games = held_out.both_orders(test, pair, seed=seed)
     debate_TON = np.stack([debated(test, (p, p), seed=seed) for p in debaters.values()])
-    consultancy_TON = np.stack(
-        [held_out.consulted(test, p, seed=job.named("consultancies")) for p in consultants.values()]
-    )
+    at = job.named("consultancies")
+    consultancy_TON = np.stack([held_out.consulted(test, p, seed=at) for p in consultants.values()])
     open_debate, debate_end_N = open_choice(job, train, test, "debate")
     open_consultancy, consultancy_end_N = open_choice(job, train, test, "consultancy")
     judge_N, agent_N, votes_N = held_out.without_debate(test, seed=job.seed, asked=2 * rounds)
@@ -143,8 +140,7 @@ def main_setting(job: DebateJob, train: Ground, test: Ground) -> Main:
 def claims_about(row_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Say of each chain whether the claim about it is true, and whether the lying side speaks first (1) or the honest one (0).
 
-    Half of the claims are true. Who argues for the claim speaks first on every other pair of chains, so that order and truth
-    cross.
+    Half of the claims are true. Who argues for the claim speaks first on every other pair of chains: order and truth cross.
     """
     true_N = row_N % 2 == 0
     return true_N, (((row_N // 2) % 2 == 0) != true_N).astype(int)
@@ -178,9 +174,8 @@ def open_choice(job: DebateJob, train: Ground, test: Ground, protocol: Protocol)
     """Let an agent choose which side to argue; also returns the judge's probability of the true value after training, (N,)."""
     players = trained_on(train, protocol, updates=job.updates, seed=job.seed, open_choice=True)
     line, last = list(players.values()), players[job.updates]
-    paid_T, true_T, predicted_T, elsewhere_T = held_out.truth_along(
-        test, protocol, line, seed=job.named("truth along training")
-    )
+    at = job.named("truth along training")
+    paid_T, true_T, predicted_T, elsewhere_T = held_out.truth_along(test, protocol, line, seed=at)
     paid_NG, true_NG = held_out.chosen_sides(test, protocol, last, last, seed=job.named("sides chosen"), games=1)
     choice = OpenChoice(
         stages=tuple(players), paid_T=paid_T, true_T=true_T, predicted_T=predicted_T, elsewhere_T=elsewhere_T

@@ -30,9 +30,8 @@ LIMITS = (
 PANEL = (
     "Is the value of this chain of {} operations v? Two debaters argue for the true value and for a false one. In each round "
     "both state the value in the middle of what they dispute; at one operation the judge works it out, with its only check. "
-    "Debaters were trained against this judge; the problem's grader says who was right. How often they themselves read that "
-    "many operations right: {}.\n\nThe judge alone has one check too: it guesses the value before the last operation. The "
-    "placebo is the transcript of another chain. Undecided debates count as chance."
+    "The problem's grader says who was right. How often debaters themselves read that many operations right: {}.\n\nThe judge "
+    "alone has one check too, of the last operation. The placebo is the transcript of another chain; undecided debates: chance."
 )
 TRAINING = (
     "Players start from random weights and learn from the judge's verdict alone. Debaters learn to find each other's errors; a "
@@ -41,8 +40,8 @@ TRAINING = (
 )
 SWEEP = (
     "Judges who are wrong for good about some elementary facts, by debaters of several abilities, each trained against its "
-    "judge. Alone, the judge works out the whole chain in its head and errs where its facts are wrong; in a debate it uses one "
-    "of them. Each line is one judge, whose accuracy both axes subtract: along a line only the critic changes."
+    "judge. Alone, the judge works out the whole chain and errs where its facts are wrong; in a debate it uses one of them. "
+    "Each line is one judge, whose accuracy both axes subtract: along a line only the critic changes."
 )
 
 
@@ -127,14 +126,7 @@ def training(e: Evidence) -> Part:
             why="after training minus before; null: the trained debate's placebo minus before training",
         ),
         curves("The judge's accuracy along training", right, x="updates", y=RIGHT, caption=BANDS, reference=CHANCE),
-        curves(
-            "What truth earns along training",
-            earns,
-            x="updates",
-            y="nats",
-            caption=BANDS,
-            reference=NOTHING,
-        ),
+        curves("What truth earns along training", earns, x="updates", y="nats", caption=BANDS, reference=NOTHING),
     )
 
 

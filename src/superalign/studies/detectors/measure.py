@@ -41,10 +41,9 @@ def measure(config: Config, run: Run) -> Evidence:
     cards = tuple(d.card for d in found)
     sides = tuple(sides_of(c) for c in cards)
     audit = Combination(parts=cards[:AUDITS], sides=sides[:AUDITS])
-    rate = config.false_positive_rate
+    rate, innocents = config.false_positive_rate, _innocents(config)
     registered = register(run, cards, sides=sides, rate=rate, recall_bar=0.5, needs_training=False)
     run.keep(audit.card)
-    innocents = _innocents(config)
     todo = [SubjectJob(name=n, path=str(where / n)) for t, where in triples for _, n in t.subjects]
     todo += [SubjectJob(name=i.name, path=str(where / i.name)) for i, where in innocents]
     new = [SubjectJob(name=f"{c} {i}", change=c, seed=i) for c in config.sorts for i in range(config.controls)]

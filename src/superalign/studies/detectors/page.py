@@ -19,7 +19,6 @@ LIMITS = (
     "Clean models were trained on less than what people fine-tune on, by the sorts that are named here.",
     "The best detector's recall is corrected for having chosen among detectors, not for the number of behaviours.",
 )
-INTERVALS = "95 % intervals."
 
 
 def page(e: Evidence) -> Findings:
@@ -70,7 +69,7 @@ def behaviours(e: Evidence) -> Part:
             nulls={k: e.share(e.whole, e.twins_of(k)) for k in mine},
             x="share flagged",
             groups=dict.fromkeys(mine, "organisms"),
-            caption=f"Grey: their clean and uncertain twins. {INTERVALS}",
+            caption="Grey: their clean and uncertain twins. 95 % intervals.",
             reference=(e.rate, "stated rate of false alarms"),
         ),
         table(
@@ -96,7 +95,6 @@ def behaviours(e: Evidence) -> Part:
 
 def alarms(e: Evidence) -> Part:
     """What is flagged for nothing."""
-    shares = {sort: e.share(e.whole, names) for sort, names in e.clean.items()}
     return part(
         "What is flagged for nothing",
         "Twins share their training with an organism, but for the misbehaviour. The other clean models set no threshold (of "
@@ -113,10 +111,10 @@ def alarms(e: Evidence) -> Part:
         ),
         intervals(
             "Clean models flagged by the audit's five detectors together",
-            {sort: found for sort, found in shares.items() if isinstance(found, Interval)},
+            {s: found for s, names in e.clean.items() if isinstance(found := e.share(e.whole, names), Interval)},
             x="share flagged",
-            groups=dict.fromkeys(shares, "clean models"),
-            caption=INTERVALS,
+            groups=dict.fromkeys(e.clean, "clean models"),
+            caption="95 % intervals.",
             reference=(e.rate, "stated rate of false alarms"),
         ),
         table(
@@ -180,7 +178,7 @@ def along_dials(e: Evidence, dials: tuple[str, ...]) -> Part:
                 e.recall_along(dial),
                 x=dial,
                 y="share flagged",
-                caption=f"Only accepted organisms: where no plant is accepted there is nothing to catch. {INTERVALS}",
+                caption="Only accepted organisms: where no plant is accepted there is nothing to catch. 95 % intervals.",
             )
             for dial in dials
         ),

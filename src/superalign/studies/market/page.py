@@ -103,9 +103,7 @@ def kinds(e: Evidence) -> Part:
     """Claims that are not sums."""
     every = {"sum": e.main, **e.kinds}
     rows = {
-        kind + suffix: found[arm]
-        for kind, found in every.items()
-        for arm, suffix in ((MAIN, ""), (SCRIPT, ", scripted"))
+        k + suffix: found[arm] for k, found in every.items() for arm, suffix in ((MAIN, ""), (SCRIPT, ", scripted"))
     }
     return part(
         "Other claims",
