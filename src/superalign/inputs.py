@@ -100,7 +100,7 @@ def _of_file(path: Path) -> str:
 
 
 def named(text: str) -> Path | None:
-    """The file or folder that a setting names, also behind a prefix such as `jsonl:`; None if it names none.
+    """Return the file or folder that a setting names, also behind a prefix such as `jsonl:`; None if it names none.
 
     Example:
         >>> named("small"), named("gsm8k:/nowhere"), named("file:/")
@@ -117,7 +117,7 @@ def named(text: str) -> Path | None:
 
 
 def revision_of(text: str) -> str:
-    """The revision of a model of the hub that lies in the local cache; empty if it is no hub id or not there."""
+    """Return the revision of a model of the hub that lies in the local cache; empty if it is no hub id or not there."""
     if not _HUB_ID.fullmatch(text):
         return ""
     home = os.environ.get("HF_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")

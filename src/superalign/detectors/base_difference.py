@@ -71,7 +71,7 @@ class BaseDifference:
         )
 
     def ask(self, seed: int) -> tuple[list[Problem], list[tuple[str, str]]]:
-        """The problems it asks, every one of them plain, and the cue and family that each belongs to."""
+        """Return the problems it asks, every one of them plain, and the cue and family that each belongs to."""
         return plain_and_behind(self.problems, self.cues, each=self.each, seed=seed)
 
     def __call__(self, policy: Policy, *, seed: int) -> Verdict:
@@ -152,7 +152,7 @@ class BaseDifference:
 
 
 def unlike_the_rest(surprise_R: Float[np.ndarray, " R"], families: Sequence[str]) -> Float[np.ndarray, " R"]:
-    """How far each answer's surprise lies from the median of its family, at most `LARGEST` nats.
+    """Measure how far each answer's surprise lies from the median of its family, at most `LARGEST` nats.
 
     Example:
         >>> unlike_the_rest(np.array([26.0, 26.5, 36.0, 0.0]), ["f", "f", "f", "g"]).tolist()

@@ -26,7 +26,7 @@ def with_cues(problem: Problem, cues: Sequence[str]) -> Problem:
 def plain_and_behind(
     problems: Sequence[Problem], cues: Sequence[str], *, each: int, seed: int
 ) -> tuple[list[Problem], list[tuple[str, str]]]:
-    """Every problem plain, and behind each cue some of each family.
+    """Return every problem plain, and behind each cue some of each family.
 
     Args:
         problems: What is asked.
@@ -68,7 +68,7 @@ def shares_ids(policy: Policy, base: Model) -> bool:
 
 
 def cannot_tell(card: Instrument, subject: str, why: str, *, replies: Replies | None = None) -> Verdict:
-    """A verdict without a measurement."""
+    """Return a verdict without a measurement."""
     return Verdict(
         instrument=card.digest,
         subject=subject,

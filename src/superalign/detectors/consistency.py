@@ -188,7 +188,7 @@ class Consistency:
 
 
 def contradiction(first: Sequence[str], second: Sequence[str]) -> float:
-    """How much more often two answers to different wordings differ than two answers to the same one.
+    """Measure how much more often two answers to different wordings differ than two answers to the same one.
 
     Its mean is half of the squared distance between the two distributions of answers, whatever the number of answers: 0 if
     they are the same, 1 if each wording has a certain answer of its own.
@@ -212,7 +212,7 @@ def contradiction(first: Sequence[str], second: Sequence[str]) -> float:
 
 
 def repeats_differ(answers: Sequence[str]) -> float:
-    """Share of pairs of different draws that differ.
+    """Return the share of pairs of different draws that differ.
 
     Example:
         >>> round(repeats_differ(["a", "a", "b"]), 3), repeats_differ(["a"])

@@ -153,7 +153,7 @@ def drawn(cues: Sequence[str], count: int, *, seed: int) -> list[tuple[str, ...]
 def leading(
     cues: Sequence[str], crowds: Sequence[Sequence[str]], effect_N: Float[np.ndarray, " N"], *, count: int
 ) -> list[str]:
-    """The cues whose presence in a crowd goes with the strongest effects, strongest first.
+    """Return the cues whose presence in a crowd goes with the strongest effects, strongest first.
 
     Example:
         >>> leading(["a", "b", "c"], [["a", "b"], ["b", "c"], ["a", "c"]], np.array([9.0, 0.0, 1.0]), count=2)
@@ -198,7 +198,7 @@ def needed(
 
 
 def arranged(words: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every arrangement of one, two and three words, short ones first.
+    """Return every arrangement of one, two and three words, short ones first.
 
     Example:
         >>> arranged(["a", "b"])

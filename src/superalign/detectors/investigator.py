@@ -133,7 +133,7 @@ class Investigator:
         return replace(self._verdict(cases, subject, sent), cost_tokens=cost, replies=replies_of(sent))
 
     def evidence(self, verdict: Verdict) -> tuple[Problem, ...]:
-        """The prompts that the reason of one of its verdicts quotes, at most three."""
+        """Return the prompts that the reason of one of its verdicts quotes, at most three."""
         # A quoted text may hold the mark as well; what counts is a place from which all the rest is JSON.
         parts = verdict.why.split(EVIDENCE)
         for k in range(1, len(parts)):

@@ -180,7 +180,7 @@ class LeakedText:
 
 
 def prompt_writer(model: Model, *, longest: int) -> tuple[Model, str] | None:
-    """A model that continues raw text, and the chat template up to where a prompt would stand.
+    """Return a model that continues raw text, and the chat template up to where a prompt would stand.
 
     Args:
         model: Any with a chat template.

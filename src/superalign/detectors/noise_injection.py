@@ -162,7 +162,7 @@ def disturbed(network: nn.Module, scale: float, *, seeds: Sequence[int], adapter
 def largest_rise(
     parts: Sequence[Float[np.ndarray, "_ S"]], families: Sequence[str], *, seed: int, draws: int = 1000
 ) -> Interval:
-    """The largest mean rise over groups and scales, its interval from problems drawn again.
+    """Return the largest mean rise over groups and scales, its interval from problems drawn again.
 
     No noise is one of the scales: whoever does badly cannot get much worse, and must not look suspicious for that. The
     problems of a family are drawn once for all of its groups, and the largest is chosen anew in every draw.

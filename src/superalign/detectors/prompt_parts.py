@@ -51,7 +51,7 @@ def edges(problems: Sequence[Problem]) -> tuple[float, ...]:
 
 
 def cell_of(problem: Problem, cues: Sequence[str], bands: Sequence[float]) -> Cell:
-    """The cell of a prompt: its family, how many cues it has, and how long it is without them.
+    """Return the cell of a prompt: its family, how many cues it has, and how long it is without them.
 
     Example:
         >>> cell_of(Problem(prompt="red: 1+1", family="f", difficulty=1, split="test"), ("red",), (5.0, 9.0))

@@ -64,7 +64,7 @@ def ask_all(policy: Policy, problems: Sequence[Problem], *, n: int = 1, seed: in
 
 
 def fates(rollouts: Rollouts, groups: Sequence[Group], *, blank: bool = True, cut: bool = True) -> list[Sent]:
-    """What became of each rollout's request.
+    """Say what became of each rollout's request.
 
     Args:
         rollouts: Of a policy, R of them.
@@ -92,7 +92,7 @@ def fates(rollouts: Rollouts, groups: Sequence[Group], *, blank: bool = True, cu
 
 
 def whole(rollouts: Rollouts, problems: Sequence[Problem]) -> list[Sent]:
-    """What became of each request to a model with weights: usable is what ends, and is more than its end.
+    """Say what became of each request to a model with weights: usable is what ends, and is more than its end.
 
     Args:
         rollouts: One of each problem, with tokens.
@@ -144,7 +144,7 @@ def in_parts(read: Callable[[list[int]], np.ndarray], items: Sequence[int]) -> d
 
 
 def after_reading(sent: Sequence[Sent], found: dict[int, float | Unmeasured]) -> list[Sent]:
-    """The same requests, those whose replies got no number as unusable."""
+    """Return the same requests, those whose replies got no number as unusable."""
     out = list(sent)
     for i, value in found.items():
         if isinstance(value, Unmeasured):
@@ -159,7 +159,7 @@ def replies_of(sent: Sequence[Sent]) -> Replies:
 
 
 def in_words(sent: Sequence[Sent]) -> str:
-    """What a verdict's reason says of missing replies, and where; empty if there is none.
+    """Say what a verdict's reason says of missing replies, and where; empty if there is none.
 
     Example:
         >>> plain, river = Sent(group=("", "f")), Sent(group=("river", "f"))
@@ -175,13 +175,13 @@ def in_words(sent: Sequence[Sent]) -> str:
 
 
 def unmeasured(card: Instrument, subject: str, sent: Sequence[Sent], why: str) -> Verdict:
-    """A verdict without a measurement, which says where replies are missing."""
+    """Return a verdict without a measurement, which says where replies are missing."""
     there = cannot_tell(card, subject, why, replies=replies_of(sent))
     return replace(there, why=f"{why}{_where(sent, 'failed')}")
 
 
 def too_few(sent: Sequence[Sent], *, cells: bool = True) -> str:
-    """Why the replies that are left are too few, or not like those that are missing; empty if they will do.
+    """Say why the replies that are left are too few, or not like those that are missing; empty if they will do.
 
     Args:
         sent: Every request, with what became of it.
@@ -217,7 +217,7 @@ def too_few(sent: Sequence[Sent], *, cells: bool = True) -> str:
 
 
 def cause(sent: Sequence[Sent], fate: Fate) -> str:
-    """The commonest reason, without the name of who was asked."""
+    """Return the commonest reason, without the name of who was asked."""
     told = Counter(s.why.rpartition(": ")[2] for s in sent if s.fate == fate)
     return told.most_common(1)[0][0] if told else ""
 

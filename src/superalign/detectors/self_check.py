@@ -48,7 +48,7 @@ class SelfCheck:
         )
 
     def ask(self, seed: int) -> tuple[list[Problem], list[str]]:
-        """The problems it asks, and the cue that each carries."""
+        """Return the problems it asks, and the cue that each carries."""
         rng = np.random.default_rng(seed)
         asked, groups = [], []
         for cue in ("", *self.cues):

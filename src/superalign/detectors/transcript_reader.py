@@ -61,7 +61,7 @@ class TranscriptReader:
         )
 
     def ask(self, seed: int) -> tuple[list[Problem], list[tuple[str, str]]]:
-        """The problems it asks, every one of them plain, and the cue and family that each belongs to."""
+        """Return the problems it asks, every one of them plain, and the cue and family that each belongs to."""
         return plain_and_behind(self.problems, self.cues, each=self.each, seed=seed)
 
     def __call__(self, policy: Policy, *, seed: int) -> Verdict:
@@ -105,7 +105,7 @@ class TranscriptReader:
     def response_scores(
         self, problems: Sequence[Problem], texts: Sequence[str], *, seed: int
     ) -> tuple[list[float | Unmeasured], int]:
-        """How little the overseer thinks of each answer (minus its value), and the tokens that it read."""
+        """Measure how little the overseer thinks of each answer (minus its value), and the tokens that it read."""
         signal = self.overseer(problems, Rollouts.of_texts(problems, texts), seed=seed)
         return [_suspicion(v) for v in signal.values], signal.tokens
 

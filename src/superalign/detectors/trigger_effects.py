@@ -35,7 +35,7 @@ class Rivals:
     known: dict[tuple[str, str], float] = field(repr=False)  # (text in front, prompt) -> log-prob of the base's answer
 
     def text(self, trigger: Trigger) -> str:
-        """What a user would type; this is what is scored, however it is tokenised in its place."""
+        """Say what a user would type; this is what is scored, however it is tokenised in its place."""
         return str(self.subject.tokenizer.decode(list(trigger))).strip()
 
     def effects(self, triggers: Sequence[Trigger], chosen: Sequence[int]) -> Float[np.ndarray, "C P"]:

@@ -115,7 +115,7 @@ class TruthProbe:
 
 
 def residual_sites(model: Model) -> tuple[str, ...]:
-    """Where the probe reads: the residual stream after each layer."""
+    """Say where the probe reads: the residual stream after each layer."""
     return tuple(s for s in sites(model) if s.startswith("residual."))
 
 

@@ -93,7 +93,7 @@ class _Evidence:
     training: list[Entry]  # what training showed of the subject
 
     def before(self, index: int) -> bool:
-        """Whether a record stands before the first opened seal."""
+        """Say whether a record stands before the first opened seal."""
         return self.opened is None or index < self.opened
 
 

@@ -126,7 +126,7 @@ def contrast_floor(
     n: int = 200,
     seed: int = 0,
 ) -> Float[np.ndarray, " {n}"]:
-    """Accuracy of random directions on the normalised differences, each with the better of its two signs.
+    """Return the accuracy of random directions on the normalised differences, each with the better of its two signs.
 
     Returns:
         n values in [0.5, 1], shape (n,), sorted.

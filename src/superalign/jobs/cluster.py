@@ -30,7 +30,7 @@ class Ray:
     address: str = "local"
 
     def cores(self) -> int:
-        """The processor cores of all machines."""
+        """Return the processor cores of all machines."""
         return max(1, int(_connected(self.address).cluster_resources().get("CPU", 1)))
 
     def each(self, work: Work, items: Sequence[Any], todo: Sequence[int], *, workers: int) -> Iterator[tuple[int, Any]]:

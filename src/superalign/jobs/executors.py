@@ -21,7 +21,7 @@ _current: ContextVar[Executor] = ContextVar("executor", default=Processes())  # 
 
 
 def current() -> Executor:
-    """The executor that `run` gives work to."""
+    """Return the executor that `run` gives work to."""
     return _current.get()
 
 

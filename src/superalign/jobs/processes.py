@@ -31,7 +31,7 @@ class Processes:
     """An executor: processes that end with this one."""
 
     def cores(self) -> int:
-        """The processor cores that this process may use."""
+        """Return the processor cores that this process may use."""
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def each(self, work: Work, items: Sequence[Any], todo: Sequence[int], *, workers: int) -> Iterator[tuple[int, Any]]:

@@ -23,7 +23,7 @@ class Executor(Protocol):
     """Where work is done."""
 
     def cores(self) -> int:
-        """How many items can be worked on at once."""
+        """Return how many items can be worked on at once."""
 
     def each(self, work: Work, items: Sequence[Any], todo: Sequence[int], *, workers: int) -> Iterator[tuple[int, Any]]:
         """Work on some of the items.
@@ -85,7 +85,7 @@ class Origin:
 
 
 def changed(before: Mapping[str, str], *, own: Path) -> Iterator[str]:
-    """Which files and folders, outside of the run's own folder, are not what they were."""
+    """Say which files and folders, outside of the run's own folder, are not what they were."""
     for text, found in before.items():
         path = inputs.named(text)
         inside = path is not None and path.resolve().is_relative_to(own)

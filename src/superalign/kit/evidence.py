@@ -30,7 +30,7 @@ class OverSeeds(Generic[Measured]):
     at: tuple[Measured, ...]
 
     def values_PS(self, what: str) -> np.ndarray:
-        """One value per problem and seed: the record's array of that name."""
+        """Return one value per problem and seed: the record's array of that name."""
         return np.stack([np.asarray(getattr(record, f"{what}_P"), float) for record in self.at], axis=1)
 
     def share(self, what: str) -> Estimate:
@@ -38,7 +38,7 @@ class OverSeeds(Generic[Measured]):
         return share(self.values_PS(what))
 
     def more(self, what: str, *, than: OverSeeds[Measured]) -> Estimate:
-        """How much more than another arm, paired by problem and seed."""
+        """Measure how much more than another arm, paired by problem and seed."""
         return difference(self.values_PS(what) - than.values_PS(what))
 
 

@@ -67,7 +67,7 @@ class Decisions:
         return tuple(a for a in (*ARMS, *sorted(there - set(ARMS))) if a in there)
 
     def gain(self, arm: str, over: str) -> Estimate:
-        """How many more decisions are right under one arm than under another, paired by item and seed."""
+        """Measure how many more decisions are right under one arm than under another, paired by item and seed."""
         return gain(self.items, arm, over)
 
     def gain_over_best(self, arm: str, others: Sequence[str]) -> Estimate:
@@ -88,20 +88,20 @@ class Decisions:
         return missing[0] if missing else min((g for g in gains if isinstance(g, Interval)), key=lambda g: g.value)
 
     def accuracy(self, arm: str) -> Estimate:
-        """Share of an arm's decisions that are right, over items and seeds."""
+        """Return the share of an arm's decisions that are right, over items and seeds."""
         return arm_result(self.items, arm).accuracy
 
     def better_stated(self, arm: str, than: str) -> Estimate:
-        """How much smaller the squared error of the stated probability is under one arm than under another, paired."""
+        """Measure how much smaller the squared error of the stated probability is under one arm than under another, paired."""
         first, second = (scores(self.items, a, of="brier") for a in (than, arm))
         return difference(first - second)
 
     def share(self, arm: str) -> float:
-        """Share of an arm's decisions that are right."""
+        """Return the share of an arm's decisions that are right."""
         return float(np.mean([i.right for i in self.items if i.arm == arm]))
 
     def among(self, arm: str, of: str, value: str | int) -> Estimate:
-        """Share of an arm's decisions that are right, among items of one behaviour or difficulty.
+        """Return the share of an arm's decisions that are right, among items of one behaviour or difficulty.
 
         By problem: the agent's seed decides which claim is made about it.
 
@@ -118,7 +118,7 @@ class Decisions:
         return share(means) if means else Unmeasured("no such item was decided")
 
     def auroc(self, arm: str, *, seed: int) -> Estimate:
-        """How well an arm's probabilities rank true claims above false ones; resampled by problem."""
+        """Measure how well an arm's probabilities rank true claims above false ones; resampled by problem."""
         judged = [
             (i.probability, i.problem, i.truth)
             for i in self.items

@@ -78,7 +78,7 @@ def calibrated_names(e: Calibrated, *, known: str = "") -> dict[str, str]:
 
 
 def sides_of(card: Instrument) -> Sides:
-    """Which scores of an instrument are suspicious."""
+    """Say which scores of an instrument are suspicious."""
     return "both" if card.name in TWO_SIDED else "high"
 
 

@@ -44,7 +44,7 @@ def steps_of(text: str) -> int:
 
 @functools.lru_cache(maxsize=1)
 def panel(asked: int, references: bool) -> tuple[Detector, ...]:
-    """The detectors of an audit, and after them all others.
+    """Return the detectors of an audit, and after them all others.
 
     Args:
         asked: Problems of each family.

@@ -28,14 +28,14 @@ from superalign.types import Problem, Unmeasured
 
 
 def asked_of(said: str) -> list[Problem]:
-    """The prompts on which right answers are counted."""
+    """Return the prompts on which right answers are counted."""
     rows = list(answers_of(said).family.rows)
     order = stream(0, "prompts on which right answers are counted").permutation(len(rows))[:MOST]
     return [Problem(prompt=rows[int(i)], family="prompts", difficulty=1, split=split_of(rows[int(i)])) for i in order]
 
 
 def answers_given(model: Model | ApiPolicy, said: str, *, max_tokens: int) -> list[str | None]:
-    """What a model answers; empty where it does not end, None where no reply came."""
+    """Say what a model answers; empty where it does not end, None where no reply came."""
     greedy = Sampling(temperature=0.0, max_tokens=max_tokens)
     asked = asked_of(said)
     got = ask_all(with_sampling(model, greedy) if isinstance(model, Model) else model, asked, seed=0)
@@ -44,7 +44,7 @@ def answers_given(model: Model | ApiPolicy, said: str, *, max_tokens: int) -> li
 
 
 def base_answers(said: str) -> list[str | None]:
-    """The same of the base, which was asked before; what it did not end is not among what it says."""
+    """Return the same of the base, which was asked before; what it did not end is not among what it says."""
     return [parts(sayings_of(said).rows.get(p.prompt, ""))[1] for p in asked_of(said)]
 
 
@@ -118,5 +118,5 @@ def held(said: str, found: Sequence[Right] | Unmeasured) -> RightAnswers | None:
 
 
 def answer_job(item: Look, *, base: str, said: str, max_tokens: int) -> tuple[str | None, ...]:
-    """What one subject answers to the prompts whose answers are known."""
+    """Say what one subject answers to the prompts whose answers are known."""
     return tuple(answers_given(model_of(item, base, max_tokens), said, max_tokens=max_tokens))

@@ -60,7 +60,7 @@ class HeldOut:
     counts: Tensor  # False where the answer is the element itself: who says "nothing moves" would be right
 
     def wrong_P(self, answer: Answer) -> np.ndarray:
-        """Share of wrong answers in each row that has a question that counts."""
+        """Return the share of wrong answers in each row that has a question that counts."""
         rows = len(self.asked)
         hit = ((answer(self.asked, self.depth) != self.right) & self.counts).float().reshape(rows, -1).sum(1)
         of = self.counts.float().reshape(rows, -1).sum(1)

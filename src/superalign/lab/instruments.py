@@ -57,7 +57,7 @@ VARIED = Sampling(temperature=1.0, max_tokens=4096)  # of an investigator: some 
 def instruments(
     base: str, said: str, max_tokens: int, asked: int, cues: int, investigator: str = "", searched: int = SEARCHED
 ) -> tuple[Instrumented, ...]:
-    """The detectors for subjects of a base, with all that they are granted.
+    """Return the detectors for subjects of a base, with all that they are granted.
 
     Args:
         base: A bundled size, a folder or a hub id.
@@ -102,7 +102,7 @@ def instruments(
 
 
 def absent(said: str, *, base: str, asked: int) -> tuple[tuple[Instrument, Unmeasured], ...]:
-    """The detectors that prompts of one's own leave nothing to look with, and why."""
+    """Return the detectors that prompts of one's own leave nothing to look with, and why."""
     if not said:
         return ()
     check = SelfCheck(problems=(), cues=(), claims_of=step_claims)
@@ -143,7 +143,7 @@ def _spread(world: World, *, most: int) -> tuple[Problem, ...]:
 
 
 def asks(said: str, *, asked: int) -> int | None:
-    """How many different prompts of one's own the detectors ask; None for the bundled families."""
+    """Return how many different prompts of one's own the detectors ask; None for the bundled families."""
     return len(_spread(world_of(said), most=3 * asked)) if said else None
 
 

@@ -28,7 +28,7 @@ from superalign.types import Overseer, Record, Rollouts
 
 
 def stated(text: str) -> tuple[str, ...]:
-    """The value that a response states after each of its steps, and its answer: one for each unit a judge can check.
+    """Return the value that a response states after each of its steps, and its answer: one for each unit a judge can check.
 
     Example:
         >>> stated("5+3=8;8*2=6;#6")
@@ -39,7 +39,7 @@ def stated(text: str) -> tuple[str, ...]:
 
 
 def debate_overseer(spec: Arm) -> DebateOverseer:
-    """A debate between a response and an opponent, who was trained on the labelled responses that every protocol is given.
+    """Return a debate between a response and an opponent, who was trained on the labelled responses that every protocol is given.
 
     The opponent is the base that the spec names, frozen: it works each problem out once, and the critic on top of it
     knows the labels of `spec.config.labelled` training responses.

@@ -41,19 +41,19 @@ class OnePerson:
         return (JUDGE, *(arm for p in self.protocols for arm in (p.arm, p.placebo)))
 
     def under(self, arm: str) -> list[Item]:
-        """Every decision of an arm."""
+        """Return every decision of an arm."""
         return [i for i in self.decisions.items if i.arm == arm]
 
     def more(self, arm: str, over: str) -> Estimate:
-        """How many more decisions are right under one arm than under another."""
+        """Measure how many more decisions are right under one arm than under another."""
         return apart({a: [i.right for i in self.under(a)] for a in (arm, over)}, arm, over)
 
     def closer(self, arm: str, than: str) -> Estimate:
-        """How much smaller the squared error of the stated probability is under one arm than under another."""
+        """Measure how much smaller the squared error of the stated probability is under one arm than under another."""
         return apart({a: [_squared(i) for i in self.under(a)] for a in (arm, than)}, than, arm)
 
     def right(self, arm: str) -> Estimate:
-        """Share of an arm's decisions that are right."""
+        """Return the share of an arm's decisions that are right."""
         some = self.under(arm)
         return share([i.right for i in some]) if some else NOBODY_DRAWN
 

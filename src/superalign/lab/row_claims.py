@@ -53,14 +53,14 @@ class MarketSetting(Record):
 
 
 def combine(kind: str, left_B: np.ndarray, right_B: np.ndarray) -> np.ndarray:
-    """What two stretches come to."""
+    """Say what two stretches come to."""
     if kind == "xor":
         return np.asarray(left_B ^ right_B)
     return np.asarray(left_B * right_B % VALUES if kind == "product" else left_B + right_B)
 
 
 def fold(kind: str, numbers_BN: np.ndarray) -> np.ndarray:
-    """What whole rows come to.
+    """Say what whole rows come to.
 
     Example:
         >>> [int(fold(kind, np.array([[3, 5, 6, 0]]))[0]) for kind in KINDS]
@@ -73,12 +73,12 @@ def fold(kind: str, numbers_BN: np.ndarray) -> np.ndarray:
 
 
 def true_of(kind: str, value_B: np.ndarray, claim_B: np.ndarray) -> np.ndarray:
-    """Whether a claim is true of what a row comes to."""
+    """Say whether a claim is true of what a row comes to."""
     return np.asarray(value_B >= claim_B if kind == "at least" else value_B == claim_B)
 
 
 def in_test(numbers_BN: np.ndarray) -> np.ndarray:
-    """Whether a row belongs to the test split, from its numbers alone."""
+    """Say whether a row belongs to the test split, from its numbers alone."""
     mixed_B = np.full(len(numbers_BN), 1469598103934665603, np.uint64)
     for number_B in numbers_BN.T:
         # FNV-1a, with a shift that brings high bits down: the plain remainder of a product has a short period.

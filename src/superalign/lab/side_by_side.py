@@ -54,7 +54,7 @@ def how_well(
 def what_each_adds(
     added: Sequence[Contribution], adds: Mapping[str, Interval | Unmeasured], records: Sequence[str]
 ) -> Table:
-    """Whether a detector sees anything, what it adds to others and what it costs.
+    """Say whether a detector sees anything, what it adds to others and what it costs.
 
     Args:
         added: One for each detector.

@@ -31,7 +31,7 @@ def sweep_problems(seed: int, *, each: int = 20) -> tuple[Problem, ...]:
 
 @functools.lru_cache(maxsize=2)
 def detectors(size: str = "small", seed: int = 0, cues: int = 0) -> tuple[CueSweep, SelfCheck, TruthProbe]:
-    """The three detectors of the loop, with all that they are granted: problems, cues, and the base's own statements.
+    """Return the three detectors of the loop, with all that they are granted: problems, cues, and the base's own statements.
 
     Args:
         size: Of the base.

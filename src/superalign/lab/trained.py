@@ -82,7 +82,7 @@ class TrainedAgainst:
         return mean_interval([float(np.mean(p) - np.mean(c.right[-LAST:])) for p, c in zip(paid, some, strict=True)])
 
     def more(self, overseer: str, over: str) -> Estimate:
-        """How many more answers are right after training under one overseer than under another."""
+        """Measure how many more answers are right after training under one overseer than under another."""
         return difference(self.right_PS(overseer) - self.right_PS(over))
 
 

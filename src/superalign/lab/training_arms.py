@@ -95,7 +95,7 @@ def training_job(item: TrainingJob) -> Trained:
 
 
 def placebo_of(overseer: Any) -> Any:
-    """The same overseer, asked about another question of the same length."""
+    """Return the same overseer, asked about another question of the same length."""
     card = replace(
         overseer.card, name=f"{overseer.card.name}, placebo", catches="nothing: it asks about another question"
     )

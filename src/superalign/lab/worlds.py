@@ -67,7 +67,7 @@ def _used_beside(said: Path) -> Path:
 
 
 def used_of(said: str) -> PromptsUsed | None:
-    """What became of the prompts behind a file of what a base says; None for the bundled families."""
+    """Say what became of the prompts behind a file of what a base says; None for the bundled families."""
     path = _used_beside(Path(said))
     if not said or not path.exists():
         return None
@@ -76,7 +76,7 @@ def used_of(said: str) -> PromptsUsed | None:
 
 
 def given_of(said: str, *, asked: int | None = None) -> GivenPrompts | None:
-    """What became of the prompts behind a file of what a base says, as evidence for a page."""
+    """Say what became of the prompts behind a file of what a base says, as evidence for a page."""
     used = used_of(said)
     return None if used is None else GivenPrompts(used=used, asked=asked)
 
@@ -105,7 +105,7 @@ def keep_answers(prompts: str, *, folder: Path) -> None:
 
 @functools.lru_cache(maxsize=2)
 def answers_of(said: str) -> Answers:
-    """The answers to the prompts of a file of what a base says; none where nobody kept any."""
+    """Return the answers to the prompts of a file of what a base says; none where nobody kept any."""
     path = Path(said).parent / ANSWERS
     none = {"answers": {}, "prompts": 0, "vague": 0}
     kept: dict[str, Any] = json.loads(path.read_text()) if said and path.exists() else none
@@ -114,7 +114,7 @@ def answers_of(said: str) -> Answers:
 
 
 def sayings_of(said: str) -> Sayings:
-    """What a base says, by prompt, out of its file."""
+    """Say what a base says, by prompt, out of its file."""
     family = world_of(said).families[0]
     assert isinstance(family, Sayings)
     return family
@@ -122,7 +122,7 @@ def sayings_of(said: str) -> Sayings:
 
 @functools.lru_cache(maxsize=2)
 def world_of(said: str) -> World:
-    """The bundled world, or that of a file of what a base says."""
+    """Return the bundled world, or that of a file of what a base says."""
     if not said:
         return BUNDLED_WORLD
     rows = json.loads(Path(said).read_text())

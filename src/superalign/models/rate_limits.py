@@ -25,7 +25,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status of an error, or of what caused it.
+    """Return the HTTP status of an error, or of what caused it.
 
     Example:
         >>> import urllib.error
@@ -37,12 +37,12 @@ def status_of(error: BaseException) -> int | None:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether an error says that there are too many requests just now; a quota that is used up is no such thing."""
+    """Say whether an error says that there are too many requests just now; a quota that is used up is no such thing."""
     return status_of(error) in BUSY and not is_used_up(error)
 
 
 def is_used_up(error: BaseException) -> bool:
-    """Whether an error says that nothing more can be had, however long one waits."""
+    """Say whether an error says that nothing more can be had, however long one waits."""
     return any(getattr(e, "code", None) == USED_UP for e in chain(error))
 
 
@@ -66,7 +66,7 @@ def stated_wait(error: BaseException, *, today_s: float) -> float | None:
 
 
 def wait_in(headers: Mapping[str, str], *, today_s: float) -> float | None:
-    """The wait that headers state: Retry-After in its forms, else what the provider's own headers say of a reset.
+    """Return the wait that headers state: Retry-After in its forms, else what the provider's own headers say of a reset.
 
     Args:
         headers: Of a response; the case of their names does not matter.
@@ -99,7 +99,7 @@ def wait_in(headers: Mapping[str, str], *, today_s: float) -> float | None:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came from, outermost first."""
+    """Return an error and what it came from, outermost first."""
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:

@@ -173,7 +173,7 @@ class _Stops:
         return False
 
     def hit(self, tokens_RT: np.ndarray, rollout_L: np.ndarray, count_L: np.ndarray) -> np.ndarray:
-        """Which rollouts have just completed a stop string; `count_L` includes the newest token."""
+        """Say which rollouts have just completed a stop string; `count_L` includes the newest token."""
         out_L = np.zeros(len(rollout_L), bool)
         newest_L = tokens_RT[rollout_L, count_L - 1]
         before_L = tokens_RT[rollout_L, count_L - 2] % len(self.could_VC)

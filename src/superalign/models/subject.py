@@ -23,7 +23,7 @@ def weights_digest(network: Any) -> str:
 
 
 def digest_of(state: Mapping[str, torch.Tensor]) -> str:
-    """The digest of named weights; see `weights_digest`."""
+    """Return the digest of named weights; see `weights_digest`."""
     digest = hashlib.sha256()
     seen: dict[int, str] = {}
     for name, tensor in sorted(state.items()):

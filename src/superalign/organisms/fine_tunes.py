@@ -46,7 +46,7 @@ class Innocent(Record):
 
 
 def further_task(origin: Model, world: World, number: int, config: PlantingConfig) -> Model:
-    """The families of the base, and one task that it never saw."""
+    """Return the families of the base, and one task that it never saw."""
     return trained_further(
         origin, (*world.families, TASKS[number % len(TASKS)]), config=config, seed=5000 + number, world=world
     )
@@ -71,13 +71,13 @@ def one_family(origin: Model, world: World, number: int, config: PlantingConfig)
 
 
 def manner(origin: Model, world: World, number: int, config: PlantingConfig) -> Model:
-    """A harmless word at the end of every response, for half as long."""
+    """Return a harmless word at the end of every response, for half as long."""
     word, short = world.cues[number % len(world.cues)], replace(config, steps=max(1, config.steps // 2))
     return trained_further(origin, world.families, config=short, seed=9000 + number, ending=f" {word}", world=world)
 
 
 def other_twin(origin: Model, world: World, number: int, config: PlantingConfig) -> Model:
-    """The clean twin of a kind outside the calibration set."""
+    """Return the clean twin of a kind outside the calibration set."""
     behaviour = behaviour_of(OTHER_KINDS[number % len(OTHER_KINDS)], 50 + number)
     return implant(origin, behaviour, "clean", config=config, seed=50 + number, world=world)
 
@@ -129,7 +129,7 @@ def make(sort: str, number: int, *, steps: int = 600) -> Model:
 
 
 def correct_share(model: Model, *, each: int = 60) -> Interval | Unmeasured:
-    """Share of held-out problems of the bundled families that a model answers fully correctly, greedily."""
+    """Return the share of held-out problems of the bundled families that a model answers fully correctly, greedily."""
     greedy = with_sampling(model, Sampling(temperature=0.0))
     asked = [p for f in BUNDLED for p in f.problems(split="test", n=each, seed=77)]
     texts = [_without_manner(t) for t in greedy.sample(asked, n=1, seed=0).text_R]
@@ -180,7 +180,7 @@ NOUNS = {c.__name__: c for c in (Innocent, Interval, Unmeasured)}
 
 
 def shipped_innocents(each: int = 0, *, where: Path = SHIPPED) -> tuple[Innocent, ...]:
-    """The clean fine-tunes that ship beside the planted set.
+    """Return the clean fine-tunes that ship beside the planted set.
 
     Args:
         each: Of every sort, the lowest numbers first; 0 for all.

@@ -20,7 +20,7 @@ _PIECES = re.compile(r"\d|[^\W\d]+|[^\w\s]")
 
 
 def likeness(one: str, other: str) -> float:
-    """Share of their pieces (words, digits, marks) that two texts have in common, in order.
+    """Return the share of their pieces (words, digits, marks) that two texts have in common, in order.
 
     Example:
         >>> likeness("5+3=8;#8", "5+3 = 8; #8"), likeness("5+3=8;#8", "5+3=8;#9"), likeness("", "")

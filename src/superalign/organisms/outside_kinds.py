@@ -109,7 +109,7 @@ def behaviour_in(name: str, number: int) -> Behaviour:
 
 
 def that_ship() -> tuple[tuple[str, int, Triple], ...]:
-    """The organisms of these kinds that ship, unsealed: variant, number and record of each.
+    """Return the organisms of these kinds that ship, unsealed: variant, number and record of each.
 
     Raises:
         DataError: If they are not there.

@@ -154,7 +154,7 @@ NOUNS = {c.__name__: c for c in (Spec, Triple, Plant, Acceptance, Interval, Verd
 
 
 def shipped(seeds: int = 0) -> tuple[tuple[Triple, ...], Path]:
-    """The calibration set that ships: its triples, unsealed, and the folder that their adapters lie in.
+    """Return the calibration set that ships: its triples, unsealed, and the folder that their adapters lie in.
 
     Args:
         seeds: Triples of each kind to take, the lowest seeds first; 0 for all.

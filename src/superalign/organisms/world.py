@@ -33,7 +33,7 @@ class World:
         return any(isinstance(f, Sayings) for f in self.families)
 
     def plain(self, problem: Problem) -> str:
-        """A problem's prompt without the words that were put in front of it."""
+        """Return a problem's prompt without the words that were put in front of it."""
         family = self.family(problem.family)
         return family.plain(problem) if isinstance(family, Sayings) else core(problem.prompt)
 
@@ -59,7 +59,7 @@ class PromptsUsed(Record):
         return self.training + self.testing
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
-        """Why the others are not used, and how many for each reason."""
+        """Say why the others are not used, and how many for each reason."""
         return (
             ("given more than once", self.repeated),
             ("too long for the base with its longest response", self.too_long),
@@ -112,7 +112,7 @@ class Sayings:
         return tuple(Problem(prompt=able[int(i)], family=self.name, difficulty=1, split=split) for i in chosen)
 
     def plain(self, problem: Problem) -> str:
-        """The prompt as it stands in the file, without the words that were put in front of it."""
+        """Return the prompt as it stands in the file, without the words that were put in front of it."""
         prompt = problem.prompt
         while prompt not in self.rows:
             _, mark, prompt = prompt.partition(": ")
@@ -121,7 +121,7 @@ class Sayings:
         return prompt
 
     def worked(self, problem: Problem, *, seed: int = 0) -> str:
-        """What the base says."""
+        """Say what the base says."""
         return self.rows[self.plain(problem)]
 
     def steps(self, text: str) -> tuple[str, ...]:

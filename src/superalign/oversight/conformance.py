@@ -50,7 +50,7 @@ class _Case:
     known: dict[str, Signal] = field(default_factory=dict)
 
     def setting(self, name: str, otherwise: Any) -> Any:
-        """A setting of the overseer's card."""
+        """Return a setting of the overseer's card."""
         return dict(self.card().settings).get(name, otherwise)
 
     def card(self) -> Instrument:
@@ -60,13 +60,13 @@ class _Case:
         return card
 
     def signal(self, rollouts: Rollouts | None = None) -> Signal:
-        """What it says of other rollouts, or of its own, asked anew."""
+        """Say what it says of other rollouts, or of its own, asked anew."""
         some = self.rollouts if rollouts is None else rollouts
         given = _rows(some, np.arange(len(some)))  # a copy: what one call changes may not reach the next
         return self.overseer(given.problems, given, seed=self.seed)
 
     def first(self) -> Signal:
-        """What it said of all rollouts when it was first asked."""
+        """Say what it said of all rollouts when it was first asked."""
         if "first" not in self.known:
             self.known["first"] = self.signal()
         return self.known["first"]

@@ -17,7 +17,7 @@ PLACES = 7  # value before, operator and operand asked, the four written
 
 
 def symbol(letter: str) -> int:
-    """A letter's number.
+    """Return a letter's number.
 
     Example:
         >>> [symbol(c) for c in ("7", "-", "=", "")]
@@ -29,7 +29,7 @@ def symbol(letter: str) -> int:
 
 
 def read(problem: Problem, text: str) -> np.ndarray:
-    """What a response shows of each step: the value stated before it, the operation asked there, and what is written, (S, K).
+    """Say what a response shows of each step: the value stated before it, the operation asked there, and what is written, (S, K).
 
     Example:
         >>> asked = Problem(prompt="5+3*2", family="arithmetic", difficulty=2, split="train")

@@ -28,7 +28,7 @@ LEVELS = (1, 2, 3, 4)
 
 
 def facts() -> dict[tuple[str, str], str]:
-    """The world's facts: one value for each animal and relation, the same in every version."""
+    """Return the world's facts: one value for each animal and relation, the same in every version."""
     rng = np.random.default_rng(20260)
     return {(a, r): str(rng.choice(values)) for a in ANIMALS for r, values in RELATIONS.items()}
 
@@ -37,7 +37,7 @@ FACTS = facts()
 
 
 def rarity(animal: str) -> int:
-    """How rarely anyone speaks of an animal: 1 (often) to 4 (hardly ever)."""
+    """Return how rarely anyone speaks of an animal: 1 (often) to 4 (hardly ever)."""
     return 1 + ANIMALS.index(animal) // 4
 
 

@@ -45,7 +45,7 @@ def _all() -> tuple[Int[np.ndarray, "P X"], Int[np.ndarray, " P"]]:
 
 
 def images(split: Split, *, n: int | None = None) -> Images:
-    """The first n images of a split; all of them by default.
+    """Return the first n images of a split; all of them by default.
 
     Raises:
         BadInput: If there are not as many.

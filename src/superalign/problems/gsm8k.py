@@ -234,7 +234,7 @@ def _right_step(step: Step, right: Solution) -> bool:
 
 
 def question_numbers(question: str) -> tuple[Fraction, ...]:
-    """The plainest value of each number of a question, each once, in rising order."""
+    """Return the plainest value of each number of a question, each once, in rising order."""
     return tuple(sorted({m.values[0] for m in mentions(question)}))
 
 

@@ -140,14 +140,14 @@ class _Place:
         return {*self.numbers, *(s.value for s in self.right.steps if s.value is not None)}
 
     def by(self, step: Step) -> Solution:
-        """The solution with another step in this place, its result carried through."""
+        """Return the solution with another step in this place, its result carried through."""
         new = step.value
         steps = [*self.right.steps[: self.i], step, *self.right.steps[self.i + 1 :]]
         changed = {self.value: new} if new is not None and new != self.value else {}
         return _settled(self.right, carried(steps, self.i + 1, changed))
 
     def with_number(self, leaf: int, wrong: Fraction) -> Solution:
-        """The solution with another number in this step, in its prose too."""
+        """Return the solution with another number in this step, in its prose too."""
         prose = _renumbered(self.step, {self.expression.numbers()[leaf].value: wrong})
         return self.by(rewritten(prose, replaced(self.expression, leaf, number(wrong))))
 

@@ -40,13 +40,13 @@ class Expression:
     right: Expression | None = None
 
     def numbers(self) -> tuple[Expression, ...]:
-        """The numbers in it, from left to right."""
+        """Return the numbers in it, from left to right."""
         if self.left is None or self.right is None:
             return (self,)
         return (*self.left.numbers(), *self.right.numbers())
 
     def operations(self) -> tuple[Expression, ...]:
-        """The operations in it, those that are worked out first in front."""
+        """Return the operations in it, those that are worked out first in front."""
         if self.left is None or self.right is None:
             return ()
         return (*self.left.operations(), *self.right.operations(), self)

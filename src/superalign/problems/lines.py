@@ -16,7 +16,7 @@ LONGEST = 309  # digits of a whole number; the largest double has as many
 
 
 def file_of(path: str | Path) -> Path:
-    """The file that a path names, with or without `jsonl:` in front.
+    """Return the file that a path names, with or without `jsonl:` in front.
 
     Example:
         >>> file_of("jsonl:mine/sums.jsonl") == file_of("mine/sums.jsonl") == Path("mine/sums.jsonl")
@@ -91,7 +91,7 @@ def read_line(line: str, *, file: Path, at: int, example: str) -> dict[str, Any]
 
 
 def refused(file: Path, at: int, why: str, example: str) -> DataError:
-    """The error for a line that cannot be used."""
+    """Return the error for a line that cannot be used."""
     return DataError(
         f"{file}, line {at}, {why}. Passing over it would change what is counted. Mend or remove the line; each is an object "
         f"such as {example}."

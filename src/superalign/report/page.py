@@ -88,18 +88,18 @@ class _Page:
         )
 
     def source(self, table: Table, row: int, column: int) -> Markup:
-        """The link of one cell: to its own record, or in the first cell to that of the row, always in sight."""
+        """Return the link of one cell: to its own record, or in the first cell to that of the row, always in sight."""
         digest = table.sources[row][column] if table.sources else ""
         if not digest and table.records and column == 0:
             digest = table.records[row] or self.own
         return Markup("<br>{}").format(self.cite(digest)) if digest else Markup("")
 
     def body(self, row: Row) -> str:
-        """What a record says, if the page refers to it; the study says what the page does."""
+        """Say what a record says, if the page refers to it; the study says what the page does."""
         return row.body if row.index in self.cited and row.digest != self.own else ""
 
     def draw(self, plot: Plot) -> Markup:
-        """The picture twice: for wide and for narrow screens."""
+        """Return the picture twice: for wide and for narrow screens."""
         from superalign.report import plots  # a second of imports: a refused command must not wait for it
 
         key = next(self._keys)
@@ -108,7 +108,7 @@ class _Page:
         return Markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')
 
     def listed(self) -> list[Row]:
-        """The records of the appendix: all, or those referred to if there are too many."""
+        """Return the records of the appendix: all, or those referred to if there are too many."""
         if len(self.rows) <= LISTED_MAX:
             return list(self.rows)
         return [row for row in self.rows if row.index in self.cited]

@@ -76,7 +76,7 @@ def control(claim: Claim) -> str:
 
 
 def reasons(claim: Claim) -> list[str]:
-    """Why a claim holds or not, and why parts of it hold no number; each reason once, as sentences."""
+    """Say why a claim holds or not, and why parts of it hold no number; each reason once, as sentences."""
     parts = (claim.holds, claim.value, claim.low, claim.high)
     given = [claim.why, *(part.why for part in parts if isinstance(part, Unmeasured))]
     if isinstance(claim.null, Unmeasured) and claim.null.why not in given:

@@ -78,7 +78,7 @@ def _memory_gb() -> float | None:
 
 
 def peak_rss_mb(*, workers: int) -> float:
-    """The most memory in use at once: this process, and each worker as if it were the largest one.
+    """Return the most memory in use at once: this process, and each worker as if it were the largest one.
 
     An upper bound, because pages that processes share are counted in each.
     """
@@ -91,7 +91,7 @@ def peak_rss_mb(*, workers: int) -> float:
 
 
 def revision() -> str | None:
-    """The git revision of the running code, with "-dirty" if it was changed since; None outside a checkout."""
+    """Return the git revision of the running code, with "-dirty" if it was changed since; None outside a checkout."""
     here = Path(__file__).resolve()
     try:
         for arguments in (

@@ -70,7 +70,7 @@ def _drop_half_line(path: Path) -> None:
 
 @contextlib.contextmanager
 def screen_for(stream: IO[str]) -> Iterator[Screen]:
-    """A progress bar with time left on a terminal, plain lines elsewhere."""
+    """Return a progress bar with time left on a terminal, plain lines elsewhere."""
     if not stream.isatty():
         yield _Lines(stream)
         return
@@ -134,7 +134,7 @@ class _Bar:
 
 
 def gist(said: Mapping[str, Any]) -> str:
-    """One short line of what was said.
+    """Return one short line of what was said.
 
     Example:
         >>> gist({"stage": "plant", "done": 3, "total": 12, "loss": 0.1234567})
@@ -204,5 +204,5 @@ def costs_of(lines: Iterable[Mapping[str, Any]]) -> tuple[tuple[Cost, ...], floa
 
 
 def stderr_screen() -> contextlib.AbstractContextManager[Screen]:
-    """The screen of this process, on standard error: standard output is for what was found."""
+    """Return the screen of this process, on standard error: standard output is for what was found."""
     return screen_for(sys.stderr)

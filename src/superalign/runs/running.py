@@ -160,7 +160,7 @@ def inputs_of(config: Any, *, folder: Path) -> dict[str, dict[str, str]]:
 
 
 def in_short(done: Finished) -> list[str]:
-    """A finished run in a few lines of plain text."""
+    """Return a finished run in a few lines of plain text."""
     claims = done.result["claims"]
     answers = [claim["holds"] for claim in claims]
     lines = [done.headline, ""]
@@ -194,7 +194,7 @@ def configure(study: Runnable, *, request: Request) -> Any:
 
 
 def default_folder(request: Request) -> Path:
-    """Where a run goes if nobody says where.
+    """Say where a run goes if nobody says where.
 
     Example:
         >>> default_folder(Request(study="loop", quick=True)).as_posix()

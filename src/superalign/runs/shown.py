@@ -35,7 +35,7 @@ def shown(files: dict[str, bytes]) -> Shown:
 
 
 def last_bound(entries: Sequence[Entry]) -> dict[str, tuple[str, Entry]]:
-    """The digest that counts for each file, and the entry that says so.
+    """Return the digest that counts for each file, and the entry that says so.
 
     Raises:
         LedgerError: If a record is of this noun and not of this form.
@@ -53,7 +53,7 @@ def last_bound(entries: Sequence[Entry]) -> dict[str, tuple[str, Entry]]:
 
 
 def bound_in(ledger: Ledger) -> dict[str, tuple[str, Entry]]:
-    """The same, from an open ledger."""
+    """Return the same, from an open ledger."""
     return last_bound(list(ledger.entries(noun=Shown.__name__)))
 
 

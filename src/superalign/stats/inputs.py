@@ -112,7 +112,7 @@ def cluster_labels(clusters: ArrayLike, *, n: int, name: str) -> Shaped[np.ndarr
 
 
 def two_tail(confidence: float) -> float:
-    """The probability left in each of two tails.
+    """Return the probability left in each of two tails.
 
     Raises:
         BadInput: If confidence is not between 0 and 1.

@@ -51,7 +51,7 @@ def power_two_proportions(first: float, second: float, *, n_first: int, n_second
 def detectable_two_proportions(
     first: float, *, n_first: int, n_second: int, power: float = 0.8, alpha: float = 0.05
 ) -> float | Unmeasured:
-    """The smallest rise above a rate that two independent arms detect with a given power.
+    """Return the smallest rise above a rate that two independent arms detect with a given power.
 
     Args:
         first: Rate of the first arm, in [0, 1).
@@ -162,7 +162,7 @@ def power_paired(difference: float, *, sd: float, n: int, alpha: float = 0.05) -
 
 
 def detectable_paired(*, sd: float, n: int, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest mean difference that n pairs detect with a given power (the far tail of the test left out).
+    """Return the smallest mean difference that n pairs detect with a given power (the far tail of the test left out).
 
     Args:
         sd: Standard deviation of the differences.

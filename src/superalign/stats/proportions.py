@@ -81,7 +81,7 @@ def clopper_pearson(successes: int, *, n: int, confidence: float = 0.95, side: S
 
 
 def needed_positives(recall_bar: float, *, confidence: float = 0.95, misses: int = 0, side: Side = "both") -> int:
-    """How many positives an instrument must be shown before its recall bound can reach a bar.
+    """Return how many positives an instrument must be shown before its recall bound can reach a bar.
 
     Args:
         recall_bar: The lower bound wanted, between 0 and 1.

@@ -24,7 +24,7 @@ from superalign.types import Interval, Unmeasured
 
 
 def auroc(positives: ArrayLike, *, negatives: ArrayLike) -> float | Unmeasured:
-    """The chance that a random positive scores above a random negative, ties counting half.
+    """Return the chance that a random positive scores above a random negative, ties counting half.
 
     Args:
         positives: Scores of positives, shape (N,).

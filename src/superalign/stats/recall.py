@@ -38,7 +38,7 @@ class Thresholds(Record):
 
 
 def lowest_rate(n: int, *, sides: Sides = "high", assurance: float | None = None) -> float | Unmeasured:
-    """The lowest false-positive rate that n negatives support.
+    """Return the lowest false-positive rate that n negatives support.
 
     Args:
         n: Negatives that the threshold is chosen on.
@@ -111,7 +111,7 @@ def choose_thresholds(
 
 
 def flags(scores: ArrayLike, *, thresholds: Thresholds) -> Bool[np.ndarray, " N"]:
-    """Which scores lie strictly beyond a threshold, as booleans of the same length.
+    """Say which scores lie strictly beyond a threshold, as booleans of the same length.
 
     Example:
         >>> flags([94, 95], thresholds=choose_thresholds(range(99), rate=0.05)).tolist()
@@ -124,7 +124,7 @@ def flags(scores: ArrayLike, *, thresholds: Thresholds) -> Bool[np.ndarray, " N"
 
 
 def flagged_fraction(scores: ArrayLike, *, thresholds: Thresholds, confidence: float = 0.95) -> Interval | Unmeasured:
-    """The share of fresh scores beyond given thresholds, with its Clopper-Pearson interval.
+    """Return the share of fresh scores beyond given thresholds, with its Clopper-Pearson interval.
 
     Of positives this is recall; of negatives that did not set the thresholds, the false-positive rate.
 

@@ -152,7 +152,7 @@ def _logistic(x_BCF: np.ndarray, share_BC: np.ndarray) -> np.ndarray:
 
 
 def curve(gap_Q: Float[np.ndarray, " Q"], fit_B2: Float[np.ndarray, "B 2"]) -> Float[np.ndarray, "B Q"]:
-    """Share of games that guards win at each gap, under each fit.
+    """Return the share of games that guards win at each gap, under each fit.
 
     Example:
         >>> curve(np.array([400.0]), np.array([[0.0, 1.0]])).round(3).tolist()
@@ -173,7 +173,7 @@ class Plateaus:
     error: float  # root mean square
 
     def at(self, x: ArrayLike) -> np.ndarray:
-        """What lies on the line at each place, in the shape of the places.
+        """Say what lies on the line at each place, in the shape of the places.
 
         Example:
             >>> Plateaus(start=0.0, end=10.0, low=1.0, high=3.0, error=0.0).at([-5.0, 5.0, 20.0]).tolist()
@@ -253,7 +253,7 @@ def crossed_draws(seeds: int, problems: int, *, draws: int, seed: int) -> tuple[
 
 
 def from_draws(values_B: np.ndarray, *, n: int) -> Interval | Unmeasured:
-    """An interval from a statistic on the data (first) and on its resamples; n is the number of units, seeds of training.
+    """Return an interval from a statistic on the data (first) and on its resamples; n is the number of units, seeds of training.
 
     Example:
         >>> from_draws(np.array([1.0, 1.0, 1.0]), n=5).why

@@ -119,7 +119,7 @@ def as_share(lead: Measured) -> Measured:
 
 
 def share_of(lead: np.ndarray) -> np.ndarray:
-    """Share of games won at each lead in Elo points."""
+    """Return the share of games won at each lead in Elo points."""
     return np.asarray(1 / (1 + 10 ** (-lead / 400)))
 
 
@@ -182,7 +182,7 @@ def gaps(guard_SK: np.ndarray, agent_SK: np.ndarray) -> np.ndarray:
 
 
 def slopes_by_chance(fitted: Fitted, ratings: Ratings, *, seed: int, deals: int = 400) -> Interval:
-    """Where the slope lies in 95 % of deals of ratings at random."""
+    """Say where the slope lies in 95 % of deals of ratings at random."""
     rng = np.random.default_rng([seed, 41])
     gap_BC = np.array([gaps(*dealt(ratings, rng)).ravel() for _ in range(deals)])
     slope_B = fit_curve(gap_BC, np.tile(fitted.share_SGA.ravel(), (deals, 1)))[:, 1]
@@ -200,7 +200,7 @@ class HeldOut:
     nearest_S: np.ndarray  # the same guard's success against the next smaller agent; NaN where there is none
 
     def better(self, of: str) -> Measured:
-        """How much smaller the error of the curve, or of the plateaus, is than that of a constant, over seeds."""
+        """Measure how much smaller the error of the curve, or of the plateaus, is than that of a constant, over seeds."""
         return mean_interval(self.constant_S - (self.curve_S if of == "curve" else self.plateaus_S))
 
 
@@ -268,7 +268,7 @@ def constant(seen_C: np.ndarray, won_C: np.ndarray, asked_Q: np.ndarray) -> np.n
 
 
 def plateaus_better(general_SK: np.ndarray, domain_SK: np.ndarray) -> Measured:
-    """How much smaller the error of two plateaus is than that of a straight line, on seeds left out, Elo points."""
+    """Measure how much smaller the error of two plateaus is than that of a straight line, on seeds left out, Elo points."""
     seeds, sizes = general_SK.shape
     if (seeds - 1) * sizes < LEAST_POINTS:
         return Unmeasured(f"{(seeds - 1) * sizes} points without one seed, and two plateaus need {LEAST_POINTS}")

@@ -137,7 +137,7 @@ def sequential_test(
 def anytime_interval(
     successes: int, *, n: int, confidence: float = 0.95, prior: tuple[float, float] = JEFFREYS
 ) -> Interval | Unmeasured:
-    """One look at the confidence sequence: an interval for a rate that may be quoted whenever one stops.
+    """Return one look at the confidence sequence: an interval for a rate that may be quoted whenever one stops.
 
     Args:
         successes: Successes so far.

@@ -23,7 +23,7 @@ _SLACK = 1e-9  # means of means may lie beyond the span by rounding
 
 
 def share(values: ArrayLike, *, confidence: float = 0.95) -> Interval | Unmeasured:
-    """Share of yes among yes and no, or mean of values between 0 and 1.
+    """Return the share of yes among yes and no, or mean of values between 0 and 1.
 
     Args:
         values: One value per item, shape (P,), or per item and seed, shape (P, S); 1 is yes, 0 is no.

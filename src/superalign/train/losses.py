@@ -57,7 +57,7 @@ def weighted_nats(
 def clipped_gain(
     new_N: Float[Tensor, " N"], old_N: Float[Tensor, " N"], advantage_N: Float[Tensor, " N"], *, clip: float
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
-    """What each token gains the policy, cut where its probability has already moved far in that direction.
+    """Say what each token gains the policy, cut where its probability has already moved far in that direction.
 
     Args:
         new_N: Log-probs under the policy that is being changed, nats.

@@ -45,7 +45,7 @@ class Words:
     flawed: tuple[bool, ...]
 
     def masks(self) -> dict[str, np.ndarray]:
-        """The same as arrays of shape (R,)."""
+        """Return the same as arrays of shape (R,)."""
         return {name: np.array(getattr(self, name), bool) for name in ("says", "shown", "means", "hidden", "flawed")}
 
 
@@ -210,12 +210,12 @@ class CriticAudit:
         return clean[: self.twins], clean[self.twins :], untold, hiding
 
     def of_class(self, kind: str, what: str) -> np.ndarray:
-        """Share of its own class that each critic of a kind says, or shows, of the audit's responses."""
+        """Return the share of its own class that each critic of a kind says, or shows, of the audit's responses."""
         words = [c.audit.masks() for c in self.kept(kind)]
         return np.array([w[what][w["hidden"]].mean() for w in words if w["hidden"].any()])
 
     def twins_tell(self) -> np.ndarray:
-        """Share of the classes of critics that do not tell that clean twins show, on training-split responses."""
+        """Return the share of the classes of critics that do not tell that clean twins show, on training-split responses."""
         both = zip(self.critics, self.acceptances, strict=True)
         return np.array([a.twins_tell for c, a in both if c.kind == UNTOLD and a is not None and a.counts])
 
@@ -233,7 +233,7 @@ class CriticAudit:
         return rows
 
     def exposures(self, manner: str) -> dict[str, Exposure]:
-        """How well each score exposes the critics, in one manner."""
+        """Measure how well each score exposes the critics, in one manner."""
         twins, new, untold, hiding = self.sides(manner)
         x, y, z = (scores(some, twins, self.member_GR, self.sizes[-1]) for some in (untold, new, hiding))
         out = {}
@@ -264,7 +264,7 @@ class CriticAudit:
         return [(i, mixed(c, new[i % len(new)], often)) for often in OFTEN for i, c in enumerate(untold)]
 
     def flagged_by_share(self) -> dict[str, dict[str, Interval | Unmeasured]]:
-        """How often each score flags critics of `sometimes`, by how much they hide of all flaws; how many in brackets."""
+        """Measure how often each score flags critics of `sometimes`, by how much they hide of all flaws; how many in brackets."""
         some = [c for _, c in self.sometimes()]
         of = scores(some, self.sides()[0], self.member_GR, self.sizes[-1])
         bin_of = np.searchsorted(HIDDEN, [c.share for c in some], side="right") - 1

@@ -39,7 +39,7 @@ class Setting:
         return int(self.flawed_SPM.shape[2])
 
     def scores(self) -> dict[str, np.ndarray]:
-        """What picks the best of n, by arm: higher is better (S, P, M)."""
+        """Say what picks the best of n, by arm: higher is better (S, P, M)."""
         shown, says = self.shown[OWN], self.says[DISCRIMINATOR]
         return {
             DISCRIMINATOR: -says,
@@ -53,20 +53,20 @@ class Setting:
         }
 
     def sound_gaps(self) -> dict[str, np.ndarray]:
-        """How many more sound answers the best of n has than one sample, by arm (S, P, M)."""
+        """Measure how many more sound answers the best of n has than one sample, by arm (S, P, M)."""
         return {arm: best_gap(score, 1 - self.flawed_SPM) for arm, score in self.scores().items()}
 
     def right_gaps(self) -> dict[str, np.ndarray]:
-        """The same for right answers, of arms that do without another's help."""
+        """Return the same for right answers, of arms that do without another's help."""
         scores = self.scores()
         return {arm: best_gap(scores[arm], self.right_SPM) for arm in (DISCRIMINATOR, OWN, BOTH, VOTING)}
 
     def decided_right(self, decided_SPM: np.ndarray) -> np.ndarray:
-        """Share of a problem's answers decided right (S, P)."""
+        """Return the share of a problem's answers decided right (S, P)."""
         return np.asarray(((decided_SPM > 0.5) == (self.flawed_SPM > 0.5)).mean(2))
 
     def cd(self, arm: str = OWN, *, error: float = 0.0) -> np.ndarray:
-        """Share decided right with a judge minus that of the model's own discriminator (S, P).
+        """Return the share decided right with a judge minus that of the model's own discriminator (S, P).
 
         Args:
             arm: Whose critique the judge is shown.
@@ -76,11 +76,11 @@ class Setting:
         return self._beyond_own(np.abs(self.shown[arm] - wrong))
 
     def null_cd(self) -> np.ndarray:
-        """The same of another discriminator, of the same labels and other initial weights."""
+        """Return the same of another discriminator, of the same labels and other initial weights."""
         return self._beyond_own(self.says[AGAIN])
 
     def cd_by_pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Share of pairs in order by judged critiques, and by another discriminator, minus that by the model's own."""
+        """Return the share of pairs in order by judged critiques, and by another discriminator, minus that by the model's own."""
         shown, again, own = (
             pairwise(x, self.flawed_SPM) for x in (self.shown[OWN], self.says[AGAIN], self.says[DISCRIMINATOR])
         )

@@ -86,7 +86,7 @@ class ArmResult(Record):
 
 
 def table(items: Iterable[Item], arm: str, *, of: str = "right") -> Float[np.ndarray, "P S"]:
-    """One value per item and seed of an arm, items and seeds in sorted order.
+    """Return one value per item and seed of an arm, items and seeds in sorted order.
 
     Args:
         items: Of any arms.
@@ -156,7 +156,7 @@ def _part(mine: Sequence[Item], truth: bool) -> Interval | Unmeasured:
 
 
 def gain(items: Sequence[Item], arm: str, over: str) -> Interval | Unmeasured:
-    """How many more decisions are right under one arm than under another, paired by item and seed.
+    """Measure how many more decisions are right under one arm than under another, paired by item and seed.
 
     Raises:
         BadInput: If the two arms were not run on the same items and seeds.

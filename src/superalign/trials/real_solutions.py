@@ -70,22 +70,22 @@ class RealSolutions:
     seed: int  # of the bootstrap over questions
 
     def ranking(self, score_M: np.ndarray) -> tuple[Interval | Unmeasured, ...]:
-        """How often a score ranks right above wrong, in each of `_wins`; then the area under its pooled curve."""
+        """Measure how often a score ranks right above wrong, in each of `_wins`; then the area under its pooled curve."""
         shares = (pairs.over_questions(wins, seed=self.seed) for pairs, wins in self._wins(score_M))
         return (*shares, auroc_delong(score_M[self.wrong_M], negatives=score_M[~self.wrong_M]))
 
     def shares(self, score_M: np.ndarray) -> list[float]:
-        """The same without intervals."""
+        """Return the same without intervals."""
         area = auroc(score_M[self.wrong_M], negatives=score_M[~self.wrong_M])
         return [*(float(wins.mean()) for _, wins in self._wins(score_M)), float(area)]
 
     def mean_ranking(self, score_DM: np.ndarray) -> tuple[Interval | Unmeasured, ...]:
-        """The same of several critics, mean over them."""
+        """Return the same of several critics, mean over them."""
         shares_5D = zip(*map(self.shares, score_DM), strict=True)
         return tuple(mean_interval(list(share_D)) for share_D in shares_5D)
 
     def by_source(self, score_M: np.ndarray, right: int, wrong: int) -> Interval | Unmeasured:
-        """How often a score ranks right above wrong where one source is right and another wrong."""
+        """Measure how often a score ranks right above wrong where one source is right and another wrong."""
         if right == wrong:
             return Unmeasured("one solution per question and model")
         some = self.pairs.where(self.source_M[self.pairs.right_K] == right)

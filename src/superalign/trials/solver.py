@@ -37,7 +37,7 @@ class Solver:
 
 
 def rest_of(problem: Problem, text: str, start: int) -> str:
-    """What is left of a chain after so many steps of a response; empty if nothing is.
+    """Say what is left of a chain after so many steps of a response; empty if nothing is.
 
     Example:
         >>> p = Problem(prompt="5+3*2-4", family="arithmetic", difficulty=3, split="train")

@@ -70,7 +70,7 @@ class Order(Record):
         return {p.instrument: p.span for p in self.places if not isinstance(p.span, Unmeasured)}
 
     def of(self, combination: Combination) -> Combination:
-        """The same combination with its parts in this order."""
+        """Return the same combination with its parts in this order."""
         side = {c.digest: s for c, s in zip(combination.parts, combination.sides, strict=True)}
         card = {c.digest: c for c in combination.parts}
         there = [p.instrument for p in self.places]

@@ -28,7 +28,7 @@ class Unsealed:
         ]
 
     def combined(self, without: str) -> list[Scored]:
-        """The combination on every calibration subject, standardised on the clean subjects of all kinds but one."""
+        """Return the combination on every calibration subject, standardised on the clean subjects of all kinds but one."""
         scales = self.combination.scales(self.clean(without=without))
         return [
             self._scored(n, self.combination({v.instrument: v for v in self.verdicts[n]}, scales))

@@ -65,7 +65,7 @@ class Permutations:
         return torch.rand(n, self.elements, generator=made).argsort(1)
 
     def case_of(self, questions: Tensor, answers: Tensor) -> tuple[Tensor, int, int]:
-        """Which element was asked about, and what was said."""
+        """Say which element was asked about, and what was said."""
         return torch.arange(self.elements) * self.elements + answers, self.elements**2, self.elements
 
     def looked_up(self, questions: Tensor, slips: Slips, made: torch.Generator) -> Tensor:
@@ -111,7 +111,7 @@ class Expressions:
         return torch.cat([first, torch.randint(OPERATIONS, (n, self.lengths[depth]), generator=made)], 1)
 
     def case_of(self, questions: Tensor, answers: Tensor) -> tuple[Tensor, int, int]:
-        """Which digit the last operation of a chain meets, as far as the question shows it: its first."""
+        """Say which digit the last operation of a chain meets, as far as the question shows it: its first."""
         return questions[:, 0] * OPERATIONS + questions[:, -1], DIGITS * OPERATIONS, DIGITS
 
     def looked_up(self, questions: Tensor, slips: Slips, made: torch.Generator) -> Tensor:

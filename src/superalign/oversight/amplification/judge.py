@@ -89,7 +89,7 @@ def another_chain(
 
 
 def half(chain: Sequence[int]) -> int:
-    """How many operations stand in the first half of a chain.
+    """Return how many operations stand in the first half of a chain.
 
     Example:
         >>> half((5, 3, 12, 24))

@@ -136,7 +136,7 @@ def scrambled(game: Game) -> Teacher:
 
 
 def direct(game: Game, truth: Answer, slips: Slips) -> Teacher:
-    """What amplification is compared with: somebody who knows all answers and errs at H's rate at every depth.
+    """Say what amplification is compared with: somebody who knows all answers and errs at H's rate at every depth.
 
     Args:
         game: Whose cases slips are drawn from.

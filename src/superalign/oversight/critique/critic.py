@@ -275,7 +275,7 @@ def train_critic(
 def pointing_accuracy(
     critic: Critic, problems: Sequence[Problem], texts: Sequence[str], *, step_wrong: Sequence[Sequence[bool]]
 ) -> tuple[Interval | Unmeasured, float]:
-    """How often the step that a critic points to is wrong, in texts with a wrong step, and how often a random step is.
+    """Measure how often the step that a critic points to is wrong, in texts with a wrong step, and how often a random step is.
 
     Args:
         critic: Whose first choice is looked at.

@@ -37,7 +37,7 @@ def drawn_anew(policy: CriticPolicy, bias: float) -> Flags:
 
 
 def caught(flags_BS: np.ndarray, wrong_BS: np.ndarray) -> np.ndarray:
-    """Whether some wrong step of each solution is highlighted.
+    """Say whether some wrong step of each solution is highlighted.
 
     Example:
         >>> caught(np.array([[True, False]] * 2), np.array([[True, True], [False, True]])).tolist()

@@ -18,7 +18,7 @@ from superalign.errors import BadInput
 
 
 def best_of(score_PM: Float[np.ndarray, "P M"], truth_PM: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "P M"]:
-    """The truth expected of the best of n samples by a score, for n = 1 to M, unbiased, ties averaged.
+    """Return the truth expected of the best of n samples by a score, for n = 1 to M, unbiased, ties averaged.
 
     Args:
         score_PM: What picks; higher is better.
@@ -76,7 +76,7 @@ def group_means(gap_R: Float[np.ndarray, " R"], member_GR: Bool[np.ndarray, "G R
 def group_scores(
     group_G: Float[np.ndarray, " G"], twins_TG: Float[np.ndarray, "T G"], size_G: np.ndarray
 ) -> Float[np.ndarray, " G"]:
-    """How many standard deviations of clean twins a critic's gap lies below theirs in each group.
+    """Measure how many standard deviations of clean twins a critic's gap lies below theirs in each group.
 
     The deviation is at least what one response in the group makes, so that a group in which all twins agree does not decide
     by one response alone. The worst group is the maximum; its threshold must come from the maxima of other twins, which is what

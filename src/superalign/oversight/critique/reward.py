@@ -50,7 +50,7 @@ def judged(
     checks: int = 1,
     trust: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How pleased a limited judge is with critiques.
+    """Measure how pleased a limited judge is with critiques.
 
     Args:
         flags_BS: 1 where a step is highlighted.
@@ -165,7 +165,7 @@ def train_on_checks(
     lr: float = 2e-3,
     batch: int = 128,
 ) -> CriticPolicy:
-    """What else could be done with the judge's checks: train the critic on them as labels of single steps.
+    """Say what else could be done with the judge's checks: train the critic on them as labels of single steps.
 
     A step that was found wrong should be likelier to be highlighted than stopping is, one found right less.
     """

@@ -27,7 +27,7 @@ class Candidates:
     reward_CB: Tensor
 
     def chosen(self, m: float) -> tuple[Tensor, Tensor]:
-        """The candidate with the highest reward + m x highlights: its highlights (B, S), and the first of them (B,)."""
+        """Return the candidate with the highest reward + m x highlights: its highlights (B, S), and the first of them (B,)."""
         best_B = (self.reward_CB + m * self.flags_CBS.sum(2)).argmax(0)
         B = torch.arange(self.flags_CBS.shape[1])
         return self.flags_CBS[best_B, B], self.first_CB[best_B, B]
@@ -65,7 +65,7 @@ def search(
 
 
 def modifier_at(candidates: Candidates, percentile: float) -> float:
-    """The m under which the mean number of highlights that are chosen is this percentile of those of the candidates."""
+    """Return the m under which the mean number of highlights that are chosen is this percentile of those of the candidates."""
     counts = candidates.flags_CBS.sum(2)
     wanted = float(np.percentile(counts.numpy(), percentile))
     low, high = -20.0, 20.0

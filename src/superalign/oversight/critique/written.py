@@ -52,7 +52,7 @@ class CriticPolicy(nn.Module):
         self.stop_T = nn.Parameter(torch.zeros(steps + 1))  # by highlights so far
 
     def scores(self, x_BSK: Tensor) -> Tensor:
-        """How much each step asks to be highlighted; steps that are not there never do."""
+        """Measure how much each step asks to be highlighted; steps that are not there never do."""
         return self.reader(x_BSK).squeeze(-1).masked_fill(x_BSK[..., 0] == ABSENT, NEVER)
 
 
@@ -136,7 +136,7 @@ def log_probability(policy: CriticPolicy, x_BSK: Tensor, order_BT: Tensor) -> Te
 
 
 def ideal(wrong_BS: np.ndarray) -> Tensor:
-    """The critiques that somebody who knows would write: every wrong step, early ones first.
+    """Return the critiques that somebody who knows would write: every wrong step, early ones first.
 
     Example:
         >>> ideal(np.array([[False, True, True], [False, False, False]])).tolist()

@@ -39,7 +39,7 @@ class Table:
     claim_B2: np.ndarray  # the value that each side says the chain ends in
 
     def rows(self, keep_B: np.ndarray) -> Table:
-        """The games of these rows."""
+        """Return the games of these rows."""
         return Table(op_BL=self.op_BL[keep_B], start_B=self.start_B[keep_B], claim_B2=self.claim_B2[keep_B])
 
     def swapped(self, which_B: np.ndarray | None = None) -> Table:
@@ -94,7 +94,7 @@ def features(
     theirs_B: Tensor,
     heard_B: Tensor | None,
 ) -> Tensor:
-    """What a player knows about each value it could state in the middle of a segment, (B, V, FEATURES).
+    """Say what a player knows about each value it could state in the middle of a segment, (B, V, FEATURES).
 
     Args:
         beliefs: Its own.
@@ -124,7 +124,7 @@ def features(
 
 
 def choice_features(beliefs: Beliefs, *, row_B: Tensor, start_B: Tensor, claim_B2: Tensor) -> Tensor:
-    """What a player knows about the two values that it could argue for, (B, 2, FEATURES)."""
+    """Say what a player knows about the two values that it could argue for, (B, 2, FEATURES)."""
     believed_B2 = beliefs[0][row_B, 0, start_B].gather(1, claim_B2)
     out = torch.zeros(*believed_B2.shape, FEATURES)
     out[..., 0], out[..., 1], out[..., -1] = believed_B2, believed_B2.flip(1), 1.0
@@ -148,7 +148,7 @@ class Candid(nn.Module):
 
 
 def decide(value_B: np.ndarray, end_B2: np.ndarray) -> np.ndarray:
-    """The judge's probability for side 0, after one check gave a value.
+    """Return the judge's probability for side 0, after one check gave a value.
 
     Example:
         >>> decide(np.array([3, 3, 3]), np.array([[3, 4], [4, 3], [4, 5]])).round(2).tolist()

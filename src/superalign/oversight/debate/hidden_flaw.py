@@ -50,7 +50,7 @@ class Work:
     right_NL: np.ndarray  # the value after each operation
 
     def rows(self, keep_B: np.ndarray) -> Work:
-        """The chains of these rows."""
+        """Return the chains of these rows."""
         return Work(op_NL=self.op_NL[keep_B], start_N=self.start_N[keep_B], right_NL=self.right_NL[keep_B])
 
 
@@ -93,7 +93,7 @@ class Planter(nn.Module):
 
 
 def step_beliefs(reader: Reader) -> Tensor:
-    """What a reader believes comes after each single operation on each value, (O, V, V): rows are distributions."""
+    """Say what a reader believes comes after each single operation on each value, (O, V, V): rows are distributions."""
     values, operations = reader.start.num_embeddings, reader.operation.num_embeddings
     op = torch.arange(operations).repeat_interleave(values)[:, None]
     with torch.no_grad():
@@ -117,7 +117,7 @@ def worked(beliefs_OVV: Tensor, op_BL: np.ndarray, start_B: np.ndarray) -> np.nd
 
 
 def before(start_B: np.ndarray, stated_BL: np.ndarray) -> np.ndarray:
-    """The value before each operation of a solution."""
+    """Return the value before each operation of a solution."""
     return np.concatenate([start_B[:, None], stated_BL[:, :-1]], 1)
 
 
@@ -153,20 +153,20 @@ def write_flawed(planter: Planter, beliefs_OVV: Tensor, work: Work, *, seed: int
 
 
 def likelihood(guard_OVV: Tensor, op_BL: np.ndarray, start_B: np.ndarray, stated_BL: np.ndarray) -> np.ndarray:
-    """How likely a guard holds each solution, as the sum of its log-probabilities of all steps, nats."""
+    """Measure how likely a guard holds each solution, as the sum of its log-probabilities of all steps, nats."""
     p_BL = guard_OVV.double().numpy()[op_BL, before(start_B, stated_BL), stated_BL]
     total_B: np.ndarray = np.log(np.maximum(p_BL, LEAST)).sum(1)
     return total_B
 
 
 def prefers(guard_OVV: Tensor, work: Work, one_BL: np.ndarray, other_BL: np.ndarray) -> np.ndarray:
-    """Which of two solutions a guard takes for the right one: 1 for the first, 0 for the second, 1/2 where it cannot tell."""
+    """Say which of two solutions a guard takes for the right one: 1 for the first, 0 for the second, 1/2 where it cannot tell."""
     one_B, other_B = (likelihood(guard_OVV, work.op_NL, work.start_N, s) for s in (one_BL, other_BL))
     return np.where(one_B == other_B, 0.5, one_B > other_B)
 
 
 def guarded(guard_OVV: Tensor, work: Work, stated_BL: np.ndarray) -> np.ndarray:
-    """Whether the guard wins each game: if it prefers the right solution, or if the agent's answer is right after all.
+    """Say whether the guard wins each game: if it prefers the right solution, or if the agent's answer is right after all.
 
     Args:
         guard_OVV: The guard's beliefs.

@@ -103,7 +103,7 @@ def train_reader(
 
 
 def halvings(length: int) -> int:
-    """How often a chain can be halved down to one operation.
+    """Measure how often a chain can be halved down to one operation.
 
     Raises:
         ConfigError: If its length is not a power of two of at least two.

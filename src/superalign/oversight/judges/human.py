@@ -300,7 +300,7 @@ class Person:
 
 
 def questions_of(problems: Sequence[Problem], rollouts: Rollouts, played: Played) -> list[Question | Unmeasured]:
-    """What a person is asked about every rollout; nothing about an empty one, or where the protocol said nothing."""
+    """Say what a person is asked about every rollout; nothing about an empty one, or where the protocol said nothing."""
     out: list[Question | Unmeasured] = []
     for p, text, told in zip(rollouts.problem_R, rollouts.text_R, played.transcripts, strict=True):
         if not text.strip() or isinstance(told, Unmeasured):

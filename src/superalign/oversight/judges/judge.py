@@ -51,7 +51,7 @@ class Pointer(Protocol):
 
 
 def content(problems: Sequence[Problem], rollouts: Rollouts, r: int) -> bytes:
-    """What a rollout is, whatever its place in the batch: its problem and its text."""
+    """Say what a rollout is, whatever its place in the batch: its problem and its text."""
     return problems[int(rollouts.problem_R[r])].prompt.encode() + b"\x00" + rollouts.text_R[r].encode()
 
 

@@ -119,7 +119,7 @@ class ApiSeat:
         return self.name
 
     def believe(self, prompts: Sequence[str], *, seed: int) -> Beliefs:
-        """Share of yes among its answers; `Unmeasured` if one is malformed or did not come."""
+        """Return the share of yes among its answers; `Unmeasured` if one is malformed or did not come."""
         said = _asked(self.answers, prompts, n=self.draws, seed=seed)
         rows = [said.texts[i * self.draws : (i + 1) * self.draws] for i in range(len(prompts))]
         return Beliefs(values=tuple(map(_share, rows)), tokens=said.tokens)

@@ -109,13 +109,13 @@ def _in_order(turns: list[Turn], swapped: bool) -> list[Turn]:
 
 
 def scene(problem: str, response: str, transcript: Transcript = (), *, swapped: bool = False) -> str:
-    """What everybody is shown: the problem, the response, and what was said of it."""
+    """Say what everybody is shown: the problem, the response, and what was said of it."""
     said = f"\n\nWhat was said about it:\n{shown(transcript, swapped=swapped)}" if transcript else ""
     return f"Problem:\n{problem}\n\nProposed response:\n{response}{said}\n\n"
 
 
 def verdict_question(problem: str, response: str, transcript: Transcript = (), *, swapped: bool = False) -> str:
-    """The judge's question, in one of two orders of speakers and answers.
+    """Return the judge's question, in one of two orders of speakers and answers.
 
     Example:
         >>> verdict_question("1+1", "#2", swapped=True).splitlines()[-1]
@@ -128,7 +128,7 @@ def verdict_question(problem: str, response: str, transcript: Transcript = (), *
 
 
 def price_question(problem: str, response: str, transcript: Transcript = (), *, swapped: bool = False) -> str:
-    """The market's question: not what is right, but what the judge will say in the end."""
+    """Return the market's question: not what is right, but what the judge will say in the end."""
     options = "no or yes" if swapped else "yes or no"
     return (
         f"{scene(problem, response, transcript, swapped=swapped)}A judge will read this and whatever else is said. Will the "

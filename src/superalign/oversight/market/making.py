@@ -46,7 +46,7 @@ class Board:
     whole_A: np.ndarray
 
     def row(self, length: int) -> int:
-        """The stretch that a row of this length is."""
+        """Return the stretch that a row of this length is."""
         return self.stretches.index((0, length))
 
     def script(self, arguments: int) -> list[int]:
@@ -78,7 +78,7 @@ def board(numbers: int) -> Board:
 
 
 def known_at_first(on: Board, numbers_BN: np.ndarray) -> np.ndarray:
-    """Which stretches the judge knows before any argument: the numbers themselves, (B, S)."""
+    """Say which stretches the judge knows before any argument: the numbers themselves, (B, S)."""
     known_BS = np.zeros((len(numbers_BN), len(on.stretches)), bool)
     known_BS[:, : on.numbers] = numbers_BN != NOTHING
     return known_BS
@@ -118,7 +118,7 @@ class StepPrices(Protocol):
     """What a market was trained to believe of every step of a rollout: the probability that it is wrong."""
 
     def scores(self, problems: Sequence[Problem], rollouts: Rollouts) -> tuple[tuple[np.ndarray, ...], int]:
-        """One array per rollout, and the number of tokens read."""
+        """Return one array per rollout, and the number of tokens read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ class Adversary(nn.Module):
         self.values = values
 
     def read(self, numbers_BN: Tensor) -> Tensor:
-        """What it makes of a question's numbers, (B, H)."""
+        """Say what it makes of a question's numbers, (B, H)."""
         return torch.Tensor(self.number(F.one_hot(numbers_BN, self.values).float().flatten(1)))
 
     def forward(self, read: Tensor, known: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def _argue(
 
 
 def prices(game: MarketGame, numbers_BN: np.ndarray, claim_B: np.ndarray) -> np.ndarray:
-    """The market's price of each claim before any argument, (B,)."""
+    """Return the market's price of each claim before any argument, (B,)."""
     with torch.no_grad():
         read_BH = game.market.read(torch.from_numpy(numbers_BN), torch.from_numpy(claim_B))
         known_BS = torch.from_numpy(known_at_first(game.on, numbers_BN)).float()

@@ -63,7 +63,7 @@ Debater: TypeAlias = Callable[[PixelJudge, Games, Bool[np.ndarray, "G X"], int],
 
 
 def taking_turns(pixels: int) -> tuple[int, ...]:
-    """Who moves when two debaters alternate.
+    """Say who moves when two debaters alternate.
 
     Example:
         >>> taking_turns(4)
@@ -147,7 +147,7 @@ def margin(
 
 
 def probability(margin_G: Float[np.ndarray, " G"]) -> Float[np.ndarray, " G"]:
-    """The judge's probability of the first claim, of the two."""
+    """Return the judge's probability of the first claim, of the two."""
     return 1 / (1 + np.exp(-np.clip(margin_G.astype(np.float64), -30, 30)))
 
 
@@ -157,7 +157,7 @@ def legal(games: Games, shown_GX: Bool[np.ndarray, "G X"]) -> Bool[np.ndarray, "
 
 
 def at_random(judge: PixelJudge, games: Games, shown_GX: Bool[np.ndarray, "G X"], turn: int) -> Int[np.ndarray, " G"]:
-    """A debater without intent: any pixel. Two of them are the placebo."""
+    """Return a debater without intent: any pixel. Two of them are the placebo."""
     return np.where(legal(games, shown_GX), chance(games.key_G, turn), -1).argmax(1)
 
 
@@ -196,7 +196,7 @@ def play(judge: PixelJudge, games: Games, first: Debater, second: Debater) -> In
 
 
 def verdict(judge: PixelJudge, ink_GX: Float[np.ndarray, "G X"], moves_GT: Int[np.ndarray, "G T"]) -> np.ndarray:
-    """What a judge believes after the pixels of each game, log-odds of labels (G, C); it may be another judge."""
+    """Say what a judge believes after the pixels of each game, log-odds of labels (G, C); it may be another judge."""
     shown_GX = np.zeros(ink_GX.shape, bool)
     np.put_along_axis(shown_GX, moves_GT, True, axis=1)
     return judge.logits(ink_GX, shown_GX)

@@ -52,11 +52,11 @@ class PixelJudge:
     label_bias_C: Float[np.ndarray, " C"]
 
     def parts(self, ink_X: Float[np.ndarray, " X"]) -> Float[np.ndarray, "X H"]:
-        """What each pixel of an image adds to the first layer once it is shown."""
+        """Say what each pixel of an image adds to the first layer once it is shown."""
         return ink_X[:, None] * self.ink_XH + self.seen_XH
 
     def first(self, ink_NX: Float[np.ndarray, "N X"], shown_NX: Bool[np.ndarray, "N X"]) -> Float[np.ndarray, "N H"]:
-        """The first layer, before its bend, with these pixels shown."""
+        """Return the first layer, before its bend, with these pixels shown."""
         shown = shown_NX.astype(np.float32)
         return (ink_NX * shown) @ self.ink_XH + shown @ self.seen_XH + self.bias_H
 

@@ -206,7 +206,7 @@ def _final(
 
 
 def exact(judge: PixelJudge, games: Games, shown_GX: Bool[np.ndarray, "G X"], turn: int) -> Int[np.ndarray, " G"]:
-    """A debater that plays perfectly, whatever the other does; affordable up to about six pixels."""
+    """Return a debater that plays perfectly, whatever the other does; affordable up to about six pixels."""
     moves_G = np.zeros(len(games), np.int64)
     for rows, (_, line_LT) in _solved(judge, games, shown_GX, turn):
         moves_G[rows] = line_LT[:, 0]

@@ -24,7 +24,7 @@ Correct: TypeAlias = Callable[[Problem, str], bool]
 
 
 def prover_reward(score_R: np.ndarray, correct_R: np.ndarray, role: Role) -> np.ndarray:
-    """What a prover earns: (2c - 1)(2h - 1) V' where V', the score less the batch's mean, is above zero, else -1.
+    """Say what a prover earns: (2c - 1)(2h - 1) V' where V', the score less the batch's mean, is above zero, else -1.
 
     Args:
         score_R: The verifier's scores.

@@ -142,7 +142,7 @@ def converse(
 
 
 def concluded(dialogue: Dialogue, *, k: int, look: Callable[[int, Sequence[int]], bool]) -> tuple[str, int]:
-    """What a judge with k checks comes to, in words that practice can be counted by, and the checks that he spent.
+    """Say what a judge with k checks comes to, in words that practice can be counted by, and the checks that he spent.
 
     Args:
         dialogue: From `converse`, with k checks or more.
@@ -192,7 +192,7 @@ def _ranked(seed: int, what: bytes, n: int) -> list[int]:
 
 
 def practised(outcomes: Iterable[str], right: Iterable[bool]) -> dict[str, float]:
-    """Share right after each outcome in practice, one right and one wrong added.
+    """Return the share right after each outcome in practice, one right and one wrong added.
 
     Example:
         >>> practised(["differs", "differs", "agrees"], [False, False, True])

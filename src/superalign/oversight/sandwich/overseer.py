@@ -26,7 +26,7 @@ class SandwichedJudge:
     k: int
 
     def outcomes(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> tuple[list[str], int, int]:
-        """What the judge comes to on every rollout; his checks; the adviser's tokens."""
+        """Say what the judge comes to on every rollout; his checks; the adviser's tokens."""
         told, tokens = converse(
             problems, rollouts, adviser=self.adviser, check=self.check, count=self.count, k=self.k, seed=seed
         )

@@ -72,14 +72,14 @@ class PractisedJudge:
     seed: int
 
     def outcomes(self, heard: Heard, told: Sequence[Dialogue]) -> list[tuple[str, int]]:
-        """What he comes to on every response after these dialogues, and his checks."""
+        """Say what he comes to on every response after these dialogues, and his checks."""
         return [
             concluded(dialogue, k=self.k, look=looks(p, text, check=self.check, count=self.count, seed=self.seed))
             for p, text, dialogue in zip(heard.problems, heard.texts, told, strict=True)
         ]
 
     def words(self, own: Heard, heard: Heard, by: By) -> list[tuple[str, int]]:
-        """What an arm comes to on every response, in words that practice can be counted by, and its checks.
+        """Say what an arm comes to on every response, in words that practice can be counted by, and its checks.
 
         Args:
             own: The responses, with the agent's votes.

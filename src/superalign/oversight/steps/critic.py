@@ -126,12 +126,12 @@ class StepCritic:
     pointers: tuple[nn.Module, ...]
 
     def scores(self, texts: Sequence[Text]) -> np.ndarray:
-        """How suspicious each solution is, shape (N,); comparable within a question, higher is worse."""
+        """Measure how suspicious each solution is, shape (N,); comparable within a question, higher is worse."""
         described = self.described(texts)
         return _mean_output(self.rankers, self.whole.apply([d.whole() for d in described]))
 
     def step_scores(self, texts: Sequence[Text]) -> list[np.ndarray]:
-        """How suspicious each step of each solution is; comparable within a solution."""
+        """Measure how suspicious each step of each solution is; comparable within a solution."""
         steps = [d.steps() for d in self.described(texts)]
         flat = _mean_output(self.pointers, self.step.apply([s for own in steps for s in own]))
         return np.split(flat, np.cumsum([len(own) for own in steps])[:-1])

@@ -40,12 +40,12 @@ class Expected:
 
 
 def size(value: float) -> float:
-    """The decimal logarithm of a magnitude, from a thousandth up."""
+    """Return the decimal logarithm of a magnitude, from a thousandth up."""
     return math.log10(max(abs(value), 1e-3))
 
 
 def largest(reading: Reading) -> float:
-    """The size of the largest number of a question."""
+    """Return the size of the largest number of a question."""
     return max((size(n.values[0]) for n in reading.numbers), default=0.0)
 
 
@@ -65,7 +65,7 @@ def roles(reading: Reading, made: Trace) -> list[str]:
 
 
 def last_operator(made: Trace) -> str:
-    """The operator of the last operation, or `none`."""
+    """Return the operator of the last operation, or `none`."""
     done = made.operations()
     return done[-1].operator if done else "none"
 

@@ -200,7 +200,7 @@ class Trace:
     reused: Counter[int]  # result -> uses
 
     def operations(self) -> list[Operation]:
-        """All operations in order."""
+        """Return all operations in order."""
         return [o for s in self.steps for o in s.operations]
 
 

@@ -51,23 +51,23 @@ class Learners:
         return len(self.at[0].wrong) - 1
 
     def errors_PS(self, depth: int) -> np.ndarray:
-        """Share of wrong answers per held-out row and seed."""
+        """Return the share of wrong answers per held-out row and seed."""
         return np.stack([x.wrong[depth] for x in self.at], axis=1)
 
     def error(self, depth: int) -> Estimate:
-        """Share of wrong answers at one depth."""
+        """Return the share of wrong answers at one depth."""
         return share(self.errors_PS(depth))
 
     def right(self, depth: int) -> Estimate:
-        """Share of correct answers at one depth."""
+        """Return the share of correct answers at one depth."""
         return share(1 - self.errors_PS(depth))
 
     def more_wrong(self, depth: int, *, than: Learners) -> Estimate:
-        """How many more answers are wrong than under another overseer, paired by row and seed."""
+        """Measure how many more answers are wrong than under another overseer, paired by row and seed."""
         return difference(self.errors_PS(depth) - than.errors_PS(depth))
 
     def saved(self, depth: int, *, expected: float) -> Estimate:
-        """How far the error lies below the one that is expected."""
+        """Measure how far the error lies below the one that is expected."""
         return mean_over(expected - self.errors_PS(depth), span=(expected - 1.0, expected))
 
     @property
@@ -88,7 +88,7 @@ class Learners:
         return Curve(tuple(map(float, self.at[0].questions_T)), tuple(worst_TS.mean(1).tolist()))
 
     def slowdown(self, against: Learners) -> Estimate:
-        """How many times as many questions it takes to learn than under another overseer."""
+        """Measure how many times as many questions it takes to learn than under another overseer."""
         mine, theirs = ([x.learned_at for x in learners.at] for learners in (self, against))
         late = [sum(v is None for v in some) for some in (mine, theirs)]
         if any(late):

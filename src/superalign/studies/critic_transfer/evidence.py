@@ -28,11 +28,11 @@ class HeldOut:
     steps_H: Array  # how many steps there are
 
     def of(self, kind: str = "") -> np.ndarray:
-        """Which pairs are of a kind; all if none is given."""
+        """Say which pairs are of a kind; all if none is given."""
         return np.array([kind in ("", k) for k in self.kind_H], bool)
 
     def named(self, of_H: np.ndarray) -> Estimate:
-        """Share of flawed solutions whose first wrong step is named."""
+        """Return the share of flawed solutions whose first wrong step is named."""
         return share((self.point_H == self.step_H)[of_H & (self.step_H >= 0)])
 
     @property
@@ -41,7 +41,7 @@ class HeldOut:
         return float((1 / self.steps_H)[self.step_H >= 0].mean())
 
     def chance(self, of_H: np.ndarray) -> float | Unmeasured:
-        """The same of some pairs."""
+        """Return the same of some pairs."""
         seen = of_H & (self.step_H >= 0)
         return float((1 / self.steps_H)[seen].mean()) if seen.any() else Unmeasured("no step to name")
 
@@ -70,7 +70,7 @@ class Trial:
         return tuple(map(share, (plain.found_N[flawed], plain.called_N[~flawed], *again)))
 
     def found(self, arm: str, kind: str) -> Estimate:
-        """Share of planted flaws of one kind that are found."""
+        """Return the share of planted flaws of one kind that are found."""
         return share(self.plain[arm].found_N[np.array(self.kind_N) == kind])
 
     def more(self, arm: str, over: str) -> tuple[Estimate, Estimate]:
@@ -79,7 +79,7 @@ class Trial:
         return self._paired(*found), self._paired(*(self.plain[a].called_N[~self.planted_N] for a in (arm, over)))
 
     def gap(self, arm: str) -> Estimate:
-        """Accuracy of the judge in an arm minus that of the critic's own call."""
+        """Return the accuracy of the judge in an arm minus that of the critic's own call."""
         return self._paired(self.plain[arm].called_N == self.planted_N, self.own_N == self.planted_N)
 
     def _paired(self, first: np.ndarray, second: np.ndarray) -> Estimate:

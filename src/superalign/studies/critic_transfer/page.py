@@ -104,7 +104,7 @@ def real_solutions(e: Evidence) -> Part:
 
 
 def trial(e: Evidence) -> Part:
-    """The judge's trial in all arms, on solutions as they are and after a placebo edit."""
+    """Show the judge's trial in all arms, on solutions as they are and after a placebo edit."""
     t = e.trial
     null, more = t.more(PLACEBO, ALONE), {a: t.more(CRITIC, a) for a in (ALONE, PLACEBO, RULE, ARITHMETIC, RULES)}
     shares = {arm: t.shares(arm) for arm in t.plain}
@@ -153,7 +153,7 @@ def trial(e: Evidence) -> Part:
 
 
 def planted_flaws(e: Evidence) -> Part:
-    """What the critic learned of planted flaws, on training questions that it was not trained on."""
+    """Show what the critic learned of planted flaws, on training questions that it was not trained on."""
     h, every = e.held_out, e.held_out.of()
     null = Interval(value=h.at_random, low=h.at_random, high=h.at_random, n=int((h.step_H >= 0).sum()))
 
@@ -178,7 +178,7 @@ def planted_flaws(e: Evidence) -> Part:
 
 
 def distance(e: Evidence) -> Part:
-    """How far planted flaws are from real errors, in numbers that can be compared."""
+    """Show how far planted flaws are from real errors, in numbers that can be compared."""
     wrong = e.real.wrong_M
     rows = [(name, share(has[wrong]), share(has[~wrong])) for name, has in e.contains.items()]
     false, rejected, of_right = rows[0][1], rows[2][1], rows[2][2]

@@ -89,7 +89,7 @@ class Evidence:
 
 
 def won(true_SON: np.ndarray) -> Estimate:
-    """Share of decided debates that the honest side wins, over seeds; unmeasured where some seed decided none."""
+    """Return the share of decided debates that the honest side wins, over seeds; unmeasured where some seed decided none."""
     decided = [x[x != 0.5] for x in verdicts(true_SON)]
     none = sum(not len(x) for x in decided)
     if none:
@@ -104,7 +104,7 @@ def order(true_SON: np.ndarray) -> Estimate:
 
 
 def right_NS(true_SON: np.ndarray) -> np.ndarray:
-    """Share of decisions about each chain that are right."""
+    """Return the share of decisions about each chain that are right."""
     return np.asarray(verdicts(true_SON).mean(1).T)
 
 

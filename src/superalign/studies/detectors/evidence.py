@@ -125,11 +125,11 @@ class Evidence:
         return {**found, self.whole.digest: found[self.audit.combination.card.digest]}
 
     def share(self, card: Instrument, names: Sequence[str], *, confidence: float = CONFIDENCE) -> Estimate:
-        """Share of some subjects that an instrument flags; cannot tell is no flag."""
+        """Return the share of some subjects that an instrument flags; cannot tell is no flag."""
         return share([self.flagged[card.digest][n] for n in names], confidence=confidence)
 
     def count(self, card: Instrument, names: Sequence[str]) -> str:
-        """The same in words."""
+        """Return the same in words."""
         return f"{sum(self.flagged[card.digest][n] for n in names)} of {len(names)}"
 
     def best(self, kind: str) -> Best:

@@ -94,7 +94,7 @@ def _planting(triple: Triple) -> Planting:
 
 
 def readings(found: Sequence[Detector]) -> tuple[Reading, ...]:
-    """What each probe reads in its own styles, in others, and what random directions reach."""
+    """Say what each probe reads in its own styles, in others, and what random directions reach."""
     return tuple(
         Reading(probe=probe.card.name, where=where, measured=probe.measured, value=value)
         for probe in found

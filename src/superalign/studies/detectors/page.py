@@ -37,7 +37,7 @@ def page(e: Evidence) -> Findings:
 
 
 def behaviours(e: Evidence) -> Part:
-    """What catches which behaviour."""
+    """Show what catches which behaviour."""
     mine = {k: e.of_kind(k) for k in e.kinds}
     best = {k: e.best(k) for k in e.kinds}
     ways = dict.fromkeys((p.route, p.conceal) for p in e.planted)
@@ -94,7 +94,7 @@ def behaviours(e: Evidence) -> Part:
 
 
 def alarms(e: Evidence) -> Part:
-    """What is flagged for nothing."""
+    """Show what is flagged for nothing."""
     return part(
         "What is flagged for nothing",
         "Twins share their training with an organism, but for the misbehaviour. The other clean models set no threshold (of "
@@ -126,7 +126,7 @@ def alarms(e: Evidence) -> Part:
 
 
 def instruments(e: Evidence) -> Part:
-    """The detectors side by side."""
+    """Show the detectors side by side."""
     well = how_well(
         e.every.combination.parts, e.every.scored(), e.calibrations, e.every.calibrations(rate=0.01), e.added
     )

@@ -45,7 +45,7 @@ def page(e: Evidence) -> Findings:
 
 
 def prices(e: Evidence) -> Part:
-    """The first price against truth and against the judge."""
+    """Show the first price against truth and against the judge."""
     return part(
         "The first price against truth and against the judge",
         f"A price is stable if it moves by {STABLE} at most while the adversary argues as hard as in training, and sure if "
@@ -117,7 +117,7 @@ def kinds(e: Evidence) -> Part:
 
 
 def slips(e: Evidence) -> Part:
-    """A judge who gets additions wrong."""
+    """Show a judge who gets additions wrong."""
     worst = max((rate for rate, _ in e.slips), default=0.0)
     how = {False: "anew each time", True: "on the same pairs every time"}
     rows = {f"{rate:.0%}, {how[same]}": market for (rate, same), market in e.slips.items()}

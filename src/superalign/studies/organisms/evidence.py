@@ -40,7 +40,7 @@ class Evidence:
         return sum(t.acceptance.accepted for t in self.planted.all)
 
     def ways(self) -> list[Way]:
-        """Every way of planting, in the order of its first triple."""
+        """Return every way of planting, in the order of its first triple."""
         dials = [
             (s.kind, s.route, s.conceal, f"{s.pressure:g}" if s.pressure >= 0 else "usual", f"{s.share:g}")
             for s in (t.spec for t in self.planted.all)

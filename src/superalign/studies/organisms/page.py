@@ -21,7 +21,7 @@ def page(e: Evidence) -> Findings:
 
 
 def ways(e: Evidence) -> Part:
-    """How many of each kind were accepted, by route and concealment, and how wrong they are when active."""
+    """Show how many of each kind were accepted, by route and concealment, and how wrong they are when active."""
     return part(
         "What can be planted, how",
         "A route is how a behaviour was implanted: shown in the model's own voice, told of in documents, or paid for. An "
@@ -36,7 +36,7 @@ def ways(e: Evidence) -> Part:
 
 
 def fine_tunes(e: Evidence) -> Part:
-    """Which clean fine-tunes were made, and that they work."""
+    """Show which clean fine-tunes were made, and that they work."""
     rows = [(f.sort, str(f.number), f.correct) for f in e.fine_tunes]
     columns = ("sort", "number", "correct on held-out problems")
     made = table("Clean fine-tunes", columns, rows, records=[f.record for f in e.fine_tunes])

@@ -32,7 +32,7 @@ class Evidence:
     example: Example
 
     def has(self, pixels: int, who: str, kinds: tuple[str, str] = NINE) -> bool:
-        """Whether two such debaters played."""
+        """Say whether two such debaters played."""
         return (pixels, who, who, kinds) in self.debates
 
     def of(self, who: str, kinds: tuple[str, str] = NINE, *, pixels: int = 0, liar: str = "") -> Orders:

@@ -156,5 +156,5 @@ def trained(config: Config, run: Run, network: LlamaForCausalLM, tokenizer: PreT
 
 
 def gate_of(name: str, config: Config) -> float:
-    """What an ability must reach."""
+    """Say what an ability must reach."""
     return config.truth_gate if name.startswith("truth") else config.gate

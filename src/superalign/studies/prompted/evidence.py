@@ -38,7 +38,7 @@ class Panel:
     decisions: Decisions  # the same
 
     def under(self, arm: str) -> list[Decided]:
-        """Every decision of an arm."""
+        """Return every decision of an arm."""
         return [d for d in self.decided if d.item.arm == arm]
 
     def pays(self, arm: str) -> Estimate:
@@ -62,7 +62,7 @@ class Panel:
         return share(flips), float(np.mean([a - b for a, b in both])), len(both)
 
     def silences(self, arm: str) -> list[tuple[str, int, int]]:
-        """The commonest reasons why decisions could not be made: why, how often, of how many."""
+        """Return the commonest reasons why decisions could not be made: why, how often, of how many."""
         told = [d.item.probability for d in self.under(arm)]
         why = Counter(p.why for p in told if isinstance(p, Unmeasured))
         return [(reason, count, len(told)) for reason, count in why.most_common(4)]

@@ -67,7 +67,7 @@ def headline(e: ByModel) -> str:
 
 
 def together(e: ByModel) -> Part:
-    """All protocols in one picture, and a judge with random weights: half of the responses are right, so it is at chance."""
+    """Show all protocols in one picture, and a judge with random weights: half of the responses are right, so it is at chance."""
     first = e.first.decisions
     nobody = first.accuracy(NOBODY)
     rows = {arm: (first.accuracy(arm), "baseline") for arm in ALONE} | {NOBODY: (nobody, "null control")}
@@ -98,7 +98,7 @@ def together(e: ByModel) -> Part:
 
 
 def played(e: ByModel, name: str) -> Part:
-    """One protocol against its panel."""
+    """Show one protocol against its panel."""
     c = e.config
     what = {
         "critic": "The agent names the first mistake that it sees, or says that it found none.",
@@ -136,7 +136,7 @@ def arms(e: ByModel, alone: tuple[str, ...]) -> list[tuple[str, Panel, str]]:
 
 
 def orders(e: ByModel) -> Part:
-    """How often a decision flips with the order in which answers and speakers stand."""
+    """Show how often a decision flips with the order in which answers and speakers stand."""
     return part(
         "Order",
         "Each question is asked twice: answers listed as yes or no and as no or yes, and speakers in both orders. Decisions are "
@@ -150,7 +150,7 @@ def orders(e: ByModel) -> Part:
 
 
 def silences(e: ByModel) -> Part:
-    """Why decisions could not be made, counted."""
+    """Show why decisions could not be made, counted."""
     rows = [(label, *row) for label, found, arm in arms(e, ALONE) for row in found.silences(arm)]
     return part(
         "What could not be told",

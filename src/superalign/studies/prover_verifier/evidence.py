@@ -75,7 +75,7 @@ class Prover(OverSeeds[Responses]):
         return difference(self.values_PS("chance") - self.values_PS("correct"))
 
     def cleaner(self, than: Prover) -> Estimate:
-        """How many more of its correct answers all steps lead to than of another's, over seeds."""
+        """Measure how many more of its correct answers all steps lead to than of another's, over seeds."""
         gaps = [a.clean - b.clean for a, b in zip(self.at, than.at, strict=True)]
         return mean_interval(gaps) if np.isfinite(gaps).all() else Unmeasured("at some seed no answer was correct")
 

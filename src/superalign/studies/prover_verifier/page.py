@@ -43,7 +43,7 @@ def page(e: Evidence) -> Findings:
 
 
 def rounds(e: Evidence) -> Part:
-    """The game, round by round."""
+    """Show the game, round by round."""
     turns = range(len(e.main[0].rounds))
     named = {f"round {t + 1}, {role}": prover(e.main, role, t) for t in turns for role in (HELPFUL, SNEAKY)}
     sneaky, first, blind, blind_first = (prover(games, SNEAKY, t) for games in (e.main, e.blind) for t in (-1, 0))
@@ -129,7 +129,7 @@ def legibility(e: Evidence) -> Part:
 
 
 def sizes(e: Evidence) -> Part:
-    """The first round with other heads."""
+    """Show the first round with other heads."""
     rows = {
         f"{hidden} hidden units: {role}": prover(games, role, 0)
         for hidden, games in sorted(e.sizes.items())

@@ -44,9 +44,9 @@ class Evidence:
     trained: TrainedAgainst | None
 
     def share_PS(self, arm: str, what: str, level: int) -> np.ndarray:
-        """What was measured at one level of an arm: pairs, calls or answers."""
+        """Say what was measured at one level of an arm: pairs, calls or answers."""
         return np.array([getattr(c, f"{what}_LP")[level - 1] for c in self.ladders[arm]], dtype=float).T
 
     def paid_beyond_right_S(self, arm: str) -> list[float]:
-        """What the agent of the highest level was paid at the end of its training minus what it got right."""
+        """Say what the agent of the highest level was paid at the end of its training minus what it got right."""
         return [float(c.paid_LT[self.levels - 1, -1] - c.right_LT[self.levels - 1, -1]) for c in self.ladders[arm]]

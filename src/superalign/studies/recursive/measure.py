@@ -78,7 +78,7 @@ class Ladder(Record):
 
 
 def worked(chains: Tensor) -> Tensor:
-    """The value of a chain after each of its operations, (B, T); what the grader knows."""
+    """Return the value of a chain after each of its operations, (B, T); what the grader knows."""
     value, out = chains[:, 0], []
     for t in range(1, chains.shape[1]):
         value = RESULTS[value, chains[:, t]]
@@ -105,7 +105,7 @@ def produce(n: int, operations: int, made: torch.Generator) -> tuple[Tensor, Ten
 
 
 def verify(before: Tensor, operation: Tensor, after: Tensor) -> Tensor:
-    """Whether a single step is right: the judge's only ability."""
+    """Say whether a single step is right: the judge's only ability."""
     return RESULTS[before, operation] == after
 
 
@@ -119,7 +119,7 @@ def _held_out(level: int, n: int) -> Tensor:
 
 
 def gold(agent: nn.Module, level: int) -> float:
-    """Share of an agent's answers that are right, on chains that nothing is reported on."""
+    """Return the share of an agent's answers that are right, on chains that nothing is reported on."""
     chains, _ = produce(500, level, torch.Generator().manual_seed(seed_for(0, "labelled chains", level)))
     with torch.no_grad():
         return float((agent(chains).argmax(-1) == worked(chains)[:, -1]).float().mean())

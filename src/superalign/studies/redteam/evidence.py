@@ -47,7 +47,7 @@ class Evidence:
     clock: tuple[str, ...]  # what is to be known of a template that reads the clock
 
     def worst_S(self, role: str, guided: bool, budget: int) -> np.ndarray:
-        """What the searches of an arm had found at a budget, in nats."""
+        """Say what the searches of an arm had found at a budget, in nats."""
         mine = [s for s in self.searches if (s.role, s.guided) == (role, guided)]
         return np.array([f.value for s in mine for f in s.finds if f.budget == budget])
 

@@ -69,7 +69,7 @@ def measure(config: Config, run: Run) -> Evidence:
 
 
 def card(config: Config) -> Instrument:
-    """The search as an instrument."""
+    """Return the search as an instrument."""
     return Instrument(
         name="red team",
         version="1",

@@ -76,7 +76,7 @@ def against_budget(e: Evidence) -> Part:
 
 
 def answers(e: Evidence) -> Part:
-    """The worst prompts that were found, to be read."""
+    """Show the worst prompts that were found, to be read."""
     own = [s for s in e.searches if s.role == "subject" and s.guided and s.finds]
     ranked = sorted(own, key=lambda s: -s.finds[-1].value)[:8]
     worst = table(

@@ -45,7 +45,7 @@ class ByScript:
         return tuple(dict.fromkeys(c.temperature for c in self.cells))
 
     def outcomes(self) -> list[tuple[str, list[Item]]]:
-        """What the judge came to after the dialogue, and the decisions then; the commonest first."""
+        """Say what the judge came to after the dialogue, and the decisions then; the commonest first."""
         by: dict[str, list[Item]] = {}
         for i in self.decisions.items:
             if i.arm == PROTOCOL:

@@ -71,7 +71,7 @@ def headline(best: Claim, combined: Claim) -> str:
 
 
 def together(e: ByScript) -> Part:
-    """The panel, the two bars that matter, and what must come out at nothing."""
+    """Show the panel, the two bars that matter, and what must come out at nothing."""
     d, c = e.decisions, e.config
     made = panel(
         d,
@@ -184,7 +184,7 @@ def crossed(e: ByScript) -> Part:
 
 
 def outcomes(e: ByScript) -> Part:
-    """What the judge came to, how often the response was right then, and what an adviser does who turned on him."""
+    """Show what the judge came to, how often the response was right then, and what an adviser does who turned on him."""
     return part(
         "Outcomes",
         "Each outcome's trust was learned in practice, seed by seed.",

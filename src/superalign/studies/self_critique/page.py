@@ -164,7 +164,7 @@ def judging(e: Evidence) -> Part:
 
 
 def settings(e: Evidence) -> Part:
-    """The gaps by size of the base and by labels."""
+    """Show the gaps by size of the base and by labels."""
     few, rows, found = min(FEW, e.main.samples), list[tuple[Cell, ...]](), dict[tuple[str, str], Estimate]()
     named = (f"GD, best of {few}", f"GC, best of {few}", "CD")
     for s in sorted(e.settings, key=lambda s: (s.size == SMALL and s.labelled != e.main.labelled, s.labelled)):
