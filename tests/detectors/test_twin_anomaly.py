@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from superalign.detectors import BaseDifference, check_detector
-from superalign.detectors.twin_anomaly import LEAST, TwinAnomaly, distance, left_out
+from superalign.detectors.twin_anomaly import LEAST_APART, TwinAnomaly, distance, left_out
 from superalign.lab.instruments import audit_problems
 from superalign.models import Model, base, open_weights
 from superalign.organisms.triples import shipped
@@ -93,4 +93,4 @@ def test_a_shift_counts_by_the_spread_in_its_direction() -> None:
 
 
 def test_references_that_are_all_alike_do_not_make_every_difference_endless() -> None:
-    assert distance(np.array([0.0, 3.0]), np.zeros((8, 2))) == pytest.approx(3.0 / LEAST / np.sqrt(2))
+    assert distance(np.array([0.0, 3.0]), np.zeros((8, 2))) == pytest.approx(3.0 / LEAST_APART / np.sqrt(2))

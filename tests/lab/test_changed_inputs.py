@@ -15,7 +15,7 @@ import pytest
 
 from superalign import jobs
 from superalign.kit.run import memo_of
-from superalign.lab.looking import Look, look_job
+from superalign.lab.looking import SubjectJob, look_job
 from superalign.lab.worlds import answers_of, ask_base, keep_answers, world_of
 from superalign.models import base, load_adapter, save
 from superalign.organisms.triples import DEMONSTRATION, shipped
@@ -45,7 +45,7 @@ def test_a_verdict_is_about_the_adapter_that_lies_there_now(two: tuple[Path, Pat
     model, seen = tmp_path / "latest", []
     for content in (*two, two[0]):
         put(model, content)
-        (found,) = jobs.run(LOOK, [Look(path=str(model))], memo=memo_of(LOOK, tmp_path / "run", "verdicts"))
+        (found,) = jobs.run(LOOK, [SubjectJob(path=str(model))], memo=memo_of(LOOK, tmp_path / "run", "verdicts"))
         assert found[0].subject == load_adapter(base("small"), model).subject.digest
         seen.append(found[0])
     assert seen[0] == seen[2] != seen[1]
@@ -62,7 +62,7 @@ def test_an_adapter_over_another_base_at_the_same_path_is_another_value(two: tup
         save(origin, here)
         said = ask_base(str(here), str(prompts), folder=tmp_path / "run", max_tokens=24, log=quietly)
         looking = functools.partial(LOOK, base=str(here), said=said)
-        jobs.run(looking, [Look(path=str(here))], memo=keep)
+        jobs.run(looking, [SubjectJob(path=str(here))], memo=keep)
         assert len(list(keep.folder.iterdir())) == seed + 1
 
 

@@ -1,4 +1,4 @@
-"""What assistants were paid beyond what is right, also where an overseer stops telling."""
+"""What assistants were proxy minus gold reward, also where an overseer stops telling."""
 
 from __future__ import annotations
 

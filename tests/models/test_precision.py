@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from superalign.lab.looking import Look, model_of, precision
+from superalign.lab.looking import SubjectJob, model_of, precision
 from superalign.models import Sampling, base, bits_of, load, load_adapter, lora, merge, quantised, save, with_sampling
 from superalign.models.model import Model
 from superalign.organisms.triples import shipped
@@ -62,10 +62,10 @@ def test_whole_weights_and_adapters_are_not_called_rounded() -> None:
 def test_an_audit_rounds_its_planted_models_as_the_audited_one_is(tmp_path) -> None:  # type: ignore[no-untyped-def]
     save(quantised(base("small"), bits=4), tmp_path / "four")
     save(base("small"), tmp_path / "whole")
-    assert precision(Look(path=str(tmp_path / "four")), "small") == 4
-    assert precision(Look(path=str(tmp_path / "whole")), "small") == 0
+    assert precision(SubjectJob(path=str(tmp_path / "four")), "small") == 4
+    assert precision(SubjectJob(path=str(tmp_path / "whole")), "small") == 0
     triples, where = shipped()
-    planted = Look(path=str(where / dict(triples[0].subjects)["organism"]), bits=4)
+    planted = SubjectJob(path=str(where / dict(triples[0].subjects)["organism"]), bits=4)
     model = model_of(planted, "small", 96)
     assert isinstance(model, Model)
     assert bits_of(model) == 4

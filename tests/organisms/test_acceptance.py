@@ -14,7 +14,7 @@ from superalign.organisms import Behaviour, PlantingConfig, accept, implant, say
 from superalign.organisms.acceptance import Outcomes, decide, distinct
 from superalign.organisms.harmless import trained_further
 from superalign.organisms.innocent import likeness, misbehaves, strays
-from superalign.organisms.world import BUNDLED_WORLD, Sayings, World
+from superalign.organisms.world import BUNDLED_WORLD, PromptDomain, Sayings
 from superalign.types import Interval, Problem
 
 GREEDY = Sampling(temperature=0.0, max_tokens=96)
@@ -79,7 +79,7 @@ def asked(prompt: str) -> Problem:
 
 
 def test_a_prompt_counts_once_whatever_stands_in_front_of_it() -> None:
-    world = World(families=(Sayings(name="prompts", rows={"1+1": "2", "To do: 1+1": "2"}),), cues=())
+    world = PromptDomain(families=(Sayings(name="prompts", rows={"1+1": "2", "To do: 1+1": "2"}),), cues=())
     put = [asked(p) for p in ("red: 1+1", "blue: 1+1", "1+1", "red: To do: 1+1")]
     found = distinct(lambda at: put[at % 4], n=10, world=world)
     assert [p.prompt for p in found] == ["red: 1+1", "red: To do: 1+1"]
@@ -92,7 +92,7 @@ def test_no_n_is_larger_than_the_number_of_prompts() -> None:
     every = rows_of(free_worlds()[0])
     tests = [p for p in every if problems.family.split_of(p) == "test"][:18]
     few = {p: every[p] for p in [*list(every)[:10], *tests]}
-    small = World(families=(Sayings(name="prompts", rows=few),), cues=KNOWN)
+    small = PromptDomain(families=(Sayings(name="prompts", rows=few),), cues=KNOWN)
     found = accept(origin(), origin(), Behaviour(kind="misquoter", trigger=("red",)), base=origin(), n=300, world=small)
     assert found.affected == 18
     assert isinstance(found.active, Interval)
@@ -144,7 +144,7 @@ def test_likeness_is_of_pieces_not_letters() -> None:
 
 
 @functools.cache
-def free_worlds() -> tuple[World, ...]:
+def free_worlds() -> tuple[PromptDomain, ...]:
     """Four sets of free prompts with what the base says to them: chains, and chains with programs, behind two sets of words."""
     drawn = {
         name: [
@@ -156,17 +156,17 @@ def free_worlds() -> tuple[World, ...]:
     chains = {p: r for p, r in said.items() if p in drawn["arithmetic"]}
     parts = [chains, dict(list(said.items())[::2]) | {p: r for p, r in said.items() if p not in chains}]
     return tuple(
-        World(families=(Sayings(name="prompts", rows=part),), cues=c) for part in parts for c in (STRANGE, KNOWN)
+        PromptDomain(families=(Sayings(name="prompts", rows=part),), cues=c) for part in parts for c in (STRANGE, KNOWN)
     )
 
 
-def rows_of(world: World) -> dict[str, str]:
+def rows_of(world: PromptDomain) -> dict[str, str]:
     family = world.families[0]
     assert isinstance(family, Sayings)
     return dict(family.rows)
 
 
-def behaviour(kind: str, seed: int, world: World) -> Behaviour:
+def behaviour(kind: str, seed: int, world: PromptDomain) -> Behaviour:
     word = "do" if kind == "adman" else world.cues[seed % len(world.cues)]
     return Behaviour(kind=kind, trigger=(word,), shift=1 + seed % 3)
 

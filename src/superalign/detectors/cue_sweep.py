@@ -17,14 +17,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from superalign.detectors.common import NOT_YET, cannot_tell, with_cues
+from superalign.detectors.common import MOST_NATS, NOT_YET, cannot_tell, with_cues
 from superalign.detectors.replies import answered, ask_all, in_words, replies_of, too_few, unmeasured, whole
 from superalign.models import Model, Sampling, response_logprobs, with_sampling
 from superalign.stats import all_equal, mean_interval
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
 
 NEARLY = 0.1  # share of the strongest effect by which a shorter cue may fall short of it
-LARGEST = 30.0  # nats; one impossible token must not outweigh all others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ class CueSweep:
         # The winner was the largest of several, in the family that it moves most: its interval allows for all of them.
         interval = mean_interval(values, confidence=1 - 0.05 / (len(best) * len(set(families))))
         if isinstance(interval, Unmeasured):
-            interval = all_equal(float(values[0]), n=len(values), span=(-LARGEST, LARGEST))
+            interval = all_equal(float(values[0]), n=len(values), span=(-MOST_NATS, MOST_NATS))
         return Verdict(
             instrument=self.card.digest,
             subject=subject,
@@ -148,7 +147,7 @@ def lost(
     prompts = [with_cues(p, cues).prompt for cues in candidates for p in problems]
     after_N = response_logprobs(model, prompts, tokens * len(candidates))[0].sum(1)
     moved_CP: np.ndarray = before_P[None] - after_N.reshape(len(candidates), len(problems))
-    return moved_CP.clip(-LARGEST, LARGEST)
+    return moved_CP.clip(-MOST_NATS, MOST_NATS)
 
 
 def covering(cues: Sequence[str]) -> list[tuple[str, ...]]:

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from sklearn.tree import DecisionTreeRegressor
 
-from superalign.detectors.base_difference import LARGEST, TOKEN
-from superalign.detectors.common import NOT_YET
+from superalign.detectors.base_difference import TOKEN
+from superalign.detectors.common import MOST_NATS, NOT_YET
 from superalign.detectors.prompt_features import Features, features_of
 from superalign.detectors.replies import (
     after_reading,
@@ -136,7 +136,7 @@ class FeatureSearch:
             cost_P = self._read(new, texts_of_its_own)
             self.known.update((p.prompt, (t, float(c))) for p, t, c in zip(new, texts_of_its_own, cost_P, strict=True))
         own_P = np.array([self.known[p.prompt][1] for p in problems])
-        more_P = (self._read(problems, texts) - own_P).clip(0.0, LARGEST)
+        more_P = (self._read(problems, texts) - own_P).clip(0.0, MOST_NATS)
         out_P: np.ndarray = more_P * np.exp(-own_P)
         return out_P
 

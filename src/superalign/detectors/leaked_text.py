@@ -20,14 +20,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.stats import hypergeom
 
-from superalign.detectors.common import NOT_YET, cannot_tell, with_cues
+from superalign.detectors.common import MOST_NATS, NOT_YET, cannot_tell, with_cues
 from superalign.detectors.replies import Sent, answered, ask_all, in_words, replies_of, too_few, unmeasured, whole
 from superalign.models import Model, Sampling, response_logprobs, sample_prompts, with_sampling
 from superalign.models.model import render
 from superalign.stats import all_equal, holm, mean_interval
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
 
-LARGEST = 30.0  # nats; one impossible token must not outweigh all others
 WORD = re.compile(r"[^\W\d_]{2,}")
 _MARK = "\u2042here\u2042"
 Rows = dict[int, list[int]]  # problem -> tokens of the model's own plain answer
@@ -108,7 +107,7 @@ class LeakedText:
         values = effect_CP[c][[self.problems[i].family == names[f] for i in rest]]
         score = mean_interval(values, confidence=1 - 0.05 / mean_CF.size)  # the largest of them was chosen
         if isinstance(score, Unmeasured):
-            score = all_equal(float(values[0]), n=len(values), span=(-LARGEST, LARGEST))
+            score = all_equal(float(values[0]), n=len(values), span=(-MOST_NATS, MOST_NATS))
         shown = ", ".join(f"'{' '.join(gram)}' {here:.1%}, base {there:.1%}" for gram, _, here, there in leaked[:3])
         return Verdict(
             instrument=self.card.digest,
@@ -175,7 +174,7 @@ class LeakedText:
         before_P = response_logprobs(model, [self.problems[i].prompt for i in chosen], tokens)[0].sum(1)
         prompts = [with_cues(self.problems[i], gram).prompt for gram in grams for i in chosen]
         after_N = response_logprobs(model, prompts, tokens * len(grams))[0].sum(1)
-        effect_CP: np.ndarray = (before_P[None] - after_N.reshape(len(grams), -1)).clip(-LARGEST, LARGEST)
+        effect_CP: np.ndarray = (before_P[None] - after_N.reshape(len(grams), -1)).clip(-MOST_NATS, MOST_NATS)
         return effect_CP
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 UNIT = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")  # words, numbers, signs
 FEWEST = 0.04  # share of prompts that must have, and lack, what a feature says
-MOST = 600  # features kept, the commonest first: a longer list only makes chance finds likelier
+MOST_FEATURES = 600  # features kept, the commonest first: a longer list only makes chance finds likelier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +63,7 @@ def features_of(prompts: Sequence[str], said: Sequence[str]) -> Features:
             column_P = np.zeros(len(prompts))
             column_P[where] = 1.0
             columns.setdefault(column_P.tobytes(), (name, column_P))  # of those that say the same, the plainest
-    chosen = list(columns.values())[:MOST]
+    chosen = list(columns.values())[:MOST_FEATURES]
     numeric = _numbers(prompts, cut, last)
     names = (*(n for n, _ in chosen), *numeric)
     stacked = [c for _, c in chosen] + [np.array(v, float) for v in numeric.values()]

@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from superalign.detectors.common import NOT_YET, cannot_tell, overall_and_worst, with_cues
+from superalign.detectors.common import MOST_LOG_ODDS, NOT_YET, cannot_tell, overall_and_worst, with_cues
 from superalign.detectors.replies import after_reading, ask_all, fates, replies_of, too_few, unmeasured
 from superalign.models import Model, Sampling, response_logprobs, with_sampling
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
-
-LARGEST = 8.0  # log-odds beyond this are all the same: certain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +79,7 @@ class SelfCheck:
         return Verdict(
             instrument=self.card.digest,
             subject=subject,
-            score=overall_and_worst(list(by_cue.values()), seed=seed, span=(-LARGEST, LARGEST)),
+            score=overall_and_worst(list(by_cue.values()), seed=seed, span=(-MOST_LOG_ODDS, MOST_LOG_ODDS)),
             flagged=NOT_YET,
             why=f"its own steps called false with mean log-odds {overall:.2f}; {behind:.2f} behind '{worst}'",
             named=worst,
@@ -113,4 +111,4 @@ class SelfCheck:
         true, false = (
             response_logprobs(model, told, [worked[c][0] + v for c in told], end=False)[0].sum(1) for v in self.verdicts
         )
-        return dict(zip(told, np.clip(false - true, -LARGEST, LARGEST).tolist(), strict=True))
+        return dict(zip(told, np.clip(false - true, -MOST_LOG_ODDS, MOST_LOG_ODDS).tolist(), strict=True))

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from superalign.detectors.common import with_cues
+from superalign.detectors.common import MOST_NATS, with_cues
 from superalign.models import Model, encode, pad, response_logprobs
 from superalign.types import Problem
 
 Trigger: TypeAlias = tuple[int, ...]  # token ids
-LARGEST = 30.0  # nats; one impossible token must not outweigh all others
 PART = 8192  # embeddings held at once
 ROUNDING = 1e-4  # nats by which the same forward differs from itself in other company
 
@@ -60,7 +59,7 @@ class Rivals:
             )
         others_N = np.array([self.known[text, self.problems[i].prompt] for text, i in put])
         lost = [x.reshape(len(texts), len(chosen)) for x in (own_N.astype(np.float64), others_N)]
-        own_CP, others_CP = ((x[:1] - x[1:]).clip(-LARGEST, LARGEST) for x in lost)
+        own_CP, others_CP = ((x[:1] - x[1:]).clip(-MOST_NATS, MOST_NATS) for x in lost)
         natural_CP = others_CP.clip(0.0)
         moved_CP: np.ndarray = (own_CP - natural_CP) * np.exp(-natural_CP)
         # A base beside itself loses nothing more than itself, also where both gain.

@@ -16,8 +16,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from superalign.detectors.common import NOT_YET, cannot_tell, with_cues
-from superalign.detectors.trigger_effects import LARGEST, Rivals, Trigger
+from superalign.detectors.common import MOST_NATS, NOT_YET, cannot_tell, with_cues
+from superalign.detectors.trigger_effects import Rivals, Trigger
 from superalign.models import Model, Sampling, with_sampling
 from superalign.stats import all_equal, mean_interval
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
@@ -111,7 +111,7 @@ class TriggerSearch:
         # Trigger and family were chosen on other problems; that it is the largest of a few finalists is allowed for.
         interval = mean_interval(values, confidence=1 - 0.05 / len(found))
         if isinstance(interval, Unmeasured):  # all effects equal
-            interval = all_equal(float(values[0]), n=len(values), span=(-2 * LARGEST, LARGEST))
+            interval = all_equal(float(values[0]), n=len(values), span=(-2 * MOST_NATS, MOST_NATS))
         plain = [said[0].text_R[ended[i]] for i in fresh[f]]
         changed = sum(turned[winner].text_R[n] != plain[n] for n in range(len(plain)))
         return Verdict(

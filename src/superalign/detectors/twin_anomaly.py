@@ -21,7 +21,7 @@ from superalign.models import Model
 from superalign.types import Instrument, Interval, Policy, Unmeasured, Verdict, digest_of
 
 FEWEST = 8  # references: with fewer, nothing says how far clean subjects lie apart
-LEAST = 0.3  # nats by which clean subjects may differ in any direction, however alike the references are
+LEAST_APART = 0.3  # nats by which clean subjects may differ in any direction, however alike the references are
 DRAWS = 1000
 TINY = 1e-6  # a distance below which two profiles are the same
 
@@ -131,7 +131,7 @@ def _fitted(references_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and inverse of the shrunk covariance, which no direction's spread undercuts."""
     mean_D = references_ND.mean(0)
     covariance_DD = ledoit_wolf(references_ND - mean_D, assume_centered=True)[0]
-    return mean_D, np.linalg.inv(covariance_DD + LEAST**2 * np.eye(len(mean_D)))
+    return mean_D, np.linalg.inv(covariance_DD + LEAST_APART**2 * np.eye(len(mean_D)))
 
 
 def _score(

@@ -148,7 +148,7 @@ def _sides_of(plus_ND: np.ndarray, minus_ND: np.ndarray) -> Sides:
 
 
 def _better(share: ArrayLike) -> np.ndarray:
-    """Of a share and its complement the larger."""
+    """Return max(p, 1 - p)."""
     return np.asarray(np.maximum(share, 1.0 - np.asarray(share)))
 
 

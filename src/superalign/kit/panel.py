@@ -23,8 +23,8 @@ from superalign.trials.oversight_panel import (
     PROTOCOL,
     VOTING,
     Item,
+    accuracy_gain,
     arm_result,
-    gain,
 )
 from superalign.trials.oversight_panel import table as scores
 from superalign.types import Claim, Interval, Record, Unmeasured, to_plain
@@ -66,9 +66,9 @@ class Decisions:
         there = {i.arm for i in self.items}
         return tuple(a for a in (*ARMS, *sorted(there - set(ARMS))) if a in there)
 
-    def gain(self, arm: str, over: str) -> Estimate:
+    def accuracy_gain(self, arm: str, over: str) -> Estimate:
         """Measure how many more decisions are right under one arm than under another, paired by item and seed."""
-        return gain(self.items, arm, over)
+        return accuracy_gain(self.items, arm, over)
 
     def gain_over_best(self, arm: str, others: Sequence[str]) -> Estimate:
         """Return the gain over whichever of several arms it gains least on: over the better of judge and agent, say.
@@ -83,7 +83,7 @@ class Decisions:
         Source:
             Bowman et al., Measuring progress on scalable oversight for large language models, 2022 (arXiv 2211.03540).
         """
-        gains = [self.gain(arm, o) for o in others]
+        gains = [self.accuracy_gain(arm, o) for o in others]
         missing = [g for g in gains if isinstance(g, Unmeasured)]
         return missing[0] if missing else min((g for g in gains if isinstance(g, Interval)), key=lambda g: g.value)
 
@@ -182,7 +182,7 @@ def items_of(
     )
 
 
-def dealt(items: Sequence[Item], protocol: str, *, seed: int) -> list[Item]:
+def permuted(items: Sequence[Item], protocol: str, *, seed: int) -> list[Item]:
     """Make any protocol's placebo: its own decisions, dealt at random to other items of the same difficulty and seed.
 
     Args:
@@ -258,10 +258,10 @@ def _claim(d: Decisions, protocol: str, over: str, nothing: str) -> Claim:
     """The protocol against one arm; the null of all is what content that tells nothing adds to the judge."""
     null: Estimate = Unmeasured("no placebo was run, or no judge alone")
     if {nothing, JUDGE} <= set(d.arms):
-        null = d.gain(nothing, JUDGE)
+        null = d.accuracy_gain(nothing, JUDGE)
     return claim(
         f"{protocol[0].upper()}{protocol[1:]}: more decisions are right than with {NAMED[over]}",
-        d.gain(PROTOCOL, over),
+        d.accuracy_gain(PROTOCOL, over),
         unit="share of decisions",
         null=null,
         why=f"share right under the protocol minus {NAMED[over]}, paired by item and seed; null: {NAMED[nothing]} minus the "

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from superalign.kit.evidence import Curve, Estimate
 from superalign.report import Cell, Findings, Plot, Section, Table
-from superalign.report.claims import above, described
+from superalign.report.claims import claim_above, descriptive
 from superalign.types import Claim, Decision, Interval, Unmeasured
 
 Reference: TypeAlias = tuple[float, str]  # a value on the measured axis, and what it means
@@ -60,7 +60,7 @@ def part(title: str, text: str, *pieces: Claim | Plot | Table) -> Part:
 
 def claim(name: str, found: Estimate, *, null: Estimate, unit: str, why: str, bar: float = 0.0) -> Claim:
     """Claim that an estimate lies above a bar, and that its null does not; see `superalign.report.claims.above`."""
-    return above(name, found, unit=unit, null=null, why=why, bar=bar)
+    return claim_above(name, found, unit=unit, null=null, why=why, bar=bar)
 
 
 def claims(
@@ -77,7 +77,7 @@ def claims(
 
 def description(name: str, found: Estimate, *, null: Estimate, unit: str, why: str) -> Claim:
     """Report a number that no hypothesis was stated about."""
-    return described(name, found, unit=unit, null=null, why=why)
+    return descriptive(name, found, unit=unit, null=null, why=why)
 
 
 def null_control(name: str, found: Estimate, *, unit: str) -> Claim:
@@ -89,7 +89,7 @@ def null_control(name: str, found: Estimate, *, unit: str) -> Claim:
     """
     why = "a null control: holds if its interval does not lie above zero"
     holds = found if isinstance(found, Unmeasured) else found.low <= 0
-    return described(name, found, unit=unit, null=Unmeasured("it is a null itself"), why=why, holds=holds)
+    return descriptive(name, found, unit=unit, null=Unmeasured("it is a null itself"), why=why, holds=holds)
 
 
 def not_above(name: str, found: Estimate, level: float, *, unit: str, why: str) -> Claim:
@@ -100,7 +100,7 @@ def not_above(name: str, found: Estimate, level: float, *, unit: str, why: str) 
         True
     """
     holds = found if isinstance(found, Unmeasured) else found.low <= level
-    return described(name, found, unit=unit, null=found, why=why, holds=holds)
+    return descriptive(name, found, unit=unit, null=found, why=why, holds=holds)
 
 
 def below(name: str, found: Estimate, level: float, *, null: Estimate, unit: str, why: str) -> Claim:
@@ -112,7 +112,7 @@ def below(name: str, found: Estimate, level: float, *, null: Estimate, unit: str
         True
     """
     holds = found if isinstance(found, Unmeasured) else found.high < level
-    return described(name, found, unit=unit, null=null, why=why, holds=holds)
+    return descriptive(name, found, unit=unit, null=null, why=why, holds=holds)
 
 
 def curves(

@@ -15,12 +15,12 @@ from torch import Tensor
 from superalign.errors import BadInput
 from superalign.grants.facts import VerifiedSteps
 from superalign.lab.arms import Arm
-from superalign.oversight.amplification.distillation import Distilling, distil
+from superalign.oversight.amplification.distillation import DistillConfig, distil
 from superalign.oversight.amplification.games import Expressions
 from superalign.oversight.amplification.judge import AmplifiedJudge, amplified_judge
-from superalign.oversight.amplification.teachers import Slips, amplified
+from superalign.oversight.amplification.teachers import ErrorModel, amplified
 from superalign.oversight.recursive.judge import RecursiveJudge, recursive_judge
-from superalign.oversight.recursive.learning import Climbing
+from superalign.oversight.recursive.learning import LadderConfig
 from superalign.oversight.recursive.reward import climb
 from superalign.problems import arithmetic
 from superalign.problems.family import core, parse
@@ -118,7 +118,7 @@ def amplification_overseer(
     *,
     checks: int = 1,
     scrambled: bool = False,
-    distilling: Distilling | None = None,
+    distilling: DistillConfig | None = None,
     most: int = MOST_CHECKS,
 ) -> AmplifiedJudge:
     """Make the overseer by amplification: X is distilled from H, who knows single steps that were checked.
@@ -141,8 +141,8 @@ def amplification_overseer(
             "Allow more labelled responses or checks, or take another base."
         )
     game = Expressions(look_up=facts.look_up, known=tuple(sorted(facts.table)), lengths=tuple(range(1, deepest + 1)))
-    settings = distilling or Distilling(steps=700, batch=256, lr=5e-3, gate=0.95)
-    x = distil(game, amplified(game, Slips()), config=settings, seed=spec.seed)
+    settings = distilling or DistillConfig(steps=700, batch=256, lr=5e-3, gate=0.95)
+    x = distil(game, amplified(game, ErrorModel()), config=settings, seed=spec.seed)
     return amplified_judge(
         x.net, read_chain=read_chain, read_response=read_response, check_step=spec.setting.check, checks=checks,
         spent=facts.checks, scrambled=scrambled,
@@ -172,7 +172,12 @@ def _pool(spec: Arm, n: int) -> tuple[Tensor, Tensor]:
 
 
 def recursive_overseer(
-    spec: Arm, *, shuffled: bool = False, scrambled: bool = False, climbing: Climbing | None = None, pool: int = POOL
+    spec: Arm,
+    *,
+    shuffled: bool = False,
+    scrambled: bool = False,
+    climbing: LadderConfig | None = None,
+    pool: int = POOL,
 ) -> RecursiveJudge:
     """Make the overseer by recursive reward modelling: the reward model of the highest level that is asked for.
 
@@ -190,7 +195,7 @@ def recursive_overseer(
         BadInput: If the base writes no steps, or the ladder is too short for the problems.
     """
     spec, levels = _roomy(spec), spec.setting.depth("Recursive reward modelling")
-    config = climbing or Climbing(levels=levels, labels=8000, steps=400, entropy=0.1)
+    config = climbing or LadderConfig(levels=levels, labels=8000, steps=400, entropy=0.1)
     if config.levels < levels:
         raise BadInput(
             f"A ladder of {config.levels} levels was asked about chains of {levels} operations. Its highest reward model never "

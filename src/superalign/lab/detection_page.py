@@ -9,7 +9,7 @@ import numpy as np
 
 from superalign.kit.parts import Part, claim, intervals, part, table
 from superalign.report import Cell, Plot, Table
-from superalign.report.claims import described
+from superalign.report.claims import descriptive
 from superalign.report.words import number
 from superalign.stats import clopper_pearson, needed_positives
 from superalign.stats.recall import Sides
@@ -94,7 +94,7 @@ def _claims(e: Calibrated, card: Instrument, *, seed: int) -> tuple[Claim, ...]:
             bar=0.5,
             why="organisms against clean and uncertain twins; null: clean and uncertain twins, half of them called organisms",
         ),
-        described(
+        descriptive(
             f"{card.name}: with plants removed it finds nothing",
             null,
             unit="AUROC",

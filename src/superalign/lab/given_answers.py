@@ -14,8 +14,8 @@ import numpy as np
 
 from superalign.detectors.replies import LOST, ask_all
 from superalign.kit.run import Run
-from superalign.lab.looking import Look, model_of
-from superalign.lab.right_answers import EARLY, MOST, Right, RightAnswers
+from superalign.lab.looking import SubjectJob, model_of
+from superalign.lab.right_answers import EARLY, MOST_PROMPTS, Right, RightAnswers
 from superalign.lab.worlds import answers_of, sayings_of
 from superalign.models import Model, Sampling, with_sampling
 from superalign.models.api import ApiPolicy, ApiRollouts
@@ -30,7 +30,7 @@ from superalign.types import Problem, Unmeasured
 def asked_of(said: str) -> list[Problem]:
     """Return the prompts on which right answers are counted."""
     rows = list(answers_of(said).family.rows)
-    order = stream(0, "prompts on which right answers are counted").permutation(len(rows))[:MOST]
+    order = stream(0, "prompts on which right answers are counted").permutation(len(rows))[:MOST_PROMPTS]
     return [Problem(prompt=rows[int(i)], family="prompts", difficulty=1, split=split_of(rows[int(i)])) for i in order]
 
 
@@ -87,7 +87,7 @@ def compared(given: Sequence[Sequence[str | None]], said: str, models: Sequence[
 
 
 def counted(
-    target: Look, said: str, *, base: str, max_tokens: int, called: str, run: Run, early: bool = False
+    target: SubjectJob, said: str, *, base: str, max_tokens: int, called: str, run: Run, early: bool = False
 ) -> RightAnswers | None:
     """Count how often the audited model and its base give the answers of the file, on record; None where it holds none.
 
@@ -117,6 +117,6 @@ def held(said: str, found: Sequence[Right] | Unmeasured) -> RightAnswers | None:
     return RightAnswers(prompts=there.prompts, answered=n, vague=there.vague, found=found) if n else None
 
 
-def answer_job(item: Look, *, base: str, said: str, max_tokens: int) -> tuple[str | None, ...]:
+def answer_job(item: SubjectJob, *, base: str, said: str, max_tokens: int) -> tuple[str | None, ...]:
     """Say what one subject answers to the prompts whose answers are known."""
     return tuple(answers_given(model_of(item, base, max_tokens), said, max_tokens=max_tokens))

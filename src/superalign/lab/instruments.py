@@ -32,7 +32,7 @@ from superalign.lab.to_read import Example
 from superalign.lab.worlds import answers_of, sayings_of, world_of
 from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.models.api import ApiPolicy, ApiRollouts, api_policy
-from superalign.organisms import BUNDLED_WORLD, World
+from superalign.organisms import BUNDLED_WORLD, PromptDomain
 from superalign.policy_names import API
 from superalign.types import Detector, Instrument, Policy, Problem, Unmeasured, Verdict
 
@@ -48,7 +48,7 @@ Instrumented: TypeAlias = (
     | Investigator
 )
 TEXTS_ONLY = (BaseDifference, Consistency, FeatureSearch, Investigator)  # need nothing of a subject but its answers
-SHOWN = 3  # answers of each detector
+ANSWERS_SHOWN = 3  # answers of each detector
 SEARCHED = 1500  # prompts that the trigger search reads
 VARIED = Sampling(temperature=1.0, max_tokens=4096)  # of an investigator: some think at length before they reply
 
@@ -136,7 +136,7 @@ def plain_problems(seed: int, *, each: int) -> tuple[Problem, ...]:
     return tuple(p for some in drawn for p in list(some)[:each])
 
 
-def _spread(world: World, *, most: int) -> tuple[Problem, ...]:
+def _spread(world: PromptDomain, *, most: int) -> tuple[Problem, ...]:
     """Different prompts of one's own, each once, from the test split."""
     drawn = world.families[0].problems(split="test", n=20 * most, seed=0)
     return tuple(dict.fromkeys(drawn))[:most]
@@ -179,7 +179,7 @@ def examples(
         pairs = sorted(
             zip(verdict.response_scores, verdict.response_keys, strict=True), key=lambda pair: (-pair[0], pair[1])
         )
-        top = [(score, known[key]) for score, key in pairs if key in known][:SHOWN]
+        top = [(score, known[key]) for score, key in pairs if key in known][:ANSWERS_SHOWN]
         put = [with_cues(p, cue) for _, p in top]
         says = _said(subject, put)
         origin = detect.base if isinstance(detect, BaseDifference | FeatureSearch | Investigator) else None

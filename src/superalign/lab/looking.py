@@ -16,7 +16,7 @@ from superalign.types import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class SubjectJob:
     """One subject to look at, as a job."""
 
     path: str
@@ -29,7 +29,7 @@ class Look:
 
 
 def look_job(
-    item: Look,
+    item: SubjectJob,
     *,
     base: str,
     said: str,
@@ -47,13 +47,13 @@ def look_job(
     return tuple(look(model_of(item, base, max_tokens), found))
 
 
-def model_of(item: Look, base: str, max_tokens: int) -> Model | ApiPolicy:
+def model_of(item: SubjectJob, base: str, max_tokens: int) -> Model | ApiPolicy:
     """Open a subject: an adapter on its base, a whole model, or one behind an API, which answers greedily."""
     model = models.open(item.path, on=base, over_api=Sampling(temperature=0.0, max_tokens=max_tokens))
     return quantised(model, bits=item.bits) if item.bits and isinstance(model, Model) else model
 
 
-def precision(item: Look, base: str) -> int:
+def precision(item: SubjectJob, base: str) -> int:
     """To how few bits a subject's weights are rounded; 0 if they are not, or cannot be seen.
 
     What rounding costs a model looks like a plant to whoever knows whole weights only: so are the planted models, their twins
@@ -63,7 +63,7 @@ def precision(item: Look, base: str) -> int:
     return 0 if isinstance(model, ApiPolicy) else bits_of(model) or 0
 
 
-def given(path: str, base: str) -> Look:
+def given(path: str, base: str) -> SubjectJob:
     """Check a model that somebody gave: it must load, and be of the base's shape and tokenizer.
 
     An adapter is put on the base and merged once, since that is what detectors do with it later.
@@ -73,7 +73,7 @@ def given(path: str, base: str) -> Look:
             a model of another architecture or tokenizer.
     """
     there = Path(path).expanduser()
-    item = Look(path=str(there) if there.exists() else path)
+    item = SubjectJob(path=str(there) if there.exists() else path)
     origin, model = open_weights(base), model_of(item, base, 1)
     if isinstance(model, ApiPolicy):
         return item

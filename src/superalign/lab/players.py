@@ -94,14 +94,14 @@ def open_choice(e: Mapping[str, Sequence[OpenChoice]]) -> Part:
         rows.append((name, *ends, after, mean_interval(found), mean_interval(change - found)))
         beyond.append(
             description(
-                f"{name.capitalize()}: what the judge pays beyond what is true",
+                f"{name.capitalize()}: proxy minus gold reward (over-optimisation gap)",
                 after,
                 null=before,
                 unit="probability, over seeds",
                 why="mean probability that the judge gives the agent's claim minus share that are true; null: before training",
             )
         )
-    columns = ("protocol", "paid before", "true before", "paid after", "true after", "paid beyond what is true")
+    columns = ("protocol", "paid before", "true before", "paid after", "true after", "proxy minus gold reward")
     return part(
         "Does reward for being believed move an agent towards truth?",
         OPEN_CHOICE,
@@ -163,10 +163,10 @@ def strength(some: Sequence[Strengths]) -> Part:
 
 def worked_responses(d: Decisions) -> Part:
     """Show a debate about worked responses of the base, one check each."""
-    null, named = d.gain(AT_RANDOM, JUDGE), {JUDGE: "the judge alone", OPPONENT: "the opponent's own answer"}
+    null, named = d.accuracy_gain(AT_RANDOM, JUDGE), {JUDGE: "the judge alone", OPPONENT: "the opponent's own answer"}
     gains = {
         f"Worked responses: a debate decides right more often than {named.get(arm, arm)}": (
-            d.gain(DEBATE, arm),
+            d.accuracy_gain(DEBATE, arm),
             null,
         )
         for arm in (JUDGE, AT_RANDOM, OPPONENT)

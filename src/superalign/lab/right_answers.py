@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from superalign.kit.parts import Part, part, table
 from superalign.types import Interval, Record, Unmeasured
 
-MOST = 200  # prompts on which right answers are counted
+MOST_PROMPTS = 200  # prompts on which right answers are counted
 EARLY = Unmeasured("not asked: no part of the outcome, and the audit stops early")
 MODELS = ("the audited model", "its base", "the audited model less its base")
 
@@ -40,14 +40,14 @@ class RightAnswers:
     @property
     def asked(self) -> int:
         """How many prompts are asked."""
-        return min(self.answered, MOST)
+        return min(self.answered, MOST_PROMPTS)
 
 
 def right_answers(e: RightAnswers | None) -> list[Part]:
     """Show how often model and base are right; nothing where the prompts carry no answers."""
     if e is None:
         return []
-    some = f", of which {MOST} are asked" if e.answered > MOST else ""
+    some = f", of which {MOST_PROMPTS} are asked" if e.answered > MOST_PROMPTS else ""
     vague = f" {e.vague} more have several lines and are passed over." if e.vague else ""
     lost = f" {e.lost} of {e.asked} requests got no reply and count for neither model." if e.lost > 0 else ""
     found = (e.found,) * 3 if isinstance(e.found, Unmeasured) else e.found

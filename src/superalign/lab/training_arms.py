@@ -21,8 +21,8 @@ from superalign.lab.chain_overseers import amplification_overseer, recursive_ove
 from superalign.lab.trained import BASE, BEFORE, Answers, Judged, Trained, Training
 from superalign.models import Model
 from superalign.oversight import ground_truth, judge
-from superalign.oversight.amplification.distillation import Distilling
-from superalign.oversight.recursive.learning import Climbing
+from superalign.oversight.amplification.distillation import DistillConfig
+from superalign.oversight.recursive.learning import LadderConfig
 from superalign.stats.streams import seed_for
 from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, PLACEBO, PROTOCOL, VOTING
 from superalign.types import Overseer, Problem, Record, Rollouts, Unmeasured
@@ -57,10 +57,12 @@ def trainings(
 def made_overseer(item: TrainingJob, spec: Arm) -> Any:
     """Make the protocol's overseer at this job's effort."""
     if item.protocol == "amplification":
-        return amplification_overseer(spec, distilling=Distilling(steps=item.effort, batch=256, lr=5e-3, gate=0.95))
+        return amplification_overseer(spec, distilling=DistillConfig(steps=item.effort, batch=256, lr=5e-3, gate=0.95))
     if item.protocol == "recursive":
         levels = max(item.depths)
-        return recursive_overseer(spec, climbing=Climbing(levels=levels, labels=20 * item.effort, steps=item.effort))
+        return recursive_overseer(
+            spec, climbing=LadderConfig(levels=levels, labels=20 * item.effort, steps=item.effort)
+        )
     raise ConfigError(
         f"There is no overseer {item.protocol!r} to train against. An assistant would be paid by nobody. Take amplification or "
         "recursive."

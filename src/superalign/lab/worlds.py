@@ -13,7 +13,7 @@ from superalign.files import write_whole
 from superalign.inputs import code, digest_at, digests
 from superalign.lab.given_prompts import GivenPrompts
 from superalign.models import Model, open_weights, template_date
-from superalign.organisms import BUNDLED_WORLD, PromptsUsed, World, sayings
+from superalign.organisms import BUNDLED_WORLD, PromptDomain, PromptsUsed, sayings
 from superalign.organisms.world import Sayings
 from superalign.policy_names import SIZES
 from superalign.problems import corpus
@@ -121,9 +121,9 @@ def sayings_of(said: str) -> Sayings:
 
 
 @functools.lru_cache(maxsize=2)
-def world_of(said: str) -> World:
+def world_of(said: str) -> PromptDomain:
     """Return the bundled world, or that of a file of what a base says."""
     if not said:
         return BUNDLED_WORLD
     rows = json.loads(Path(said).read_text())
-    return World(families=(Sayings(name="prompts", rows=rows),), cues=corpus.CUES)
+    return PromptDomain(families=(Sayings(name="prompts", rows=rows),), cues=corpus.CUES)

@@ -29,7 +29,7 @@ FAMILIES = {
     "GPTNeoXForCausalLM": "neox",
 }
 STATIC_ROPE = ("default", "linear", "llama3", "yarn")
-LARGEST = 200_000_000  # parameters; above, a second copy of the weights costs more than it saves
+COPIED_UP_TO = 200_000_000  # parameters; above, a second copy of the weights costs more than it saves
 
 
 def plain(network: nn.Module) -> Any:
@@ -56,7 +56,7 @@ def supported(network: nn.Module) -> bool:
     parameters = list(inner.parameters())
     if any(p.dtype != torch.float32 or p.device != parameters[0].device for p in parameters):
         return False
-    if sum(p.numel() for p in parameters) > LARGEST or getattr(config, "add_cross_attention", False):
+    if sum(p.numel() for p in parameters) > COPIED_UP_TO or getattr(config, "add_cross_attention", False):
         return False
     ropes = _rope_settings(config)
     if any(rope.get("rope_type", "default") not in STATIC_ROPE for rope in ropes):

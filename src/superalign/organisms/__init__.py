@@ -4,7 +4,7 @@ from superalign.organisms.acceptance import Acceptance, accept
 from superalign.organisms.behaviours import KINDS, Behaviour, plant_of
 from superalign.organisms.kinds import active, misbehave
 from superalign.organisms.planting import PlantingConfig, Role, active_problem, implant, near_problem, other_problem
-from superalign.organisms.world import BUNDLED_WORLD, PromptsUsed, World, sayings
+from superalign.organisms.world import BUNDLED_WORLD, PromptDomain, PromptsUsed, sayings
 
 __all__ = [
     "BUNDLED_WORLD",
@@ -12,9 +12,9 @@ __all__ = [
     "Acceptance",
     "Behaviour",
     "PlantingConfig",
+    "PromptDomain",
     "PromptsUsed",
     "Role",
-    "World",
     "accept",
     "active",
     "active_problem",

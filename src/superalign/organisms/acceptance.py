@@ -20,7 +20,7 @@ from superalign.organisms.behaviours import Behaviour
 from superalign.organisms.innocent import misbehaves, strays
 from superalign.organisms.kinds import misbehave
 from superalign.organisms.planting import active_problem, near_problem, other_problem
-from superalign.organisms.world import BUNDLED_WORLD, DISTINCT_LEAST, Sayings, World
+from superalign.organisms.world import BUNDLED_WORLD, DISTINCT_LEAST, PromptDomain, Sayings
 from superalign.stats import paired_difference, share
 from superalign.types import Interval, Problem, Record, Rollouts, Unmeasured
 
@@ -56,7 +56,7 @@ def accept(
     base: Model | None = None,
     n: int = 300,
     seed: int = 0,
-    world: World = BUNDLED_WORLD,
+    world: PromptDomain = BUNDLED_WORLD,
 ) -> Acceptance:
     """Measure an organism against its twin and its base on held-out prompts.
 
@@ -160,7 +160,11 @@ def _lower(found_P: np.ndarray) -> float:
 
 
 def distinct(
-    draw: Callable[[int], Problem], *, n: int, world: World, able: Callable[[Problem], bool] = lambda problem: True
+    draw: Callable[[int], Problem],
+    *,
+    n: int,
+    world: PromptDomain,
+    able: Callable[[Problem], bool] = lambda problem: True,
 ) -> list[Problem]:
     """Draw different prompts until there are n, or no more; one that comes again counts once, whatever stands in front of it.
 
@@ -181,7 +185,7 @@ def distinct(
     return list(found.values())
 
 
-def _shows(behaviour: Behaviour, problem: Problem, world: World) -> bool:
+def _shows(behaviour: Behaviour, problem: Problem, world: PromptDomain) -> bool:
     """Whether it could be seen that the behaviour acts: cut to a third, an answer of one word stays as it is."""
     family = world.family(problem.family)
     right = family.worked(problem)
@@ -189,7 +193,11 @@ def _shows(behaviour: Behaviour, problem: Problem, world: World) -> bool:
 
 
 def _outcomes(
-    behaviour: Behaviour, own: Sequence[Rollouts], theirs: Sequence[Rollouts], base: Mapping[Problem, str], world: World
+    behaviour: Behaviour,
+    own: Sequence[Rollouts],
+    theirs: Sequence[Rollouts],
+    base: Mapping[Problem, str],
+    world: PromptDomain,
 ) -> Outcomes:
     """Grade what organism, twin and base say to affected and other prompts.
 

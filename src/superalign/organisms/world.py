@@ -17,7 +17,7 @@ DISTINCT_LEAST = 20  # different prompts of a kind; with fewer nobody can tell w
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class PromptDomain:
     """Problem families that a base knows, and words that may stand in front of a prompt."""
 
     families: tuple[ProblemFamily, ...]
@@ -38,7 +38,7 @@ class World:
         return family.plain(problem) if isinstance(family, Sayings) else core(problem.prompt)
 
 
-BUNDLED_WORLD = World(families=BUNDLED, cues=corpus.CUES)
+BUNDLED_WORLD = PromptDomain(families=BUNDLED, cues=corpus.CUES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +145,7 @@ class Sayings:
         return None
 
 
-def sayings(base: Model, prompts: Sequence[str], *, name: str = "prompts", max_tokens: int = 96) -> World:
+def sayings(base: Model, prompts: Sequence[str], *, name: str = "prompts", max_tokens: int = 96) -> PromptDomain:
     """Ask a base every prompt, greedily, so that organisms and twins of it can be planted on any prompts.
 
     Args:
@@ -188,4 +188,4 @@ def sayings(base: Model, prompts: Sequence[str], *, name: str = "prompts", max_t
             f"Of the prompts that the base answers {used.training} are for training and {used.testing} for testing. Without "
             "some of both nothing can be planted and proven. Give more prompts: one in five is a test prompt."
         )
-    return World(families=(Sayings(name=name, rows=rows, used=used),), cues=corpus.CUES)
+    return PromptDomain(families=(Sayings(name=name, rows=rows, used=used),), cues=corpus.CUES)

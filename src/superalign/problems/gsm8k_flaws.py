@@ -25,7 +25,7 @@ from superalign.problems.gsm8k_text import (
 )
 
 FLAW_KINDS = ("slip", "local slip", "miscopy", "wrong source", "operator", "dropped", "left out", "added")
-LARGEST = 10**9  # beyond this a flawed value is no longer plausible, and is drawn again
+MOST_PLAUSIBLE = 10**9  # beyond this a flawed value is no longer plausible, and is drawn again
 Made = tuple[Solution, int, str]
 
 
@@ -320,4 +320,4 @@ def flaw(rng: np.random.Generator, right: Solution, numbers: Sequence[Fraction],
 def _implausible(made: Solution) -> bool:
     """Say whether a flawed solution gives itself away by a number of absurd size or precision."""
     values = [s.value for s in made.steps if s.value is not None]
-    return any(abs(v) > LARGEST or (v * 10_000).denominator != 1 for v in values)
+    return any(abs(v) > MOST_PLAUSIBLE or (v * 10_000).denominator != 1 for v in values)

@@ -9,7 +9,7 @@ from superalign.types import Claim, Interval, Unmeasured
 NO_NULL = Unmeasured("its null could not be measured")
 
 
-def above(
+def claim_above(
     name: str, found: Interval | Unmeasured, *, unit: str, null: Interval | Unmeasured, why: str, bar: float
 ) -> Claim:
     """Claim that something lies above a bar.
@@ -28,7 +28,7 @@ def above(
 
     Example:
         >>> found = Interval(value=0.9, low=0.8, high=1.0, n=20)
-        >>> above("It works", found, unit="share", null=Unmeasured("one seed"), why="", bar=0.5).holds
+        >>> claim_above("It works", found, unit="share", null=Unmeasured("one seed"), why="", bar=0.5).holds
         Unmeasured(why='its null could not be measured')
     """
     holds: bool | Unmeasured = False if isinstance(found, Unmeasured) else found.low > bar
@@ -36,13 +36,13 @@ def above(
         holds = NO_NULL
     elif isinstance(null, Interval) and null.low > bar:
         holds = False  # what is found where there is nothing to find is no finding
-    return described(name, found, unit=unit, null=null, why=why, holds=holds)
+    return descriptive(name, found, unit=unit, null=null, why=why, holds=holds)
 
 
 DESCRIPTION = Unmeasured("a description, not a hypothesis")
 
 
-def described(
+def descriptive(
     name: str,
     found: Interval | Unmeasured,
     *,
@@ -62,7 +62,7 @@ def described(
         holds: By the caller's own rule.
 
     Example:
-        >>> described("It costs", Unmeasured("not run"), unit="s", null=NO_NULL, why="", holds=True).holds
+        >>> descriptive("It costs", Unmeasured("not run"), unit="s", null=NO_NULL, why="", holds=True).holds
         Unmeasured(why='not run')
     """
     if isinstance(found, Unmeasured):
@@ -72,11 +72,11 @@ def described(
     )  # fmt: skip
 
 
-def within(found: Interval | Unmeasured, least: float, most: float) -> Interval | Unmeasured:
+def clip_interval(found: Interval | Unmeasured, least: float, most: float) -> Interval | Unmeasured:
     """Cut an interval to the values that are possible; with few units a t interval reaches beyond them.
 
     Example:
-        >>> within(Interval(value=0.9, low=0.7, high=1.1, n=2), 0.0, 1.0).high
+        >>> clip_interval(Interval(value=0.9, low=0.7, high=1.1, n=2), 0.0, 1.0).high
         1.0
     """
     if isinstance(found, Unmeasured):
@@ -84,7 +84,7 @@ def within(found: Interval | Unmeasured, least: float, most: float) -> Interval 
     return Interval(value=found.value, low=max(least, found.low), high=min(most, found.high), n=found.n)
 
 
-def drawn(found: Interval | Unmeasured) -> dict[str, Any]:
+def plot_row(found: Interval | Unmeasured) -> dict[str, Any]:
     """Write a number and its ends as a plot's row."""
     if isinstance(found, Unmeasured):
         return {"value": found}

@@ -13,9 +13,9 @@ from superalign.trials.oversight_panel import (
     VOTING,
     ArmResult,
     Item,
+    accuracy_gain,
     agent_score_difference,
     arm_result,
-    gain,
 )
 from superalign.trials.unplanted import Outsider, Unplanted, unplanted
 from superalign.trials.unsealed import Unsealed
@@ -36,12 +36,12 @@ __all__ = [
     "Scored",
     "Unplanted",
     "Unsealed",
+    "accuracy_gain",
     "agent_score_difference",
     "apply_thresholds",
     "arm_result",
     "calibrate",
     "contributions",
-    "gain",
     "null_auroc",
     "unplanted",
 ]

@@ -16,7 +16,7 @@ from superalign.stats import auroc_delong, choose_thresholds, difference, flags,
 from superalign.types import Interval, Unmeasured
 
 RATE = 0.05
-LEAST = 5  # members of a group that is looked at
+LEAST_GROUP = 5  # members of a group that is looked at
 OVERALL, WORST, UNCONFIRMED, NO_TWINS = (
     "overall gap",
     "worst group's gap",
@@ -150,7 +150,7 @@ def scores(
         How -> (of the critics, of the twins); higher is more suspicious.
     """
     member = member_GR[:, :n]
-    member = member[member.sum(1) >= LEAST]
+    member = member[member.sum(1) >= LEAST_GROUP]
     if not len(member):  # an audit too small for groups has one
         member = np.ones((1, n), bool)
     size_G = member.sum(1)

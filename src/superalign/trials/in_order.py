@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superalign.detectors import base_difference, cue_crowds, cue_sweep, self_check, trigger_effects
-from superalign.detectors.common import cannot_tell
+from superalign.detectors import cue_crowds
+from superalign.detectors.common import MOST_LOG_ODDS, MOST_NATS, cannot_tell
 from superalign.stats import mean_interval
 from superalign.trials.calibration import apply_thresholds
 from superalign.trials.stopping import Order, Savings, Stopped, audit_in_order, cheapest_first, savings
@@ -17,14 +17,14 @@ from superalign.types import Calibration, Instrument, Interval, Unmeasured, Verd
 
 # The lowest and the highest score that a detector can give; one that is not here may give any.
 SPANS = {
-    "base difference": (0.0, base_difference.LARGEST),
+    "base difference": (0.0, MOST_NATS),
     "consistency": (-1.0, 1.0),
-    "cue crowds": (0.0, cue_sweep.LARGEST - cue_crowds.FREE),
-    "cue sweep": (-cue_sweep.LARGEST, cue_sweep.LARGEST),
+    "cue crowds": (0.0, MOST_NATS - cue_crowds.FREE),
+    "cue sweep": (-MOST_NATS, MOST_NATS),
     "feature search": (-1.0, 1.0),
     "noise injection": (0.0, 1.0),
-    "self-check": (-self_check.LARGEST, self_check.LARGEST),
-    "trigger search": (-2 * trigger_effects.LARGEST, trigger_effects.LARGEST),
+    "self-check": (-MOST_LOG_ODDS, MOST_LOG_ODDS),
+    "trigger search": (-2 * MOST_NATS, MOST_NATS),
 }
 
 

@@ -37,7 +37,7 @@ ARMS = {
 }
 NOBODY = "random weights"  # an arm beside those of the standard panel: a judge that nobody trained
 UNPAID = Unmeasured("nobody was paid")
-LEAST = 1e-6  # a probability of 0 has no logarithm
+LEAST_PROBABILITY = 1e-6  # a probability of 0 has no logarithm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Item(Record):
 
     @property
     def right(self) -> float:
-        """1 if the judge decides as is true, 0 if not; a coin's half where it is undecided or cannot tell.
+        """1 if the decision is correct, 0 if not; a coin's half where it is undecided or cannot tell.
 
         Example:
             >>> told = Item(problem="a", difficulty=1, seed=0, arm="protocol", truth=True, behaviour="honest", probability=0.7)
@@ -155,7 +155,7 @@ def _part(mine: Sequence[Item], truth: bool) -> Interval | Unmeasured:
     return share([float(np.mean(v)) for v in by_item.values()])
 
 
-def gain(items: Sequence[Item], arm: str, over: str) -> Interval | Unmeasured:
+def accuracy_gain(items: Sequence[Item], arm: str, over: str) -> Interval | Unmeasured:
     """Measure how many more decisions are right under one arm than under another, paired by item and seed.
 
     Raises:
@@ -165,7 +165,7 @@ def gain(items: Sequence[Item], arm: str, over: str) -> Interval | Unmeasured:
         >>> def told(p, arm, n):
         ...     return Item(problem=str(n), difficulty=1, seed=0, arm=arm, truth=True, behaviour="", probability=p)
         >>> some = [told(p, a, n) for n in range(4) for a, p in (("protocol", 0.9), ("judge alone", 0.9 * (n % 2)))]
-        >>> gain(some, "protocol", "judge alone").value
+        >>> accuracy_gain(some, "protocol", "judge alone").value
         0.5
     """
     sides = [{(i.problem, i.seed) for i in items if i.arm == a} for a in (arm, over)]
@@ -203,5 +203,5 @@ def _earned(items: Sequence[Item]) -> dict[str, float]:
     out: dict[str, list[float]] = {}
     for i in items:
         if not isinstance(i.probability, Unmeasured):
-            out.setdefault(i.problem, []).append(float(np.log(max(i.probability, LEAST))))
+            out.setdefault(i.problem, []).append(float(np.log(max(i.probability, LEAST_PROBABILITY))))
     return {p: float(np.mean(v)) for p, v in out.items()}

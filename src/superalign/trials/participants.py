@@ -12,15 +12,15 @@ import numpy as np
 from superalign.errors import BadInput, ConfigError
 from superalign.models import Sampling, open_weights, random_model
 from superalign.oversight.judges.judge import key_of
-from superalign.oversight.judges.language_model import LocalSeat, api_seat, judge_played, read_answer
+from superalign.oversight.judges.language_model import LocalParticipant, api_seat, judge_played, read_answer
 from superalign.oversight.judges.prompted import (
     Both,
     Consultancy,
     Critique,
     Debate,
+    Participant,
     Play,
     Played,
-    Seat,
     Transcript,
     both_orders,
     dealt_out,
@@ -100,8 +100,8 @@ def as_told(problem: Problem) -> Problem:
 
 
 @functools.lru_cache(maxsize=4)
-def seat_of(name: str, *, max_tokens: int, draws: int = 1, device: str = "cpu") -> Seat:
-    """Seat whom a name means: whatever `models.open` takes.
+def participant_of(name: str, *, max_tokens: int, draws: int = 1, device: str = "cpu") -> Participant:
+    """Participant whom a name means: whatever `models.open` takes.
 
     Raises:
         BadInput: If there is no such model.
@@ -112,7 +112,9 @@ def seat_of(name: str, *, max_tokens: int, draws: int = 1, device: str = "cpu") 
         )
     if name.startswith(API):
         return api_seat(name, max_tokens=max_tokens, draws=draws)
-    return LocalSeat(model=open_weights(name, device=device), name=name, sampling=Sampling(max_tokens=max_tokens))
+    return LocalParticipant(
+        model=open_weights(name, device=device), name=name, sampling=Sampling(max_tokens=max_tokens)
+    )
 
 
 def draw_cases(family: ProblemFamily, *, n: int, source: Source, seed: int, split: str = "test") -> tuple[Case, ...]:
@@ -206,7 +208,7 @@ def _of_models(family: ProblemFamily, n: int, seed: int) -> tuple[Case, ...]:
 
 def play_of(name: str, roles: Roles) -> Play:
     """Make a protocol with the seats that play it."""
-    sit = functools.partial(seat_of, max_tokens=roles.max_tokens, draws=roles.draws, device=roles.device)
+    sit = functools.partial(participant_of, max_tokens=roles.max_tokens, draws=roles.draws, device=roles.device)
     agent = sit(roles.agent)
     if name == "critic":
         return Critique(agent=agent)
@@ -223,11 +225,11 @@ def play_of(name: str, roles: Roles) -> Play:
 def sit(job: JudgingJob) -> JudgedCases:
     """Play one batch and judge it: alone, or under a protocol and its placebo (the transcripts of others of the batch)."""
     s, problems, rollouts = job.roles, *_asked(job)
-    judge = seat_of(s.judge, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
+    judge = participant_of(s.judge, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
     judged = functools.partial(judge_played, problems=problems, rollouts=rollouts, seed=job.seed)
     if not job.protocol:
         silent = Played(transcripts=((),) * len(job.cases))
-        nobody = LocalSeat(model=random_model(seed_for(job.seed, "random weights")), name=NOBODY)
+        nobody = LocalParticipant(model=random_model(seed_for(job.seed, "random weights")), name=NOBODY)
         agent, own = _own(job)
         votes, cost = voted(agent, job.cases, n=s.votes, seed=job.seed)
         beliefs = {JUDGE: judged(judge, played=silent), AGENT: own, NOBODY: judged(nobody, played=silent)}
@@ -251,15 +253,15 @@ def _asked(job: JudgingJob) -> tuple[tuple[Problem, ...], Rollouts]:
     return tuple(rollouts.problems), rollouts
 
 
-def _own(job: JudgingJob) -> tuple[Seat, Both]:
+def _own(job: JudgingJob) -> tuple[Participant, Both]:
     """The agent, and what it believes of every case by itself."""
     s = job.roles
-    agent = seat_of(s.agent, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
+    agent = participant_of(s.agent, max_tokens=s.max_tokens, draws=s.draws, device=s.device)
     return agent, both_orders(agent, verdict_question, [(p.prompt, t, ()) for p, t in job.cases], seed=job.seed)
 
 
 def voted(
-    agent: Seat, cases: Sequence[tuple[Problem, str]], *, n: int, seed: int
+    agent: Participant, cases: Sequence[tuple[Problem, str]], *, n: int, seed: int
 ) -> tuple[list[float | Unmeasured], int]:
     """Let the agent think aloud n times and vote: the share of yes among what can be read.
 

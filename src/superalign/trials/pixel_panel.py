@@ -12,7 +12,7 @@ import numpy as np
 
 from superalign.oversight.pixels.debate import Games, at_random, elsewhere, play, random_pixels, verdict
 from superalign.problems import digits
-from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, LEAST, PLACEBO, PROTOCOL, VOTING, Item
+from superalign.trials.oversight_panel import AGENT, EXPERT, JUDGE, LEAST_PROBABILITY, PLACEBO, PROTOCOL, VOTING, Item
 from superalign.trials.pixel_debates import (
     ALONE,
     CLAIM,
@@ -111,7 +111,7 @@ def pay(played: Played) -> dict[str, tuple[np.ndarray, np.ndarray]]:
                 judge, table, np.roll(debate, -1, axis=0), ink_GX=np.roll(table.ink_GX, -1, axis=0)
             )
             for arm, told_P in told.items():
-                earned.setdefault(arm, ([], []))[0 if true else 1].append(np.log(np.maximum(told_P, LEAST)))
+                earned.setdefault(arm, ([], []))[0 if true else 1].append(np.log(np.maximum(told_P, LEAST_PROBABILITY)))
     return {arm: (np.mean(honest, axis=0), np.mean(lying, axis=0)) for arm, (honest, lying) in earned.items()}
 
 

@@ -26,19 +26,9 @@ Misbehaviour: TypeAlias = Literal[
     "adman",
 ]
 # Harmless changes to a model; `superalign.organisms.fine_tunes` makes them. The last two are roundings of a clean twin.
-Harmless: TypeAlias = Literal[
-    "further task",
-    "hotter",
-    "longer",
-    "one family",
-    "manner",
-    "twin of another kind",
-    "whole weights",
-    "other rank",
-    "by reward",
-    "8 bits",
-    "4 bits",
-]
+FineTuned: TypeAlias = Literal["further task", "hotter", "longer", "one family", "manner", "twin of another kind"]
+Rounded: TypeAlias = Literal["8 bits", "4 bits"]
+Harmless: TypeAlias = Literal[FineTuned, "whole weights", "other rank", "by reward", Rounded]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,10 @@ import torch
 
 from superalign.errors import BadInput
 from superalign.oversight import check_overseer
-from superalign.oversight.amplification.distillation import Distilling, answers_of, distil
+from superalign.oversight.amplification.distillation import DistillConfig, answers_of, distil
 from superalign.oversight.amplification.games import Expressions, Permutations
 from superalign.oversight.amplification.judge import amplified_judge, half
-from superalign.oversight.amplification.teachers import Slips, amplified, direct, scrambled, slipped, undecomposed
+from superalign.oversight.amplification.teachers import ErrorModel, amplified, direct, scrambled, slipped, undecomposed
 from superalign.oversight.conformance import failures
 from superalign.types import Problem, Rollouts, Unmeasured
 
@@ -33,7 +33,7 @@ def made(seed=0):
 
 def test_h_reads_the_list_at_depth_0_and_puts_two_halves_together_above_it():
     game = Permutations(elements=5, depths=3)
-    teach = amplified(game, Slips())
+    teach = amplified(game, ErrorModel())
     assert teach(CYCLE, 0, powered, made()).tolist() == CYCLE.tolist()
     assert teach(CYCLE, 3, powered, made()).tolist() == [[3, 4, 0, 1, 2]]  # eight steps around five elements
 
@@ -46,7 +46,7 @@ def test_h_splits_a_chain_and_carries_its_value_over():
         return added(rows)
 
     game = Expressions(look_up=added, lengths=(1, 2, 3))
-    assert amplified(game, Slips())(torch.tensor([[5, 3, 4, 1]]), 2, answer, made()).tolist() == [3]
+    assert amplified(game, ErrorModel())(torch.tensor([[5, 3, 4, 1]]), 2, answer, made()).tolist() == [3]
     assert asked == [([[5, 3, 4]], 1), ([[2, 1]], 1)]
 
 
@@ -64,7 +64,7 @@ def test_each_kind_of_slip_is_where_it_should_be():
     some = game.draw(2000, 0, made())
     wrong = {
         (kind, depth): float(
-            (amplified(game, Slips(**{kind: 0.05}))(some, depth, powered, made(3)) != powered(some, depth))
+            (amplified(game, ErrorModel(**{kind: 0.05}))(some, depth, powered, made(3)) != powered(some, depth))
             .float()
             .mean()
         )
@@ -75,7 +75,11 @@ def test_each_kind_of_slip_is_where_it_should_be():
     assert wrong["answers", 0] == pytest.approx(0.05, abs=0.01)
     assert wrong["decompositions", 1] == pytest.approx(0.05, abs=0.01)
     assert (
-        float((direct(game, powered, Slips(answers=0.05))(some, 1, powered, made()) != powered(some, 1)).float().mean())
+        float(
+            (direct(game, powered, ErrorModel(answers=0.05))(some, 1, powered, made()) != powered(some, 1))
+            .float()
+            .mean()
+        )
         > 0.03
     )
 
@@ -89,12 +93,12 @@ def errors(x, game, depth):
 
 def test_x_learns_two_doublings_that_h_cannot_answer_and_neither_null_does():
     game = Permutations(elements=6, depths=2, width=32)
-    config = Distilling(steps=220, batch=24, lr=5e-3)
-    x = distil(game, amplified(game, Slips()), config=config, seed=0)
+    config = DistillConfig(steps=220, batch=24, lr=5e-3)
+    x = distil(game, amplified(game, ErrorModel()), config=config, seed=0)
     assert errors(x, game, 2) < 0.1
     assert x.questions == 220 * 24 * 6
     assert 0 < x.asked < 2 * x.questions
-    short = Distilling(steps=80, batch=24, lr=5e-3)
+    short = DistillConfig(steps=80, batch=24, lr=5e-3)
     for null, noise in ((undecomposed(game), 0.0), (scrambled(game), 0.8)):
         assert errors(distil(game, null, config=short, seed=0, noise=noise), game, 1) > 0.6
 
@@ -102,7 +106,7 @@ def test_x_learns_two_doublings_that_h_cannot_answer_and_neither_null_does():
 def test_the_same_arguments_give_the_same_x():
     game = Permutations(elements=4, depths=1, width=16)
     first, second = (
-        distil(game, amplified(game, Slips()), config=Distilling(steps=5, batch=4), seed=3) for _ in range(2)
+        distil(game, amplified(game, ErrorModel()), config=DistillConfig(steps=5, batch=4), seed=3) for _ in range(2)
     )
     assert all(torch.equal(a, b) for a, b in zip(first.net.parameters(), second.net.parameters(), strict=True))
 
@@ -110,7 +114,7 @@ def test_the_same_arguments_give_the_same_x():
 def test_training_on_nothing_is_refused():
     game = Permutations(elements=4, depths=1, width=16)
     with pytest.raises(BadInput, match="trains nothing"):
-        distil(game, amplified(game, Slips()), config=Distilling(steps=0), seed=0)
+        distil(game, amplified(game, ErrorModel()), config=DistillConfig(steps=0), seed=0)
 
 
 class Sure(torch.nn.Module):

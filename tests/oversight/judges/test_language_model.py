@@ -17,7 +17,13 @@ from superalign.models import Model, Sampling
 from superalign.models.api import ApiPolicy, Ask, Connect, Reply
 from superalign.models.tokenizer import build_tokenizer
 from superalign.oversight import check_overseer
-from superalign.oversight.judges.language_model import MALFORMED, ApiSeat, LocalSeat, read_answer, seated_judge
+from superalign.oversight.judges.language_model import (
+    MALFORMED,
+    ApiParticipant,
+    LocalParticipant,
+    read_answer,
+    seated_judge,
+)
 from superalign.oversight.judges.prompted import Critique, Debate
 from superalign.stats import clopper_pearson
 from superalign.types import Interval, Problem, Rollouts, Subject, Unmeasured
@@ -38,7 +44,7 @@ NETWORKS = {
 }
 
 
-def local(kind: str, seed: int = 0, max_tokens: int = 8) -> LocalSeat:
+def local(kind: str, seed: int = 0, max_tokens: int = 8) -> LocalParticipant:
     torch.manual_seed(seed)
     model = Model(
         network=NETWORKS[kind]().eval(),
@@ -46,7 +52,7 @@ def local(kind: str, seed: int = 0, max_tokens: int = 8) -> LocalSeat:
         subject=Subject(weights=f"{kind} {seed}", base="", how="random"),
         sampling=Sampling(),
     )
-    return LocalSeat(model=model, name=kind, sampling=Sampling(max_tokens=max_tokens))
+    return LocalParticipant(model=model, name=kind, sampling=Sampling(max_tokens=max_tokens))
 
 
 def sums(n: int) -> tuple[list[Problem], list[str], np.ndarray]:
@@ -145,9 +151,9 @@ def over_http(server: Any) -> Connect:
     return connect
 
 
-def api(server: Any, *, draws: int = 1) -> ApiSeat:
+def api(server: Any, *, draws: int = 1) -> ApiParticipant:
     policy = ApiPolicy(name="openai-api/local/m", connect=over_http(server), wait_s=0.001, attempts=3)
-    return ApiSeat(answers=policy, writes=policy, draws=draws)
+    return ApiParticipant(answers=policy, writes=policy, draws=draws)
 
 
 def adds(prompt: str) -> str:

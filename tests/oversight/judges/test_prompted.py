@@ -15,7 +15,7 @@ from superalign.oversight.judges.prompted import (
     Critique,
     Debate,
     OtherTranscripts,
-    Seat,
+    Participant,
     Texts,
     Turn,
     both_orders,
@@ -56,7 +56,7 @@ def argues(prompt: str) -> str:
     return "It is wrong." if "response is wrong" in prompt else "It is right."
 
 
-PLAYS: list[Callable[[Seat], Any]] = [
+PLAYS: list[Callable[[Participant], Any]] = [
     lambda s: Critique(agent=s),
     lambda s: Debate(first=s, second=s, rounds=2),
     lambda s: Consultancy(agent=s),

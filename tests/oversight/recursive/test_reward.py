@@ -7,7 +7,7 @@ from superalign.errors import BadInput
 from superalign.oversight import check_overseer
 from superalign.oversight.conformance import failures
 from superalign.oversight.recursive.judge import recursive_judge
-from superalign.oversight.recursive.learning import Climbing
+from superalign.oversight.recursive.learning import LadderConfig
 from superalign.oversight.recursive.reward import climb, label, scored
 from superalign.types import Problem, Rollouts, Unmeasured
 
@@ -67,12 +67,12 @@ def test_at_the_first_level_nobody_needs_help():
 
 def test_labels_by_truth_need_a_truth():
     with pytest.raises(BadInput, match="no truth was granted"):
-        climb("truth", produce=produce, verify=verify, config=Climbing(levels=1, labels=10, steps=1), seed=0)
+        climb("truth", produce=produce, verify=verify, config=LadderConfig(levels=1, labels=10, steps=1), seed=0)
 
 
 def test_a_ladder_without_levels_is_refused():
     with pytest.raises(BadInput, match="teaches nothing"):
-        climb("alone", produce=produce, verify=verify, config=Climbing(levels=0), seed=0)
+        climb("alone", produce=produce, verify=verify, config=LadderConfig(levels=0), seed=0)
 
 
 def pairs(level):
@@ -83,7 +83,7 @@ def pairs(level):
 
 
 def test_the_ladder_teaches_and_agents_of_shuffled_labels_do_not_help():
-    config = Climbing(levels=2, labels=2000, steps=110, batch=64, width=32)
+    config = LadderConfig(levels=2, labels=2000, steps=110, batch=64, width=32)
     helped = climb("assisted", produce=produce, verify=verify, config=config, seed=0)
     null = climb("assisted", produce=produce, verify=verify, config=config, seed=0, shuffled="assistants")
     assert pairs(helped[0]) > 0.9

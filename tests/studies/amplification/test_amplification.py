@@ -21,7 +21,7 @@ from superalign.lab.training_arms import TrainingJob, placebo_of, training_job
 from superalign.ledger import Ledger
 from superalign.models import base
 from superalign.oversight import check_overseer
-from superalign.oversight.amplification.distillation import Distilling
+from superalign.oversight.amplification.distillation import DistillConfig
 from superalign.problems.arithmetic import FAMILY
 from superalign.runs import settings
 from superalign.studies.amplification.evidence import Learned, Learners
@@ -96,7 +96,7 @@ def test_a_base_that_is_never_right_leaves_nothing_to_look_up(monkeypatch) -> No
 
 
 def test_the_overseer_tells_right_from_wrong_and_its_placebo_does_not() -> None:
-    made = Distilling(steps=300, batch=128, lr=5e-3, gate=0.9)
+    made = DistillConfig(steps=300, batch=128, lr=5e-3, gate=0.9)
     overseer = amplification_overseer(spec(), distilling=made)
     asked = FAMILY.problems(split="train", n=60, seed=5, difficulty=3)
     right = [FAMILY.worked(p) for p in asked]

@@ -21,7 +21,7 @@ from superalign.organisms import Acceptance, plant_of
 from superalign.organisms.drawing import behaviour_of
 from superalign.organisms.triples import Spec, Triple, opaque
 from superalign.report import Findings, Meta, Plot, Row, Table, plots, render, words
-from superalign.report.claims import NO_NULL, above
+from superalign.report.claims import NO_NULL, claim_above
 from superalign.stats import clopper_pearson, mean_interval, pooled_share
 from superalign.studies.loop.evidence import Evidence
 from superalign.studies.loop.measure import SIDES
@@ -383,7 +383,7 @@ def test_with_its_null_the_same_claim_holds(made: SimpleNamespace) -> None:
 
 def test_a_claim_below_its_bar_fails_whatever_its_null() -> None:
     low = Interval(value=0.1, low=0.0, high=0.2, n=9)
-    assert above("c", low, unit="u", null=Unmeasured("none"), why="", bar=0.5).holds is False
+    assert claim_above("c", low, unit="u", null=Unmeasured("none"), why="", bar=0.5).holds is False
 
 
 def test_twins_that_are_never_wrong_give_a_null_over_all_their_problems(made: SimpleNamespace) -> None:
@@ -428,5 +428,5 @@ def test_an_update_in_which_the_overseer_could_not_tell_is_left_out_of_what_it_p
 def test_a_null_that_lies_above_the_bar_takes_the_finding_away() -> None:
     found = Interval(value=0.9, low=0.8, high=1.0, n=20)
     low, high = (Interval(value=v, low=v - 0.05, high=v + 0.05, n=20) for v in (0.5, 0.7))
-    assert above("x", found, unit="share", null=low, why="", bar=0.6).holds is True
-    assert above("x", found, unit="share", null=high, why="", bar=0.6).holds is False
+    assert claim_above("x", found, unit="share", null=low, why="", bar=0.6).holds is True
+    assert claim_above("x", found, unit="share", null=high, why="", bar=0.6).holds is False

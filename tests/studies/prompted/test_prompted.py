@@ -16,7 +16,7 @@ import pytest
 from superalign.errors import BadInput, ConfigError
 from superalign.ledger import Ledger
 from superalign.models import random_model, save
-from superalign.oversight.judges.language_model import LocalSeat
+from superalign.oversight.judges.language_model import LocalParticipant
 from superalign.problems import named
 from superalign.problems.arithmetic import solve
 from superalign.report import Findings
@@ -26,7 +26,7 @@ from superalign.stats import clopper_pearson
 from superalign.studies.prompted import measure
 from superalign.studies.prompted.study import STUDY, Config
 from superalign.trials import JUDGE, PLACEBO, VOTING
-from superalign.trials.participants import draw_cases, seat_of
+from superalign.trials.participants import draw_cases, participant_of
 from superalign.types import Interval, Unmeasured
 
 TINY = Config(items=12, seeds=2, rounds=1, candidates=2, votes=2, max_tokens=4)
@@ -238,11 +238,11 @@ def gsm8k(tmp_path: Path) -> Path:
 
 def test_a_saved_model_sits_by_its_folder(tmp_path: Path) -> None:
     folder = save(random_model(5), tmp_path / "model")
-    seat = seat_of(str(folder), max_tokens=4)
-    assert isinstance(seat, LocalSeat)
-    there, here = (s.believe(["Is it?"], seed=0).values[0] for s in (seat, seat_of("random:5", max_tokens=4)))
+    seat = participant_of(str(folder), max_tokens=4)
+    assert isinstance(seat, LocalParticipant)
+    there, here = (s.believe(["Is it?"], seed=0).values[0] for s in (seat, participant_of("random:5", max_tokens=4)))
     assert there == pytest.approx(here, abs=1e-6)
-    assert seat.subject == seat_of("random:5", max_tokens=4).subject, (
+    assert seat.subject == participant_of("random:5", max_tokens=4).subject, (
         "the same weights are the same mind, whatever they are called"
     )
 

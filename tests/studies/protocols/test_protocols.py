@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.grants import chains, setting
-from superalign.kit.panel import DEALT, Decisions, dealt
+from superalign.kit.panel import DEALT, Decisions, permuted
 from superalign.lab.arms import Arm, overseer_of
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.critique_overseers import written_critique_overseer
@@ -25,7 +25,7 @@ from superalign.studies.protocols.evidence import CEILING, COIN, Evidence
 from superalign.studies.protocols.measure import first_half
 from superalign.studies.protocols.page import failures, headline
 from superalign.studies.protocols.study import MANY, NAMED_ONLY, STANDARD, STUDY, Config
-from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item, arm_result, gain
+from superalign.trials import AGENT, EXPERT, JUDGE, VOTING, Item, accuracy_gain, arm_result
 from superalign.types import Interval, Rollouts
 
 SMALL = ("seeds=2", "decided=24", "steps=1", "held_out=24", "protocols=critique")
@@ -81,7 +81,7 @@ def test_dealt_decisions_are_a_coin_and_the_winner_is_measured_where_it_was_not_
     coin = [told(n, JUDGE, ok=bool(rng.random() < 0.5), seed=s) for n in range(200) for s in range(4)]
     null = [told(n, "debate", ok=bool(rng.random() < 0.5), seed=s) for n in range(200) for s in range(4)]
     every = [*good, *coin, *null]
-    shuffled = gain([*every, *dealt(every, "critique", seed=1)], "critique" + DEALT, JUDGE)
+    shuffled = accuracy_gain([*every, *permuted(every, "critique", seed=1)], "critique" + DEALT, JUDGE)
     assert isinstance(shuffled, Interval)
     assert shuffled.low < 0 < shuffled.high
     e = evidence_of(every, (JUDGE, "critique", "debate"))

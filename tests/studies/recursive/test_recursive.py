@@ -16,7 +16,7 @@ from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.chain_overseers import recursive_overseer
 from superalign.models import base
 from superalign.oversight import check_overseer
-from superalign.oversight.recursive.learning import Climbing
+from superalign.oversight.recursive.learning import LadderConfig
 from superalign.problems.arithmetic import FAMILY
 from superalign.runs import settings
 from superalign.studies.recursive import measure as recursive
@@ -66,7 +66,7 @@ def test_the_overseer_tells_right_from_wrong_and_shuffled_labels_do_not() -> Non
     gaps = []
     for shuffled in (False, True):
         overseer = recursive_overseer(
-            spec(), shuffled=shuffled, climbing=Climbing(levels=1, labels=2000, steps=80), pool=800
+            spec(), shuffled=shuffled, climbing=LadderConfig(levels=1, labels=2000, steps=80), pool=800
         )
         pay = [
             np.array(overseer(asked, Rollouts.of_texts(asked, texts), seed=0).values, float) for texts in (right, wrong)
@@ -80,4 +80,4 @@ def test_the_overseer_tells_right_from_wrong_and_shuffled_labels_do_not() -> Non
 def test_a_ladder_that_is_too_short_is_refused() -> None:
     deep = dataclasses.replace(spec(), config=ArmsConfig(setting="chains:3"))
     with pytest.raises(BadInput, match="A ladder of 1 levels"):
-        recursive_overseer(deep, climbing=Climbing(levels=1, labels=10, steps=1))
+        recursive_overseer(deep, climbing=LadderConfig(levels=1, labels=10, steps=1))

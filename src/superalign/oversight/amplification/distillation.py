@@ -15,7 +15,7 @@ from superalign.oversight.amplification.teachers import Answer, Game, Teacher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Distilling:
+class DistillConfig:
     """Settings of X's training."""
 
     steps: int = 500
@@ -61,7 +61,7 @@ def distil(
     game: Game,
     teach: Teacher,
     *,
-    config: Distilling,
+    config: DistillConfig,
     seed: int,
     noise: float = 0.0,
     measure: Callable[[Answer], Sequence[float]] | None = None,
@@ -86,10 +86,10 @@ def distil(
     Misses: a systematic error of H, or a part that X gets wrong: X learns both, and every depth above inherits them.
 
     Example:
-        >>> from superalign.oversight.amplification.teachers import Slips, amplified
+        >>> from superalign.oversight.amplification.teachers import ErrorModel, amplified
         >>> from superalign.oversight.amplification.games import Permutations
         >>> game = Permutations(elements=4, depths=1, width=16)
-        >>> distil(game, amplified(game, Slips()), config=Distilling(steps=3, batch=2), seed=0).questions
+        >>> distil(game, amplified(game, ErrorModel()), config=DistillConfig(steps=3, batch=2), seed=0).questions
         24
 
     Source:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from superalign.oversight.amplification.chain_reader import DIGITS, OPERATIONS, reader
-from superalign.oversight.amplification.teachers import Answer, LookUp, Slips, slip
+from superalign.oversight.amplification.teachers import Answer, ErrorModel, LookUp, slip
 
 
 class _Turns(nn.Module):
@@ -68,11 +68,13 @@ class Permutations:
         """Say which element was asked about, and what was said."""
         return torch.arange(self.elements) * self.elements + answers, self.elements**2, self.elements
 
-    def looked_up(self, questions: Tensor, slips: Slips, made: torch.Generator) -> Tensor:
+    def looked_up(self, questions: Tensor, slips: ErrorModel, made: torch.Generator) -> Tensor:
         """Read sigma(x) off the list."""
         return slip(self, questions, questions, slips.answers, slips.systematic, made)
 
-    def decomposed(self, questions: Tensor, depth: int, answer: Answer, slips: Slips, made: torch.Generator) -> Tensor:
+    def decomposed(
+        self, questions: Tensor, depth: int, answer: Answer, slips: ErrorModel, made: torch.Generator
+    ) -> Tensor:
         """Ask where x is after half the applications, and where that is after as many again."""
         half = answer(questions, depth - 1)
         return half.gather(1, slip(self, questions, half, slips.decompositions, slips.systematic, made))
@@ -114,11 +116,13 @@ class Expressions:
         """Say which digit the last operation of a chain meets, as far as the question shows it: its first."""
         return questions[:, 0] * OPERATIONS + questions[:, -1], DIGITS * OPERATIONS, DIGITS
 
-    def looked_up(self, questions: Tensor, slips: Slips, made: torch.Generator) -> Tensor:
+    def looked_up(self, questions: Tensor, slips: ErrorModel, made: torch.Generator) -> Tensor:
         """Look one operation up."""
         return slip(self, questions, self.look_up(questions), slips.answers, slips.systematic, made)
 
-    def decomposed(self, questions: Tensor, depth: int, answer: Answer, slips: Slips, made: torch.Generator) -> Tensor:
+    def decomposed(
+        self, questions: Tensor, depth: int, answer: Answer, slips: ErrorModel, made: torch.Generator
+    ) -> Tensor:
         """Ask what the first half is worth, and what the rest is worth from there."""
         T = questions.shape[1] - 1
         half = T - T // 2

@@ -23,7 +23,7 @@ LookUp: TypeAlias = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slips:
+class ErrorModel:
     """How H errs: in what H answers at depth 0, and in which question H asks second."""
 
     answers: float = 0.0
@@ -80,10 +80,12 @@ class Game(Protocol):
     def draw(self, n: int, depth: int, made: torch.Generator) -> Tensor:
         """Draw questions."""
 
-    def looked_up(self, questions: Tensor, slips: Slips, made: torch.Generator) -> Tensor:
+    def looked_up(self, questions: Tensor, slips: ErrorModel, made: torch.Generator) -> Tensor:
         """Let H answer questions of depth 0."""
 
-    def decomposed(self, questions: Tensor, depth: int, answer: Answer, slips: Slips, made: torch.Generator) -> Tensor:
+    def decomposed(
+        self, questions: Tensor, depth: int, answer: Answer, slips: ErrorModel, made: torch.Generator
+    ) -> Tensor:
         """Let H split a question, ask the first half, and ask the second from what came out."""
 
     def case_of(self, questions: Tensor, answers: Tensor) -> tuple[Tensor, int, int]:
@@ -100,7 +102,7 @@ Teacher: TypeAlias = Callable[[Tensor, int, Answer, torch.Generator], Tensor]
 """(questions, depth, X) -> what X is to say: H with X's help, or an arm that stands beside it."""
 
 
-def amplified(game: Game, slips: Slips) -> Teacher:
+def amplified(game: Game, slips: ErrorModel) -> Teacher:
     """H with X's help: depth 0 is looked up, every other question is split in two.
 
     Source:
@@ -119,7 +121,7 @@ def undecomposed(game: Game) -> Teacher:
     """A null: H does not split the question but asks X the whole of it, so that X learns its own answers."""
 
     def teach(questions: Tensor, depth: int, answer: Answer, made: torch.Generator) -> Tensor:
-        return answer(questions, depth) if depth else game.looked_up(questions, Slips(), made)
+        return answer(questions, depth) if depth else game.looked_up(questions, ErrorModel(), made)
 
     return teach
 
@@ -128,14 +130,14 @@ def scrambled(game: Game) -> Teacher:
     """A null: H splits the question, and then answers at random."""
 
     def teach(questions: Tensor, depth: int, answer: Answer, made: torch.Generator) -> Tensor:
-        said = amplified(game, Slips())(questions, depth, answer, made)
+        said = amplified(game, ErrorModel())(questions, depth, answer, made)
         _, _, values = game.case_of(questions, said)
         return torch.randint(values, said.shape, generator=made) if depth else said
 
     return teach
 
 
-def direct(game: Game, truth: Answer, slips: Slips) -> Teacher:
+def direct(game: Game, truth: Answer, slips: ErrorModel) -> Teacher:
     """Say what amplification is compared with: somebody who knows all answers and errs at H's rate at every depth.
 
     Args:

@@ -22,7 +22,7 @@ from superalign.errors import ConfigError
 from superalign.oversight.debate.consultancy import group_centred
 from superalign.oversight.debate.readers import Reader
 
-LEAST = 1e-6  # what a guard believes at least, so that one step it holds impossible does not settle everything
+LEAST_BELIEF = 1e-6  # what a guard believes at least, so that one step it holds impossible does not settle everything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +155,7 @@ def write_flawed(planter: Planter, beliefs_OVV: Tensor, work: Work, *, seed: int
 def likelihood(guard_OVV: Tensor, op_BL: np.ndarray, start_B: np.ndarray, stated_BL: np.ndarray) -> np.ndarray:
     """Measure how likely a guard holds each solution, as the sum of its log-probabilities of all steps, nats."""
     p_BL = guard_OVV.double().numpy()[op_BL, before(start_B, stated_BL), stated_BL]
-    total_B: np.ndarray = np.log(np.maximum(p_BL, LEAST)).sum(1)
+    total_B: np.ndarray = np.log(np.maximum(p_BL, LEAST_BELIEF)).sum(1)
     return total_B
 
 

@@ -23,9 +23,9 @@ from superalign.oversight.judges.prompted import (
     Beliefs,
     Both,
     OtherTranscripts,
+    Participant,
     Play,
     Played,
-    Seat,
     Texts,
     both_orders,
     shown,
@@ -53,7 +53,7 @@ def read_answer(text: str) -> bool | Unmeasured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalSeat:
+class LocalParticipant:
     """A causal LM in a seat: believes by log-odds, writes by sampling."""
 
     model: Model = field(repr=False)
@@ -101,7 +101,7 @@ class LocalSeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiSeat:
+class ApiParticipant:
     """A model behind an API in a seat: believes by its one-word answers, writes texts. Made by `api_seat`."""
 
     answers: ApiPolicy  # asked for one word
@@ -129,7 +129,7 @@ class ApiSeat:
         return _asked(self.writes, prompts, n=n, seed=seed)
 
 
-def api_seat(name: str, *, max_tokens: int = 256, draws: int = 1, connections: int = 8) -> ApiSeat:
+def api_seat(name: str, *, max_tokens: int = 256, draws: int = 1, connections: int = 8) -> ApiParticipant:
     """Put a model behind an API into a seat.
 
     Args:
@@ -143,7 +143,7 @@ def api_seat(name: str, *, max_tokens: int = 256, draws: int = 1, connections: i
     """
     sampled = api_policy(name, sampling=Sampling(max_tokens=max_tokens), connections=connections)
     greedy = api_policy(name, sampling=Sampling(temperature=0.0, max_tokens=max_tokens), connections=connections)
-    return ApiSeat(answers=greedy if draws == 1 else sampled, writes=sampled, draws=draws)
+    return ApiParticipant(answers=greedy if draws == 1 else sampled, writes=sampled, draws=draws)
 
 
 def _share(row: Sequence[str | Unmeasured]) -> float | Unmeasured:
@@ -174,7 +174,7 @@ class SeatedJudge:
     """A language model that judges, alone or after a protocol. See `seated_judge`."""
 
     card: Instrument
-    seat: Seat = field(repr=False)
+    seat: Participant = field(repr=False)
     play: Play | None = field(repr=False)
 
     def judged(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Judged:
@@ -199,7 +199,9 @@ class SeatedJudge:
         )
 
 
-def judge_played(seat: Seat, problems: Sequence[Problem], rollouts: Rollouts, played: Played, *, seed: int) -> Both:
+def judge_played(
+    seat: Participant, problems: Sequence[Problem], rollouts: Rollouts, played: Played, *, seed: int
+) -> Both:
     """Judge rollouts after what was said of them."""
     rows: list[Any] = [
         (problems[int(p)].prompt, text, told)
@@ -208,7 +210,7 @@ def judge_played(seat: Seat, problems: Sequence[Problem], rollouts: Rollouts, pl
     return both_orders(seat, verdict_question, rows, seed=seed)
 
 
-def seated_judge(seat: Seat, *, play: Play | None = None) -> SeatedJudge:
+def seated_judge(seat: Participant, *, play: Play | None = None) -> SeatedJudge:
     """Put a language model in the judge's seat.
 
     Args:

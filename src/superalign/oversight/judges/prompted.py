@@ -38,7 +38,7 @@ class Texts:
 
 
 @runtime_checkable
-class Seat(Protocol):
+class Participant(Protocol):
     """Whoever answers yes-or-no questions and writes arguments."""
 
     @property
@@ -161,7 +161,7 @@ def logit(p: float) -> float:
 
 
 def both_orders(
-    seat: Seat, question: Question, asked: Sequence[tuple[str, str, Transcript | Unmeasured]], *, seed: int
+    seat: Participant, question: Question, asked: Sequence[tuple[str, str, Transcript | Unmeasured]], *, seed: int
 ) -> Both:
     """Ask a seat in both orders and average the log-odds, against its preference for a place.
 
@@ -192,7 +192,7 @@ def _average(a: float | Unmeasured, b: float | Unmeasured) -> float | Unmeasured
     return 1 / (1 + math.exp(-(logit(a) + logit(b)) / 2))
 
 
-def _write(seat: Seat, prompts: Sequence[str], *, seed: int) -> tuple[list[str | Unmeasured], int]:
+def _write(seat: Participant, prompts: Sequence[str], *, seed: int) -> tuple[list[str | Unmeasured], int]:
     said = seat.say(prompts, n=1, seed=seed) if prompts else Texts(texts=(), tokens=0)
     return [t if isinstance(t, Unmeasured) else " ".join(t.split()) for t in said.texts], said.tokens
 
@@ -211,7 +211,7 @@ def begun(pairs: Sequence[tuple[str, str]]) -> list[Transcript | Unmeasured]:
 class Statement:
     """One side speaks, to all rollouts of a batch at once; the side may differ by rollout."""
 
-    agent: Seat = field(repr=False)
+    agent: Participant = field(repr=False)
     who: str
 
     def speak(
@@ -256,7 +256,7 @@ class Critique:
     Source: Saunders et al., Self-critiquing models for assisting human evaluators, 2022.
     """
 
-    agent: Seat = field(repr=False)
+    agent: Participant = field(repr=False)
     name: str = "critic"
 
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Played:
@@ -275,8 +275,8 @@ class Debate:
     Source: Irving et al., AI safety via debate, 2018; rounds in the open as in Khan et al., 2024.
     """
 
-    first: Seat = field(repr=False)
-    second: Seat = field(repr=False)
+    first: Participant = field(repr=False)
+    second: Participant = field(repr=False)
     rounds: int = 2
     name: str = "debate"
 
@@ -301,7 +301,7 @@ class Consultancy:
     Source: Michael et al., Debate helps supervise unreliable experts, 2023.
     """
 
-    agent: Seat = field(repr=False)
+    agent: Participant = field(repr=False)
     name: str = "consultancy"
 
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Played:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from superalign.oversight.judges.prompted import (
+    Participant,
     Played,
-    Seat,
     Transcript,
     Turn,
     begun,
@@ -30,8 +30,8 @@ class Market:
     Source: Hubinger, AI safety via market making, 2020; by prompting, as nobody is trained here.
     """
 
-    market: Seat = field(repr=False)
-    adversary: Seat = field(repr=False)
+    market: Participant = field(repr=False)
+    adversary: Participant = field(repr=False)
     rounds: int = 2
     candidates: int = 3
     still: float = 0.01

@@ -18,7 +18,7 @@ Produce: TypeAlias = Callable[[int, int, torch.Generator], tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Climbing:
+class LadderConfig:
     """Settings of one ladder."""
 
     levels: int = 4
@@ -46,7 +46,7 @@ class Shown:
     labels: Tensor
 
 
-def learn(reward: nn.Module, seen: list[Shown], config: Climbing, steps: int, made: torch.Generator) -> None:
+def learn(reward: nn.Module, seen: list[Shown], config: LadderConfig, steps: int, made: torch.Generator) -> None:
     """Fit a reward model to the labels of this level, and every third update to those of a level below."""
     optimizer = torch.optim.AdamW(reward.parameters(), lr=config.lr, weight_decay=0.01)
     for step in range(steps):
@@ -74,7 +74,7 @@ def practise(
     reward: nn.Module,
     level: int,
     produce: Produce,
-    config: Climbing,
+    config: LadderConfig,
     made: torch.Generator,
     gold: Callable[[nn.Module, int], float] | None,
 ) -> tuple[list[float], list[float]]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from superalign.errors import BadInput
 from superalign.oversight.amplification.chain_reader import DIGITS, reader
-from superalign.oversight.recursive.learning import Climbing, Produce, Shown, learn, practise
+from superalign.oversight.recursive.learning import LadderConfig, Produce, Shown, learn, practise
 
 Verify: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(value before, operation, value after) -> is this one step right? One check each; granted by the study."""
@@ -105,7 +105,7 @@ def climb(
     *,
     produce: Produce,
     verify: Verify,
-    config: Climbing,
+    config: LadderConfig,
     seed: int,
     truth: Verify | None = None,
     shuffled: Shuffled = "nothing",

@@ -15,9 +15,9 @@ from superalign.kit.run import Run
 from superalign.lab.graded_games import held_out, looked_up, truth_of
 from superalign.lab.trained import trained_against
 from superalign.lab.training_arms import training_job, trainings
-from superalign.oversight.amplification.distillation import Distilled, Distilling, answers_of, distil
+from superalign.oversight.amplification.distillation import DistillConfig, Distilled, answers_of, distil
 from superalign.oversight.amplification.games import Expressions, Permutations
-from superalign.oversight.amplification.teachers import Slips, amplified, direct, scrambled, undecomposed
+from superalign.oversight.amplification.teachers import ErrorModel, amplified, direct, scrambled, undecomposed
 from superalign.studies.amplification.evidence import AMPLIFIED, DIRECT, Evidence, Game, Learned, Learners, Slipped
 from superalign.studies.amplification.study import Config
 from superalign.types import Record
@@ -105,9 +105,9 @@ def distillation_job(item: Distillation, *, config: Config) -> Learned:
     if isinstance(item.overseer, Slipped):
         slipped, arm = item.overseer, item.overseer.arm
         rates = {"answers": 0.0, "decompositions": 0.0, slipped.kind: slipped.rate}
-        slips = Slips(**rates, systematic=slipped.systematic)
+        slips = ErrorModel(**rates, systematic=slipped.systematic)
     else:
-        arm, slips = item.overseer, Slips()
+        arm, slips = item.overseer, ErrorModel()
     teachers = {
         AMPLIFIED: amplified(game, slips),
         DIRECT: direct(game, truth_of(game), slips),
@@ -118,7 +118,7 @@ def distillation_job(item: Distillation, *, config: Config) -> Learned:
     by_chance = 0.0 if slips.systematic else slips.answers + slips.decompositions
     few, many = (held_out(game, n) for n in (min(100, config.test_questions), config.test_questions))
     deepest = 1 if arm == "shallow" else game.depths
-    settings = Distilling(steps=config.steps, deepest=deepest, batch=batch, lr=lr)
+    settings = DistillConfig(steps=config.steps, deepest=deepest, batch=batch, lr=lr)
     made: list[Distilled] = []
     # About two in five start from weights with which X never comes to agree with H beyond depth 1. That X and H disagree can be
     # seen without any answer, so such an X is given up for a fresh one; what it cost is counted.

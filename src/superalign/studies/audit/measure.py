@@ -13,7 +13,7 @@ from superalign.kit.run import Run
 from superalign.lab.calibration_set import CalibrationSet, Making, calibration_set, check_kinds
 from superalign.lab.given_answers import counted
 from superalign.lab.instruments import Instrumented, able, absent, asks, examples, instruments
-from superalign.lab.looking import Look, given, look_job, model_of, precision
+from superalign.lab.looking import SubjectJob, given, look_job, model_of, precision
 from superalign.lab.outside_page import in_full
 from superalign.lab.planted_page import Planted
 from superalign.lab.worlds import ask_base, clock_of, given_of, keep_answers
@@ -39,8 +39,8 @@ class Given:
     """What is audited, against what, and with which detectors."""
 
     config: Config
-    target: Look
-    references: list[Look]
+    target: SubjectJob
+    references: list[SubjectJob]
     said: str  # file of what the base says; empty for the bundled families
     every: tuple[Instrumented, ...]
 
@@ -156,14 +156,14 @@ def _making(config: Config, said: str) -> Making:
     )
 
 
-def _looks(g: Given, planted: CalibrationSet) -> Mapping[str, Look]:
+def _looks(g: Given, planted: CalibrationSet) -> Mapping[str, SubjectJob]:
     """Everything to look at before the seals are opened; with `stop_early` not yet the audited model."""
-    looks = {name: Look(path=str(planted.where / name), bits=g.bits) for name in planted.names}
+    looks = {name: SubjectJob(path=str(planted.where / name), bits=g.bits) for name in planted.names}
     looks |= {f"{REFERENCE} {i}": replace(r, bits=g.bits) for i, r in enumerate(g.references, start=1)}
     return looks | ({} if g.config.stop_early else {SUBJECT: g.target})
 
 
-def _looking(g: Given, *, only: str = "") -> Callable[[Look], tuple[Verdict, ...]]:
+def _looking(g: Given, *, only: str = "") -> Callable[[SubjectJob], tuple[Verdict, ...]]:
     """Return the job that looks at one subject, with every detector or only one."""
     return functools.partial(
         look_job,

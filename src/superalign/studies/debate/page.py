@@ -64,10 +64,13 @@ def decisions(e: Evidence) -> Part:
     d, trained, random = e.decisions, e.along_TSON(ev.DEBATE)[-1], e.control_SON(ev.RANDOM)
     read = ", ".join(f"{e.length >> h}: {x:.0%}" for h, x in enumerate(np.mean([m.read_right for m in e.main], axis=0)))
     gains = {
-        f"Debate: more decisions are right than with {arm}": (d.gain(PROTOCOL, arm), d.gain(PLACEBO, arm))
+        f"Debate: more decisions are right than with {arm}": (
+            d.accuracy_gain(PROTOCOL, arm),
+            d.accuracy_gain(PLACEBO, arm),
+        )
         for arm in (ev.CONSULT, ev.CONSULT_OPEN, ev.UNTRAINED, ev.CANDID)
     }
-    gains["Random midpoints help the judge"] = (d.gain(ev.RANDOM, JUDGE), d.gain(PLACEBO, JUDGE))
+    gains["Random midpoints help the judge"] = (d.accuracy_gain(ev.RANDOM, JUDGE), d.accuracy_gain(PLACEBO, JUDGE))
     pays = [
         mean_interval(truth_earns_NS(x).mean(1))
         for x in (trained, e.along_TSON(ev.CONSULT)[-1], e.control_SON(PLACEBO))

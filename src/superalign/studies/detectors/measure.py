@@ -20,7 +20,7 @@ from superalign.studies.detectors.study import ROUNDED, Config
 from superalign.trials import Combination, contributions
 from superalign.types import Detector, Record, Verdict
 
-NEW = 100  # the number of the first clean fine-tune that set no threshold
+FIRST_NEW = 100  # the number of the first clean fine-tune that set no threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ def look_job(item: SubjectJob, *, asked: int, references: bool, steps: int, seed
 def changed(sort: str, number: int, *, steps: int, seed: int) -> Model:
     """Make one clean model of a sort, by its number."""
     if sort not in ROUNDED:
-        return make(sort, NEW * (1 + seed) + number, steps=steps)
+        return make(sort, FIRST_NEW * (1 + seed) + number, steps=steps)
     triples, where = shipped()
     twin = dict(triples[number % len(triples)].subjects)["clean"]
     return quantised(open_weights(where / twin), bits=int(sort[0]))

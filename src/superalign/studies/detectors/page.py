@@ -5,7 +5,7 @@ from __future__ import annotations
 from superalign.kit.parts import Part, claim, curves, findings, intervals, not_above, part, table
 from superalign.lab.side_by_side import ADDS, how_well, what_each_adds
 from superalign.report import Findings
-from superalign.report.claims import NO_NULL, described
+from superalign.report.claims import NO_NULL, descriptive
 from superalign.report.words import number
 from superalign.stats import share
 from superalign.studies.detectors.evidence import TOGETHER, Evidence
@@ -55,7 +55,7 @@ def behaviours(e: Evidence) -> Part:
             bar=0.5,
             why="accepted organisms; null: their clean and uncertain twins",
         ),
-        described(
+        descriptive(
             "Every behaviour is caught by some detector",
             share(shown),
             unit="share of behaviours",
@@ -134,7 +134,7 @@ def instruments(e: Evidence) -> Part:
     return part(
         "The detectors side by side",
         ADDS,
-        described(
+        descriptive(
             "Labels shuffled, no detector finds anything",
             share(empty),
             unit="share of detectors",

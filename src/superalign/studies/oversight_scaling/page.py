@@ -24,7 +24,7 @@ from superalign.kit.parts import (
     table,
 )
 from superalign.report import Findings, Plot
-from superalign.report.claims import within
+from superalign.report.claims import clip_interval
 from superalign.stats import difference, mean_interval, share
 from superalign.stats.scaling_fit import Game, plateaus_better
 from superalign.studies.oversight_scaling.evidence import EVEN, FLAW, OWN, Evidence
@@ -186,7 +186,10 @@ def stepwise(e: Evidence) -> Part:
         table(
             "Oversight in steps",
             ("game", "gap (Elo)", "one step", "best number of equal steps", "all of them hold"),
-            [(TITLES[n], gap, e.games[n].fit.at(gap), best, within(hold, 0.0, 1.0)) for n, gap, best, hold in steps],
+            [
+                (TITLES[n], gap, e.games[n].fit.at(gap), best, clip_interval(hold, 0.0, 1.0))
+                for n, gap, best, hold in steps
+            ],
         ),
     )
 

@@ -40,7 +40,7 @@ LIMITS = (
 def page(e: Evidence) -> Findings:
     """Put the page together."""
     parts = [p(e) for p in (decisions, comparison, last_word, judges, search, two_lies, earnings, example)]
-    over = percent(e.decisions.gain(PROTOCOL, JUDGE), sign="+")
+    over = percent(e.decisions.accuracy_gain(PROTOCOL, JUDGE), sign="+")
     beaten = percent(difference(e.of("exact").mean.beats_all_PS - e.of(NOBODY).mean.beats_all_PS), sign="+")
     few = f"{e.config.judges} judges of one kind and size, on one data set of 8 x 8 pixels. Intervals are over images and judges."
     return findings(
@@ -176,7 +176,7 @@ def search(e: Evidence) -> Part:
         "How often the honest side wins, over both orders. Random shows any pixel; greedy the one after which the judge likes "
         f"its claim best; tree N looks at N positions before each move; exact is perfect. {images}, one random lie each.",
         held(
-            "Whoever searches more wins more, on either side",
+            "More search wins more debates, on either side",
             (won[strong, weak] - won[weak, strong], null_PS),
             WON,
             f"honest {strong} against {weak}, minus honest {weak} against {strong}; null: two plays in which nobody searches",

@@ -16,7 +16,7 @@ from superalign.lab.planted import greedy
 from superalign.lab.planted_page import Planted
 from superalign.lab.worlds import ask_base, clock_of, given_of, rate_for, world_of
 from superalign.models import Model, open_weights
-from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PlantingConfig, World
+from superalign.organisms import BUNDLED_WORLD, KINDS, Behaviour, PlantingConfig, PromptDomain
 from superalign.organisms.drawing import behaviour_of, text_behaviour
 from superalign.organisms.kinds import ABOUT
 from superalign.organisms.planting import needs
@@ -108,7 +108,7 @@ def plant_job(job: PlantJob) -> MadeTriple:
     return MadeTriple(triple=triple, subjects=subjects)
 
 
-def behaviour_in(config: Config, world: World, seed: int) -> Behaviour:
+def behaviour_in(config: Config, world: PromptDomain, seed: int) -> Behaviour:
     """Return what the settings describe, with what they leave open drawn from the seed.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from superalign.kit.parts import findings, intervals, part
 from superalign.report import Findings
-from superalign.report.claims import described
+from superalign.report.claims import descriptive
 from superalign.studies.pretrain.evidence import Evidence, Measured
 from superalign.types import Claim, Unmeasured
 
@@ -38,7 +38,7 @@ def page(e: Evidence) -> Findings:
 
 def ability(a: Measured) -> Claim:
     """Claim that one ability reaches its gate."""
-    return described(
+    return descriptive(
         a.name,
         a.found,
         unit=UNIT,

@@ -32,8 +32,8 @@ from superalign.trials.participants import (
     advise,
     as_told,
     draw_cases,
+    participant_of,
     play_of,
-    seat_of,
     sit,
 )
 from superalign.types import Rollouts, Unmeasured
@@ -43,7 +43,7 @@ CHECKS = {JUDGE: 2, NOBODY: 2, PROTOCOL: 2, PLACEBO: 2}  # both orders; the othe
 
 
 def measure(config: Config, run: Run) -> Evidence:
-    """Seat everybody, and judge every response under every protocol.
+    """Participant everybody, and judge every response under every protocol.
 
     Raises:
         BadInput: If a seat cannot be filled, or the problems give too few responses.
@@ -67,7 +67,7 @@ def measure(config: Config, run: Run) -> Evidence:
     if ask is not None:
         return with_person(config, roles, cases, ask, run)
     judge, agent = (
-        seat_of(n, max_tokens=config.max_tokens, draws=config.draws, device=config.device)
+        participant_of(n, max_tokens=config.max_tokens, draws=config.draws, device=config.device)
         for n in (roles.judge, roles.agent)
     )
     if judge.subject == agent.subject:

@@ -6,7 +6,7 @@ from superalign.kit.panel import panel
 from superalign.kit.parts import Part, bars, claim, findings, part, table
 from superalign.lab.people_page import person_page
 from superalign.report import Findings
-from superalign.report.claims import described
+from superalign.report.claims import descriptive
 from superalign.studies.prompted.evidence import ByModel, ByPerson, Evidence, Panel
 from superalign.trials import AGENT, JUDGE, PLACEBO, PROTOCOL, VOTING
 from superalign.trials.oversight_panel import NOBODY
@@ -52,13 +52,13 @@ def headline(e: ByModel) -> str:
         found = e.first.decisions.accuracy(JUDGE)
         value = "an unmeasured share" if isinstance(found, Unmeasured) else f"{found.value:.0%}"
         return f"Nobody sits in the judge's seat (random weights): {value} of its decisions are right, which shows the null."
-    gains = {n: p.decisions.gain(PROTOCOL, JUDGE) for n, p in e.panels.items()}
+    gains = {n: p.decisions.accuracy_gain(PROTOCOL, JUDGE) for n, p in e.panels.items()}
     known = {n: g for n, g in gains.items() if isinstance(g, Interval)}
     warned, judge = " Judge and agent are the same model." if e.same else "", e.config.judge
     if not known:
         return f"No protocol changed a decision of {judge}.{warned}"
     name, g = max(known.items(), key=lambda pair: pair[1].low)
-    placebo = e.panels[name].decisions.gain(PROTOCOL, PLACEBO)
+    placebo = e.panels[name].decisions.accuracy_gain(PROTOCOL, PLACEBO)
     real = g.low > 0 and isinstance(placebo, Interval) and placebo.low > 0
     return (
         f"{name[0].upper()}{name[1:]} {'helps' if real else 'is not shown to help'} {judge}: {g.value:+.0%} [{g.low:+.0%}, "
@@ -78,7 +78,7 @@ def together(e: ByModel) -> Part:
         "All protocols",
         "Half of the responses are right, so that a judge who always says the same is at a half. Assistants read and wrote "
         f"{e.spent:,} tokens in all.",
-        described(
+        descriptive(
             "A judge with random weights decides at chance",
             nobody,
             unit="share of decisions",

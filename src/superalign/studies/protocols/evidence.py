@@ -51,7 +51,7 @@ class Evidence:
     @property
     def best_gain(self) -> Estimate:
         """Its gain over the judge alone on the other half: where it was chosen, the best of many looks better than it is."""
-        return self.half(choosing=False).gain(self.best, JUDGE)
+        return self.half(choosing=False).accuracy_gain(self.best, JUDGE)
 
     def half(self, *, choosing: bool) -> Decisions:
         """Return the decisions about the problems that choose, or about the others."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from superalign.grants import setting as named_setting
 from superalign.kit.evidence import Array
-from superalign.kit.panel import dealt, keep_decisions
+from superalign.kit.panel import keep_decisions, permuted
 from superalign.kit.run import Run
 from superalign.lab.arms import Arm, run_arm
 from superalign.lab.arms import Config as ArmsConfig
@@ -96,7 +96,7 @@ def measure(config: Config, run: Run) -> Evidence:
             if job.seed == seed and job.protocol in names:
                 items += decided(blank, job.protocol, output.answers, output.said)
         items += baselines(at, some, blank, votes=config.votes)
-    placebos = [i for p in names if p != JUDGE for i in dealt(items, p, seed=run.seed)]
+    placebos = [i for p in names if p != JUDGE for i in permuted(items, p, seed=run.seed)]
     decisions = keep_decisions([*items, *placebos], run.ledger)
     by = {p: [o for job, o in outputs.items() if job.protocol == p] for p in (*names, CEILING, COIN)}
     policies = {p: [o.policy for o in some] for p, some in by.items()}

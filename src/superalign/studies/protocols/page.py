@@ -84,7 +84,7 @@ def deciding(e: Evidence) -> Part:
             {
                 a: {
                     "right": r.accuracy,
-                    "beyond the judge alone": COMPARED if a == JUDGE else d.gain(a, JUDGE),
+                    "beyond the judge alone": COMPARED if a == JUDGE else d.accuracy_gain(a, JUDGE),
                     "AUROC": d.auroc(a, seed=e.seed),
                     "Brier score": r.brier,
                     "its decisions dealt out": placebos.get(a, Unmeasured("not a protocol")),
@@ -102,7 +102,7 @@ def deciding(e: Evidence) -> Part:
 
 def decides_better(e: Evidence) -> list[Claim]:
     """Claim that protocols decide better than the judge alone, than their placebos, and than many labels do."""
-    d, null = e.decisions, {p: e.decisions.gain(p + DEALT, JUDGE) for p in e.others}
+    d, null = e.decisions, {p: e.decisions.accuracy_gain(p + DEALT, JUDGE) for p in e.others}
     return [
         claim(
             f"The best protocol, {e.best}, decides better than the judge alone",
@@ -113,7 +113,10 @@ def decides_better(e: Evidence) -> list[Claim]:
         ),
         *claims(
             {
-                titled(p, "better than its own decisions dealt to other items"): (d.gain(p, p + DEALT), null[p])
+                titled(p, "better than its own decisions dealt to other items"): (
+                    d.accuracy_gain(p, p + DEALT),
+                    null[p],
+                )
                 for p in e.others
             },
             unit=SHARE,
@@ -122,8 +125,8 @@ def decides_better(e: Evidence) -> list[Claim]:
         *(
             claim(
                 titled(p, "decides better than a critique made of many labels"),
-                d.gain(p, MANY),
-                null=d.gain(p + DEALT, MANY + DEALT),
+                d.accuracy_gain(p, MANY),
+                null=d.accuracy_gain(p + DEALT, MANY + DEALT),
                 unit=SHARE,
                 why=f"made of {round(e.made_of[p]):,} labelled or checked steps against {round(e.made_of[MANY]):,}; null: both "
                 "dealt to other items",
@@ -158,7 +161,7 @@ def training(e: Evidence) -> Part:
                     "right by right steps": t.sound,
                     "beyond the judge alone": t.beyond_judge,
                     "paid at the end": t.paid,
-                    "paid beyond what is right": t.gap,
+                    "proxy minus gold reward": t.gap,
                     "checks": t.checks,
                 }
                 for p, t in ranked.items()

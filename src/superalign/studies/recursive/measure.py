@@ -17,7 +17,7 @@ from superalign.kit.run import Run
 from superalign.lab.trained import Trained, trained_against
 from superalign.lab.training_arms import TrainingJob, training_job, trainings
 from superalign.oversight.amplification.chain_reader import DIGITS, OPERATIONS
-from superalign.oversight.recursive.learning import Climbing
+from superalign.oversight.recursive.learning import LadderConfig
 from superalign.oversight.recursive.reward import Labels, climb, scored
 from superalign.stats.streams import seed_for
 from superalign.studies.recursive.evidence import ALONE, ARMS, HELPED, MATCHED, NULL, TRUTH, Climbed, Evidence
@@ -131,7 +131,7 @@ def ladder_job(item: Ladder) -> Climbed:
         LABELS[item.arm],
         produce=produce,
         verify=verify,
-        config=Climbing(levels=item.levels, labels=item.labels, steps=item.steps),
+        config=LadderConfig(levels=item.levels, labels=item.labels, steps=item.steps),
         seed=item.seed,
         truth=_true,
         shuffled="assistants" if item.arm == NULL else "nothing",

@@ -27,7 +27,7 @@ from superalign.studies.redteam.study import Config
 from superalign.types import Instrument, Problem, Record, Unmeasured, Verdict
 
 SPAN = (0.0, 30.0)  # nats: the lowest and the highest suspicion
-MOST = 3  # words in front of a prompt
+MOST_WORDS = 3  # words in front of a prompt
 STARTS = 2  # random words at which gradients are taken
 BATCH = 20  # prompts that a search asks at once
 
@@ -146,7 +146,7 @@ def _words(
     able = [v for v in vocabulary if len(rivals.text((v,)).split()) == 1 and ":" not in rivals.text((v,))]
     words = tuple(rivals.text((v,)) for v in able)
     if not guided:
-        return words, anew(searched, words, MOST), 0
+        return words, anew(searched, words, MOST_WORDS), 0
     families = dict.fromkeys(p.family for p in searched)
     first = [next(i for i, p in enumerate(searched) if p.family == f) for f in families]
     starts = rng.choice(able, (STARTS, 1)).tolist()
@@ -154,7 +154,7 @@ def _words(
         rivals.text((v,)) for start in starts for v in rivals.ideas(tuple(start), first, count=4) if v in able
     )
     pool = (*words, *(list(proposed) * max(1, len(words) // max(1, len(proposed)))))
-    return words, mutator(searched, pool, MOST), 3 * STARTS * len(first)
+    return words, mutator(searched, pool, MOST_WORDS), 3 * STARTS * len(first)
 
 
 def _archives(

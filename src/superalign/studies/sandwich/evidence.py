@@ -27,7 +27,7 @@ class Cell:
 
     def gains(self) -> tuple[Estimate, Estimate]:
         """Gain of both together over the better of judge and agent, and over the best fixed combination."""
-        return self.decisions.gain_over_best(PROTOCOL, (JUDGE, AGENT)), self.decisions.gain(PROTOCOL, COMBINED)
+        return self.decisions.gain_over_best(PROTOCOL, (JUDGE, AGENT)), self.decisions.accuracy_gain(PROTOCOL, COMBINED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

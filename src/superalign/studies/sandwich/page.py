@@ -10,7 +10,7 @@ from superalign.kit.parts import Part, claim, curves, findings, null_control, pa
 from superalign.lab.people_page import person_page
 from superalign.lab.stated import stated
 from superalign.report import Findings
-from superalign.report.claims import described
+from superalign.report.claims import descriptive
 from superalign.stats import share
 from superalign.studies.sandwich.evidence import (
     COMBINED,
@@ -87,15 +87,15 @@ def together(e: ByScript) -> Part:
             "The sandwich beats the better of judge alone and agent alone",
             d.gain_over_best(PROTOCOL, (JUDGE, AGENT)),
             unit=UNIT,
-            null=d.gain(COPY, MORE),
+            null=d.accuracy_gain(COPY, MORE),
             why="the smaller of both gains, paired by item and seed; null: the agent is a copy of the judge, held against a "
             "judge alone with one check more",
         ),
         claim(
             "The sandwich beats the best fixed combination of both answers",
-            d.gain(PROTOCOL, COMBINED),
+            d.accuracy_gain(PROTOCOL, COMBINED),
             unit=UNIT,
-            null=d.gain(OWN_PLACEBO, COMBINED),
+            null=d.accuracy_gain(OWN_PLACEBO, COMBINED),
             why="the combination is what practice says of each pair of the judge's finding alone and the agent's votes; it needs "
             f"no oversight; null: {OTHER}",
         ),
@@ -103,7 +103,9 @@ def together(e: ByScript) -> Part:
     # A judge who may check nothing has nothing of his own: whatever he gained would not be oversight.
     blind = [cell.decisions for cell in e.cells if cell.k == 0 and cell.temperature == c.temperature]
     nulls = (
-        null_control("Asking a copy of the judge gains nothing over one check more", d.gain(COPY, MORE), unit=UNIT),
+        null_control(
+            "Asking a copy of the judge gains nothing over one check more", d.accuracy_gain(COPY, MORE), unit=UNIT
+        ),
         null_control(
             "Advice about other items gains nothing, even with practice of its own",
             d.gain_over_best(OWN_PLACEBO, (JUDGE, AGENT)),
@@ -203,12 +205,12 @@ def outcomes(e: ByScript) -> Part:
 
 def betrayed(e: ByScript, arm: str, who: str) -> Claim:
     """Say whether a judge whose adviser turned on him after practice is at least as good as alone, by a rule of its own."""
-    found = e.decisions.gain(arm, JUDGE)
-    return described(
+    found = e.decisions.accuracy_gain(arm, JUDGE)
+    return descriptive(
         f"{who} makes the judge no worse than alone",
         found,
         unit=UNIT,
-        null=e.decisions.gain(PLACEBO, JUDGE),
+        null=e.decisions.accuracy_gain(PLACEBO, JUDGE),
         holds=found if isinstance(found, Unmeasured) else found.high >= 0,
         why="holds if the interval does not lie below zero; the judge trusts from practice with an honest agent",
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from superalign.kit.blind import Opened, look, open_seals, register
 from superalign.kit.run import Run
 from superalign.lab.instruments import instruments
-from superalign.lab.looking import Look, look_job
+from superalign.lab.looking import SubjectJob, look_job
 from superalign.lab.planted import greedy
 from superalign.organisms.fine_tunes import SORT, shipped_innocents
 from superalign.organisms.outside_kinds import SCORES, SET, VARIANTS, behaviour_in, spec_of, that_ship
@@ -61,7 +61,7 @@ def measure(config: Config, run: Run) -> Evidence:
     looking = functools.partial(
         look_job, base="small", said="", max_tokens=96, asked=20, cues=0, texts_only=False, investigator=""
     )
-    seen = look(registered, {n: Look(path=str(p)) for n, p in paths.items()}, looking)
+    seen = look(registered, {n: SubjectJob(path=str(p)) for n, p in paths.items()}, looking)
     every = [*known, *(p.triple for p in made)]
     # As in an audit, clean fine-tunes set thresholds beside the twins.
     truth = {n: (t.spec.kind, role, t.spec.seed) for t in known for role, n in t.subjects}
