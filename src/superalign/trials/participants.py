@@ -101,7 +101,7 @@ def as_told(problem: Problem) -> Problem:
 
 @functools.lru_cache(maxsize=4)
 def participant_of(name: str, *, max_tokens: int, draws: int = 1, device: str = "cpu") -> Participant:
-    """Participant whom a name means: whatever `models.open` takes.
+    """Make the participant that a name means: whatever `models.open` takes.
 
     Raises:
         BadInput: If there is no such model.

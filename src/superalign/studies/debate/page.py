@@ -61,21 +61,18 @@ def page(e: Evidence) -> Findings:
 
 def decisions(e: Evidence) -> Part:
     """Show the standard panel, debate against its neighbours, both orders, and whether telling the truth pays."""
-    d, trained, random = e.decisions, e.along_TSON(ev.DEBATE)[-1], e.control_SON(ev.RANDOM)
+    gain, trained, random = e.decisions.accuracy_gain, e.along_TSON(ev.DEBATE)[-1], e.control_SON(ev.RANDOM)
     read = ", ".join(f"{e.length >> h}: {x:.0%}" for h, x in enumerate(np.mean([m.read_right for m in e.main], axis=0)))
     gains = {
-        f"Debate: more decisions are right than with {arm}": (
-            d.accuracy_gain(PROTOCOL, arm),
-            d.accuracy_gain(PLACEBO, arm),
-        )
+        f"Debate: more decisions are right than with {arm}": (gain(PROTOCOL, arm), gain(PLACEBO, arm))
         for arm in (ev.CONSULT, ev.CONSULT_OPEN, ev.UNTRAINED, ev.CANDID)
     }
-    gains["Random midpoints help the judge"] = (d.accuracy_gain(ev.RANDOM, JUDGE), d.accuracy_gain(PLACEBO, JUDGE))
+    gains["Random midpoints help the judge"] = (gain(ev.RANDOM, JUDGE), gain(PLACEBO, JUDGE))
     pays = [
         mean_interval(truth_earns_NS(x).mean(1))
         for x in (trained, e.along_TSON(ev.CONSULT)[-1], e.control_SON(PLACEBO))
     ]
-    return panel(d, protocol="debate", text=PANEL.format(e.length, read)).with_claims(
+    return panel(e.decisions, protocol="debate", text=PANEL.format(e.length, read)).with_claims(
         *claims(
             gains,
             unit=SHARE,

@@ -137,7 +137,7 @@ def slips(e: Evidence) -> Part:
             for (rate, same), market in e.slips.items()
             if rate == worst
         ),
-        markets("ErrorModel", {"0 %": e.main[MAIN], **rows}),
+        markets("Slips", {"0 %": e.main[MAIN], **rows}),
     )
 
 

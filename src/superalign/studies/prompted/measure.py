@@ -43,7 +43,7 @@ CHECKS = {JUDGE: 2, NOBODY: 2, PROTOCOL: 2, PLACEBO: 2}  # both orders; the othe
 
 
 def measure(config: Config, run: Run) -> Evidence:
-    """Participant everybody, and judge every response under every protocol.
+    """Seat everybody, and judge every response under every protocol.
 
     Raises:
         BadInput: If a seat cannot be filled, or the problems give too few responses.
