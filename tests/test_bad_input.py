@@ -19,10 +19,9 @@ import pytest
 import transformers as tf
 from safetensors.torch import load_file, save_file
 
-from superalign import problems
+from superalign import problems, settings
 from superalign.errors import BadInput, ConfigError
 from superalign.models import base, load, save
-from superalign.runs import settings
 from superalign.studies.audit import study as audit
 from superalign.studies.redteam import study as redteam
 

@@ -197,8 +197,7 @@ def studies(
 ) -> None:
     """List the studies, or the settings of one."""
     with _exit_codes():
-        from superalign import lookup
-        from superalign.runs import settings
+        from superalign import lookup, settings
         from superalign.studies import STUDIES
 
         if schema and not name:

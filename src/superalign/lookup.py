@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from superalign import settings
 from superalign.errors import BadInput
-from superalign.runs import facts, settings
+from superalign.runs import facts
 from superalign.studies import STUDIES
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from superalign.report.claims import DESCRIPTION, NO_NULL, claim_above, clip_interval, descriptive, plot_row
+from superalign.report.claims import DESCRIPTION, NO_NULL, claim_above, clip_interval, descriptive
 from superalign.types import Interval, Unmeasured
 
 BAR = 0.5
@@ -64,8 +64,3 @@ def test_an_interval_is_cut_at_each_end_alone() -> None:
     assert clip_interval(wide, 0.0, 1.0) == Interval(value=0.5, low=0.0, high=1.0, n=2)
     assert clip_interval(wide, -1.0, 2.0) == wide
     assert clip_interval(NOT_RUN, 0.0, 1.0) == NOT_RUN
-
-
-def test_a_row_of_a_plot_has_ends_where_there_are_any() -> None:
-    assert plot_row(interval(0.25)) == {"value": 0.35, "low": 0.25, "high": 0.45}
-    assert plot_row(NOT_RUN) == {"value": NOT_RUN}

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from superalign import settings
 from superalign.kit.study import Study
 from superalign.report import Findings
-from superalign.runs import settings
 from superalign.studies import STUDIES
 
 SIGNATURES = {"measure": ["config", "run"], "page": ["e"]}

@@ -20,6 +20,7 @@ from typing import Annotated, Any, TypeAlias
 
 from annotated_types import Ge, Gt, Le
 
+from superalign import settings
 from superalign.kit.run import Run
 from superalign.ledger import Ledger
 from superalign.report import Findings
@@ -58,7 +59,7 @@ class Study:
         """Measure, and write the page from what was measured.
 
         Args:
-            config: Of this study's own type, checked.
+            config: Of this study's own type.
             seed: Same seed, same machine, same findings.
             workers: Processes.
             folder: Of the run.
@@ -66,10 +67,11 @@ class Study:
             log: Takes a line, or what stage has begun.
 
         Raises:
-            ConfigError: If fields do not go together.
+            ConfigError: If a value is out of its bounds, or fields do not go together.
         """
-        self.check(config)
         package = self.config.__module__.rpartition(".")[0]
+        config = settings.validated(config, study=package.rpartition(".")[2].replace("_", "-"))
+        self.check(config)
         measure, page = (importlib.import_module(f"{package}.{name}") for name in ("measure", "page"))
         findings = page.page(
             measure.measure(config, Run(seed=seed, workers=workers, folder=folder, ledger=ledger, log=log))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from superalign.types import Claim, Interval, Unmeasured
 
 NO_NULL = Unmeasured("its null could not be measured")
@@ -82,10 +80,3 @@ def clip_interval(found: Interval | Unmeasured, least: float, most: float) -> In
     if isinstance(found, Unmeasured):
         return found
     return Interval(value=found.value, low=max(least, found.low), high=min(most, found.high), n=found.n)
-
-
-def plot_row(found: Interval | Unmeasured) -> dict[str, Any]:
-    """Write a number and its ends as a plot's row."""
-    if isinstance(found, Unmeasured):
-        return {"value": found}
-    return {"value": found.value, "low": found.low, "high": found.high}

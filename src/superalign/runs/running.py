@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import superalign
-from superalign import inputs
+from superalign import inputs, settings
 from superalign.canonical import rebuild
 from superalign.errors import BadInput, LedgerError
 from superalign.files import write_whole
@@ -24,7 +24,7 @@ from superalign.jobs import Executor, Processes, using
 from superalign.ledger import Ledger
 from superalign.report import NOUNS, Findings, Meta, Row, render
 from superalign.report.words import record as record_in_words
-from superalign.runs import facts, progress, settings
+from superalign.runs import facts, progress
 from superalign.runs.folder import (
     CONFIG,
     LEDGER,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from superalign import settings
 from superalign.cli import app
 from superalign.errors import BadInput, ConfigError
 from superalign.grants import chains
@@ -23,7 +24,6 @@ from superalign.models import base
 from superalign.oversight import check_overseer
 from superalign.oversight.amplification.distillation import DistillConfig
 from superalign.problems.arithmetic import FAMILY
-from superalign.runs import settings
 from superalign.studies.amplification.evidence import Learned, Learners
 from superalign.studies.amplification.page import multiplied
 from superalign.studies.amplification.study import STUDY, Config

@@ -18,7 +18,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from superalign import problems
+from superalign import problems, settings
 from superalign.cli import app
 from superalign.errors import BadInput
 from superalign.lab.instruments import instruments
@@ -31,7 +31,6 @@ from superalign.models.api import api_policy
 from superalign.organisms.triples import DEMONSTRATION, Triple, shipped
 from superalign.policy_names import kind_of
 from superalign.report import Findings
-from superalign.runs import settings
 from superalign.stats import clopper_pearson
 from superalign.studies.audit import measure as measuring
 from superalign.studies.audit.evidence import Evidence, plan_of

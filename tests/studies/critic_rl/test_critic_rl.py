@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from superalign import settings
 from superalign.errors import ConfigError
 from superalign.lab import planter_race, trained_critics
 from superalign.ledger import Ledger
 from superalign.report import Findings
-from superalign.runs import settings
 from superalign.studies.critic_rl import measure
 from superalign.studies.critic_rl.study import STUDY, Config
 from superalign.types import Interval

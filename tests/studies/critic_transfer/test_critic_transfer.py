@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from superalign import settings
 from superalign.errors import BadInput, ConfigError, DataError
 from superalign.ledger import Ledger
 from superalign.problems.gsm8k import SOURCES, load_gsm8k
 from superalign.problems.gsm8k_text import read_solution
 from superalign.report import Findings
-from superalign.runs import settings
 from superalign.studies.critic_transfer.measure import CriticJob, CriticWork, ShuffledWork, critic_job
 from superalign.studies.critic_transfer.page import BAR
 from superalign.studies.critic_transfer.study import STUDY, Config

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from superalign import settings
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.report import Findings
-from superalign.runs import settings
 from superalign.studies.debate.evidence import DEBATE, RANDOM, Main, won
 from superalign.studies.debate.measure import DebateJob, debate_job
 from superalign.studies.debate.study import STUDY, Config

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from superalign import settings
 from superalign.errors import ConfigError
 from superalign.kit.run import codec_of
 from superalign.lab.row_claims import KINDS, MarketSetting, draw_of, fold, human_of, in_test, questions, true_of
 from superalign.ledger import Ledger
 from superalign.oversight.market.making import board, hear
 from superalign.oversight.market.players import MarketConfig
-from superalign.runs import settings
 from superalign.studies import STUDIES
 from superalign.studies.market.evidence import Market, Prices
 from superalign.studies.market.measure import MarketJob, listed, market_job

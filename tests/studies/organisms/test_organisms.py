@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from superalign import settings
 from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.lab.planted_page import Planted
 from superalign.organisms.triples import IN_LOOP, shipped
-from superalign.runs import settings
 from superalign.studies.organisms.evidence import Evidence, FineTune
 from superalign.studies.organisms.page import page
 from superalign.studies.organisms.study import Config

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from superalign import settings
 from superalign.errors import ConfigError
 from superalign.lab.guard_games import GuardJob, NetworkJob, play_job, train_job
 from superalign.ledger import Ledger
 from superalign.oversight.debate.readers import packed, unpacked
 from superalign.report import Findings
-from superalign.runs import settings
 from superalign.stats.scaling_curve import curve
 from superalign.stats.scaling_fit import fit_game, held_out, ratings_of, slopes_by_chance
 from superalign.studies.oversight_scaling.study import STUDY, Config

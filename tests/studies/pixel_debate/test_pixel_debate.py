@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from superalign import settings
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.oversight.pixels.debate import OPEN, elsewhere
 from superalign.oversight.pixels.judge import unpacked
 from superalign.problems import digits as family
 from superalign.report import Findings
-from superalign.runs import settings
 from superalign.stats import mean_interval
 from superalign.studies.pixel_debate.study import STUDY, Config
 from superalign.trials.oversight_panel import ARMS

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from superalign import settings
 from superalign.errors import BadInput, ConfigError
 from superalign.ledger import Ledger
 from superalign.models import random_model, save
@@ -21,7 +22,6 @@ from superalign.problems import named
 from superalign.problems.arithmetic import solve
 from superalign.report import Findings
 from superalign.report.inspect_logs import Logged, write_log
-from superalign.runs import settings
 from superalign.stats import clopper_pearson
 from superalign.studies.prompted import measure
 from superalign.studies.prompted.study import STUDY, Config

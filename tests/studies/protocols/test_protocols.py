@@ -20,7 +20,7 @@ from superalign.lab.every_protocol import CHAINS_ONLY, FREE, LABELLED, MAKERS, r
 from superalign.lab.half_right import TRIES, baselines, behaviour, flawed, half_right, undecided
 from superalign.oversight import check_overseer
 from superalign.problems.chain_symbols import BLANK, PLACES, read_units
-from superalign.runs.settings import validated
+from superalign.settings import validated
 from superalign.studies.protocols.evidence import CEILING, COIN, Evidence
 from superalign.studies.protocols.measure import first_half
 from superalign.studies.protocols.page import failures, headline

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from superalign import settings
 from superalign.errors import ConfigError
 from superalign.grants import chains
 from superalign.lab.arms import Arm
@@ -13,7 +14,6 @@ from superalign.lab.arms import Config as ArmConfig
 from superalign.lab.labelled_overseers import market_overseer, prover_overseer
 from superalign.ledger import Ledger
 from superalign.oversight import check_overseer
-from superalign.runs import settings
 from superalign.studies import STUDIES
 from superalign.studies.prover_verifier.evidence import Prover, Responses, ranking
 from superalign.studies.prover_verifier.measure import refuse_few

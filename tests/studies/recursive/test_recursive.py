@@ -9,6 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from superalign import settings
 from superalign.cli import app
 from superalign.errors import BadInput, ConfigError
 from superalign.lab.arms import Arm
@@ -18,7 +19,6 @@ from superalign.models import base
 from superalign.oversight import check_overseer
 from superalign.oversight.recursive.learning import LadderConfig
 from superalign.problems.arithmetic import FAMILY
-from superalign.runs import settings
 from superalign.studies.recursive import measure as recursive
 from superalign.studies.recursive.study import Config
 from superalign.types import Rollouts

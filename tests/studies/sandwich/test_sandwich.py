@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from superalign import settings
 from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.grants import chains
@@ -31,7 +32,6 @@ from superalign.oversight import check_overseer
 from superalign.oversight.sandwich.dialogue import Hostile
 from superalign.problems import parse
 from superalign.report import Findings
-from superalign.runs import settings
 from superalign.studies.sandwich.evidence import COMBINED, COPY, HOSTILE, MORE, OWN_PLACEBO
 from superalign.studies.sandwich.page import headline
 from superalign.studies.sandwich.study import STUDY, Config

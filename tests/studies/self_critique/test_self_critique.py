@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from superalign import settings
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.report import Findings
-from superalign.runs import settings
 from superalign.studies.self_critique.study import STUDY, Config
 
 TINY = Config(

@@ -11,8 +11,8 @@ from annotated_types import Ge, Gt, Le
 from hypothesis import given
 from hypothesis import strategies as st
 
+from superalign import settings
 from superalign.errors import ConfigError
-from superalign.runs import settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
