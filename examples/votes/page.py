@@ -9,7 +9,7 @@ from superalign.report import Findings
 def page(e: Evidence) -> Findings:
     """Put the page together."""
     named = {f"majority of {k}": i for i, k in enumerate(e.votes)}
-    gains, nulls = ({n: e.accuracy_gain(i, rule) for n, i in named.items()} for rule in ("majority", "random"))
+    gains, nulls = ({n: e.gain(i, rule) for n, i in named.items()} for rule in ("majority", "random"))
     return findings(
         f"One response is correct with probability {in_words(e.one())}; a majority of {e.votes[-1]} adds "
         f"{in_words(gains[f'majority of {e.votes[-1]}'])}.",
