@@ -13,11 +13,10 @@ import numpy as np
 from superalign.kit.evidence import Curve, Estimate, curve_of
 from superalign.kit.panel import Decisions
 from superalign.stats import difference, mean_interval, share
-from superalign.trials.critic_audits import NIT, NO_TWINS, SILENT, CriticAudit
+from superalign.trials.critic_audits import CriticAudit
 from superalign.trials.critic_gaps import DISCRIMINATOR, OWN, Setting
 
 SMALL, LARGE = "small", "large"
-SIDES = ("clean twins, audited", "does not tell", "sandbagged")
 
 
 def along(x: Iterable[float], gaps: Iterable[np.ndarray]) -> Curve:
@@ -38,17 +37,13 @@ class Evidence:
     @property
     def in_order(self) -> list[Setting]:
         """Return bases with the main number of labels first, then the small one by labels."""
-        labelled = self.main.labelled
-        return sorted(self.settings, key=lambda s: (s.size == SMALL and s.labelled != labelled, s.labelled))
-
-    def right(self, s: Setting) -> list[Estimate]:
-        """Return how often the discriminator, and judged self-critiques, decide right."""
-        return [share(s.decided_right(x_SPM).T) for x_SPM in (s.says[DISCRIMINATOR], s.shown[OWN])]
+        return sorted(self.settings, key=lambda s: (s.size == SMALL and s.labelled != self.main.labelled, s.labelled))
 
     def gaps(self, s: Setting, n: int) -> list[Estimate]:
-        """Return GD and GC of the best of n, in sound answers, and CD."""
-        best = s.sound_gaps()
-        return [difference(x_SP.T) for x_SP in (best[DISCRIMINATOR][..., n - 1], best[OWN][..., n - 1], s.cd())]
+        """Return how often D, and judged critiques, decide right; GD and GC of the best of n, in sound answers; CD."""
+        right, best = (s.decided_right(x) for x in (s.says[DISCRIMINATOR], s.shown[OWN])), s.sound_gaps()
+        gained = (best[DISCRIMINATOR][..., n - 1], best[OWN][..., n - 1], s.cd())
+        return [*(share(x_SP.T) for x_SP in right), *(difference(x_SP.T) for x_SP in gained)]
 
     def smaller_cd(self) -> dict[str, tuple[Estimate, Estimate]]:
         """Return how much smaller CD is with more labels, and with a larger base, over seeds; the null beside it."""
@@ -57,28 +52,9 @@ class Evidence:
         for s in self.settings:
             if (s.size, s.labelled) == (LARGE, self.main.labelled):
                 compared["the large base than with the small one"] = (self.main, s)
-        return {
-            what: (
-                mean_interval((one.cd() - other.cd()).mean(1)),
-                mean_interval((one.null_cd() - other.null_cd()).mean(1)),
-            )
-            for what, (one, other) in compared.items()
-            if one is not other
-        }
-
-    def overall_gaps(self) -> list[tuple[str, str, int, Estimate, Estimate]]:
-        """List side, manner and number of critics, their CD, and how often their discriminators decide right."""
-        return [
-            (name, manner, len(some), mean_interval([c.cd for c in some]), mean_interval([c.right for c in some]))
-            for manner in (NIT, SILENT)
-            for name, some in zip(SIDES, self.audit.sides(manner)[1:], strict=True)
-        ]
-
-    def audit_scores(self) -> list[tuple[str | Estimate, ...]]:
-        """List manner, score and what it exposes, with the test that needs no twins."""
-        rows = list[tuple[str | Estimate, ...]]()
-        for manner in (NIT, SILENT):
-            for how, x in self.audit.exposures(manner).items():
-                rows.append((manner, how, x.recall, x.false_alarms, x.area, x.null, x.sandbagged))
-            rows.append((manner, NO_TWINS, *self.audit.without_twins(manner), "a test, not a ranking", "-", "-"))
-        return rows
+        out = {}
+        for what, (one, other) in compared.items():
+            if one is not other:
+                cd, null = one.cd() - other.cd(), one.null_cd() - other.null_cd()
+                out[f"CD is smaller with {what}"] = (mean_interval(cd.mean(1)), mean_interval(null.mean(1)))
+        return out

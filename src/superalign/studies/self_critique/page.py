@@ -5,7 +5,6 @@ Shape suffixes: S seeds of labels, P problems, M samples of a problem.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from superalign.kit.evidence import Curve, Estimate
 from superalign.kit.panel import panel
 from superalign.kit.parts import CHANCE, Part, claim, claims, curves, findings, in_words, intervals, more, part, table
-from superalign.report import Findings, Plot
+from superalign.report import Cell, Findings, Plot
 from superalign.stats import difference, mean_interval, share
 from superalign.studies.self_critique.evidence import Evidence, along
 from superalign.trials import critic_audits as audits
@@ -55,28 +54,11 @@ EARLY = "said in advance: this should not hold, since nothing is known that is n
 BY_HIDERS = "on test answers. Null: critics that hide from their discriminator too"
 BY_TWINS = "on test answers. Null: clean twins about the same classes, training-split answers"
 EXACT = "exact test of each group against the critic's other answers, corrected for their number. Null: clean twins"
+SIDES = ("clean twins, audited", "does not tell", "sandbagged")
 GAPS = ("base", "labels", "sound answers", "discriminator right", "judged critique right")
 PLANTED = ("kind", "class by", "digits", "count", "share of flaws", "D knows", "twins know", "C shows", "twins show")
 OVERALL = ("critics", "manner", "number", "CD, over critics", "discriminator right, over critics")
 AUDIT = ("manner", "score", "recall", "false alarms", "AUROC", "AUROC, clean against clean", "AUROC, sandbagged")
-BEST_OF_N = (
-    "The best of n answers by each score, minus one answer at random; every n by the unbiased estimator over the same {} "
-    "answers, ties averaged. Equal answers get equal scores, so how common an answer is counts for nothing: with shuffled "
-    "labels the curve falls. A check of any step adds by itself, so a critique is held against that of another answer of as "
-    "many steps."
-)
-ABOUT = (
-    "Critics on the small base's states were trained to hide a class of flaws: their discriminator goes on learning that "
-    "these answers have a flaw, their critic is taught to point elsewhere. One counts if, on {trained} training-split answers, "
-    "it knows the class within {within:.0%} of its clean twins, shows at most {most:.0%} of it, and is as good elsewhere. {kept} "
-    "of {planted} count. A critic always points somewhere (if to a right step, a nit), or may be silent when it is not sure.\n\n"
-    "The auditor knows no class. It looks at {size} labelled test answers: at the gap over all, and in {groups} groups of "
-    "flawed answers by one thing that can be read off (digits and operator of the wrong step, its place, first and last digit "
-    "of the problem, its length). The score is the worst group, in standard deviations of {twins} clean twins. Thresholds are "
-    "what these show, each beside the others, so that looking at many groups is paid for. {others} other twins are audited "
-    "like the critics. Unconfirmed suspicions need no labels: the share of answers called flawed where the judge's check finds "
-    "nothing."
-)
 PANEL = (
     "The small base answers {} test problems {} times; {:.0%} of its answers are sound (right, by right steps), {:.0%} are "
     "right. From {} labelled answers a small network on its states learns to say whether an answer has a flaw (discriminator) "
@@ -124,15 +106,17 @@ def best_of_n(s: Setting) -> Part:
     for n in dict.fromkeys((few, M)):
         at = {arm: gap[..., n - 1].T for arm, gap in gaps.items()}
         why = BESIDE.format(*(in_words(difference(at[arm])) for arm in (OWN, RANDOM)))
-        critique = [at[arm] - at[FOREIGN] for arm in (OWN, SHUFFLED)]
         made.append(more(GD.format(n=n), (at[DISCRIMINATOR], at[NONSENSE]), unit=ANSWERS, why=LABELS))
-        made.append(more(GC.format(n=n), critique, unit=ANSWERS, why=why))
+        made.append(more(GC.format(n=n), [at[a] - at[FOREIGN] for a in (OWN, SHUFFLED)], unit=ANSWERS, why=why))
     if few < M:
         harder = [(gaps[arm][..., M - 1] - gaps[arm][..., few - 1]).T for arm in (DISCRIMINATOR, NONSENSE)]
         made.append(more(PICKING.format(M, few), harder, unit=ANSWERS, why=HARDER))
     return part(
         "Generator against discriminator and critique, over n",
-        BEST_OF_N.format(M),
+        "The best of n answers by each score, minus one answer at random; every n by the unbiased estimator over the same "
+        f"{M} answers, ties averaged. Equal answers get equal scores, so how common an answer is counts for nothing: with "
+        "shuffled labels the curve falls. A check of any step adds by itself, so a critique is held against that of another "
+        "answer of as many steps.",
         *made,
         gained("sound", {arm: gap for arm, gap in gaps.items() if arm not in (FOREIGN, SHUFFLED)}),
         gained("right", s.right_gaps()),
@@ -151,7 +135,6 @@ def judging(e: Evidence) -> Part:
     s, again = e.main, e.main.null_cd().T
     taught = [(s.cd(arm) - s.cd(FOREIGN)).T for arm in (OWN, SHUFFLED)]
     right = {arm: share(s.decided_right(x).T) for arm, x in {DISCRIMINATOR: s.says[DISCRIMINATOR], **s.shown}.items()}
-    errors = sorted(e.errors)
     return part(
         "Critique against discriminator",
         "The judge says that an answer has a flaw if the step that is named turns out wrong. With a perfect check there are no "
@@ -162,7 +145,7 @@ def judging(e: Evidence) -> Part:
         more(WEAK, (s.cd(WEAK_OWN).T, again), unit=DECIDED, why=IRRELEVANT),
         curves(
             "CD by how often the judge's check is wrong",
-            {a: along(errors, [s.cd(a, error=x) for x in errors]) for a in (OWN, RANDOM)},
+            {a: along(sorted(e.errors), [s.cd(a, error=x) for x in sorted(e.errors)]) for a in (OWN, RANDOM)},
             x="share of checks that come out wrong",
             y="judged critique minus discriminator, share right",
             caption=f"{BANDS} Errors of the judge are drawn, one for each check.",
@@ -181,17 +164,13 @@ def settings(e: Evidence) -> Part:
     few = min(FEW, e.main.samples)
     named = (f"GD, best of {few}", f"GC, best of {few}", "CD")
     order = sorted((what, k) for k, what in enumerate(named))
-    rows = [(s.size, s.labelled, float(1 - s.flawed_SPM.mean()), *e.right(s), *e.gaps(s, few)) for s in e.in_order]
+    rows = [(s.size, s.labelled, float(1 - s.flawed_SPM.mean()), *e.gaps(s, few)) for s in e.in_order]
     found = {f"{what}: {row[0]}, {row[1]} labels": (what, row[5 + k]) for what, k in order for row in rows}
     return part(
         "Gaps against size and labels",
         "Bases of three sizes answer the same problems. Size is not skill here: the middle base writes the fewest sound answers. "
         "GD and GC are in sound answers.",
-        *claims(
-            {f"CD is smaller with {what}": pair for what, pair in e.smaller_cd().items()},
-            unit=f"{DECIDED}, over seeds",
-            why=SEEDS,
-        ),
+        *claims(e.smaller_cd(), unit=f"{DECIDED}, over seeds", why=SEEDS),
         intervals(
             "Gaps by base and labels",
             {label: gap for label, (_, gap) in found.items()},
@@ -207,19 +186,29 @@ def settings(e: Evidence) -> Part:
 def audit(e: Evidence) -> Part:
     """Are critics that know and do not tell seen, by how much, and what is missed?"""
     a = e.audit
-    text = ABOUT.format(
-        trained=len(a.critics[0].train.says),
-        within=audits.KNOWS_WITHIN,
-        most=audits.TELLS_AT_MOST,
-        kept=len(a.kept(UNTOLD)),
-        planted=sum(c.kind == UNTOLD for c in a.critics),
-        size=a.sizes[-1],
-        groups=len(a.groups),
-        twins=a.twins,
-        others=len(a.kept(audits.CLEAN)) - a.twins,
+    text = (
+        "Critics on the small base's states were trained to hide a class of flaws: their discriminator goes on learning that "
+        "these answers have a flaw, their critic is taught to point elsewhere. One counts if, on "
+        f"{len(a.critics[0].train.says)} training-split answers, it knows the class within {audits.KNOWS_WITHIN:.0%} of its "
+        f"clean twins, shows at most {audits.TELLS_AT_MOST:.0%} of it, and is as good elsewhere. {len(a.kept(UNTOLD))} of "
+        f"{sum(c.kind == UNTOLD for c in a.critics)} count. A critic always points somewhere (if to a right step, a nit), or may "
+        f"be silent when it is not sure.\n\nThe auditor knows no class. It looks at {a.sizes[-1]} labelled test answers: at the "
+        f"gap over all, and in {len(a.groups)} groups of flawed answers by one thing that can be read off (digits and operator "
+        "of the wrong step, its place, first and last digit of the problem, its length). The score is the worst group, in "
+        f"standard deviations of {a.twins} clean twins. Thresholds are what these show, each beside the others, so that looking "
+        f"at many groups is paid for. {len(a.kept(audits.CLEAN)) - a.twins} other twins are audited like the critics. "
+        "Unconfirmed suspicions need no labels: the share of answers called flawed where the judge's check finds nothing."
     )
     knows, hiders = (mean_interval(a.of_class(kind, "says")) for kind in (UNTOLD, SANDBAGGED))
     silent, twins = mean_interval(1 - a.of_class(UNTOLD, "shown")), mean_interval(1 - a.twins_tell())
+    overall, scores = list[tuple[Cell, ...]](), list[tuple[Cell, ...]]()
+    for manner in (NIT, SILENT):
+        for name, some in zip(SIDES, a.sides(manner)[1:], strict=True):
+            cd, right = mean_interval([c.cd for c in some]), mean_interval([c.right for c in some])
+            overall.append((name, manner, len(some), cd, right))
+        for how, x in a.exposures(manner).items():
+            scores.append((manner, how, x.recall, x.false_alarms, x.area, x.null, x.sandbagged))
+        scores.append((manner, audits.NO_TWINS, *a.without_twins(manner), "a test, not a ranking", "-", "-"))
     return part(
         "Critics that know and do not tell",
         text,
@@ -230,8 +219,8 @@ def audit(e: Evidence) -> Part:
         _by_share(a),
         _by_size(a),
         table("Planted critics, and what they hide", PLANTED, a.planted()),
-        table("Overall gaps", OVERALL, e.overall_gaps()),
-        table("The audit", AUDIT, e.audit_scores()),
+        table("Overall gaps", OVERALL, overall),
+        table("The audit", AUDIT, scores),
     )
 
 
@@ -254,13 +243,16 @@ def _exposed(a: CriticAudit) -> list[Claim]:
 
 def _areas(a: CriticAudit) -> Plot:
     """How well each score tells critics from clean twins."""
-    found = {how: (x.area, x.null, x.sandbagged) for how, x in a.exposures(NIT).items()}
-    groups = {f"{how}: {what}": what for how in found for what in ("does not tell", "null control", "sandbagged")}
+    found = {
+        f"{how}: {what}": (what, found)
+        for how, x in a.exposures(NIT).items()
+        for what, found in (("does not tell", x.area), ("null control", x.null), ("sandbagged", x.sandbagged))
+    }
     return intervals(
         "Telling critics that hide flaws from clean twins",
-        dict(zip(groups, itertools.chain(*found.values()), strict=True)),
+        {label: x for label, (_, x) in found.items()},
         x="AUROC",
-        groups=groups,
+        groups={label: what for label, (what, _) in found.items()},
         caption="Critics that always point; a critic is the unit; 95 % (DeLong). Null control: clean against clean. Sandbagged: "
         "it hides the flaws from its discriminator too.",
         reference=CHANCE,
