@@ -9,9 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import numpy as np
+
 from superalign.kit.evidence import Curve, Estimate
 from superalign.report import Cell, Findings, Plot, Section, Table
 from superalign.report.claims import claim_above, descriptive
+from superalign.stats import difference
 from superalign.types import Claim, Decision, Interval, Unmeasured
 
 Reference: TypeAlias = tuple[float, str]  # a value on the measured axis, and what it means
@@ -73,6 +76,24 @@ def claims(
         ['It grows']
     """
     return tuple(claim(name, found, null=null, unit=unit, why=why, bar=bar) for name, (found, null) in rows.items())
+
+
+def more(name: str, pair: Iterable[np.ndarray], *, unit: str, why: str) -> Claim:
+    """Claim that a difference of shares, mean over items and seeds, lies above zero; see `claim`.
+
+    Args:
+        name: What is claimed.
+        pair: The difference and its null, (P, S) each.
+        unit: Of the difference.
+        why: How both were measured.
+
+    Example:
+        >>> halves = np.array([[0.5, 0.25], [0.75, 0.5], [0.5, 0.5]])
+        >>> more("It grows", (halves, halves - halves.mean()), unit="share", why="after minus before").holds
+        True
+    """
+    found, null = map(difference, pair)
+    return claim(name, found, null=null, unit=unit, why=why)
 
 
 def description(name: str, found: Estimate, *, null: Estimate, unit: str, why: str) -> Claim:

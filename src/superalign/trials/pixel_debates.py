@@ -59,6 +59,9 @@ class Believed:
     def __len__(self) -> int:
         return len(self.beats_PS)
 
+    def __sub__(self, other: Believed) -> Believed:
+        return Believed(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)})
+
     def rows(self, some: np.ndarray) -> Believed:
         """Return some of the images."""
         return Believed(**{f.name: getattr(self, f.name)[some] for f in fields(self)})

@@ -122,6 +122,16 @@ class Leaning:
     lead_PS: np.ndarray  # nats
     ten_PS: np.ndarray
 
+    @property
+    def far_PS(self) -> np.ndarray:
+        """Return how far they lean to either label, in nats."""
+        return np.abs(self.lead_PS)
+
+    @property
+    def sure_PS(self) -> np.ndarray:
+        """Return the probability of the label that they lean to."""
+        return np.asarray(1 / (1 + np.exp(-np.minimum(self.far_PS, 30))))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:

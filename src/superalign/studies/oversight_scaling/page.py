@@ -5,18 +5,20 @@ Shape suffixes: S seeds, G guards, A agents, N chains, K sizes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
 
 import numpy as np
 
-from superalign.kit.evidence import Curve, curve_of
+from superalign.kit.evidence import curve_of
 from superalign.kit.parts import (
     Part,
     cells,
     claim,
+    claims,
     description,
     findings,
     intervals,
+    more,
     null_control,
     part,
     percent,
@@ -27,12 +29,13 @@ from superalign.report import Findings, Plot
 from superalign.report.claims import clip_interval
 from superalign.stats import difference, mean_interval, share
 from superalign.stats.scaling_fit import Game, plateaus_better
-from superalign.studies.oversight_scaling.evidence import EVEN, FLAW, OWN, Evidence
+from superalign.studies.oversight_scaling.evidence import EVEN, FLAW, OWN, Evidence, fitted
 from superalign.types import Claim, Unmeasured
 
 PUBLISHED = {"Debate": 0.517, "Mafia": 0.135, "Backdoor code": 0.100, "Wargames": 0.094}
 ASKED = 400.0  # the gap at which the published curves are quoted
 SHARE, WRONG, OTHER = "share of games", "share of games, mean absolute error", "null: transcripts of other chains"
+ENDS = ("start", "end", "low", "high")  # of two plateaus
 TITLES = {FLAW: "Hidden flaw", OWN: "Uneven debate", EVEN: "Even debate"}
 RULES = {
     FLAW: "The agent works a chain out by itself and plants one wrong value where it thinks that the guard will not notice; the "
@@ -44,6 +47,31 @@ RULES = {
     EVEN: "The same debate with the agent on both sides, as in the published debates: one copy argues for the true claim, one "
     "for the false one.",
 }
+HARDER = "Hidden flaw: training against the guard makes flaws harder to see"
+PLANTED = "guard's success against flaws planted at random minus against the trained agents, mean over pairs of sizes"
+RIGHTLY = "Debate of agents that are ahead: more is decided rightly than by {}"
+PAIRS = "{} pairs of sizes; alone, both read the whole chain, and the better one is right more often in that pair"
+NO_GAIN = "Debate between copies of the guard gains nothing over the guard alone"
+COPIED = "{}: a copy of the guard is harder for it than an agent of its size with weights of its own"
+OWN_SIZE = (
+    "guard's success against an agent of its size minus against its copy, both trained against it, mean over sizes"
+)
+FURTHER = "{}: the further the agent is ahead, the less the guard wins"
+LOGISTIC = (
+    "logistic of the guard's success in the gap of general Elo; 1 if the gap were all that counts. Interval over seeds, chains "
+    f"and problems of the ability test; {OTHER}"
+)
+ERROR = (
+    "error of the mean of the rest minus error of the prediction, each left out under all seeds, interval over seeds; "
+)
+UNSEEN = ("pairs of sizes that it did not see", "an agent larger than all that it saw")
+PREDICTORS = {"curve": "the curve predicts", "plateaus": "domain Elo by plateaus predicts"}
+ABOUT = (
+    "Guards and agents are networks of the same sizes with weights of their own. Elo of each from an ability test that is no "
+    "part of the games (whoever solves a problem beats whoever does not; all networks of all seeds in one tournament). The "
+    "guard's success is fitted as a logistic in the gap, agent minus guard; intervals are 95 %, from resampling seeds of "
+    "training, chains, and problems of the ability test. A copy of a guard has its weights, and is trained against it."
+)
 MEANS = (
     "The curves say what a guard's word is worth in these games as agents get ahead of it. They are no forecast for other tasks, "
     "and Elo points of one ability test are not those of another."
@@ -69,22 +97,13 @@ def page(e: Evidence) -> Findings:
     )
 
 
-def apart(name: str, pair: Iterable[np.ndarray], why: str) -> Claim:
-    """Claim that a difference, mean over pairs of sizes, lies above zero; the second of the pair, (S, X, N) each, is its null."""
-    found, null = (difference(x_SXN.mean(1).T) for x_SXN in pair)
-    return claim(name, found, null=null, unit=SHARE, why=f"{why}; interval over chains and seeds; {OTHER}")
-
-
 def overview(e: Evidence) -> Part:
     """Show all three games at one gap, beside what was published."""
     here = {TITLES[name]: g.fit.at(ASKED) for name, g in e.games.items()}
     published = {f"{name} (published)": value for name, value in PUBLISHED.items()}
     return part(
         "Success against the gap",
-        "Guards and agents are networks of the same sizes with weights of their own. Elo of each from an ability test that is no "
-        "part of the games (whoever solves a problem beats whoever does not; all networks of all seeds in one tournament). The "
-        "guard's success is fitted as a logistic in the gap, agent minus guard; intervals are 95 %, from resampling seeds of "
-        "training, chains, and problems of the ability test. A copy of a guard has its weights, and is trained against it.",
+        ABOUT,
         intervals(
             f"How often guards win when the agent leads by {ASKED:.0f} Elo points",
             {**here, **published},
@@ -115,60 +134,20 @@ def overview(e: Evidence) -> Part:
 
 def worth(e: Evidence) -> list[Claim]:
     """Say what training, debates, and other weights than the guard's are worth."""
-    flaw, own, even = ((e.games[g].won_SGAN, e.games[g].null_SGAN) for g in (FLAW, OWN, EVEN))
-    flat = (flaw[0].shape[0], -1, flaw[0].shape[-1])
-    guard_SGAN, better_SGAN = e.guard_alone_SGN[:, :, None], e.better_alone_SGAN
-    pairs = f"{int(e.ahead_GA.sum())} pairs of sizes"
-    copied = difference((e.copies[EVEN][0][:, :, 0] - e.guard_alone_SGN).mean(1).T)
-    return [
-        apart(
-            "Hidden flaw: training against the guard makes flaws harder to see",
-            ((before - after).reshape(flat) for before, after in zip(e.untrained, flaw, strict=True)),
-            "guard's success against flaws planted at random minus against the trained agents, mean over pairs of sizes",
-        ),
-        *(
-            apart(
-                f"Debate of agents that are ahead: more is decided rightly than by {name}",
-                ((won - alone_SGAN)[:, e.ahead_GA] for won in even),
-                f"{pairs}; alone, both read the whole chain, and the better one is right more often in that pair",
-            )
-            for name, alone_SGAN in (
-                ("the guard alone", guard_SGAN),
-                ("the better of guard and agent alone", better_SGAN),
-            )
-            if e.ahead_GA.any()
-        ),
-        null_control("Debate between copies of the guard gains nothing over the guard alone", copied, unit=SHARE),
-        *(
-            apart(
-                f"{TITLES[name]}: a copy of the guard is harder for it than an agent of its size with weights of its own",
-                (same_size(won) - copy[:, :, 0] for won, copy in zip(success, e.copies[copied_in], strict=True)),
-                "guard's success against an agent of its size minus against its copy, both trained against it, mean over sizes",
-            )
-            for name, success, copied_in in ((FLAW, flaw, FLAW), (OWN, own, EVEN))
-        ),
-    ]
-
-
-def same_size(won_SGAN: np.ndarray) -> np.ndarray:
-    """Return success against agents of the guard's own size, (S, G, N)."""
-    return np.stack([won_SGAN[:, k, k] for k in range(won_SGAN.shape[1])], 1)
+    pairs = PAIRS.format(int(e.ahead_GA.sum()))
+    rows = [(HARDER, e.training(), PLANTED)]
+    rows += [(RIGHTLY.format(name), gain, pairs) for name, gain in e.debating().items()]
+    rows += [(COPIED.format(TITLES[name]), e.copying(name), OWN_SIZE) for name in (FLAW, OWN)]
+    made = [more(name, x, unit=SHARE, why=f"{why}; interval over chains and seeds; {OTHER}") for name, x, why in rows]
+    return [*made[:-2], null_control(NO_GAIN, difference(e.copied_debating), unit=SHARE), *made[-2:]]
 
 
 def stepwise(e: Evidence) -> Part:
     """Compare two models of success, and read oversight in steps off the curve."""
-    guard, agent = e.ratings.guard_SK, e.ratings.agent_SK
-    rated = np.concatenate([guard, agent]).mean(0)
+    rated = np.concatenate([e.ratings.guard_SK, e.ratings.agent_SK]).mean(0)
     middle = float(rated.min() + rated.max()) / 2
-    low, high = middle - ASKED / 2, middle + ASKED / 2
-    both = [
-        (TITLES[n], g.fit.at(ASKED), g.fit.by_plateaus(low, high), g.null_fit.at(ASKED)) for n, g in e.games.items()
-    ]
-    bent = [
-        (TITLES[n], plateaus_better(guard, g.fit.domain_guard_SK), plateaus_better(agent, g.fit.domain_agent_SK))
-        for n, g in e.games.items()
-    ]
-    steps = [(name, gap, *e.games[name].fit.in_steps(gap)) for name in (FLAW, OWN) for gap in (ASKED, 2 * ASKED)]
+    low, high, named = middle - ASKED / 2, middle + ASKED / 2, [(TITLES[n], g) for n, g in e.games.items()]
+    steps = [(n, gap, *e.games[n].fit.in_steps(gap)) for n in (FLAW, OWN) for gap in (ASKED, 2 * ASKED)]
     return part(
         "Two models, and oversight in steps",
         "By plateaus: Elo in a game is a line between two plateaus over general Elo. In steps: each step's guard is the next "
@@ -176,12 +155,12 @@ def stepwise(e: Evidence) -> Part:
         table(
             f"Success at a gap of {ASKED:.0f} points, by two models",
             ("game", "curve", f"plateaus: guard at {low:.0f}, agent at {high:.0f}", "null: curve of other transcripts"),
-            both,
+            [(n, g.fit.at(ASKED), g.fit.by_plateaus(low, high), g.null_fit.at(ASKED)) for n, g in named],
         ),
         table(
             "Domain Elo over general Elo: error of a straight line minus that of two plateaus, on seeds left out (Elo)",
             ("game", "guards", "agents"),
-            bent,
+            [(n, *(plateaus_better(general, own) for general, own, _ in e.roles(g).values())) for n, g in named],
         ),
         table(
             "Oversight in steps",
@@ -196,47 +175,24 @@ def stepwise(e: Evidence) -> Part:
 
 def predictions(name: str, g: Game) -> list[Claim]:
     """Say whether the gap costs the guard games, and whether the curve predicts what it did not see."""
-    unseen = ("pairs of sizes that it did not see", "an agent larger than all that it saw")
+    lost, at = FURTHER.format(TITLES[name]), f"{TITLES[name]}: success predicted at a gap of {ASKED:.0f} points"
+    fit, null = g.fit, g.null_fit
+    better = {
+        f"{TITLES[name]}: {words} {what} better than a constant": (error.better(of), blind.better(of))
+        for error, blind, what in zip(g.errors, g.null_errors, UNSEEN, strict=True)
+        for of, words in PREDICTORS.items()
+    }
     return [
-        claim(
-            f"{TITLES[name]}: the further the agent is ahead, the less the guard wins",
-            g.fit.slope,
-            null=g.null_fit.slope,
-            unit="Elo points per point of gap",
-            why="logistic of the guard's success in the gap of general Elo; 1 if the gap were all that counts. Interval over "
-            f"seeds, chains and problems of the ability test; {OTHER}",
-        ),
-        *(
-            claim(
-                f"{TITLES[name]}: {words} {what} better than a constant",
-                error.better(of),
-                null=blind.better(of),
-                unit=WRONG,
-                why="error of the mean of the rest minus error of the prediction, each left out under all seeds, interval over "
-                f"seeds; {OTHER}",
-            )
-            for error, blind, what in zip(g.errors, g.null_errors, unseen, strict=True)
-            for of, words in (("curve", "the curve predicts"), ("plateaus", "domain Elo by plateaus predicts"))
-        ),
-        description(
-            f"{TITLES[name]}: success predicted at a gap of {ASKED:.0f} points",
-            g.fit.at(ASKED),
-            null=g.null_fit.at(ASKED),
-            unit=SHARE,
-            why=f"from the fitted curve; {OTHER}",
-        ),
+        claim(lost, fit.slope, null=null.slope, unit="Elo points per point of gap", why=LOGISTIC),
+        *claims(better, unit=WRONG, why=f"{ERROR}{OTHER}"),
+        description(at, fit.at(ASKED), null=null.at(ASKED), unit=SHARE, why=f"from the fitted curve; {OTHER}"),
     ]
 
 
 def game(e: Evidence, name: str) -> Part:
     """Show one game: by size, against the gap, domain Elo against general Elo."""
-    g, sizes = e.games[name], list(enumerate(e.widths))
-    seen, larger = g.errors
-    none = Unmeasured("asked only of the largest agent")
-    roles = (
-        ("guard", e.ratings.guard_SK, g.fit.domain_guard_SK, g.fit.guard_lines),
-        ("agent", e.ratings.agent_SK, g.fit.domain_agent_SK, g.fit.agent_lines),
-    )
+    g, sizes, roles = e.games[name], list(enumerate(e.widths)), e.roles(e.games[name])
+    pairs, largest = ([mean_interval(x_S) for x_S in (o.curve_S, o.plateaus_S, o.constant_S)] for o in g.errors)
     return part(
         TITLES[name],
         RULES[name],
@@ -255,24 +211,21 @@ def game(e: Evidence, name: str) -> Part:
             ("role", "size", "general Elo", "domain Elo"),
             [
                 (r, w, mean_interval(general[:, k]), mean_interval(own[:, k]))
-                for r, general, own, _ in roles
+                for r, (general, own, _) in roles.items()
                 for k, w in sizes
             ],
         ),
         table(
             "Domain Elo over general Elo",
             ("role", "low plateau ends at", "high plateau starts at", "low plateau", "high plateau"),
-            [(r, *(g.fit.of_lines(lines, end) for end in ("start", "end", "low", "high"))) for r, _, _, lines in roles],
+            [(r, *(g.fit.of_lines(lines, at) for at in ENDS)) for r, (_, _, lines) in roles.items()],
         ),
         table(
             "Mean absolute error of predictions of what no fit saw (share of games)",
             ("left out", "curve", "both domain Elos by plateaus", "constant", "same guard, next smaller agent"),
             [
-                ("pairs of sizes", *map(mean_interval, (seen.curve_S, seen.plateaus_S, seen.constant_S)), none),
-                (
-                    "largest agent",
-                    *map(mean_interval, (larger.curve_S, larger.plateaus_S, larger.constant_S, larger.nearest_S)),
-                ),
+                ("pairs of sizes", *pairs, Unmeasured("asked only of the largest agent")),
+                ("largest agent", *largest, mean_interval(g.errors[1].nearest_S)),
             ],
         ),
     )
@@ -280,9 +233,7 @@ def game(e: Evidence, name: str) -> Part:
 
 def against_gap(e: Evidence, g: Game) -> Plot:
     """Draw pairs of sizes as points, and the fitted curve with its band."""
-    gap_GA = g.fit.gap_SGA.mean(0)
-    x = np.linspace(gap_GA.min(), gap_GA.max(), 41).tolist()
-    won_GASN = g.won_SGAN.transpose(1, 2, 0, 3)
+    gap_GA, won_GASN = g.fit.gap_SGA.mean(0), g.won_SGAN.transpose(1, 2, 0, 3)
     return points(
         "Success of guards against the gap of general Elo",
         {
@@ -291,7 +242,7 @@ def against_gap(e: Evidence, g: Game) -> Plot:
         },
         x="general Elo of the agent minus that of the guard",
         y="share of games that the guard wins",
-        fitted={"fitted curve": Curve(tuple(x), tuple(g.fit.at(gap) for gap in x))},
+        fitted={"fitted curve": fitted(gap_GA, g.fit.at, n=41)},
         caption="One point for each pair of sizes, mean over seeds, with 95 % intervals of success over chains and seeds. The "
         "band is that of the curve, which is fitted to all seeds, each with gaps of its own.",
         reference=(0.5, "a coin"),
@@ -300,25 +251,17 @@ def against_gap(e: Evidence, g: Game) -> Plot:
 
 def domain(e: Evidence, g: Game) -> Plot:
     """Draw domain Elo of guards and agents over their general Elo, with the two plateaus."""
-    dots, lines, across = {}, {}, {}
-    for role, plateaus, general_SK, domain_SK in (
-        ("guards", g.fit.guard_lines, e.ratings.guard_SK, g.fit.domain_guard_SK),
-        ("agents", g.fit.agent_lines, e.ratings.agent_SK, g.fit.domain_agent_SK),
-    ):
-        mean_K = general_SK.mean(0)
-        x = np.linspace(mean_K.min(), mean_K.max(), 31).tolist()
-        dots[role], across[role] = (
-            curve_of(mean_K, domain_SK.T, mean_interval),
-            [mean_interval(s) for s in general_SK.T],
-        )
-        lines[role] = Curve(tuple(x), tuple(g.fit.along(plateaus, at) for at in x))
+    roles = e.roles(g)
     return points(
         "Elo in this game against general Elo",
-        dots,
+        {f"{r}s": curve_of(general.mean(0), own.T, mean_interval) for r, (general, own, _) in roles.items()},
         x="general Elo, from the ability test",
         y="domain Elo, from this game",
-        fitted=lines,
-        across=across,
+        fitted={
+            f"{r}s": fitted(general.mean(0), functools.partial(g.fit.along, lines), n=31)
+            for r, (general, _, lines) in roles.items()
+        },
+        across={f"{r}s": [mean_interval(x_S) for x_S in general.T] for r, (general, _, _) in roles.items()},
         caption="One point for each size, mean over seeds with 95 % intervals; lines between two plateaus, fitted to all seeds, "
         "with their bands. Domain Elo has mean zero over guards and agents of a seed.",
     )
