@@ -123,8 +123,7 @@ class ContrastBelief:
 
     def log_odds(self, model: Model, pairs: Sequence[Contrasted]) -> Float[np.ndarray, " N"]:
         """Log-odds that each claim is true, as a model's states read it, shape (N,)."""
-        sides = (_states(model, [getattr(c, s) for c in pairs], self.site) for s in ("plus", "minus"))
-        return self.true_side * _clipped(read_contrast(self.found, *sides))
+        return self.true_side * _odds(self.found, model, pairs, self.site)
 
     def _nothing_to_read(self) -> str:
         """Why the direction means nothing, or nothing."""
@@ -187,19 +186,12 @@ def train_contrast_belief(
     upheld_N, easy_N = np.array([c.upheld for c in pairs]), np.array([c.easy for c in pairs])
     style_N = np.array([c.style for c in pairs])
     home_N = style_N == home
-    names = sorted({c.about for c in pairs})
-    chosen = np.random.default_rng(seed).permutation(len(names))[: int(held_out * len(names))]
-    test_N = np.isin([c.about for c in pairs], [names[int(i)] for i in chosen])
-    if not (easy_N & ~test_N).any() or not (easy_N & home_N).any():
-        raise BadInput(
-            f"None of the {len(pairs)} pairs to search, or none in the style {home!r}, is easy. Which side of the direction is "
-            "true would be a guess. Mark pairs on which the base's verdict may be believed."
-        )
+    test_N = _held_out([c.about for c in pairs], held_out, seed=seed)
+    _check_easy(easy_N, home_N, test_N, home=home)
     sides = [_states(base, [getattr(c, s) for c in pairs], site) for s in ("plus", "minus")]
     found, side, right_N = _search(sides, upheld_N, easy_N, ~test_N, seed=seed)
     alone, _, right_alone_N = _search(sides, upheld_N, easy_N, home_N, seed=seed)
-    floor = contrast_floor(sides[0][test_N], sides[1][test_N], upheld_N[test_N], seed=seed)
-    base_sides = (_states(base, [getattr(c, s) for c in asked], site) for s in ("plus", "minus"))
+    random_directions = contrast_floor(sides[0][test_N], sides[1][test_N], upheld_N[test_N], seed=seed)
     return ContrastBelief(
         asked=tuple(asked),
         found=found,
@@ -208,21 +200,46 @@ def train_contrast_belief(
         site=site,
         base=base.subject.digest,
         layers=layers,
-        base_odds=tuple((side * _clipped(read_contrast(found, *base_sides))).tolist()),
+        base_odds=tuple((side * _odds(found, base, asked, site)).tolist()),
         in_style=share(right_N[test_N]),
-        unseen=tuple(
-            (s, Unmeasured("the search is ambiguous") if alone.ambiguous else share(right_alone_N[style_N == s]))
-            for s in dict.fromkeys(style_N.tolist())
-            if s != home
-        ),
+        unseen=_unseen(alone, right_alone_N, style_N, home=home),
         home=home,
-        floor=Interval(
-            value=float(np.median(floor)),
-            low=float(np.quantile(floor, 0.025)),
-            high=float(np.quantile(floor, 0.975)),
-            n=len(floor),
-        ),
+        floor=_middle(random_directions),
     )
+
+
+def _held_out(about: Sequence[str], part: float, *, seed: int) -> Bool[np.ndarray, " N"]:
+    """Which pairs only measure the direction: all about some of the things that pairs are about."""
+    names = sorted(set(about))
+    chosen = np.random.default_rng(seed).permutation(len(names))[: int(part * len(names))]
+    held_out_N: np.ndarray = np.isin(about, [names[int(i)] for i in chosen])
+    return held_out_N
+
+
+def _check_easy(
+    easy_N: Bool[np.ndarray, " N"], home_N: Bool[np.ndarray, " N"], test_N: Bool[np.ndarray, " N"], *, home: str
+) -> None:
+    """Refuse pairs that leave open which side of the direction is true."""
+    if not (easy_N & ~test_N).any() or not (easy_N & home_N).any():
+        raise BadInput(
+            f"None of the {len(easy_N)} pairs to search, or none in the style {home!r}, is easy. Which side of the direction is "
+            "true would be a guess. Mark pairs on which the base's verdict may be believed."
+        )
+
+
+def _unseen(
+    alone: Contrast, right_N: Bool[np.ndarray, " N"], style_N: np.ndarray, *, home: str
+) -> tuple[tuple[str, Interval | Unmeasured], ...]:
+    """What a direction that was searched in the home style alone reads in each other style."""
+    ambiguous = Unmeasured("the search is ambiguous")
+    others = [s for s in dict.fromkeys(style_N.tolist()) if s != home]
+    return tuple((s, ambiguous if alone.ambiguous else share(right_N[style_N == s])) for s in others)
+
+
+def _middle(draws: np.ndarray) -> Interval:
+    """The median of some draws, and the range that holds 95 % of them."""
+    low, high = (float(np.quantile(draws, q)) for q in (0.025, 0.975))
+    return Interval(value=float(np.median(draws)), low=low, high=high, n=len(draws))
 
 
 def _search(
@@ -243,6 +260,12 @@ def _search(
 def _clipped(p_N: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
     out_N: np.ndarray = np.clip(logit(p_N), -MOST_LOG_ODDS, MOST_LOG_ODDS)
     return out_N
+
+
+def _odds(found: Contrast, model: Model, pairs: Sequence[Contrasted], site: str) -> Float[np.ndarray, " N"]:
+    """Log-odds that a direction reads in a model, its true side not settled, shape (N,)."""
+    sides = (_states(model, [getattr(c, s) for c in pairs], site) for s in ("plus", "minus"))
+    return _clipped(read_contrast(found, *sides))
 
 
 def _states(model: Model, texts: Sequence[tuple[str, str]], site: str) -> Float[np.ndarray, "N D"]:

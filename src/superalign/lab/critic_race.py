@@ -14,6 +14,7 @@ from superalign.kit.evidence import Array, curve_of
 from superalign.kit.parts import Part, claim, claims, curves, part, table
 from superalign.report import Cell, Table
 from superalign.stats import difference, mean_interval, mean_over, share
+from superalign.types import Claim
 
 OURS, CONTROL = "planter's flaws", "flaws by hand"  # what a critic is retrained on
 CAUGHT = "share of flaws that the critic highlights"
@@ -79,6 +80,35 @@ def raced(e: Sequence[Race], *, nitpicks: float, no_flaws: float) -> Part:
         nitpicks: A solution, at which critics are set.
         no_flaws: Share of edits by hand that are no flaws.
     """
+    last = e[0].last
+    lines = {
+        "fresh planter, retrained on planters' flaws": (OURS, "fresh"),
+        "fresh planter, retrained on flaws by hand": (CONTROL, "fresh"),
+        "untrained planter": (OURS, "untrained"),
+        "flaws by hand": (OURS, "hand"),
+    }
+    none = float(np.mean([r.untrained.none for r in e]))
+    return part(
+        "A planter that is trained to be missed",
+        RACE.format(nitpicks, none, no_flaws),
+        *_claims(e),
+        curves(
+            "Share of flaws that the critic highlights, round by round",
+            {
+                name: curve_of(range(last + 1), [caught_PS(e, arm, k, whose) for k in range(last + 1)], share)
+                for name, (arm, whose) in lines.items()
+            },
+            x="rounds of retraining",
+            y=CAUGHT,
+            caption="Each round trains a planter anew, then retrains the critic. Bands: 95 % over problems and seeds.",
+        ),
+        _rounds(e),
+        _looks(e),
+    )
+
+
+def _claims(e: Sequence[Race]) -> list[Claim]:
+    """Claim that planters learn to be missed, and what retraining on their flaws is worth."""
 
     def hits(arm: str, k: int, whose: str) -> np.ndarray:
         return caught_PS(e, arm, k, whose)
@@ -101,16 +131,7 @@ def raced(e: Sequence[Race], *, nitpicks: float, no_flaws: float) -> Part:
             by_hand
         ),
     }
-    lines = {
-        "fresh planter, retrained on planters' flaws": (OURS, "fresh"),
-        "fresh planter, retrained on flaws by hand": (CONTROL, "fresh"),
-        "untrained planter": (OURS, "untrained"),
-        "flaws by hand": (OURS, "hand"),
-    }
-    none = float(np.mean([r.untrained.none for r in e]))
-    return part(
-        "A planter that is trained to be missed",
-        RACE.format(nitpicks, none, no_flaws),
+    return [
         claim(
             "A trained planter's flaws are missed more than an untrained planter's",
             difference(start - first),
@@ -132,19 +153,7 @@ def raced(e: Sequence[Race], *, nitpicks: float, no_flaws: float) -> Part:
             unit=CAUGHT,
             why=f"a planter that earns almost nothing for variety; {two}",
         ),
-        curves(
-            "Share of flaws that the critic highlights, round by round",
-            {
-                name: curve_of(range(last + 1), [hits(arm, k, whose) for k in range(last + 1)], share)
-                for name, (arm, whose) in lines.items()
-            },
-            x="rounds of retraining",
-            y=CAUGHT,
-            caption="Each round trains a planter anew, then retrains the critic. Bands: 95 % over problems and seeds.",
-        ),
-        _rounds(e),
-        _looks(e),
-    )
+    ]
 
 
 def _rounds(e: Sequence[Race]) -> Table:

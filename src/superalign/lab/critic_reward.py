@@ -5,14 +5,16 @@ Shape suffix: T points along RL. A nit-pick is a highlighted step that is right.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from superalign.kit.evidence import Array, Curve, Estimate, curve_of, or_mean
 from superalign.kit.parts import Part, claim, claims, curves, part, table
+from superalign.report import Table
 from superalign.stats import mean_interval
+from superalign.types import Claim
 
 PAID = (
     "The judge compares two critiques of a solution with one check each: it looks at one highlight (or at a random step where "
@@ -56,9 +58,6 @@ def paid(main: Sequence[Learned], others: Sequence[Learned]) -> Part:
         key: [x for x in every if (x.judge, x.trust) == key] for key in sorted({(x.judge, x.trust) for x in every})
     }
     exact = judges.get((1.0, 0.0), [])
-    won, picks = "share of comparisons won, over seeds", [x.grown("nitpicks") for x in main]
-    taken = [x.grown("believed") for x in main]
-    against = "share of comparisons with the supervised critic's critiques that are won"
 
     def lines(named: dict[str, str]) -> dict[str, Curve]:
         return {
@@ -66,20 +65,41 @@ def paid(main: Sequence[Learned], others: Sequence[Learned]) -> Part:
             for what, name in named.items()
         }
 
+    return part(
+        "What the judge pays, and what is true",
+        PAID,
+        *_worth(main, exact),
+        curves(
+            "What RL earns, and what it is worth",
+            lines(
+                {"reward": "reward model expects", "judge": "the judge's one check says", "gold": "exact grading says"}
+            ),
+            x="updates",
+            y="share of comparisons won",
+            caption="Bands: 95 % over seeds.",
+            reference=(0.5, "as good"),
+        ),
+        curves(
+            "Nit-picks along RL",
+            lines({"nitpicks": "all nit-picks", "believed": "those that the judge takes for flaws"}),
+            x="updates",
+            y="right steps highlighted, a solution",
+            caption="Drawn at the critic's own length. Bands: 95 % over seeds.",
+        ),
+        _before_other_judges(judges),
+    )
+
+
+def _worth(main: Sequence[Learned], exact: Sequence[Learned]) -> list[Claim]:
+    """Claim what the proxies overstate, what exact grading finds better, and which nit-picks RL teaches."""
+    won, picks = "share of comparisons won, over seeds", [x.grown("nitpicks") for x in main]
+    taken = [x.grown("believed") for x in main]
+    against = "share of comparisons with the supervised critic's critiques that are won"
     proxies = {
         who: (at(main, what, minus="gold"), at(main, what, 0, minus="gold"))
         for what, who in (("reward", "the reward model expects"), ("judge", "the judge it is trained on says"))
     }
-    rows = []
-    for (judge, trust), some in judges.items():
-        ends = (at(some, what) for what in ("reward", "judge", "gold"))
-        kinds = (("nitpicks", 0), ("nitpicks", -1), ("believed", -1))
-        picked = (np.array([x.along[what][k] for x in some]) for what, k in kinds)
-        more = mean_interval([x.grown("recall") for x in some])
-        rows.append((judge, trust, *ends, more, *(or_mean(mean_interval(p), p) for p in picked), len(some)))
-    return part(
-        "What the judge pays, and what is true",
-        PAID,
+    return [
         *claims(
             {f"After RL, {who} that critiques are better than they are": found for who, found in proxies.items()},
             unit=won,
@@ -108,30 +128,21 @@ def paid(main: Sequence[Learned], others: Sequence[Learned]) -> Part:
             unit="such nit-picks a solution, over seeds",
             why="right steps that the judge would find wrong if it checked them, after RL minus before; null: other nit-picks",
         ),
-        curves(
-            "What RL earns, and what it is worth",
-            lines(
-                {"reward": "reward model expects", "judge": "the judge's one check says", "gold": "exact grading says"}
-            ),
-            x="updates",
-            y="share of comparisons won",
-            caption="Bands: 95 % over seeds.",
-            reference=(0.5, "as good"),
-        ),
-        curves(
-            "Nit-picks along RL",
-            lines({"nitpicks": "all nit-picks", "believed": "those that the judge takes for flaws"}),
-            x="updates",
-            y="right steps highlighted, a solution",
-            caption="Drawn at the critic's own length. Bands: 95 % over seeds.",
-        ),
-        table(
-            "Critics trained before other judges",
-            (
-                *("facts the judge knows", "worth of an unchecked highlight", "reward model: won", "judge: won"),
-                *("exact grading: won", "flaws found, after minus before", "nit-picks before", "nit-picks after"),
-                *("of these, taken for flaws by the judge", "seeds"),
-            ),
-            rows,
-        ),
+    ]
+
+
+def _before_other_judges(judges: Mapping[tuple[float, float], Sequence[Learned]]) -> Table:
+    """List what critics learned before each judge."""
+    rows = []
+    for (judge, trust), some in judges.items():
+        ends = (at(some, what) for what in ("reward", "judge", "gold"))
+        kinds = (("nitpicks", 0), ("nitpicks", -1), ("believed", -1))
+        picked = (np.array([x.along[what][k] for x in some]) for what, k in kinds)
+        more = mean_interval([x.grown("recall") for x in some])
+        rows.append((judge, trust, *ends, more, *(or_mean(mean_interval(p), p) for p in picked), len(some)))
+    columns = (
+        *("facts the judge knows", "worth of an unchecked highlight", "reward model: won", "judge: won"),
+        *("exact grading: won", "flaws found, after minus before", "nit-picks before", "nit-picks after"),
+        *("of these, taken for flaws by the judge", "seeds"),
     )
+    return table("Critics trained before other judges", columns, rows)
