@@ -88,8 +88,8 @@ def more(name: str, pair: Iterable[np.ndarray], *, unit: str, why: str) -> Claim
         why: How both were measured.
 
     Example:
-        >>> halves = np.array([[0.5, 0.25], [0.75, 0.5], [0.5, 0.5]])
-        >>> more("It grows", (halves, halves - halves.mean()), unit="share", why="after minus before").holds
+        >>> rise = np.linspace(0.25, 0.75, 20)[:, None]
+        >>> more("It grows", (rise, rise - rise.mean()), unit="share", why="after minus before").holds
         True
     """
     found, null = map(difference, pair)

@@ -164,8 +164,9 @@ def settings(e: Evidence) -> Part:
     few = min(FEW, e.main.samples)
     named = (f"GD, best of {few}", f"GC, best of {few}", "CD")
     order = sorted((what, k) for k, what in enumerate(named))
-    rows = [(s.size, s.labelled, float(1 - s.flawed_SPM.mean()), *e.gaps(s, few)) for s in e.in_order]
-    found = {f"{what}: {row[0]}, {row[1]} labels": (what, row[5 + k]) for what, k in order for row in rows}
+    measured = [(s, e.gaps(s, few)) for s in e.in_order]
+    rows = [(s.size, s.labelled, float(1 - s.flawed_SPM.mean()), *gaps) for s, gaps in measured]
+    found = {f"{what}: {s.size}, {s.labelled} labels": (what, x[2 + k]) for what, k in order for s, x in measured}
     return part(
         "Gaps against size and labels",
         "Bases of three sizes answer the same problems. Size is not skill here: the middle base writes the fewest sound answers. "
