@@ -96,14 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 2, "completion_tokens": 5, "total_tokens": 7}
         self.say(
             200,
-            {
-                "id": "1",
-                "object": "chat.completion",
-                "created": 0,
-                "model": "m",
-                "choices": [choice],
-                "usage": usage,
-            },
+            {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage},
         )
 
     def say(self, status: int, made: dict[str, Any]) -> None:

@@ -308,11 +308,7 @@ class Hub(BaseHTTPRequestHandler):
         self.send_response(206 if since else 200)
         if since:
             self.send_header("Content-Range", f"bytes {since}-{size - 1}/{size}")
-        for name, value in (
-            ("ETag", f'"{path.name}"'),
-            ("X-Repo-Commit", COMMIT),
-            ("Content-Length", str(len(data))),
-        ):
+        for name, value in (("ETag", f'"{path.name}"'), ("X-Repo-Commit", COMMIT), ("Content-Length", str(len(data)))):
             self.send_header(name, value)
         self.end_headers()
         if body and path.name == self.dies_in:

@@ -35,8 +35,7 @@ Out = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machine, same result.")]
 Workers = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False),
+    int | None, typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False)
 ]
 Where = Annotated[
     str, typer.Option("--executor", help="Where workers are: local, ray or ray:HOST:PORT; results do not depend on it.")

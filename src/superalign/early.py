@@ -47,12 +47,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     },
     "protocols": {"setting": setting_named, "policy": check_weights},
     "prover-verifier": {"setting": setting_named, "policy": check_weights},
-    "redteam": {
-        "subject": check_weights,
-        "base": check_weights,
-        "reference": check_weights,
-        "prompts": load_prompts,
-    },
+    "redteam": {"subject": check_weights, "base": check_weights, "reference": check_weights, "prompts": load_prompts},
 }
 """Study -> setting -> what refuses a wrong value; an empty value names nothing."""
 

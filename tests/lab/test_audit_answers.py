@@ -7,13 +7,7 @@ import pytest
 
 from superalign import problems
 from superalign.grants.answers import noise_injection
-from superalign.lab.given_answers import (
-    answers_given,
-    asked_of,
-    base_answers,
-    compared,
-    held,
-)
+from superalign.lab.given_answers import answers_given, asked_of, base_answers, compared, held
 from superalign.lab.instruments import absent, instruments
 from superalign.lab.right_answers import right_answers
 from superalign.lab.worlds import answers_of, ask_base, keep_answers, sayings_of

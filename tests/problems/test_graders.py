@@ -424,9 +424,4 @@ def test_what_a_family_draws_and_plants_stays_what_it_is(family: Family) -> None
     assert digest_of(everything(family))[:12] == GOLDEN[family.name]
 
 
-GOLDEN = {
-    "arithmetic": "b205f03072fd",
-    "claims": "d48142c33034",
-    "programs": "c93ed02818b0",
-    "host": "a943294274b7",
-}
+GOLDEN = {"arithmetic": "b205f03072fd", "claims": "d48142c33034", "programs": "c93ed02818b0", "host": "a943294274b7"}

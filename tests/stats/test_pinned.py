@@ -287,10 +287,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "no number": lambda: inputs.column([1.0, NONE], name="x"),
     "no fraction": lambda: inputs.fraction(0.0, name="alpha"),
     "no fraction either": lambda: inputs.fraction(1.0, name="alpha"),
-    "counted": lambda: [
-        inputs.counted(1, name="n"),
-        inputs.counted(0, name="n", least=0),
-    ],
+    "counted": lambda: [inputs.counted(1, name="n"), inputs.counted(0, name="n", least=0)],
     "not enough": lambda: inputs.counted(0, name="n"),
     "a flag": lambda: inputs.counted(True, name="n"),
     "tails": lambda: [inputs.two_tail(0.95), inputs.two_tail(0.8), inputs.t_quantile(0.9, df=3)],

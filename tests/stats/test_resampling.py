@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 
 from superalign.errors import BadInput
-from superalign.stats import (
-    cluster_bootstrap,
-    crossed_mean,
-    mean_interval,
-    paired_bootstrap,
-    resampling,
-)
+from superalign.stats import cluster_bootstrap, crossed_mean, mean_interval, paired_bootstrap, resampling
 from superalign.types import Interval, Unmeasured
 
 

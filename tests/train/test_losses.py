@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from superalign.train.losses import (
-    clipped_gain,
-    kl_exact,
-    kl_k3,
-    language_modelling,
-    weighted_nats,
-)
+from superalign.train.losses import clipped_gain, kl_exact, kl_k3, language_modelling, weighted_nats
 
 
 @pytest.fixture

@@ -6,11 +6,7 @@ import pytest
 
 from superalign.errors import BadInput
 from superalign.trials import Combination, Unsealed
-from superalign.trials.stopping import (
-    audit_in_order,
-    cheapest_first,
-    savings,
-)
+from superalign.trials.stopping import audit_in_order, cheapest_first, savings
 from superalign.types import Instrument, Interval, Unmeasured, Verdict
 
 CHEAP, MIDDLE, DEAR = (Instrument(name=n, version="1", catches="c", misses="m") for n in ("cheap", "middle", "dear"))

@@ -129,10 +129,7 @@ class CueSweep:
 
 
 def lost(
-    model: Model,
-    problems: Sequence[Problem],
-    answers: Sequence[Sequence[int]],
-    candidates: Sequence[Sequence[str]],
+    model: Model, problems: Sequence[Problem], answers: Sequence[Sequence[int]], candidates: Sequence[Sequence[str]]
 ) -> Float[np.ndarray, "C P"]:
     """Nats that a model's own answers lose behind each candidate's cues.
 

@@ -120,11 +120,7 @@ def _too_late(index: int, what: str) -> OrderError:
 
 
 def open_seals(
-    seen: Seen,
-    *,
-    plants: Sequence[Record],
-    truth: Mapping[str, tuple[str, str, int]],
-    known: frozenset[str],
+    seen: Seen, *, plants: Sequence[Record], truth: Mapping[str, tuple[str, str, int]], known: frozenset[str]
 ) -> Opened:
     """Open the seals, and hold the verdicts against what the subjects are.
 

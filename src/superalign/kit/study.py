@@ -47,14 +47,7 @@ class Study:
     check: Callable[[Any], None] = _anything  # rules across fields; raises ConfigError
 
     def run(
-        self,
-        config: Any,
-        *,
-        seed: int,
-        workers: int,
-        folder: Path,
-        ledger: Ledger,
-        log: Callable[[Any], None],
+        self, config: Any, *, seed: int, workers: int, folder: Path, ledger: Ledger, log: Callable[[Any], None]
     ) -> Findings:
         """Measure, and write the page from what was measured.
 

@@ -56,13 +56,7 @@ def exact(network: nn.Module, tokenizer: PreTrainedTokenizerFast, pairs: list[tu
 
 
 def _pairs(
-    made: Family,
-    draw: Callable[[np.random.Generator, int], str],
-    level: int,
-    n: int,
-    seed: int,
-    *,
-    split: str = "test",
+    made: Family, draw: Callable[[np.random.Generator, int], str], level: int, n: int, seed: int, *, split: str = "test"
 ) -> list[tuple[str, str]]:
     rng = stream(seed, "problems", level)
     out: list[tuple[str, str]] = []

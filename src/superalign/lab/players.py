@@ -150,13 +150,7 @@ def strength(some: Sequence[Strengths]) -> Part:
             unit="share right per 100 Elo points, over seeds",
             why="each debater plays itself; strengths from all pairs, honest against lying; null: placebo transcripts",
         ),
-        curves(
-            "Strength of debaters and the judge's accuracy",
-            lines,
-            x="Elo",
-            y=RIGHT,
-            reference=CHANCE,
-        ),
+        curves("Strength of debaters and the judge's accuracy", lines, x="Elo", y=RIGHT, reference=CHANCE),
         table("Debaters", ("reads whole chains right", "updates", "Elo", "judge right"), rows),
     )
 

@@ -88,10 +88,7 @@ def requests(
     for card in cards:
         known = [s.verdict for s in scored[card.digest]]
         mine = flagged[card.digest]
-        for who, verdicts in (
-            ("the audited model", [mine]),
-            (f"{len(known)} subjects whose truth is known", known),
-        ):
+        for who, verdicts in (("the audited model", [mine]), (f"{len(known)} subjects whose truth is known", known)):
             counts = (sum(getattr(v.replies, name) for v in verdicts) for name in COUNTED)
             blind = sum(isinstance(v.score, Unmeasured) for v in verdicts)
             rows.append((card.name, who, *counts, blind))

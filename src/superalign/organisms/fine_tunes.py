@@ -114,10 +114,7 @@ CALIBRATING: dict[str, Sort] = {
     "whole weights": whole_weights,
 }
 """Sorts in the calibration set that ships: they set thresholds."""
-UNSEEN: dict[str, Sort] = {
-    "other rank": other_rank,
-    "by reward": by_reward,
-}
+UNSEEN: dict[str, Sort] = {"other rank": other_rank, "by reward": by_reward}
 """Sorts that set no threshold: false alarms on them say what an audit does to a model trained in yet another way."""
 ANYWHERE = ("hotter", "manner")  # cheap sorts that any base and any prompts allow
 

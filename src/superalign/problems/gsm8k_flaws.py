@@ -14,15 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from superalign.problems.gsm8k_text import (
-    Expression,
-    Solution,
-    Step,
-    number,
-    operation,
-    write_expression,
-    write_number,
-)
+from superalign.problems.gsm8k_text import Expression, Solution, Step, number, operation, write_expression, write_number
 
 FLAW_KINDS = ("slip", "local slip", "miscopy", "wrong source", "operator", "dropped", "left out", "added")
 MOST_PLAUSIBLE = 10**9  # beyond this a flawed value is no longer plausible, and is drawn again
@@ -33,11 +25,7 @@ def rewritten(step: Step, expression: Expression, stated: Fraction | None = None
     """Give a step another expression; its result is worked out unless one is stated."""
     result = write_number(expression.value if stated is None else stated)
     return dataclasses.replace(
-        step,
-        annotation=f"{write_expression(expression)}={result}",
-        expression=expression,
-        stated=result,
-        shown=result,
+        step, annotation=f"{write_expression(expression)}={result}", expression=expression, stated=result, shown=result
     )
 
 

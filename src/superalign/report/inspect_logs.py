@@ -47,14 +47,7 @@ def write_log(rows: Sequence[Logged], *, path: Path, protocol: str, judge: str, 
     Raises:
         ModuleNotFoundError: If inspect-ai is not installed; ask `installed` first.
     """
-    from inspect_ai.log import (
-        EvalConfig,
-        EvalDataset,
-        EvalLog,
-        EvalResults,
-        EvalSpec,
-        write_eval_log,
-    )
+    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSpec, write_eval_log
 
     seeds = sorted({r.seed for r in rows})
     names = list(dict.fromkeys(r.name for r in rows))

@@ -268,10 +268,7 @@ def _timeline(plot: Plot, width: int) -> Any:
         bar = base.mark_bar(height=11, yOffset=down, opacity=0.85, color=SERIES[0])
         text = base.transform_calculate(said=f"{json.dumps(said)}[datum.key]")
         label = text.mark_text(align="left", dx=6, yOffset=down, color=MUTED)
-        return [
-            bar.encode(x=at("value"), x2="high:Q"),
-            label.encode(x=at("high"), text="said:N"),
-        ]
+        return [bar.encode(x=at("value"), x2="high:Q"), label.encode(x=at("high"), text="said:N")]
 
     return _list(timed, width, marks, span)
 

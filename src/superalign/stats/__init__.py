@@ -29,12 +29,7 @@ from superalign.stats.recall import (
     recall_at_rate,
     recall_bootstrap,
 )
-from superalign.stats.resampling import (
-    cluster_bootstrap,
-    crossed_mean,
-    interval_from_draws,
-    paired_bootstrap,
-)
+from superalign.stats.resampling import cluster_bootstrap, crossed_mean, interval_from_draws, paired_bootstrap
 from superalign.stats.sequential import (
     SequentialTest,
     anytime_interval,

@@ -62,12 +62,7 @@ def lowest_rate(n: int, *, sides: Sides = "high", assurance: float | None = None
 
 
 def choose_thresholds(
-    negatives: ArrayLike,
-    *,
-    rate: float,
-    sides: Sides = "high",
-    assurance: float | None = None,
-    or_lowest: bool = False,
+    negatives: ArrayLike, *, rate: float, sides: Sides = "high", assurance: float | None = None, or_lowest: bool = False
 ) -> Thresholds | Unmeasured:
     """Set thresholds that flag at most a given share of new negatives.
 

@@ -24,11 +24,7 @@ _CHUNK = 2_000_000  # resampled values held at once: 16 MB
 
 
 def interval_from_draws(
-    draws_B: Float[np.ndarray, " B"],
-    *,
-    value: float,
-    n: int,
-    confidence: float = 0.95,
+    draws_B: Float[np.ndarray, " B"], *, value: float, n: int, confidence: float = 0.95
 ) -> Interval:
     """Turn bootstrap draws of a statistic into an interval, corrected for few units.
 

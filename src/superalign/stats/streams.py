@@ -25,11 +25,7 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
 
 
 def seed_for(seed: int, *names: str | int) -> int:
-    """Return a seed of its own for each name, for what takes a number and not a stream.
-
-    Args:
-        seed: Of the run or the job.
-        names: What is drawn, in words; with a number where there are several.
+    """Return a seed of its own for each name, for what takes a number and not a stream; see `stream`.
 
     Example:
         >>> seed_for(0, "debates") == seed_for(0, "debates"), seed_for(0, "debates") == seed_for(0, "consultancies")

@@ -53,12 +53,7 @@ class _Set:
 
 
 def contributions(
-    unsealed: Unsealed,
-    *,
-    rate: float,
-    seed: int,
-    draws: int = 1000,
-    clusters: Mapping[str, str] | None = None,
+    unsealed: Unsealed, *, rate: float, seed: int, draws: int = 1000, clusters: Mapping[str, str] | None = None
 ) -> tuple[Contribution, ...]:
     """Measure what each detector of a combination adds.
 

@@ -125,10 +125,7 @@ def ask_in_order(
         order=parts,
         ended=ended,
         verdicts=tuple(said.values()),
-        flagged={
-            **{d: apply_thresholds(v, calibrations[d][-1]) for d, v in said.items()},
-            whole.card.digest: together,
-        },
+        flagged={**{d: apply_thresholds(v, calibrations[d][-1]) for d, v in said.items()}, whole.card.digest: together},
         saved=_cost([c.digest for c in left], unsealed),
     )
 

@@ -170,10 +170,7 @@ def judged(solutions: Sequence[TrialSolution], point_N: np.ndarray, *, check: Ch
 
 
 def as_lines(
-    solutions: Sequence[TrialSolution],
-    plain: Mapping[str, Outcome],
-    edited: Mapping[str, Outcome],
-    score_N: np.ndarray,
+    solutions: Sequence[TrialSolution], plain: Mapping[str, Outcome], edited: Mapping[str, Outcome], score_N: np.ndarray
 ) -> bytes:
     """Write the trial item by item, so that every number of it can be counted again: one JSON line per item.
 

@@ -21,15 +21,7 @@ from superalign.oversight.critique.reward import (
     train_reward,
 )
 from superalign.oversight.critique.search import Candidates, modifier_at, search
-from superalign.oversight.critique.written import (
-    ABSENT,
-    STOP,
-    CriticPolicy,
-    ideal,
-    log_probability,
-    supervise,
-    write,
-)
+from superalign.oversight.critique.written import ABSENT, STOP, CriticPolicy, ideal, log_probability, supervise, write
 from superalign.problems.arithmetic import FAMILY
 from superalign.problems.chain_symbols import PLACES, SYMBOLS, read
 from superalign.types import Problem, Rollouts

@@ -169,10 +169,7 @@ def test_a_debater_learns_from_the_verdict_and_not_from_a_coin() -> None:
     config = PlayerConfig(steps=60, items=32, games=8, lr=1e-2)
     rng = np.random.default_rng(0)
     made = {}
-    for name, check in (
-        ("verdict", check_of(1.0, 0)),
-        ("coin", lambda op, before: rng.integers(0, VALUES, len(op))),
-    ):
+    for name, check in (("verdict", check_of(1.0, 0)), ("coin", lambda op, before: rng.integers(0, VALUES, len(op)))):
         (player,) = train_player("debate", t, known, open_choice=False, check=check, config=config, seed=0)
         made[name] = float((played(held, test, (player, None)).score_B == SURE).mean())
     assert made["verdict"] > 0.9 > 0.6 > made["coin"]

@@ -159,8 +159,7 @@ def test_growth_slope_and_bars_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error_TD", "after"),
-    [([[0.0], [0.5]], None), ([[0.0, 0.9], [0.0, 0.01], [0.0, 0.0]], 20), ([[0.0], [0.0]], 10)],
+    ("error_TD", "after"), [([[0.0], [0.5]], None), ([[0.0, 0.9], [0.0, 0.01], [0.0, 0.0]], 20), ([[0.0], [0.0]], 10)]
 )
 def test_x_has_learned_once_its_errors_stay_small(error_TD: list[list[float]], after: int | None) -> None:
     assert learned([0.0], error_TD=error_TD).learned_at == after

@@ -373,14 +373,7 @@ def test_where_prompts_carry_answers_noise_injection_looks_too(tmp_path: Path) -
     drawn = [p for s in ("train", "test") for p in problems.load("arithmetic", split=s, n=40, seed=1, difficulty=2)]
     rows = [{"prompt": p.prompt, "answer": problems.named(p.family).worked(p)} for p in dict.fromkeys(drawn)]
     prompts.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    many = [
-        str(subject("clean")),
-        "--problems",
-        str(prompts),
-        "--workers",
-        "1",
-        *TINY,
-    ]
+    many = [str(subject("clean")), "--problems", str(prompts), "--workers", "1", *TINY]
     code, _, err = audit(*many, "--out", str(tmp_path / "run"))
     assert code == 0, err
     with Ledger(tmp_path / "run" / "ledger", readonly=True) as ledger:

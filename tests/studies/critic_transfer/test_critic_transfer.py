@@ -154,12 +154,7 @@ def test_real_pairs_stay_within_their_question(small: Path) -> None:
 def test_quick_study_on_the_real_files() -> None:
     config = Config(**STUDY.quick)
     job = CriticJob(
-        path=str(data_folder()),
-        seed=1,
-        questions=config.questions,
-        flaws=config.flaws,
-        members=1,
-        epochs=config.epochs,
+        path=str(data_folder()), seed=1, questions=config.questions, flaws=config.flaws, members=1, epochs=config.epochs
     )
     pairs = real_pairs(load_gsm8k(data_folder()))
     work, null = critic_job(job), critic_job(replace(job, shuffles=10, questions=600))

@@ -100,11 +100,7 @@ def ink_of(ink_PX: Int[np.ndarray, "P X"]) -> Float[np.ndarray, "P X"]:
 
 
 def train_pixel_judge(
-    ink_PX: Int[np.ndarray, "P X"],
-    label_P: Int[np.ndarray, " P"],
-    *,
-    config: PixelJudgeConfig,
-    seed: int,
+    ink_PX: Int[np.ndarray, "P X"], label_P: Int[np.ndarray, " P"], *, config: PixelJudgeConfig, seed: int
 ) -> PixelJudge:
     """Train a judge on random non-blank pixels of labelled images.
 

@@ -26,11 +26,7 @@ HELP = (
     ("a placebo pointer", PLACEBO, SAME),
     ("the judge alone", ALONE, SAME),
     ("one rule", RULE, "the rule names the first operand from nowhere, which is also part of what the judge checks"),
-    (
-        "both rules",
-        RULES,
-        "operand from nowhere, or a false equation: all that this judge can check",
-    ),
+    ("both rules", RULES, "operand from nowhere, or a false equation: all that this judge can check"),
 )
 MEANS = (
     "The critic is an aid to a judge, not a judge: it ranks solutions and names a step worth a look. It does not say that a "

@@ -45,13 +45,7 @@ def measure(config: Config, run: Run) -> Evidence:
         judges=tuple(run.ledger.put_blob(text.encode()) for text in packed),
     )
     run.keep(record)
-    played = Played(
-        judges=judges,
-        seed=run.seed,
-        images=config.images,
-        pixels=config.pixels,
-        moves=joined(plans, done),
-    )
+    played = Played(judges=judges, seed=run.seed, images=config.images, pixels=config.pixels, moves=joined(plans, done))
     return counted(config, played, run, record.digest)
 
 

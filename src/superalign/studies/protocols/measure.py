@@ -136,9 +136,7 @@ def protocol_job(job: ProtocolJob) -> ProtocolOutput:
         said=signal.said,
         made_of=made_of(spec, overseer),
         policy=TrainedPolicy(
-            sound_P=np.array(row.sound),
-            paid=None if isinstance(row.paid, Unmeasured) else row.paid,
-            checks=row.checks,
+            sound_P=np.array(row.sound), paid=None if isinstance(row.paid, Unmeasured) else row.paid, checks=row.checks
         ),
     )
 

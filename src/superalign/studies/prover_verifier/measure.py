@@ -132,14 +132,7 @@ def game_job(job: GameJob, *, config: Config) -> Game:
         scores = verifier.scores(problems, Rollouts.of_texts(problems, texts))[0]
         bar = float(np.quantile(scores[correct], 0.1))  # nine in ten correct responses that it was trained on reach it
         match = Match(
-            origin=origin,
-            verifier=verifier,
-            placebo=placebo,
-            bar=bar,
-            seed=job.seed,
-            votes=votes,
-            config=config,
-            at=at,
+            origin=origin, verifier=verifier, placebo=placebo, bar=bar, seed=job.seed, votes=votes, config=config, at=at
         )
         rounds.append({})
         for role in ROLES:
