@@ -25,7 +25,7 @@ def study(name: str) -> tuple[str, Any]:
     try:
         return name, importlib.import_module(STUDIES[name]).STUDY
     except ModuleNotFoundError as error:
-        if mendable := facts.told(error, folder=Path(), study=name):
+        if mendable := facts.bad_input_of(error, folder=Path(), study=name):
             raise mendable from error
         raise
 

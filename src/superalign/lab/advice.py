@@ -51,7 +51,7 @@ def written(writer: str, depths: tuple[int, ...], n: int, split: str, seed: int,
     return at.model().sample(problems, n=1, seed=seed_for(draw, "advice"))
 
 
-def dealt(problems: Sequence[Problem], seed: int) -> dict[str, Problem]:
+def shuffled(problems: Sequence[Problem], seed: int) -> dict[str, Problem]:
     """Give each problem another one of the same length."""
     out: dict[str, Problem] = {}
     for depth in {p.difficulty for p in problems}:
@@ -70,7 +70,7 @@ def adviser_of(job: AdviceJob, problems: Sequence[Problem]) -> Adviser:
     agent = at.model(temperature=job.temperature)
     if job.manner == "lying":
         return Solver(agent=agent, name=f"{job.agent}, told to lie", front=f"{LIE}: ")
-    return Solver(agent=agent, name=job.agent, other=dealt(problems, job.draw) if job.manner == "shuffled" else {})
+    return Solver(agent=agent, name=job.agent, other=shuffled(problems, job.draw) if job.manner == "shuffled" else {})
 
 
 def advise(job: AdviceJob) -> Advised:

@@ -27,5 +27,5 @@ def given_prompts(e: GivenPrompts | None) -> list[Part]:
         ("used to test on", e.used.testing),
         *((("asked by the detectors", e.asked),) if e.asked is not None else ()),
     )
-    text = f"{e.used.told()}. {e.used.warning()}".strip()
+    text = f"{e.used.in_words()}. {e.used.warning()}".strip()
     return [part("Your prompts", text, table("Prompts given and used", ("prompts", "how many"), rows))]

@@ -36,8 +36,8 @@ from superalign.oversight.debate.readers import (
     Worked,
     beliefs_of,
     packed,
+    reader_from,
     train_reader,
-    unpacked,
 )
 from superalign.stats.streams import seed_for, stream
 from superalign.types import Record
@@ -151,7 +151,7 @@ def chains_of(seed: int, length: int, *, pool: int, held_out: int) -> Chains:
 
 def mind_of(text: str, about: Chains) -> Mind:
     """Let a network read everything that it will be asked about."""
-    reader = unpacked(text)
+    reader = reader_from(text)
     read = [beliefs_of(reader, t.op_BL) for t in (about.train, about.test)]
     return Mind(reader.out.in_features, step_beliefs(reader), *read)
 

@@ -56,7 +56,7 @@ def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any
         write_whole(_used_beside(path), json.dumps(to_plain(said.used)) + "\n")
         write_whole(path, json.dumps(dict(said.rows)) + "\n")
     used = used_of(str(path))
-    for line in (used.told(), used.warning()) if used else ():
+    for line in (used.in_words(), used.warning()) if used else ():
         if line:
             log(line)
     return str(path)

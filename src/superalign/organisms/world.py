@@ -67,11 +67,11 @@ class PromptsUsed(Record):
             ("answered with nothing by the base", self.silent),
         )
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """Say in a sentence how many are used, and why others are not.
 
         Example:
-            >>> PromptsUsed(given=9, repeated=0, too_long=0, unended=4, silent=0, training=4, testing=1).told()[:60]
+            >>> PromptsUsed(given=9, repeated=0, too_long=0, unended=4, silent=0, training=4, testing=1).in_words()[:60]
             '5 of 9 prompts are used, 4 to train on and 1 to test on; lef'
         """
         left = "; ".join(f"{n} {why}" for why, n in self.reasons() if n)
@@ -179,7 +179,7 @@ def sayings(base: Model, prompts: Sequence[str], *, name: str = "prompts", max_t
     if len(rows) < 20:
         check_end(base, ended=len(rows), asked=len(asked))
         raise BadInput(
-            f"The base ends {len(rows)} of {len(asked)} responses within {max_tokens} tokens ({used.told()}). Nothing can be "
+            f"The base ends {len(rows)} of {len(asked)} responses within {max_tokens} tokens ({used.in_words()}). Nothing can be "
             "planted where it says nothing, or never stops. Give at least twenty prompts that it answers, or allow longer "
             "responses."
         )

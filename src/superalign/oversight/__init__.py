@@ -16,7 +16,7 @@ from superalign.oversight.judges.judge import (
     judge,
     oblivious,
 )
-from superalign.oversight.judges.language_model import seated_judge
+from superalign.oversight.judges.language_model import participant_judge
 from superalign.oversight.market.making import market_price
 from superalign.oversight.pixels.overseer import pixel_debate
 from superalign.oversight.prover.verifier import train_verifier
@@ -40,11 +40,11 @@ __all__ = [
     "judge",
     "market_price",
     "oblivious",
+    "participant_judge",
     "pixel_debate",
     "pointing_accuracy",
     "recursive_judge",
     "sandwiched",
-    "seated_judge",
     "self_critique_overseer",
     "train_critic",
     "train_verifier",

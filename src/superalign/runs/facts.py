@@ -105,7 +105,7 @@ def revision() -> str | None:
     return found.stdout.strip() or None
 
 
-def told(error: BaseException, *, folder: Path, study: str) -> BadInput | None:
+def bad_input_of(error: BaseException, *, folder: Path, study: str) -> BadInput | None:
     """Turn an error that the user can mend into words; None if it is our bug.
 
     Args:

@@ -138,7 +138,7 @@ def run(study: Runnable, request: Request, *, screen: progress.Screen, warn: Cal
         except (LedgerError, KeyboardInterrupt):
             raise
         except Exception as error:
-            mendable = facts.told(error, folder=folder, study=request.study)
+            mendable = facts.bad_input_of(error, folder=folder, study=request.study)
             if mendable is None or mendable is error:
                 raise
             raise mendable from error

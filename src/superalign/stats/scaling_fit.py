@@ -170,7 +170,7 @@ def fit_game(won_SGAN: np.ndarray, ratings: Ratings) -> Fitted:
     )
 
 
-def dealt(ratings: Ratings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def permuted_ratings(ratings: Ratings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """General Elo dealt out at random among guards and among agents of each seed, (S, K) each."""
     guard_SK, agent_SK = (rng.permuted(x[0], axis=1) for x in (ratings.guard_BSK, ratings.agent_BSK))
     return guard_SK, agent_SK
@@ -184,7 +184,7 @@ def gaps(guard_SK: np.ndarray, agent_SK: np.ndarray) -> np.ndarray:
 def slopes_by_chance(fitted: Fitted, ratings: Ratings, *, seed: int, deals: int = 400) -> Interval:
     """Say where the slope lies in 95 % of deals of ratings at random."""
     rng = np.random.default_rng([seed, 41])
-    gap_BC = np.array([gaps(*dealt(ratings, rng)).ravel() for _ in range(deals)])
+    gap_BC = np.array([gaps(*permuted_ratings(ratings, rng)).ravel() for _ in range(deals)])
     slope_B = fit_curve(gap_BC, np.tile(fitted.share_SGA.ravel(), (deals, 1)))[:, 1]
     low, high = np.quantile(slope_B, [0.025, 0.975])
     return Interval(value=float(slope_B.mean()), low=float(low), high=float(high), n=fitted.n)

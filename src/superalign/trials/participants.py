@@ -12,7 +12,7 @@ import numpy as np
 from superalign.errors import BadInput, ConfigError
 from superalign.models import Sampling, open_weights, random_model
 from superalign.oversight.judges.judge import key_of
-from superalign.oversight.judges.language_model import LocalParticipant, api_seat, judge_played, read_answer
+from superalign.oversight.judges.language_model import LocalParticipant, api_participant, judge_played, read_answer
 from superalign.oversight.judges.prompted import (
     Both,
     Consultancy,
@@ -111,7 +111,7 @@ def participant_of(name: str, *, max_tokens: int, draws: int = 1, device: str = 
             "A seat is empty. Somebody has to judge and somebody to argue. Name a folder, a hub id or api:PROVIDER/MODEL."
         )
     if name.startswith(API):
-        return api_seat(name, max_tokens=max_tokens, draws=draws)
+        return api_participant(name, max_tokens=max_tokens, draws=draws)
     return LocalParticipant(
         model=open_weights(name, device=device), name=name, sampling=Sampling(max_tokens=max_tokens)
     )

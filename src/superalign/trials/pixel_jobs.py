@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.oversight.pixels.debate import Games, play
-from superalign.oversight.pixels.judge import PixelJudge, PixelJudgeConfig, train_pixel_judge, unpacked
+from superalign.oversight.pixels.judge import PixelJudge, PixelJudgeConfig, judge_from, train_pixel_judge
 from superalign.oversight.pixels.search import debater, perfect_play
 from superalign.problems import digits
 from superalign.trials.pixel_debates import LIAR_FIRST, able, layout
@@ -79,7 +79,7 @@ def debate_job(item: DebateJob) -> dict[str, list[list[int]]]:
 @functools.lru_cache(maxsize=4)
 def judge_of(packed: str) -> PixelJudge:
     """Return one judge for the same weights, so that perfect play remembers what it solved."""
-    return unpacked(packed)
+    return judge_from(packed)
 
 
 def joined(

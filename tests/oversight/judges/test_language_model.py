@@ -21,8 +21,8 @@ from superalign.oversight.judges.language_model import (
     MALFORMED,
     ApiParticipant,
     LocalParticipant,
+    participant_judge,
     read_answer,
-    seated_judge,
 )
 from superalign.oversight.judges.prompted import Critique, Debate
 from superalign.stats import clopper_pearson
@@ -74,7 +74,7 @@ def test_random_weights_judge_at_chance_whatever_is_said(kind: str) -> None:
     for seed in range(3):
         seat = local(kind, seed)
         for play in (None, Critique(agent=local(kind, 9))):
-            values = seated_judge(seat, play=play)(asked, rollouts, seed=seed).values
+            values = participant_judge(seat, play=play)(asked, rollouts, seed=seed).values
             assert all(isinstance(v, float) and 0 < v < 1 for v in values)
             hits += [(float(v) > 0.5) == bool(ok) for v, ok in zip(values, right, strict=True)]  # type: ignore[arg-type]
     found = clopper_pearson(sum(hits), n=len(hits), confidence=0.999)
@@ -85,8 +85,10 @@ def test_random_weights_judge_at_chance_whatever_is_said(kind: str) -> None:
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_seated_model_is_an_overseer(kind: str, problems: Any, rollouts: Rollouts) -> None:
     seat = local(kind)
-    check_overseer(seated_judge(seat), problems, rollouts)
-    check_overseer(seated_judge(seat, play=Debate(first=seat, second=local(kind, 1), rounds=1)), problems, rollouts)
+    check_overseer(participant_judge(seat), problems, rollouts)
+    check_overseer(
+        participant_judge(seat, play=Debate(first=seat, second=local(kind, 1), rounds=1)), problems, rollouts
+    )
 
 
 def test_a_model_made_to_say_yes_says_yes() -> None:
@@ -168,21 +170,21 @@ def test_a_server_that_can_add_judges_sums(serve: Any, problems: Any) -> None:
     asked, texts, right = sums(12)
     rollouts = Rollouts.of_texts(asked, texts)
     seat = api(serve(2, says=adds))  # two refusals of every request, and then it answers
-    judge = seated_judge(seat, play=Critique(agent=seat))
+    judge = participant_judge(seat, play=Critique(agent=seat))
     signal = judge(asked, rollouts, seed=0)
     assert [float(v) > 0.5 for v in signal.values] == right.tolist()  # type: ignore[arg-type]
     assert signal.tokens > 0
-    check_overseer(seated_judge(api(serve(0, says=adds))), asked, rollouts)
+    check_overseer(participant_judge(api(serve(0, says=adds))), asked, rollouts)
 
 
 def test_what_a_server_says_beside_yes_and_no_is_counted_and_no_score(serve: Any) -> None:
     asked, texts, _ = sums(6)
     rollouts = Rollouts.of_texts(asked, texts)
     vague = api(serve(0, says=lambda p: "Hard to say." if "(3)" in p else adds(p)))
-    values = seated_judge(vague)(asked, rollouts, seed=0).values
+    values = participant_judge(vague)(asked, rollouts, seed=0).values
     assert [v.why for v in values if isinstance(v, Unmeasured)] == [MALFORMED]
     dead = api(serve(10_000))
-    signal = seated_judge(dead, play=Critique(agent=dead))(asked, rollouts, seed=0)
+    signal = participant_judge(dead, play=Critique(agent=dead))(asked, rollouts, seed=0)
     assert all(isinstance(v, Unmeasured) and "gave no reply in 3 attempts" in v.why for v in signal.values)
     fickle: list[int] = []
 

@@ -8,7 +8,7 @@ import pytest
 
 from superalign.oversight import check_overseer
 from superalign.oversight.conformance import failures
-from superalign.oversight.judges.language_model import seated_judge
+from superalign.oversight.judges.language_model import participant_judge
 from superalign.oversight.judges.prompted import (
     Beliefs,
     Consultancy,
@@ -68,8 +68,8 @@ PLAYS: list[Callable[[Participant], Any]] = [
 @pytest.mark.parametrize("play", PLAYS)
 def test_a_judge_after_any_protocol_is_an_overseer(play: Any, problems: Any, rollouts: Rollouts) -> None:
     seat = Scripted(believes=reads, says=argues)
-    check_overseer(seated_judge(seat, play=play(seat)), problems, rollouts)
-    check_overseer(seated_judge(seat), problems, rollouts)
+    check_overseer(participant_judge(seat, play=play(seat)), problems, rollouts)
+    check_overseer(participant_judge(seat), problems, rollouts)
 
 
 def test_a_judge_that_goes_by_place_is_found_out(problems: Any, rollouts: Rollouts) -> None:
@@ -79,7 +79,7 @@ def test_a_judge_that_goes_by_place_is_found_out(problems: Any, rollouts: Rollou
         calls.append(1)
         return len(calls) % 7 / 7
 
-    found = failures(seated_judge(Scripted(believes=moody)), problems, rollouts)
+    found = failures(participant_judge(Scripted(believes=moody)), problems, rollouts)
     assert "same seed, same signal" in found
 
 
@@ -146,11 +146,11 @@ def test_the_adversary_says_what_moves_the_price_most_and_a_still_market_closes(
 def test_silence_is_unmeasured_and_reaches_the_judge(problems: Any, rollouts: Rollouts) -> None:
     gone = Scripted(believes=reads, says=lambda p: Unmeasured("no reply") if "ask 1" in p else "It is right.")
     for play in (Critique(agent=gone), Debate(first=gone, second=gone), Market(market=gone, adversary=gone)):
-        signal = seated_judge(gone, play=play)(problems, rollouts, seed=0)
+        signal = participant_judge(gone, play=play)(problems, rollouts, seed=0)
         why = [v.why if isinstance(v, Unmeasured) else "" for v in signal.values]
         assert why == ["", "", "no reply", "no reply", "", "", "", ""], play.name
     no_price = Scripted(believes=lambda p: Unmeasured("no price"))
-    signal = seated_judge(gone, play=Market(market=no_price, adversary=gone))(problems, rollouts, seed=0)
+    signal = participant_judge(gone, play=Market(market=no_price, adversary=gone))(problems, rollouts, seed=0)
     assert set(signal.values) == {Unmeasured("no price")}
 
 

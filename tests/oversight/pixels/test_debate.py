@@ -20,7 +20,7 @@ from superalign.oversight.pixels.debate import (
     taking_turns,
     verdict,
 )
-from superalign.oversight.pixels.judge import PixelJudge, PixelJudgeConfig, ink_of, train_pixel_judge, unpacked
+from superalign.oversight.pixels.judge import PixelJudge, PixelJudgeConfig, ink_of, judge_from, train_pixel_judge
 from superalign.oversight.pixels.overseer import pixel_debate
 from superalign.oversight.pixels.search import _followers, _sets, exact, perfect_play, solve, tree_search
 from superalign.problems import digits
@@ -78,7 +78,7 @@ def test_a_judge_is_the_same_from_the_same_seed_and_text() -> None:
         train_pixel_judge(some.ink_PX, some.label_P, config=PixelJudgeConfig(steps=5), seed=s).packed()
         for s in (1, 1, 2)
     ]
-    assert made[0] == made[1] == unpacked(made[0]).packed()
+    assert made[0] == made[1] == judge_from(made[0]).packed()
     assert made[0] != made[2]
 
 

@@ -12,7 +12,7 @@ from superalign import settings
 from superalign.errors import ConfigError
 from superalign.lab.guard_games import GuardJob, NetworkJob, play_job, train_job
 from superalign.ledger import Ledger
-from superalign.oversight.debate.readers import packed, unpacked
+from superalign.oversight.debate.readers import packed, reader_from
 from superalign.report import Findings
 from superalign.stats.scaling_curve import curve
 from superalign.stats.scaling_fit import fit_game, held_out, ratings_of, slopes_by_chance
@@ -97,7 +97,7 @@ def test_larger_networks_solve_more_and_guards_share_nothing_with_agents() -> No
     assert np.mean(large.right_P) > np.mean(small.right_P) + 0.1
     assert large.parameters > small.parameters
     assert train_job(replace(job, role="agent")).weights != small.weights
-    assert packed(unpacked(small.weights)) == small.weights
+    assert packed(reader_from(small.weights)) == small.weights
 
 
 def test_a_guard_that_knows_nothing_is_near_a_coin_and_a_shuffled_transcript_helps_nobody() -> None:

@@ -10,7 +10,7 @@ from superalign import settings
 from superalign.errors import ConfigError
 from superalign.ledger import Ledger
 from superalign.oversight.pixels.debate import OPEN, elsewhere
-from superalign.oversight.pixels.judge import unpacked
+from superalign.oversight.pixels.judge import judge_from
 from superalign.problems import digits as family
 from superalign.report import Findings
 from superalign.stats import mean_interval
@@ -117,7 +117,7 @@ def test_each_side_plays_its_own_way_in_both_orders(packed: str) -> None:
 
 
 def hand_made(packed: str, moves: dict) -> Played:
-    return Played(judges=(unpacked(packed),) * 2, seed=0, images=6, pixels=2, moves=moves)
+    return Played(judges=(judge_from(packed),) * 2, seed=0, images=6, pixels=2, moves=moves)
 
 
 def test_what_is_counted_is_what_the_judge_prefers(packed: str) -> None:
@@ -127,7 +127,7 @@ def test_what_is_counted_is_what_the_judge_prefers(packed: str) -> None:
     found = played.orders((2, "x", "x", NINE)).first
     shown = np.zeros(table.ink_GX.shape, bool)
     shown[:, [27, 36]] = True
-    logits = unpacked(packed).logits(table.ink_GX, shown)
+    logits = judge_from(packed).logits(table.ink_GX, shown)
     row = np.arange(54)
     beats = (logits[row, table.first_G] > logits[row, table.second_G]).reshape(6, 9)
     np.testing.assert_array_equal(found.beats_PS[:, 0], beats.mean(1))
@@ -157,7 +157,7 @@ def test_the_truth_earns_nothing_from_another_images_pixels_and_less_when_swappe
         table = layout(kind, np.arange(n), seed=0, pixels=4)
         picked = np.stack([np.nonzero(x)[0][[3, 9, 12, 14]] for x in table.ink_GX])
         moves |= {(s, 4, "exact", "exact", kind): picked for s in (0, 1)}
-    played = Played(judges=(unpacked(packed),) * 2, seed=0, images=n, pixels=4, moves=moves)
+    played = Played(judges=(judge_from(packed),) * 2, seed=0, images=n, pixels=4, moves=moves)
     earned = pay(played)
 
     def more(arm: str, true: int, false: int) -> Interval:

@@ -131,7 +131,7 @@ def test_what_became_of_the_prompts_is_counted_by_reason(prompts: Path) -> None:
     assert (more.used.repeated, more.used.too_long) == (1, 1)
     assert more.used.unended > 0
     assert more.used.given == len(given) + 2 == more.used.used + 2 + more.used.unended + more.used.silent
-    assert f"{more.used.unended} not ended by the base within max_tokens" in more.used.told()
+    assert f"{more.used.unended} not ended by the base within max_tokens" in more.used.in_words()
 
 
 @pytest.mark.parametrize(("testing", "warns"), [(19, True), (20, False)])

@@ -22,7 +22,7 @@ from superalign.cli import app
 from superalign.errors import ConfigError
 from superalign.grants import chains
 from superalign.kit.run import codec_of
-from superalign.lab.advice import AdviceJob, advise, dealt, written
+from superalign.lab.advice import AdviceJob, advise, shuffled, written
 from superalign.lab.arms import Arm
 from superalign.lab.arms import Config as ArmsConfig
 from superalign.lab.labelled_overseers import sandwich_overseer
@@ -136,7 +136,7 @@ def test_the_rest_starts_from_what_is_written() -> None:
 
 def test_everybody_is_dealt_another_problem_of_the_same_length() -> None:
     problems = written("small", (3, 4), 20, "test", 0, 0).problems
-    other = dealt(problems, 0)
+    other = shuffled(problems, 0)
     assert all(other[p.prompt] != p and other[p.prompt].difficulty == p.difficulty for p in problems)
     assert sorted(o.prompt for o in other.values()) == sorted(other)
 

@@ -33,7 +33,7 @@ class Ground:
         return np.arange(len(self.table.start_B))
 
 
-def both_orders(
+def games_in_both_orders(
     ground: Ground, players: tuple[nn.Module | None, nn.Module | None], *, seed: int
 ) -> tuple[PlayedGames, PlayedGames]:
     """Debate each chain twice: side 0 speaks first, then side 1."""
@@ -165,7 +165,7 @@ def consulted(ground: Ground, player: nn.Module | None, *, seed: int) -> np.ndar
 
 def debated(ground: Ground, players: tuple[nn.Module | None, nn.Module | None], *, seed: int) -> np.ndarray:
     """Return the judge's probability of side 0 after debates in both orders, (2, N)."""
-    return np.stack([games.score_B for games in both_orders(ground, players, seed=seed)])
+    return np.stack([games.score_B for games in games_in_both_orders(ground, players, seed=seed)])
 
 
 def trained_on(

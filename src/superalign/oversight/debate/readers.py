@@ -150,13 +150,13 @@ def packed(reader: Reader) -> str:
 
     Example:
         >>> reader = Reader(3, 10, 2)
-        >>> packed(unpacked(packed(reader))) == packed(reader)
+        >>> packed(reader_from(packed(reader))) == packed(reader)
         True
     """
     return json.dumps({name: w.tolist() for name, w in reader.state_dict().items()})
 
 
-def unpacked(text: str) -> Reader:
+def reader_from(text: str) -> Reader:
     """Read weights that `packed` wrote; the reader is not to be trained further."""
     state = {name: torch.tensor(w) for name, w in json.loads(text).items()}
     values, width = state["start.weight"].shape

@@ -102,7 +102,7 @@ class LocalParticipant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiParticipant:
-    """A model behind an API in a seat: believes by its one-word answers, writes texts. Made by `api_seat`."""
+    """A model behind an API in a seat: believes by its one-word answers, writes texts. Made by `api_participant`."""
 
     answers: ApiPolicy  # asked for one word
     writes: ApiPolicy  # asked for texts
@@ -129,7 +129,7 @@ class ApiParticipant:
         return _asked(self.writes, prompts, n=n, seed=seed)
 
 
-def api_seat(name: str, *, max_tokens: int = 256, draws: int = 1, connections: int = 8) -> ApiParticipant:
+def api_participant(name: str, *, max_tokens: int = 256, draws: int = 1, connections: int = 8) -> ApiParticipant:
     """Put a model behind an API into a seat.
 
     Args:
@@ -170,8 +170,8 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeatedJudge:
-    """A language model that judges, alone or after a protocol. See `seated_judge`."""
+class ParticipantJudge:
+    """A language model that judges, alone or after a protocol. See `participant_judge`."""
 
     card: Instrument
     seat: Participant = field(repr=False)
@@ -210,7 +210,7 @@ def judge_played(
     return both_orders(seat, verdict_question, rows, seed=seed)
 
 
-def seated_judge(seat: Participant, *, play: Play | None = None) -> SeatedJudge:
+def participant_judge(seat: Participant, *, play: Play | None = None) -> ParticipantJudge:
     """Put a language model in the judge's seat.
 
     Args:
@@ -241,4 +241,4 @@ def seated_judge(seat: Participant, *, play: Play | None = None) -> SeatedJudge:
             *((("relative", True),) if isinstance(play, OtherTranscripts) else ()),  # which other depends on the batch
         ),
     )
-    return SeatedJudge(card=card, seat=seat, play=play)
+    return ParticipantJudge(card=card, seat=seat, play=play)

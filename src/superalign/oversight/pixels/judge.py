@@ -75,7 +75,7 @@ class PixelJudge:
         Example:
             >>> some = np.eye(64, dtype=int)[:20]
             >>> judge = train_pixel_judge(some, np.arange(20) % 10, config=PixelJudgeConfig(steps=2), seed=0)
-            >>> unpacked(judge.packed()).packed() == judge.packed()
+            >>> judge_from(judge.packed()).packed() == judge.packed()
             True
         """
         return " ".join(
@@ -84,7 +84,7 @@ class PixelJudge:
         )
 
 
-def unpacked(text: str) -> PixelJudge:
+def judge_from(text: str) -> PixelJudge:
     """Read weights that `packed` wrote."""
     arrays = []
     for one in text.split(" "):

@@ -101,7 +101,7 @@ def main_setting(job: DebateJob, train: Ground, test: Ground) -> Main:
     debaters = trained_on(train, "debate", updates=job.updates, seed=job.seed)
     consultants = trained_on(train, "consultancy", updates=job.updates, seed=job.seed)
     seed, pair, rounds = job.named("debates"), (debaters[job.updates], debaters[job.updates]), halvings(job.length)
-    games = held_out.both_orders(test, pair, seed=seed)
+    games = held_out.games_in_both_orders(test, pair, seed=seed)
     debate_TON = np.stack([debated(test, (p, p), seed=seed) for p in debaters.values()])
     at = job.named("consultancies")
     consultancy_TON = np.stack([held_out.consulted(test, p, seed=at) for p in consultants.values()])

@@ -11,7 +11,7 @@ from functools import partial
 
 from superalign.kit.panel import keep_decisions
 from superalign.kit.run import Run
-from superalign.oversight.pixels.judge import unpacked
+from superalign.oversight.pixels.judge import judge_from
 from superalign.oversight.pixels.overseer import pixel_debate
 from superalign.problems import digits
 from superalign.studies.pixel_debate.evidence import Evidence
@@ -31,7 +31,7 @@ def measure(config: Config, run: Run) -> Evidence:
     run.stage("training the judges")
     trainings = [JudgeJob(steps=config.judge_steps, seed=1000 * run.seed + j) for j in range(config.judges)]
     packed = run.map(train_job, trainings, name="judges", progress="training judges")
-    judges = tuple(map(unpacked, packed))
+    judges = tuple(map(judge_from, packed))
     run.keep(pixel_debate(judge=judges[0], read=digits.read, pixels=config.pixels).card)
     plans = [plan for j, judge in enumerate(packed) for plan in debates_before(config, judge, j, seed=run.seed)]
     run.stage(f"{len(plans)} matches")

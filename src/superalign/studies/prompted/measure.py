@@ -16,7 +16,7 @@ from superalign.kit.run import Run
 from superalign.lab.people import asker, assigned, decisions_of, is_person
 from superalign.lab.people_page import Assisted, OnePerson
 from superalign.oversight.judges.human import AskPerson, person, questions_of
-from superalign.oversight.judges.language_model import seated_judge
+from superalign.oversight.judges.language_model import participant_judge
 from superalign.oversight.judges.prompted import Played, Transcript, shown, verdict_question
 from superalign.policy_names import RANDOM
 from superalign.report.inspect_logs import Logged, installed, write_log
@@ -72,7 +72,7 @@ def measure(config: Config, run: Run) -> Evidence:
     )
     if judge.subject == agent.subject:
         run.log("judge and agent have the same weights: whatever one of them cannot see, the other cannot either")
-    run.keep(*(seated_judge(judge, play=play_of(name, roles)).card for name in config.protocols))
+    run.keep(*(participant_judge(judge, play=play_of(name, roles)).card for name in config.protocols))
     run.stage(f"{len(cases)} responses, {len(config.protocols)} protocols, {config.seeds} seeds")
     sittings, spent = judged(config, roles, cases, run)
     return ByModel(

@@ -131,7 +131,7 @@ def game_job(job: GameJob, *, config: Config) -> Game:
         )
         scores = verifier.scores(problems, Rollouts.of_texts(problems, texts))[0]
         bar = float(np.quantile(scores[correct], 0.1))  # nine in ten correct responses that it was trained on reach it
-        match = Match(
+        match = VerifierMatch(
             origin=origin, verifier=verifier, placebo=placebo, bar=bar, seed=job.seed, votes=votes, config=config, at=at
         )
         rounds.append({})
@@ -147,7 +147,7 @@ def game_job(job: GameJob, *, config: Config) -> Game:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
+class VerifierMatch:
     """One verifier, and the provers that it meets; all start from the same base."""
 
     origin: Model

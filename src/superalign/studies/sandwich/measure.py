@@ -15,7 +15,7 @@ import numpy as np
 from superalign.grants import chains
 from superalign.kit.panel import Decisions, keep_decisions
 from superalign.kit.run import Run
-from superalign.lab.advice import MANNERS, AdviceJob, Manner, advise, dealt, decided
+from superalign.lab.advice import MANNERS, AdviceJob, Manner, advise, decided, shuffled
 from superalign.lab.people import asker, assigned, decisions_of, is_person
 from superalign.lab.people_page import Assisted, OnePerson
 from superalign.oversight.judges.human import Question, person
@@ -158,7 +158,7 @@ def with_person(config: Config, run: Run) -> ByPerson:
     assert said is not None  # the honest agent votes
     arms = assigned((JUDGE, PROTOCOL, PLACEBO), [p.prompt for p in test.problems], seed=run.seed)
     worked = {p.prompt: text for p, text in zip(test.problems, said.texts, strict=True)}
-    other = dealt(test.problems, run.seed)
+    other = shuffled(test.problems, run.seed)
 
     def question(problem: Problem, text: str) -> Question | Unmeasured:
         arm = arms[problem.prompt]
