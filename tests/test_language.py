@@ -53,7 +53,7 @@ def test_docstrings_begin_with_what_a_function_does() -> None:
 
 def test_both_can_fail() -> None:
     tree = ast.parse(
-        'LEAST = 1\nclass World:\n    def f(self):\n        """The thing."""\ndef g():\n    """Do it."""\n'
+        'LARGEST = 1\nclass World:\n    def f(self):\n        """The thing."""\ndef g():\n    """Do it."""\n'
     )
     assert set(named(tree)) & BANNED == {"LARGEST", "World"}
     assert nouns(tree) == ["f"]
