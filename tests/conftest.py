@@ -68,3 +68,17 @@ def serve() -> Iterator[Any]:
 def interrogate() -> Callable[[str], str]:
     """A scripted investigator for a server to play: see investigating.py."""
     return beside("investigating").interrogate  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """The name of the real chat model, fetched once if it can be."""
+    from superalign.errors import BadInput
+    from superalign.models.fetch import fetch
+    from superalign.named_models import SMOLLM2
+
+    try:
+        fetch(SMOLLM2, say=lambda _: None)
+    except BadInput as error:
+        pytest.skip(f"smollm2 cannot be had here: {error}")
+    return SMOLLM2.name

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from superalign import problems, settings
 from superalign.errors import BadInput, ConfigError
 from superalign.models import base, load, save
+from superalign.policy_names import kind_of
 from superalign.studies.audit import study as audit
 from superalign.studies.redteam import study as redteam
 
@@ -138,16 +139,17 @@ def test_a_missing_path_a_file_and_a_name_that_is_not_at_hand(superalign: Run, t
     assert [p.name for p in tmp_path.iterdir()] == ["given"]
 
 
-def test_a_gguf_file_and_its_folder_do_not_send_to_each_other(tmp_path: Path) -> None:
-    packed, bare = tmp_path / "m.gguf", tmp_path / "folder"
+def test_a_folder_of_packed_models_names_the_file_and_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    bare, other = tmp_path / "folder", tmp_path / "m.gguf"
     bare.mkdir()
-    for path in (packed, bare / "M.GGUF"):
-        path.write_bytes(b"GGUF")
-    for path in (packed, bare):
-        with pytest.raises(
-            BadInput, match=r"as GGUF, which is not read here.*Give the folder or hub id that it was converted"
-        ):
-            load(path)
+    (bare / "M.GGUF").write_bytes(b"GGUF")
+    with pytest.raises(BadInput, match=r"holds a model as GGUF.*Give the file: .*folder/M.GGUF"):
+        load(bare)
+    other.write_bytes(b"PK")
+    with pytest.raises(BadInput, match=r"does not begin as a GGUF file does"):
+        kind_of(str(other))
+    with pytest.raises(BadInput, match=r"There is no file"):
+        kind_of(str(tmp_path / "none.gguf"))
 
 
 def test_what_a_hint_advises_is_taken(superalign: Run, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from superalign.named_models import NAMED, folder_of, is_here
+
 PACKAGE = Path(__file__).parent
 # Numbers may depend on these too: values made with another version are not mixed with new ones.
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "tokenizers", "peft")
@@ -106,6 +108,8 @@ def named(text: str) -> Path | None:
         >>> named("small"), named("gsm8k:/nowhere"), named("file:/")
         (None, None, None)
     """
+    if text in NAMED:
+        return folder_of(text) if is_here(text) else None
     if not text or len(text) > 4096 or "\n" in text or "\0" in text or text.startswith(ASKING):
         return None
     for part in (text, text.partition(":")[2]):

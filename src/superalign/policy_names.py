@@ -1,4 +1,4 @@
-"""What the name of a policy means: a bundled base, random weights, an API, an adapter's folder, a model's folder or a hub id.
+"""What the name of a policy means: a bundled base, a named model, random weights, an API, a folder, a GGUF file or a hub id.
 
 Told from names and files alone, without torch: a wrong name is refused before seconds go into importing what would open it.
 `models.open` opens what these names mean.
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from superalign.errors import BadInput, ConfigError
+from superalign.named_models import NAMED, fetched
 
 SIZES = ("small", "middle", "large")
 BASES = Path(__file__).parent / "models" / "bases"
 API, RANDOM = "api:", "random:"
+GGUF = ".gguf"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-Kind: TypeAlias = Literal["bundled", "random", "api", "adapter", "folder", "hub"]
+Kind: TypeAlias = Literal["bundled", "named", "random", "api", "adapter", "folder", "gguf", "hub"]
 _BUNDLED = re.compile(f"({'|'.join(SIZES)})(-[0-9]+)?")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -28,10 +30,11 @@ def kind_of(name: str) -> Kind:
     """Say what a policy's name means, and refuse what cannot be opened as far as names and files tell.
 
     Args:
-        name: small, middle or large (middle-1 for another seed), `random:SEED`, a folder, a hub id or `api:PROVIDER/MODEL`.
+        name: small, middle or large (middle-1 for another seed), a named model such as smollm2, `random:SEED`, a folder, a
+            GGUF file, a hub id or `api:PROVIDER/MODEL`.
 
     Raises:
-        BadInput: If there is no such policy, or its folder lacks what it needs.
+        BadInput: If there is no such policy, it was not fetched, or its folder lacks what it needs.
 
     Example:
         >>> [kind_of(name) for name in ("small", "middle-1", "random:3", "org/model")]
@@ -47,6 +50,12 @@ def kind_of(name: str) -> Kind:
     if name in SIZES or (_BUNDLED.fullmatch(name) and not path.exists()):
         bundled(name)
         return "bundled"
+    if name in NAMED:
+        fetched(name)
+        return "named"
+    if path.suffix.lower() == GGUF:
+        check_gguf(path)
+        return "gguf"
     if not is_local(name):
         if not _HUB_ID.fullmatch(name):
             raise BadInput(
@@ -175,14 +184,12 @@ def check_folder(path: Path) -> None:
     """Refuse a path that is no folder with a whole model.
 
     Raises:
-        BadInput: If it is not there, a file, may not be read, an adapter, packed as GGUF, or lacks config or weights.
+        BadInput: If it is not there, a file, may not be read, an adapter, or lacks config or weights.
     """
     if not there(path):
         raise BadInput(
             f"There is no model at {path}. Nothing can be measured without it. Check the path, or give a hub id like org/name."
         )
-    if path.suffix.lower() == ".gguf":
-        raise _gguf(path)
     if not path.is_dir():
         raise BadInput(
             f"{path} is a file, not a model folder. A model needs its config, weights and tokenizer together. Give the folder."
@@ -200,8 +207,12 @@ def check_folder(path: Path) -> None:
             f"{path} holds a LoRA adapter, not a model. An adapter changes a base and is nothing alone. "
             "Load the base and pass adapter=PATH, or save the two merged."
         )
-    if any(n.lower().endswith(".gguf") for n in names) and not any(n.endswith(".safetensors") for n in names):
-        raise _gguf(path)
+    packed = sorted(n for n in names if n.lower().endswith(GGUF))
+    if packed and not any(n.endswith(".safetensors") for n in names):
+        raise BadInput(
+            f"{path} holds a model as GGUF, of which a folder may hold several. Which one is meant is not said. Give the file: "
+            f"{path / packed[0]}"
+        )
     if "config.json" not in names:
         raise BadInput(
             f"{path} is not a model: it has no config.json. Without it the architecture is unknown. "
@@ -263,7 +274,11 @@ def base_of(folder: Path) -> str:
         name = str(json.loads((folder / ADAPTER_CONFIG).read_text()).get("base_model_name_or_path") or "")
     except (OSError, ValueError, AttributeError):
         name = ""  # what is damaged is said when the adapter is read
-    if _BUNDLED.fullmatch(name) or (name and (_HUB_ID.fullmatch(name) or there(Path(name).expanduser()))):
+    if (
+        _BUNDLED.fullmatch(name)
+        or name in NAMED
+        or (name and (_HUB_ID.fullmatch(name) or there(Path(name).expanduser())))
+    ):
         return name
     raise BadInput(
         f"{folder} holds a LoRA adapter, and its base is not at hand: it records {repr(name) if name else 'none'}. An adapter "
@@ -271,10 +286,21 @@ def base_of(folder: Path) -> str:
     )
 
 
-def _gguf(path: Path) -> BadInput:
-    """One answer to a GGUF file and to a folder of such, so that neither sends to the other."""
-    return BadInput(
-        f"{path} holds a model as GGUF, which is not read here. Its weights are packed for llama.cpp, mostly quantised, and "
-        "training, merging and log-prob checks need plain ones. Give the folder or hub id that it was converted from: one with "
-        "config.json, a tokenizer and .safetensors weights."
-    )
+def check_gguf(path: Path) -> None:
+    """Refuse a file that is no GGUF file, by its first bytes.
+
+    Raises:
+        BadInput: If it is not there, may not be read, or begins as another kind of file.
+    """
+    if not there(path):
+        raise BadInput(f"There is no file {path}. Nothing can be measured without it. Check the path.")
+    try:
+        with path.open("rb") as file:
+            begins = file.read(4)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if begins != b"GGUF":
+        raise BadInput(
+            f"{path} does not begin as a GGUF file does. What it holds is not known. Copy or download it again, or give a "
+            "folder with config.json, a tokenizer and .safetensors weights."
+        )

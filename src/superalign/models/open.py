@@ -9,6 +9,7 @@ from superalign.models.api import ApiPolicy, api_policy
 from superalign.models.loading import base, load, random_model
 from superalign.models.model import Model
 from superalign.models.sampler import Sampling
+from superalign.named_models import fetched
 from superalign.policy_names import base_of, check_weights, kind_of, seed_in
 
 
@@ -16,8 +17,9 @@ def open(name: str | Path, *, on: str = "", device: str = "cpu", over_api: Sampl
     """Open a policy by its name.
 
     Args:
-        name: small, middle or large (middle-1: the same with another seed); random:SEED, weights that nobody trained; a folder
-            with a model or with a LoRA adapter; a hub id such as org/name; api:PROVIDER/MODEL for one that only answers.
+        name: small, middle or large (middle-1: the same with another seed); smollm2, once it was fetched; random:SEED, weights
+            that nobody trained; a folder with a model or with a LoRA adapter; a GGUF file; a hub id such as org/name;
+            api:PROVIDER/MODEL for one that only answers.
         on: Name of the base that an adapter is put on; empty for the one that it records.
         device: Where weights lie.
         over_api: How a model behind an API samples; what has weights samples as usual, see `with_sampling`.
@@ -48,6 +50,12 @@ def open_weights(name: str | Path, *, on: str = "", device: str = "cpu") -> Mode
     match check_weights(name):
         case "bundled":
             return base(name, device=device)
+        case "named":
+            return load(fetched(name), device=device)
+        case "gguf":
+            from superalign.models.gguf import unpacked  # most runs unpack nothing
+
+            return load(unpacked(name), device=device)
         case "random":
             return random_model(seed_in(name))
         case "adapter":
