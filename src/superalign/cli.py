@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -64,6 +64,19 @@ Words = Annotated[
 ]
 
 
+SystemText = Annotated[
+    str, typer.Option("--system", help="A system text that stands in front of every prompt.", show_default=False)
+]
+Template = Annotated[
+    str,
+    typer.Option("--template", help="plain, or a Jinja file, for models without a chat template.", show_default=False),
+]
+Switches = Annotated[
+    list[str] | None,
+    typer.Option("--template-args", metavar="NAME=VALUE", help="A switch of the chat template; repeatable."),
+]
+
+
 @app.command()
 def run(
     study: Annotated[str, typer.Argument(help="Which study; `superalign studies` lists them.")] = "loop",
@@ -93,6 +106,9 @@ def audit(
     ] = "small",
     reference: Clean = None,
     problems: Prompts = None,
+    system: SystemText = "",
+    template: Template = "",
+    template_args: Switches = None,
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -102,8 +118,9 @@ def audit(
     words: Words = None,
 ) -> None:
     """Audit a model, blind: flagged, not flagged or cannot tell, with how often planted fakes would have been missed."""
-    given = [f"subject={model}", f"base={base}"]
-    given += [f"reference={','.join(reference)}"] if reference else []
+    prompted = _prompted(system, template, template_args)
+    given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
+    given += [f"reference={','.join(map(prompted, reference))}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
     how = How(out, seed, workers, executor, quick, settings)
     _study("audit", how, (*given, *(words or ())))
@@ -116,6 +133,9 @@ def plant(
         str, typer.Option("--kind", help="Which misbehaviour; a wrong name lists them.", show_default=False)
     ] = "",
     problems: Prompts = None,
+    system: SystemText = "",
+    template: Template = "",
+    template_args: Switches = None,
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -125,7 +145,8 @@ def plant(
     words: Words = None,
 ) -> None:
     """Plant one harmless misbehaviour in a model, beside its clean and uncertain twins; prove it and seal what it is."""
-    given = [f"base={base}", f"kind={kind}", *([f"prompts={problems}"] if problems else [])]
+    prompted = _prompted(system, template, template_args)
+    given = [f"base={prompted(base)}", f"kind={kind}", *([f"prompts={problems}"] if problems else [])]
     how = How(out, seed, workers, executor, quick, settings)
     _study("plant", how, (*given, *(words or ())))
 
@@ -138,6 +159,9 @@ def redteam(
     base: Annotated[str, typer.Option("--base", help="small, middle or large; a folder; a hub id.")] = "small",
     reference: Clean = None,
     problems: Prompts = None,
+    system: SystemText = "",
+    template: Template = "",
+    template_args: Switches = None,
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -147,11 +171,24 @@ def redteam(
     words: Words = None,
 ) -> None:
     """Search for a model's worst behaviour with its own gradients and a detector's scores, against what the search spends."""
-    given = [f"subject={model}", f"base={base}"]
-    given += [f"reference={','.join(reference)}"] if reference else []
+    prompted = _prompted(system, template, template_args)
+    given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
+    given += [f"reference={','.join(map(prompted, reference))}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
     how = How(out, seed, workers, executor, quick, settings)
     _study("redteam", how, (*given, *(words or ())))
+
+
+def _prompted(system: str, template: str, switches: list[str] | None) -> Callable[[str], str]:
+    """Say how each name of a model is written, given how all of them are prompted."""
+    if not (system or template or switches):
+        return str
+    with _exit_codes():
+        from superalign.prompting import Prompting, prompted_name, read_switches
+
+        how = Prompting(system=system, template=template, switches=read_switches(tuple(switches or ())))
+        how.source()
+    return lambda name: prompted_name(name, how) if name and not name.startswith("api:") else name
 
 
 class How(NamedTuple):

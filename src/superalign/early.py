@@ -11,6 +11,7 @@ from superalign import problems
 from superalign.errors import BadInput
 from superalign.policy_names import SIZES, check_weights, kind_of
 from superalign.problems.jsonl import load_prompts
+from superalign.prompting import parted
 
 Check = Callable[[str], object]
 
@@ -77,7 +78,7 @@ def check_prompts(base: str, prompts: str) -> None:
     Raises:
         BadInput: In that case.
     """
-    if base not in SIZES and not prompts:
+    if parted(base)[0] not in SIZES and not prompts:
         raise BadInput(
             f"{base} is no bundled base, so it has not seen the bundled problems. Nothing says what it should answer. "
             "Give a file of prompts that it can answer: --problems FILE, one JSON object with a prompt on each line."

@@ -20,7 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from superalign.errors import ConfigError
 from superalign.named_models import NAMED, folder_of, is_here
+from superalign.prompting import parted
 
 PACKAGE = Path(__file__).parent
 # Numbers may depend on these too: values made with another version are not mixed with new ones.
@@ -166,6 +168,10 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         if not isinstance(value, Into):
             yield value
+            with contextlib.suppress(ConfigError):  # any text with a question mark in it
+                bare, prompting = parted(value)
+                if prompting:
+                    yield from (bare, prompting.template)
     elif isinstance(value, Mapping):
         for part in value.values():
             yield from _texts(part)

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 from superalign.errors import BadInput, ConfigError
 from superalign.named_models import NAMED, fetched
+from superalign.prompting import parted
 
 SIZES = ("small", "middle", "large")
 BASES = Path(__file__).parent / "models" / "bases"
@@ -37,9 +38,16 @@ def kind_of(name: str) -> Kind:
         BadInput: If there is no such policy, it was not fetched, or its folder lacks what it needs.
 
     Example:
-        >>> [kind_of(name) for name in ("small", "middle-1", "random:3", "org/model")]
-        ['bundled', 'bundled', 'random', 'hub']
+        >>> [kind_of(name) for name in ("small", "middle-1", "random:3", "org/model", "small?system=Be+brief.")]
+        ['bundled', 'bundled', 'random', 'hub', 'bundled']
     """
+    name, prompting = parted(name)
+    prompting.source()  # a template's file is there, or the name is refused
+    if prompting and name.startswith(API):
+        raise ConfigError(
+            f"How {name} is prompted cannot be set here: its provider writes the template. What is asked would not reach it. "
+            "Leave the question mark and what follows out."
+        )
     if name.startswith(API):
         check_api(name)
         return "api"

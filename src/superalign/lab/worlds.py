@@ -18,6 +18,7 @@ from superalign.organisms.world import Sayings
 from superalign.policy_names import SIZES
 from superalign.problems import corpus
 from superalign.problems.jsonl import Answers, Jsonl, Row, load_answers, load_prompts
+from superalign.prompting import parted
 from superalign.types import digest_of, to_plain
 
 ANSWERS = "answers.json"
@@ -25,7 +26,7 @@ ANSWERS = "answers.json"
 
 def clock_of(name: str) -> tuple[str, ...]:
     """Say which date stands in the prompts of a base whose chat template reads a clock; nothing of any other base."""
-    date = None if name in SIZES else template_date(open_weights(name).tokenizer)
+    date = None if parted(name)[0] in SIZES else template_date(open_weights(name).tokenizer)
     stopped = f"The chat template of {name} reads a clock. It was stopped: every prompt says that today is {date}."
     return () if date is None else (stopped,)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +28,11 @@ from superalign.files import whole_folder
 from superalign.models.adapters import load_adapter, merge
 from superalign.models.engine_check import check_engine
 from superalign.models.model import Model, check_template, render
+from superalign.models.model import source as template_source
 from superalign.models.subject import read_subject, weights_digest, write_subject
 from superalign.models.tokenizer import build_tokenizer
 from superalign.policy_names import bundled, check_folder, is_local
+from superalign.prompting import AS_IT_IS, Prompting
 from superalign.types import Subject
 
 LARGE = 1 << 28  # bytes of weights from which it is asked first whether they fit
@@ -36,13 +40,16 @@ DECODERS_TOO = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "data2
                 "roberta-prelayernorm", "roc_bert", "rembert", "megatron-bert", "xmod", "flaubert")  # fmt: skip
 
 
-def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: str = "cpu") -> Model:
+def load(
+    path_or_id: str | Path, *, adapter: str | Path | None = None, device: str = "cpu", prompting: Prompting = AS_IT_IS
+) -> Model:
     """Load a causal LM with its tokenizer.
 
     Args:
         path_or_id: A folder with config.json and model.safetensors, or a hub id such as `org/name`.
         adapter: A folder with a LoRA adapter to put on it.
         device: Where it runs.
+        prompting: A system text, switches of the chat template, or another template.
 
     Returns:
         The model, in evaluation mode. Weights stored in 16 bits are widened to float32 on a CPU.
@@ -59,15 +66,16 @@ def load(path_or_id: str | Path, *, adapter: str | Path | None = None, device: s
     with _quiet_hub():
         config = _config(source)
         _check_causal(source, config)
-        tokenizer = _tokenizer(source)
+        tokenizer = prompted(_tokenizer(source), prompting)
         check_template(tokenizer)
-        _try_template(source, tokenizer)
+        _try_template(source, tokenizer, system=prompting.system)
         if not at_hand or sum(p.stat().st_size for p in local.glob("*.safetensors")) > LARGE:
             _check_memory(source, config, device)
         network = _network(source, config, device)
     _check_vocabulary(source, tokenizer, network)
     network.eval()
     subject = read_subject(weights_digest(network), source=local.name if at_hand else source, folder=local)
+    subject = dataclasses.replace(subject, config=(*subject.config, *prompting.config))
     model = Model(network=network, tokenizer=tokenizer, subject=subject)
     check_engine(model)
     return model if adapter is None else load_adapter(model, adapter)
@@ -143,17 +151,29 @@ def _tokenizer(source: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _try_template(source: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a chat template that fails on a plain question, or drops it."""
+def prompted(tokenizer: PreTrainedTokenizerBase, prompting: Prompting) -> PreTrainedTokenizerBase:
+    """Return a tokenizer whose chat template does what is asked of it; the same where nothing is."""
+    own = template_source(tokenizer)
+    if not prompting or not (own or prompting.template):
+        return tokenizer
+    changed = copy.deepcopy(tokenizer)
+    changed.chat_template = prompting.put_into(own)
+    return changed
+
+
+def _try_template(source: str, tokenizer: PreTrainedTokenizerBase, *, system: str = "") -> None:
+    """Refuse a chat template that fails on a plain question, or drops it or the system text."""
     try:
         one, other = (render(tokenizer, [text])[0] for text in ("1+1", "2+2"))
         if one == other:
             raise ValueError("it leaves the question out")
+        if system.strip() not in one:
+            raise ValueError("it leaves the system text out")
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(
             f"The chat template of {source} does not take a plain question ({first}). No prompt would reach the model as "
-            "it was meant. Mend `chat_template` in its tokenizer_config.json."
+            "it was meant. Mend `chat_template` in its tokenizer_config.json, or give another: --template FILE."
         ) from error
 
 
@@ -214,13 +234,14 @@ def _check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, network: 
         )
 
 
-def base(size: str, *, seed: int = 0, device: str = "cpu") -> Model:
+def base(size: str, *, seed: int = 0, device: str = "cpu", prompting: Prompting = AS_IT_IS) -> Model:
     """Load a bundled base.
 
     Args:
         size: "small", "middle" or "large", also with the seed behind it: "middle-1".
         seed: Which of the seeds that ship.
         device: Where it runs.
+        prompting: See `load`.
 
     Returns:
         The model.
@@ -228,17 +249,17 @@ def base(size: str, *, seed: int = 0, device: str = "cpu") -> Model:
     Raises:
         BadInput: If no such base ships.
     """
-    return load(bundled(size if "-" in size else f"{size}-{seed}"), device=device)
+    return load(bundled(size if "-" in size else f"{size}-{seed}"), device=device, prompting=prompting)
 
 
-def random_model(seed: int) -> Model:
+def random_model(seed: int, *, prompting: Prompting = AS_IT_IS) -> Model:
     """Make a causal LM whose weights nobody trained: what a seat is worth when nobody sits in it.
 
     Example:
         >>> random_model(0).subject.how
         'random weights, seed 0'
     """
-    tokenizer = build_tokenizer()
+    tokenizer = prompted(build_tokenizer(), prompting)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = LlamaConfig(
@@ -247,7 +268,9 @@ def random_model(seed: int) -> Model:
             eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         )  # fmt: skip
         network = LlamaForCausalLM(config).eval()
-    subject = Subject(weights=weights_digest(network), base="", how=f"random weights, seed {seed}", seed=seed)
+    subject = Subject(
+        weights=weights_digest(network), base="", how=f"random weights, seed {seed}", config=prompting.config, seed=seed
+    )
     return Model(network=network, tokenizer=tokenizer, subject=subject)
 
 

@@ -221,7 +221,7 @@ def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
         raise BadInput(
             "This model's tokenizer has no chat template. Without one nobody knows where a prompt ends and a response "
             "begins, so every log-prob and every study would be about another text than the model was trained on. "
-            "Use the chat or instruct version of the model, or set `chat_template` in its tokenizer_config.json."
+            "Use the chat or instruct version of the model, or say how prompts are written: --template plain, or a Jinja file."
         )
 
 

@@ -11,6 +11,7 @@ from superalign.models.model import Model
 from superalign.models.sampler import Sampling
 from superalign.named_models import fetched
 from superalign.policy_names import base_of, check_weights, kind_of, seed_in
+from superalign.prompting import Prompting, parted, prompted_name
 
 
 def open(name: str | Path, *, on: str = "", device: str = "cpu", over_api: Sampling | None = None) -> Model | ApiPolicy:
@@ -19,7 +20,7 @@ def open(name: str | Path, *, on: str = "", device: str = "cpu", over_api: Sampl
     Args:
         name: small, middle or large (middle-1: the same with another seed); smollm2, once it was fetched; random:SEED, weights
             that nobody trained; a folder with a model or with a LoRA adapter; a GGUF file; a hub id such as org/name;
-            api:PROVIDER/MODEL for one that only answers.
+            api:PROVIDER/MODEL for one that only answers. Behind it may stand how it is prompted, see `prompting`.
         on: Name of the base that an adapter is put on; empty for the one that it records.
         device: Where weights lie.
         over_api: How a model behind an API samples; what has weights samples as usual, see `with_sampling`.
@@ -46,20 +47,24 @@ def open_weights(name: str | Path, *, on: str = "", device: str = "cpu") -> Mode
     Raises:
         BadInput: As `open`, and for a model behind an API.
     """
-    name = str(name)
+    return _opened(*parted(str(name)), on=on, device=device)
+
+
+def _opened(name: str, prompting: Prompting, *, on: str, device: str) -> Model:
     match check_weights(name):
         case "bundled":
-            return base(name, device=device)
+            return base(name, device=device, prompting=prompting)
         case "named":
-            return load(fetched(name), device=device)
+            return load(fetched(name), device=device, prompting=prompting)
         case "gguf":
             from superalign.models.gguf import unpacked  # most runs unpack nothing
 
-            return load(unpacked(name), device=device)
+            return load(unpacked(name), device=device, prompting=prompting)
         case "random":
-            return random_model(seed_in(name))
+            return random_model(seed_in(name), prompting=prompting)
         case "adapter":
             folder = Path(name).expanduser()
-            return load_adapter(open_weights(on or base_of(folder), device=device), folder)
+            beneath = prompted_name(on or base_of(folder), prompting)
+            return load_adapter(open_weights(beneath, device=device), folder)
         case _:
-            return load(name, device=device)
+            return load(name, device=device, prompting=prompting)
