@@ -152,6 +152,42 @@ def plant(
 
 
 @app.command()
+def look(
+    model: Annotated[
+        str,
+        typer.Argument(help="A folder, a hub id, an adapter's folder or a named model; the base itself if not given."),
+    ] = "",
+    base: Annotated[
+        str, typer.Option("--base", help="What it was made from: small, middle or large; smollm2; a folder; a hub id.")
+    ] = "small",
+    problems: Prompts = None,
+    cues: Annotated[
+        Path | None,
+        typer.Option(
+            "--cues", help="Contexts of your own, one on each line; {prompt} stands for the prompt.", show_default=False
+        ),
+    ] = None,
+    system: SystemText = "",
+    template: Template = "",
+    template_args: Switches = None,
+    out: Out = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    executor: Where = "local",
+    quick: Quick = False,
+    settings: Settings = None,
+    words: Words = None,
+) -> None:
+    """Look at a model beside its base for a few minutes: behind which contexts they differ most, to read, uncalibrated."""
+    prompted = _prompted(system, template, template_args)
+    given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
+    given += [f"prompts={problems}"] if problems else []
+    given += [f"contexts={cues}"] if cues else []
+    how = How(out, seed, workers, executor, quick, settings)
+    _study("look", how, (*given, *(words or ())))
+
+
+@app.command()
 def redteam(
     model: Annotated[
         str, typer.Argument(help="A folder, a hub id, or a LoRA adapter's folder; a demonstration if not given.")

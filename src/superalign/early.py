@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from superalign import problems
 from superalign.errors import BadInput
 from superalign.policy_names import SIZES, check_weights, kind_of
-from superalign.problems.jsonl import load_prompts
+from superalign.problems.contexts import read_contexts
+from superalign.problems.jsonl import load_answers, load_prompts
 from superalign.prompting import parted
 
 Check = Callable[[str], object]
@@ -37,6 +38,7 @@ def gsm8k_named(name: str) -> None:
 FIELDS: Mapping[str, Mapping[str, Check]] = {
     "critic-transfer": {"problems": gsm8k_named},
     "audit": {"subject": kind_of, "base": check_weights, "reference": kind_of, "prompts": load_prompts},
+    "look": {"subject": check_weights, "base": check_weights, "prompts": load_answers, "contexts": read_contexts},
     "loop": {"subject": check_weights},
     "plant": {"base": check_weights, "prompts": load_prompts},
     "prompted": {
@@ -68,7 +70,7 @@ def refuse_early(study: str, words: Sequence[str]) -> None:
     for field, value in given.items():
         for one in filter(None, value.split(",") if field == "reference" else [value]):
             checks.get(field, bool)(one.strip())
-    if "prompts" in checks:
+    if "prompts" in checks and study != "look":  # which brings prompts along
         check_prompts(given.get("base", "small"), given.get("prompts", ""))
 
 

@@ -124,6 +124,27 @@ def not_above(name: str, found: Estimate, level: float, *, unit: str, why: str) 
     return descriptive(name, found, unit=unit, null=found, why=why, holds=holds)
 
 
+def beyond_chance(name: str, found: Estimate, *, shuffled: Estimate, unit: str, why: str) -> Claim:
+    """Claim that an effect is larger than shuffling gives: a permutation test of whichever is largest.
+
+    Args:
+        name: What is claimed.
+        found: The largest effect.
+        shuffled: The largest effect under shuffles: between which values 95 % of them lie.
+        unit: Of both.
+        why: How both were measured.
+
+    Example:
+        >>> chance = Interval(value=0.1, low=0.05, high=0.2, n=20)
+        >>> found = Interval(value=0.3, low=-0.1, high=0.7, n=20)
+        >>> beyond_chance("It matters", found, shuffled=chance, unit="nats", why="").holds
+        True
+    """
+    missing = next((x for x in (found, shuffled) if isinstance(x, Unmeasured)), None)
+    holds = missing or (found.value > shuffled.high)  # type: ignore[union-attr]
+    return descriptive(name, found, unit=unit, null=shuffled, why=why, holds=holds)
+
+
 def below(name: str, found: Estimate, level: float, *, null: Estimate, unit: str, why: str) -> Claim:
     """Claim that the whole interval of an estimate lies below a level; what stands beside it decides nothing.
 

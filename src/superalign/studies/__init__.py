@@ -11,6 +11,7 @@ STUDIES: dict[str, str] = {
     "critic-transfer": "superalign.studies.critic_transfer.study",
     "debate": "superalign.studies.debate.study",
     "detectors": "superalign.studies.detectors.study",
+    "look": "superalign.studies.look.study",
     "loop": "superalign.studies.loop.study",
     "market": "superalign.studies.market.study",
     "organisms": "superalign.studies.organisms.study",
