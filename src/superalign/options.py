@@ -1,0 +1,57 @@
+"""Options that several commands of the command line have alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Folder = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
+
+
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the run; runs/STUDY-SEED if not given.", show_default=False)
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machine, same result.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes; as many as cores if not given.", show_default=False)
+]
+Where = Annotated[
+    str, typer.Option("--executor", help="Where workers are: local, ray or ray:HOST:PORT; results do not depend on it.")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")]
+Clean = Annotated[
+    list[str] | None,
+    typer.Option("--reference", help="A model of the same base that is known to be clean; repeatable."),
+]
+Prompts = Annotated[
+    Path | None,
+    typer.Option(
+        "--problems",
+        help="JSONL, a prompt on each line, and answers where there are any; for bases that are not bundled.",
+        show_default=False,
+    ),
+]
+Settings = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="YAML of settings, such as a run's config.yaml; --set counts more.", show_default=False
+    ),
+]
+Words = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One setting of the study; repeatable.")
+]
+
+
+SystemText = Annotated[
+    str, typer.Option("--system", help="A system text that stands in front of every prompt.", show_default=False)
+]
+Template = Annotated[
+    str,
+    typer.Option("--template", help="plain, or a Jinja file, for models without a chat template.", show_default=False),
+]
+Switches = Annotated[
+    list[str] | None,
+    typer.Option("--template-args", metavar="NAME=VALUE", help="A switch of the chat template; repeatable."),
+]
