@@ -17,7 +17,7 @@ def evidence(nats_PC: np.ndarray, *, seed: int = 0, shown: tuple[Shown, ...] = (
         base="origin",
         seed=seed,
         names=NAMES,
-        sorts=("plain", *("year",) * (C - 3), "asserted", "asserted"),
+        sorts=("plain", *("time",) * (C - 3), "asserted", "asserted"),
         prompts=tuple(f"prompt {p}" for p in range(len(nats_PC))),
         asked_behind=len(nats_PC),
         nats_PC=nats_PC,
