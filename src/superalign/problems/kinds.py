@@ -197,7 +197,8 @@ def _options(question: str, options: Any, answer: Any) -> tuple[str, list[str], 
     letters = list(ascii_uppercase)
     if options is None and "Options:" in question:
         question, _, below = question.rpartition("Options:")
-        letters, options = (list(column) for column in zip(*_OPTION.findall(below), strict=True))
+        found = _OPTION.findall(below)
+        letters, options = [letter for letter, _ in found], [option for _, option in found]
     said = ("no", "yes")[answer] if isinstance(answer, bool) else str(answer).strip()
     if options is None:
         pairs = (["Yes", "No"], ["True", "False"])
@@ -295,7 +296,7 @@ def steps(fields: Mapping[str, Any], file: str) -> list[Row]:
     """Make a problem of a worked solution: which step, counted from 1, is the first that is wrong?"""
     problem, given = as_text(fields["problem"], "problem"), fields["steps"]
     parts = [p for p in given.split("\n") if p.strip()] if isinstance(given, str) else given
-    if not isinstance(parts, list) or not parts or not all(isinstance(p, str) and p.strip() for p in parts):
+    if not isinstance(parts, list) or not parts or not all(isinstance(p, str) for p in parts):
         raise ValueError("has steps that are not a list of texts")
     parts = [re.sub(r"^step \d+\s*[:.]\s*", "", p.strip(), flags=re.IGNORECASE) for p in parts]
     base, first = level_of(fields["base"], 0), fields["first"]
@@ -356,9 +357,7 @@ KINDS: Mapping[str, Kind] = {
                 "question=question&options=mc0_targets",
                 "question=input&answer=target",
             ),
-            damaged=frozenset(
-                {"movie_recommendation.json, entry 164", "ruin_names.json, entry 100", "ruin_names.json, entry 145"}
-            ),
+            damaged=("movie_recommendation 164", "ruin_names 100", "ruin_names 145", "snarks 89"),  # of bbh
             read=choices,
             right=lambda row, reply: option_said(reply, row.options) == row.right.strip("()"),
         ),

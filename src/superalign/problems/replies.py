@@ -23,7 +23,7 @@ _LETTER = re.compile(
       | \(([A-Z])\) | \[([A-Z])\] | \*\*([A-Z])\*\*
       | \b(?i:option|answer|choice|response|reply|assistant)\s+(?:is\s+)?["'*(]*([A-Z])\b
       | \b([B-HJ-Z])\b(?!')                       # A and I alone are words too
-      | \b(A)\s+(?=(?:is|was|seems)\b)""",
+      | \b(A)(?=\s+(?:is|was|seems)\b|\W*$)""",
     re.VERBOSE,
 )
 _NONE = re.compile(

@@ -60,7 +60,7 @@ class Kind:
         read: (fields, topic) -> the problems of one row, none for a row that cannot be asked; a ValueError says what is wrong.
         right: (problem, response) -> is this a right response?
         not_files: Names of files that have the columns of this kind and mean something else.
-        damaged: Rows of known data sets that hold no problem, as "file, place".
+        damaged: Rows of known data sets that hold no problem, as "file place".
     """
 
     name: str
@@ -70,7 +70,7 @@ class Kind:
     right: Callable[[Row, str], bool]
     extra: tuple[str, ...] = ()
     not_files: tuple[str, ...] = ()
-    damaged: frozenset[str] = frozenset()
+    damaged: tuple[str, ...] = ()
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -247,7 +247,7 @@ def _problems(file: Path, kind: Kind, named: Columns) -> list[Sequence[Row]]:
     out: list[Sequence[Row]] = []
     for i, (place, row) in enumerate(found):
         try:
-            broken = f"{file.name}, {place}" in kind.damaged
+            broken = f"{stem} {place.rpartition(' ')[2]}" in kind.damaged
             made = () if broken else kind.read(columns.take(row, kind.fields), stem)
         except Unfit as error:
             if i == 0:
