@@ -1,6 +1,7 @@
 """Each kind of problem on invented rows: prompts, grades, splits, and rows that cannot be asked."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def test_it_conforms(kind: str, tmp_path: Path) -> None:
     family = load(kind, rows, tmp_path)
     assert isinstance(family, ProblemFamily)
     assert len(family.rows) == len(rows)
+    assert pickle.loads(pickle.dumps(family)) == family, "it can be sent to another process"
     check_problem_family(family, n=1 + len(family.questions("test")) // 8)
     for problem in family.problems(split="train", n=10, seed=0):
         row = family.row(problem)
@@ -181,7 +183,7 @@ def test_options_and_answers_of_many_forms(fields: dict[str, Any], right: str, t
         ({"question": "What?", "options": ["red", "blue"], "answer": "green"}, "none of its options"),
         ({"question": "What?", "options": ["red"], "answer": "red"}, "has 1 options"),
         ({"question": "What?", "options": "red", "answer": "red"}, "none of its options"),
-        ({"question": "What?", "options": ["red", 7], "answer": "red"}, "has a option that is no text"),
+        ({"question": "What?", "options": ["red", 7], "answer": "red"}, "has no text as its option"),
         ({"question": "What?", "options": {"red": 1, "blue": 1}, "answer": ""}, "has 2 right options"),
         ({"question": "What?", "options": ["red", "red"], "answer": "red"}, "1 rows have equal responses or options"),
         ({"question": "What?\nOptions:\nnone", "answer": "yes"}, "none of its options"),
@@ -240,8 +242,8 @@ def test_pairs_that_cannot_be_asked(tmp_path: Path) -> None:
     assert (len(family.rows), family.left_out) == (1, 3)
     for fields, why in (
         ({"chosen": "A cook.", "rejected": "Hm."}, "has no prompt, and no dialogue"),
-        ({"prompt": "Who?", "chosen": 7, "rejected": "Hm."}, "has a response that is no text"),
-        ({"prompt": [{"role": USER}], "chosen": "a", "rejected": "b"}, "has a prompt that is no text"),
+        ({"prompt": "Who?", "chosen": 7, "rejected": "Hm."}, "has no text as its response"),
+        ({"prompt": [{"role": USER}], "chosen": "a", "rejected": "b"}, "has no text as its prompt"),
         ({"prompt": "Who?", "first": "a", "second": "b", "better": 3}, "neither 1 nor 2"),
     ):
         with pytest.raises(DataError, match=why):
@@ -283,6 +285,7 @@ def test_the_first_wrong_step_is_counted_from_one(first: Any, base: Any, right: 
     ("steps", "first", "why"),
     [
         (["three"], 1, "has 1 steps, and 1 as the first wrong one"),
+        (["three"], -2, "has 1 steps, and -2 as the first wrong one"),
         ([], None, "has steps that are not a list"),
         ([3], None, "has steps that are not a list"),
         (["three"], "late", "has a difficulty"),

@@ -83,6 +83,7 @@ def test_a_folder_is_all_of_its_files_or_those_of_a_pattern(tmp_path: Path) -> N
     write(tmp_path / "other.json", '[{"colour": "red"}]')
     write(tmp_path / "README.md", "no data")
     write(tmp_path / "LICENSE.txt", "no data")
+    write(tmp_path / "._deep.csv", b"\0\5\26\7")
     whole = statements(tmp_path)
     assert (len(whole.rows), whole.repeated, whole.passed_over) == (6, 2, ("other.json",))
     assert {r.topic for r in whole.rows.values()} == {"deep", "far"}
@@ -117,7 +118,7 @@ GOOD = '{"statement": "Lakes are wet.", "label": 1}\n'
         ("a.jsonl", GOOD + "{", "", "line 2, is not JSON"),
         ("a.jsonl", GOOD + "[1]", "", "line 2, is not an object"),
         ("a.jsonl", GOOD + '{"label": 1}', "", "line 2, has no statement"),
-        ("a.jsonl", GOOD + '{"statement": 7, "label": 1}', "", "line 2, has a statement that is no text"),
+        ("a.jsonl", GOOD + '{"statement": 7, "label": 1}', "", "line 2, has no text as its statement"),
         ("a.jsonl", GOOD + '{"statement": "Hills are wet.", "label": 2}', "", "line 2, has a truth that is neither"),
         ("a.json", f"[{GOOD},\n{{]", "", "line 3, is not JSON"),
         ("a.json", f'[{GOOD}, {{"statement": "\\ud800", "label": 1}}]', "", "entry 2, has a statement that holds half"),
@@ -149,6 +150,8 @@ def test_wrong_paths_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", "claim,label\nLakes are wet.,1\n")
     with pytest.raises(DataError, match="has no data file that is called b"):
         problems.named(f"statements:{tmp_path}?files=b*")
+    with pytest.raises(DataError, match=r"'/\*' is no pattern of file names"):
+        problems.named(f"statements:{tmp_path}?files=/*")
     write(tmp_path / "b.csv", "colour\nred\n")
     with pytest.raises(DataError, match=r"it has 'claim', 'label'. Nor has any of the 2 files"):
         problems.named(f"statements:{tmp_path}")

@@ -24,7 +24,7 @@ from superalign.types import Record
 
 ENDINGS = (".jsonl", ".json", ".csv", ".txt")  # each also with .gz behind it
 FILES = "files"  # the key of a query that names files of a folder
-NO_DATA = ("LICENSE", "README")
+NO_DATA = ("LICENSE", "README")  # how names of what holds no data begin
 EXAMPLE = '{"question": "...", "answer": "..."}'
 
 
@@ -91,8 +91,13 @@ def files_in(path: Path, pattern: str) -> tuple[Path, ...]:
     """
     if not path.is_dir():
         return (path,)
-    found = [p for p in sorted(path.glob(pattern or "*")) if p.is_file() and _ending(p) in ENDINGS]
-    found = [p for p in found if pattern or not p.name.startswith(NO_DATA)]
+    try:
+        found = [p for p in sorted(path.glob(pattern or "*")) if p.is_file() and _ending(p) in ENDINGS]
+    except (ValueError, NotImplementedError) as error:
+        raise DataError(
+            f"{pattern!r} is no pattern of file names ({error}). It chooses files of {path}. Write one such as *.csv."
+        ) from error
+    found = [p for p in found if not p.name.startswith("." if pattern else (".", *NO_DATA))]
     if not found:
         raise DataError(
             f"{path} has no data file" + (f" that is called {pattern}" if pattern else "") + ". Problems are read "
