@@ -120,6 +120,20 @@ def test_questions_of_gsm8k_are_known_again() -> None:
     assert len((others.questions("train") | others.questions("test")) & asked) == 357
 
 
+def test_what_sets_share_is_what_the_page_says() -> None:
+    def asked(kind: str, name: str) -> frozenset[str]:
+        family = family_of(kind, name)
+        return family.questions("train") | family.questions("test")
+
+    benchmark = asked("preferences", "rm-bench")
+    assert len(asked("steps", "processbench") & asked("steps", "mr-gsm8k")) == 124
+    assert len(asked("steps", "bigbench-mistake") & asked("choices", "bbh")) == 86
+    assert len(benchmark & asked("instructions", "xstest")) == 157
+    assert len(benchmark & asked("instructions", "self-instruct")) == 26
+    assert len(benchmark & asked("preferences", "llmbar")) == 12
+    assert len(asked("instructions", "gptfuzz") & asked("instructions", "harmful-requests")) == 4
+
+
 def rows_of(file: Path) -> list[dict[str, str]]:
     with gzip.open(file, "rt", encoding="utf-8-sig", newline="") as opened:
         return list(csv.DictReader(opened))

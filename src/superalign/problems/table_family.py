@@ -247,14 +247,15 @@ def _problems(file: Path, kind: Kind, named: Columns) -> list[Sequence[Row]]:
     out: list[Sequence[Row]] = []
     for i, (place, row) in enumerate(found):
         try:
-            broken = f"{stem} {place.rpartition(' ')[2]}" in kind.damaged
-            made = () if broken else kind.read(columns.take(row, kind.fields), stem)
+            made = kind.read(columns.take(row, kind.fields), stem)
         except Unfit as error:
             if i == 0:
                 raise Unfit(f"{file}, {place}, {error}.") from error
             raise unusable(file, place, str(error)) from error
         except ValueError as error:
-            raise unusable(file, place, str(error)) from error
+            if f"{stem} {place.rpartition(' ')[2]}" not in kind.damaged:
+                raise unusable(file, place, str(error)) from error
+            made = []
         out.append([replace(r, source=file.name) for r in made])
     return out
 
