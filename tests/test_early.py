@@ -29,6 +29,8 @@ from superalign.studies import STUDIES
         ("prover-verifier", ["policy=nowhere"], "There is no model at nowhere"),
         ("critic-transfer", ["problems=gsm8k:nowhere"], "nowhere cannot be read"),
         ("prompted", ["problems=jsonl:nowhere"], "nowhere cannot be read"),
+        ("prompted", ["problems=statements:nowhere.csv"], "nowhere.csv cannot be read"),
+        ("prompted", ["problems=choices:nowhere.csv?colour=red"], "'colour' is no field"),
     ],
 )
 def test_what_is_refused_early(study: str, words: list[str], part: str) -> None:

@@ -32,6 +32,13 @@ def test_names_and_contents_count_and_where_a_folder_lies_does_not(tmp_path: Pat
     assert len(seen) == 5
 
 
+def test_a_file_counts_also_where_its_columns_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1")
+    assert named(f"statements:{tmp_path / 'a.csv'}?text=claim&truth=label") == tmp_path / "a.csv"
+    assert named(f"statements:{tmp_path}?files=*.csv") == tmp_path
+    assert named(f"statements:{tmp_path / 'b.csv'}?text=claim") is None
+
+
 def test_links_are_followed_also_where_they_lead_in_circles(tmp_path: Path) -> None:
     blob, model = tmp_path / "blob", tmp_path / "model"
     model.mkdir()

@@ -114,7 +114,8 @@ def named(text: str) -> Path | None:
         return folder_of(text) if is_here(text) else None
     if not text or len(text) > 4096 or "\n" in text or "\0" in text or text.startswith(ASKING):
         return None
-    for part in (text, text.partition(":")[2]):
+    behind = text.partition(":")[2]
+    for part in (text, behind, behind.partition("?")[0]):  # what follows a question mark says how a file is read
         with contextlib.suppress(OSError, RuntimeError):  # a name that no file can have; the home of nobody
             path = Path(part).expanduser()
             if part and path.exists() and (part.strip("./") or _is_model(path)):

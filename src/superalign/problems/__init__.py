@@ -25,10 +25,13 @@ __all__ = [
 ]
 
 BUNDLED: tuple[ProblemFamily, ...] = (arithmetic.FAMILY, claims.FAMILY, programs.FAMILY, host.FAMILY)
+IN_FILES = ("statements", "choices", "preferences", "instructions", "steps")  # kinds of problems (kinds.py)
 
 
 def named(name: str) -> ProblemFamily:
-    """Find a family by name: a bundled one, `gsm8k:PATH`, or your own file as `jsonl:PATH` or its path alone.
+    """Find a family by name: a bundled one, `gsm8k:PATH`, your own file as `jsonl:PATH` or its path alone, or `KIND:PATH`.
+
+    The kinds of problems that data files hold are those of docs/data.md: statements, choices, preferences, instructions, steps.
 
     Raises:
         BadInput: If there is none of that name; the message names the nearest.
@@ -41,6 +44,12 @@ def named(name: str) -> ProblemFamily:
         from superalign.problems.gsm8k import load_gsm8k  # reads files: only when asked for
 
         return load_gsm8k(name.removeprefix("gsm8k:"))
+    kind, _, path = name.partition(":")
+    if kind in IN_FILES and path:
+        from superalign.problems.kinds import KINDS
+        from superalign.problems.table_family import load_table
+
+        return load_table(path, KINDS[kind])
     for known in BUNDLED:
         if known.name == name:
             return known
@@ -53,7 +62,7 @@ def named(name: str) -> ProblemFamily:
     raise BadInput(
         f"There is no problem family {name!r}. A study needs one to draw problems from. "
         + (f"Did you mean {near[0]!r}? " if near else "")
-        + f"Families: {', '.join(names)}, gsm8k:PATH, jsonl:PATH."
+        + f"Families: {', '.join(names)}, gsm8k:PATH, jsonl:PATH, {', '.join(f'{k}:PATH' for k in IN_FILES)}."
     )
 
 

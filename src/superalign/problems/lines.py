@@ -74,12 +74,10 @@ def read_line(line: str, *, file: Path, at: int, example: str) -> dict[str, Any]
         DataError: If it cannot be used; the message has its number.
     """
     try:
-        found = json.loads(
-            line, parse_constant=_constant, parse_float=_decimal, parse_int=_whole, object_pairs_hook=_each_once
-        )
+        found = strict_json(line)
         if not isinstance(found, dict):
             raise ValueError("is not an object")
-        _refuse_surrogates(found)
+        refuse_surrogates(found)
     except RecursionError as error:
         raise refused(file, at, "has too many brackets inside one another", example) from error
     except json.JSONDecodeError as error:
@@ -88,6 +86,17 @@ def read_line(line: str, *, file: Path, at: int, example: str) -> dict[str, Any]
     except ValueError as error:
         raise refused(file, at, str(error), example) from error
     return found
+
+
+def strict_json(text: str) -> Any:
+    """Read JSON with numbers as they are written, and nothing that two readers could take differently.
+
+    Raises:
+        ValueError: If it cannot be used; its text says why.
+    """
+    return json.loads(
+        text, parse_constant=_constant, parse_float=_decimal, parse_int=_whole, object_pairs_hook=_each_once
+    )
 
 
 def refused(file: Path, at: int, why: str, example: str) -> DataError:
@@ -125,7 +134,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_surrogates(found: dict[str, Any]) -> None:
+def refuse_surrogates(found: dict[str, Any]) -> None:
     """Refuse half of a surrogate pair, which JSON can write and no text can hold: a truncated emoji, mostly."""
     for name, value in found.items():
         waiting: list[Any] = [name, value]

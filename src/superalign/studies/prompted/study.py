@@ -26,7 +26,7 @@ class Config:
     market: str = ""
     """Who foretells the judge; the judge if not given, and the agent where the judge is a person."""
     problems: str = "arithmetic"
-    """Problems with known answers: arithmetic, gsm8k:PATH or jsonl:FILE."""
+    """Problems with known answers: arithmetic, gsm8k:PATH, jsonl:FILE or KIND:PATH (docs/data.md)."""
     responses: Literal["planted", "models"] = "planted"
     """What is judged: worked responses and such with a planted flaw, or solutions of real models (GSM8K only)."""
     protocols: Annotated[tuple[Protocol, ...], MinLen(1)] = get_args(Protocol)
