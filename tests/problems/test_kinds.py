@@ -87,6 +87,8 @@ def test_a_row_is_found_behind_cues_and_others_are_refused(tmp_path: Path) -> No
     assert family.row(cued) == family.row(problem)
     with pytest.raises(BadInput, match="does not stand in"):
         family.row(Problem(prompt="What is love?", family=family.name, difficulty=1, split="test"))
+    assert family.placebo(problem, "I think so.\nTrue", seed=0) is None
+    assert family.plant(problem, "True", seed=0, kind="slip") is None
     with pytest.raises(BadInput, match="There is no split 'dev'"):
         family.problems(split="dev", n=1, seed=0)
     with pytest.raises(BadInput, match="900 problems were asked for, but test has"):

@@ -64,6 +64,13 @@ def test_options(reply: str, said: str | None) -> None:
     assert option_said(reply, ["a red pot", "a blue pot", "a blue pot lid", "rain"]) == said
 
 
+def test_letters_in_the_text_of_an_option_name_no_other() -> None:
+    vitamins = ["vitamin C", "vitamin B", "zinc"]
+    assert [option_said(t, vitamins) for t in ("It must be vitamin C.", "Vitamin B", "C", "(A) vitamin B")] == [
+        "A", "B", "C", None
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
@@ -89,6 +96,8 @@ def test_the_better_of_two(reply: str, said: str | None) -> None:
         ("None of the steps is wrong.", "none"),
         ("All of the steps are correct", "none"),
         ("There is no wrong step", "none"),
+        ("The first wrong step is 3, since 2 + 2 is 4", "3"),
+        ("Step 2 and step 4", None),
         ("Steps 2 and 4", None),
         ("step 2, or none", None),
         ("11.5", None),

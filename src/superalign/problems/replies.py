@@ -103,16 +103,16 @@ def option_said(text: str, options: Sequence[str]) -> str | None:
     letters = ascii_uppercase[: len(options)]
     if answer.strip("().").upper() in tuple(letters):
         return answer.strip("().").upper()
-    found = {next(filter(None, m.groups())) for m in _LETTER.finditer(answer)} & set(letters)
     read = f" {words_of(answer)} "
     plain = [f" {words_of(option)} " for option in options]
     # An option that is part of another one that is said too was not meant: "yes" in "yes, always".
     there = {i for i, p in enumerate(plain) if p.strip() and p in read}
     there -= {i for i in there for j in there if plain[i] != plain[j] and plain[i] in plain[j]}
-    texts = {letters[i] for i in there}
-    if len(texts) == 1 and words_of(answer) == plain[letters.index(min(texts))].strip():
-        return texts.pop()
-    return min(found | texts) if len(found | texts) == 1 else None
+    for i in there:  # "vitamin C" names no letter
+        answer = re.sub(re.escape(options[i].strip()), " ", answer, flags=re.IGNORECASE)
+    found = {next(filter(None, m.groups())) for m in _LETTER.finditer(answer)} & set(letters)
+    found |= {letters[i] for i in there}
+    return found.pop() if len(found) == 1 else None
 
 
 def step_said(text: str) -> str | None:
@@ -123,7 +123,8 @@ def step_said(text: str) -> str | None:
         ['3', '3', 'none', 'none', None]
     """
     answer = answer_in(text).casefold()
-    named = set(re.findall(r"\bstep\s*#?(\d+)", answer)) or set(re.findall(r"(?<![\w.])\d+(?![\w]|\.\d)", answer))
+    steps = re.findall(r"\bstep\s*(?:is|number|:)?\s*#?(\d+)", answer)
+    named = steps or re.findall(r"(?<![\w.])\d+(?![\w]|\.\d)", answer)
     said = {n.lstrip("0") or "0" for n in named} | ({"none"} if _NONE.search(answer) else set())
     return said.pop() if len(said) == 1 else None
 

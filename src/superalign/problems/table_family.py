@@ -170,8 +170,8 @@ class TableFamily:
         return Planted(text=self.row(problem).wrong, plant=Plant(kind=ANSWER, where=ANSWER), step=-1)
 
     def placebo(self, problem: Problem, text: str, *, seed: int) -> str | None:
-        """Say of an answer that it is one."""
-        return f"Answer: {text}"
+        """Say of an answer that it is one; behind the mark only one line would count."""
+        return None if "\n" in text else f"Answer: {text}"
 
 
 def key_of(text: str) -> str:
