@@ -35,6 +35,12 @@ def gsm8k_named(name: str) -> None:
         problems.named(name)
 
 
+def statements_named(name: str) -> None:
+    """Check that the files of statements can be read; another name is left to the study, which says what it needs."""
+    if name.startswith("statements:"):
+        problems.named(name)
+
+
 FIELDS: Mapping[str, Mapping[str, Check]] = {
     "critic-transfer": {"problems": gsm8k_named},
     "audit": {"subject": kind_of, "base": check_weights, "reference": kind_of, "prompts": load_prompts},
@@ -50,6 +56,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     },
     "protocols": {"setting": setting_named, "policy": check_weights},
     "prover-verifier": {"setting": setting_named, "policy": check_weights},
+    "truth-probes": {"policy": check_weights, "problems": statements_named},
     "redteam": {"subject": check_weights, "base": check_weights, "reference": check_weights, "prompts": load_prompts},
 }
 """Study -> setting -> what refuses a wrong value; an empty value names nothing."""
