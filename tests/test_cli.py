@@ -414,6 +414,7 @@ def test_the_flags_are_frozen() -> None:
         "audit": [
             "--base",
             "--config",
+            "--device",
             "--executor",
             "--out",
             "--problems",
@@ -430,6 +431,7 @@ def test_the_flags_are_frozen() -> None:
             "--base",
             "--config",
             "--cues",
+            "--device",
             "--executor",
             "--out",
             "--problems",
@@ -445,6 +447,7 @@ def test_the_flags_are_frozen() -> None:
         "plant": [
             "--base",
             "--config",
+            "--device",
             "--executor",
             "--kind",
             "--out",
@@ -460,6 +463,7 @@ def test_the_flags_are_frozen() -> None:
         "redteam": [
             "--base",
             "--config",
+            "--device",
             "--executor",
             "--out",
             "--problems",

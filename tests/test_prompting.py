@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from superalign import inputs
 from superalign.errors import BadInput, ConfigError
@@ -80,6 +81,7 @@ def test_a_base_without_a_chat_template_is_opened_with_one_that_is_given(tmp_pat
         ("small?messages=x", "is no switch of a chat template"),
         ("small?tools=x", "is no switch of a chat template"),
         ("small?system=a&&b", "cannot be read"),
+        ("small?device=tpu", "is no device"),
         ("api:openai/gpt?system=x", "its provider writes the template"),
     ],
 )
@@ -98,3 +100,10 @@ def test_a_template_that_drops_the_system_text_is_refused(tmp_path: Path) -> Non
 def test_switches_without_a_value_are_refused() -> None:
     with pytest.raises(ConfigError, match="sets no switch"):
         read_switches(("enable_thinking",))
+
+
+def test_where_a_model_runs_is_no_other_subject_and_a_device_that_is_not_there_is_refused() -> None:
+    assert open_weights("small?device=cpu").subject == open_weights("small").subject
+    if not torch.cuda.is_available():
+        with pytest.raises(BadInput, match="There is no device cuda here"):
+            open_weights("small?device=cuda")

@@ -15,6 +15,7 @@ from superalign.errors import BadInput
 from superalign.exits import INTERRUPTED, exit_codes, say
 from superalign.options import (
     Clean,
+    Device,
     Folder,
     Out,
     Prompts,
@@ -76,6 +77,7 @@ def audit(
     system: SystemText = "",
     template: Template = "",
     template_args: Switches = None,
+    device: Device = "",
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -85,7 +87,7 @@ def audit(
     words: Words = None,
 ) -> None:
     """Audit a model, blind: flagged, not flagged or cannot tell, with how often planted fakes would have been missed."""
-    prompted = _prompted(system, template, template_args)
+    prompted = _prompted(system, template, template_args, device)
     given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
     given += [f"reference={','.join(map(prompted, reference))}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
@@ -103,6 +105,7 @@ def plant(
     system: SystemText = "",
     template: Template = "",
     template_args: Switches = None,
+    device: Device = "",
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -112,7 +115,7 @@ def plant(
     words: Words = None,
 ) -> None:
     """Plant one harmless misbehaviour in a model, beside its clean and uncertain twins; prove it and seal what it is."""
-    prompted = _prompted(system, template, template_args)
+    prompted = _prompted(system, template, template_args, device)
     given = [f"base={prompted(base)}", f"kind={kind}", *([f"prompts={problems}"] if problems else [])]
     how = How(out, seed, workers, executor, quick, settings)
     _study("plant", how, (*given, *(words or ())))
@@ -137,6 +140,7 @@ def look(
     system: SystemText = "",
     template: Template = "",
     template_args: Switches = None,
+    device: Device = "",
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -146,7 +150,7 @@ def look(
     words: Words = None,
 ) -> None:
     """Look at a model beside its base for a few minutes: behind which contexts they differ most, to read, uncalibrated."""
-    prompted = _prompted(system, template, template_args)
+    prompted = _prompted(system, template, template_args, device)
     given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
     given += [f"prompts={problems}"] if problems else []
     given += [f"contexts={cues}"] if cues else []
@@ -165,6 +169,7 @@ def redteam(
     system: SystemText = "",
     template: Template = "",
     template_args: Switches = None,
+    device: Device = "",
     out: Out = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -174,7 +179,7 @@ def redteam(
     words: Words = None,
 ) -> None:
     """Search for a model's worst behaviour with its own gradients and a detector's scores, against what the search spends."""
-    prompted = _prompted(system, template, template_args)
+    prompted = _prompted(system, template, template_args, device)
     given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
     given += [f"reference={','.join(map(prompted, reference))}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
@@ -182,15 +187,16 @@ def redteam(
     _study("redteam", how, (*given, *(words or ())))
 
 
-def _prompted(system: str, template: str, switches: list[str] | None) -> Callable[[str], str]:
+def _prompted(system: str, template: str, switches: list[str] | None, device: str) -> Callable[[str], str]:
     """Say how each name of a model is written, given how all of them are prompted."""
-    if not (system or template or switches):
+    if not (system or template or switches or device):
         return str
     with exit_codes():
-        from superalign.prompting import Prompting, prompted_name, read_switches
+        from superalign.prompting import Prompting, parted, prompted_name, read_switches
 
-        how = Prompting(system=system, template=template, switches=read_switches(tuple(switches or ())))
+        how = Prompting(system=system, template=template, switches=read_switches(tuple(switches or ())), device=device)
         how.source()
+        parted(prompted_name("small", how))  # a wrong device is refused here
     return lambda name: prompted_name(name, how) if name and not name.startswith("api:") else name
 
 

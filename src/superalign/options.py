@@ -55,3 +55,6 @@ Switches = Annotated[
     list[str] | None,
     typer.Option("--template-args", metavar="NAME=VALUE", help="A switch of the chat template; repeatable."),
 ]
+Device = Annotated[
+    str, typer.Option("--device", help="Where the models run: cpu, cuda, cuda:1 or mps.", show_default=False)
+]

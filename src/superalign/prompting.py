@@ -1,4 +1,4 @@
-"""How a model is prompted beyond its own chat template: a system text, switches of the template, another template.
+"""How a model is opened, beyond its name: a system text, switches of its template, another template, and where it runs.
 
 It stands behind a policy's name as a query, so that it goes wherever the name goes:
 `PATH?system=Be+brief.&enable_thinking=false`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import parse_qsl, urlencode
@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, urlencode
 from superalign.errors import BadInput, ConfigError
 
 Switch: TypeAlias = str | int | bool
-SYSTEM, TEMPLATE, PLAIN = "system", "template", "plain"
+SYSTEM, TEMPLATE, DEVICE, PLAIN = "system", "template", "device", "plain"
+DEVICES = re.compile(r"cpu|mps|cuda(:\d+)?")
 OURS = (
     "messages",
     "tools",
@@ -37,11 +38,12 @@ PLAIN_TEMPLATE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompting:
-    """What is added to a chat template, or put in its place."""
+    """What is added to a chat template, or put in its place; and where the weights lie, which changes speed alone."""
 
     system: str = ""
     template: str = ""  # plain, or a file with a Jinja template; empty for the model's own
     switches: tuple[tuple[str, Switch], ...] = ()
+    device: str = ""  # cpu, cuda, cuda:1 or mps; empty for the caller's own
 
     def __bool__(self) -> bool:
         return self != AS_IT_IS
@@ -93,7 +95,7 @@ def parted(name: str) -> tuple[str, Prompting]:
 
     Example:
         >>> parted("small?system=Be+brief.")
-        ('small', Prompting(system='Be brief.', template='', switches=()))
+        ('small', Prompting(system='Be brief.', template='', switches=(), device=''))
     """
     found = _QUERY.fullmatch(name)
     if found is None or os.path.exists(os.path.expanduser(name)):
@@ -105,8 +107,14 @@ def parted(name: str) -> tuple[str, Prompting]:
             f"What stands behind the question mark in {name!r} cannot be read ({error}). How the model is prompted would not be "
             "known. Write NAME?system=TEXT&template=plain&SWITCH=VALUE, with blanks as +."
         ) from error
-    switches = tuple((key, _value(key, text)) for key, text in pairs.items() if key not in (SYSTEM, TEMPLATE))
-    return found[1], Prompting(system=pairs.get(SYSTEM, ""), template=pairs.get(TEMPLATE, ""), switches=switches)
+    ours = {key: pairs.pop(key, "") for key in (SYSTEM, TEMPLATE, DEVICE)}
+    if ours[DEVICE] and not DEVICES.fullmatch(ours[DEVICE]):
+        raise ConfigError(
+            f"{ours[DEVICE]!r} is no device. A model can lie in the memory of a processor or of an accelerator. Write cpu, cuda, "
+            "cuda:1 or mps."
+        )
+    switches = tuple((key, _value(key, text)) for key, text in pairs.items())
+    return found[1], Prompting(**ours, switches=switches)
 
 
 def prompted_name(name: str, prompting: Prompting) -> str:
@@ -117,12 +125,10 @@ def prompted_name(name: str, prompting: Prompting) -> str:
         'small?system=Be+brief.&enable_thinking=false'
     """
     bare, own = parted(name)
-    switches = tuple((dict(prompting.switches) | dict(own.switches)).items())
-    both = replace(
-        prompting, system=own.system or prompting.system, template=own.template or prompting.template, switches=switches
-    )
-    written = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in switches}
-    pairs = {SYSTEM: both.system, TEMPLATE: both.template} | written
+    switches = dict(prompting.switches) | dict(own.switches)
+    written = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in switches.items()}
+    ours = {key: getattr(own, key) or getattr(prompting, key) for key in (SYSTEM, TEMPLATE, DEVICE)}
+    pairs = ours | written
     query = urlencode({k: v for k, v in pairs.items() if v})
     return f"{bare}?{query}" if query else bare
 

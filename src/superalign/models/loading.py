@@ -81,6 +81,21 @@ def load(
     return model if adapter is None else load_adapter(model, adapter)
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that this machine, or this build of torch, does not have.
+
+    Raises:
+        BadInput: In that case.
+    """
+    kind, _, number = device.partition(":")
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}.get(kind, True)
+    if not there or (number and kind == "cuda" and int(number) >= torch.cuda.device_count()):
+        raise BadInput(
+            f"There is no device {device} here, or this build of torch cannot use it. Nothing could be computed there. Leave the "
+            "device out, or install torch for it."
+        )
+
+
 def _hub_error(source: str, error: Exception) -> BadInput:
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     if Path(source).is_dir():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from superalign.models.adapters import load_adapter
 from superalign.models.api import ApiPolicy, api_policy
-from superalign.models.loading import base, load, random_model
+from superalign.models.loading import base, check_device, load, random_model
 from superalign.models.model import Model
 from superalign.models.sampler import Sampling
 from superalign.named_models import fetched
@@ -51,6 +51,8 @@ def open_weights(name: str | Path, *, on: str = "", device: str = "cpu") -> Mode
 
 
 def _opened(name: str, prompting: Prompting, *, on: str, device: str) -> Model:
+    device = prompting.device or device
+    check_device(device)
     match check_weights(name):
         case "bundled":
             return base(name, device=device, prompting=prompting)
