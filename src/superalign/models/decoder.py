@@ -32,10 +32,11 @@ class Linear:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Norm:
-    """A normalisation. An RMS norm's gain is folded into the matrix behind it, so it holds only its floor."""
+    """A normalisation. An RMS norm's gain may be folded into the matrix behind it; it then holds only its floor."""
 
     floor: Tensor  # epsilon times the width, a scalar
     eps: float
+    gain: Tensor | None = None  # of an RMS norm, where it is not folded
     weight: Tensor | None = None  # a layer norm has one
     bias: Tensor | None = None
 
@@ -77,7 +78,10 @@ class Decoder:
 
 
 def linear(x_ND: Tensor, matrix: Linear) -> Tensor:
-    """Multiply by a matrix and add its bias."""
+    """Multiply by a matrix and add its bias. With 16-bit weights the product alone is in 16 bits."""
+    if matrix.weight.dtype == torch.bfloat16:
+        made = torch.mm(x_ND.to(torch.bfloat16), matrix.weight).float()
+        return made if matrix.bias is None else made + matrix.bias
     if matrix.bias is None:
         return torch.mm(x_ND, matrix.weight)
     return torch.addmm(matrix.bias, x_ND, matrix.weight)
@@ -113,9 +117,10 @@ def _unit(x: Tensor, floor: Tensor) -> Tensor:
 
 
 def normalise(x_ND: Tensor, norm: Norm) -> Tensor:
-    """Apply a layer norm, or an RMS norm whose gain sits in the next matrix."""
+    """Apply a layer norm, or an RMS norm, whose gain may sit in the next matrix."""
     if norm.weight is None:
-        return _unit(x_ND, norm.floor)
+        unit_ND = _unit(x_ND, norm.floor)
+        return unit_ND if norm.gain is None else unit_ND * norm.gain
     return F.layer_norm(x_ND, (x_ND.shape[-1],), norm.weight, norm.bias, norm.eps)
 
 
@@ -130,6 +135,8 @@ def _add(x_ND: Tensor, y_NF: Tensor, matrix: Linear, gain: Tensor | None, floor:
     """Add y @ matrix to the residual stream, through an RMS norm where there is one."""
     if gain is not None:
         return torch.addcmul(x_ND, _unit(linear(y_NF, matrix), floor), gain)
+    if matrix.weight.dtype == torch.bfloat16:
+        return x_ND + linear(y_NF, matrix)
     x_ND = x_ND if matrix.bias is None else x_ND + matrix.bias
     return torch.addmm(x_ND, y_NF, matrix.weight)
 
@@ -167,7 +174,7 @@ def run(
     Returns:
         The residual stream after the last layer, (N, D), before the final norm.
     """
-    x_ND = F.embedding(tokens_N, decoder.embed_VD)
+    x_ND = F.embedding(tokens_N, decoder.embed_VD).float()
     if place_ND is not None:
         x_ND = x_ND + place_ND
     for index in range(len(decoder.layers)):
