@@ -1,17 +1,19 @@
 """Read the weights of a Hugging Face network into the layout of `decoder`, live (with gradients) or as a snapshot.
 
 The weights of a small network are copied into the fastest layout; those of a large one, and 16-bit ones, which a gain
-that is multiplied in would round again, are read where they lie. LoRA adapters are merged on the way, so that one
-forward serves full and adapted networks. What this file does not know (another architecture, float16, a rope that
-changes with length, an adapter with dropout) has no decoder: the caller then runs the network's own forward.
+that is multiplied in would round again, are read where they lie. LoRA adapters are merged on the way, or (in a large
+network that is trained) left beside their matrices, so that one forward serves full and adapted networks. What this
+file does not know (another architecture, float16, a rope that changes with length, an adapter with dropout) has no
+decoder: the caller then runs the network's own forward.
 
 Shape suffixes: D width, V vocabulary, T positions, K width of one head.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -105,18 +107,26 @@ def _simple(module: Any) -> bool:
     return not any(isinstance(drop, nn.Dropout) and drop.p > 0 for drop in drops)
 
 
-def matrix(module: Any) -> tuple[Tensor, Tensor | None]:
-    """Return a linear layer's effective matrix as (in, out), LoRA included, and its bias."""
+def matrix(module: Any, *, apart: bool = False, copied: bool = True) -> Linear:
+    """Return a linear layer's effective matrix as (in, out), and its bias.
+
+    Args:
+        module: The layer, with or without LoRA.
+        apart: Leave updates beside the matrix as the two factors that they are, and do not merge them.
+        copied: Merge into the layout (in, out), not into that of the layer.
+    """
     base = module.base_layer if hasattr(module, "base_layer") else module
     weight = base.weight if isinstance(base, Conv1D) else base.weight.t()
-    if base is not module and not module.disable_adapters and not module.merged:
-        for name in module.active_adapters:
-            if name in module.lora_A:
-                # (in, rank) @ (rank, out)
-                weight = (
-                    weight + (module.lora_A[name].weight.t() @ module.lora_B[name].weight.t()) * module.scaling[name]
-                )
-    return weight, base.bias
+    if base is module or module.disable_adapters or module.merged:
+        return Linear(weight=weight, bias=base.bias)
+    names = [name for name in module.active_adapters if name in module.lora_A]
+    factors = [(module.lora_A[n].weight.t(), module.lora_B[n].weight.t(), module.scaling[n]) for n in names]
+    if apart and factors:
+        down, up = torch.cat([a for a, _, _ in factors], dim=1), torch.cat([b * scale for _, b, scale in factors])
+        return Linear(weight=weight, bias=base.bias, low=(down, up))
+    for down, up, scale in factors:  # (in, rank) @ (rank, out)
+        weight = weight + (down @ up) * scale if copied else torch.addmm(weight.t(), up.t(), down.t(), alpha=scale).t()
+    return Linear(weight=weight, bias=base.bias)
 
 
 def read(network: nn.Module, *, length: int, live: bool = False) -> Decoder:
@@ -138,31 +148,47 @@ def read(network: nn.Module, *, length: int, live: bool = False) -> Decoder:
     return decoder
 
 
-def _fold(weight: Tensor, bias: Tensor | None, copied: bool, gain: Tensor | None = None) -> Linear:
+def _reader(copied: bool) -> Callable[[Any], Linear]:
+    """How the layers of a network are read: in a large one that is trained, adapters are left apart."""
+    return functools.partial(matrix, apart=not copied and torch.is_grad_enabled(), copied=copied)
+
+
+def _fold(part: Linear, copied: bool, gain: Tensor | None = None) -> Linear:
     """Put the gain of the norm before a matrix into its rows, where the matrix is copied."""
+    weight, bias = part.weight, part.bias
     if gain is not None and copied:
         weight = weight * gain.unsqueeze(1)
     if copied and not torch.is_grad_enabled():
         weight = weight.contiguous()
-    return Linear(weight=weight, bias=None if bias is None else bias.float())
+    return Linear(weight=weight, bias=None if bias is None else bias.float(), low=part.low)
 
 
-def _fuse(
-    parts: Sequence[tuple[Tensor, Tensor | None]], copied: bool, gain: Tensor | None, order: Tensor | None, scale: float
-) -> Linear:
+def _fuse(parts: Sequence[Linear], copied: bool, gain: Tensor | None, order: Tensor | None, scale: float) -> Linear:
     """Join query, key and value matrices; queries and keys reordered into rotary pairs, queries scaled."""
-    columns = parts[0][0].shape[1]
-    weight = torch.cat([parts[0][0] * scale, parts[1][0], parts[2][0]], dim=1)
+    scales = (scale, 1.0, 1.0)
+    queries, keys, values = parts
+    weight = torch.cat([queries.weight * scale, keys.weight, values.weight], dim=1)
     bias = None
-    if parts[0][1] is not None:
-        biases = [part[1] for part in parts if part[1] is not None]
-        bias = torch.cat([biases[0] * scale, *biases[1:]])
+    if queries.bias is not None:
+        bias = torch.cat([p.bias * s for p, s in zip(parts, scales, strict=True) if p.bias is not None])
+    low = _join_low(parts, scales)
     if order is not None:
         whole = torch.arange(weight.shape[1], device=weight.device)
         whole[: len(order)] = order
-        assert len(order) == columns + parts[1][0].shape[1]
+        assert len(order) == queries.weight.shape[1] + keys.weight.shape[1]
         weight, bias = weight[:, whole], None if bias is None else bias[whole]
-    return _fold(weight, bias, copied, gain)
+        low = None if low is None else (low[0], low[1][:, whole])
+    return _fold(Linear(weight=weight, bias=bias, low=low), copied, gain)
+
+
+def _join_low(parts: Sequence[Linear], scales: Sequence[float]) -> tuple[Tensor, Tensor] | None:
+    """The updates of matrices that are joined, each beside its own outputs only."""
+    size = [part.weight.shape[1] for part in parts]
+    found = [(i, part.low) for i, part in enumerate(parts) if part.low is not None]
+    if not found:
+        return None
+    wide = [torch.nn.functional.pad(up * scales[i], (sum(size[:i]), sum(size[i + 1 :]))) for i, (_, up) in found]
+    return torch.cat([down for _, (down, _) in found], dim=1), torch.cat(wide)
 
 
 def _pair_order(heads: int, width: int, turned: int, device: torch.device) -> Tensor:
@@ -214,6 +240,7 @@ def _llama(network: Any, length: int, copied: bool) -> Decoder:
     def before(weight: Tensor) -> Norm:
         return Norm(floor=floor, eps=config.rms_norm_eps, gain=None if copied else weight)
 
+    part = _reader(copied)
     layers = []
     for index, block in enumerate(model.layers):
         attention, mlp = block.self_attn, block.mlp
@@ -230,19 +257,19 @@ def _llama(network: Any, length: int, copied: bool) -> Decoder:
             q_gain, k_gain = gain(attention.q_norm, scale * width**0.5), gain(attention.k_norm, width**0.5)
             pairs = order[:width]
             head_gain = torch.cat([q_gain[pairs].expand(heads, -1), k_gain[pairs].expand(kv_heads, -1)])
-        qkv = [matrix(part) for part in (attention.q_proj, attention.k_proj, attention.v_proj)]
+        qkv = [part(module) for module in (attention.q_proj, attention.k_proj, attention.v_proj)]
         layers.append(
             Layer(
                 norm=before(attention_gain),
                 qkv=_fuse(qkv, copied, attention_gain, order, 1.0 if headed else scale),
                 head_gain=head_gain,
                 head_floor=torch.tensor(config.rms_norm_eps * width, device=device),
-                out=_fold(*matrix(attention.o_proj), copied),
+                out=_fold(part(attention.o_proj), copied),
                 out_gain=gain(block.post_attention_layernorm, root) if sandwich else None,
                 mlp_norm=before(mlp_gain),
-                gate=_fold(*matrix(mlp.gate_proj), copied, mlp_gain),
-                up=_fold(*matrix(mlp.up_proj), copied, mlp_gain),
-                down=_fold(*matrix(mlp.down_proj), copied),
+                gate=_fold(part(mlp.gate_proj), copied, mlp_gain),
+                up=_fold(part(mlp.up_proj), copied, mlp_gain),
+                down=_fold(part(mlp.down_proj), copied),
                 down_gain=gain(block.post_feedforward_layernorm, root) if sandwich else None,
                 act=_activation(mlp.act_fn),
                 parallel=False,
@@ -259,7 +286,7 @@ def _llama(network: Any, length: int, copied: bool) -> Decoder:
         tables=tables,
         layers=tuple(layers),
         norm=before(gain(model.norm, root)),
-        head=_fold(*matrix(network.lm_head), copied, gain(model.norm, root)),
+        head=_fold(part(network.lm_head), copied, gain(model.norm, root)),
         heads=heads,
         kv_heads=kv_heads,
         head_width=width,
@@ -276,23 +303,24 @@ def _gpt2(network: Any, length: int, copied: bool) -> Decoder:
     """GPT-2: layer norms, learned positions, plain MLP."""
     config, model = network.config, network.transformer
     heads, D = config.num_attention_heads, config.hidden_size
+    part = _reader(copied)
     layers = []
     for block in model.h:
-        weight, bias = matrix(block.attn.c_attn)
-        q, k, v = weight.split(D, dim=1)
-        q_bias, k_bias, v_bias = bias.split(D) if bias is not None else (None, None, None)
+        joined = matrix(block.attn.c_attn, copied=copied)
+        biases = (None,) * 3 if joined.bias is None else joined.bias.split(D)
+        qkv = [Linear(weight=w, bias=b) for w, b in zip(joined.weight.split(D, dim=1), biases, strict=True)]
         layers.append(
             Layer(
                 norm=_layer_norm(block.ln_1),
-                qkv=_fuse(((q, q_bias), (k, k_bias), (v, v_bias)), copied, None, None, block.attn.scaling),
+                qkv=_fuse(qkv, copied, None, None, block.attn.scaling),
                 head_gain=None,
                 head_floor=torch.zeros(()),
-                out=_fold(*matrix(block.attn.c_proj), copied),
+                out=_fold(part(block.attn.c_proj), copied),
                 out_gain=None,
                 mlp_norm=_layer_norm(block.ln_2),
                 gate=None,
-                up=_fold(*matrix(block.mlp.c_fc), copied),
-                down=_fold(*matrix(block.mlp.c_proj), copied),
+                up=_fold(part(block.mlp.c_fc), copied),
+                down=_fold(part(block.mlp.c_proj), copied),
                 down_gain=None,
                 act=_activation(block.mlp.act),
                 parallel=False,
@@ -306,7 +334,7 @@ def _gpt2(network: Any, length: int, copied: bool) -> Decoder:
         tables=(),
         layers=tuple(layers),
         norm=_layer_norm(model.ln_f),
-        head=_fold(*matrix(network.lm_head), copied),
+        head=_fold(part(network.lm_head), copied),
         heads=heads,
         kv_heads=heads,
         head_width=D // heads,
@@ -321,25 +349,31 @@ def _neox(network: Any, length: int, copied: bool) -> Decoder:
     device = model.embed_in.weight.device
     order = _pair_order(2 * heads, width, model.layers[0].attention.rotary_ndims, device)
     table = _table(model.rotary_emb, "", length, width)
+    part = _reader(copied)
     layers = []
     for block in model.layers:
         attention = block.attention
-        weight, bias = matrix(attention.query_key_value)
+        joined = matrix(attention.query_key_value, copied=copied)
         # The fused matrix holds query, key and value of one head after the other.
-        q, k, v = (part.reshape(D, D) for part in weight.reshape(D, heads, 3, width).unbind(2))
-        biases = (None,) * 3 if bias is None else tuple(b.reshape(D) for b in bias.reshape(heads, 3, width).unbind(1))
+        three = [w.reshape(D, D) for w in joined.weight.reshape(D, heads, 3, width).unbind(2)]
+        biases = (
+            (None,) * 3
+            if joined.bias is None
+            else [b.reshape(D) for b in joined.bias.reshape(heads, 3, width).unbind(1)]
+        )
+        qkv = [Linear(weight=w, bias=b) for w, b in zip(three, biases, strict=True)]
         layers.append(
             Layer(
                 norm=_layer_norm(block.input_layernorm),
-                qkv=_fuse(list(zip((q, k, v), biases, strict=True)), copied, None, order, attention.scaling),
+                qkv=_fuse(qkv, copied, None, order, attention.scaling),
                 head_gain=None,
                 head_floor=torch.zeros(()),
-                out=_fold(*matrix(attention.dense), copied),
+                out=_fold(part(attention.dense), copied),
                 out_gain=None,
                 mlp_norm=_layer_norm(block.post_attention_layernorm),
                 gate=None,
-                up=_fold(*matrix(block.mlp.dense_h_to_4h), copied),
-                down=_fold(*matrix(block.mlp.dense_4h_to_h), copied),
+                up=_fold(part(block.mlp.dense_h_to_4h), copied),
+                down=_fold(part(block.mlp.dense_4h_to_h), copied),
                 down_gain=None,
                 act=_activation(block.mlp.act),
                 parallel=config.use_parallel_residual,
@@ -353,7 +387,7 @@ def _neox(network: Any, length: int, copied: bool) -> Decoder:
         tables=(table,),
         layers=tuple(layers),
         norm=_layer_norm(model.final_layer_norm),
-        head=_fold(*matrix(network.get_output_embeddings()), copied),
+        head=_fold(part(network.get_output_embeddings()), copied),
         heads=heads,
         kv_heads=heads,
         head_width=width,
