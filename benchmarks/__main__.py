@@ -109,11 +109,24 @@ def summary(found: dict[str, dict[str, Any]], help_s: list[float]) -> list[str]:
         if "ratio" in over
         else f"an item by Ray: {over['missing']}"
     )
+    real = found["real_model.py"]
+    lines.append(f"a real model: skipped, {real['skipped']}" if "skipped" in real else real_model(real))
     lines.append(
         f"superalign --help: {statistics.median(help_s):.2f} s, median of {len(help_s)} "
         f"({help_s[0]:.2f} to {help_s[-1]:.2f}; wanted: 0.5)"
     )
     return lines
+
+
+def real_model(found: dict[str, Any]) -> str:
+    wanted = {"sampling, batch 1": 1.3, "sampling, batch 16": 1.5, "sampling, batch 64": 1.5}
+    told = [
+        f"{row['case']} {row['ratio_cpu']:.2f} x"
+        + (f" (wanted: {wanted[row['case']]})" if row["case"] in wanted else "")
+        for row in found["rows"]
+    ]
+    products = found["half"]["speedup_of_products"]
+    return f"a real model in CPU time: {'; '.join(told)}; products in 16 bits are {products:.2f} x as fast"
 
 
 def main() -> None:
@@ -122,7 +135,7 @@ def main() -> None:
     given = parser.parse_args()
     name = machine()
     print(name, flush=True)
-    scripts = ("ledger_append.py", "executors.py", "sampler.py", "taps.py", "policy_gradient.py")
+    scripts = ("ledger_append.py", "executors.py", "sampler.py", "taps.py", "policy_gradient.py", "real_model.py")
     found = {script: run(script) for script in scripts}
     help_s = helped()
     print(f"\n== Summary, {name}; one thread, medians of at least 5", flush=True)

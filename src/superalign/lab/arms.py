@@ -18,7 +18,7 @@ import torch
 
 from superalign.errors import ConfigError
 from superalign.grants import Setting, setting
-from superalign.models import Model, encode, forward_logits, pad, weights_digest
+from superalign.models import Model, check_whole, encode, forward_logits, pad, weights_digest
 from superalign.oversight.critique.critic import Critic, CriticConfig, critic_alone, pointing_accuracy, train_critic
 from superalign.oversight.judges.judge import (
     Grader,
@@ -151,6 +151,7 @@ def _supervised(spec: Arm) -> Model:
     weights_BT = np.zeros(rows_BT.shape, np.float32)
     for b, (p, r) in enumerate(zip(prompts, responses, strict=True)):
         weights_BT[b, len(p) : len(p) + len(r)] = 1.0
+    check_whole(spec.base, "training it")
     network = copy.deepcopy(spec.base.network)
     device = next(network.parameters()).device
     batch = (torch.from_numpy(rows_BT).to(device), torch.from_numpy(weights_BT).to(device))

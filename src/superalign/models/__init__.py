@@ -7,11 +7,13 @@ from transformers.utils import logging as _transformers_logging
 
 from superalign.models.adapters import load_adapter, lora, merge, save_adapter
 from superalign.models.forward import forward_logits, pad, sequence_logprobs
+from superalign.models.half import InHalf, in_half
 from superalign.models.loading import base, load, random_model, save
 from superalign.models.memory import keep_freed_memory
 from superalign.models.model import (
     Model,
     check_end,
+    check_whole,
     encode,
     end_tokens,
     sample_prompts,
@@ -30,6 +32,7 @@ keep_freed_memory()
 _transformers_logging.disable_progress_bar()  # a bar for 29 tensors would hide our own progress
 
 __all__ = [
+    "InHalf",
     "Model",
     "Sampled",
     "Sampling",
@@ -37,10 +40,12 @@ __all__ = [
     "base",
     "bits_of",
     "check_end",
+    "check_whole",
     "choice_logprobs",
     "encode",
     "end_tokens",
     "forward_logits",
+    "in_half",
     "load",
     "load_adapter",
     "lora",

@@ -26,7 +26,7 @@ from transformers.pytorch_utils import Conv1D
 from superalign.errors import BadInput
 from superalign.models import weights
 from superalign.models.engine_check import check_engine
-from superalign.models.model import Model
+from superalign.models.model import Model, check_whole
 from superalign.models.subject import digest_of, weights_digest
 from superalign.policy_names import ADAPTER_CONFIG as CONFIG
 from superalign.policy_names import ADAPTER_WEIGHTS as WEIGHTS
@@ -65,6 +65,7 @@ def lora(model: Model, *, rank: int, seed: int) -> Model:
     """
     from peft import LoraConfig, get_peft_model
 
+    check_whole(model, "training an adapter on it")
     if rank < 1:
         raise BadInput(f"A LoRA rank of {rank} leaves nothing to train. Choose 1 or more.")
     network = copy.deepcopy(model.network)
@@ -96,6 +97,7 @@ def merge(model: Model) -> Model:
     Raises:
         BadInput: If the adapter cannot be merged, or the merged model gives other numbers.
     """
+    check_whole(model, "merging, saving, rounding or disturbing it")
     if not weights.has_adapter(model.network):
         return model
     with _quiet():
@@ -227,6 +229,7 @@ def load_adapter(model: Model, path: str | Path) -> Model:
             that is not read as PEFT reads it (docs/models.md lists them).
     """
     folder = Path(path)
+    check_whole(model, "putting an adapter on it")
     if weights.has_adapter(model.network):
         raise BadInput(
             f"The model that {folder.name} is to be put on has an adapter already. Which of the two acts would be unclear. "

@@ -16,26 +16,33 @@ from typing import Any, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 LONG = 256  # tokens from which the fused attention kernel is the better one
+TABLE = 30 << 20  # bytes of logits at a time: less than what the C library maps afresh for every block
+KEPT = 1 << 28  # bytes that layers may keep for their gradients before later ones are computed again
+COSTLY = 10_000_000  # weights that a token meets from which sparing tokens is worth another call
+SPARED = 32  # tokens that are worth another call
 Activation: TypeAlias = Callable[[Tensor], Tensor]
 Attend: TypeAlias = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # layer index, q, k, v -> mixed values (N, H*K)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear:
-    """A matrix laid out (in, out), with its bias."""
+    """A matrix laid out (in, out), with its bias, and an update of low rank that is left apart."""
 
     weight: Tensor
     bias: Tensor | None = None
+    low: tuple[Tensor, Tensor] | None = None  # (in, rank) and (rank, out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Norm:
-    """A normalisation. An RMS norm's gain is folded into the matrix behind it, so it holds only its floor."""
+    """A normalisation. An RMS norm's gain may be folded into the matrix behind it; it then holds only its floor."""
 
     floor: Tensor  # epsilon times the width, a scalar
     eps: float
+    gain: Tensor | None = None  # of an RMS norm, where it is not folded
     weight: Tensor | None = None  # a layer norm has one
     bias: Tensor | None = None
 
@@ -77,7 +84,14 @@ class Decoder:
 
 
 def linear(x_ND: Tensor, matrix: Linear) -> Tensor:
-    """Multiply by a matrix and add its bias."""
+    """Multiply by a matrix and add its bias. With 16-bit weights the product alone is in 16 bits."""
+    if matrix.low is not None:
+        down, up = matrix.low
+        made = linear(x_ND, Linear(weight=matrix.weight, bias=matrix.bias))
+        return torch.addmm(made, torch.mm(x_ND, down), up)
+    if matrix.weight.dtype == torch.bfloat16:
+        made = torch.mm(x_ND.to(torch.bfloat16), matrix.weight).float()
+        return made if matrix.bias is None else made + matrix.bias
     if matrix.bias is None:
         return torch.mm(x_ND, matrix.weight)
     return torch.addmm(matrix.bias, x_ND, matrix.weight)
@@ -113,9 +127,10 @@ def _unit(x: Tensor, floor: Tensor) -> Tensor:
 
 
 def normalise(x_ND: Tensor, norm: Norm) -> Tensor:
-    """Apply a layer norm, or an RMS norm whose gain sits in the next matrix."""
+    """Apply a layer norm, or an RMS norm, whose gain may sit in the next matrix."""
     if norm.weight is None:
-        return _unit(x_ND, norm.floor)
+        unit_ND = _unit(x_ND, norm.floor)
+        return unit_ND if norm.gain is None else unit_ND * norm.gain
     return F.layer_norm(x_ND, (x_ND.shape[-1],), norm.weight, norm.bias, norm.eps)
 
 
@@ -130,6 +145,8 @@ def _add(x_ND: Tensor, y_NF: Tensor, matrix: Linear, gain: Tensor | None, floor:
     """Add y @ matrix to the residual stream, through an RMS norm where there is one."""
     if gain is not None:
         return torch.addcmul(x_ND, _unit(linear(y_NF, matrix), floor), gain)
+    if matrix.weight.dtype == torch.bfloat16 or matrix.low is not None:
+        return x_ND + linear(y_NF, matrix)
     x_ND = x_ND if matrix.bias is None else x_ND + matrix.bias
     return torch.addmm(x_ND, y_NF, matrix.weight)
 
@@ -152,8 +169,20 @@ def _layer(decoder: Decoder, index: int, x_ND: Tensor, turns: Sequence[Tensor], 
     return _add(after_ND, up_NF, layer.down, layer.down_gain, floor)
 
 
+def _kept(decoder: Decoder, tokens: int) -> int:
+    """How many layers may keep what their gradients need within KEPT bytes."""
+    layer = decoder.layers[0]
+    return KEPT // max(1, 4 * tokens * (12 * layer.qkv.weight.shape[0] + 4 * layer.up.weight.shape[1]))
+
+
 def run(
-    decoder: Decoder, tokens_N: Tensor, *, turns: Sequence[Tensor], place_ND: Tensor | None, attend: Attend
+    decoder: Decoder,
+    tokens_N: Tensor,
+    *,
+    turns: Sequence[Tensor],
+    place_ND: Tensor | None,
+    attend: Attend,
+    spare: bool = False,
 ) -> Tensor:
     """Carry flat tokens through every layer.
 
@@ -163,21 +192,86 @@ def run(
         turns: For each of the decoder's tables, the rotation of each token, (N or 1, 1, K / 2).
         place_ND: Learned position embedding of each token, (N or 1, D), where the decoder has them.
         attend: How queries meet keys: over the sequence, or over a cache.
+        spare: On the way back compute those layers again whose intermediate values would take more than KEPT bytes.
 
     Returns:
         The residual stream after the last layer, (N, D), before the final norm.
     """
-    x_ND = F.embedding(tokens_N, decoder.embed_VD)
+    x_ND = F.embedding(tokens_N, decoder.embed_VD).float()
     if place_ND is not None:
         x_ND = x_ND + place_ND
+    kept = _kept(decoder, len(x_ND)) if spare else len(decoder.layers)
     for index in range(len(decoder.layers)):
-        x_ND = _layer(decoder, index, x_ND, turns, attend)
+        if index < kept:
+            x_ND = _layer(decoder, index, x_ND, turns, attend)
+        else:
+            again: Any = checkpoint
+            x_ND = again(_layer, decoder, index, x_ND, turns, attend, use_reentrant=False, preserve_rng_state=False)
     return x_ND
 
 
 def read_out(decoder: Decoder, x_ND: Tensor) -> Tensor:
     """Turn the residual stream into logits, (N, V)."""
     return linear(normalise(x_ND, decoder.norm), decoder.head)
+
+
+class _Chosen(torch.autograd.Function):
+    """Log-probs of one token a place, the table of logits held for a few places at a time.
+
+    The gradient of a place is, but for one factor, known when its logits are: it is worked out with them, so that the way
+    back needs neither the table nor a second product. Only a matrix that is trained itself asks for the table again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, h_ND: Tensor, weight_DV: Tensor, bias_V: Tensor | None, token_N: Tensor) -> Tensor:
+        """Keep the gradient (N, D) of each place's log-prob."""
+        head, wanted = Linear(weight=weight_DV, bias=bias_V), ctx.needs_input_grad[0]
+        slope_ND = torch.empty_like(h_ND) if wanted else None
+        logprob_N = h_ND.new_empty(len(h_ND), dtype=torch.float32)
+        for some in _places(len(h_ND), weight_DV.shape[1]):
+            logits_KV = linear(h_ND[some], head).float()
+            token_K1 = token_N[some].unsqueeze(1)
+            total_K1 = torch.logsumexp(logits_KV, dim=1, keepdim=True)
+            logprob_N[some] = (logits_KV.gather(1, token_K1) - total_K1).squeeze(1)
+            if slope_ND is not None:
+                share_KV = logits_KV.sub_(total_K1).exp_().neg_()
+                share_KV.scatter_add_(1, token_K1, torch.ones_like(total_K1))
+                slope_ND[some] = torch.mm(share_KV.to(weight_DV.dtype), weight_DV.t()).to(h_ND.dtype)
+        ctx.save_for_backward(h_ND, weight_DV, bias_V, token_N, slope_ND)
+        return logprob_N
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        """Scale the gradients that were kept; for a trained matrix, compute the shares again."""
+        h_ND, weight_DV, bias_V, token_N, slope_ND = ctx.saved_tensors
+        grad_N1 = grads[0].unsqueeze(1)
+        made_ND = None if slope_ND is None else slope_ND * grad_N1
+        if not (ctx.needs_input_grad[1] or ctx.needs_input_grad[2]):
+            return made_ND, None, None, None
+        made_DV, made_V = torch.zeros_like(weight_DV), None if bias_V is None else torch.zeros_like(bias_V)
+        for some in _places(len(h_ND), weight_DV.shape[1]):
+            logits_KV = linear(h_ND[some], Linear(weight=weight_DV, bias=bias_V))
+            share_KV = torch.softmax(logits_KV, dim=1).mul_(-grad_N1[some])
+            share_KV.scatter_add_(1, token_N[some].unsqueeze(1), grad_N1[some])
+            made_DV.addmm_(h_ND[some].t(), share_KV)
+            if made_V is not None:
+                made_V += share_KV.sum(0)
+        return made_ND, made_DV, made_V, None
+
+
+def _places(count: int, vocabulary: int) -> list[slice]:
+    """The places in runs whose logits fit into TABLE."""
+    size = max(1, TABLE // (4 * vocabulary))
+    return [slice(first, first + size) for first in range(0, count, size)]
+
+
+def chosen(decoder: Decoder, x_ND: Tensor, token_N: Tensor) -> Tensor:
+    """Turn the residual stream into the log-prob of one token at each place, (N,), without a table of all logits."""
+    if len(_places(len(x_ND), decoder.head.weight.shape[1])) <= 1:
+        return torch.log_softmax(read_out(decoder, x_ND), dim=-1).gather(1, token_N.unsqueeze(1)).squeeze(1)
+    head = decoder.head
+    made: Tensor = _Chosen.apply(normalise(x_ND, decoder.norm), head.weight, head.bias, token_N)
+    return made
 
 
 def mix(q_BTHK: Tensor, k_BSHK: Tensor, v_BSHK: Tensor, bias_BTS: Tensor) -> Tensor:
@@ -207,37 +301,104 @@ def look_back(query_BT: Tensor, key_BS: Tensor, valid_BS: Tensor, window: int) -
     return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -torch.inf)
 
 
-def over_sequences(decoder: Decoder, B: int, T: int, keep: list[tuple[Tensor, Tensor]] | None = None) -> Attend:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """The first tokens of several sequences, which begin alike, after one pass."""
+
+    x_SD: Tensor  # the residual stream after the last layer
+    past: tuple[tuple[Tensor, Tensor], ...]  # keys and values of each layer, (1, H, S, K)
+
+
+def costly(decoder: Decoder) -> bool:
+    """Say whether a token meets so many weights that looking for tokens to spare is worth it."""
+    layer = decoder.layers[0]
+    return len(decoder.layers) * (layer.qkv.weight.numel() + 3 * layer.up.weight.numel()) >= COSTLY
+
+
+def open_prefix(decoder: Decoder, tokens_S: Tensor, *, rows: int) -> Prefix | None:
+    """Read what several sequences begin with once, where that spares enough tokens of a network that is not small.
+
+    Args:
+        decoder: The weights.
+        tokens_S: What all of them begin with; each goes on by at least one token.
+        rows: How many sequences.
+    """
+    if len(tokens_S) * (rows - 1) < SPARED or not costly(decoder):
+        return None
+    kept: list[tuple[Tensor, Tensor]] = []
+    x_SD = stream(decoder, tokens_S[None], keep=kept)
+    return Prefix(x_SD=x_SD, past=tuple(kept))
+
+
+def _prefix_of(decoder: Decoder, tokens_BT: Tensor) -> Prefix | None:
+    """The same for padded sequences: where all have one token, all have the same past."""
+    if len(tokens_BT) == 1 or not costly(decoder):
+        return None
+    alike_T = (tokens_BT == tokens_BT[:1]).all(dim=0).long().cumprod(dim=0)
+    size = min(int(alike_T.sum()), tokens_BT.shape[1] - 1)
+    return open_prefix(decoder, tokens_BT[0, :size], rows=len(tokens_BT))
+
+
+def over_sequences(
+    decoder: Decoder, B: int, T: int, keep: list[tuple[Tensor, Tensor]] | None = None, prefix: Prefix | None = None
+) -> Attend:
     """Causal attention within B sequences of T tokens; padding goes to the right, where no earlier token sees it.
 
     Args:
         decoder: The weights that attention serves.
         B: Sequences.
-        T: Tokens in each, padding included.
+        T: Tokens in each, padding included and the prefix not.
         keep: If given, gains the keys and values (B, H, T, K) of every layer, as a cache wants them.
+        prefix: What stands before each.
 
     Returns:
         The attention for `run`.
     """
     bias_BTS: dict[int, Tensor] = {}
+    S = 0 if prefix is None else len(prefix.x_SD)
 
     def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (a.unflatten(0, (B, T)) for a in (q, k, v))
+        if prefix is not None:
+            k, v = (
+                torch.cat([old.transpose(1, 2).expand(B, -1, -1, -1), new], dim=1)
+                for old, new in zip(prefix.past[index], (k, v), strict=True)
+            )
         if keep is not None:
             keep.append((k.transpose(1, 2), v.transpose(1, 2)))
         window = decoder.layers[index].window
         if window not in bias_BTS:
-            at_1T = torch.arange(T, device=q.device)[None]
-            bias_BTS[window] = look_back(at_1T, at_1T, torch.ones_like(at_1T, dtype=torch.bool), window)
+            at_1T = torch.arange(S + T, device=q.device)[None]
+            bias_BTS[window] = look_back(at_1T[:, S:], at_1T, torch.ones_like(at_1T, dtype=torch.bool), window)
         return mix(q, k, v, bias_BTS[window]).reshape(B * T, -1)
 
     return attend
 
 
-def stream(decoder: Decoder, tokens_BT: Tensor, *, keep: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:
-    """Carry whole right-padded sequences through the layers: the residual stream (B * T, D) before the final norm."""
+def stream(
+    decoder: Decoder,
+    tokens_BT: Tensor,
+    *,
+    keep: list[tuple[Tensor, Tensor]] | None = None,
+    prefix: Prefix | None = None,
+) -> Tensor:
+    """Carry whole right-padded sequences through the layers: the residual stream (B * T, D) before the final norm.
+
+    Args:
+        decoder: The weights.
+        tokens_BT: Token ids.
+        keep: See `over_sequences`.
+        prefix: What is known of the first tokens already. Without it, what all sequences begin with is read once.
+    """
     B, T = tokens_BT.shape
-    turns = [table[:T].repeat(B, 1).unsqueeze(1) for table in decoder.tables]
-    place_ND = None if decoder.positions_TD is None else decoder.positions_TD[:T].repeat(B, 1)
-    attend = over_sequences(decoder, B, T, keep)
-    return run(decoder, tokens_BT.reshape(-1), turns=turns, place_ND=place_ND, attend=attend)
+    if prefix is None:
+        prefix = _prefix_of(decoder, tokens_BT)
+    S = 0 if prefix is None else len(prefix.x_SD)
+    turns = [table[S:T].repeat(B, 1).unsqueeze(1) for table in decoder.tables]
+    place_ND = None if decoder.positions_TD is None else decoder.positions_TD[S:T].repeat(B, 1)
+    attend = over_sequences(decoder, B, T - S, keep, prefix)
+    spare = keep is None and torch.is_grad_enabled()  # what is kept must be the values that were computed first
+    x_ND = run(decoder, tokens_BT[:, S:].reshape(-1), turns=turns, place_ND=place_ND, attend=attend, spare=spare)
+    if prefix is None:
+        return x_ND
+    return torch.cat([prefix.x_SD.expand(B, -1, -1), x_ND.view(B, T - S, -1)], dim=1).flatten(0, 1)

@@ -90,11 +90,12 @@ class DecoderEngine:
         elif self.slot < size_P.max():
             self._shift_right(int(size_P.max()) - self.slot)
         logits_PV: Tensor | None = None
+        prefix = self._prefix(prompts)
         for size in np.unique(size_P):
             same = np.flatnonzero(size_P == size)
             tokens_BT = torch.from_numpy(np.stack([prompts[int(p)] for p in same])).to(device)
             kept: list[tuple[Tensor, Tensor]] = []
-            x_ND = D.stream(self.decoder, tokens_BT, keep=kept)
+            x_ND = D.stream(self.decoder, tokens_BT, keep=kept, prefix=prefix)
             last = D.read_out(self.decoder, x_ND.view(len(same), size, -1)[:, -1])
             if logits_PV is None:
                 logits_PV = last.new_empty(len(prompts), last.shape[1])
@@ -110,6 +111,16 @@ class DecoderEngine:
         self.rows = max(self.rows, int(row_P.max()) + 1)
         self._align()
         return logits_PV
+
+    def _prefix(self, prompts: Sequence[np.ndarray]) -> D.Prefix | None:
+        """What prompts of all lengths begin with, read once."""
+        if len(prompts) == 1 or not D.costly(self.decoder):
+            return None
+        shortest = min(len(p) for p in prompts)
+        first_PT = np.stack([p[:shortest] for p in prompts])
+        alike = int((first_PT == first_PT[:1]).all(0).cumprod().sum())
+        tokens_S = torch.from_numpy(first_PT[0, : min(alike, shortest - 1)]).to(self.mask.device)
+        return D.open_prefix(self.decoder, tokens_S, rows=len(prompts))
 
     def _hide(self, row_K: np.ndarray) -> None:
         """Mask the slots before each row's start, and no others."""

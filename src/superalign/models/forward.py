@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int32, Int64
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Int32, Int64
 from torch import Tensor, nn
 
 from superalign.models import decoder as D
@@ -20,32 +21,23 @@ TOKENS_AT_ONCE = 16_384  # bounds the memory of one forward without gradients
 
 
 def forward_logits(
-    network: nn.Module,
-    tokens_BT: Int[Tensor, "B T"],
-    *,
-    length_B: Int[Tensor, " B"] | None = None,
-    at_BT: Bool[Tensor, "B T"] | None = None,
-) -> Float[Tensor, "B T V"] | Float[Tensor, "N V"]:
+    network: nn.Module, tokens_BT: Int[Tensor, "B T"], *, length_B: Int[Tensor, " B"] | None = None
+) -> Float[Tensor, "B T V"]:
     """Compute the logits of whole sequences; differentiable, for any causal LM, LoRA included.
 
     Args:
         network: `model.network`. A wrapped one (DDP, FSDP) runs its own forward.
         tokens_BT: Token ids, right-padded with any valid id.
         length_B: Tokens of each sequence; needed only by networks whose forward is not strictly causal.
-        at_BT: True where logits are wanted; the vocabulary projection, a tenth of a small network, is spared elsewhere.
 
     Returns:
-        Logits, (B, T, V), or (N, V) with N the places that are wanted. Those at padding mean nothing.
+        Logits, (B, T, V); those at padding mean nothing.
     """
     B, T = tokens_BT.shape
     if weights.supported(network):
         decoder = weights.read(network, length=T, live=True)
-        x_ND = D.stream(decoder, tokens_BT)
-        if at_BT is not None:
-            return D.read_out(decoder, x_ND[at_BT.flatten()])
-        return D.read_out(decoder, x_ND).view(B, T, -1)
-    logits_BTV = own_forward(network, tokens_BT, length_B)
-    return logits_BTV if at_BT is None else logits_BTV[at_BT]
+        return D.read_out(decoder, D.stream(decoder, tokens_BT)).view(B, T, -1)
+    return own_forward(network, tokens_BT, length_B)
 
 
 def own_forward(network: Any, tokens_BT: Tensor, length_B: Tensor | None) -> Tensor:
@@ -63,6 +55,17 @@ def logits_at(network: Any, tokens_BT: Tensor, length_B: Tensor, row_N: Tensor, 
         return own_forward(network, tokens_BT, length_B)[row_N, at_N]
     decoder = weights.read(network, length=tokens_BT.shape[1], live=torch.is_grad_enabled())
     return D.read_out(decoder, D.stream(decoder, tokens_BT)[row_N * tokens_BT.shape[1] + at_N])
+
+
+def logprobs_at(
+    network: Any, tokens_BT: Tensor, length_B: Tensor | None, row_N: Tensor, at_N: Tensor, token_N: Tensor
+) -> Tensor:
+    """Compute the log-prob (N,) of one token at some places of right-padded sequences, with gradients where enabled."""
+    if not weights.supported(network):
+        logits_NV = own_forward(network, tokens_BT, length_B)[row_N, at_N]
+        return -F.cross_entropy(logits_NV, token_N, reduction="none")
+    decoder = weights.read(network, length=tokens_BT.shape[1], live=torch.is_grad_enabled())
+    return D.chosen(decoder, D.stream(decoder, tokens_BT)[row_N * tokens_BT.shape[1] + at_N], token_N)
 
 
 def positions(network: Any) -> int | None:
@@ -103,8 +106,8 @@ def sequence_logprobs(
     # The logits that predict response token t stand one place before it.
     row_N, t_N = within_RT.nonzero(as_tuple=True)
     at_N = start_R[row_N] + t_N - 1
-    logits_NV = logits_at(network, tokens_BT, torch.from_numpy(length_B).to(device), row_N, at_N)
-    chosen_N = torch.log_softmax(logits_NV, dim=-1).gather(1, response_RT[row_N, t_N].unsqueeze(1)).squeeze(1)
+    whole_R, token_N = torch.from_numpy(length_B).to(device), response_RT[row_N, t_N]
+    chosen_N = logprobs_at(network, tokens_BT, whole_R, row_N, at_N, token_N)
     return torch.zeros(R, T, device=device).index_put((row_N, t_N), chosen_N)
 
 

@@ -32,6 +32,7 @@ class Model:
     tokenizer: PreTrainedTokenizerBase = field(repr=False)
     subject: Subject
     sampling: Sampling = field(default_factory=Sampling)
+    rounded: bool = False  # by `in_half`: the subject names the weights as they were before
 
     def sample(self, problems: Sequence[Problem], *, n: int, seed: int) -> Rollouts:
         """Return n rollouts of each problem, those of one problem side by side.
@@ -83,6 +84,15 @@ def sample_prompts(model: Model, prompts: Sequence[str], *, n: int, seed: int, r
 def with_sampling(model: Model, sampling: Sampling) -> Model:
     """Return the same model with other sampling settings."""
     return dataclasses.replace(model, sampling=sampling)
+
+
+def check_whole(model: Model, doing: str) -> None:
+    """Refuse a model that `in_half` rounded for what needs the weights that its record names."""
+    if model.rounded:
+        raise BadInput(
+            f"The weights of this model were rounded to 16 bits by in_half, to sample and to score. After {doing} the record "
+            "would name weights that were not used. Give the model that in_half was given."
+        )
 
 
 def end_tokens(model: Model) -> tuple[int, ...]:

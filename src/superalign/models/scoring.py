@@ -15,6 +15,8 @@ from superalign.errors import BadInput
 from superalign.models.forward import chunks, logits_at, pad, positions, sequence_logprobs
 from superalign.models.model import Model, encode
 
+ROWS = 64  # prompts whose log-probs are computed at a time in 64 bits
+
 
 def _logprobs(model: Model, prompts: list[np.ndarray], responses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     length_R = np.array([len(r) for r in responses], np.int32)
@@ -69,15 +71,15 @@ def choice_logprobs(model: Model, prompts: Sequence[str], choices: Sequence[str]
     _, choice_ids = encode(model, [""] * C, choices, end=False)
     first = np.array([ids[0] for ids in choice_ids])
     if all(len(ids) == 1 for ids in choice_ids):
-        return _next_logprobs(model, prompt_ids)[:, first]
+        return _next_logprobs(model, prompt_ids, first)
     logprobs_RT, _ = _logprobs(model, [p for p in prompt_ids for _ in choices], choice_ids * P)
     return logprobs_RT.sum(1, dtype=np.float64).reshape(P, C)
 
 
-def _next_logprobs(model: Model, prompts: list[np.ndarray]) -> np.ndarray:
-    """Log-probs of every possible first response token, (P, V): one forward of the prompts serves all choices."""
-    vocabulary = model.network.get_output_embeddings().weight.shape[0]
-    out_PV = np.zeros((len(prompts), vocabulary))
+def _next_logprobs(model: Model, prompts: list[np.ndarray], token_C: np.ndarray) -> np.ndarray:
+    """Log-probs of some first response tokens, (P, C): one forward of the prompts serves all choices."""
+    out_PC = np.zeros((len(prompts), len(token_C)))
+    wanted_C = torch.from_numpy(token_C).to(model.network.device)
     empty = [np.zeros(0, np.int64)] * len(prompts)
     network = model.network
     with torch.no_grad():
@@ -85,5 +87,7 @@ def _next_logprobs(model: Model, prompts: list[np.ndarray]) -> np.ndarray:
             tokens, length = (torch.from_numpy(a).to(network.device) for a in pad([prompts[i] for i in some]))
             row = torch.arange(len(some), device=network.device)
             logits = logits_at(network, tokens, length, row, length.long() - 1)
-            out_PV[some] = torch.log_softmax(logits.double(), dim=-1).cpu().numpy()
-    return out_PV
+            for rows in np.array_split(np.arange(len(some)), 1 + len(some) // ROWS):
+                logprobs_KV = torch.log_softmax(logits[rows].double(), dim=-1)
+                out_PC[some[rows]] = logprobs_KV[:, wanted_C].cpu().numpy()
+    return out_PC

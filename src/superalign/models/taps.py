@@ -228,7 +228,7 @@ def activations(
 
         def reader(site: str, mask_BT: Tensor = response_BT, rows: np.ndarray = some) -> Read:
             def read(values: Tensor) -> None:
-                whole = keep(_by_token(network, site, values, mask_BT.shape), mask_BT)
+                whole = keep(_by_token(network, site, values, mask_BT.shape).float(), mask_BT)
                 out[site].append((rows, whole.float().cpu().numpy()))
 
             return read

@@ -1,16 +1,19 @@
 """Read the weights of a Hugging Face network into the layout of `decoder`, live (with gradients) or as a snapshot.
 
-LoRA adapters are merged on the way, so that one forward serves full and adapted networks. What this file does not
-know (another architecture, half precision, a rope that changes with length, an adapter with dropout) has no decoder:
-the caller then runs the network's own forward.
+The weights of a small network are copied into the fastest layout; those of a large one, and 16-bit ones, which a gain
+that is multiplied in would round again, are read where they lie. LoRA adapters are merged on the way, or (in a large
+network that is trained) left beside their matrices, so that one forward serves full and adapted networks. What this
+file does not know (another architecture, float16, a rope that changes with length, an adapter with dropout) has no
+decoder: the caller then runs the network's own forward.
 
 Shape suffixes: D width, V vocabulary, T positions, K width of one head.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +32,7 @@ FAMILIES = {
     "GPTNeoXForCausalLM": "neox",
 }
 STATIC_ROPE = ("default", "linear", "llama3", "yarn")
+LARGE = 10_000_000  # parameters from which copying weights takes longer than it saves
 COPIED_UP_TO = 200_000_000  # parameters; above, a second copy of the weights costs more than it saves
 
 
@@ -54,7 +58,9 @@ def supported(network: nn.Module) -> bool:
         return False
     config = inner.config
     parameters = list(inner.parameters())
-    if any(p.dtype != torch.float32 or p.device != parameters[0].device for p in parameters):
+    if any(p.dtype != parameters[0].dtype or p.device != parameters[0].device for p in parameters):
+        return False
+    if parameters[0].dtype != torch.float32 and not _halved(inner):
         return False
     if sum(p.numel() for p in parameters) > COPIED_UP_TO or getattr(config, "add_cross_attention", False):
         return False
@@ -65,6 +71,17 @@ def supported(network: nn.Module) -> bool:
     if any(cap is not None for cap in soft_caps) or getattr(config, "use_bidirectional_attention", False):
         return False
     return all(_simple(module) for module in inner.modules())
+
+
+def _halved(inner: Any) -> bool:
+    """Whether these are 16-bit weights on a CPU; elsewhere the network's own kernels are the faster ones."""
+    first = next(iter(inner.parameters()))
+    return first.dtype == torch.bfloat16 and first.device.type == "cpu"
+
+
+def large(network: nn.Module) -> bool:
+    """Say whether a token costs so much that sparing tokens and memory matters more than sparing calls."""
+    return sum(p.numel() for p in plain(network).parameters()) >= LARGE
 
 
 def _rope_settings(config: Any) -> list[dict[str, Any]]:
@@ -90,18 +107,26 @@ def _simple(module: Any) -> bool:
     return not any(isinstance(drop, nn.Dropout) and drop.p > 0 for drop in drops)
 
 
-def matrix(module: Any) -> tuple[Tensor, Tensor | None]:
-    """Return a linear layer's effective matrix as (in, out), LoRA included, and its bias."""
+def matrix(module: Any, *, apart: bool = False, copied: bool = True) -> Linear:
+    """Return a linear layer's effective matrix as (in, out), and its bias.
+
+    Args:
+        module: The layer, with or without LoRA.
+        apart: Leave updates beside the matrix as the two factors that they are, and do not merge them.
+        copied: Merge into the layout (in, out), not into that of the layer.
+    """
     base = module.base_layer if hasattr(module, "base_layer") else module
     weight = base.weight if isinstance(base, Conv1D) else base.weight.t()
-    if base is not module and not module.disable_adapters and not module.merged:
-        for name in module.active_adapters:
-            if name in module.lora_A:
-                # (in, rank) @ (rank, out)
-                weight = (
-                    weight + (module.lora_A[name].weight.t() @ module.lora_B[name].weight.t()) * module.scaling[name]
-                )
-    return weight, base.bias
+    if base is module or module.disable_adapters or module.merged:
+        return Linear(weight=weight, bias=base.bias)
+    names = [name for name in module.active_adapters if name in module.lora_A]
+    factors = [(module.lora_A[n].weight.t(), module.lora_B[n].weight.t(), module.scaling[n]) for n in names]
+    if apart and factors:
+        down, up = torch.cat([a for a, _, _ in factors], dim=1), torch.cat([b * scale for _, b, scale in factors])
+        return Linear(weight=weight, bias=base.bias, low=(down, up))
+    for down, up, scale in factors:  # (in, rank) @ (rank, out)
+        weight = weight + (down @ up) * scale if copied else torch.addmm(weight.t(), up.t(), down.t(), alpha=scale).t()
+    return Linear(weight=weight, bias=base.bias)
 
 
 def read(network: nn.Module, *, length: int, live: bool = False) -> Decoder:
@@ -110,43 +135,60 @@ def read(network: nn.Module, *, length: int, live: bool = False) -> Decoder:
     Args:
         network: A causal LM for which `supported` holds.
         length: Positions that will be needed.
-        live: Keep the graph back to the parameters; else take a detached, contiguous snapshot.
+        live: Keep the graph back to the parameters; else take a detached reading, for a small network a copy.
 
     Returns:
         The decoder.
     """
     inner = plain(network)
     family = FAMILIES[type(inner).__name__]
+    copied = not large(inner) and not _halved(inner)
     with torch.set_grad_enabled(live and torch.is_grad_enabled()):
-        decoder = {"llama": _llama, "gpt2": _gpt2, "neox": _neox}[family](inner, length)
+        decoder = {"llama": _llama, "gpt2": _gpt2, "neox": _neox}[family](inner, length, copied)
     return decoder
 
 
-def _fold(weight: Tensor, bias: Tensor | None, gain: Tensor | None = None) -> Linear:
-    """Put the gain of the norm before a matrix into its rows."""
-    if gain is not None:
+def _reader(copied: bool) -> Callable[[Any], Linear]:
+    """How the layers of a network are read: in a large one that is trained, adapters are left apart."""
+    return functools.partial(matrix, apart=not copied and torch.is_grad_enabled(), copied=copied)
+
+
+def _fold(part: Linear, copied: bool, gain: Tensor | None = None) -> Linear:
+    """Put the gain of the norm before a matrix into its rows, where the matrix is copied."""
+    weight, bias = part.weight, part.bias
+    if gain is not None and copied:
         weight = weight * gain.unsqueeze(1)
-    if not torch.is_grad_enabled():
+    if copied and not torch.is_grad_enabled():
         weight = weight.contiguous()
-    return Linear(weight=weight, bias=bias)
+    return Linear(weight=weight, bias=None if bias is None else bias.float(), low=part.low)
 
 
-def _fuse(
-    parts: Sequence[tuple[Tensor, Tensor | None]], gain: Tensor | None, order: Tensor | None, scale: float
-) -> Linear:
+def _fuse(parts: Sequence[Linear], copied: bool, gain: Tensor | None, order: Tensor | None, scale: float) -> Linear:
     """Join query, key and value matrices; queries and keys reordered into rotary pairs, queries scaled."""
-    columns = parts[0][0].shape[1]
-    weight = torch.cat([parts[0][0] * scale, parts[1][0], parts[2][0]], dim=1)
+    scales = (scale, 1.0, 1.0)
+    queries, keys, values = parts
+    weight = torch.cat([queries.weight * scale, keys.weight, values.weight], dim=1)
     bias = None
-    if parts[0][1] is not None:
-        biases = [part[1] for part in parts if part[1] is not None]
-        bias = torch.cat([biases[0] * scale, *biases[1:]])
+    if queries.bias is not None:
+        bias = torch.cat([p.bias * s for p, s in zip(parts, scales, strict=True) if p.bias is not None])
+    low = _join_low(parts, scales)
     if order is not None:
         whole = torch.arange(weight.shape[1], device=weight.device)
         whole[: len(order)] = order
-        assert len(order) == columns + parts[1][0].shape[1]
+        assert len(order) == queries.weight.shape[1] + keys.weight.shape[1]
         weight, bias = weight[:, whole], None if bias is None else bias[whole]
-    return _fold(weight, bias, gain)
+        low = None if low is None else (low[0], low[1][:, whole])
+    return _fold(Linear(weight=weight, bias=bias, low=low), copied, gain)
+
+
+def _join_low(parts: Sequence[Linear], scales: Sequence[float]) -> tuple[Tensor, Tensor] | None:
+    """The updates of matrices that are joined, each beside its own outputs only."""
+    size = [part.weight.shape[1] for part in parts]
+    found = [(i, part.low) for i, part in enumerate(parts) if part.low is not None]
+    if not found:
+        return None
+    wide = [torch.nn.functional.pad(up * scales[i], (sum(size[:i]), sum(size[i + 1 :]))) for i, (_, up) in found]
+    return torch.cat([down for _, (down, _) in found], dim=1), torch.cat(wide)
 
 
 def _pair_order(heads: int, width: int, turned: int, device: torch.device) -> Tensor:
@@ -167,10 +209,6 @@ def _table(rotary: nn.Module, prefix: str, length: int, width: int) -> Tensor:
     return torch.cat([turn, rest], dim=1)
 
 
-def _rms(eps: float, width: int, device: torch.device) -> Norm:
-    return Norm(floor=torch.tensor(eps * width, device=device), eps=eps)
-
-
 def _activation(module: nn.Module) -> Activation:
     """The layer's own activation, as the fast kernel where there is one."""
     name = type(module).__name__
@@ -181,7 +219,7 @@ def _activation(module: nn.Module) -> Activation:
     return module
 
 
-def _llama(network: Any, length: int) -> Decoder:
+def _llama(network: Any, length: int, copied: bool) -> Decoder:
     """Llama, Mistral, Qwen and Gemma 3: RMS norms, rotary positions, gated MLP."""
     config, model = network.config, network.model
     first = model.layers[0].self_attn
@@ -195,13 +233,18 @@ def _llama(network: Any, length: int) -> Decoder:
     tables = tuple(_table(model.rotary_emb, f"{kind}_" if kind else "", length, width) for kind in kinds)
 
     def gain(norm: Any, size: float) -> Tensor:
-        return (norm.weight + plus_one) * size
+        return (norm.weight.float() + plus_one) * size
 
-    norm = _rms(config.rms_norm_eps, config.hidden_size, device)
+    floor = torch.tensor(config.rms_norm_eps * config.hidden_size, device=device)
+
+    def before(weight: Tensor) -> Norm:
+        return Norm(floor=floor, eps=config.rms_norm_eps, gain=None if copied else weight)
+
+    part = _reader(copied)
     layers = []
     for index, block in enumerate(model.layers):
         attention, mlp = block.self_attn, block.mlp
-        before = gain(block.input_layernorm, root)
+        attention_gain = gain(block.input_layernorm, root)
         sandwich = hasattr(block, "pre_feedforward_layernorm")
         mlp_norm = block.pre_feedforward_layernorm if sandwich else block.post_attention_layernorm
         mlp_gain = gain(mlp_norm, root)
@@ -214,19 +257,19 @@ def _llama(network: Any, length: int) -> Decoder:
             q_gain, k_gain = gain(attention.q_norm, scale * width**0.5), gain(attention.k_norm, width**0.5)
             pairs = order[:width]
             head_gain = torch.cat([q_gain[pairs].expand(heads, -1), k_gain[pairs].expand(kv_heads, -1)])
-        qkv = [matrix(part) for part in (attention.q_proj, attention.k_proj, attention.v_proj)]
+        qkv = [part(module) for module in (attention.q_proj, attention.k_proj, attention.v_proj)]
         layers.append(
             Layer(
-                norm=norm,
-                qkv=_fuse(qkv, before, order, 1.0 if headed else scale),
+                norm=before(attention_gain),
+                qkv=_fuse(qkv, copied, attention_gain, order, 1.0 if headed else scale),
                 head_gain=head_gain,
                 head_floor=torch.tensor(config.rms_norm_eps * width, device=device),
-                out=_fold(*matrix(attention.o_proj)),
+                out=_fold(part(attention.o_proj), copied),
                 out_gain=gain(block.post_attention_layernorm, root) if sandwich else None,
-                mlp_norm=norm,
-                gate=_fold(*matrix(mlp.gate_proj), mlp_gain),
-                up=_fold(*matrix(mlp.up_proj), mlp_gain),
-                down=_fold(*matrix(mlp.down_proj)),
+                mlp_norm=before(mlp_gain),
+                gate=_fold(part(mlp.gate_proj), copied, mlp_gain),
+                up=_fold(part(mlp.up_proj), copied, mlp_gain),
+                down=_fold(part(mlp.down_proj), copied),
                 down_gain=gain(block.post_feedforward_layernorm, root) if sandwich else None,
                 act=_activation(mlp.act_fn),
                 parallel=False,
@@ -242,8 +285,8 @@ def _llama(network: Any, length: int) -> Decoder:
         positions_TD=None,
         tables=tables,
         layers=tuple(layers),
-        norm=norm,
-        head=_fold(*matrix(network.lm_head), gain(model.norm, root)),
+        norm=before(gain(model.norm, root)),
+        head=_fold(part(network.lm_head), copied, gain(model.norm, root)),
         heads=heads,
         kv_heads=kv_heads,
         head_width=width,
@@ -252,30 +295,32 @@ def _llama(network: Any, length: int) -> Decoder:
 
 def _layer_norm(module: Any) -> Norm:
     floor = torch.zeros((), device=module.weight.device)
-    return Norm(floor=floor, eps=module.eps, weight=module.weight, bias=module.bias)
+    bias = None if module.bias is None else module.bias.float()
+    return Norm(floor=floor, eps=module.eps, weight=module.weight.float(), bias=bias)
 
 
-def _gpt2(network: Any, length: int) -> Decoder:
+def _gpt2(network: Any, length: int, copied: bool) -> Decoder:
     """GPT-2: layer norms, learned positions, plain MLP."""
     config, model = network.config, network.transformer
     heads, D = config.num_attention_heads, config.hidden_size
+    part = _reader(copied)
     layers = []
     for block in model.h:
-        weight, bias = matrix(block.attn.c_attn)
-        q, k, v = weight.split(D, dim=1)
-        q_bias, k_bias, v_bias = bias.split(D) if bias is not None else (None, None, None)
+        joined = matrix(block.attn.c_attn, copied=copied)
+        biases = (None,) * 3 if joined.bias is None else joined.bias.split(D)
+        qkv = [Linear(weight=w, bias=b) for w, b in zip(joined.weight.split(D, dim=1), biases, strict=True)]
         layers.append(
             Layer(
                 norm=_layer_norm(block.ln_1),
-                qkv=_fuse(((q, q_bias), (k, k_bias), (v, v_bias)), None, None, block.attn.scaling),
+                qkv=_fuse(qkv, copied, None, None, block.attn.scaling),
                 head_gain=None,
                 head_floor=torch.zeros(()),
-                out=_fold(*matrix(block.attn.c_proj)),
+                out=_fold(part(block.attn.c_proj), copied),
                 out_gain=None,
                 mlp_norm=_layer_norm(block.ln_2),
                 gate=None,
-                up=_fold(*matrix(block.mlp.c_fc)),
-                down=_fold(*matrix(block.mlp.c_proj)),
+                up=_fold(part(block.mlp.c_fc), copied),
+                down=_fold(part(block.mlp.c_proj), copied),
                 down_gain=None,
                 act=_activation(block.mlp.act),
                 parallel=False,
@@ -289,14 +334,14 @@ def _gpt2(network: Any, length: int) -> Decoder:
         tables=(),
         layers=tuple(layers),
         norm=_layer_norm(model.ln_f),
-        head=_fold(*matrix(network.lm_head)),
+        head=_fold(part(network.lm_head), copied),
         heads=heads,
         kv_heads=heads,
         head_width=D // heads,
     )
 
 
-def _neox(network: Any, length: int) -> Decoder:
+def _neox(network: Any, length: int, copied: bool) -> Decoder:
     """GPT-NeoX: layer norms, partly rotary positions, attention and MLP side by side."""
     config, model = network.config, network.gpt_neox
     heads, D = config.num_attention_heads, config.hidden_size
@@ -304,25 +349,31 @@ def _neox(network: Any, length: int) -> Decoder:
     device = model.embed_in.weight.device
     order = _pair_order(2 * heads, width, model.layers[0].attention.rotary_ndims, device)
     table = _table(model.rotary_emb, "", length, width)
+    part = _reader(copied)
     layers = []
     for block in model.layers:
         attention = block.attention
-        weight, bias = matrix(attention.query_key_value)
+        joined = matrix(attention.query_key_value, copied=copied)
         # The fused matrix holds query, key and value of one head after the other.
-        q, k, v = (part.reshape(D, D) for part in weight.reshape(D, heads, 3, width).unbind(2))
-        biases = (None,) * 3 if bias is None else tuple(b.reshape(D) for b in bias.reshape(heads, 3, width).unbind(1))
+        three = [w.reshape(D, D) for w in joined.weight.reshape(D, heads, 3, width).unbind(2)]
+        biases = (
+            (None,) * 3
+            if joined.bias is None
+            else [b.reshape(D) for b in joined.bias.reshape(heads, 3, width).unbind(1)]
+        )
+        qkv = [Linear(weight=w, bias=b) for w, b in zip(three, biases, strict=True)]
         layers.append(
             Layer(
                 norm=_layer_norm(block.input_layernorm),
-                qkv=_fuse(list(zip((q, k, v), biases, strict=True)), None, order, attention.scaling),
+                qkv=_fuse(qkv, copied, None, order, attention.scaling),
                 head_gain=None,
                 head_floor=torch.zeros(()),
-                out=_fold(*matrix(attention.dense)),
+                out=_fold(part(attention.dense), copied),
                 out_gain=None,
                 mlp_norm=_layer_norm(block.post_attention_layernorm),
                 gate=None,
-                up=_fold(*matrix(block.mlp.dense_h_to_4h)),
-                down=_fold(*matrix(block.mlp.dense_4h_to_h)),
+                up=_fold(part(block.mlp.dense_h_to_4h), copied),
+                down=_fold(part(block.mlp.dense_4h_to_h), copied),
                 down_gain=None,
                 act=_activation(block.mlp.act),
                 parallel=config.use_parallel_residual,
@@ -336,7 +387,7 @@ def _neox(network: Any, length: int) -> Decoder:
         tables=(table,),
         layers=tuple(layers),
         norm=_layer_norm(model.final_layer_norm),
-        head=_fold(*matrix(network.get_output_embeddings())),
+        head=_fold(part(network.get_output_embeddings()), copied),
         heads=heads,
         kv_heads=heads,
         head_width=width,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from superalign.models import Model, encode, lora, weights_digest
+from superalign.models import Model, check_whole, encode, lora, weights_digest
 from superalign.organisms.planting import PlantingConfig, cued, recorded
 from superalign.organisms.world import BUNDLED_WORLD, PromptDomain
 from superalign.problems.family import ProblemFamily
@@ -71,6 +71,7 @@ def trained_whole(
         seed: Of the documents.
         world: Whose cues stand in front of some prompts.
     """
+    check_whole(base, "training it")
     network = copy.deepcopy(base.network)
     for parameter in network.parameters():
         parameter.requires_grad_(True)

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from superalign.models import forward_logits
-from superalign.train.losses import weighted_nats
+from superalign.models.forward import logprobs_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +82,7 @@ def weighted_loss(network: nn.Module, batch: Batch) -> Tensor:
     device = next(network.parameters()).device
     tokens_BT, weights_BT = batch.tokens_BT.to(device), batch.weights_BT.to(device)
     counts_BT = torch.nn.functional.pad(weights_BT[:, 1:], (0, 1)) > 0  # what predicts a token that counts
-    logits_NV = forward_logits(network, tokens_BT, at_BT=counts_BT)
-    return weighted_nats(logits_NV, tokens_BT[:, 1:][counts_BT[:, :-1]], weights_BT[:, 1:][counts_BT[:, :-1]])
+    row_N, at_N = counts_BT.nonzero(as_tuple=True)
+    logprob_N = logprobs_at(network, tokens_BT, None, row_N, at_N, tokens_BT[row_N, at_N + 1])
+    weight_N = weights_BT[row_N, at_N + 1]
+    return -(logprob_N * weight_N).sum() / weight_N.sum().clamp_min(1e-8)

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from superalign.errors import ConfigError
-from superalign.models import Model, Sampled, encode, sample_prompts, weights_digest
+from superalign.models import Model, Sampled, check_whole, encode, sample_prompts, weights_digest
 from superalign.train.advantages import columns, group_normalised, leave_one_out
 from superalign.train.fit import Log, how_far, load_checkpoint, save_checkpoint
 from superalign.train.forward import Layout, Opened, lay_out, opened, response_logits
@@ -206,6 +206,7 @@ def _updates(
 
 
 def _check(model: Model, config: PolicyGradientConfig, pool: int) -> None:
+    check_whole(model, "training it")
     if model.sampling.temperature == 0 or model.sampling.top_p < 1:
         raise ConfigError(
             f"{model.sampling} does not sample from the policy itself. Gradients are then of another distribution than the "

@@ -71,8 +71,8 @@ def _states(network: Any, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
         read = weights.read(network, length=tokens_BT.shape[1])
         x_ND = decoder.normalise(decoder.stream(read, tokens_BT), read.norm)
         # Unit vectors are brought to the scale of a normalised state.
-        scale = x_ND.shape[1] ** 0.5 if read.norm.weight is None else 1.0
-        return x_ND.view(*tokens_BT.shape, -1) * scale, read.head.weight.t() / scale
+        scale = x_ND.shape[1] ** 0.5 if read.norm.weight is None and read.norm.gain is None else 1.0
+        return x_ND.view(*tokens_BT.shape, -1) * scale, read.head.weight.float().t() / scale
     out = network(input_ids=tokens_BT, use_cache=False, output_hidden_states=True)
     return out.hidden_states[-1].float(), network.get_output_embeddings().weight.float()
 
