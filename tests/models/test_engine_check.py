@@ -81,9 +81,11 @@ def test_the_check_can_fail(
     llama, olmo, mamba = make("llama"), of_kind("olmo2"), of_kind("mamba")
     for model in (llama, olmo, mamba):
         check_engine(model)
-    norm = weights._rms
+    norm = weights.Norm
     with monkeypatch.context() as wrong:  # our decoder reads a weight wrongly
-        wrong.setattr(weights, "_rms", lambda eps, width, device: norm(100 * eps + 1e-3, width, device))
+        wrong.setattr(
+            weights, "Norm", lambda floor, eps, gain: norm(floor=100 * floor + 0.1, eps=100 * eps + 1e-3, gain=gain)
+        )
         with pytest.raises(BadInput, match="type llama"):
             check_engine(llama)
     forward = engines.CacheEngine._forward
