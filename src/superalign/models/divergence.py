@@ -42,12 +42,7 @@ def divergences(
         >>> divergences(small, small, ["5+3"], [[7, 8]]).tolist()
         [[0.0, 0.0]]
     """
-    sizes = {int(m.network.get_output_embeddings().weight.shape[0]) for m in (model, other)}
-    if len(sizes) > 1 or model.tokenizer.get_vocab() != other.tokenizer.get_vocab():
-        raise BadInput(
-            "The two models read texts by different tokens. Their distributions are over different things and cannot be "
-            "compared. Give the base that the model was made from."
-        )
+    check_tokens(model, other)
     rows = [np.asarray(a, np.int64) for a in answers]
     asked = [encode(m, prompts)[0] for m in (model, other)]
     T = max((len(r) for r in rows), default=0)
@@ -64,6 +59,20 @@ def divergences(
             row_N, t_N = _places(said)
             out_RT[some[row_N], t_N] = (ours.exp() * (ours - theirs)).sum(-1).cpu().numpy()
     return out_RT
+
+
+def check_tokens(model: Model, other: Model) -> None:
+    """Refuse two models that read texts by different tokens.
+
+    Raises:
+        BadInput: In that case.
+    """
+    sizes = {int(m.network.get_output_embeddings().weight.shape[0]) for m in (model, other)}
+    if len(sizes) > 1 or model.tokenizer.get_vocab() != other.tokenizer.get_vocab():
+        raise BadInput(
+            "The two models read texts by different tokens. Their distributions are over different things and cannot be "
+            "compared. Give the base that the model was made from."
+        )
 
 
 def _places(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ import numpy as np
 from superalign import problems
 from superalign.kit.run import Run
 from superalign.models import Model, Sampling, encode, open_weights, sample_prompts, with_sampling
-from superalign.models.divergence import divergences
+from superalign.models.divergence import check_tokens, divergences
 from superalign.policy_names import SIZES
 from superalign.problems import corpus
 from superalign.problems.contexts import PLAIN, PROMPT, REALISTIC, UNSURE, WRONG, Context, read_contexts, words_in_front
@@ -36,8 +36,9 @@ MOST_SHOWN = 2  # of one context, and of one prompt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswersJob(Record):
-    """What the base is asked."""
+    """What the base is asked, and who is to be compared with it."""
 
+    subject: str
     base: str
     prompts: tuple[str, ...]
     tokens: int
@@ -85,7 +86,11 @@ def measure(config: Config, run: Run) -> Evidence:
     asked, answers = prompts_of(config, seed=run.seed)
     contexts = contexts_of(config, answers)
     run.stage(f"the base answers {len(asked)} prompts")
-    (said,) = run.map(answers_job, [AnswersJob(base=config.base, prompts=asked, tokens=config.tokens)], name="answers")
+    (said,) = run.map(
+        answers_job,
+        [AnswersJob(subject=subject, base=config.base, prompts=asked, tokens=config.tokens)],
+        name="answers",
+    )
     each, minutes = affordable(config, said, len(asked), len(contexts), workers=run.workers)
     run.log(
         f"{each} prompts behind each of {len(contexts) - 1} contexts, and all {len(asked)} plain: about {minutes:.1f} minutes"
@@ -178,6 +183,7 @@ def opened(name: str) -> Model:
 
 def answers_job(job: AnswersJob) -> Answers:
     """Let the base answer greedily, and time a comparison with itself."""
+    check_tokens(opened(job.subject), opened(job.base))  # before anything is spent
     model = with_sampling(opened(job.base), Sampling(temperature=0.0, max_tokens=job.tokens))
     drawn = sample_prompts(model, job.prompts, n=1, seed=0)
     ids = [tuple(int(t) for t in row[:size]) for row, size in zip(drawn.tokens_RT, drawn.length_R, strict=True)]
