@@ -165,7 +165,12 @@ def _layer(decoder: Decoder, index: int, x_ND: Tensor, turns: Sequence[Tensor], 
     after_ND = _add(x_ND, mixed_ND, layer.out, layer.out_gain, floor)
     h_ND = normalise(x_ND if layer.parallel else after_ND, layer.mlp_norm)
     up_NF = linear(h_ND, layer.up)
-    up_NF = layer.act(up_NF) if layer.gate is None else layer.act(linear(h_ND, layer.gate)) * up_NF
+    if layer.gate is None:
+        up_NF = layer.act(up_NF)
+    elif torch.is_grad_enabled():
+        up_NF = layer.act(linear(h_ND, layer.gate)) * up_NF
+    else:  # in place: of many tokens at once, fresh memory would cost more than the product
+        up_NF = layer.act(linear(h_ND, layer.gate)).mul_(up_NF)
     return _add(after_ND, up_NF, layer.down, layer.down_gain, floor)
 
 

@@ -13,6 +13,7 @@ Shape suffixes: B rows, T tokens, P distinct prompts, H heads, K width of one he
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -47,13 +48,21 @@ class Engine(Protocol):
         """Make row j what row `row_B[j]` was, for every j, and drop the rest; a row may be copied to several places."""
 
 
+def _for_one(decoder: D.Decoder) -> D.Decoder:
+    """Lay the output matrix of a large network out by its inputs, in which one row is read twice as fast, several are not."""
+    weight = decoder.head.weight
+    if not D.costly(decoder) or weight.dtype != torch.float32:
+        return decoder
+    return dataclasses.replace(decoder, head=dataclasses.replace(decoder.head, weight=weight.contiguous()))
+
+
 class DecoderEngine:
     """Our decoder over a preallocated cache."""
 
     refills = True
 
     def __init__(self, decoder: D.Decoder, *, rows: int, length: int, spare: bool) -> None:
-        self.decoder, self.length = decoder, length
+        self.decoder, self.length = _for_one(decoder) if rows == 1 else decoder, length
         self.slots = length + (SLACK if spare else 0)
         device = decoder.embed_VD.device
         shape = (2, rows * decoder.kv_heads, self.slots, decoder.head_width)

@@ -167,7 +167,9 @@ def _fuse(parts: Sequence[Linear], copied: bool, gain: Tensor | None, order: Ten
     """Join query, key and value matrices; queries and keys reordered into rotary pairs, queries scaled."""
     scales = (scale, 1.0, 1.0)
     queries, keys, values = parts
-    weight = torch.cat([queries.weight * scale, keys.weight, values.weight], dim=1)
+    joined = [queries.weight * scale, keys.weight, values.weight]
+    # Where matrices are read as they lie, these keep the layout of the others.
+    weight = torch.cat(joined, dim=1) if copied else torch.cat([part.t() for part in joined]).t()
     bias = None
     if queries.bias is not None:
         bias = torch.cat([p.bias * s for p, s in zip(parts, scales, strict=True) if p.bias is not None])
@@ -176,7 +178,7 @@ def _fuse(parts: Sequence[Linear], copied: bool, gain: Tensor | None, order: Ten
         whole = torch.arange(weight.shape[1], device=weight.device)
         whole[: len(order)] = order
         assert len(order) == queries.weight.shape[1] + keys.weight.shape[1]
-        weight, bias = weight[:, whole], None if bias is None else bias[whole]
+        weight, bias = weight[:, whole] if copied else weight.t()[whole].t(), None if bias is None else bias[whole]
         low = None if low is None else (low[0], low[1][:, whole])
     return _fold(Linear(weight=weight, bias=bias, low=low), copied, gain)
 
@@ -209,11 +211,16 @@ def _table(rotary: nn.Module, prefix: str, length: int, width: int) -> Tensor:
     return torch.cat([turn, rest], dim=1)
 
 
+def _silu(x: Tensor) -> Tensor:
+    """In place where no gradient needs what went in: it is a product of ours, which nobody else reads."""
+    return torch.nn.functional.silu(x, inplace=not torch.is_grad_enabled())
+
+
 def _activation(module: nn.Module) -> Activation:
     """The layer's own activation, as the fast kernel where there is one."""
     name = type(module).__name__
     if name in ("SiLU", "SiLUActivation"):
-        return torch.nn.functional.silu
+        return _silu
     if name in ("NewGELUActivation", "PytorchGELUTanh", "GELUTanh", "FastGELUActivation"):
         return lambda x: torch.nn.functional.gelu(x, approximate="tanh")
     return module
