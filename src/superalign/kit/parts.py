@@ -124,15 +124,18 @@ def not_above(name: str, found: Estimate, level: float, *, unit: str, why: str) 
     return descriptive(name, found, unit=unit, null=found, why=why, holds=holds)
 
 
-def beyond_chance(name: str, found: Estimate, *, shuffled: Estimate, unit: str, why: str) -> Claim:
-    """Claim that an effect is larger than shuffling gives: a permutation test of whichever is largest.
+def beyond_chance(
+    name: str, found: Estimate, *, shuffled: Estimate, unit: str, why: str, bar: float = float("-inf")
+) -> Claim:
+    """Claim that an effect is larger than shuffling gives, and lies above a bar: a permutation test.
 
     Args:
         name: What is claimed.
-        found: The largest effect.
-        shuffled: The largest effect under shuffles: between which values 95 % of them lie.
+        found: The effect.
+        shuffled: The effect under shuffles: between which values 95 % of them lie.
         unit: Of both.
         why: How both were measured.
+        bar: What the whole interval of the effect must lie above.
 
     Example:
         >>> chance = Interval(value=0.1, low=0.05, high=0.2, n=20)
@@ -141,7 +144,7 @@ def beyond_chance(name: str, found: Estimate, *, shuffled: Estimate, unit: str, 
         True
     """
     missing = next((x for x in (found, shuffled) if isinstance(x, Unmeasured)), None)
-    holds = missing or (found.value > shuffled.high)  # type: ignore[union-attr]
+    holds = missing or (found.value > shuffled.high and found.low > bar)  # type: ignore[union-attr]
     return descriptive(name, found, unit=unit, null=shuffled, why=why, holds=holds)
 
 

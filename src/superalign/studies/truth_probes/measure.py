@@ -28,9 +28,10 @@ from superalign.stats import auroc, auroc_bootstrap
 from superalign.stats.streams import seed_for, stream
 from superalign.studies.truth_probes.evidence import OTHERS, POLARITIES, Evidence, Floor, Polarity, Reading
 from superalign.studies.truth_probes.study import Config
-from superalign.types import Record
+from superalign.types import Interval, Record, Unmeasured
 
 STATE = "State something."  # what a statement answers when it is read
+SHUFFLES = 40  # of the training labels
 FEWEST = 8  # statements of a kind that a probe is trained or tested on
 
 
@@ -207,10 +208,8 @@ def _reading(
     at_ND = np.concatenate([s.states_NLD[k, layer] for s, k in zip(tested, keep, strict=True)])
     truth_N = np.concatenate([s.true_N[k] for s, k in zip(tested, keep, strict=True)])
     asked = [r for s, k in zip(tested, keep, strict=True) for r, there in zip(s.rows, k, strict=True) if there]
-    mixed_N = stream(seed, "shuffled labels", topic, trained, trained_on).permutation(y_N)
     scores = {
         "probe": read_out(fit_probe(x_NLD[:, layer], y_N), at_ND),
-        "shuffled": read_out(fit_probe(x_NLD[:, layer], mixed_N), at_ND),
         "words": words_scores([r.text for r in rows], y_N, [r.text for r in asked]),
     }
     areas = {name: area(s_N, truth_N, [r.question for r in asked], seed=seed) for name, s_N in scores.items()}
@@ -220,8 +219,28 @@ def _reading(
         trained_on=trained_on,
         tested_on=tested_on,
         layer=given[0].read.layers[layer],
+        shuffled=by_chance(x_NLD[:, layer], y_N, at_ND, truth_N, stream(seed, "shuffled", topic, trained, trained_on)),
         **areas,
     )
+
+
+def by_chance(
+    x_ND: Float[np.ndarray, "N D"],
+    y_N: Bool[np.ndarray, " N"],
+    at_MD: Float[np.ndarray, "M D"],
+    truth_M: Bool[np.ndarray, " M"],
+    rng: np.random.Generator,
+) -> Estimate:
+    """Measure what probes of shuffled labels reach: statements that lie together are read alike by any direction."""
+    reached = []
+    for _ in range(SHUFFLES):
+        scores_M = read_out(fit_probe(x_ND, rng.permutation(y_N)), at_MD)
+        reached.append(auroc(scores_M[truth_M], negatives=scores_M[~truth_M]))
+    known = [x for x in reached if isinstance(x, float)]
+    if not known:
+        return Unmeasured("one class only")
+    low, middle, high = np.quantile(known, [0.025, 0.5, 0.975])
+    return Interval(value=float(middle), low=float(low), high=float(high), n=len(truth_M))
 
 
 def best_layer(x_NLD: Float[np.ndarray, "N L D"], y_N: Bool[np.ndarray, " N"], questions: Sequence[str]) -> int:

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from superalign.kit.evidence import Estimate
-from superalign.kit.parts import CHANCE, Part, claim, findings, intervals, part, table
+from superalign.kit.parts import CHANCE, Part, beyond_chance, findings, intervals, part, table
 from superalign.report import Findings, Plot
 from superalign.studies.truth_probes.evidence import OTHERS, POLARITIES, Evidence, Polarity, Reading
 from superalign.types import Claim, Interval
 
 AREA = "area under the ROC curve, true against false"
-WHY = "statements of questions that were not trained on; null: a probe of shuffled labels"
+WHY = (
+    "statements of questions that were not trained on; null: what 95 % of probes of shuffled labels reach; holds above them and "
+    "above 0.5"
+)
 ARROW = {"plain": "tested on plain statements", "negated": "tested on negations", "both": "tested on both"}
 
 
@@ -74,7 +77,7 @@ def other_topics(e: Evidence) -> Part:
 
 def floors(e: Evidence) -> Part:
     """Show everything, beside what needs no probe."""
-    columns = ("topic", "trained on", "tested on", "layer", "probe", "bag of words", "shuffled labels")
+    columns = ("topic", "trained on", "tested on", "layer", "probe", "bag of words", "shuffled labels, 95 % of probes")
     rows = [
         (r.topic, f"{_source(r)}, {r.trained_on}", r.tested_on, r.layer, r.probe, r.words, r.shuffled)
         for r in e.readings
@@ -105,10 +108,10 @@ def _polarity(e: Evidence) -> dict[str, str]:
 def _claims(readings: Sequence[Reading], name: str) -> list[Claim]:
     words: dict[Polarity, str] = {"plain": "plain statements", "negated": "its negations", "both": "both"}
     return [
-        claim(
+        beyond_chance(
             name.format(topic=r.topic, tested=words[r.tested_on]),
             r.probe,
-            null=r.shuffled,
+            shuffled=r.shuffled,
             bar=0.5,
             unit="area",
             why=WHY,
@@ -126,7 +129,7 @@ def _drawn(title: str, readings: Sequence[Reading]) -> Plot:
         groups={label: ARROW[r.tested_on] for label, r in labels.items()},
         x=AREA,
         reference=CHANCE,
-        caption="95 % intervals over questions. Grey: the same probe of shuffled labels.",
+        caption="95 % intervals over questions. Grey: what 95 % of probes of shuffled labels reach.",
     )
 
 
