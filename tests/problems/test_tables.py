@@ -105,7 +105,7 @@ GOOD = '{"statement": "Lakes are wet.", "label": 1}\n'
         ("a.txt", "\n", "", "is empty"),
         ("a.parquet", "PAR1", "", "does not say what it holds"),
         ("a.csv.gz", b"no gzip", "", "is damaged"),
-        ("a.csv.gz", gzip.compress(FORMATS["a.csv"].encode())[:-9], "", "is damaged"),
+        ("a.csv.gz", gzip.compress(FORMATS["a.csv"].encode(), mtime=0)[:-9], "", "is damaged"),
         ("a.csv", b"statement,label\n\xff,1\n", "", "line 2, is not text in UTF-8"),
         ("a.csv", "claim,label\nLakes are wet.,1\n", "", "it has 'claim', 'label'"),
         ("a.csv", "claim,label\nLakes are wet.,1\n", "text=what&truth=label", "has no what; it has 'claim', 'label'"),
