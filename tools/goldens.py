@@ -27,7 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 FIELDS = ("name", "value", "low", "high", "n", "null", "holds")
 TOLERANCE = 1e-6
-NEEDS = {"critic-transfer": "problems=gsm8k:{gsm8k}"}  # studies that read files which do not ship
+NEEDS = {  # studies that read files which do not ship, and the option that says where these lie
+    "critic-transfer": ("gsm8k", "problems=gsm8k:{}"),
+    "truth-probes": ("statements", "problems=statements:{}"),
+}
 
 
 def studies() -> list[str]:
@@ -99,15 +102,20 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="write the files instead of comparing with them")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE)
     parser.add_argument("--gsm8k", type=Path, help="folder of GSM8K's files, for the study that reads them")
+    parser.add_argument(
+        "--statements", type=Path, help="folder of true and false statements, for the study that reads them"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     out = given.out or Path(tempfile.mkdtemp(prefix="goldens-"))
     wrong = 0
     for name in [n for n in given.only.split(",") if n] or studies():
-        if name in NEEDS and given.gsm8k is None:
-            print(f"{name:14s} not run: it reads GSM8K, say where with --gsm8k", flush=True)
+        option, setting = NEEDS.get(name, ("", ""))
+        where = getattr(given, option, None)
+        if option and where is None:
+            print(f"{name:14s} not run: it reads files, say where with --{option}", flush=True)
             continue
-        settings = [NEEDS[name].format(gsm8k=given.gsm8k)] if name in NEEDS else []
+        settings = [setting.format(where)] if option else []
         found, spent = claims(name, out / name, workers=given.workers, settings=settings)
         path = GOLDEN / f"{name}.json"
         if given.keep:

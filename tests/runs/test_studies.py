@@ -20,7 +20,10 @@ from superalign.studies import STUDIES
 SIGNATURES = {"measure": ["config", "run"], "page": ["e"]}
 
 
-NEEDS = {"critic-transfer": {"problems": "gsm8k:somewhere"}}  # settings without which a study cannot begin
+NEEDS = {  # settings without which a study cannot begin
+    "critic-transfer": {"problems": "gsm8k:somewhere"},
+    "truth-probes": {"problems": "statements:somewhere"},
+}
 
 
 def faults(study: Any, needs: dict[str, Any] | None = None) -> list[str]:
