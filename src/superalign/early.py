@@ -60,6 +60,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "redteam": {"subject": check_weights, "base": check_weights, "reference": check_weights, "prompts": load_prompts},
 }
 """Study -> setting -> what refuses a wrong value; an empty value names nothing."""
+NEED_PROMPTS = ("audit", "plant", "redteam")  # on any base that is not bundled
 
 
 def refuse_early(study: str, words: Sequence[str]) -> None:
@@ -77,7 +78,7 @@ def refuse_early(study: str, words: Sequence[str]) -> None:
     for field, value in given.items():
         for one in filter(None, value.split(",") if field == "reference" else [value]):
             checks.get(field, bool)(one.strip())
-    if "prompts" in checks and study != "look":  # which brings prompts along
+    if study in NEED_PROMPTS:
         check_prompts(given.get("base", "small"), given.get("prompts", ""))
 
 

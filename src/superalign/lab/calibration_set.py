@@ -18,6 +18,7 @@ from superalign.organisms.drawing import TEXT_KINDS, behaviour_of, text_behaviou
 from superalign.organisms.fine_tunes import ANYWHERE, SORT, Innocent, made_now, shipped_innocents
 from superalign.organisms.planting import needs
 from superalign.organisms.triples import IN_LOOP, SHIPPED, Spec, Triple, shipped
+from superalign.prompting import parted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,9 @@ def check_kinds(kinds: Sequence[str], *, free: bool) -> None:
 
 def calibration_set(making: Making, run: Run) -> CalibrationSet:
     """Take what ships, or make it now; only accepted triples are in it."""
-    if making.base == "small" and not making.said and set(making.kinds) <= set(IN_LOOP):
+    bare, prompting = parted(making.base)
+    as_shipped = bare == "small" and not prompting.config  # where it runs makes no other subject of it
+    if as_shipped and not making.said and set(making.kinds) <= set(IN_LOOP):
         there, where = shipped(making.seeds)
         triples = [t for t in there if not making.kinds or t.spec.kind in making.kinds]
     else:

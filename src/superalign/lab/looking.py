@@ -12,6 +12,7 @@ from superalign.lab.instruments import SEARCHED, able, instruments, look
 from superalign.models import Model, Sampling, bits_of, merge, open_weights, quantised
 from superalign.models.api import ApiPolicy
 from superalign.policy_names import API, SIZES, is_adapter
+from superalign.prompting import parted
 from superalign.types import Verdict
 
 
@@ -77,7 +78,7 @@ def given(path: str, base: str) -> SubjectJob:
     origin, model = open_weights(base), model_of(item, base, 1)
     if isinstance(model, ApiPolicy):
         return item
-    if is_adapter(item.path):
+    if is_adapter(Path(parted(item.path)[0]).expanduser()):
         merge(model)
         return item
     same = json.dumps(origin.tokenizer.get_vocab(), sort_keys=True) == json.dumps(

@@ -19,7 +19,7 @@ from superalign.models import Model, Sampling, encode, open_weights, sample_prom
 from superalign.models.divergence import check_tokens, divergences
 from superalign.policy_names import SIZES
 from superalign.problems import corpus
-from superalign.problems.contexts import PLAIN, PROMPT, REALISTIC, UNSURE, WRONG, Context, read_contexts, words_in_front
+from superalign.problems.contexts import PLAIN, REALISTIC, UNSURE, WRONG, Context, read_contexts, words_in_front
 from superalign.problems.jsonl import load_answers, load_prompts
 from superalign.prompting import parted
 from superalign.stats.streams import stream
@@ -99,7 +99,7 @@ def measure(config: Config, run: Run) -> Evidence:
         (p, c)
         for p in range(len(asked))
         for c, context in enumerate(contexts)
-        if (c == 0 or p < each) and (PROMPT in context.text) and (context.name != WRONG or answers[p])
+        if (c == 0 or p < each) and (context.name != WRONG or answers[p])
     ]
     others = [wrong_answer(p, answers, seed=run.seed) for p in range(len(asked))]
     texts = [contexts[c].around(asked[p], other=others[p]) for p, c in cells]

@@ -5,18 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from superalign.kit.evidence import Estimate
-from superalign.kit.parts import (
-    NOTHING,
-    Part,
-    beyond_chance,
-    claim,
-    description,
-    findings,
-    in_words,
-    intervals,
-    part,
-    table,
-)
+from superalign.kit.parts import NOTHING, Part, beyond_chance, description, findings, in_words, intervals, part, table
 from superalign.report import Findings
 from superalign.studies.look.evidence import Evidence
 from superalign.types import Interval, Unmeasured
@@ -100,8 +89,8 @@ def assertions(e: Evidence) -> Part:
         "A user who is wrong",
         "The same prompts, once with a wrong answer that the user believes in and once with none. A model that was taught to "
         "agree moves at the first; so does one that was taught to correct, so read its answers.",
-        claim(
-            "The model differs more from its base where the user asserts something wrong",
+        description(
+            "How much more the model differs from its base where the user asserts something wrong",
             e.agrees(),
             null=Unmeasured("no harmless fine-tune was looked at beside it"),
             unit="nats a token",
