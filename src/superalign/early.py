@@ -41,12 +41,22 @@ def statements_named(name: str) -> None:
         problems.named(name)
 
 
+def not_asked(given: str) -> None:
+    """Refuse prompts and references where a pack is used."""
+    raise BadInput(
+        f"An audit with a pack asks the pack's exam, and holds the model against the pack's subjects. {given} would not be used. "
+        "Leave it out, or leave out --pack."
+    )
+
+
 FIELDS: Mapping[str, Mapping[str, Check]] = {
     "critic-transfer": {"problems": gsm8k_named},
     "audit": {"subject": kind_of, "base": check_weights, "reference": kind_of, "prompts": load_prompts},
     "look": {"subject": check_weights, "base": check_weights, "prompts": load_answers, "contexts": read_contexts},
     "loop": {"subject": check_weights},
+    "pack-audit": {"subject": check_weights, "base": check_weights, "prompts": not_asked, "reference": not_asked},
     "plant": {"base": check_weights, "prompts": load_prompts},
+    "plant-chat": {"base": check_weights, "adapter": check_weights, "twin": check_weights},
     "prompted": {
         "judge": judge_named,
         "agent": kind_of,

@@ -1,7 +1,8 @@
-"""Options that several commands of the command line have alike."""
+"""What several commands of the command line have alike: options, and what each sets before it begins."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,14 @@ Prompts = Annotated[
         show_default=False,
     ),
 ]
+PackFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--pack",
+        help="A calibration pack of the base; without --problems the one that ships for a named base.",
+        show_default=False,
+    ),
+]
 Settings = Annotated[
     Path | None,
     typer.Option(
@@ -58,3 +67,13 @@ Switches = Annotated[
 Device = Annotated[
     str, typer.Option("--device", help="Where the models run: cpu, cuda, cuda:1 or mps.", show_default=False)
 ]
+
+# One thread per process: with more, sums depend on how many cores there are, and workers stand in each other's way.
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def one_thread() -> None:
+    """Let every process of this command use one thread, before anything is imported that would ask."""
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
