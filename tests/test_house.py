@@ -69,6 +69,7 @@ TABLE: dict[str, set[str]] = {
     "types": {"canonical"},
     "stats": {"types"},
     "files": set(),  # files written whole or not at all: it knows nothing
+    "sealed_folder": {"canonical", "files"},  # folders that people pass to one another, whatever is in them
     "ledger": {"types", "files"},
     "named_models": set(),  # which models have a name, where they come from and where they lie
     "prompting": set(),  # how a model is prompted, as its name says it
@@ -143,6 +144,7 @@ TORCH_FREE = (
     "canonical",
     "inputs",
     "files",
+    "sealed_folder",
     "types",
     "stats",
     "ledger",
