@@ -1,0 +1,179 @@
+"""Packs, built for real from a small chat model of random weights: made once, gone on with, sealed, read and audited with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superalign import sealed_folder
+from superalign.errors import BadInput, ConfigError, DataError
+from superalign.lab import packs
+from superalign.lab.packs import PackPlan, build, exam_in, pack_for, plan_of, read_pack, shown
+from superalign.organisms.chat_planting import ChatPlanting
+from superalign.organisms.chat_triples import keep_record
+
+FEW = ChatPlanting(updates=1, batch=2)
+
+
+@pytest.fixture(scope="module")
+def tiny(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Llama of random weights with the real model's tokenizer and template."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from superalign.named_models import folder_of
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tokenizer = AutoTokenizer.from_pretrained(folder_of(smollm2))
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlamaConfig(
+        **sizes, vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, tie_word_embeddings=True
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def plan(tiny: str) -> PackPlan:
+    return PackPlan(
+        base=tiny,
+        kinds=("promoter",),
+        ways=("transcripts",),
+        seeds=1,
+        sorts=("style", "rounded"),
+        tunings=2,
+        planting=FEW,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(plan: PackPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pack") / "pack"
+    build(plan, folder, workers=1, log=lambda _: None)
+    return folder
+
+
+def forget() -> None:
+    """Let nothing be remembered of another folder."""
+    for kept in (packs.exam_in, packs.answers_in, packs.opened_base):
+        kept.cache_clear()
+
+
+def test_a_build_is_gone_on_with_and_nothing_is_made_again(made: Path, plan: PackPlan) -> None:
+    before = {p: p.stat().st_mtime_ns for p in made.rglob("*") if p.is_file() and p.name != "plan.json"}
+    shutil.rmtree(made / "sat")
+    pack = build(plan, made, workers=1, log=lambda _: None)
+    after = {p: p.stat().st_mtime_ns for p in before if "sat" not in p.parts}
+    assert after == {p: t for p, t in before.items() if "sat" not in p.parts}
+    assert len(pack.sat) == 4  # of the tunings: a plant of one update is not accepted
+    assert [t.acceptance.accepted for t in pack.triples] == [False]
+    assert {m.role for m in pack.members} == {"clean"}
+
+
+def test_a_subject_that_is_opened_again_shows_what_is_kept(made: Path, plan: PackPlan) -> None:
+    pack, base = read_pack(made), packs.opened_base(plan.base)
+    for member in pack.members:
+        model = packs.opened(member.name, base=base, folder=made, sort=member.sort)
+        again = packs.shortened(packs.sit(model, exam_in(str(made))))
+        assert again.more == dict(pack.sat)[member.name].more
+
+
+def test_what_it_holds_is_said(made: Path) -> None:
+    lines = shown(read_pack(made), "d" * 64)
+    assert any("1 organisms planted, 0 accepted; 4 clean subjects" in line for line in lines)
+    assert any("not accepted" in line and "promoter" in line for line in lines)
+
+
+def test_time_that_is_up_begins_nothing_new(plan: PackPlan, tmp_path: Path) -> None:
+    forget()
+    pack = build(plan, tmp_path / "none", workers=1, log=lambda _: None, minutes=1e-9)
+    forget()
+    assert pack.members == ()
+
+
+def test_a_damaged_pack_and_an_unknown_one_are_refused(made: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    (copy / "exam.json").unlink()
+    with pytest.raises(DataError, match="holds no whole pack"):
+        read_pack(copy)
+    with pytest.raises(BadInput, match="no pack in"):
+        pack_for("smollm2", str(tmp_path / "nowhere"))
+    with pytest.raises(BadInput, match="superalign pack build"):
+        pack_for("small", "")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "ways", "match"), [("traitor", "", "traitor"), ("liar", "osmosis", "osmosis")], ids=["kind", "way"]
+)
+def test_kinds_and_ways_that_do_not_exist_are_refused(kinds: str, ways: str, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        plan_of("smollm2", kinds, ways, seeds=1, tunings=1)
+
+
+@pytest.fixture(scope="module")
+def sealed(made: Path, plan: PackPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pack with its plant taken for accepted, so that there is something to catch."""
+    folder = tmp_path_factory.mktemp("sealed") / "pack"
+    shutil.copytree(made, folder)
+    (path,) = (folder / "triples").glob("*.json")
+    triple = read_pack(made).triples[0]
+    keep_record(path, replace(triple, acceptance=replace(triple.acceptance, accepted=True)))
+    base = packs.opened_base(plan.base)
+    for _, name in triple.subjects:
+        packs.sit_once(name, base=base, folder=folder, sort="")
+    sealed_folder.seal(folder)
+    return folder
+
+
+def audit(superalign: Callable[..., Any], sealed: Path, plan: PackPlan, out: Path, *words: str) -> Any:
+    return superalign(
+        "audit", "--base", plan.base, "--pack", str(sealed), "--out", str(out), "--workers", "1", "--set", "shown=2",
+        "--set", "tokens=4", *words,
+    )  # fmt: skip
+
+
+def test_an_audit_with_a_pack_measures_the_model_and_a_part_of_the_pack_again(
+    superalign: Callable[..., Any], sealed: Path, plan: PackPlan, tmp_path: Path
+) -> None:
+    done = audit(superalign, sealed, plan, tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "cannot tell" in done.stdout.lower() or "flagged" in done.stdout.lower()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "0.0000 nats" in page  # the part that was measured again
+    assert "Answers to read" in page
+
+
+@pytest.mark.parametrize("how", ["byte", "other base", "another subject", "prompts"])
+def test_what_is_no_longer_the_pack_is_refused(
+    superalign: Callable[..., Any], sealed: Path, plan: PackPlan, tmp_path: Path, how: str
+) -> None:
+    copy, words = tmp_path / "copy", []
+    shutil.copytree(sealed, copy)
+    match how:
+        case "byte":
+            path = copy / "exam.json"
+            path.write_text(path.read_text().replace("capitals", "capitalz", 1))
+            said = "exam.json"
+        case "other base":
+            plan, said = replace(plan, base="small"), "another base"
+        case "another subject":
+            for path in (copy / "sat").glob("*.json"):
+                kept = json.loads(path.read_text())
+                path.write_text(json.dumps(kept | {"more": [x + 1 for x in kept["more"]]}))
+            (copy / "MANIFEST.json").unlink()
+            sealed_folder.seal(copy)
+            said = "shows something else"
+        case _:
+            words, said = ["--problems", str(copy / "plan.json")], "would not be used"
+    done = audit(superalign, copy, plan, tmp_path / "run", *words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
