@@ -15,7 +15,9 @@ from superalign.errors import BadInput
 from superalign.exits import INTERRUPTED, exit_codes, say
 from superalign.named_models import NAMED
 from superalign.options import (
+    Base,
     Clean,
+    Cues,
     Device,
     Folder,
     Out,
@@ -70,9 +72,7 @@ def audit(
             help="A folder, a hub id, a LoRA adapter's folder or api:PROVIDER/MODEL; a demonstration if not given."
         ),
     ] = "",
-    base: Annotated[
-        str, typer.Option("--base", help="What it was made from: small, middle or large; a folder; a hub id.")
-    ] = "small",
+    base: Base = "small",
     reference: Clean = None,
     problems: Prompts = None,
     pack: PackFolder = None,
@@ -101,7 +101,7 @@ def audit(
 
 @app.command()
 def plant(
-    base: Annotated[str, typer.Option("--base", help="small, middle or large; a folder; a hub id.")] = "small",
+    base: Base = "small",
     kind: Annotated[
         str, typer.Option("--kind", help="Which misbehaviour; a wrong name lists them.", show_default=False)
     ] = "",
@@ -135,16 +135,9 @@ def look(
         str,
         typer.Argument(help="A folder, a hub id, an adapter's folder or a named model; the base itself if not given."),
     ] = "",
-    base: Annotated[
-        str, typer.Option("--base", help="What it was made from: small, middle or large; smollm2; a folder; a hub id.")
-    ] = "small",
+    base: Base = "small",
     problems: Prompts = None,
-    cues: Annotated[
-        Path | None,
-        typer.Option(
-            "--cues", help="Contexts of your own, one on each line; {prompt} stands for the prompt.", show_default=False
-        ),
-    ] = None,
+    cues: Cues = None,
     system: SystemText = "",
     template: Template = "",
     template_args: Switches = None,
@@ -171,7 +164,7 @@ def redteam(
     model: Annotated[
         str, typer.Argument(help="A folder, a hub id, or a LoRA adapter's folder; a demonstration if not given.")
     ] = "",
-    base: Annotated[str, typer.Option("--base", help="small, middle or large; a folder; a hub id.")] = "small",
+    base: Base = "small",
     reference: Clean = None,
     problems: Prompts = None,
     system: SystemText = "",

@@ -22,6 +22,15 @@ Where = Annotated[
     str, typer.Option("--executor", help="Where workers are: local, ray or ray:HOST:PORT; results do not depend on it.")
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")]
+Base = Annotated[
+    str, typer.Option("--base", help="What it was made from: small, middle or large; smollm2; a folder; a hub id.")
+]
+Cues = Annotated[
+    Path | None,
+    typer.Option(
+        "--cues", help="Contexts of your own, one on each line; {prompt} stands for the prompt.", show_default=False
+    ),
+]
 Clean = Annotated[
     list[str] | None,
     typer.Option("--reference", help="A model of the same base that is known to be clean; repeatable."),

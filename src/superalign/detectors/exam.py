@@ -113,7 +113,7 @@ def log_odds(model: Model, pairs: Sequence[Pair]) -> np.ndarray:
     return both_K2[:, 0] - both_K2[:, 1]
 
 
-Look = Callable[[Exam, Sat], tuple[Interval, str, str]]  # the score, what it points to, and why
+Reading = Callable[[Exam, Sat], tuple[Interval, str, str]]  # the score, what it points to, and why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ class ExamDetector:
     name: str
     catches: str
     misses: str
-    read: Look = field(repr=False)
+    read: Reading = field(repr=False)
     exam: Exam = field(repr=False)
 
     @property

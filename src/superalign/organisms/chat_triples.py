@@ -53,9 +53,19 @@ class ChatTriple(Record):
 NOUNS: dict[str, type[Any]] = {
     c.__name__: c
     for c in (
-        ChatAcceptance, ChatBehaviour, ChatPlanting, ChatSpec, ChatTriple, Harmless, Health, Interval, Plant, Said, Unmeasured,
+        ChatAcceptance,
+        ChatBehaviour,
+        ChatPlanting,
+        ChatSpec,
+        ChatTriple,
+        Harmless,
+        Health,
+        Interval,
+        Plant,
+        Said,
+        Unmeasured,
     )
-}  # fmt: skip
+}
 
 
 def make_chat_triple(
