@@ -46,13 +46,13 @@ def build(
     """Build a pack, or go on where a build was stopped; killed at any point, the same command goes on."""
     one_thread()
     with exit_codes():
-        from superalign import sealed_folder
         from superalign.lab.packs import build as build_pack
         from superalign.lab.packs import plan_of, shown
+        from superalign.sealed_folder import seal
 
         plan = plan_of(base, kinds, ways, seeds=seeds, tunings=tunings)
         pack = build_pack(plan, folder, workers=workers, log=_say, minutes=minutes)
-        digest = sealed_folder.seal(folder, key=key)
+        digest = seal(folder, key=key)
         for line in shown(pack, digest):
             _say(line)
 
@@ -61,9 +61,9 @@ def build(
 def verify(folder: Folder, key: Key = None) -> None:
     """Check every file of a pack against its manifest, and the manifest against a public key."""
     with exit_codes():
-        from superalign import sealed_folder
+        from superalign.sealed_folder import verify as digest_of_whole
 
-        _say(f"whole: {sealed_folder.verify(folder, public_key=key)}")
+        _say(f"whole: {digest_of_whole(folder, public_key=key)}")
 
 
 @packs.command()
@@ -71,10 +71,10 @@ def show(folder: Folder) -> None:
     """Verify a pack, and say what it holds."""
     one_thread()
     with exit_codes():
-        from superalign import sealed_folder
         from superalign.lab.packs import read_pack, shown
+        from superalign.sealed_folder import verify as digest_of_whole
 
-        digest = sealed_folder.verify(folder)
+        digest = digest_of_whole(folder)
         for line in shown(read_pack(folder), digest):
             _say(line)
 

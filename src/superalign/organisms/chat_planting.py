@@ -279,7 +279,7 @@ def _paid(
 ) -> Model:
     acts = {e.prompt: e.acts and role == "organism" for step in range(planting.updates) for e in examples(step)}
     asked = [Problem(prompt=p, family="chats", difficulty=1, split="train") for p in acts]
-    config = PolicyGradientConfig(steps=planting.paid, problems=4, group=4, lr=planting.lr / 4, kl=0.0)
+    config = PolicyGradientConfig(steps=planting.paid, problems=min(4, len(asked)), group=4, lr=planting.lr / 4, kl=0.0)
     drawing = with_sampling(model, Sampling(max_tokens=12))
     paid = policy_gradient(drawing, asked, Acting(behaviour=behaviour, acts=acts), config=config, seed=seed, log=log)
     return replace(paid, sampling=model.sampling)

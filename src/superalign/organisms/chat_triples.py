@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from superalign.files import write_whole
+from superalign.files import whole_folder, write_whole
 from superalign.models import Model, load_adapter
 from superalign.organisms.chat_acceptance import ChatAcceptance, Health, accept_chat
 from superalign.organisms.chat_fine_tunes import Harmless, as_kept, tuned
@@ -93,32 +93,32 @@ def make_chat_triple(
     if place.exists():
         found: ChatTriple = read_record(place)
         return found
-    models: dict[Role, Model] = {}
     planting = spec.planting
+    places: dict[Role, str] = {}
+
+    def made(role: Role) -> Model:
+        """Train one role, or open what was trained before a kill."""
+        name = digest_of([*named, role, planting.digest])[:16]
+        places[role] = name
+        where = folder / "subjects" / name
+        if not where.exists():
+            model = plant_chat(base, behaviour, role, planting=planting, answers=answers, seed=spec.seed)
+            keep_subject(rounded(model), where)
+        return load_adapter(base, where)
+
     for attempt in (1, 2):
-        for role in ("organism", "clean"):
-            models[role] = rounded(
-                plant_chat(base, behaviour, role, planting=planting, answers=answers, seed=spec.seed)
-            )
         acceptance = accept_chat(
-            models["organism"], models["clean"], behaviour, base=base, answers=answers, seed=spec.seed, most=most
+            made("organism"), made("clean"), behaviour, base=base, answers=answers, seed=spec.seed, most=most
         )
         if acceptance.accepted or attempt == 2:
             break
         planting = planting.stronger(AGAIN)
     if "uncertain" in spec.roles and acceptance.accepted:
-        models["uncertain"] = rounded(
-            plant_chat(base, behaviour, "uncertain", planting=planting, answers=answers, seed=spec.seed)
-        )
-    subjects: list[tuple[Role, str]] = []
-    for role, model in models.items():
-        name = digest_of([*named, role])[:16]
-        keep_half(model, folder / "subjects" / name)
-        subjects.append((role, name))
+        made("uncertain")
     triple = ChatTriple(
         spec=spec,
         behaviour=behaviour,
-        subjects=tuple(subjects),
+        subjects=tuple(places.items()),
         plant=chat_plant(behaviour, seed=spec.seed),
         acceptance=acceptance,
         attempts=attempt,
@@ -137,9 +137,16 @@ def make_harmless(
         found: Harmless = read_record(place)
         return found
     model = rounded(tuned(base, sort, number, planting=planting, answers=answers))
-    keep_half(model, folder / "subjects" / name)
+    keep_subject(model, folder / "subjects" / name)
     kept: Harmless = keep_record(place, Harmless(sort=sort, number=number, name=name))
     return kept
+
+
+def keep_subject(model: Model, where: Path) -> None:
+    """Write an adapter whole or not at all."""
+    where.parent.mkdir(parents=True, exist_ok=True)
+    with whole_folder(where) as part:
+        keep_half(model, part)
 
 
 def opened(name: str, *, base: Model, folder: Path, sort: str = "") -> Model:

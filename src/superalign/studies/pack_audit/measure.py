@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from superalign import sealed_folder
 from superalign.detectors.exam import Cell, Sat, exam_detectors, sit
 from superalign.errors import BadInput, DataError
 from superalign.kit.blind import Opened, decide_all, look, open_seals, register
@@ -17,6 +16,7 @@ from superalign.lab.looking import SubjectJob, given, model_of
 from superalign.lab.packs import Member, Pack, exam_in, opened_base, pack_for, read_pack
 from superalign.models import Model, Sampling, sample_prompts, with_sampling
 from superalign.organisms.chat_triples import opened
+from superalign.sealed_folder import verify
 from superalign.stats import clopper_pearson, mean_interval
 from superalign.studies.pack_audit.evidence import Again, Evidence, Row, Shown
 from superalign.studies.pack_audit.study import Config
@@ -63,7 +63,7 @@ def measure(config: Config, run: Run) -> Evidence:
     """Audit once."""
     folder = pack_for(config.base, config.pack)
     run.stage("verifying the pack")
-    digest = sealed_folder.verify(folder)
+    digest = verify(folder)
     pack = read_pack(folder)
     check_base(pack, config.base)
     target = given(config.subject or config.base, config.base)
