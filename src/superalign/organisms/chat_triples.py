@@ -7,6 +7,7 @@ verdicts are in.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,10 +96,13 @@ def make_chat_triple(
         return found
     planting = spec.planting
     places: dict[Role, str] = {}
+    given_up: list[str] = []
 
     def made(role: Role) -> Model:
         """Train one role, or open what was trained before a kill."""
         name = digest_of([*named, role, planting.digest])[:16]
+        if places.get(role, name) != name:
+            given_up.append(places[role])
         places[role] = name
         where = folder / "subjects" / name
         if not where.exists():
@@ -124,6 +128,8 @@ def make_chat_triple(
         attempts=attempt,
     )
     kept: ChatTriple = keep_record(place, triple)
+    for name in given_up:
+        shutil.rmtree(folder / "subjects" / name)
     return kept
 
 
