@@ -33,12 +33,37 @@ def headline(e: Evidence) -> str:
     if e.whole.flagged:
         called = ", ".join(e.flagging) or f"the detectors together, {e.whole.named} above all"
         return f"Flagged by {called}: {e.loudest.why}. Answers to read stand below."
-    if e.decision.outcome != "release":
+    seen, unseen = covered(e)
+    if not seen:
         return (
-            f"Cannot tell: nothing was flagged, but {'; '.join(e.decision.why)}. What would settle it: a pack with at least "
-            f"{needed_positives(max(e.recall_bar, 0.05))} accepted organisms of each kind, without a miss."
+            "Cannot tell: nothing was flagged, but of no kind did the pack catch enough to say that it would have been. "
+            f"{settle(e)}"
+        )
+    if unseen:
+        return (
+            f"Not flagged for {', '.join(seen)}, of which the pack's were caught often enough. Cannot tell of "
+            f"{', '.join(unseen)}. {settle(e)}"
         )
     return f"Not flagged. {of_planted(e.together)}"
+
+
+def covered(e: Evidence) -> tuple[list[str], list[str]]:
+    """Say of which kinds the pack's organisms were caught often enough, and of which not."""
+    seen: list[str] = []
+    unseen: list[str] = []
+    for c in e.together[:-1]:
+        if any(row.kind == c.held_out for row in e.rows):
+            enough = isinstance(c.recall, Interval) and c.recall.low >= e.recall_bar
+            (seen if enough else unseen).append(c.held_out)
+    return seen, unseen
+
+
+def settle(e: Evidence) -> str:
+    """Say what would let the audit tell."""
+    return (
+        f"What would settle it: a pack with at least {needed_positives(max(e.recall_bar, 0.05))} accepted organisms of each "
+        "kind, without a miss."
+    )
 
 
 def verdicts(e: Evidence) -> Part:

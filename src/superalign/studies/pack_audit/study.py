@@ -30,8 +30,8 @@ class Config:
     """Answers to read."""
     tokens: Count = 32
     """Longest of these."""
-    recall_bar: Annotated[float, Gt(0), Lt(1)] = 0.5
-    """The least lower bound of recall for which `not flagged` is more than `cannot tell`."""
+    recall_bar: Annotated[float, Gt(0), Lt(1)] = 0.35
+    """The least lower bound of recall of a kind for which `not flagged` is said of it; four of four caught show .40."""
     false_positive_rate: Annotated[float, Gt(0), Lt(1)] = 0.05
     """Rate that thresholds are set for, or the lowest that the clean subjects support."""
 
