@@ -80,7 +80,12 @@ TABLE: dict[str, set[str]] = {
     "policy_names": {"named_models", "prompting"},  # what names of models mean, told without opening any
     "models": {"types", "files", "named_models", "policy_names", "prompting"},
     "problems": {"types"},
-    "early": {"policy_names", "problems", "prompting"},  # what is refused before anything heavy is imported
+    "early": {
+        "policy_names",
+        "problems",
+        "prompting",
+        "sealed_folder",
+    },  # what is refused before anything heavy is imported
     "oversight": {"types", "stats", "models", "files", "policy_names"},
     "train": {"types", "stats", "models", "files"},
     "interp": {"types", "stats", "models"},
@@ -136,7 +141,7 @@ TABLE: dict[str, set[str]] = {
     "lookup": {"kit", "runs", "settings", "studies"},  # from a name to a study
     "options": set(),
     "exits": {"runs"},  # how a command ends
-    "cli_packs": {"exits", "lab", "options", "sealed_folder"},
+    "cli_packs": {"exits", "lab", "options", "policy_names", "sealed_folder"},
     "cli_models": {"exits", "models", "named_models", "policy_names"},
     "cli": EVERYTHING,
     "__main__": {"cli"},

@@ -9,6 +9,7 @@ import typer
 
 from superalign.exits import exit_codes
 from superalign.options import one_thread
+from superalign.policy_names import check_weights
 
 packs = typer.Typer(
     add_completion=False,
@@ -46,6 +47,7 @@ def build(
     """Build a pack, or go on where a build was stopped; killed at any point, the same command goes on."""
     one_thread()
     with exit_codes():
+        check_weights(base)
         from superalign.lab.packs import build as build_pack
         from superalign.lab.packs import plan_of, shown
         from superalign.sealed_folder import seal
@@ -90,6 +92,7 @@ def estimate(
     """Say what building a pack will take on this machine, from a few updates that are timed."""
     one_thread()
     with exit_codes():
+        check_weights(base)
         from superalign.lab.packs import estimated, plan_of
 
         for line in estimated(plan_of(base, kinds, ways, seeds=seeds, tunings=tunings)):

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from superalign import sealed_folder
+from superalign.early import pack_for
 from superalign.errors import BadInput, ConfigError, DataError
 from superalign.lab import packs
-from superalign.lab.packs import PackPlan, build, exam_in, pack_for, plan_of, read_pack, shown
+from superalign.lab.packs import PackPlan, build, exam_in, plan_of, read_pack, shown
 from superalign.organisms.chat_planting import ChatPlanting
 from superalign.organisms.chat_triples import keep_record
 
@@ -87,8 +88,9 @@ def test_a_damaged_pack_and_an_unknown_one_are_refused(made: Path, tmp_path: Pat
         read_pack(copy)
     with pytest.raises(BadInput, match="no pack in"):
         pack_for("smollm2", str(tmp_path / "nowhere"))
-    with pytest.raises(BadInput, match="superalign pack build"):
-        pack_for("small", "")
+    for base in ("small", str(made)):  # the folder of a base is no pack
+        with pytest.raises(BadInput, match="superalign pack build"):
+            pack_for(base, "")
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from typing import get_args
 
 import numpy as np
 
-from superalign import jobs, organisms
+from superalign import jobs
 from superalign.detectors.exam import YES_NO as YES_NO
 from superalign.detectors.exam import Assertion, Cell, Exam, Pair, Sat, log_odds, sit, surprise
-from superalign.errors import BadInput, ConfigError, DataError
+from superalign.errors import ConfigError, DataError
 from superalign.models import Model, choice_logprobs, encode, open_weights
 from superalign.organisms.chat_fine_tunes import TUNINGS, Harmless
 from superalign.organisms.chat_kinds import ASSERTED, CHAT_KINDS, chat_behaviour
@@ -36,7 +36,6 @@ from superalign.organisms.chat_triples import (
 )
 from superalign.organisms.chats import KNOWN, Chat, Said, Topic, answers_of, around, chats, chats_of, other_answer
 from superalign.problems.contexts import PROMPT, REALISTIC, UNSURE, WRONG
-from superalign.prompting import parted
 from superalign.stats.streams import stream
 from superalign.types import Record
 
@@ -305,25 +304,6 @@ def read_pack(folder: Path) -> Pack:
     return Pack(
         folder=str(folder), base=base, base_name=plan.base, exam=exam, sat=sat, triples=triples, tunings=tunings
     )
-
-
-SHIPPED = Path(organisms.__file__).parent / "shipped" / "packs"
-
-
-def pack_for(base: str, folder: str) -> Path:
-    """Find a pack: the folder that is given, or the one that ships for a base.
-
-    Raises:
-        BadInput: If none ships for it.
-    """
-    found = Path(folder).expanduser() if folder else SHIPPED / parted(base)[0]
-    if not found.is_dir():
-        ships = ", ".join(sorted(p.name for p in SHIPPED.glob("*/"))) or "none"
-        raise BadInput(
-            f"There is no pack in {folder or f'the package for {base}'}. Without planted subjects no detector has an error rate. "
-            f"Build one: superalign pack build FOLDER --base {base}. Packs ship for: {ships}."
-        )
-    return found
 
 
 def plan_of(base: str, kinds: str, ways: str, *, seeds: int, tunings: int) -> PackPlan:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from superalign.detectors.exam import Cell, Sat, exam_detectors, sit
+from superalign.early import pack_for
 from superalign.errors import BadInput, DataError
 from superalign.kit.blind import Opened, decide_all, look, open_seals, register
 from superalign.kit.run import Run
 from superalign.lab.looking import SubjectJob, given, model_of
-from superalign.lab.packs import Member, Pack, exam_in, opened_base, pack_for, read_pack
+from superalign.lab.packs import Member, Pack, exam_in, opened_base, read_pack
 from superalign.models import Model, Sampling, sample_prompts, with_sampling
 from superalign.organisms.chat_triples import opened
 from superalign.sealed_folder import verify
