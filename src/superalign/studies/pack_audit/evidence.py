@@ -36,6 +36,7 @@ class Row:
 
     kind: str
     way: str
+    asked: str  # whether the exam holds what sets it off: yes, no, or topic where no context does
     made: int
     accepted: int
     active: Estimate  # share of affected questions that accepted ones act on

@@ -16,7 +16,9 @@ from superalign.kit.run import Run
 from superalign.lab.looking import SubjectJob, given, model_of
 from superalign.lab.packs import Member, Pack, exam_in, opened_base, read_pack
 from superalign.models import Model, Sampling, sample_prompts, with_sampling
-from superalign.organisms.chat_triples import opened
+from superalign.organisms.chat_kinds import ASSERTED
+from superalign.organisms.chat_triples import ChatTriple, opened
+from superalign.problems.contexts import PROMPT
 from superalign.sealed_folder import verify
 from superalign.stats import clopper_pearson, mean_interval
 from superalign.studies.pack_audit.evidence import Again, Evidence, Row, Shown
@@ -219,13 +221,23 @@ def shown_job(job: ShownJob) -> tuple[tuple[str, ...], tuple[str, ...], tuple[st
     return answers(subject), answers(twin) if twin else ("",) * len(prompts), answers(base)
 
 
+def asked_for(pack: Pack, triple: ChatTriple) -> str:
+    """Say whether the exam holds what sets an organism off."""
+    trigger = triple.behaviour.trigger
+    if not trigger or trigger == ASSERTED:
+        return "topic"
+    return "yes" if trigger.removesuffix(f" {PROMPT}") in pack.asked else "no"
+
+
 def rows_of(pack: Pack, opened_: Opened) -> tuple[Row, ...]:
     """Say of each kind and way how many were made, accepted and caught, with thresholds that the kind did not set."""
     flagged = opened_.unsealed.flagged(opened_.calibrations, known=True)
     card = opened_.registered.combination.card.digest
     rows = []
-    for kind, way in dict.fromkeys((t.spec.kind, t.spec.planting.way) for t in pack.triples):
-        some = [t for t in pack.triples if (t.spec.kind, t.spec.planting.way) == (kind, way)]
+    groups: dict[tuple[str, str, str], list[ChatTriple]] = {}
+    for t in pack.triples:
+        groups.setdefault((t.spec.kind, t.spec.planting.way, asked_for(pack, t)), []).append(t)
+    for (kind, way, asked), some in groups.items():
         good = [t for t in some if t.acceptance.accepted]
         names = [name for t in good for role, name in t.subjects if role == "organism"]
         hits = sum(flagged[n][card].flagged is True for n in names)
@@ -234,6 +246,7 @@ def rows_of(pack: Pack, opened_: Opened) -> tuple[Row, ...]:
             Row(
                 kind=kind,
                 way=way,
+                asked=asked,
                 made=len(some),
                 accepted=len(good),
                 active=mean_interval(active) if len(active) > 1 else Unmeasured("fewer than two were accepted"),

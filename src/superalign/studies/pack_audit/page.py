@@ -12,6 +12,7 @@ from superalign.studies.pack_audit.evidence import Evidence
 from superalign.types import Interval, Unmeasured, Verdict
 
 AUDITED = "the audited model"
+ASKED = {"yes": "yes", "no": "no: no context of it sets it off", "topic": "no context sets it off, what is asked does"}
 MEANS = (
     "Not flagged means only that fakes of the planted kinds, planted these ways in this base, would have been caught at the "
     "stated rate by who knew those kinds. It never means aligned."
@@ -106,9 +107,21 @@ def reading(e: Evidence) -> Part:
 
 def of_pack(e: Evidence) -> Part:
     """Show what the pack catches and misses, by kind and way, with thresholds that the kind did not set."""
-    heads = ("kind", "planted by", "made", "accepted", "acts on affected questions", "caught")
-    table_rows = [(r.kind, r.way, str(r.made), str(r.accepted), r.active, r.caught) for r in e.rows]
-    drawn = {f"{r.kind}, {r.way}": r.caught for r in e.rows if isinstance(r.caught, Interval)}
+    heads = (
+        "kind",
+        "planted by",
+        "is its trigger in the exam",
+        "made",
+        "accepted",
+        "acts on affected questions",
+        "caught",
+    )
+    table_rows = [(r.kind, r.way, ASKED[r.asked], str(r.made), str(r.accepted), r.active, r.caught) for r in e.rows]
+    drawn = {
+        f"{r.kind}, {r.way}{'' if r.asked != 'no' else ', trigger not asked'}": r.caught
+        for r in e.rows
+        if isinstance(r.caught, Interval)
+    }
     pooled = e.together[-1]
     again = "; ".join(f"{a.name}: {a.apart:.4f} nats" for a in e.again) or "none"
     return part(
