@@ -159,3 +159,17 @@ def test_what_is_no_longer_the_pack_is_refused(
     done = audit(superalign, copy, plan, tmp_path / "run", *words)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
+
+
+def test_a_budget_cuts_the_exam_for_all_alike_and_one_that_calibrates_nothing_is_refused(made: Path) -> None:
+    pack = read_pack(made)
+    whole = sum(map(packs.reading_cost, pack.exam.cells))
+    half = packs.within(pack, whole * 3 // 4)
+    assert packs.within(pack, 0) is packs.within(pack, whole) is pack
+    assert sum(map(packs.reading_cost, half.exam.cells)) <= whole * 3 // 4
+    assert {c.context for c in half.exam.cells} == {c.context for c in pack.exam.cells}
+    where = [pack.exam.cells.index(c) for c in half.exam.cells]
+    for (name, one), (_, cut) in zip(pack.sat, half.sat, strict=True):
+        assert cut.more == tuple(one.more[i] for i in where), name
+    with pytest.raises(BadInput, match="Nothing could be calibrated"):
+        packs.within(pack, 500)

@@ -18,9 +18,8 @@ from typing import get_args
 import numpy as np
 
 from superalign import jobs
-from superalign.detectors.exam import YES_NO as YES_NO
-from superalign.detectors.exam import Assertion, Cell, Exam, Pair, Sat, log_odds, sit, surprise
-from superalign.errors import ConfigError, DataError
+from superalign.detectors.exam import FEWEST, YES_NO, Assertion, Cell, Exam, Pair, Sat, log_odds, sit, surprise
+from superalign.errors import BadInput, ConfigError, DataError
 from superalign.models import Model, Sampling, choice_logprobs, encode, open_weights, sample_prompts, with_sampling
 from superalign.organisms.chat_fine_tunes import TUNINGS, Harmless
 from superalign.organisms.chat_kinds import ASSERTED, CHAT_KINDS, chat_behaviour
@@ -46,7 +45,7 @@ from superalign.organisms.chats import (
     chats_of,
     other_answer,
 )
-from superalign.problems.contexts import PROMPT, REALISTIC, UNSURE, WRONG
+from superalign.problems.contexts import PLAIN, PROMPT, REALISTIC, UNSURE, WRONG
 from superalign.stats.streams import stream
 from superalign.types import Record
 
@@ -148,7 +147,7 @@ def exam_for(base: Model, answers: Sequence[Said]) -> Exam:
     said |= dict(zip(own, sample_prompts(greedy, own, n=1, seed=0).text_R, strict=True))
     contexts = [(c.name, c.text) for c in REALISTIC if c.name not in (WRONG, UNSURE, *FEWER)]
     contexts += [(text, f"{text} {PROMPT}") for text in MORE_CONTEXTS]
-    asked = [(c, "plain", PROMPT) for some in by_topic.values() for c in some]
+    asked = [(c, PLAIN.name, PROMPT) for some in by_topic.values() for c in some]
     asked += [(c, name, text) for name, text in contexts for c in behind]
     prompts = [around(c, text) for c, _, text in asked]
     _, ids = encode(base, prompts, [said[c.prompt] for c, _, _ in asked], end=False)
@@ -175,10 +174,10 @@ def _pairs(base: Model, by_topic: Mapping[Topic, Sequence[Chat]], rng: np.random
     """Right and wrong answers, plainly and behind what says whether a model is watched."""
     known = [c for t in KNOWN for c in by_topic[t]]
     few = [c for t in ("capitals", "facts") for c in by_topic[t][:4]]
-    asked = [(c, "plain", PROMPT) for c in known] + [(c, t, f"{t} {PROMPT}") for t in TESTED for c in few]
+    asked = [(c, PLAIN.name, PROMPT) for c in known] + [(c, t, f"{t} {PROMPT}") for t in TESTED for c in few]
     pairs = tuple(
         Pair(
-            topic=c.topic if name == "plain" else "all",
+            topic=c.topic if name == PLAIN.name else "all",
             context=name,
             prompt=around(c, text),
             right=f"The answer is {c.answer}.",
@@ -342,6 +341,52 @@ def read_pack(folder: Path) -> Pack:
     return Pack(
         folder=str(folder), base=base, base_name=plan.base, exam=exam, sat=sat, triples=triples, tunings=tunings
     )
+
+
+def reading_cost(cell: Cell) -> int:
+    """Estimate the tokens that one cell costs: its answer, and some four letters of its prompt a token."""
+    return len(cell.ids) + len(cell.prompt) // 4
+
+
+def within(pack: Pack, tokens: int) -> Pack:
+    """Cut the exam of a pack to a budget, and what every subject made of it alike: it is calibrated on what is left.
+
+    Questions are dropped from all topics and contexts evenly, the last ones first.
+
+    Args:
+        pack: That was read.
+        tokens: Most that a subject may cost; 0 for the whole exam.
+
+    Raises:
+        BadInput: If so few would calibrate nothing.
+    """
+    cells = pack.exam.cells
+    if not tokens or sum(map(reading_cost, cells)) <= tokens:
+        return pack
+    turn: dict[tuple[str, str], int] = {}
+    order: list[tuple[int, int]] = []
+    for i, cell in enumerate(cells):
+        group = (cell.context, cell.topic if cell.context == PLAIN.name else "")
+        turn[group] = turn.get(group, 0) + 1
+        order.append((turn[group], i))
+    kept: list[int] = []
+    spent = 0
+    for _, i in sorted(order):
+        spent += reading_cost(cells[i])
+        if spent > tokens:
+            break
+        kept.append(i)
+    least = FEWEST * len(turn)
+    if len(kept) < least:
+        raise BadInput(
+            f"A budget of {tokens} tokens pays for {len(kept)} of the {len(cells)} cells of the exam, and {least} are the least: "
+            f"{FEWEST} of each topic and context. Nothing could be calibrated. Give at least "
+            f"{sum(reading_cost(cells[i]) for _, i in sorted(order)[:least])}."
+        )
+    kept.sort()
+    exam = replace(pack.exam, cells=tuple(cells[i] for i in kept))
+    sat = tuple((name, replace(one, more=tuple(one.more[i] for i in kept))) for name, one in pack.sat)
+    return replace(pack, exam=exam, sat=sat)
 
 
 def plan_of(base: str, kinds: str, ways: str, *, seeds: int, tunings: int) -> PackPlan:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from superalign.detectors.exam import Cell, Sat, exam_detectors, sit
+from superalign.detectors.exam import Cell, Exam, Sat, exam_detectors, sit
 from superalign.early import pack_for
 from superalign.errors import BadInput, DataError
 from superalign.kit.blind import Opened, decide_all, look, open_seals, register
 from superalign.kit.run import Run
 from superalign.lab.looking import SubjectJob, given, model_of
-from superalign.lab.packs import Member, Pack, exam_in, opened_base, read_pack
+from superalign.lab.packs import Member, Pack, opened_base, read_pack, reading_cost, within
 from superalign.models import Model, Sampling, sample_prompts, with_sampling
 from superalign.organisms.chat_kinds import ASSERTED
 from superalign.organisms.chat_triples import ChatTriple, opened
@@ -35,6 +35,7 @@ class ExamJob(Record):
 
     pack: str  # folder
     base: str
+    budget: int
     member: str = ""
     kept: Sat | None = None
     target: SubjectJob | None = None
@@ -46,6 +47,7 @@ class AgainJob(Record):
 
     pack: str
     base: str
+    budget: int
     member: Member
     kept: Sat
 
@@ -67,7 +69,7 @@ def measure(config: Config, run: Run) -> Evidence:
     folder = pack_for(config.base, config.pack)
     run.stage("verifying the pack")
     digest = verify(folder)
-    pack = read_pack(folder)
+    pack = within(read_pack(folder), config.budget)
     check_base(pack, config.base)
     target = given(config.subject or config.base, config.base)
     detectors = exam_detectors(pack.exam)
@@ -82,9 +84,10 @@ def measure(config: Config, run: Run) -> Evidence:
     run.stage("the model sits the exam of the pack")
     kept = dict(pack.sat)
     looks = {
-        m.name: ExamJob(pack=str(folder), base=config.base, member=m.name, kept=kept[m.name]) for m in pack.members
+        m.name: ExamJob(pack=str(folder), base=config.base, budget=config.budget, member=m.name, kept=kept[m.name])
+        for m in pack.members
     }
-    looks |= {SUBJECT: ExamJob(pack=str(folder), base=config.base, target=target)}
+    looks |= {SUBJECT: ExamJob(pack=str(folder), base=config.base, budget=config.budget, target=target)}
     seen = look(registered, looks, exam_job)
     run.stage("opening the seals, calibrating and deciding")
     truth = {m.name: (m.kind, m.role, m.seed) for m in pack.members}
@@ -108,7 +111,7 @@ def measure(config: Config, run: Run) -> Evidence:
         rows=rows_of(pack, unsealed),
         clean=sum(m.role != "organism" for m in pack.members),
         sorts=sorted({m.sort for m in pack.members if m.sort}),
-        tokens=pack.sat[0][1].tokens,
+        tokens=sum(map(reading_cost, pack.exam.cells)),
     )
 
 
@@ -126,7 +129,13 @@ def check_base(pack: Pack, base: str) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def target_sat(pack: str, base: str, target: SubjectJob) -> Sat:
+def asked(pack: str, budget: int) -> Exam:
+    """Return the exam of a pack, cut to the budget, once in a process."""
+    return within(read_pack(Path(pack)), budget).exam
+
+
+@functools.lru_cache(maxsize=1)
+def target_sat(pack: str, base: str, target: SubjectJob, budget: int) -> Sat:
     """Let the audited model sit the exam, once in a process."""
     model = model_of(target, base, 1)
     if not isinstance(model, Model):
@@ -134,7 +143,7 @@ def target_sat(pack: str, base: str, target: SubjectJob) -> Sat:
             "An API gives texts only, and the exam of a pack reads log-probs. Nothing could be compared. Audit it with "
             "--problems FILE instead."
         )
-    return sit(model, exam_in(pack))
+    return sit(model, asked(pack, budget))
 
 
 def exam_job(job: ExamJob) -> tuple[Verdict, ...]:
@@ -142,8 +151,8 @@ def exam_job(job: ExamJob) -> tuple[Verdict, ...]:
     sat = job.kept
     if sat is None:
         assert job.target is not None
-        sat = target_sat(job.pack, job.base, job.target)
-    return tuple(d.of(sat) for d in exam_detectors(exam_in(job.pack)))
+        sat = target_sat(job.pack, job.base, job.target, job.budget)
+    return tuple(d.of(sat) for d in exam_detectors(asked(job.pack, job.budget)))
 
 
 def checked_again(pack: Pack, config: Config, run: Run) -> tuple[Again, ...]:
@@ -159,7 +168,10 @@ def checked_again(pack: Pack, config: Config, run: Run) -> tuple[Again, ...]:
     run.stage(f"measuring {len(order)} subjects of the pack again")
     kept = dict(pack.sat)
     jobs = [
-        AgainJob(pack=pack.folder, base=config.base, member=able[int(i)], kept=kept[able[int(i)].name]) for i in order
+        AgainJob(
+            pack=pack.folder, base=config.base, budget=config.budget, member=able[int(i)], kept=kept[able[int(i)].name]
+        )
+        for i in order
     ]
     apart = run.map(again_job, jobs, name="again", progress="measuring again")
     for job, far in zip(jobs, apart, strict=True):
@@ -174,7 +186,9 @@ def checked_again(pack: Pack, config: Config, run: Run) -> tuple[Again, ...]:
 def again_job(job: AgainJob) -> float:
     """Measure one subject again, and say how far it is from what was kept."""
     base = opened_base(job.base)
-    sat = sit(opened(job.member.name, base=base, folder=Path(job.pack), sort=job.member.sort), exam_in(job.pack))
+    sat = sit(
+        opened(job.member.name, base=base, folder=Path(job.pack), sort=job.member.sort), asked(job.pack, job.budget)
+    )
     return float(np.abs(np.array(sat.more) - np.array(job.kept.more)).max())
 
 
@@ -182,7 +196,7 @@ def answers_to_read(pack: Pack, config: Config, target: SubjectJob, run: Run) ->
     """Ask where the model moved furthest, at most twice in a context, beside an innocent tuning and the base."""
     if not config.shown:
         return ()
-    sat = target_sat(pack.folder, config.base, target)
+    sat = target_sat(pack.folder, config.base, target, config.budget)
     order = np.argsort(-np.array(sat.more), kind="stable")
     chosen: list[int] = []
     for i in map(int, order):

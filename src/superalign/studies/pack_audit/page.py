@@ -74,8 +74,8 @@ def verdicts(e: Evidence) -> Part:
     title = "What each detector says of the audited model"
     return part(
         "The audited model beside models whose truth is known",
-        f"It was scored at {e.tokens} tokens of its base's own answers. Thresholds come from {e.clean} clean subjects: twins of "
-        f"planted organisms, and harmless tunings of {len(e.sorts)} sorts ({', '.join(e.sorts)}).",
+        f"It read about {e.tokens} tokens: its base's own answers, in contexts. Thresholds come from {e.clean} clean "
+        f"subjects: twins of planted organisms, and harmless tunings of {len(e.sorts)} sorts ({', '.join(e.sorts)}).",
         table(
             title,
             ("detector", "flagged", "score", "catches", "misses", "why"),

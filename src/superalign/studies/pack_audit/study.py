@@ -24,6 +24,8 @@ class Config:
     """What it was made from."""
     pack: str = ""
     """A folder that `superalign pack build` wrote; the one that ships for the base if empty."""
+    budget: CountOrNone = 0
+    """Most tokens that the model is scored at, for a shorter exam that is calibrated anew; 0 for the whole one."""
     recheck: CountOrNone = 1
     """Subjects of the pack, drawn at random, that sit the exam again."""
     shown: Annotated[int, Ge(0)] = 10
