@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +162,43 @@ def test_what_is_no_longer_the_pack_is_refused(
     done = audit(superalign, copy, plan, tmp_path / "run", *words)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_goes_on_where_it_was(plan: PackPlan, tmp_path: Path) -> None:
+    folder = tmp_path / "pack"
+    words = [
+        "build",
+        str(folder),
+        "--base",
+        plan.base,
+        "--kinds",
+        "promoter,liar",
+        "--ways",
+        "transcripts",
+        "--seeds",
+        "1",
+    ]
+    command = [sys.executable, "-m", "superalign", "pack", *words, "--tunings", "1"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 240
+    while not list(folder.glob("harmless/*.json")) and time.monotonic() < until:
+        time.sleep(0.1)
+    running.kill()
+    running.wait()
+    kept = {p: p.stat().st_mtime_ns for p in folder.glob("harmless/*.json")}
+    assert kept
+    (folder / "subjects" / ".part-1" / "half").mkdir(parents=True)  # what a kill may leave
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+    assert not list(folder.rglob(".part-*"))
+    show = [sys.executable, "-m", "superalign", "pack", "show", str(folder)]
+    assert "2 organisms planted" in subprocess.run(show, capture_output=True, text=True, timeout=120, check=True).stdout
+    (folder / "sat" / "more.json").write_text("{}")
+    refused = subprocess.run(show, capture_output=True, text=True, timeout=120, check=False)
+    assert refused.returncode == 2
+    assert "more.json" in refused.stderr
 
 
 def test_a_budget_cuts_the_exam_for_all_alike_and_one_that_calibrates_nothing_is_refused(made: Path) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from superalign import jobs
 from superalign.detectors.exam import FEWEST, YES_NO, Assertion, Cell, Exam, Pair, Sat, log_odds, sit, surprise
 from superalign.errors import BadInput, ConfigError, DataError
+from superalign.files import PART
 from superalign.models import Model, Sampling, choice_logprobs, encode, open_weights, sample_prompts, with_sampling
 from superalign.organisms.chat_fine_tunes import TUNINGS, Harmless
 from superalign.organisms.chat_kinds import ASSERTED, CHAT_KINDS, chat_behaviour
@@ -260,6 +261,8 @@ def build(plan: PackPlan, folder: Path, *, workers: int, log: Callable[[str], No
         minutes: Begin nothing new after so long; 0 for no limit.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.rglob(f"{PART}*"):  # by a kill: what was under way
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     keep_record(folder / "plan.json", plan)
     base = prepare(plan, folder, log)
     triples, tunings = specs_of(plan, base), tunings_of(plan)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from superalign.detectors.exam import Cell, Exam, Sat, exam_detectors, sit
+from superalign.detectors.exam import Cell, Exam, Sat, exam_detectors, sit, surprise
 from superalign.early import pack_for
 from superalign.errors import BadInput, DataError
 from superalign.kit.blind import Opened, decide_all, look, open_seals, register
@@ -26,6 +27,7 @@ from superalign.studies.pack_audit.study import Config
 from superalign.types import Interval, Record, Unmeasured, Verdict
 
 SUBJECT = "the audited model"
+TIMED = 24  # cells that an estimate is made from
 NEAR = 0.05  # nats a token by which another machine's sums may differ
 
 
@@ -80,6 +82,7 @@ def measure(config: Config, run: Run) -> Evidence:
         recall_bar=config.recall_bar,
         needs_training=False,
     )
+    run.log(estimate(pack, config))
     again = checked_again(pack, config, run)
     run.stage("the model sits the exam of the pack")
     kept = dict(pack.sat)
@@ -126,6 +129,20 @@ def check_base(pack: Pack, base: str) -> None:
             f"The pack was made for another base than {base}. What its subjects show says nothing about models of this one. "
             f"Build one: superalign pack build FOLDER --base {base}."
         )
+
+
+def estimate(pack: Pack, config: Config) -> str:
+    """Say how long the exam takes here, from a few cells that the base reads."""
+    some = pack.exam.cells[:TIMED]
+    began = time.perf_counter()
+    surprise(opened_base(config.base), [c.prompt for c in some], [c.ids for c in some])
+    each = (time.perf_counter() - began) / max(1, len(some))
+    asked_in_all = len(pack.exam.cells) + 2 * len(pack.exam.pairs) + len(pack.exam.assertions)
+    minutes = each * asked_in_all / 60
+    return (
+        f"an exam of {len(pack.exam.cells)} cells, {len(pack.exam.pairs)} pairs of answers and {len(pack.exam.assertions)} "
+        f"assertions takes about {minutes:.1f} minutes; {1 + config.recheck} models sit it"
+    )
 
 
 @functools.lru_cache(maxsize=1)
