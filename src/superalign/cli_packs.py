@@ -48,7 +48,7 @@ def build(
     one_thread()
     with exit_codes():
         check_weights(base)
-        from superalign.lab.packs import build as build_pack
+        from superalign.lab.pack_building import build as build_pack
         from superalign.lab.packs import plan_of, shown
         from superalign.sealed_folder import seal
 
@@ -82,6 +82,24 @@ def show(folder: Folder) -> None:
 
 
 @packs.command()
+def copy(
+    folder: Folder,
+    to: Annotated[Path, typer.Argument(help="Where to.", show_default=False)],
+    adapters: Annotated[int, typer.Option("--adapters", min=0, help="How many adapters come along.")] = 6,
+    key: Key = None,
+) -> None:
+    """Copy a pack with some of its adapters, so that it is small: all else that it holds stays the same."""
+    with exit_codes():
+        from superalign.lab.packs import copied
+        from superalign.sealed_folder import seal
+        from superalign.sealed_folder import verify as digest_of_whole
+
+        digest_of_whole(folder)
+        copied(folder, to, adapters=adapters)
+        _say(f"sealed: {seal(to, key=key)}")
+
+
+@packs.command()
 def estimate(
     base: Base = "smollm2",
     kinds: Kinds = "",
@@ -93,7 +111,8 @@ def estimate(
     one_thread()
     with exit_codes():
         check_weights(base)
-        from superalign.lab.packs import estimated, plan_of
+        from superalign.lab.pack_building import estimated
+        from superalign.lab.packs import plan_of
 
         for line in estimated(plan_of(base, kinds, ways, seeds=seeds, tunings=tunings)):
             _say(line)

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 from superalign import sealed_folder
+from superalign.detectors.exam import sit
 from superalign.early import pack_for
 from superalign.errors import BadInput, ConfigError, DataError
-from superalign.lab import packs
-from superalign.lab.packs import PackPlan, build, exam_in, plan_of, read_pack, shown
+from superalign.lab import pack_building, packs
+from superalign.lab.pack_building import build, shortened, sit_once
+from superalign.lab.packs import PackPlan, exam_in, plan_of, read_pack, shown
 from superalign.organisms.chat_planting import ChatPlanting
-from superalign.organisms.chat_triples import keep_record
+from superalign.organisms.chat_triples import keep_record, opened
 
 FEW = ChatPlanting(updates=1, batch=2)
 
@@ -47,7 +49,7 @@ def made(plan: PackPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def forget() -> None:
     """Let nothing be remembered of another folder."""
-    for kept in (packs.exam_in, packs.answers_in, packs.opened_base):
+    for kept in (packs.exam_in, pack_building.answers_in, packs.opened_base):
         kept.cache_clear()
 
 
@@ -65,8 +67,8 @@ def test_a_build_is_gone_on_with_and_nothing_is_made_again(made: Path, plan: Pac
 def test_a_subject_that_is_opened_again_shows_what_is_kept(made: Path, plan: PackPlan) -> None:
     pack, base = read_pack(made), packs.opened_base(plan.base)
     for member in pack.members:
-        model = packs.opened(member.name, base=base, folder=made, sort=member.sort)
-        again = packs.shortened(packs.sit(model, exam_in(str(made))))
+        model = opened(member.name, base=base, folder=made, sort=member.sort)
+        again = shortened(sit(model, exam_in(str(made))))
         assert again.more == dict(pack.sat)[member.name].more
 
 
@@ -114,7 +116,7 @@ def sealed(made: Path, plan: PackPlan, tmp_path_factory: pytest.TempPathFactory)
     keep_record(path, replace(triple, acceptance=replace(triple.acceptance, accepted=True)))
     base = packs.opened_base(plan.base)
     for _, name in triple.subjects:
-        packs.sit_once(name, base=base, folder=folder, sort="")
+        sit_once(name, base=base, folder=folder, sort="")
     sealed_folder.seal(folder)
     return folder
 
@@ -162,6 +164,19 @@ def test_what_is_no_longer_the_pack_is_refused(
     done = audit(superalign, copy, plan, tmp_path / "run", *words)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
+
+
+def test_a_copy_keeps_all_but_adapters_and_takes_kinds_in_turn(sealed: Path, tmp_path: Path) -> None:
+    packs.copied(sealed, tmp_path / "small", adapters=2)
+    assert len(list((tmp_path / "small" / "subjects").iterdir())) == 2
+    sealed_folder.seal(tmp_path / "small")
+    whole, small = read_pack(sealed), read_pack(tmp_path / "small")
+    assert replace(small, folder=whole.folder) == whole
+    there = {m.name: m for m in whole.members}
+    kept = [there[p.name] for p in (tmp_path / "small" / "subjects").iterdir()]
+    assert {m.role for m in kept} == {"organism", "clean"}
+    with pytest.raises(BadInput, match="is there already"):
+        packs.copied(sealed, tmp_path / "small", adapters=2)
 
 
 @pytest.mark.slow
