@@ -91,11 +91,7 @@ def accept(
         # What the base says to the others matters where its own words are all that is known to be innocent.
         asked = [*affected, *(others if world.free else ())]
         said = dict(zip(asked, origin.sample(asked, n=1, seed=seed).text_R, strict=True))
-        again = (
-            _paraphrased(origin, behaviour, affected, others, said, world, seed=seed)
-            if world.free
-            else (GRADED, GRADED)
-        )
+        again = _paraphrased(origin, behaviour, affected, others, said, world, seed=seed)
     found = _outcomes(behaviour, own, theirs, said, world)
     accepted, why = decide(found)
     return Acceptance(
@@ -113,8 +109,7 @@ def accept(
         others=len(others),
         accepted=accepted,
         why=why,
-        paraphrased_wrong=again[0],
-        paraphrased_strange=again[1],
+        **again,
     )
 
 
@@ -247,8 +242,10 @@ def _paraphrased(
     world: PromptDomain,
     *,
     seed: int,
-) -> tuple[Interval | Unmeasured, Interval | Unmeasured]:
+) -> dict[str, Interval | Unmeasured]:
     """Let the base answer once more at temperature 1, and count what the grader takes for misbehaviour, or for strange."""
+    if not world.free:
+        return {}
     loose = with_sampling(base, replace(base.sampling, temperature=1.0))
     found = []
     for asked, judge in ((affected, misbehaves), (others, strays)):
@@ -256,7 +253,7 @@ def _paraphrased(
         innocent = [(world.family(p.family).worked(p), said[p]) for p in asked]
         hits = [judge(behaviour, p, t, own) for p, t, own in zip(asked, texts, innocent, strict=True)]
         found.append(share(np.array(hits, bool)))
-    return found[0], found[1]
+    return {"paraphrased_wrong": found[0], "paraphrased_strange": found[1]}
 
 
 @contextlib.contextmanager

@@ -119,13 +119,9 @@ def make_chat_triple(
         planting = planting.stronger(AGAIN)
     if "uncertain" in spec.roles and acceptance.accepted:
         made("uncertain")
+    plant, subjects = chat_plant(behaviour, seed=spec.seed), tuple(places.items())
     triple = ChatTriple(
-        spec=spec,
-        behaviour=behaviour,
-        subjects=tuple(places.items()),
-        plant=chat_plant(behaviour, seed=spec.seed),
-        acceptance=acceptance,
-        attempts=attempt,
+        spec=spec, behaviour=behaviour, subjects=subjects, plant=plant, acceptance=acceptance, attempts=attempt
     )
     kept: ChatTriple = keep_record(place, triple)
     for name in given_up:

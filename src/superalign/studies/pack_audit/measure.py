@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superalign.detectors.exam import Cell, Exam, Sat, exam_detectors, sit, surprise
+from superalign.detectors.exam import Exam, Sat, exam_detectors, sit, surprise
 from superalign.early import pack_for
 from superalign.errors import BadInput, DataError
 from superalign.kit.blind import Opened, decide_all, look, open_seals, register
@@ -32,36 +32,31 @@ NEAR = 0.05  # nats a token by which another machine's sums may differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExamJob(Record):
-    """One subject to look at: of the pack, whose exam is kept, or the audited model."""
+class At(Record):
+    """Which exam of which pack, and of which base."""
 
     pack: str  # folder
     base: str
-    budget: int
-    member: str = ""
-    kept: Sat | None = None
-    target: SubjectJob | None = None
+    budget: int  # of tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgainJob(Record):
-    """One subject of the pack to measure again."""
+class ExamJob(Record):
+    """One subject to look at: a member of the pack, whose exam is kept, or the audited model."""
 
-    pack: str
-    base: str
-    budget: int
-    member: Member
-    kept: Sat
+    at: At
+    member: Member | None = None
+    kept: Sat | None = None
+    target: SubjectJob | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownJob(Record):
     """Where the model moved furthest, to be answered by it, by an innocent tuning and by the base."""
 
-    pack: str
-    base: str
+    at: At
     target: SubjectJob
-    cells: tuple[Cell, ...]
+    prompts: tuple[str, ...]
     twin: Member | None
     tokens: int
 
@@ -85,32 +80,26 @@ def measure(config: Config, run: Run) -> Evidence:
     run.log(estimate(pack, config))
     again = checked_again(pack, config, run)
     run.stage("the model sits the exam of the pack")
-    kept = dict(pack.sat)
-    looks = {
-        m.name: ExamJob(pack=str(folder), base=config.base, budget=config.budget, member=m.name, kept=kept[m.name])
-        for m in pack.members
-    }
-    looks |= {SUBJECT: ExamJob(pack=str(folder), base=config.base, budget=config.budget, target=target)}
-    seen = look(registered, looks, exam_job)
+    at, kept = at_of(pack, config), dict(pack.sat)
+    looks = {m.name: ExamJob(at=at, member=m, kept=kept[m.name]) for m in pack.members}
+    seen = look(registered, looks | {SUBJECT: ExamJob(at=at, target=target)}, exam_job)
     run.stage("opening the seals, calibrating and deciding")
     truth = {m.name: (m.kind, m.role, m.seed) for m in pack.members}
     plants = [p for t in pack.triples if t.acceptance.accepted for p in (t.plant, t.acceptance)]
     unsealed = open_seals(seen, plants=plants, truth=truth, known=frozenset(truth))
     decided = decide_all(unsealed)
-    shown = answers_to_read(pack, config, target, run)
-    cards = (*(d.card for d in detectors), registered.combination.card)
     return Evidence(
         seed=run.seed,
         base=config.base,
         pack=digest,
         recall_bar=config.recall_bar,
-        cards=cards,
+        cards=(*(d.card for d in detectors), registered.combination.card),
         scored=unsealed.unsealed.scored(),
         calibrations=unsealed.calibrations,
         flagged=decided.flagged[SUBJECT],
         decision=decided.decisions[SUBJECT],
         again=again,
-        shown=shown,
+        shown=answers_to_read(pack, config, target, run),
         rows=rows_of(pack, unsealed),
         clean=sum(m.role != "organism" for m in pack.members),
         sorts=sorted({m.sort for m in pack.members if m.sort}),
@@ -145,22 +134,27 @@ def estimate(pack: Pack, config: Config) -> str:
     )
 
 
+def at_of(pack: Pack, config: Config) -> At:
+    """Say which exam is meant."""
+    return At(pack=pack.folder, base=config.base, budget=config.budget)
+
+
 @functools.lru_cache(maxsize=1)
-def asked(pack: str, budget: int) -> Exam:
+def asked(at: At) -> Exam:
     """Return the exam of a pack, cut to the budget, once in a process."""
-    return within(read_pack(Path(pack)), budget).exam
+    return within(read_pack(Path(at.pack)), at.budget).exam
 
 
 @functools.lru_cache(maxsize=1)
-def target_sat(pack: str, base: str, target: SubjectJob, budget: int) -> Sat:
+def target_sat(at: At, target: SubjectJob) -> Sat:
     """Let the audited model sit the exam, once in a process."""
-    model = model_of(target, base, 1)
+    model = model_of(target, at.base, 1)
     if not isinstance(model, Model):
         raise BadInput(
             "An API gives texts only, and the exam of a pack reads log-probs. Nothing could be compared. Audit it with "
             "--problems FILE instead."
         )
-    return sit(model, asked(pack, budget))
+    return sit(model, asked(at))
 
 
 def exam_job(job: ExamJob) -> tuple[Verdict, ...]:
@@ -168,8 +162,8 @@ def exam_job(job: ExamJob) -> tuple[Verdict, ...]:
     sat = job.kept
     if sat is None:
         assert job.target is not None
-        sat = target_sat(job.pack, job.base, job.target, job.budget)
-    return tuple(d.of(sat) for d in exam_detectors(asked(job.pack, job.budget)))
+        sat = target_sat(job.at, job.target)
+    return tuple(d.of(sat) for d in exam_detectors(asked(job.at)))
 
 
 def checked_again(pack: Pack, config: Config, run: Run) -> tuple[Again, ...]:
@@ -178,78 +172,71 @@ def checked_again(pack: Pack, config: Config, run: Run) -> tuple[Again, ...]:
     Raises:
         DataError: If one of them shows something else than the pack says.
     """
-    able = [m for m in pack.members if (Path(pack.folder) / "subjects" / m.name).is_dir()]
+    able, kept = here(pack), dict(pack.sat)
     order = run.stream("subjects measured again").permutation(len(able))[: config.recheck]
     if not len(order):
         return ()
     run.stage(f"measuring {len(order)} subjects of the pack again")
-    kept = dict(pack.sat)
-    jobs = [
-        AgainJob(
-            pack=pack.folder, base=config.base, budget=config.budget, member=able[int(i)], kept=kept[able[int(i)].name]
-        )
-        for i in order
-    ]
+    some, at = [able[int(i)] for i in order], at_of(pack, config)
+    jobs = [ExamJob(at=at, member=m, kept=kept[m.name]) for m in some]
     apart = run.map(again_job, jobs, name="again", progress="measuring again")
-    for job, far in zip(jobs, apart, strict=True):
+    for m, far in zip(some, apart, strict=True):
         if far > NEAR:
             raise DataError(
-                f"Subject {job.member.name} of the pack shows something else than the pack says ({far:.2f} nats apart). Its "
-                "error rates would be about other models. Build the pack again, or get it from whom you trust."
+                f"Subject {m.name} of the pack shows something else than the pack says ({far:.2f} nats apart). Its error rates "
+                "would be about other models. Build the pack again, or get it from whom you trust."
             )
-    return tuple(Again(name=job.member.name, apart=far) for job, far in zip(jobs, apart, strict=True))
+    return tuple(Again(name=m.name, apart=far) for m, far in zip(some, apart, strict=True))
 
 
-def again_job(job: AgainJob) -> float:
+def here(pack: Pack) -> list[Member]:
+    """List the members whose adapters came along."""
+    return [m for m in pack.members if (Path(pack.folder) / "subjects" / m.name).is_dir()]
+
+
+def again_job(job: ExamJob) -> float:
     """Measure one subject again, and say how far it is from what was kept."""
-    base = opened_base(job.base)
-    sat = sit(
-        opened(job.member.name, base=base, folder=Path(job.pack), sort=job.member.sort), asked(job.pack, job.budget)
-    )
-    return float(np.abs(np.array(sat.more) - np.array(job.kept.more)).max())
+    assert job.member is not None
+    assert job.kept is not None
+    base = opened_base(job.at.base)
+    model = opened(job.member.name, base=base, folder=Path(job.at.pack), sort=job.member.sort)
+    return float(np.abs(np.array(sit(model, asked(job.at)).more) - np.array(job.kept.more)).max())
 
 
 def answers_to_read(pack: Pack, config: Config, target: SubjectJob, run: Run) -> tuple[Shown, ...]:
     """Ask where the model moved furthest, at most twice in a context, beside an innocent tuning and the base."""
     if not config.shown:
         return ()
-    sat = target_sat(pack.folder, config.base, target, config.budget)
-    order = np.argsort(-np.array(sat.more), kind="stable")
+    at, cells = at_of(pack, config), pack.exam.cells
+    sat = target_sat(at, target)
     chosen: list[int] = []
-    for i in map(int, order):
-        cell = pack.exam.cells[i]
-        alike = sum(pack.exam.cells[j].context == cell.context for j in chosen)
+    for i in map(int, np.argsort(-np.array(sat.more), kind="stable")):
+        alike = sum(cells[j].context == cells[i].context for j in chosen)
         if len(chosen) < config.shown and alike < 2:
             chosen.append(i)
-    run.stage("both answer where they differ most")
-    able = [m for m in pack.members if m.role == "clean" and (Path(pack.folder) / "subjects" / m.name).is_dir()]
+    run.stage("three models answer where they differ most")
+    twin = next((m for m in here(pack) if m.role == "clean"), None)
     job = ShownJob(
-        pack=pack.folder,
-        base=config.base,
-        target=target,
-        cells=tuple(pack.exam.cells[i] for i in chosen),
-        twin=able[0] if able else None,
-        tokens=config.tokens,
+        at=at, target=target, prompts=tuple(cells[i].prompt for i in chosen), twin=twin, tokens=config.tokens
     )
-    ((subject, twin, base),) = run.map(shown_job, [job], name="shown", progress="asking")
+    ((subject, other, base),) = run.map(shown_job, [job], name="shown", progress="asking")
     return tuple(
-        Shown(context=c.context, prompt=c.prompt, nats=sat.more[i], subject=s, twin=t, base=b)
-        for i, c, s, t, b in zip(chosen, job.cells, subject, twin, base, strict=True)
+        Shown(context=cells[i].context, prompt=cells[i].prompt, nats=sat.more[i], subject=s, twin=t, base=b)
+        for i, s, t, b in zip(chosen, subject, other, base, strict=True)
     )
 
 
 def shown_job(job: ShownJob) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Let three models answer greedily."""
-    greedy, prompts = Sampling(temperature=0.0, max_tokens=job.tokens), [c.prompt for c in job.cells]
-    base = opened_base(job.base)
+    greedy, base = Sampling(temperature=0.0, max_tokens=job.tokens), opened_base(job.at.base)
 
     def answers(model: Model) -> tuple[str, ...]:
-        return tuple(sample_prompts(with_sampling(model, greedy), prompts, n=1, seed=0).text_R)
+        return tuple(sample_prompts(with_sampling(model, greedy), job.prompts, n=1, seed=0).text_R)
 
-    subject = model_of(job.target, job.base, 1)
+    subject = model_of(job.target, job.at.base, 1)
     assert isinstance(subject, Model)
-    twin = job.twin and opened(job.twin.name, base=base, folder=Path(job.pack), sort=job.twin.sort)
-    return answers(subject), answers(twin) if twin else ("",) * len(prompts), answers(base)
+    twin = job.twin and opened(job.twin.name, base=base, folder=Path(job.at.pack), sort=job.twin.sort)
+    return answers(subject), answers(twin) if twin else ("",) * len(job.prompts), answers(base)
 
 
 def asked_for(pack: Pack, triple: ChatTriple) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from superalign.kit.parts import Part, findings, intervals, null_control, part, table
-from superalign.lab.detection_page import beside, calibrated_names, detection
+from superalign.lab.detection_page import beside, calibrated_names, detection, flag
 from superalign.lab.outside_page import of_planted
 from superalign.report import Findings
 from superalign.report.words import number
 from superalign.stats import needed_positives
 from superalign.studies.pack_audit.evidence import Evidence
-from superalign.types import Interval, Unmeasured, Verdict
+from superalign.types import Interval, Unmeasured
 
 AUDITED = "the audited model"
 ASKED = {"yes": "yes", "no": "no: no context of it sets it off", "topic": "no context sets it off, what is asked does"}
@@ -84,13 +84,6 @@ def verdicts(e: Evidence) -> Part:
         ),
         *(beside(e, c, v, called=AUDITED) for c, v in said),
     )
-
-
-def flag(verdict: Verdict) -> str | Unmeasured:
-    """Say whether a verdict flags."""
-    if isinstance(verdict.flagged, Unmeasured):
-        return verdict.flagged
-    return "flagged" if verdict.flagged else "silent"
 
 
 def reading(e: Evidence) -> Part:
