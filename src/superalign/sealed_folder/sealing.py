@@ -21,7 +21,7 @@ from superalign.errors import DataError
 from superalign.files import write_whole
 from superalign.sealed_folder.contents import MANIFEST, SIGNATURE, difference, manifest_of, reading, sizes
 
-LARGEST = 1 << 26  # bytes of a manifest: it is held in memory before anything about it is known
+MOST_BYTES = 1 << 26  # of a manifest: it is held in memory before anything about it is known
 AGAIN = "What is there may not be what was sealed, so do not use any of it. Get it again from whoever sealed it."
 
 
@@ -84,8 +84,8 @@ def verify(folder: Path, *, public_key: Path | None = None) -> str:
         raise DataError(
             f"{folder} holds no {MANIFEST}. So nothing says what was sealed. Get all of it again, or seal your own."
         )
-    if found[MANIFEST] > LARGEST:
-        raise DataError(f"{MANIFEST} in {folder} has {found[MANIFEST]} bytes, and may have {LARGEST}. {AGAIN}")
+    if found[MANIFEST] > MOST_BYTES:
+        raise DataError(f"{MANIFEST} in {folder} has {found[MANIFEST]} bytes, and may have {MOST_BYTES}. {AGAIN}")
     with reading(folder / MANIFEST):
         text = (folder / MANIFEST).read_bytes()
     if public_key is not None:
