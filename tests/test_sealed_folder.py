@@ -277,10 +277,10 @@ def test_a_file_that_cannot_be_read_is_refused(pack: Path, monkeypatch: pytest.M
     seal(pack)
     whole = Path.open
 
-    def closed(path: Path, *args: Any) -> Any:
+    def closed(path: Path, *args: Any, **named: Any) -> Any:
         if path.name == "verdicts.json":
             raise PermissionError(13, "Permission denied")
-        return whole(path, *args)
+        return whole(path, *args, **named)
 
     monkeypatch.setattr(Path, "open", closed)
     with pytest.raises(DataError, match=r"verdicts\.json' cannot be read \(Permission denied\)"):
@@ -442,7 +442,7 @@ def signed(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Path:
     return folder
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_one_byte_anywhere_is_one_too_many(signed: Path, keys: Path, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([name for name, found in inside(signed).items() if found]))

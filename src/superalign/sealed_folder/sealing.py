@@ -21,7 +21,7 @@ from superalign.errors import DataError
 from superalign.files import write_whole
 from superalign.sealed_folder.contents import MANIFEST, SIGNATURE, difference, manifest_of, reading, sizes
 
-MOST_BYTES = 1 << 26  # bytes of a manifest: it is held in memory before anything about it is known
+MOST_BYTES = 1 << 26  # of a manifest: it is held in memory before anything about it is known
 AGAIN = "What is there may not be what was sealed, so do not use any of it. Get it again from whoever sealed it."
 
 
