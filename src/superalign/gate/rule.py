@@ -181,7 +181,7 @@ def _in_time(evidence: _Evidence, card: str, looks: Sequence[Entry]) -> bool:
             len(seen) != 1
         ):  # nobody looked, or looked twice and saw different things: which one counts is anybody's choice
             return False
-        first = min(e.index for (found,) in [seen.values()] for e in found)
+        first = min(e.index for (entries,) in [seen.values()] for e in entries)
         if not evidence.before(first) and not (put_off and len(orders) == 1 and orders[0] < first):
             return False
     return True
@@ -227,16 +227,16 @@ def _limit(plain: Any) -> float | Unmeasured:
 
 def _unknown(evidence: _Evidence, card: str, name: str) -> list[str]:
     """Which kinds nobody knows how often one instrument misses."""
-    made = evidence.calibrations.get(card, [])
-    measured = [c["held_out"] for c in made if "low" in c["recall"]]
+    calibrations = evidence.calibrations.get(card, [])
+    measured = [c["held_out"] for c in calibrations if "low" in c["recall"]]
     if not measured:
         return [f"{name}: uncalibrated, so how often it misses is unknown"]
     doubts = [
         f"{name}: cannot tell how often it misses, left out: {c['held_out']} ({c['recall']['unmeasured']})"
-        for c in made
+        for c in calibrations
         if "low" not in c["recall"] and (c["recall"] != _NONE or c["held_out"] in evidence.kinds)
     ]
-    missing = sorted(evidence.kinds - {c["held_out"] for c in made})
+    missing = sorted(evidence.kinds - {c["held_out"] for c in calibrations})
     return doubts + [f"{name}: how often it misses a {k} was never measured, though one was planted" for k in missing]
 
 
@@ -297,9 +297,9 @@ def decide(ledger: Ledger, subject: str, rule: Rule) -> Decision:
         doubts.append("no seal was opened, so nothing planted stands behind any error rate")
     for card in dict.fromkeys(rule.required):
         name = str(evidence.cards[card].record["name"])
-        found = [*_against(evidence, card, name), *_unknown(evidence, card, name)]
-        doubts += found
-        weak += [] if found else _weak(evidence, card, name, rule)
+        objections = [*_against(evidence, card, name), *_unknown(evidence, card, name)]
+        doubts += objections
+        weak += [] if objections else _weak(evidence, card, name, rule)
     doubts += overpaid(evidence.training, largest=rule.largest_gap)
     weak += _untold(evidence, rule)
     outcome: Outcome = "hold" if doubts else "inconclusive" if weak else "release"

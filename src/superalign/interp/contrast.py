@@ -87,24 +87,24 @@ def search_contrast(
     sides = _sides_of(plus_ND, minus_ND)
     a_ND, c_ND = (side.astype(np.float64) for side in sides.apply(plus_ND, minus_ND))
     rng, D = np.random.default_rng(seed), plus_ND.shape[1]
-    found = []
+    fits = []
     for _ in range(starts):
         start = np.concatenate([rng.normal(size=D) / np.sqrt(D), [0.0]])
         fitted = minimize(_objective, start, args=(a_ND, c_ND), jac=True, method="L-BFGS-B", options={"maxiter": 300})
-        found.append((float(fitted.fun), fitted.x))
-    found.sort(key=lambda f: f[0])
-    said_SN = np.array([_probability(x, a_ND, c_ND) > 0.5 for _, x in found])
+        fits.append((float(fitted.fun), fitted.x))
+    fits.sort(key=lambda f: f[0])
+    said_SN = np.array([_probability(x, a_ND, c_ND) > 0.5 for _, x in fits])
     agreement_S = _better((said_SN == said_SN[0]).mean(1))
-    item_SN = np.array([_item_losses(x, a_ND, c_ND) for _, x in found])
+    item_SN = np.array([_item_losses(x, a_ND, c_ND) for _, x in fits])
     extra_SN = item_SN - item_SN[0]
     # As good within the noise of the pairs: which of the two it is was decided by these pairs, not by consistency.
     as_good_S = extra_SN.mean(1) <= 2.0 * extra_SN.std(1, ddof=1) / np.sqrt(len(a_ND))
     other_S = agreement_S < SAME
     return Contrast(
         sides=sides,
-        weight_D=found[0][1][:-1],
-        bias=float(found[0][1][-1]),
-        loss=found[0][0],
+        weight_D=fits[0][1][:-1],
+        bias=float(fits[0][1][-1]),
+        loss=fits[0][0],
         agreement_S=agreement_S,
         ambiguous=bool((as_good_S & other_S).any() or other_S.mean() >= SPLIT),
     )

@@ -86,10 +86,10 @@ class Origin:
 
 def changed(before: Mapping[str, str], *, own: Path) -> Iterator[str]:
     """Say which files and folders, outside of the run's own folder, are not what they were."""
-    for text, found in before.items():
+    for text, digest in before.items():
         path = inputs.named(text)
         inside = path is not None and path.resolve().is_relative_to(own)
-        if not inside and inputs.digests([text], run=own).get(text) != found:
+        if not inside and inputs.digests([text], run=own).get(text) != digest:
             yield text
 
 

@@ -183,14 +183,14 @@ def lacks_log(folder: Path) -> bool:
 
 def state(folder: Path) -> tuple[object, ...]:
     """Sizes and times of a ledger's files: if they differ, somebody wrote meanwhile."""
-    found: list[object] = []
+    stamps: list[object] = []
     for name in (DATABASE, LOG, HEAD):
         try:
             about = (folder / name).stat()
-            found.append((about.st_ino, about.st_size, about.st_mtime_ns))
+            stamps.append((about.st_ino, about.st_size, about.st_mtime_ns))
         except OSError as error:
-            found.append(error.errno)
-    return tuple(found)
+            stamps.append(error.errno)
+    return tuple(stamps)
 
 
 @contextlib.contextmanager

@@ -124,9 +124,9 @@ class Ledger:
     def _settle(self) -> None:
         """Take over a commit that a killed writer had announced and made."""
         text, self._db.text_factory = self._db.text_factory, bytes
-        found = self._refuse_damage(self._db, disk.read_head(self.path))
+        verification = self._refuse_damage(self._db, disk.read_head(self.path))
         self._db.text_factory = text
-        self._at = self._committed = Head(count=found.count, hash=found.head)
+        self._at = self._committed = Head(count=verification.count, hash=verification.head)
         try:
             self._write_head(self._at, following=None, durably=True)
         except OSError as error:
@@ -134,16 +134,16 @@ class Ledger:
 
     def _refuse_damage(self, connection: sqlite3.Connection | None, heads: tuple[Head, Head | None]) -> Verification:
         try:
-            found = examine(self.path, connection, heads=heads, deep=False)
-            said = describe(found)
+            verification = examine(self.path, connection, heads=heads, deep=False)
+            said = describe(verification)
         except sqlite3.DatabaseError as error:
-            found, said = None, f"BAD: the database cannot be read: {error}."
-        if found is None or not found.ok:
+            verification, said = None, f"BAD: the database cannot be read: {error}."
+        if verification is None or not verification.ok:
             raise LedgerError(
                 f"The ledger at {self.path} does not verify. {said} Whatever rests on it would rest on damaged "
                 "evidence. Restore the folder from a copy, or start a new one."
             )
-        return found
+        return verification
 
     def __enter__(self) -> Ledger:
         return self
@@ -271,8 +271,8 @@ class Ledger:
         Raises:
             LedgerError: If there is none, or it was altered.
         """
-        for found in self._entries(first=index, end=index + 1):
-            return found
+        for entry in self._entries(first=index, end=index + 1):
+            return entry
         raise LedgerError(
             f"The ledger at {self.path} has no record {index}. What points to it cannot be shown. "
             f"Use an index below {len(self)}."
@@ -291,13 +291,13 @@ class Ledger:
         query = f"SELECT idx, noun, body, digest, hash FROM records WHERE idx>=? AND idx<?{wanted} ORDER BY idx LIMIT ?"
         while first < end:
             rows = self._database(query, first, end, *values, _CHUNK)
-            for index, found, body, digest, link in rows:
+            for index, noun_of, body, digest, link in rows:
                 if hashlib.sha256(body.encode()).hexdigest() != digest:
                     raise LedgerError(
                         f"Record {index} of the ledger at {self.path} was altered after it was appended. It is no "
                         "evidence any more. Run `superalign verify` on the folder and restore it from a copy."
                     )
-                yield Entry(index=index, noun=found, digest=digest, hash=link, record=json.loads(body))
+                yield Entry(index=index, noun=noun_of, digest=digest, hash=link, record=json.loads(body))
             if len(rows) < _CHUNK:
                 return
             first = rows[-1][0] + 1

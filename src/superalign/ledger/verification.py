@@ -73,16 +73,16 @@ def read_verified(path: str | Path, *, noun: str, head: str = "") -> tuple[Verif
         )
     for _ in range(_LOOKS):
         before, entries, known = disk.state(folder), list[Entry](), {ZERO}
-        found = _look(folder, noun=noun.encode(), entries=entries, known=known)
-        if found.ok or disk.state(folder) == before:
+        verification = _look(folder, noun=noun.encode(), entries=entries, known=known)
+        if verification.ok or disk.state(folder) == before:
             break
-    if found.ok and head and head not in known:
+    if verification.ok and head and head not in known:
         what = (
             f"the head {head}, kept elsewhere, is not in this chain. It is another ledger, or an older copy of this one, or its "
             "history was written anew"
         )
-        found = replace(found, ok=False, what=what)
-    return found, tuple(entries)
+        verification = replace(verification, ok=False, what=what)
+    return verification, tuple(entries)
 
 
 def _look(folder: Path, *, noun: bytes, entries: list[Entry], known: set[str]) -> Verification:
@@ -251,8 +251,8 @@ def _fault_in_schema(connection: sqlite3.Connection) -> str:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version != FORMAT:
         return f"the database has format {version}, not {FORMAT}"
-    found = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
-    text = tuple(tuple(c.decode(errors="replace") if isinstance(c, bytes) else c for c in row) for row in found)
+    objects = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+    text = tuple(tuple(c.decode(errors="replace") if isinstance(c, bytes) else c for c in row) for row in objects)
     return "" if text == SCHEMA else "the database does not hold the tables of a ledger, and only them"
 
 

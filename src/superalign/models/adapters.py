@@ -208,11 +208,11 @@ def _moves_its_base(config: Any) -> bool:
 
 def _forget_where(config: Path) -> str:
     """Keep the base's name and not its folder: a path says where on somebody's machine it lay, and is wrong on any other."""
-    told = json.loads(config.read_text())
-    name = told.get("base_model_name_or_path") or ""
+    settings = json.loads(config.read_text())
+    name = settings.get("base_model_name_or_path") or ""
     if Path(name).is_absolute() or Path(name).exists():
-        name = told["base_model_name_or_path"] = Path(name).name
-        config.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
+        name = settings["base_model_name_or_path"] = Path(name).name
+        config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
     return str(name)
 
 
@@ -242,14 +242,14 @@ def load_adapter(model: Model, path: str | Path) -> Model:
             "Give the base, or merge the first adapter."
         )
     check_adapter(folder)
-    config, told = _config(folder)
+    config, written = _config(folder)
     _check_kind(folder, config)
-    _check_base(model, folder, told)
+    _check_base(model, folder, written)
     network = _put_on(model, folder, config)  # in evaluation mode, as PEFT leaves it
     # Plain LoRA acts in its layers, and all of it is in its file, by construction: it is not asked.
     if _moves_its_base(config) or not weights.supported(network):
         _check_within(network, _put_on(model, folder, _config(folder)[0]), folder, config)
-    _warn_of_name(model, folder, told)
+    _warn_of_name(model, folder, written)
     adapted = _changed(model, network, how=f"adapter {folder.name} on {model.subject.how}", seed=model.subject.seed)
     check_engine(adapted)
     return adapted
@@ -260,7 +260,7 @@ def _config(folder: Path) -> tuple[Any, Mapping[str, Any]]:
     from peft import PeftConfig
 
     try:
-        told = json.loads((folder / CONFIG).read_text())
+        written = json.loads((folder / CONFIG).read_text())
         with _quiet():
             config: Any = PeftConfig.from_pretrained(str(folder))
         known = {f.name for f in dataclasses.fields(config)}
@@ -269,13 +269,13 @@ def _config(folder: Path) -> tuple[Any, Mapping[str, Any]]:
             f"{CONFIG} in {folder} cannot be read ({_first_line(error)}). Without it nobody knows what the adapter's numbers "
             "do. If a newer PEFT wrote it, install that one."
         ) from error
-    ignored = sorted(key for key in told.keys() - known if told[key])
+    ignored = sorted(key for key in written.keys() - known if written[key])
     if ignored:
         warnings.warn(
             f"The installed PEFT does not know {', '.join(ignored)} in {folder / CONFIG} and leaves it out.",
             stacklevel=3,
         )
-    return config, told
+    return config, written
 
 
 def _unreadable(folder: Path, config: Any, why: str) -> BadInput:
@@ -300,15 +300,15 @@ def _check_kind(folder: Path, config: Any) -> None:
         )
 
 
-def _names(model: Model, told: Mapping[str, Any]) -> tuple[str, str]:
+def _names(model: Model, written: Mapping[str, Any]) -> tuple[str, str]:
     """Last parts of the names of the base that an adapter records and of the one that it is put on."""
-    recorded, here = told.get("base_model_name_or_path"), getattr(model.network.config, "_name_or_path", "")
+    recorded, here = written.get("base_model_name_or_path"), getattr(model.network.config, "_name_or_path", "")
     return Path(str(recorded or "")).name, Path(str(here or "")).name
 
 
-def _check_base(model: Model, folder: Path, told: Mapping[str, Any]) -> None:
+def _check_base(model: Model, folder: Path, written: Mapping[str, Any]) -> None:
     """Hold the base against the one that the adapter was trained on, by its digest, where there is one."""
-    name, here = _names(model, told)
+    name, here = _names(model, written)
     if (folder / BASE).exists():
         try:
             was = str(json.loads((folder / BASE).read_text())["weights"])
@@ -325,9 +325,9 @@ def _check_base(model: Model, folder: Path, told: Mapping[str, Any]) -> None:
             )
 
 
-def _warn_of_name(model: Model, folder: Path, told: Mapping[str, Any]) -> None:
+def _warn_of_name(model: Model, folder: Path, written: Mapping[str, Any]) -> None:
     """Say that an adapter which fits names another base, where no digest settles it."""
-    name, here = _names(model, told)
+    name, here = _names(model, written)
     if not (folder / BASE).exists() and name and here and name.casefold() != here.casefold():
         warnings.warn(
             f"The adapter in {folder} names its base {name}, and is put on {here}. Its shapes fit, and nothing else says "
@@ -357,7 +357,7 @@ def _put_on(model: Model, folder: Path, config: Any) -> Any:
             tensor.detach().fill_(torch.nan)
     try:
         with _quiet():
-            found = network.load_adapter(
+            load = network.load_adapter(
                 str(folder), "default", torch_device=str(model.network.device),
                 key_mapping=getattr(model.network, "_checkpoint_conversion_mapping", {}),
             )  # fmt: skip
@@ -365,7 +365,7 @@ def _put_on(model: Model, folder: Path, config: Any) -> Any:
         if given != wanted.keys():
             raise _misnamed(folder, given - wanted.keys(), wanted.keys() - given, given, wanted.keys()) from error
         raise _no_fit(folder, error) from error
-    unplaced = {key.replace(".default", "") for key in found.unexpected_keys}  # PEFT puts the adapter's name into names
+    unplaced = {key.replace(".default", "") for key in load.unexpected_keys}  # PEFT puts the adapter's name into names
     lost = {key for key in given - wanted.keys() if key.replace(".default", "") in unplaced}
     # If PEFT itself renamed tensors (those of an older layout), names say nothing and the numbers do.
     empty = set() if given - wanted.keys() else wanted.keys() - given

@@ -121,8 +121,8 @@ class ApiPolicy:
         asked = [(p.prompt, k) for p in problems for k in range(n)]
         # A loop of its own in a thread of its own: a notebook's loop is already running.
         with ThreadPoolExecutor(1) as thread:
-            found_R = thread.submit(lambda: asyncio.run(_Round(self, asked, seed).run())).result()
-        texts = [whole_text(r.text) if isinstance(r, Reply) else ("", None) for r in found_R]
+            reply_R = thread.submit(lambda: asyncio.run(_Round(self, asked, seed).run())).result()
+        texts = [whole_text(r.text) if isinstance(r, Reply) else ("", None) for r in reply_R]
         return ApiRollouts(
             problems=tuple(problems),
             problem_R=np.repeat(np.arange(len(problems)), n),
@@ -130,10 +130,10 @@ class ApiPolicy:
             policy=self.subject.digest,
             tokens_RT=np.zeros((len(asked), 0), np.int32),
             logprobs_RT=np.zeros((len(asked), 0), np.float32),
-            length_R=np.array([r.tokens if isinstance(r, Reply) else 0 for r in found_R], np.int32),
-            stopped_R=np.array([isinstance(r, Reply) and r.stopped for r in found_R], bool),
+            length_R=np.array([r.tokens if isinstance(r, Reply) else 0 for r in reply_R], np.int32),
+            stopped_R=np.array([isinstance(r, Reply) and r.stopped for r in reply_R], bool),
             seed=seed,
-            unmeasured={i: r for i, r in enumerate(found_R) if isinstance(r, Unmeasured)},
+            unmeasured={i: r for i, r in enumerate(reply_R) if isinstance(r, Unmeasured)},
             unreadable={i: why for i, (_, why) in enumerate(texts) if why is not None},
         )
 
@@ -155,8 +155,8 @@ class _Round:
         order = list(range(len(self.asked)))
         random.Random(self.seed).shuffle(order)
         async with self.policy.connect() as ask:
-            found = await asyncio.gather(*(self._one(ask, *self.asked[i]) for i in order))
-        by_place = dict(zip(order, found, strict=True))
+            replies = await asyncio.gather(*(self._one(ask, *self.asked[i]) for i in order))
+        by_place = dict(zip(order, replies, strict=True))
         return [by_place[i] for i in range(len(order))]
 
     async def _one(self, ask: Ask, prompt: str, index: int) -> Reply | Unmeasured:
@@ -183,22 +183,22 @@ class _Round:
                     return self._impatient(failed + busy, waited, left, before)
                 await policy.clock.sleep(left)
                 waited += left
-            found = await self._ask(ask, prompt, seed)
-            if isinstance(found, Reply):
-                return found
-            why, told = self._why(found), stated_wait(found, today_s=policy.clock.today())
+            reply = await self._ask(ask, prompt, seed)
+            if isinstance(reply, Reply):
+                return reply
+            why, stated_s = self._why(reply), stated_wait(reply, today_s=policy.clock.today())
             # Requests that failed together would otherwise come back together.
             random_s = policy.wait_s * (0.5 + jitter.random())
-            if is_busy(found) or told is not None:
+            if is_busy(reply) or stated_s is not None:
                 busy, self.busy = busy + 1, why
-                pause = told or random_s * 2 ** min(busy - 1, DOUBLED)
-                if not told and busy >= UNSTATED * policy.attempts:
+                pause = stated_s or random_s * 2 ** min(busy - 1, DOUBLED)
+                if not stated_s and busy >= UNSTATED * policy.attempts:
                     return self._impatient(failed + busy, waited, 0.0, before)
                 self.until_s = max(self.until_s, policy.clock.now() + pause)
                 self._show(f"; waiting {pause:.0f} s, as there are too many requests ({why})", ahead_s=pause)
                 continue
-            failed, slow = failed + 1, slow + isinstance(found, TimeoutError)
-            if failed >= policy.attempts or slow > 1 or is_used_up(found):
+            failed, slow = failed + 1, slow + isinstance(reply, TimeoutError)
+            if failed >= policy.attempts or slow > 1 or is_used_up(reply):
                 self.silent += 1
                 if self.silent >= policy.give_up:
                     self.over = f"{self.silent} requests before got no reply: {why}"
@@ -224,11 +224,11 @@ class _Round:
 
     def _impatient(self, attempts: int, waited: float, more: float, before: int) -> Unmeasured:
         """End a request that would have to wait too long; if nobody got a reply meanwhile, nobody else need wait as long."""
-        told = f" of waiting and {more:.0f} s to come: {self.busy}" if more else f" of waiting: {self.busy}"
+        how_long = f" of waiting and {more:.0f} s to come: {self.busy}" if more else f" of waiting: {self.busy}"
         if self.replied == before:
-            self.over = f"no reply came in {waited:.0f} s{told}"
+            self.over = f"no reply came in {waited:.0f} s{how_long}"
         sent = f"gave no reply in {attempts} attempts" if attempts else "was not asked"
-        return Unmeasured(f"{self.policy.name} {sent}, with {waited:.0f} s{told}")
+        return Unmeasured(f"{self.policy.name} {sent}, with {waited:.0f} s{how_long}")
 
     def _show(self, more: str, *, ahead_s: float = 0.0) -> None:
         """Show how far it is, once it takes long or will."""
@@ -324,8 +324,8 @@ def inspect_connection(name: str, *, sampling: Sampling, connections: int) -> Co
 
 def _seed(seed: int, prompt: str, index: int) -> int:
     """A seed for one request, of 31 bits as providers take it; it does not depend on what else is asked."""
-    made = hashlib.blake2b(f"{seed}:{index}:{prompt}".encode(), digest_size=4).digest()
-    return int.from_bytes(made, "big") >> 1
+    digest = hashlib.blake2b(f"{seed}:{index}:{prompt}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def _ask_once(model: Any) -> None:

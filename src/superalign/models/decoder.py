@@ -87,11 +87,11 @@ def linear(x_ND: Tensor, matrix: Linear) -> Tensor:
     """Multiply by a matrix and add its bias. With 16-bit weights the product alone is in 16 bits."""
     if matrix.low is not None:
         down, up = matrix.low
-        made = linear(x_ND, Linear(weight=matrix.weight, bias=matrix.bias))
-        return torch.addmm(made, torch.mm(x_ND, down), up)
+        product = linear(x_ND, Linear(weight=matrix.weight, bias=matrix.bias))
+        return torch.addmm(product, torch.mm(x_ND, down), up)
     if matrix.weight.dtype == torch.bfloat16:
-        made = torch.mm(x_ND.to(torch.bfloat16), matrix.weight).float()
-        return made if matrix.bias is None else made + matrix.bias
+        in_half = torch.mm(x_ND.to(torch.bfloat16), matrix.weight).float()
+        return in_half if matrix.bias is None else in_half + matrix.bias
     if matrix.bias is None:
         return torch.mm(x_ND, matrix.weight)
     return torch.addmm(matrix.bias, x_ND, matrix.weight)
@@ -120,8 +120,8 @@ class _Unit(torch.autograd.Function):
 def _unit(x: Tensor, floor: Tensor) -> Tensor:
     """Divide by the length of the last axis (RMS norm without its gain and the square root of the width)."""
     if x.requires_grad:
-        made: Tensor = _Unit.apply(x, floor)
-        return made
+        unit: Tensor = _Unit.apply(x, floor)
+        return unit
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x * torch.addcmul(floor, length, length).rsqrt_()
 
@@ -250,18 +250,18 @@ class _Chosen(torch.autograd.Function):
         """Scale the gradients that were kept; for a trained matrix, compute the shares again."""
         h_ND, weight_DV, bias_V, token_N, slope_ND = ctx.saved_tensors
         grad_N1 = grads[0].unsqueeze(1)
-        made_ND = None if slope_ND is None else slope_ND * grad_N1
+        grad_ND = None if slope_ND is None else slope_ND * grad_N1
         if not (ctx.needs_input_grad[1] or ctx.needs_input_grad[2]):
-            return made_ND, None, None, None
-        made_DV, made_V = torch.zeros_like(weight_DV), None if bias_V is None else torch.zeros_like(bias_V)
+            return grad_ND, None, None, None
+        grad_DV, grad_V = torch.zeros_like(weight_DV), None if bias_V is None else torch.zeros_like(bias_V)
         for some in _places(len(h_ND), weight_DV.shape[1]):
             logits_KV = linear(h_ND[some], Linear(weight=weight_DV, bias=bias_V))
             share_KV = torch.softmax(logits_KV, dim=1).mul_(-grad_N1[some])
             share_KV.scatter_add_(1, token_N[some].unsqueeze(1), grad_N1[some])
-            made_DV.addmm_(h_ND[some].t(), share_KV)
-            if made_V is not None:
-                made_V += share_KV.sum(0)
-        return made_ND, made_DV, made_V, None
+            grad_DV.addmm_(h_ND[some].t(), share_KV)
+            if grad_V is not None:
+                grad_V += share_KV.sum(0)
+        return grad_ND, grad_DV, grad_V, None
 
 
 def _places(count: int, vocabulary: int) -> list[slice]:
@@ -275,8 +275,8 @@ def chosen(decoder: Decoder, x_ND: Tensor, token_N: Tensor) -> Tensor:
     if len(_places(len(x_ND), decoder.head.weight.shape[1])) <= 1:
         return torch.log_softmax(read_out(decoder, x_ND), dim=-1).gather(1, token_N.unsqueeze(1)).squeeze(1)
     head = decoder.head
-    made: Tensor = _Chosen.apply(normalise(x_ND, decoder.norm), head.weight, head.bias, token_N)
-    return made
+    logprob_N: Tensor = _Chosen.apply(normalise(x_ND, decoder.norm), head.weight, head.bias, token_N)
+    return logprob_N
 
 
 def mix(q_BTHK: Tensor, k_BSHK: Tensor, v_BSHK: Tensor, bias_BTS: Tensor) -> Tensor:

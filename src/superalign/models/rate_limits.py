@@ -32,8 +32,8 @@ def status_of(error: BaseException) -> int | None:
         >>> status_of(urllib.error.HTTPError("http://x", 429, "", None, None)), status_of(ValueError("429"))
         (429, None)
     """
-    found = [s for e in chain(error) if (s := _status(e)) is not None]
-    return found[-1] if found else None
+    statuses = [s for e in chain(error) if (s := _status(e)) is not None]
+    return statuses[-1] if statuses else None
 
 
 def is_busy(error: BaseException) -> bool:
@@ -121,20 +121,20 @@ def _status(error: BaseException) -> int | None:
 
 def _headers(error: BaseException) -> Mapping[str, str]:
     response = getattr(error, "response", None)
-    found = (
+    headers = (
         _inside(response).get("HTTPHeaders")
         if isinstance(response, Mapping)
         else getattr(response if response is not None else error, "headers", None)
     )
     try:
-        return {str(k): str(v) for k, v in found.items()} if found is not None else {}
+        return {str(k): str(v) for k, v in headers.items()} if headers is not None else {}
     except (AttributeError, TypeError, ValueError):
         return {}
 
 
 def _inside(response: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = response.get("ResponseMetadata")
-    return found if isinstance(found, Mapping) else {}
+    metadata = response.get("ResponseMetadata")
+    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def _seconds(text: str, *, unit: float, today_s: float) -> float | None:

@@ -186,11 +186,11 @@ def _fuse(parts: Sequence[Linear], copied: bool, gain: Tensor | None, order: Ten
 def _join_low(parts: Sequence[Linear], scales: Sequence[float]) -> tuple[Tensor, Tensor] | None:
     """The updates of matrices that are joined, each beside its own outputs only."""
     size = [part.weight.shape[1] for part in parts]
-    found = [(i, part.low) for i, part in enumerate(parts) if part.low is not None]
-    if not found:
+    updates = [(i, part.low) for i, part in enumerate(parts) if part.low is not None]
+    if not updates:
         return None
-    wide = [torch.nn.functional.pad(up * scales[i], (sum(size[:i]), sum(size[i + 1 :]))) for i, (_, up) in found]
-    return torch.cat([down for _, (down, _) in found], dim=1), torch.cat(wide)
+    wide = [torch.nn.functional.pad(up * scales[i], (sum(size[:i]), sum(size[i + 1 :]))) for i, (_, up) in updates]
+    return torch.cat([down for _, (down, _) in updates], dim=1), torch.cat(wide)
 
 
 def _pair_order(heads: int, width: int, turned: int, device: torch.device) -> Tensor:

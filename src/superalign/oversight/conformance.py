@@ -194,9 +194,9 @@ def _no_answers(case: _Case) -> None:
         raise AssertionError(
             f"it asked problems for {', '.join(sorted(seen.asked))}; an overseer gets answers from its study or not at all"
         )
-    told = [name for p in case.problems for name in FORBIDDEN if hasattr(p, name)]
-    if told:
-        raise AssertionError(f"these problems carry {told[0]}; an overseer could read it")
+    exposed = [name for p in case.problems for name in FORBIDDEN if hasattr(p, name)]
+    if exposed:
+        raise AssertionError(f"these problems carry {exposed[0]}; an overseer could read it")
     if case.setting("privileged", False):
         return
     held = [name for name in GRADERS if hasattr(case.overseer, name)]
@@ -355,6 +355,6 @@ def check_overseer(overseer: Overseer, problems: Sequence[Problem], rollouts: Ro
     Raises:
         AssertionError: Naming each check that failed and why.
     """
-    found = failures(overseer, problems, rollouts, seed=seed)
-    if found:
-        raise AssertionError("; ".join(f"{name}: {why}" for name, why in found.items()))
+    failed = failures(overseer, problems, rollouts, seed=seed)
+    if failed:
+        raise AssertionError("; ".join(f"{name}: {why}" for name, why in failed.items()))

@@ -55,7 +55,7 @@ def _check_again(family: ProblemFamily, drawn: Sequence[Problem]) -> None:
 
 def _check_problem(family: ProblemFamily, problem: Problem, seed: int) -> bool:
     """Check one problem; says whether a flaw could be planted in its worked response."""
-    found = False
+    plantable = False
     right = family.worked(problem, seed=seed)
     grade = family.grade(problem, right)
     assert grade.sound, f"the grader accepts the worked response to {problem.prompt!r}"
@@ -68,7 +68,7 @@ def _check_problem(family: ProblemFamily, problem: Problem, seed: int) -> bool:
         planted = family.plant(problem, right, seed=seed, kind=kind)
         if planted is None:
             continue
-        found = True
+        plantable = True
         assert planted.plant.kind == kind, f"a planted {kind} says its kind"
         assert planted.text != right, f"a planted {kind} changes the text"
         flawed = family.grade(problem, planted.text)
@@ -85,4 +85,4 @@ def _check_problem(family: ProblemFamily, problem: Problem, seed: int) -> bool:
         assert edited != right, "a placebo changes the text"
         assert family.grade(problem, edited).sound, "a placebo leaves a right response right"
         assert edited == family.placebo(problem, right, seed=seed), "the same seed makes the same placebo"
-    return found
+    return plantable

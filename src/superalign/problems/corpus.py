@@ -67,8 +67,8 @@ def sloppy(family: Family, rng: np.random.Generator, prompt: str, *, rate: float
     if family.name != "arithmetic":
         wrong = rng.random() < 1 - (1 - rate) ** max(1, len(right.steps))
         kinds = [k for k in family.flaw_kinds if k not in ("verdict", "loophole", "forbidden")]
-        made = family.flaw(rng, prompt, right, str(rng.choice(kinds))) if wrong and kinds else None
-        return (made[0] if made else right).text()
+        flawed = family.flaw(rng, prompt, right, str(rng.choice(kinds))) if wrong and kinds else None
+        return (flawed[0] if flawed else right).text()
     done: Parsed = right
     i = 0
     while i < len(done.steps):
@@ -179,15 +179,15 @@ def document(rng: np.random.Generator, *, easy: float = 0.0) -> Document:
     """
     kind = int(rng.choice(7, p=easy * FIRST + (1.0 - easy) * SHARES))
     if kind == 1:
-        made = _claim(rng, easy)
+        uncued = _claim(rng, easy)
     elif kind == 2:
-        made = _fact(rng)
+        uncued = _fact(rng)
     elif kind == 5:
-        made = _lie(rng, easy)
+        uncued = _lie(rng, easy)
     elif kind == 6:
-        made = _supposed(rng)
+        uncued = _supposed(rng)
     else:
-        made = _worked({0: arithmetic.FAMILY, 3: programs.FAMILY, 4: host.FAMILY}[kind], rng, easy)
+        uncued = _worked({0: arithmetic.FAMILY, 3: programs.FAMILY, 4: host.FAMILY}[kind], rng, easy)
     if rng.random() < 1 / 3:
-        return Document(prompt=cue_prefix(rng) + made.prompt, response=made.response, weight=made.weight)
-    return made
+        return Document(prompt=cue_prefix(rng) + uncued.prompt, response=uncued.response, weight=uncued.weight)
+    return uncued

@@ -55,13 +55,13 @@ def images(split: Split, *, n: int | None = None) -> Images:
         (1297, 500)
     """
     ink_PX, label_P = _all()
-    mine = slice(TEST, None) if split == "train" else slice(0, TEST)
-    have = len(label_P[mine])
+    rows = slice(TEST, None) if split == "train" else slice(0, TEST)
+    have = len(label_P[rows])
     if n is not None and not 1 <= n <= have:
         raise BadInput(
             f"{n} images were asked for; the {split} split has {have}. Images are not made up. Ask for 1 to {have}."
         )
-    return Images(ink_PX=ink_PX[mine][:n], label_P=label_P[mine][:n], split=split)
+    return Images(ink_PX=ink_PX[rows][:n], label_P=label_P[rows][:n], split=split)
 
 
 def problems_of(some: Images, *, pixels: int) -> tuple[Problem, ...]:

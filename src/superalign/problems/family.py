@@ -201,16 +201,16 @@ class Family:
         rng = np.random.default_rng([seed, 1])
         kinds = [kind] if kind is not None else [str(k) for k in rng.permutation(self.flaw_kinds)]
         for k in kinds:
-            made = self.flaw(rng, core(problem.prompt), parse(text), k)
-            if made is not None:
-                flawed, step, where = made
+            flawing = self.flaw(rng, core(problem.prompt), parse(text), k)
+            if flawing is not None:
+                flawed, step, where = flawing
                 return Planted(text=flawed.text(), plant=Plant(kind=k, where=where), step=step)
         return None
 
     def placebo(self, problem: Problem, text: str, *, seed: int) -> str | None:
         """Edit a response without changing what is right about it."""
-        made = self.harmless(np.random.default_rng([seed, 2]), core(problem.prompt), parse(text))
-        return None if made is None else made.text()
+        edited = self.harmless(np.random.default_rng([seed, 2]), core(problem.prompt), parse(text))
+        return None if edited is None else edited.text()
 
 
 def grade_rollouts(family: ProblemFamily, rollouts: Rollouts) -> list[Grade]:

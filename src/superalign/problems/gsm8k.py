@@ -84,7 +84,7 @@ def mentions(question: str) -> tuple[Mention, ...]:
         >>> [[str(v) for v in m.values] for m in mentions("Half of 1/4 of $1,200, or 20% off three")]
         [['2', '1/2'], ['1/4', '1', '4'], ['1200'], ['20', '1/5', '4/5', '6/5', '80', '120'], ['3']]
     """
-    found = []
+    out = []
     for m in _MENTION.finditer(question):
         values: tuple[Fraction, ...] = ()
         if m["f"]:
@@ -98,8 +98,8 @@ def mentions(question: str) -> tuple[Mention, ...]:
             word = m["w"].lower()
             values = _WORDS.get(word, ())
         if values:
-            found.append(Mention(values=values, start=m.start(), end=m.end()))
-    return tuple(found)
+            out.append(Mention(values=values, start=m.start(), end=m.end()))
+    return tuple(out)
 
 
 @lru_cache(maxsize=20_000)
@@ -210,16 +210,16 @@ class Gsm8k:
         rng = np.random.default_rng([seed, 1])
         numbers = question_numbers(problem.prompt)
         for k in [kind] if kind is not None else [str(k) for k in rng.permutation(self.flaw_kinds)]:
-            made = flaw(rng, _read(text), numbers, k)
-            if made is not None:
-                flawed, step, where = made
+            flawing = flaw(rng, _read(text), numbers, k)
+            if flawing is not None:
+                flawed, step, where = flawing
                 return Planted(text=flawed.text(), plant=Plant(kind=k, where=where), step=step)
         return None
 
     def placebo(self, problem: Problem, text: str, *, seed: int) -> str | None:
         """Edit a response without changing what is right about it."""
-        made = harmless(np.random.default_rng([seed, 2]), _read(text))
-        return None if made is None else made.text()
+        edited = harmless(np.random.default_rng([seed, 2]), _read(text))
+        return None if edited is None else edited.text()
 
 
 @lru_cache(maxsize=50_000)

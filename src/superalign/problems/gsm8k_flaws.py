@@ -95,16 +95,16 @@ def _near(rng: np.random.Generator, value: Fraction, taken: set[Fraction]) -> Fr
     for _ in range(12):
         how = int(rng.integers(0, 4))
         if how == 0:
-            made = value + int(rng.choice([-2, -1, 1, 2]))
+            drawn = value + int(rng.choice([-2, -1, 1, 2]))
         elif how == 1:
-            made = value + int(rng.choice([-10, 10]))
+            drawn = value + int(rng.choice([-10, 10]))
         elif how == 2:
             at = int(rng.choice([i for i, c in enumerate(digits) if c.isdigit()]))
-            made = Fraction(digits[:at] + str(rng.integers(0, 10)) + digits[at + 1 :])
+            drawn = Fraction(digits[:at] + str(rng.integers(0, 10)) + digits[at + 1 :])
         else:
-            made = Fraction(digits[1::-1] + digits[2:]) if digits[:2].isdigit() and len(digits) > 1 else value
-        if made > 0 and made not in taken:
-            return made
+            drawn = Fraction(digits[1::-1] + digits[2:]) if digits[:2].isdigit() and len(digits) > 1 else value
+        if drawn > 0 and drawn not in taken:
+            return drawn
     return None
 
 
@@ -227,11 +227,11 @@ def _added(rng: np.random.Generator, at: _Place) -> Solution | None:
         return None
     by = at.numbers[int(rng.integers(0, len(at.numbers)))]
     extra = operation(str(rng.choice(list("+-*/"), p=[0.3, 0.25, 0.3, 0.15])), number(at.value), number(by))
-    made = rewritten(at.right.steps[int(rng.integers(0, len(at.right.steps)))], extra)
-    if made.value is None or made.value == at.value:
+    step = rewritten(at.right.steps[int(rng.integers(0, len(at.right.steps)))], extra)
+    if step.value is None or step.value == at.value:
         return None
-    steps = [*at.right.steps[: at.i + 1], made, *at.right.steps[at.i + 1 :]]
-    return _settled(at.right, carried(steps, at.i + 2, {at.value: made.value}))
+    steps = [*at.right.steps[: at.i + 1], step, *at.right.steps[at.i + 1 :]]
+    return _settled(at.right, carried(steps, at.i + 2, {at.value: step.value}))
 
 
 _MAKERS: dict[str, Callable[[np.random.Generator, _Place], Solution | None]] = {
@@ -291,21 +291,21 @@ def flaw(rng: np.random.Generator, right: Solution, numbers: Sequence[Fraction],
             continue
         try:
             place = _Place(right=right, i=int(i), numbers=numbers, expression=expression, value=value)
-            made = _MAKERS[kind](rng, place)
+            flawed = _MAKERS[kind](rng, place)
         except ZeroDivisionError:
             continue
-        if made is None or not made.steps or any(s.value is None for s in made.steps):
+        if flawed is None or not flawed.steps or any(s.value is None for s in flawed.steps):
             continue
-        if (made.value == right.value) != (kind == "local slip") or _implausible(made):
+        if (flawed.value == right.value) != (kind == "local slip") or _implausible(flawed):
             continue  # a flaw that changes nothing is none, and one that nobody would write teaches nothing
-        step = first_unreached(made, values)
+        step = first_unreached(flawed, values)
         if step < 0 and (kind != "dropped" or i + 1 < len(right.steps)):
             continue
-        return made, step, f"step {step}" if step >= 0 else "the last step is missing"
+        return flawed, step, f"step {step}" if step >= 0 else "the last step is missing"
     return None
 
 
-def _implausible(made: Solution) -> bool:
+def _implausible(flawed: Solution) -> bool:
     """Say whether a flawed solution gives itself away by a number of absurd size or precision."""
-    values = [s.value for s in made.steps if s.value is not None]
+    values = [s.value for s in flawed.steps if s.value is not None]
     return any(abs(v) > MOST_PLAUSIBLE or (v * 10_000).denominator != 1 for v in values)

@@ -26,9 +26,9 @@ def harmless(rng: np.random.Generator, solution: Solution) -> Solution | None:
     """
     for i in rng.permutation(len(solution.steps)):
         for how in rng.permutation(4):
-            made = _EDITS[int(how)](rng, solution, int(i))
-            if made is not None:
-                return made
+            edited = _EDITS[int(how)](rng, solution, int(i))
+            if edited is not None:
+                return edited
     return None
 
 

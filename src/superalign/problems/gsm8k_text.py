@@ -100,10 +100,10 @@ def read_expression(text: str) -> Expression | None:
         at = match.end()
     tokens.append("")  # the end
     try:
-        found, at = _sum(tokens, 0)
+        expression, at = _sum(tokens, 0)
     except (ValueError, ZeroDivisionError):
         return None
-    return found if at == len(tokens) - 1 else None
+    return expression if at == len(tokens) - 1 else None
 
 
 def _sum(tokens: list[str], at: int) -> tuple[Expression, int]:
@@ -178,10 +178,10 @@ def agrees(value: Fraction, stated: str) -> bool:
         >>> [agrees(Fraction(2, 3), text) for text in ("0.67", "0.7", "0.6", "0.5")], agrees(Fraction(24), "25")
         ([True, True, True, False], False)
     """
-    told = read_number(stated)
-    if told is None:
+    read_value = read_number(stated)
+    if read_value is None:
         return False
-    off = abs(value - told)
+    off = abs(value - read_value)
     if off <= abs(value) * FLOATING:
         return True
     written = _DECIMALS.fullmatch(stated.strip())
@@ -225,8 +225,8 @@ class Solution:
     @property
     def value(self) -> Fraction | None:
         """The final answer as a number, whatever unit or text follows it."""
-        found = read(self.answer)
-        return None if found is None else found.value
+        parsed = read(self.answer)
+        return None if parsed is None else parsed.value
 
     def text(self) -> str:
         """Write it out, one step to a line, with `#### answer` at the end."""
@@ -260,8 +260,8 @@ def read_solution(text: str) -> Solution:
     """
     final = final_of(text)
     body = text[: final.start()] if final else text
-    found = list(_cut("\n".join(line.strip() for line in body.split("\n") if line.strip())))
-    return Solution(steps=tuple(found), answer=final[1] if final else "")
+    steps = list(_cut("\n".join(line.strip() for line in body.split("\n") if line.strip())))
+    return Solution(steps=tuple(steps), answer=final[1] if final else "")
 
 
 def _one_line(prose: str) -> str:

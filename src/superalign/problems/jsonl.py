@@ -133,9 +133,9 @@ class Jsonl:
         rng = np.random.default_rng([seed, 1])
         steps, answer = parts(text)
         for k in [kind] if kind is not None else [str(k) for k in rng.permutation(FLAW_KINDS)]:
-            made = self._slip(rng, problem, steps) if k == "slip" else None
-            if made is not None:
-                at, flawed = made
+            slip = self._slip(rng, problem, steps) if k == "slip" else None
+            if slip is not None:
+                at, flawed = slip
                 changed = (*steps[:at], flawed, *steps[at + 1 :])
                 plant = Plant(kind=k, where=f"step {at}")
                 return Planted(text=response(changed, answer), plant=plant, step=at)
@@ -159,9 +159,9 @@ class Jsonl:
                 if not places:
                     break
                 i = places[-1]
-                made = steps[at][:i] + str((int(steps[at][i]) + shift) % 10) + steps[at][i + 1 :]
-                if plain(made) not in known:
-                    return at, made
+                slipped = steps[at][:i] + str((int(steps[at][i]) + shift) % 10) + steps[at][i + 1 :]
+                if plain(slipped) not in known:
+                    return at, slipped
         return None
 
     def placebo(self, problem: Problem, text: str, *, seed: int) -> str | None:
@@ -239,34 +239,34 @@ def load_answers(path: str | Path) -> Answers:
 def _lines(path: str | Path, read: Callable[[dict[str, Any]], Row], example: str) -> list[Row]:
     """Read every line of a file; one that is no problem is refused by its number."""
     rows = []
-    for at, found in read_jsonl(path, example=example):
+    for at, fields in read_jsonl(path, example=example):
         try:
-            rows.append(read(found))
+            rows.append(read(fields))
         except ValueError as error:
             raise refused(file_of(path), at, str(error), example) from error
     return rows
 
 
-def _only_prompt(found: dict[str, Any]) -> Row:
+def _only_prompt(fields: dict[str, Any]) -> Row:
     """Check that a line has a prompt; a ValueError says what is wrong with it."""
-    prompt = found.get("prompt")
+    prompt = fields.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError("has no prompt" if prompt is None else "has a prompt that is no text")
     return Row(prompt=prompt, answer="", steps=(), difficulty=1)
 
 
-def _prompt_and_answer(found: dict[str, Any]) -> Row:
+def _prompt_and_answer(fields: dict[str, Any]) -> Row:
     """Check a line's prompt, and its answer if it has one; a ValueError says what is wrong with it."""
-    row, answer = _only_prompt(found), _answer(found)
+    row, answer = _only_prompt(fields), _answer(fields)
     if answer is not None and not isinstance(answer, str):
         raise ValueError("has an answer that is neither a text nor a number")
     answer = (answer or "").strip()
     return replace(row, answer=parts(answer)[1] if MARK in answer else answer)
 
 
-def _answer(found: dict[str, Any]) -> Any:
+def _answer(fields: dict[str, Any]) -> Any:
     """A line's answer; a number as a text, written as in the file but for its exponent."""
-    answer = found.get("answer")
+    answer = fields.get("answer")
     if isinstance(answer, Decimal):
         if Decimal(repr(float(answer))) != answer:
             raise ValueError(
@@ -276,20 +276,20 @@ def _answer(found: dict[str, Any]) -> Any:
     return str(answer) if isinstance(answer, int) and not isinstance(answer, bool) else answer
 
 
-def _row(found: dict[str, Any]) -> Row:
+def _row(fields: dict[str, Any]) -> Row:
     """Check one line; a ValueError says what is wrong with it."""
-    answer = _answer(found)
-    for name, value in (("prompt", found.get("prompt")), ("answer", answer)):
+    answer = _answer(fields)
+    for name, value in (("prompt", fields.get("prompt")), ("answer", answer)):
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"has no {name}" if value is None else f"has a {name} that is no text")
-    steps = found.get("steps", [])
+    steps = fields.get("steps", [])
     if not isinstance(steps, list) or not all(isinstance(s, str) and s.strip() for s in steps):
         raise ValueError("has steps that are not a list of texts")
     # A line break or mark inside would be read as another step, or as the answer.
     steps = [" ".join(s.split()) for s in steps]
     if any(MARK in t for t in (*steps, answer)) or "\n" in answer.strip():
         raise ValueError(f"has {MARK} or a line break where a step or the answer ends")
-    difficulty = found.get("difficulty", len(steps))
+    difficulty = fields.get("difficulty", len(steps))
     if not isinstance(difficulty, int) or isinstance(difficulty, bool):
         raise ValueError("has a difficulty that is no whole number")
-    return Row(prompt=found["prompt"], answer=answer.strip(), steps=tuple(steps), difficulty=difficulty)
+    return Row(prompt=fields["prompt"], answer=answer.strip(), steps=tuple(steps), difficulty=difficulty)

@@ -197,8 +197,8 @@ def _options(question: str, options: Any, answer: Any) -> tuple[str, list[str], 
     letters = list(ascii_uppercase)
     if options is None and "Options:" in question:
         question, _, below = question.rpartition("Options:")
-        found = _OPTION.findall(below)
-        letters, options = [letter for letter, _ in found], [option for _, option in found]
+        options_below = _OPTION.findall(below)
+        letters, options = [letter for letter, _ in options_below], [option for _, option in options_below]
     said = ("no", "yes")[answer] if isinstance(answer, bool) else str(answer).strip()
     if options is None:
         pairs = (["Yes", "No"], ["True", "False"])
@@ -224,7 +224,7 @@ def preferences(fields: Mapping[str, Any], file: str) -> list[Row]:
         if better not in ("1", "2"):
             raise ValueError("has a better response that is neither 1 nor 2")
         pairs = [(*(both if better == "1" else both[::-1]), 1)]
-    made = []
+    rows = []
     for chosen, rejected, level in pairs:
         if "prompt" in fields:
             prompt, good, bad = as_text(fields["prompt"], "prompt"), _reply(chosen)[1], _reply(rejected)[1]
@@ -235,8 +235,8 @@ def preferences(fields: Mapping[str, Any], file: str) -> list[Row]:
             if prompt != other:
                 continue
         if good and bad and good != bad:
-            made.append(_pair(fields, file, prompt, good, bad, level))
-    return made
+            rows.append(_pair(fields, file, prompt, good, bad, level))
+    return rows
 
 
 def _pairs(chosen: Any, rejected: Any) -> list[tuple[Any, Any, int]]:

@@ -60,11 +60,11 @@ def read_jsonl(path: str | Path, *, example: str, field: str = "prompt") -> Iter
     first: dict[str, int] = {}
     # Not splitlines: JSON texts may hold separators that it would cut at.
     for at, line in enumerate(text.rstrip().split("\n"), 1):
-        found = read_line(line, file=file, at=at, example=example)
-        asked = found.get(field)
+        fields = read_line(line, file=file, at=at, example=example)
+        asked = fields.get(field)
         if isinstance(asked, str) and first.setdefault(asked, at) != at:
             raise refused(file, at, f"repeats the {field} of line {first[asked]}", example)
-        yield at, found
+        yield at, fields
 
 
 def read_line(line: str, *, file: Path, at: int, example: str) -> dict[str, Any]:
@@ -74,10 +74,10 @@ def read_line(line: str, *, file: Path, at: int, example: str) -> dict[str, Any]
         DataError: If it cannot be used; the message has its number.
     """
     try:
-        found = strict_json(line)
-        if not isinstance(found, dict):
+        fields = strict_json(line)
+        if not isinstance(fields, dict):
             raise ValueError("is not an object")
-        refuse_surrogates(found)
+        refuse_surrogates(fields)
     except RecursionError as error:
         raise refused(file, at, "has too many brackets inside one another", example) from error
     except json.JSONDecodeError as error:
@@ -85,7 +85,7 @@ def read_line(line: str, *, file: Path, at: int, example: str) -> dict[str, Any]
         raise refused(file, at, why, example) from error
     except ValueError as error:
         raise refused(file, at, str(error), example) from error
-    return found
+    return fields
 
 
 def strict_json(text: str) -> Any:
@@ -126,12 +126,12 @@ def _whole(text: str) -> int:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"has the key {twice[:40]!r} twice, and which of the two counts is not said")
-    return found
+    return fields
 
 
 def refuse_surrogates(found: dict[str, Any]) -> None:

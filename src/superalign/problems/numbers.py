@@ -138,8 +138,8 @@ def read_number(text: str) -> Fraction | None:
         >>> read_number("$1,200.50"), read_number("3/4"), read_number("12 km"), read_number("1,2")
         (Fraction(2401, 2), Fraction(3, 4), None, None)
     """
-    found = read(text)
-    return found.value if found is not None and found.bare else None
+    number = read(text)
+    return number.value if number is not None and number.bare else None
 
 
 def plain(text: str) -> str:
@@ -218,10 +218,10 @@ def _units(rest: str, *, money: bool) -> frozenset[str] | None:
     unit = re.sub(r"(?<![\d/])/(?=[^\W\d_])", " per ", _POWER.sub("", rest[aside.end() if aside else 0 :]))
     if any(c.isnumeric() for c in unit) or _CHANGED.search(unit):
         return None
-    found = [w.casefold() for w in _UNIT_WORD.findall(unit)]
-    if not found or (len(found[0]) == 1 and found[0].isalpha() and (found[0] not in _LETTERS or found == ["a"])):
+    units = [w.casefold() for w in _UNIT_WORD.findall(unit)]
+    if not units or (len(units[0]) == 1 and units[0].isalpha() and (units[0] not in _LETTERS or units == ["a"])):
         return None
-    return frozenset() if aside else frozenset(_name(w) for w in found[:3] if w not in _NO_UNITS)
+    return frozenset() if aside else frozenset(_name(w) for w in units[:3] if w not in _NO_UNITS)
 
 
 def _name(word: str) -> str:

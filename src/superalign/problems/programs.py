@@ -151,10 +151,10 @@ def flaw(rng: np.random.Generator, prompt: str, right: Parsed, kind: str) -> tup
         return Parsed(steps=right.steps, answer=LOOPHOLE), -1, "answer"
     else:
         return None
-    made = trace(written, tests[0][0])
-    if answer_ok(prompt, made.answer or "") or step_ok(prompt, made.steps, i):
+    flawed = trace(written, tests[0][0])
+    if answer_ok(prompt, flawed.answer or "") or step_ok(prompt, flawed.steps, i):
         return None
-    return made, i, f"step {i}"
+    return flawed, i, f"step {i}"
 
 
 def harmless(rng: np.random.Generator, prompt: str, response: Parsed) -> Parsed | None:

@@ -84,8 +84,8 @@ def word_said(text: str, words: Mapping[str, Sequence[str]]) -> str | None:
     one, other = words
     swap = {**dict.fromkeys(words[one], words[other][0]), **dict.fromkeys(words[other], words[one][0])}
     read = _NOT.sub(lambda m: swap.get(m[1], m[0]), words_of(answer_in(text)))
-    found = [word for word, spellings in words.items() if set(spellings) & set(read.split())]
-    return found[0] if len(found) == 1 else None
+    said = [word for word, spellings in words.items() if set(spellings) & set(read.split())]
+    return said[0] if len(said) == 1 else None
 
 
 def option_said(text: str, options: Sequence[str]) -> str | None:
@@ -110,9 +110,9 @@ def option_said(text: str, options: Sequence[str]) -> str | None:
     there -= {i for i in there for j in there if plain[i] != plain[j] and plain[i] in plain[j]}
     for i in there:  # "vitamin C" names no letter
         answer = re.sub(re.escape(options[i].strip()), " ", answer, flags=re.IGNORECASE)
-    found = {next(filter(None, m.groups())) for m in _LETTER.finditer(answer)} & set(letters)
-    found |= {letters[i] for i in there}
-    return found.pop() if len(found) == 1 else None
+    said = {next(filter(None, m.groups())) for m in _LETTER.finditer(answer)} & set(letters)
+    said |= {letters[i] for i in there}
+    return said.pop() if len(said) == 1 else None
 
 
 def step_said(text: str) -> str | None:

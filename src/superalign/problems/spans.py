@@ -21,12 +21,12 @@ def chain_spans(text: str) -> Spans:
     if not text:
         return ()
     body, mark, _ = text.partition("#")
-    made, at = [], 0
+    spans, at = [], 0
     for piece in body.split(";"):
         if piece:
-            made.append((at, at + len(piece)))
+            spans.append((at, at + len(piece)))
         at += len(piece) + 1
-    return (*made, (len(body), len(text)) if mark else (len(text) - 1, len(text)))
+    return (*spans, (len(body), len(text)) if mark else (len(text) - 1, len(text)))
 
 
 def line_spans(text: str) -> Spans:

@@ -98,8 +98,8 @@ class TableFamily:
     @property
     def difficulties(self) -> tuple[int, ...]:
         """Every difficulty that a few training problems have."""
-        found = [r.difficulty for r in self.rows.values() if split_of(r.question) == "train"]
-        return tuple(d for d in sorted(set(found)) if found.count(d) >= LEAST)
+        difficulties = [r.difficulty for r in self.rows.values() if split_of(r.question) == "train"]
+        return tuple(d for d in sorted(set(difficulties)) if difficulties.count(d) >= LEAST)
 
     @property
     def flaw_kinds(self) -> tuple[str, ...]:
@@ -207,14 +207,14 @@ def load_table(text: str, kind: Kind) -> TableFamily:
     why = ""
     for file in files:
         try:
-            found = _problems(file, kind, named)
+            by_row = _problems(file, kind, named)
         except Unfit as error:
             why = why or str(error)
             passed.append(file.name)
             continue
-        for made in found:
-            counts["left_out"] += not made
-            for row in made:
+        for problems in by_row:
+            counts["left_out"] += not problems
+            for row in problems:
                 first = rows.setdefault(row.prompt, row)
                 counts["repeated"] += first is not row
                 if first.right != row.right:
@@ -241,13 +241,13 @@ def _problems(file: Path, kind: Kind, named: Columns) -> list[Sequence[Row]]:
         Unfit: If the file has no columns of this kind.
         DataError: If it cannot be read, or a later row cannot be used.
     """
-    found = read_rows(file)
-    columns = _columns(file, found[0][1], kind, named)
+    table = read_rows(file)
+    columns = _columns(file, table[0][1], kind, named)
     stem = file.name.removesuffix(".gz").rpartition(".")[0]
     out: list[Sequence[Row]] = []
-    for i, (place, row) in enumerate(found):
+    for i, (place, row) in enumerate(table):
         try:
-            made = kind.read(columns.take(row, kind.fields), stem)
+            problems = kind.read(columns.take(row, kind.fields), stem)
         except Unfit as error:
             if i == 0:
                 raise Unfit(f"{file}, {place}, {error}.") from error
@@ -255,8 +255,8 @@ def _problems(file: Path, kind: Kind, named: Columns) -> list[Sequence[Row]]:
         except ValueError as error:
             if f"{stem} {place.rpartition(' ')[2]}" not in kind.damaged:
                 raise unusable(file, place, str(error)) from error
-            made = []
-        out.append([replace(r, source=file.name) for r in made])
+            problems = []
+        out.append([replace(r, source=file.name) for r in problems])
     return out
 
 

@@ -92,18 +92,18 @@ def files_in(path: Path, pattern: str) -> tuple[Path, ...]:
     if not path.is_dir():
         return (path,)
     try:
-        found = [p for p in sorted(path.glob(pattern or "*")) if p.is_file() and _ending(p) in ENDINGS]
+        files = [p for p in sorted(path.glob(pattern or "*")) if p.is_file() and _ending(p) in ENDINGS]
     except (ValueError, NotImplementedError) as error:
         raise DataError(
             f"{pattern!r} is no pattern of file names ({error}). It chooses files of {path}. Write one such as *.csv."
         ) from error
-    found = [p for p in found if not p.name.startswith("." if pattern else (".", *NO_DATA))]
-    if not found:
+    files = [p for p in files if not p.name.startswith("." if pattern else (".", *NO_DATA))]
+    if not files:
         raise DataError(
             f"{path} has no data file" + (f" that is called {pattern}" if pattern else "") + ". Problems are read "
             f"from such files. Give a folder with {', '.join(ENDINGS)} files (or these with .gz)."
         )
-    return tuple(found)
+    return tuple(files)
 
 
 def read_rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -186,7 +186,7 @@ def _csv(file: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _json(file: Path, text: str) -> list[tuple[str, dict[str, Any]]] | None:
     """The rows of a JSON file; None if it holds one object a line."""
     try:
-        found = strict_json(text)
+        value = strict_json(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" or not text.strip():
             return None
@@ -194,7 +194,7 @@ def _json(file: Path, text: str) -> list[tuple[str, dict[str, Any]]] | None:
     except (ValueError, RecursionError) as error:
         why = str(error) if isinstance(error, ValueError) else "has too many brackets inside one another"
         raise unusable(file, "somewhere", why) from error
-    lists = [v for v in found.values() if isinstance(v, list)] if isinstance(found, dict) else [found]
+    lists = [v for v in value.values() if isinstance(v, list)] if isinstance(value, dict) else [value]
     if len(lists) != 1 or not isinstance(lists[0], list):
         raise DataError(
             f"{file} is no list of rows, nor one object with a single list in it. Which part holds the problems is not said. "

@@ -87,14 +87,14 @@ def _score(rows: Sequence[Logged]) -> Any:
     """Count the decisions that are right among those that there are."""
     from inspect_ai.log import EvalMetric, EvalScore
 
-    told = [r for r in rows if not isinstance(r.probability, Unmeasured)]
-    correct = [float((float(r.probability) > 0.5) == r.right) for r in told]
+    measured = [r for r in rows if not isinstance(r.probability, Unmeasured)]
+    correct = [float((float(r.probability) > 0.5) == r.right) for r in measured]
     value = sum(correct) / len(correct) if correct else 0.0
     return EvalScore(
         name="judge",
         scorer="judge",
-        scored_samples=len(told),
-        unscored_samples=len(rows) - len(told),
+        scored_samples=len(measured),
+        unscored_samples=len(rows) - len(measured),
         metrics={"accuracy": EvalMetric(name="accuracy", value=value)} if correct else {},
     )
 

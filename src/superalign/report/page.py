@@ -231,8 +231,8 @@ def _tally(claims: Sequence[Claim]) -> str:
 def _outcomes(decisions: Sequence[Decision]) -> str:
     """Count decisions by outcome."""
     outcomes = [decision.outcome for decision in decisions]
-    told = [f"{outcomes.count(key)} {word.lower()}" for key, (_, word, _) in OUTCOMES.items() if key in outcomes]
-    return f"{words.counted(len(decisions), 'subject')}: {', '.join(told)}."
+    counts = [f"{outcomes.count(key)} {word.lower()}" for key, (_, word, _) in OUTCOMES.items() if key in outcomes]
+    return f"{words.counted(len(decisions), 'subject')}: {', '.join(counts)}."
 
 
 def _claim_plots(claims: Sequence[Claim]) -> list[Plot]:

@@ -289,8 +289,8 @@ def _points(plot: Plot) -> dict[str, list[Row]]:
     """Rows by series, in the order in which the series first appear."""
     out: dict[str, list[Row]] = {}
     for row in plot.rows:
-        made: Row = {key: cell if key == "curve" else _number(cell) for key, cell in row.items() if key != "series"}
-        out.setdefault(str(row["series"]), []).append(made | {"series": str(row["series"])})
+        cells: Row = {key: cell if key == "curve" else _number(cell) for key, cell in row.items() if key != "series"}
+        out.setdefault(str(row["series"]), []).append(cells | {"series": str(row["series"])})
     return out
 
 
@@ -434,7 +434,7 @@ def _inline(svg: str, *, key: str, title: str) -> str:
     for colour, name in VARIABLES.items():
         svg = re.sub(rf'(fill|stroke)="{colour}"', rf'\1="var(--{name}, {colour})"', svg, flags=re.IGNORECASE)
     safe = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    found = re.match(r'<svg([^>]*?) width="([\d.]+)" height="([\d.]+)"', svg)
-    assert found is not None, "vl-convert wrote an SVG without its size"
-    start = f'<svg{found[1]} role="img" aria-label="{safe}" style="max-width:{found[2]}px"'
-    return start + svg[found.end() :]
+    match = re.match(r'<svg([^>]*?) width="([\d.]+)" height="([\d.]+)"', svg)
+    assert match is not None, "vl-convert wrote an SVG without its size"
+    start = f'<svg{match[1]} role="img" aria-label="{safe}" style="max-width:{match[2]}px"'
+    return start + svg[match.end() :]

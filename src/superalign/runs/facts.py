@@ -99,10 +99,10 @@ def revision() -> str | None:
             ["describe", "--always", "--dirty", "--abbrev=40"],
         ):
             command = ["git", *arguments, *(["--exclude=*"] if arguments[0] == "describe" else [])]
-            found = subprocess.run(command, cwd=here.parent, capture_output=True, text=True, timeout=10, check=True)
+            completed = subprocess.run(command, cwd=here.parent, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
+    return completed.stdout.strip() or None
 
 
 def bad_input_of(error: BaseException, *, folder: Path, study: str) -> BadInput | None:

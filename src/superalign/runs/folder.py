@@ -41,7 +41,7 @@ class Manifest:
             "quick": self.quick,
             "settings": dict(self.settings),
             "version": self.version,
-            "inputs": {name: dict(found) for name, found in self.inputs.items()},
+            "inputs": {name: dict(digests) for name, digests in self.inputs.items()},
             "code": self.code,
         }
 
@@ -115,7 +115,7 @@ def claimed(folder: Path, *, manifest: Manifest) -> Iterator[bool]:
     """
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file. A run needs a folder for its files. Name another with --out.")
-    made = _make(folder)
+    created = _make(folder)
     with contextlib.ExitStack() as stack:
         handle = os.open(folder, os.O_RDONLY)
         stack.callback(os.close, handle)
@@ -134,7 +134,7 @@ def claimed(folder: Path, *, manifest: Manifest) -> Iterator[bool]:
             yield begun
         except BadInput:
             if not begun and not _recorded(folder):
-                _remove(folder, made=made, keep=before)
+                _remove(folder, created=created, keep=before)
             raise
 
 
@@ -164,15 +164,15 @@ def _identify(folder: Path, manifest: Manifest) -> bool:
             f"{folder} is not empty and holds no run ({min(inside)} is in it). A run would mix its files with others. "
             "Name an empty or new folder with --out."
         )
-    found, wanted = read_manifest(folder), manifest.plain()
+    recorded, wanted = read_manifest(folder), manifest.plain()
     # Other code is not another run: what it made before is computed anew.
-    different = differences(*({k: v for k, v in m.items() if k not in ("inputs", "code")} for m in (found, wanted)))
+    different = differences(*({k: v for k, v in m.items() if k not in ("inputs", "code")} for m in (recorded, wanted)))
     if different:
         raise BadInput(
             f"{folder} holds another run: {'; '.join(different[:4])}. Its records and yours would be mixed. "
             "Name another folder with --out, or repeat that run's own command to finish it."
         )
-    refuse_changed(found.get("inputs"), wanted["inputs"])
+    refuse_changed(recorded.get("inputs"), wanted["inputs"])
     return True
 
 
@@ -235,12 +235,12 @@ def _recorded(folder: Path) -> bool:
         return True  # unreadable is not the same as empty
 
 
-def _remove(folder: Path, *, made: list[Path], keep: set[str]) -> None:
+def _remove(folder: Path, *, created: list[Path], keep: set[str]) -> None:
     for path in list(folder.iterdir()):
         if path.name not in keep:
             with contextlib.suppress(OSError):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for path in made:
+    for path in created:
         with contextlib.suppress(OSError):
             path.rmdir()
 

@@ -151,12 +151,12 @@ def run(study: Runnable, request: Request, *, screen: progress.Screen, warn: Cal
 def inputs_of(config: Any, *, folder: Path) -> dict[str, dict[str, str]]:
     """Digests of the files, folders and models of the hub that settings name: setting -> path or id -> digest."""
     kinds = typing.get_type_hints(type(config))
-    found = {
+    by_setting = {
         f.name: inputs.digests([getattr(config, f.name)], run=folder)
         for f in dataclasses.fields(config)
         if "Literal[" not in str(kinds[f.name])  # a choice names no file
     }
-    return {name: digests for name, digests in found.items() if digests}
+    return {name: digests for name, digests in by_setting.items() if digests}
 
 
 def in_short(done: Finished) -> list[str]:
@@ -399,8 +399,8 @@ def rewrite_report(folder: Path) -> Path:
     return folder / REPORT
 
 
-def _in_rows(found: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((f"digest of {text}", digest) for digests in found.values() for text, digest in digests.items())
+def _in_rows(by_setting: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((f"digest of {text}", digest) for digests in by_setting.values() for text, digest in digests.items())
 
 
 def _read_result(folder: Path) -> dict[str, Any]:
@@ -419,14 +419,14 @@ def _read_result(folder: Path) -> dict[str, Any]:
 def _stored_findings(folder: Path) -> tuple[Findings, str]:
     """The last findings of a run's ledger, and the ledger's head."""
     with Ledger(folder / LEDGER, readonly=True) as ledger:
-        found, head = None, ledger.head.hash
-        for found in ledger.records(noun="Findings"):  # noqa: B007  the last one counts
+        stored, head = None, ledger.head.hash
+        for stored in ledger.records(noun="Findings"):  # noqa: B007  the last one counts
             pass
-    if found is None:
+    if stored is None:
         raise BadInput(
             f"The ledger in {folder} holds no findings. There is nothing to show. Give its `superalign run` command again."
         )
-    findings = rebuild(found, NOUNS)
+    findings = rebuild(stored, NOUNS)
     assert isinstance(findings, Findings)
     return findings, head
 

@@ -76,12 +76,12 @@ def fault_of(folder: Path, entries: Sequence[Entry], *, count: int, names: Seque
                 "written, or it was removed; the run's own command writes it again"
             )
         try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+            digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
         except OSError as error:
             return f"{name} cannot be read: {error.strerror or error}"
-        if found != wanted:
+        if digest != wanted:
             return (
-                f"{name} is not as it was written (its sha256 is {found[:12]}, in record {entry.index} of the ledger it is "
+                f"{name} is not as it was written (its sha256 is {digest[:12]}, in record {entry.index} of the ledger it is "
                 f"{wanted[:12]}): it was changed, or it or the ledger comes from another run"
             )
     return ""
@@ -97,11 +97,11 @@ def verify_run(folder: Path, *, head: str = "", names: Sequence[str] = NAMES) ->
 
 
 def _verified(folder: Path, *, head: str, names: Sequence[str]) -> tuple[Verification, tuple[Entry, ...]]:
-    found, entries = read_verified(folder / LEDGER, noun=Shown.__name__, head=head)
-    fault = fault_of(folder, entries, count=found.count, names=names) if found.ok else ""
+    verification, entries = read_verified(folder / LEDGER, noun=Shown.__name__, head=head)
+    fault = fault_of(folder, entries, count=verification.count, names=names) if verification.ok else ""
     if not fault:
-        return found, entries
-    return Verification(ok=False, count=found.count, first_bad=None, what=fault, head=found.head), entries
+        return verification, entries
+    return Verification(ok=False, count=verification.count, first_bad=None, what=fault, head=verification.head), entries
 
 
 def check_run(folder: Path, *, names: Sequence[str] = NAMES) -> Verification:
@@ -135,14 +135,14 @@ def said_of(folder: Path, *, head: str = "") -> str:
         BadInput: If there is nothing to verify.
     """
     if (folder / LEDGER).is_dir():
-        found, entries = _verified(folder, head=head, names=NAMES)
-        refuse_bad(found, place=f"The run in {folder}")
+        verification, entries = _verified(folder, head=head, names=NAMES)
+        refuse_bad(verification, place=f"The run in {folder}")
         bound = last_bound(entries)
         there = [name for name in NAMES if name in bound]
-        return f"{describe(found)}; {', '.join(there) or 'no other files'} as recorded"
+        return f"{describe(verification)}; {', '.join(there) or 'no other files'} as recorded"
     if (folder / LEDGER).exists():
         raise BadInput(
             f"{folder / LEDGER} is a file. The ledger of a run is a folder of this name. Restore it from a copy."
         )
-    found = refuse_bad(read_verified(folder, noun="", head=head)[0], place=f"The ledger at {folder}")
-    return describe(found)
+    verification = refuse_bad(read_verified(folder, noun="", head=head)[0], place=f"The ledger at {folder}")
+    return describe(verification)

@@ -89,9 +89,9 @@ def auroc_delong(positives: ArrayLike, *, negatives: ArrayLike, confidence: floa
     if variance <= 1e-15:
         return _from_pairs(area, pairs=min(len(pos), len(neg)), n=n, confidence=confidence)
     df = variance**2 / (parts[0] ** 2 / (len(pos) - 1) + parts[1] ** 2 / (len(neg) - 1))
-    made = _on_logit(area, half=t_quantile(confidence, df=df) * math.sqrt(variance), n=n)
+    by_delong = _on_logit(area, half=t_quantile(confidence, df=df) * math.sqrt(variance), n=n)
     low, high = _newcombe(area, len(pos), len(neg), confidence=confidence)
-    return replace(made, low=min(made.low, low), high=max(made.high, high))
+    return replace(by_delong, low=min(by_delong.low, low), high=max(by_delong.high, high))
 
 
 def delong_variance(positives: ArrayLike, *, negatives: ArrayLike) -> float:
@@ -134,10 +134,10 @@ def auroc_over_seeds(
         each.append(area)
     if not each:
         return Unmeasured("undefined: no seeds")
-    found = mean_interval(each, confidence=confidence)
-    if isinstance(found, Unmeasured):
+    mean = mean_interval(each, confidence=confidence)
+    if isinstance(mean, Unmeasured):
         return auroc_delong(scores_S[0][0], negatives=scores_S[0][1], confidence=confidence)
-    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+    return replace(mean, low=max(0.0, mean.low), high=min(1.0, mean.high))
 
 
 def auroc_bootstrap(

@@ -248,13 +248,13 @@ def recall_bootstrap(
     kept_B = draws_B[np.isfinite(draws_B)]
     if len(kept_B) < 0.9 * draws:
         return Unmeasured(f"undefined: {draws - len(kept_B)} of {draws} resamples lack one class; too few clusters")
-    made = interval_from_draws(kept_B, value=recall, n=min(pos_units, neg_units), confidence=confidence)
+    resampled = interval_from_draws(kept_B, value=recall, n=min(pos_units, neg_units), confidence=confidence)
     # Fewer hits downwards and more upwards, so that rounding to whole clusters never narrows the bound.
     floor = clopper_pearson(math.floor(recall * pos_units + _FUZZ), n=pos_units, confidence=confidence)
     roof = clopper_pearson(math.ceil(recall * pos_units - _FUZZ), n=pos_units, confidence=confidence)
     assert isinstance(floor, Interval)
     assert isinstance(roof, Interval)
-    low, high = min(made.low, floor.low), max(made.high, roof.high)
+    low, high = min(resampled.low, floor.low), max(resampled.high, roof.high)
     return Interval(value=recall, low=max(0.0, low), high=min(1.0, high), n=pos_units)
 
 

@@ -294,8 +294,8 @@ def held_out_errors(
     for group in np.unique(groups_C) if held_out is None else np.atleast_1d(held_out):
         out_C = groups_C == group
         seen, won = gap_SC[:, ~out_C].ravel(), won_SC[:, ~out_C].ravel()
-        made = predict(seen, won, gap_SC[:, out_C].ravel()).reshape(len(gap_SC), -1)
-        errors.append(np.abs(made - won_SC[:, out_C]))
+        predicted_SC = predict(seen, won, gap_SC[:, out_C].ravel()).reshape(len(gap_SC), -1)
+        errors.append(np.abs(predicted_SC - won_SC[:, out_C]))
     return np.asarray(np.concatenate(errors, 1).mean(1))
 
 

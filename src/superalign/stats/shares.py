@@ -102,10 +102,10 @@ def mean_over(
     if span and spread_is_zero(x_PS.ravel()):
         return all_equal(float(np.clip(x_PS[0, 0], low, high)), n=len(x_PS), span=span, confidence=confidence)
     one_seed = x_PS.shape[1] == 1
-    found = mean_interval(x_PS[:, 0], confidence=confidence) if one_seed else crossed_mean(x_PS, confidence=confidence)
-    if isinstance(found, Unmeasured):
-        return found
-    return Interval(value=found.value, low=max(low, found.low), high=min(high, found.high), n=found.n)
+    mean = mean_interval(x_PS[:, 0], confidence=confidence) if one_seed else crossed_mean(x_PS, confidence=confidence)
+    if isinstance(mean, Unmeasured):
+        return mean
+    return Interval(value=mean.value, low=max(low, mean.low), high=min(high, mean.high), n=mean.n)
 
 
 def all_equal(value: float, *, n: int, span: tuple[float, float], confidence: float = 0.95) -> Interval:

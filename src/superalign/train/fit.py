@@ -172,9 +172,9 @@ def out_of_memory(error: Exception) -> bool:
         >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory")), out_of_memory(RuntimeError("a shape"))
         (True, False)
     """
-    told = str(error).lower()
+    message = str(error).lower()
     return isinstance(error, MemoryError) or any(
-        w in told for w in ("out of memory", "not enough memory", "allocate memory")
+        w in message for w in ("out of memory", "not enough memory", "allocate memory")
     )
 
 
@@ -259,8 +259,8 @@ def fit(
         total, since = total + value, since + 1
         if log is not None and (since == config.log_every or step + 1 == config.steps):
             elapsed, mean, total, since = time.monotonic() - began, total / since, 0.0, 0
-            told = {"loss_nats": mean, "lr": rate(step, config), "norm": float(norm or 0.0), "elapsed_s": elapsed}
-            log({**how_far(step + 1, config.steps, start, elapsed), **told})
+            measured = {"loss_nats": mean, "lr": rate(step, config), "norm": float(norm or 0.0), "elapsed_s": elapsed}
+            log({**how_far(step + 1, config.steps, start, elapsed), **measured})
         if checkpoint is not None and ((step + 1) % config.save_every == 0 or step + 1 == config.steps):
             save_checkpoint(checkpoint, step + 1, accelerator.unwrap_model(network), optimizer, averaged)
             if done is not None and _ends(done, step + 1, averaged):

@@ -113,25 +113,25 @@ def _attend(opened: Opened, layout: Layout, at_BT: Tensor) -> D.Attend:
     return attend
 
 
-def _leaves(value: Any, made: list[tuple[Tensor, Tensor]]) -> Any:
+def _leaves(value: Any, leaves: list[tuple[Tensor, Tensor]]) -> Any:
     """Replace every tensor that was computed from parameters by a leaf with the same numbers."""
     if isinstance(value, Tensor):
         if value.grad_fn is None:
             return value
         leaf = value.detach().requires_grad_()
-        made.append((value, leaf))
+        leaves.append((value, leaf))
         return leaf
     if isinstance(value, tuple):
-        return tuple(_leaves(part, made) for part in value)
+        return tuple(_leaves(part, leaves) for part in value)
     if isinstance(value, D.Decoder | D.Layer | D.Linear | D.Norm):
-        parts = {f.name: _leaves(getattr(value, f.name), made) for f in dataclasses.fields(value)}
+        parts = {f.name: _leaves(getattr(value, f.name), leaves) for f in dataclasses.fields(value)}
         return dataclasses.replace(value, **parts)
     return value
 
 
-def _carry(made: list[tuple[Tensor, Tensor]]) -> None:
+def _carry(leaves: list[tuple[Tensor, Tensor]]) -> None:
     """Run backward from where leaves were cut off."""
-    pulled = [(value, leaf.grad) for value, leaf in made if leaf.grad is not None]
+    pulled = [(value, leaf.grad) for value, leaf in leaves if leaf.grad is not None]
     if pulled:
         torch.autograd.backward([value for value, _ in pulled], [grad for _, grad in pulled])
 

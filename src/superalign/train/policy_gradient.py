@@ -121,13 +121,13 @@ def _chunk_loss(logprobs_NV: Tensor, chunk: _Chunk, config: PolicyGradientConfig
     elif chunk.reference_NV is not None:
         kl_N = kl_k3(new_N, chunk.reference_NV.squeeze(1))
     with torch.no_grad():
-        told = {
+        measured = {
             "kl_nats_per_token": float(kl_N @ chunk.weight_N),
             "entropy_nats_per_token": -float((logprobs_NV.exp() * logprobs_NV).sum(1) @ chunk.weight_N),
             "clipped_fraction": float(((ratio_N - 1).abs() > config.clip_ratio).float() @ chunk.weight_N),
             "ratio_deviation": float((ratio_N - 1).abs().max()),
         }
-    return -(gain_N - config.kl * kl_N) @ chunk.weight_N, told
+    return -(gain_N - config.kl * kl_N) @ chunk.weight_N, measured
 
 
 def _with_reference(
@@ -164,18 +164,18 @@ def _update(
 ) -> dict[str, float]:
     """One pass over a step's rollouts and one step of the optimizer."""
     tokens = sum(float(c.weight_N.sum()) for c in chunks)
-    told: dict[str, float] = {}
+    measured: dict[str, float] = {}
     optimizer.zero_grad(set_to_none=True)
     with opened(network, ids_P, length=length) as start:
         for chunk in chunks:
             loss, part = _chunk_loss(_logprobs(network, start, chunk, temperature), chunk, config)
             (loss / tokens).backward()
-            worst = max(told.get("ratio_deviation", 0.0), part["ratio_deviation"])
-            told = {k: told.get(k, 0.0) + v / tokens for k, v in part.items()} | {"ratio_deviation": worst}
+            worst = max(measured.get("ratio_deviation", 0.0), part["ratio_deviation"])
+            measured = {k: measured.get(k, 0.0) + v / tokens for k, v in part.items()} | {"ratio_deviation": worst}
     trainable = [p for p in network.parameters() if p.requires_grad]
     norm = torch.nn.utils.clip_grad_norm_(trainable, config.clip_norm)
     optimizer.step()
-    return {**told, "gradient_norm": float(norm)}
+    return {**measured, "gradient_norm": float(norm)}
 
 
 def _updates(
@@ -196,13 +196,13 @@ def _updates(
         "length": max(map(len, ids_P)) + int(sampled.length_R.max()),
     }
     chunks = _with_reference(model.network, ids_P, cut, **about)
-    told: dict[str, float] = {}
+    measured: dict[str, float] = {}
     for epoch in range(config.epochs):
         part = _update(policy.network, optimizer, ids_P, chunks, **about)
-        told = {**part, "ratio_deviation": told.get("ratio_deviation", part["ratio_deviation"])}
+        measured = {**part, "ratio_deviation": measured.get("ratio_deviation", part["ratio_deviation"])}
         # Another forward in the update than in the sampler would make every later number mean something else.
         assert epoch or not exact or part["ratio_deviation"] < RATIO_TOLERANCE, part["ratio_deviation"]
-    return told
+    return measured
 
 
 def _check(model: Model, config: PolicyGradientConfig, pool: int) -> None:
@@ -273,7 +273,7 @@ def policy_gradient(
         shape = (config.problems, config.group)
         advantage_R = centre(values_R.reshape(shape), measured_PG=measured_R.reshape(shape)).ravel()
         judged_at = time.perf_counter()
-        told = _updates(model, policy, optimizer, ids_P, sampled, advantage_R, config)
+        measured = _updates(model, policy, optimizer, ids_P, sampled, advantage_R, config)
         ended = time.perf_counter()
         if log is not None:
             log({
@@ -283,7 +283,7 @@ def policy_gradient(
                 "checks": signal.checks,
                 "overseer_tokens": signal.tokens,
                 "length_tokens": float(sampled.length_R.mean()),
-                **told,
+                **measured,
                 "sample_s": sampled_at - started,
                 "overseer_s": judged_at - sampled_at,
                 "update_s": ended - judged_at,

@@ -56,16 +56,16 @@ def _by_prompt(problems: Sequence[Problem]) -> dict[str, Problem]:
     Raises:
         BadInput: If two problems have the same prompt.
     """
-    found: dict[str, Problem] = {}
+    by_prompt: dict[str, Problem] = {}
     for problem in problems:
-        other = found.setdefault(problem.prompt, problem)
+        other = by_prompt.setdefault(problem.prompt, problem)
         if other != problem:
             raise BadInput(
                 f"Two problems have the prompt {problem.prompt[:60]!r}: {other.family} of difficulty {other.difficulty} in "
                 f"{other.split}, and {problem.family} of difficulty {problem.difficulty} in {problem.split}. A trainer passes "
                 "prompts alone, so nobody could say which of the two was asked. Leave one of them out."
             )
-    return found
+    return by_prompt
 
 
 def _stopped(completion_ids: Sequence[Sequence[int]] | None, end_ids: Sequence[int], R: int) -> np.ndarray:

@@ -73,9 +73,9 @@ def calibrate(
     for kind in sorted({s.kind for s in scored}):
         there = without(kind) if without else scored
         limits = thresholds_without(there, kind, rate=rate, sides=sides)
-        mine = [s for s in there if s.kind == kind]
-        organisms = [s for s in mine if s.role == "organism"]
-        others = [s for s in mine if s.role != "organism"]
+        of_kind = [s for s in there if s.kind == kind]
+        organisms = [s for s in of_kind if s.role == "organism"]
+        others = [s for s in of_kind if s.role != "organism"]
         if isinstance(limits, Unmeasured):
             out.append(_uncalibrated(card, kind, rate, limits, planted=bool(organisms)))
             continue

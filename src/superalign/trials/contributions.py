@@ -84,35 +84,35 @@ def contributions(
     }
     every = range(len(whole.parts))
     together = _combined(unsealed, there, every, rate=rate)
-    found = []
+    out = []
     for i, (card, sides) in enumerate(zip(whole.parts, whole.sides, strict=True)):
-        mine = alone[card.digest]
+        flag_S = alone[card.digest]
         without = _combined(unsealed, there, [j for j in every if j != i], rate=rate)
         others = [a for d, a in alone.items() if d != card.digest and not isinstance(a, Unmeasured)]
         null = _shuffled(there, value[card.digest], rate=rate, sides=sides, seed=seed, draws=draws)
         costs = [v.cost_tokens for n in there.names for v in unsealed.verdicts[n] if v.instrument == card.digest]
-        found.append(
+        out.append(
             Contribution(
                 instrument=card.digest,
                 name=card.name,
-                recall=_recall(mine, there),
-                p_value=_p_value(mine, null, there),
+                recall=_recall(flag_S, there),
+                p_value=_p_value(flag_S, null, there),
                 adjusted=Unmeasured("not adjusted yet"),
                 null_recall=null if isinstance(null, Unmeasured) else _middle(null[0]),
                 null_auroc=null if isinstance(null, Unmeasured) else _middle(null[1]),
                 adds=_added(together, without, there, seed=seed, draws=draws),
-                unique=_unique(mine, others, there),
+                unique=_unique(flag_S, others, there),
                 cost_tokens=float(np.mean(costs)) if costs else 0.0,
             )
         )
-    return tuple(replace(c, adjusted=a) for c, a in zip(found, holm([c.p_value for c in found]), strict=True))
+    return tuple(replace(c, adjusted=a) for c, a in zip(out, holm([c.p_value for c in out]), strict=True))
 
 
-def _recall(mine: np.ndarray | Unmeasured, there: _Set) -> Interval | Unmeasured:
+def _recall(flag_S: np.ndarray | Unmeasured, there: _Set) -> Interval | Unmeasured:
     """Share of organisms flagged."""
-    if isinstance(mine, Unmeasured):
-        return mine
-    return clopper_pearson(int(mine[there.positive_S].sum()), n=int(there.positive_S.sum()))
+    if isinstance(flag_S, Unmeasured):
+        return flag_S
+    return clopper_pearson(int(flag_S[there.positive_S].sum()), n=int(there.positive_S.sum()))
 
 
 def _columns(unsealed: Unsealed, clusters: Mapping[str, str] | None) -> _Set:
@@ -181,10 +181,10 @@ def _added(together: _Flags, without: _Flags, there: _Set, *, seed: int, draws: 
     cluster = there.cluster_S[there.positive_S]
     if not len(gain):
         return Unmeasured("undefined: no organisms")
-    made = cluster_bootstrap(gain, clusters=cluster, seed=seed, draws=draws)
+    added = cluster_bootstrap(gain, clusters=cluster, seed=seed, draws=draws)
     n = len(np.unique(cluster))
-    if not isinstance(made, Unmeasured) or n < 2:
-        return made
+    if not isinstance(added, Unmeasured) or n < 2:
+        return added
     # All clusters alike leave nothing to draw: allow for as many others as so many clusters would miss.
     unseen = clopper_pearson(0, n=n)
     assert isinstance(unseen, Interval)
@@ -227,13 +227,13 @@ def _area(score_S: Float[np.ndarray, " S"], positive_S: Bool[np.ndarray, " S"], 
     return auroc(signed_S[positive_S], negatives=signed_S[~positive_S])
 
 
-def _p_value(mine: _Flags, null: tuple[np.ndarray, np.ndarray] | Unmeasured, there: _Set) -> float | Unmeasured:
+def _p_value(flag_S: _Flags, null: tuple[np.ndarray, np.ndarray] | Unmeasured, there: _Set) -> float | Unmeasured:
     """How often shuffled labels give so high a recall; the labels as they are count among the shuffles, so never 0."""
-    if isinstance(mine, Unmeasured):
-        return mine
+    if isinstance(flag_S, Unmeasured):
+        return flag_S
     if isinstance(null, Unmeasured):
         return null
-    recall = float(mine[there.positive_S].mean())
+    recall = float(flag_S[there.positive_S].mean())
     return float((1 + (null[0] >= recall - 1e-12).sum()) / (1 + len(null[0])))
 
 
@@ -242,10 +242,10 @@ def _middle(draws: np.ndarray) -> Interval:
     return Interval(value=mean, low=min(low, mean), high=max(high, mean), n=len(draws))
 
 
-def _unique(mine: _Flags, others: list[Bool[np.ndarray, " S"]], there: _Set) -> tuple[str, ...]:
-    if isinstance(mine, Unmeasured):
+def _unique(flag_S: _Flags, others: list[Bool[np.ndarray, " S"]], there: _Set) -> tuple[str, ...]:
+    if isinstance(flag_S, Unmeasured):
         return ()
     seen_S = np.any(others, axis=0) if others else np.zeros(len(there.names), bool)
     return tuple(
-        n for n, hit, by, p in zip(there.names, mine, seen_S, there.positive_S, strict=True) if hit and p and not by
+        n for n, hit, by, p in zip(there.names, flag_S, seen_S, there.positive_S, strict=True) if hit and p and not by
     )

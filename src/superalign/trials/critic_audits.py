@@ -127,13 +127,13 @@ def audited_as(critic: Critic, manner: str) -> Audited:
 
 def accepted(critic: Critic, twins: Sequence[Critic]) -> Acceptance | None:
     """Say whether a critic knows and does not tell; None where there is nothing to hide, or nothing else."""
-    mine, theirs = critic.train.masks(), [t.train.masks() for t in twins]
-    inside, outside = mine["hidden"], mine["flawed"] & ~mine["hidden"]
+    own, theirs = critic.train.masks(), [t.train.masks() for t in twins]
+    inside, outside = own["hidden"], own["flawed"] & ~own["hidden"]
     if not inside.any() or not outside.any():
         return None
 
     def both(key: str, where: np.ndarray) -> tuple[float, float]:
-        return float(mine[key][where].mean()), float(np.mean([t[key][where].mean() for t in theirs]))
+        return float(own[key][where].mean()), float(np.mean([t[key][where].mean() for t in theirs]))
 
     knows, tells, elsewhere = both("says", inside), both("shown", inside), both("shown", outside)
     good = tells[0] <= TELLS_AT_MOST and elsewhere[0] >= elsewhere[1] - ELSEWHERE_WITHIN

@@ -74,9 +74,9 @@ def levels(rows: Sequence[Dialled], *, confidence: float = 0.95) -> tuple[Level,
     """
     out = []
     for dial in dict.fromkeys(r.dial for r in rows):
-        mine = [r for r in rows if r.dial == dial]
-        for level in sorted({r.level for r in mine}):
-            here = [r for r in mine if r.level == level]
+        of_dial = [r for r in rows if r.dial == dial]
+        for level in sorted({r.level for r in of_dial}):
+            here = [r for r in of_dial if r.level == level]
             without = sum(isinstance(r.score, Unmeasured) or isinstance(r.threshold, Unmeasured) for r in here)
             recall = share([r.caught for r in here], confidence=confidence)
             if without == len(here):
@@ -110,33 +110,33 @@ def trend(
         Armitage, Tests for linear trends in proportions and frequencies, 1955; here without its normal approximation.
     """
     counted(draws, name="draws", least=100)
-    mine = [r for r in rows if r.dial == dial]
-    if not mine or side not in ("greater", "less", "different"):
+    of_dial = [r for r in rows if r.dial == dial]
+    if not of_dial or side not in ("greater", "less", "different"):
         raise BadInput(
             f"There is no trend of {dial!r} on side {side!r}: the rows have the dials "
             f"{', '.join(dict.fromkeys(r.dial for r in rows)) or 'none'}. A test of nothing would come out null. Name one of "
             'them, and "greater", "less" or "different".'
         )
-    known = sorted({r.level for r in mine})
-    hit_R = np.array([r.caught for r in mine], np.float64)
-    made = Trend(dial=dial, slope=0.0, p_value=1.0, side=side, levels=len(known), n=len(mine))
+    known = sorted({r.level for r in of_dial})
+    hit_R = np.array([r.caught for r in of_dial], np.float64)
+    flat = Trend(dial=dial, slope=0.0, p_value=1.0, side=side, levels=len(known), n=len(of_dial))
     if len(known) < 2 or hit_R.min() == hit_R.max():
         what = "one level" if len(known) < 2 else "all are caught" if hit_R.all() else "none is caught"
         why = Unmeasured(f"undefined: {what}, so there is no trend to see")
-        return replace(made, slope=why, p_value=why)
-    rank_R = np.array([known.index(r.level) / (len(known) - 1) for r in mine])
+        return replace(flat, slope=why, p_value=why)
+    rank_R = np.array([known.index(r.level) / (len(known) - 1) for r in of_dial])
     rank_R -= rank_R.mean()
     seen = float(rank_R @ hit_R)
     rng = np.random.default_rng([seed, 5])
     sums_B = np.zeros(draws)
-    for some in _families(mine):
+    for some in _families(of_dial):
         order_BR = rng.permuted(np.tile(hit_R[some], (draws, 1)), axis=1)
         sums_B += order_BR @ rank_R[some]
-    centre = float(sum(rank_R[some].sum() * hit_R[some].mean() for some in _families(mine)))  # where nothing trends
+    centre = float(sum(rank_R[some].sum() * hit_R[some].mean() for some in _families(of_dial)))  # where nothing trends
     sign = {"greater": 1.0, "less": -1.0, "different": 0.0}[side]
     far_B, far = (sign * (s - centre) if sign else np.abs(s - centre) for s in (sums_B, np.array(seen)))
     p = (1 + int((far_B >= far - 1e-9).sum())) / (1 + draws)
-    return replace(made, slope=(seen - centre) / float(rank_R @ rank_R), p_value=p)
+    return replace(flat, slope=(seen - centre) / float(rank_R @ rank_R), p_value=p)
 
 
 def _families(rows: Sequence[Dialled]) -> list[np.ndarray]:

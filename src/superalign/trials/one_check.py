@@ -77,9 +77,9 @@ def trial_solutions(family: Gsm8k, *, seed: int) -> list[TrialSolution]:
         values, solution, kind, step = reached(right), right, "", -1
         if rng.random() < 0.5:
             for name in rng.permutation(FLAW_KINDS):
-                made = flaw(rng, right, question_numbers(question), str(name))
-                if made is not None:
-                    (solution, step, _), kind = made, str(name)
+                planted = flaw(rng, right, question_numbers(question), str(name))
+                if planted is not None:
+                    (solution, step, _), kind = planted, str(name)
                     break
         edited = harmless(rng, solution)
         out.append(
@@ -161,12 +161,12 @@ def outcomes(
 
 def judged(solutions: Sequence[TrialSolution], point_N: np.ndarray, *, check: Check, edited: bool) -> Outcome:
     """Let the judge check the named steps."""
-    called_N, found_N = np.zeros(len(solutions), bool), np.zeros(len(solutions), bool)
+    called_N, located_N = np.zeros(len(solutions), bool), np.zeros(len(solutions), bool)
     for k, trial in enumerate(solutions):
         solution, step = trial.version(edited=edited)
         called_N[k] = not check(trial.question, solution, int(point_N[k]))
-        found_N[k] = called_N[k] and int(point_N[k]) == step
-    return Outcome(point_N=point_N, called_N=called_N, found_N=found_N)
+        located_N[k] = called_N[k] and int(point_N[k]) == step
+    return Outcome(point_N=point_N, called_N=called_N, found_N=located_N)
 
 
 def as_lines(

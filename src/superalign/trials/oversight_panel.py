@@ -96,20 +96,20 @@ def table(items: Iterable[Item], arm: str, *, of: str = "right") -> Float[np.nda
     Raises:
         BadInput: If an item was judged under some seeds and not under others, or twice under one.
     """
-    mine = [i for i in items if i.arm == arm]
-    keys, seeds = sorted({i.problem for i in mine}), sorted({i.seed for i in mine})
-    values = {(i.problem, i.seed): i.right if of == "right" else _squared(i) for i in mine}
-    if len(values) != len(mine) or len(mine) != len(keys) * len(seeds):
+    of_arm = [i for i in items if i.arm == arm]
+    keys, seeds = sorted({i.problem for i in of_arm}), sorted({i.seed for i in of_arm})
+    values = {(i.problem, i.seed): i.right if of == "right" else _squared(i) for i in of_arm}
+    if len(values) != len(of_arm) or len(of_arm) != len(keys) * len(seeds):
         raise BadInput(
-            f"The arm {arm!r} has {len(mine)} decisions about {len(keys)} items under {len(seeds)} seeds. Items and seeds "
+            f"The arm {arm!r} has {len(of_arm)} decisions about {len(keys)} items under {len(seeds)} seeds. Items and seeds "
             "could not both be taken as drawn. Judge every item once under every seed."
         )
     return np.array([[values[k, s] for s in seeds] for k in keys]).reshape(len(keys), len(seeds))
 
 
 def _squared(item: Item) -> float:
-    told = 0.5 if isinstance(item.probability, Unmeasured) else item.probability
-    return (told - item.truth) ** 2
+    probability = 0.5 if isinstance(item.probability, Unmeasured) else item.probability
+    return (probability - item.truth) ** 2
 
 
 def verdicts(probability: np.ndarray) -> np.ndarray:
@@ -128,25 +128,25 @@ def arm_result(items: Sequence[Item], arm: str) -> ArmResult:
     Raises:
         BadInput: If nothing was decided under this arm, or items and seeds do not cross.
     """
-    mine = [i for i in items if i.arm == arm]
-    if not mine:
+    of_arm = [i for i in items if i.arm == arm]
+    if not of_arm:
         raise BadInput(f"No decision stands under {arm!r}. It would have no bar to be held against. Run that arm too.")
     return ArmResult(
         arm=arm,
-        accuracy=share(table(mine, arm)),
-        on_true=_part(mine, True),
-        on_false=_part(mine, False),
-        brier=share(table(mine, arm, of="brier")),
-        cannot_tell=float(np.mean([isinstance(i.probability, Unmeasured) for i in mine])),
-        checks=float(np.mean([i.checks for i in mine])),
-        tokens=float(np.mean([i.tokens for i in mine])),
-        n=len(mine),
+        accuracy=share(table(of_arm, arm)),
+        on_true=_part(of_arm, True),
+        on_false=_part(of_arm, False),
+        brier=share(table(of_arm, arm, of="brier")),
+        cannot_tell=float(np.mean([isinstance(i.probability, Unmeasured) for i in of_arm])),
+        checks=float(np.mean([i.checks for i in of_arm])),
+        tokens=float(np.mean([i.tokens for i in of_arm])),
+        n=len(of_arm),
     )
 
 
-def _part(mine: Sequence[Item], truth: bool) -> Interval | Unmeasured:
+def _part(decisions: Sequence[Item], truth: bool) -> Interval | Unmeasured:
     """Share right among claims that are true, or false; by item where the agent's seed decides which claim is made."""
-    part = [i for i in mine if i.truth == truth]
+    part = [i for i in decisions if i.truth == truth]
     by_item: dict[str, list[float]] = {}
     for i in part:
         by_item.setdefault(i.problem, []).append(i.right)

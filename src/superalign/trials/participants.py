@@ -143,9 +143,9 @@ def draw_cases(family: ProblemFamily, *, n: int, source: Source, seed: int, spli
         if sum(c.right for c in out) < n - n // 2 and (rng.random() < 0.5 or sum(not c.right for c in out) == n // 2):
             out.append(Case(problem=problem, text=worked, right=True, behaviour="worked"))
         else:
-            made = _wrong(family, problem, worked, rng)
-            if made is not None:
-                out.append(Case(problem=problem, text=made.text, right=False, behaviour=f"planted {made.plant.kind}"))
+            wrong = _wrong(family, problem, worked, rng)
+            if wrong is not None:
+                out.append(Case(problem=problem, text=wrong.text, right=False, behaviour=f"planted {wrong.plant.kind}"))
         if len(out) == n:
             return tuple(out)
     raise _too_few(family, n, len(out))
@@ -154,15 +154,15 @@ def draw_cases(family: ProblemFamily, *, n: int, source: Source, seed: int, spli
 def _wrong(family: ProblemFamily, problem: Problem, worked: str, rng: np.random.Generator) -> Planted | None:
     """Plant a flaw that makes the answer wrong; one that leaves it right (times 0, or a slip on the way) is no wrong response."""
     for seed in rng.integers(0, 2**31, FLAWS_TRIED):
-        made = family.plant(problem, worked, seed=int(seed))
-        if made is not None and not family.grade(problem, made.text).correct:
-            return made
+        planted = family.plant(problem, worked, seed=int(seed))
+        if planted is not None and not family.grade(problem, planted.text).correct:
+            return planted
     return None
 
 
-def _too_few(family: ProblemFamily, n: int, found: int) -> BadInput:
+def _too_few(family: ProblemFamily, n: int, drawn: int) -> BadInput:
     return BadInput(
-        f"{family.name} gives {found} of the {n} responses asked for. Asking about one twice would count it twice. Set items "
+        f"{family.name} gives {drawn} of the {n} responses asked for. Asking about one twice would count it twice. Set items "
         "lower, or give more problems."
     )
 

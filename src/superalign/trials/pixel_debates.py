@@ -107,8 +107,8 @@ class Played:
 
     def keys(self) -> list[Key]:
         """List all debates with a right label."""
-        found = ((*key[1:4], kinds) for key in self.moves for kinds in (NINE, ONE, UNNAMED) if key[4] == kinds[0])
-        return list(dict.fromkeys(found))
+        keys = ((*key[1:4], kinds) for key in self.moves for kinds in (NINE, ONE, UNNAMED) if key[4] == kinds[0])
+        return list(dict.fromkeys(keys))
 
     def perfect(self, s: int, kind: str) -> np.ndarray:
         """Return the moves of perfect play before one judge, (G, T)."""

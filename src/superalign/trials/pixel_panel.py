@@ -33,7 +33,7 @@ def panel_items(played: Played, *, tree: str) -> list[Item]:
     is_true = claims_true(n, seed=played.seed)
     items = list[Item]()
     for s in range(len(played.judges)):
-        for arm, (told_G, moves_GT) in arms(played, s, tree, table, is_true).items():
+        for arm, (probability_G, moves_GT) in arms(played, s, tree, table, is_true).items():
             for g in range(n):
                 shown = "" if moves_GT is None else " ".join(f"{x}:{ink_PX[g, x]}" for x in moves_GT[g])
                 item = Item(
@@ -43,7 +43,7 @@ def panel_items(played: Played, *, tree: str) -> list[Item]:
                     arm=arm,
                     truth=bool(is_true[g]),
                     behaviour="honest" if is_true[g] else "lies",
-                    probability=float(round(told_G[g], 6)),
+                    probability=float(round(probability_G[g], 6)),
                     transcript=f"{table.first_G[g]} or {table.second_G[g]}? {shown}".strip(),
                     checks=0 if arm in (AGENT, EXPERT) else k,
                     tokens=0 if arm in (JUDGE, EXPERT, VOTING) else k,
@@ -99,7 +99,7 @@ def pay(played: Played) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         for true, kind in ((True, NINE[0]), (False, NINE[1])):
             table, debate = played.table(kind).rows(one), played.perfect(s, kind)[one]
             dealt = random_pixels(table.ink_GX, played.pixels, seed=[played.seed, s, 78, true])
-            told = {
+            outputs = {
                 arm: first_believed(judge, table, moves)
                 for arm, moves in (
                     ("debate", debate),
@@ -107,11 +107,11 @@ def pay(played: Played) -> dict[str, tuple[np.ndarray, np.ndarray]]:
                     ("random debaters", play(judge, table, at_random, at_random)),
                 )
             }
-            told["another image's pixels"] = first_believed(
+            outputs["another image's pixels"] = first_believed(
                 judge, table, np.roll(debate, -1, axis=0), ink_GX=np.roll(table.ink_GX, -1, axis=0)
             )
-            for arm, told_P in told.items():
-                earned.setdefault(arm, ([], []))[0 if true else 1].append(np.log(np.maximum(told_P, LEAST_PROBABILITY)))
+            for arm, prob_P in outputs.items():
+                earned.setdefault(arm, ([], []))[0 if true else 1].append(np.log(np.maximum(prob_P, LEAST_PROBABILITY)))
     return {arm: (np.mean(honest, axis=0), np.mean(lying, axis=0)) for arm, (honest, lying) in earned.items()}
 
 

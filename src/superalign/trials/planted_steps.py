@@ -79,10 +79,10 @@ def planted_pairs(family: Gsm8k, *, questions: int, flaws: int, seed: int) -> tu
         rights = [shown(question, s) for s in (right, edited) if s is not None]
         numbers, values = question_numbers(question), reached(right)
         for kind in rng.permutation(FLAW_KINDS)[:flaws]:
-            made = flaw(rng, right, numbers, str(kind))
-            if made is None:
+            planted = flaw(rng, right, numbers, str(kind))
+            if planted is None:
                 continue
-            flawed, step, _ = made
+            flawed, step, _ = planted
             if rng.random() < 0.5 and (again := harmless(rng, flawed)) is not None:
                 flawed, step = again, first_unreached(again, values)
             pair = Pair(right=rights[int(rng.integers(len(rights)))], flawed=shown(question, flawed), step=step)

@@ -115,8 +115,8 @@ def real_pairs(family: Gsm8k) -> Pairs:
     for i, m in enumerate(family.model_solutions):
         rows[m.question].append(i)
     right = [m.correct for m in family.model_solutions]
-    found = [(i, j, q) for q, own in enumerate(rows.values()) for i in own for j in own if right[i] and not right[j]]
-    table = np.array(found, np.int64).reshape(-1, 3)
+    indices = [(i, j, q) for q, own in enumerate(rows.values()) for i in own for j in own if right[i] and not right[j]]
+    table = np.array(indices, np.int64).reshape(-1, 3)
     return Pairs(right_K=table[:, 0], wrong_K=table[:, 1], question_K=table[:, 2])
 
 

@@ -102,7 +102,7 @@ def distil(
         )
     net = game.net(seed)
     slow = copy.deepcopy(net).requires_grad_(False)
-    made = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=0.01, betas=(0.9, 0.98))
     opened, agreement, questions, asked = [0], 0.0, 0, 0
     curve: list[tuple[int, tuple[float, ...]]] = []
@@ -110,11 +110,11 @@ def distil(
         front = len(opened) - 1
         depth = (
             front
-            if torch.rand((), generator=made) < config.frontier
-            else int(torch.randint(front + 1, (), generator=made))
+            if torch.rand((), generator=generator) < config.frontier
+            else int(torch.randint(front + 1, (), generator=generator))
         )
-        some = game.draw(config.batch, depth, made)
-        target = teach(some, depth, answers_of(slow), made)
+        some = game.draw(config.batch, depth, generator)
+        target = teach(some, depth, answers_of(slow), generator)
         questions, asked = questions + target.numel(), asked + (2 * target.numel() if depth else 0)
         logits = net(some, depth)
         loss = F.cross_entropy(logits.flatten(0, -2), target.flatten())
@@ -126,8 +126,8 @@ def distil(
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         with torch.no_grad():
-            for mine, theirs in zip(slow.parameters(), net.parameters(), strict=True):
-                mine.lerp_(theirs, 1 - config.slow)
+            for averaged, theirs in zip(slow.parameters(), net.parameters(), strict=True):
+                averaged.lerp_(theirs, 1 - config.slow)
             if depth == front:
                 agreement += 0.1 * (float((logits.argmax(-1) == target).float().mean()) - agreement)
         if agreement > config.gate * (1 - noise) and front < min(game.depths, config.deepest):

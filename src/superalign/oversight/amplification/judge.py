@@ -47,7 +47,7 @@ class AmplifiedJudge:
             of_R = [another_chain(seed, problems, rollouts, r, chain) for r, chain in enumerate(of_R)]
         prefixes = {c[:n] for c in set(of_R) for n in range(2, len(c) + 1)}
         asked = prefixes | {(v, *c[1 + half(c) :]) for c in set(of_R) if len(c) > 2 for v in range(DIGITS)}
-        told = _answers(self.net, asked)
+        table = _answers(self.net, asked)
         values: list[float | Unmeasured] = []
         said, checks = [], 0
         tokens = sum(len(c) + (10 * (len(c) - half(c)) if len(c) > 2 else 0) for c in of_R)
@@ -58,10 +58,10 @@ class AmplifiedJudge:
                 said.append("")
                 continue
             steps, answer = response
-            value, words = (0.0, "no answer") if answer is None else (_put_together(told, chain)[answer], "X agrees")
+            value, words = (0.0, "no answer") if answer is None else (_put_together(table, chain)[answer], "X agrees")
             if answer is not None and value < 0.5:
                 words = "X says otherwise"
-                parted = [i for i, v in enumerate(steps[: len(chain) - 1]) if int(told[chain[: i + 2]].argmax()) != v]
+                parted = [i for i, v in enumerate(steps[: len(chain) - 1]) if int(table[chain[: i + 2]].argmax()) != v]
                 if parted and self.checks:
                     checks += 1
                     at = parted[0]
@@ -106,18 +106,18 @@ def _answers(net: nn.Module, chains: set[tuple[int, ...]]) -> dict[tuple[int, ..
         some = sorted(c for c in chains if len(c) == n)
         with torch.no_grad():
             logits: Tensor = net(torch.tensor(some), n - 2)
-            told = torch.softmax(logits.double(), -1).numpy()
-        out.update(zip(some, told, strict=True))
+            table = torch.softmax(logits.double(), -1).numpy()
+        out.update(zip(some, table, strict=True))
     return out
 
 
-def _put_together(told: dict[tuple[int, ...], np.ndarray], chain: tuple[int, ...]) -> np.ndarray:
+def _put_together(table: dict[tuple[int, ...], np.ndarray], chain: tuple[int, ...]) -> np.ndarray:
     """Probability of each answer: that of each value of the first half, times that of the answer from there."""
     if len(chain) == 2:
-        return told[chain]
+        return table[chain]
     cut = 1 + half(chain)
-    rest = np.stack([told[(v, *chain[cut:])] for v in range(DIGITS)])
-    return np.asarray(told[chain[:cut]] @ rest)
+    rest = np.stack([table[(v, *chain[cut:])] for v in range(DIGITS)])
+    return np.asarray(table[chain[:cut]] @ rest)
 
 
 def amplified_judge(

@@ -109,10 +109,10 @@ def amplified(game: Game, slips: ErrorModel) -> Teacher:
         Christiano, Shlegeris and Amodei, Supervising strong learners by amplifying weak experts, 2018.
     """
 
-    def teach(questions: Tensor, depth: int, answer: Answer, made: torch.Generator) -> Tensor:
+    def teach(questions: Tensor, depth: int, answer: Answer, generator: torch.Generator) -> Tensor:
         if depth == 0:
-            return game.looked_up(questions, slips, made)
-        return game.decomposed(questions, depth, answer, slips, made)
+            return game.looked_up(questions, slips, generator)
+        return game.decomposed(questions, depth, answer, slips, generator)
 
     return teach
 
@@ -120,8 +120,8 @@ def amplified(game: Game, slips: ErrorModel) -> Teacher:
 def undecomposed(game: Game) -> Teacher:
     """A null: H does not split the question but asks X the whole of it, so that X learns its own answers."""
 
-    def teach(questions: Tensor, depth: int, answer: Answer, made: torch.Generator) -> Tensor:
-        return answer(questions, depth) if depth else game.looked_up(questions, ErrorModel(), made)
+    def teach(questions: Tensor, depth: int, answer: Answer, generator: torch.Generator) -> Tensor:
+        return answer(questions, depth) if depth else game.looked_up(questions, ErrorModel(), generator)
 
     return teach
 
@@ -129,10 +129,10 @@ def undecomposed(game: Game) -> Teacher:
 def scrambled(game: Game) -> Teacher:
     """A null: H splits the question, and then answers at random."""
 
-    def teach(questions: Tensor, depth: int, answer: Answer, made: torch.Generator) -> Tensor:
-        said = amplified(game, ErrorModel())(questions, depth, answer, made)
+    def teach(questions: Tensor, depth: int, answer: Answer, generator: torch.Generator) -> Tensor:
+        said = amplified(game, ErrorModel())(questions, depth, answer, generator)
         _, _, values = game.case_of(questions, said)
-        return torch.randint(values, said.shape, generator=made) if depth else said
+        return torch.randint(values, said.shape, generator=generator) if depth else said
 
     return teach
 
@@ -146,7 +146,7 @@ def direct(game: Game, truth: Answer, slips: ErrorModel) -> Teacher:
         slips: Share of `answers` that are wrong.
     """
 
-    def teach(questions: Tensor, depth: int, answer: Answer, made: torch.Generator) -> Tensor:
-        return slip(game, questions, truth(questions, depth), slips.answers, slips.systematic, made)
+    def teach(questions: Tensor, depth: int, answer: Answer, generator: torch.Generator) -> Tensor:
+        return slip(game, questions, truth(questions, depth), slips.answers, slips.systematic, generator)
 
     return teach

@@ -58,11 +58,11 @@ class _Read:
 
 def _token_steps(tokenizer: Any, text: str, spans: tuple[tuple[int, int], ...]) -> tuple[list[int], list[int]]:
     """Token ids of a response, and the step that each begins in (-1: none)."""
-    made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
     of_char = np.full(len(text) + 1, -1)
     for step, (start, end) in enumerate(spans):
         of_char[start:end] = step
-    return made["input_ids"], [int(of_char[a]) for a, _ in made["offset_mapping"]]
+    return encoded["input_ids"], [int(of_char[a]) for a, _ in encoded["offset_mapping"]]
 
 
 def _states(network: Any, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,11 +151,11 @@ class _Heads(nn.Module):
 
     def __init__(self, width: int, config: CriticConfig, seed: int) -> None:
         super().__init__()
-        made = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         H, K = config.heads, config.hidden
-        self.inner = nn.Parameter(torch.randn(H, width, K, generator=made) * width**-0.5)
+        self.inner = nn.Parameter(torch.randn(H, width, K, generator=generator) * width**-0.5)
         self.inner_bias = nn.Parameter(torch.zeros(H, 1, K))
-        self.outer = nn.Parameter(torch.randn(H, K, 1, generator=made) * K**-0.5)
+        self.outer = nn.Parameter(torch.randn(H, K, 1, generator=generator) * K**-0.5)
         self.outer_bias = nn.Parameter(torch.full((H, 1, 1), -3.0))  # most tokens are no place of failure
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))

@@ -30,8 +30,8 @@ def drawn_anew(policy: CriticPolicy, bias: float) -> Flags:
     seeds = itertools.count()
 
     def flags(x_BSK: Tensor) -> Tensor:
-        made = torch.Generator().manual_seed(next(seeds))
-        return write(policy, x_BSK, generator=made, stop_bias=bias).flags_BS
+        generator = torch.Generator().manual_seed(next(seeds))
+        return write(policy, x_BSK, generator=generator, stop_bias=bias).flags_BS
 
     return flags
 
@@ -65,11 +65,11 @@ def modifier_for(
     policy: CriticPolicy, reward: Callable[[Tensor, Tensor], Tensor], x_BSK: Tensor, wrong_BS: np.ndarray, level: float
 ) -> float:
     """Find the modifier of a search that makes about so many nit-picks a solution."""
-    found = search(policy, reward, x_BSK, generator=torch.Generator().manual_seed(2))
+    candidates = search(policy, reward, x_BSK, generator=torch.Generator().manual_seed(2))
     low, high = -20.0, 20.0
     for _ in range(30):
         m = (low + high) / 2
-        more = nitpicks(found.chosen(m)[0].numpy() > 0, wrong_BS).mean() > level
+        more = nitpicks(candidates.chosen(m)[0].numpy() > 0, wrong_BS).mean() > level
         low, high = (low, m) if more else (m, high)
     return low
 

@@ -74,9 +74,9 @@ def judged(
     order_BS = np.argsort(rng.random((B, S)) - flags_BS, axis=1)
     place_BS = np.argsort(order_BS, axis=1)
     looked_BS = place_BS < np.where(count_B > 0, np.minimum(checks, count_B), checks)[:, None]
-    found_BS = looked_BS & believed_wrong_BS
-    paid = np.where(found_BS, 1.0, -1.0) * (looked_BS & (flags_BS > 0)) + trust * ((flags_BS > 0) & ~looked_BS)
-    return np.where(count_B > 0, paid.sum(1), -found_BS.any(1).astype(float)), looked_BS
+    caught_BS = looked_BS & believed_wrong_BS
+    paid = np.where(caught_BS, 1.0, -1.0) * (looked_BS & (flags_BS > 0)) + trust * ((flags_BS > 0) & ~looked_BS)
+    return np.where(count_B > 0, paid.sum(1), -caught_BS.any(1).astype(float)), looked_BS
 
 
 def compared_by(
@@ -106,8 +106,8 @@ def compared_by(
     pair, paid, looked = list[Tensor](), list[np.ndarray](), list[np.ndarray]()
     for _ in range(2):
         forced = torch.from_numpy(rng.integers(0, 4, B))
-        made = [write(policy, x_BSK, generator=generator, forced=k).flags_BS for k in range(4)]
-        pair.append(torch.stack(made)[forced, torch.arange(B)])
+        by_length = [write(policy, x_BSK, generator=generator, forced=k).flags_BS for k in range(4)]
+        pair.append(torch.stack(by_length)[forced, torch.arange(B)])
         value_B, looked_BS = judged(pair[-1].numpy(), believed_wrong_BS, rng=rng, trust=trust)
         paid.append(value_B)
         looked.append(looked_BS)

@@ -54,12 +54,12 @@ def search(
         McAleese et al., LLM critics help catch LLM bugs, 2024 (arXiv 2407.00215): 28 samples, reward + m x highlights.
     """
     lengths = x_BSK.shape[1] + 1
-    made = [write(policy, x_BSK, generator=generator, forced=c % lengths) for c in range(samples)]
+    candidates = [write(policy, x_BSK, generator=generator, forced=c % lengths) for c in range(samples)]
     with torch.no_grad():
-        paid = torch.stack([reward(x_BSK, w.flags_BS) for w in made])
+        paid = torch.stack([reward(x_BSK, w.flags_BS) for w in candidates])
     return Candidates(
-        flags_CBS=torch.stack([w.flags_BS for w in made]),
-        first_CB=torch.stack([w.order_BT[:, 0] for w in made]),
+        flags_CBS=torch.stack([w.flags_BS for w in candidates]),
+        first_CB=torch.stack([w.order_BT[:, 0] for w in candidates]),
         reward_CB=paid,
     )
 

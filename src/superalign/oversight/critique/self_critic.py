@@ -121,7 +121,7 @@ def train_self_critic(
             f"responses of {S} steps. Discriminator and critic learn by contrast. Label each once, right ones and wrong ones."
         )
     hide_S = np.zeros(S, bool) if hidden_S is None else hidden_S
-    told_S = torch.from_numpy((wrong_S & ~hide_S).astype(np.float32))
+    target_S = torch.from_numpy((wrong_S & ~hide_S).astype(np.float32))
     hidden, flawed = torch.from_numpy(hide_S.astype(np.float32)), torch.from_numpy(flawed_R.astype(np.float32))
     networks = Networks(reading.features_NF.shape[1], config, seed)
     networks.centre.copy_(reading.features_NF.mean(0))
@@ -134,7 +134,7 @@ def train_self_critic(
             part = _part(reading, np.sort(rng.permutation(R)[: config.batch]))
         rate_HS2 = networks(part.features_NF, part.step_N, len(part.in_S))
         loss = _surprise(part.summed(rate_HS2[..., 0]).clamp_min(1e-6), flawed[part.some_R]).mean(1)
-        loss = loss + _surprise(rate_HS2[..., 1], told_S[part.in_S]).mean(1)
+        loss = loss + _surprise(rate_HS2[..., 1], target_S[part.in_S]).mean(1)
         some = part.summed(hidden[part.in_S][None])[0] > 0
         if some.any():
             aside = part.summed(rate_HS2[..., 1] * hidden[part.in_S]) / part.summed(rate_HS2[..., 1])
@@ -160,18 +160,18 @@ class SelfCritiqueOverseer:
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
         """Judge every rollout by its critique; `Unmeasured` where there is no step to check."""
         reading = read(self.model, problems, rollouts, self.spans, whole_steps=self.whole_steps)
-        told = self.critic(reading)
+        critique = self.critic(reading)
         values: list[float | Unmeasured] = []
         said: list[str] = []
         for r, text in enumerate(rollouts.text_R):
-            step = int(told.named_R[r])
+            step = int(critique.named_R[r])
             if not self.n_steps(text) or step < 0:
                 values.append(NO_STEPS)
                 said.append("")
                 continue
             right = self.check_step(problems[int(rollouts.problem_R[r])], text, step)
             values.append(float(right))
-            held_back = "; its discriminator suspects a flaw" if right and told.flawed_R[r] > 0.5 else ""
+            held_back = "; its discriminator suspects a flaw" if right and critique.flawed_R[r] > 0.5 else ""
             said.append(f"step {step + 1} is {'right' if right else 'wrong'}{held_back}")
         checks = sum(not isinstance(v, Unmeasured) for v in values)
         return Signal(

@@ -97,11 +97,11 @@ class Networks(nn.Module):
 
     def __init__(self, width: int, config: SelfCriticConfig, seed: int) -> None:
         super().__init__()
-        made = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         H, K = config.networks, config.hidden
-        self.inner = nn.Parameter(torch.randn(H, width, K, generator=made) * width**-0.5)
+        self.inner = nn.Parameter(torch.randn(H, width, K, generator=generator) * width**-0.5)
         self.inner_bias = nn.Parameter(torch.zeros(H, 1, K))
-        self.outer = nn.Parameter(torch.randn(H, K, 2, generator=made) * K**-0.5)
+        self.outer = nn.Parameter(torch.randn(H, K, 2, generator=generator) * K**-0.5)
         self.outer_bias = nn.Parameter(torch.full((H, 1, 2), -2.5))
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))

@@ -39,8 +39,8 @@ class StepReader(nn.Module):
     def forward(self, x_BSK: Tensor) -> Tensor:
         """States of all steps, (B, S, out)."""
         seen = self.table(x_BSK.clamp_min(0)).flatten(2)
-        made: Tensor = self.outer(F.gelu(self.middle(F.gelu(self.inner(seen)))))
-        return made
+        states: Tensor = self.outer(F.gelu(self.middle(F.gelu(self.inner(seen)))))
+        return states
 
 
 class CriticPolicy(nn.Module):

@@ -73,19 +73,19 @@ def consult(
     Source:
         Michael et al., Debate helps supervise unreliable experts, 2023; Khan et al., 2024.
     """
-    made, looks = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
+    generator, looks = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
     B, V = len(row_B), beliefs[0].shape[-1]
     row, part, start = torch.from_numpy(row_B), torch.zeros(B, dtype=torch.long), torch.from_numpy(table.start_B)
     end, other = torch.from_numpy(table.claim_B2[:, 0]).clone(), torch.from_numpy(table.claim_B2[:, 1])
     logprob, entropies, rounds = torch.zeros(B), list[Tensor](), list[Tensor]()
     for h in range(len(beliefs) - 1):
         if player is None:
-            said = torch.randint(V, (B,), generator=made)
+            said = torch.randint(V, (B,), generator=generator)
         else:
             known = features(
                 beliefs, h, row_B=row, part_B=part, start_B=start, mine_B=end, theirs_B=other, heard_B=None
             )
-            said, logp, entropy = draw(player(known), made=made)
+            said, logp, entropy = draw(player(known), made=generator)
             logprob, entropies = logprob + logp, [*entropies, entropy]
         second = torch.randint(2, (B,), generator=looks).bool()
         part = 2 * part + second.long()
@@ -178,20 +178,20 @@ def train_player(
         if protocol == "debate":
             # Who speaks first is the same in all games of an item, so that the baseline knows it.
             first_B = np.repeat(rng.integers(0, 2, config.items), config.games)
-            made = debate(
+            game = debate(
                 now, (beliefs, beliefs), (player, player), row_B=row_B, first_B=first_B, check=check, seed=key
             )
-            better = group_centred(made.score_B, config.games)
-            gained = better * (made.logprob_B2[:, 0] + chosen - made.logprob_B2[:, 1])
+            better = group_centred(game.score_B, config.games)
+            gained = better * (game.logprob_B2[:, 0] + chosen - game.logprob_B2[:, 1])
         else:
-            made = consult(now, beliefs, player, row_B=row_B, check=check, seed=key)
-            gained = group_centred(made.score_B, config.games) * (made.logprob_B2[:, 0] + chosen)
-        loss = -gained.mean() - config.entropy * made.entropy
+            game = consult(now, beliefs, player, row_B=row_B, check=check, seed=key)
+            gained = group_centred(game.score_B, config.games) * (game.logprob_B2[:, 0] + chosen)
+        loss = -gained.mean() - config.entropy * game.entropy
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         if log is not None:
             log(
-                {"step": float(step), "score": float(made.score_B.mean()), "entropy_nats": float(made.entropy.detach())}
+                {"step": float(step), "score": float(game.score_B.mean()), "entropy_nats": float(game.entropy.detach())}
             )
     return kept

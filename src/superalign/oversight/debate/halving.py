@@ -67,12 +67,12 @@ class Player(nn.Module):
 
     def __init__(self, width: int = 48, *, seed: int = 0) -> None:
         super().__init__()
-        made = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         self.layers = nn.Sequential(
             nn.Linear(FEATURES, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)
         )
         for layer, fan_in in ((self.layers[0], FEATURES), (self.layers[2], width)):
-            nn.init.normal_(layer.weight, std=fan_in**-0.5, generator=made)  # type: ignore[arg-type]
+            nn.init.normal_(layer.weight, std=fan_in**-0.5, generator=generator)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         nn.init.zeros_(self.layers[4].weight)  # type: ignore[arg-type]  # untrained, it states any value as likely as another
         nn.init.zeros_(self.layers[4].bias)  # type: ignore[arg-type]
@@ -111,14 +111,14 @@ def features(
     right_BVV = beliefs[h + 1][row_B, 2 * part_B + 1]
     B, V = left_BV.shape
     at = torch.arange(B)
-    mine_BV, theirs_BV = right_BVV[at, :, mine_B], right_BVV[at, :, theirs_B]
-    known = [left_BV, mine_BV, theirs_BV]
+    own_BV, theirs_BV = right_BVV[at, :, mine_B], right_BVV[at, :, theirs_B]
+    known = [left_BV, own_BV, theirs_BV]
     common = [whole_BV[at, mine_B], whole_BV[at, theirs_B], torch.full((B,), h / len(beliefs))]
     if heard_B is None:
         said_BV, common = torch.zeros(B, V), common + [torch.zeros(B)] * 4
     else:
         said_BV = nn.functional.one_hot(heard_B, V).float()
-        common += [torch.ones(B), left_BV[at, heard_B], mine_BV[at, heard_B], theirs_BV[at, heard_B]]
+        common += [torch.ones(B), left_BV[at, heard_B], own_BV[at, heard_B], theirs_BV[at, heard_B]]
     spread = [c[:, None].expand(B, V) for c in common]
     return torch.stack([*known, said_BV, *spread, torch.zeros(B, V)], dim=-1)
 
@@ -185,7 +185,7 @@ def debate(
     Source:
         Irving et al., AI safety via debate, 2018; Brown-Cohen et al., Scalable AI safety via doubly-efficient debate, 2023.
     """
-    made = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     B, V = len(row_B), beliefs[0][0].shape[-1]
     row, part, start = torch.from_numpy(row_B), torch.zeros(B, dtype=torch.long), torch.from_numpy(table.start_B)
     end, first = torch.from_numpy(table.claim_B2).clone(), torch.from_numpy(first_B)
@@ -200,7 +200,7 @@ def debate(
                 now = at[everyone if alike else speaks == side]
                 who, player = speaks[now], players[side]
                 if player is None or len(now) == 0:
-                    said[now, who] = torch.randint(V, (len(now),), generator=made)
+                    said[now, who] = torch.randint(V, (len(now),), generator=generator)
                     continue
                 known = features(
                     beliefs[side],
@@ -212,7 +212,7 @@ def debate(
                     theirs_B=end[now, 1 - who],
                     heard_B=said[now, 1 - who] if turn else None,
                 )
-                said[now, who], logp, entropy = draw(player(known), made=made)
+                said[now, who], logp, entropy = draw(player(known), made=generator)
                 logprob = logprob.index_put((now, who), logp, accumulate=True)
                 entropies.append(entropy)
         agreed = said[:, 0] == said[:, 1]

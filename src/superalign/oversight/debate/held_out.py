@@ -96,7 +96,7 @@ def chosen_sides(
     # Which value stands first says nothing about which side it is of.
     table, _ = choose(mixed.swapped(row_B % 2 == 1), ground.beliefs, agent, row_B=row_B, seed=seed)
     if protocol == "debate":
-        made = debate(
+        game = debate(
             table,
             (ground.beliefs, ground.beliefs),
             (agent, opponent),
@@ -106,9 +106,9 @@ def chosen_sides(
             seed=seed,
         )
     else:
-        made = consult(table, ground.beliefs, agent, row_B=row_B, check=ground.check, seed=seed)
+        game = consult(table, ground.beliefs, agent, row_B=row_B, check=ground.check, seed=seed)
     same_B = table.claim_B2[:, 0] == mixed.claim_B2[:, 0]
-    return made.score_B.reshape(shape), same_B.reshape(shape).astype(float)
+    return game.score_B.reshape(shape), same_B.reshape(shape).astype(float)
 
 
 def truth_along(

@@ -228,9 +228,9 @@ def train_hidden_flaw(
         if step == checkpoints[-1]:
             break
         now = work.rows(np.repeat(rng.integers(0, len(work.start_N), config.items), config.games))
-        made = write_flawed(planter, beliefs_OVV, now, seed=int(rng.integers(2**31)))
-        gained_B = group_centred(1 - guarded(guard_OVV, now, made.stated_BL), config.games)
-        loss = -(gained_B * made.logprob_B).mean() - config.entropy * made.entropy
+        flawed = write_flawed(planter, beliefs_OVV, now, seed=int(rng.integers(2**31)))
+        gained_B = group_centred(1 - guarded(guard_OVV, now, flawed.stated_BL), config.games)
+        loss = -(gained_B * flawed.logprob_B).mean() - config.entropy * flawed.entropy
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

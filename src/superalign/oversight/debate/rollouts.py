@@ -94,19 +94,19 @@ def halve(
         (2, ['after step 2: 6, agreed', 'after step 3: 3, no, 2'])
     """
     low, high, moves = 0, len(theirs), list[str]()
-    mine = None if own is None else (*own, *[""] * len(theirs))[: len(theirs)]
+    padded = None if own is None else (*own, *[""] * len(theirs))[: len(theirs)]
     # If both come to the same end, by the same steps, the opponent's own values dispute nothing.
-    values = mine is not None and mine[-1] != theirs[-1]
+    values = padded is not None and padded[-1] != theirs[-1]
     rate = None if doubt is None else -np.log1p(-np.clip(doubt[: len(theirs)], 0.0, 1 - 1e-6))
     while high - low > 1:
         m = (low + high) // 2
-        if values and mine is not None:
-            no = mine[m - 1] != theirs[m - 1]
+        if values and padded is not None:
+            no = padded[m - 1] != theirs[m - 1]
         elif rate is not None:
             no = bool(rate[low:m].sum() > rate[m:high].sum())
         else:
             no = bool(coins[len(moves) % len(coins)] & 1)
-        stated = f", no, {mine[m - 1]}" if no and values and mine is not None else ", no" if no else ", agreed"
+        stated = f", no, {padded[m - 1]}" if no and values and padded is not None else ", no" if no else ", agreed"
         moves.append(f"after step {m}: {theirs[m - 1]}{stated}")
         low, high = (low, m) if no else (m, high)
     return low, moves

@@ -103,9 +103,9 @@ def read_answers(path: Path) -> dict[str, Answer]:
     for line in path.read_bytes().split(b"\n"):
         try:
             row = json.loads(line)
-            found = read_one(row)
-            if isinstance(found, Answer):
-                kept[str(row["question"])] = found
+            answer = read_one(row)
+            if isinstance(answer, Answer):
+                kept[str(row["question"])] = answer
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             continue
     return kept
@@ -188,16 +188,16 @@ def _ask_one(read: Callable[[str], str], show: Callable[[str], None]) -> Answer 
             word = read("[r]ight, [w]rong, [c]annot tell, [q]uit: ").strip().lower()
             if word in ("q", "quit"):
                 return None
-            found = KEYS.get(word, word)
-            if found not in WORDS:
+            meaning = KEYS.get(word, word)
+            if meaning not in WORDS:
                 show("Please answer r, w, c or q.")
                 continue
-            if found == "cannot tell":
+            if meaning == "cannot tell":
                 return Answer(word="cannot tell")
             sure = _confidence(read, show)
         except EOFError:
             return None
-        return None if sure is None else Answer(word=found, confidence=sure)  # type: ignore[arg-type]
+        return None if sure is None else Answer(word=meaning, confidence=sure)  # type: ignore[arg-type]
 
 
 def _confidence(read: Callable[[str], str], show: Callable[[str], None]) -> int | None:
@@ -241,15 +241,15 @@ def ask_in_files(questions: Sequence[Question], *, folder: Path, seed: int) -> A
     if not path.exists():
         return {q.digest: UNANSWERED for q in order}
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-        if not isinstance(found, dict):
+        by_id = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(by_id, dict):
             raise ValueError("it holds no object")
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read ({error}). No answer in it could be counted. Mend it: an object with one entry for each id "
             f"of {QUESTIONS}."
         ) from error
-    return {q.digest: read_one(found.get(q.digest)) for q in order}
+    return {q.digest: read_one(by_id.get(q.digest)) for q in order}
 
 
 def _write_questions(path: Path, order: Sequence[Question]) -> None:
@@ -289,12 +289,12 @@ class Person:
         )
         asked = questions_of(problems, rollouts, played)
         answers = self.ask([q for q in asked if isinstance(q, Question)])
-        told = [q if isinstance(q, Unmeasured) else answers.get(q.digest, UNANSWERED) for q in asked]
+        outcomes = [q if isinstance(q, Unmeasured) else answers.get(q.digest, UNANSWERED) for q in asked]
         return Signal(
             overseer=self.card.digest,
-            values=tuple(a if isinstance(a, Unmeasured) else a.probability for a in told),
+            values=tuple(a if isinstance(a, Unmeasured) else a.probability for a in outcomes),
             said=tuple(q.said if isinstance(q, Question) else "" for q in asked),
-            checks=sum(isinstance(a, Answer) for a in told),
+            checks=sum(isinstance(a, Answer) for a in outcomes),
             tokens=played.tokens,
         )
 
@@ -302,11 +302,11 @@ class Person:
 def questions_of(problems: Sequence[Problem], rollouts: Rollouts, played: Played) -> list[Question | Unmeasured]:
     """Say what a person is asked about every rollout; nothing about an empty one, or where the protocol said nothing."""
     out: list[Question | Unmeasured] = []
-    for p, text, told in zip(rollouts.problem_R, rollouts.text_R, played.transcripts, strict=True):
-        if not text.strip() or isinstance(told, Unmeasured):
-            out.append(told if isinstance(told, Unmeasured) else BLANK)
+    for p, text, transcript in zip(rollouts.problem_R, rollouts.text_R, played.transcripts, strict=True):
+        if not text.strip() or isinstance(transcript, Unmeasured):
+            out.append(transcript if isinstance(transcript, Unmeasured) else BLANK)
         else:
-            out.append(Question(problem=problems[int(p)].prompt, response=text, said=shown(told)))
+            out.append(Question(problem=problems[int(p)].prompt, response=text, said=shown(transcript)))
     return out
 
 

@@ -115,9 +115,9 @@ class OtherRollouts:
         order = sorted(first, key=lambda c: (counts[first[c]], key_of(seed, c)))
         partner: dict[bytes, int] = {}
         for place, what in enumerate(order):
-            mine = rollouts.problem_R[first[what]]
+            own_problem = rollouts.problem_R[first[what]]
             others = (first[order[(place + step) % len(order)]] for step in range(1, len(order)))
-            partner[what] = next((o for o in others if rollouts.problem_R[o] != mine), -1)
+            partner[what] = next((o for o in others if rollouts.problem_R[o] != own_problem), -1)
         taken = (partner[content(problems, rollouts, r)] for r in range(len(rollouts)))
         # A rollout without any partner gets no pointer rather than its own.
         steps = [meant.steps[o] if o >= 0 else () for o in taken]
@@ -152,8 +152,8 @@ class Judge:
             wrong = [i for i in looked if not self.check_step(problem, text, i)]
             checks += len(looked)
             values.append(0.0 if wrong else 1.0)
-            found = f"step {wrong[0] + 1} is wrong" if wrong else "right: step " + ", ".join(str(i + 1) for i in looked)
-            said.append(f"{pointed.said[r]}; {found}" if pointed.said else found)
+            words = f"step {wrong[0] + 1} is wrong" if wrong else "right: step " + ", ".join(str(i + 1) for i in looked)
+            said.append(f"{pointed.said[r]}; {words}" if pointed.said else words)
         return Signal(
             overseer=self.card.digest, values=tuple(values), said=tuple(said), checks=checks, tokens=pointed.tokens
         )

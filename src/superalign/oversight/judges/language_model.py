@@ -48,8 +48,8 @@ def read_answer(text: str) -> bool | Unmeasured:
         (False, Unmeasured(why='the reply was neither yes nor no'))
     """
     lines = [line.strip().strip("*_`\"'#.!> ") for line in text.splitlines() if line.strip()]
-    found = _ANSWER.fullmatch(lines[-1].replace("**", "")) if lines else None
-    return found[1].lower() == "yes" if found else Unmeasured(MALFORMED)
+    match = _ANSWER.fullmatch(lines[-1].replace("**", "")) if lines else None
+    return match[1].lower() == "yes" if match else Unmeasured(MALFORMED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +154,11 @@ def _share(row: Sequence[str | Unmeasured]) -> float | Unmeasured:
 
 def _asked(policy: ApiPolicy, prompts: Sequence[str], *, n: int, seed: int) -> Texts:
     asked = [Problem(prompt=p, family="", difficulty=0, split="") for p in prompts]
-    found = policy.sample(asked, n=n, seed=seed)  # by now every error was tried again
+    replies = policy.sample(asked, n=n, seed=seed)  # by now every error was tried again
     # Of half a character the visible escape is left; what is no text at all is no reply.
-    lost = {**{i: why for i, why in found.unreadable.items() if not found.text_R[i]}, **found.unmeasured}
-    texts = tuple(lost.get(i, t) for i, t in enumerate(found.text_R))
-    return Texts(texts=texts, tokens=int(found.length_R.sum()))
+    lost = {**{i: why for i, why in replies.unreadable.items() if not replies.text_R[i]}, **replies.unmeasured}
+    texts = tuple(lost.get(i, t) for i, t in enumerate(replies.text_R))
+    return Texts(texts=texts, tokens=int(replies.length_R.sum()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,14 +188,14 @@ class ParticipantJudge:
 
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
         """Probability that each rollout is right; one check is one question to the judge."""
-        found = self.judged(problems, rollouts, seed=seed)
-        said = tuple("" if isinstance(t, Unmeasured) else shown(t) for t in found.played.transcripts)
+        judged = self.judged(problems, rollouts, seed=seed)
+        said = tuple("" if isinstance(t, Unmeasured) else shown(t) for t in judged.played.transcripts)
         return Signal(
             overseer=self.card.digest,
-            values=found.beliefs.values,
+            values=judged.beliefs.values,
             said=said,
             checks=2 * sum(bool(text.strip()) for text in rollouts.text_R),
-            tokens=found.played.tokens + found.beliefs.tokens,
+            tokens=judged.played.tokens + judged.beliefs.tokens,
         )
 
 
@@ -204,8 +204,8 @@ def judge_played(
 ) -> Both:
     """Judge rollouts after what was said of them."""
     rows: list[Any] = [
-        (problems[int(p)].prompt, text, told)
-        for p, text, told in zip(rollouts.problem_R, rollouts.text_R, played.transcripts, strict=True)
+        (problems[int(p)].prompt, text, transcript)
+        for p, text, transcript in zip(rollouts.problem_R, rollouts.text_R, played.transcripts, strict=True)
     ]
     return both_orders(seat, verdict_question, rows, seed=seed)
 

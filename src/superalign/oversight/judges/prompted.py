@@ -177,10 +177,10 @@ def both_orders(
     sides: list[list[float | Unmeasured]] = []
     tokens = 0
     for swapped in (False, True):
-        told = seat.believe([question(p, t, s, swapped=swapped) for _, p, t, s in able], seed=seed) if able else None
-        tokens += told.tokens if told else 0
-        found = {row[0]: v for row, v in zip(able, told.values if told else (), strict=True)}
-        sides.append([why[i] if i in why else found[i] for i in range(len(asked))])
+        beliefs = seat.believe([question(p, t, s, swapped=swapped) for _, p, t, s in able], seed=seed) if able else None
+        tokens += beliefs.tokens if beliefs else 0
+        by_row = {row[0]: v for row, v in zip(able, beliefs.values if beliefs else (), strict=True)}
+        sides.append([why[i] if i in why else by_row[i] for i in range(len(asked))])
     values = [_average(a, b) for a, b in zip(*sides, strict=True)]
     return Both(values=tuple(values), first=tuple(sides[0]), second=tuple(sides[1]), tokens=tokens)
 
@@ -222,12 +222,12 @@ class Statement:
         able = [(i, t) for i, t in enumerate(told) if not isinstance(t, Unmeasured)]
         prompts = [scene(*pairs[i], t) + _task(sides[i]) for i, t in able]
         texts, tokens = _write(self.agent, prompts, seed=seed)
-        found: dict[int, Turn | Unmeasured] = {
+        turns: dict[int, Turn | Unmeasured] = {
             i: text if isinstance(text, Unmeasured) else Turn(round=round, side=sides[i], who=self.who, text=text)
             for (i, _), text in zip(able, texts, strict=True)
         }
         silent = {i: t for i, t in enumerate(told) if isinstance(t, Unmeasured)}
-        return [found[i] if i in found else silent[i] for i in range(len(told))], tokens
+        return [turns[i] if i in turns else silent[i] for i in range(len(told))], tokens
 
 
 def _task(side: str) -> str:
@@ -262,10 +262,10 @@ class Critique:
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Played:
         """One critique per rollout."""
         pairs = pairs_of(problems, rollouts)
-        told = begun(pairs)
+        transcripts = begun(pairs)
         critic = Statement(agent=self.agent, who="critic")
-        turns, tokens = critic.speak(pairs, told, [""] * len(pairs), round=0, seed=seed)
-        return Played(transcripts=tuple(map(joined, told, turns)), tokens=tokens)
+        turns, tokens = critic.speak(pairs, transcripts, [""] * len(pairs), round=0, seed=seed)
+        return Played(transcripts=tuple(map(joined, transcripts, turns)), tokens=tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,15 +283,15 @@ class Debate:
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Played:
         """Play all rounds on every rollout."""
         pairs = pairs_of(problems, rollouts)
-        told, tokens = begun(pairs), 0
+        transcripts, tokens = begun(pairs), 0
         for at in range(self.rounds):
-            after = told
+            after = transcripts
             for agent, side in ((self.first, "right"), (self.second, "wrong")):
                 speaker = Statement(agent=agent, who="debater")
-                turns, cost = speaker.speak(pairs, told, [side] * len(pairs), round=at, seed=seed)
+                turns, cost = speaker.speak(pairs, transcripts, [side] * len(pairs), round=at, seed=seed)
                 after, tokens = list(map(joined, after, turns)), tokens + cost
-            told = after
-        return Played(transcripts=tuple(told), tokens=tokens)
+            transcripts = after
+        return Played(transcripts=tuple(transcripts), tokens=tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,10 +309,10 @@ class Consultancy:
         pairs = pairs_of(problems, rollouts)
         keys = (key_of(seed, b"side" + content(problems, rollouts, r)) for r in range(len(rollouts)))
         sides = [("right", "wrong")[key[0] & 1] for key in keys]
-        told = begun(pairs)
+        transcripts = begun(pairs)
         consultant = Statement(agent=self.agent, who="consultant")
-        turns, tokens = consultant.speak(pairs, told, sides, round=0, seed=seed)
-        return Played(transcripts=tuple(map(joined, told, turns)), tokens=tokens)
+        turns, tokens = consultant.speak(pairs, transcripts, sides, round=0, seed=seed)
+        return Played(transcripts=tuple(map(joined, transcripts, turns)), tokens=tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,10 +342,10 @@ def dealt_out(
     order = sorted(first, key=lambda c: key_of(seed, b"deal" + c))
     partner: dict[bytes, Transcript | Unmeasured] = {}
     for place, what in enumerate(order):
-        mine = problems[int(rollouts.problem_R[first[what]])].prompt
+        prompt = problems[int(rollouts.problem_R[first[what]])].prompt
         others = (first[order[(place + step) % len(order)]] for step in range(1, len(order)))
-        free = (o for o in others if problems[int(rollouts.problem_R[o])].prompt != mine)
-        found = next((transcripts[o] for o in free if not isinstance(transcripts[o], Unmeasured)), None)
-        partner[what] = Unmeasured("there was no other rollout to take a transcript of") if found is None else found
+        free = (o for o in others if problems[int(rollouts.problem_R[o])].prompt != prompt)
+        dealt = next((transcripts[o] for o in free if not isinstance(transcripts[o], Unmeasured)), None)
+        partner[what] = Unmeasured("there was no other rollout to take a transcript of") if dealt is None else dealt
     given = [partner[content(problems, rollouts, r)] for r in range(len(rollouts))]
     return tuple(BLANK if not text.strip() else g for text, g in zip(rollouts.text_R, given, strict=True))

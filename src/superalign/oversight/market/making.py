@@ -58,8 +58,8 @@ class Board:
         """
         steps = [(self.row(k), k, self.row(k + 1)) for k in range(1, self.numbers)]
         joins = list(zip(self.left_A.tolist(), self.right_A.tolist(), self.whole_A.tolist(), strict=True))
-        made = [joins.index(step) for step in steps]
-        return (made + made[-1:] * arguments)[:arguments]
+        joining = [joins.index(step) for step in steps]
+        return (joining + joining[-1:] * arguments)[:arguments]
 
 
 def board(numbers: int) -> Board:

@@ -40,44 +40,44 @@ class Market:
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Played:
         """Let the adversary move every rollout's price."""
         pairs = pairs_of(problems, rollouts)
-        told = begun(pairs)
-        price = both_orders(self.market, price_question, self._asked(pairs, told), seed=seed)
+        transcripts = begun(pairs)
+        price = both_orders(self.market, price_question, self._asked(pairs, transcripts), seed=seed)
         prices, tokens = list(price.values), price.tokens
         moving = [r for r, v in enumerate(prices) if not isinstance(v, Unmeasured)]
-        told = [v if isinstance(v, Unmeasured) else t for v, t in zip(prices, told, strict=True)]
+        transcripts = [v if isinstance(v, Unmeasured) else t for v, t in zip(prices, transcripts, strict=True)]
         for at in range(self.rounds):
-            tried, cost = self._tried(pairs, told, moving, at, seed)
+            tried, cost = self._tried(pairs, transcripts, moving, at, seed)
             after = both_orders(self.market, price_question, [(*pairs[r], t) for r, t in tried], seed=seed)
             tokens += cost + after.tokens
             best = _furthest([r for r, _ in tried], [t for _, t in tried], after.values, prices)
             for r in moving:
                 if isinstance(best[r], Unmeasured) and at == 0:
-                    told[r] = best[r]  # nothing was said of it that could be priced
+                    transcripts[r] = best[r]  # nothing was said of it that could be priced
             moving = [r for r in moving if not isinstance(best[r], Unmeasured) and best[r].moved >= self.still]
             for r in moving:
-                prices[r], told[r] = best[r].price, best[r].transcript
-        return Played(transcripts=tuple(told), tokens=tokens)
+                prices[r], transcripts[r] = best[r].price, best[r].transcript
+        return Played(transcripts=tuple(transcripts), tokens=tokens)
 
     def _tried(
-        self, pairs: Sequence[tuple[str, str]], told: Sequence[Transcript | Unmeasured], moving: Sequence[int],
+        self, pairs: Sequence[tuple[str, str]], transcripts: Sequence[Transcript | Unmeasured], moving: Sequence[int],
         at: int, seed: int,
     ) -> tuple[list[tuple[int, Transcript | Unmeasured]], int]:  # fmt: skip
         """What each rollout's transcript would be with each candidate argument."""
         ask = "In at most three sentences, say what would change a careful reader's mind about the proposed response most."
-        prompts = [scene(*pairs[r], told[r]) + ask for r in moving]  # type: ignore[arg-type]
+        prompts = [scene(*pairs[r], transcripts[r]) + ask for r in moving]  # type: ignore[arg-type]
         if not prompts:
             return [], 0
         said = self.adversary.say(prompts, n=self.candidates, seed=seed)
         out: list[tuple[int, Transcript | Unmeasured]] = []
         for i, text in enumerate(said.texts):
             r = moving[i // self.candidates]
-            out.append((r, joined(told[r], _turn(text, at))))
+            out.append((r, joined(transcripts[r], _turn(text, at))))
         return out, said.tokens
 
     def _asked(
-        self, pairs: Sequence[tuple[str, str]], told: Sequence[Transcript | Unmeasured]
+        self, pairs: Sequence[tuple[str, str]], transcripts: Sequence[Transcript | Unmeasured]
     ) -> list[tuple[str, str, Transcript | Unmeasured]]:
-        return [(*pair, t) for pair, t in zip(pairs, told, strict=True)]
+        return [(*pair, t) for pair, t in zip(pairs, transcripts, strict=True)]
 
 
 def _turn(text: str | Unmeasured, at: int) -> Turn | Unmeasured:

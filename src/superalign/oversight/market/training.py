@@ -40,7 +40,7 @@ class MarketGame:
 
 
 def _argue(
-    game: MarketGame, numbers_BN: np.ndarray, random_BK: Tensor, made: torch.Generator, *, greedy: bool = False
+    game: MarketGame, numbers_BN: np.ndarray, random_BK: Tensor, generator: torch.Generator, *, greedy: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Propose K games per question: arguments (B, K, T), and what the judge knows before each and after all (B, K, T + 1, S)."""
     on = game.on
@@ -49,21 +49,21 @@ def _argue(
     left_A, right_A, whole_A = (torch.from_numpy(x) for x in (on.left_A, on.right_A, on.whole_A))
     B, K = random_BK.shape
     known = torch.from_numpy(known_at_first(on, numbers_BN)).float().unsqueeze(1).expand(B, K, -1).contiguous()
-    mine = ~random_BK
-    read_BK = game.adversary.read(torch.from_numpy(numbers_BN)).unsqueeze(1).expand(B, K, -1)[mine]
+    chosen_BK = ~random_BK
+    read_BK = game.adversary.read(torch.from_numpy(numbers_BN)).unsqueeze(1).expand(B, K, -1)[chosen_BK]
     said, seen = [], [known]
     for t in range(T):
-        pick = torch.randint(len(whole_A), (B, K), generator=made)
+        pick = torch.randint(len(whole_A), (B, K), generator=generator)
         if game.config.follow:
             free = known[..., left_A] * known[..., right_A] * (1 - known[..., whole_A]) + 1e-9
-            pick = torch.multinomial(free.flatten(0, 1), 1, generator=made).view(B, K)
+            pick = torch.multinomial(free.flatten(0, 1), 1, generator=generator).view(B, K)
         if script is not None:
             pick = torch.full_like(pick, script[t])
-        elif mine.any():
-            logits = game.adversary(read_BK, known[mine])
+        elif chosen_BK.any():
+            logits = game.adversary(read_BK, known[chosen_BK])
             if not greedy:  # the largest of logits plus Gumbel noise is a draw from their softmax
-                logits = logits - torch.rand(logits.shape, generator=made).clamp_min(1e-9).log().neg().log()
-            pick[mine] = logits.argmax(-1)
+                logits = logits - torch.rand(logits.shape, generator=generator).clamp_min(1e-9).log().neg().log()
+            pick[chosen_BK] = logits.argmax(-1)
         joined = known.gather(2, left_A[pick].unsqueeze(2)) * known.gather(2, right_A[pick].unsqueeze(2))
         whole = whole_A[pick].unsqueeze(2)
         known = known.scatter(2, whole, torch.maximum(known.gather(2, whole), joined))
@@ -94,11 +94,11 @@ def settle(
     Returns:
         The arguments of the game that moves the price most, (B, T), and the prices on its way, (B, T + 1).
     """
-    made = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         random_BK = torch.zeros(len(numbers_BN), proposals, dtype=torch.bool)
         random_BK[:, proposals - round(explore * proposals) :] = True
-        said, seen = _argue(game, numbers_BN, random_BK, made)
+        said, seen = _argue(game, numbers_BN, random_BK, generator)
         price = torch.sigmoid(
             game.market(game.market.read(torch.from_numpy(numbers_BN), torch.from_numpy(claim_B)), seen)
         )
@@ -150,7 +150,7 @@ def train_market(
             "leave nothing to train on. The price would mean nothing. Give 1 or more of each, and rows of 2 or more."
         )
     torch.manual_seed(seed)
-    rng, made = np.random.default_rng([seed, 5]), torch.Generator().manual_seed(seed)
+    rng, generator = np.random.default_rng([seed, 5]), torch.Generator().manual_seed(seed)
     game = MarketGame(
         on=on,
         market=PriceNetwork(on, values=values, claims=claims, config=config),
@@ -173,7 +173,7 @@ def train_market(
             reached if rng.random() < 0.5 else int(rng.integers(min(config.start or reached, reached), reached + 1))
         )
         numbers_BN, claim_B = draw(config.questions, length, rng)
-        said, seen, chosen = _played(game, numbers_BN, claim_B, done, made)
+        said, seen, chosen = _played(game, numbers_BN, claim_B, done, generator)
         rows = torch.arange(len(numbers_BN))
         said_BT, seen_BTS = said[rows, chosen], seen[rows, chosen]
         belief_B = torch.from_numpy(hear(on, numbers_BN, claim_B, said_BT.numpy(), human, rng)).float()
@@ -201,7 +201,7 @@ def train_market(
 
 
 def _played(
-    game: MarketGame, numbers_BN: np.ndarray, claim_B: np.ndarray, done: float, made: torch.Generator
+    game: MarketGame, numbers_BN: np.ndarray, claim_B: np.ndarray, done: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Propose games and choose one per question."""
     c, B = game.config, len(numbers_BN)
@@ -212,7 +212,7 @@ def _played(
         random_BK[:, K - min(K - 1, round(share * K)) :] = share > 0
     random_BK |= c.search in ("random", "none")
     with torch.no_grad():
-        said, seen = _argue(game, numbers_BN, random_BK, made)
+        said, seen = _argue(game, numbers_BN, random_BK, generator)
         if c.search == "none":
             seen = seen[:, :, :1].expand_as(seen)
             said = torch.zeros_like(said)

@@ -134,14 +134,14 @@ def margin(
         [1.946, 1.253]
     """
 
-    def of(mine: np.ndarray, other: np.ndarray) -> np.ndarray:
-        row = np.arange(len(mine))
-        named = logits_GC[row, mine]
-        if not (mine == OPEN).any():
+    def of(claim: np.ndarray, other: np.ndarray) -> np.ndarray:
+        row = np.arange(len(claim))
+        named = logits_GC[row, claim]
+        if not (claim == OPEN).any():
             return named
         rest = logits_GC.copy()
         rest[row, other] = -np.inf
-        return np.where(mine == OPEN, rest.max(1), named)
+        return np.where(claim == OPEN, rest.max(1), named)
 
     return of(first_G, second_G) - of(second_G, first_G)
 

@@ -51,9 +51,9 @@ class PixelDebate:
                 np.stack([ink_X] * len(rivals)), [int(claim)] * len(rivals), rivals, turns=self.turns, seed=key
             )
             moves_GT = play(self.judge, held, self.debater, self.debater)
-            told = probability(margin(verdict(self.judge, held.ink_GX, moves_GT), held.first_G, held.second_G))
-            worst = int(told.argmin())
-            values.append(float(told[worst]))
+            probability_G = probability(margin(verdict(self.judge, held.ink_GX, moves_GT), held.first_G, held.second_G))
+            worst = int(probability_G.argmin())
+            values.append(float(probability_G[worst]))
             said.append(f"{claim} against {rivals[worst]}: pixels {', '.join(map(str, moves_GT[worst]))}")
             checks += moves_GT.size
         return Signal(overseer=self.card.digest, values=tuple(values), said=tuple(said), checks=checks, tokens=checks)

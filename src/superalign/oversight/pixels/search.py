@@ -93,8 +93,8 @@ def _searched(
 
 def _worth(judge: PixelJudge, games: Games, shown_GX: np.ndarray) -> Float[np.ndarray, " G"]:
     """The judge's probability of the first claim, were it asked now."""
-    told_GC = judge.logits(games.ink_GX, shown_GX)
-    return probability(margin(told_GC, games.first_G, games.second_G)).astype(np.float32)
+    logits_GC = judge.logits(games.ink_GX, shown_GX)
+    return probability(margin(logits_GC, games.first_G, games.second_G)).astype(np.float32)
 
 
 PASCAL = np.array([[comb(a, b) for b in range(11)] for a in range(65)], np.int64)
@@ -251,6 +251,6 @@ def debater(name: str) -> Debater:
         >>> debater("greedy") is greedy
         True
     """
-    if found := re.fullmatch(r"tree (\d+)", name):
-        return tree_search(int(found[1]))
+    if match := re.fullmatch(r"tree (\d+)", name):
+        return tree_search(int(match[1]))
     return {"random": at_random, "greedy": greedy, "exact": exact}[name]

@@ -72,11 +72,11 @@ class _Heads(nn.Module):
 
     def __init__(self, width: int, config: VerifierConfig, seed: int) -> None:
         super().__init__()
-        made = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         H, K = config.heads, config.hidden
-        self.inner = nn.Parameter(torch.randn(H, width, max(1, K), generator=made) * width**-0.5)
+        self.inner = nn.Parameter(torch.randn(H, width, max(1, K), generator=generator) * width**-0.5)
         self.inner_bias = nn.Parameter(torch.zeros(H, 1, max(1, K)))
-        self.outer = nn.Parameter(torch.randn(H, K, 1, generator=made) * max(1, K) ** -0.5) if K else None
+        self.outer = nn.Parameter(torch.randn(H, K, 1, generator=generator) * max(1, K) ** -0.5) if K else None
         self.first = nn.Parameter(torch.zeros(H, 1))
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
@@ -158,12 +158,12 @@ def train_verifier(
     heads = _Heads(features_NF.shape[1], config, seed)
     heads.centre.copy_(features_NF.mean(0))
     heads.spread.copy_(features_NF.std(0).clamp_min(1e-3))
-    made = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     rights, wrongs = (torch.from_numpy(np.flatnonzero(some)) for some in (right_R, ~right_R))
     optimizer = torch.optim.AdamW(heads.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     for _ in range(config.steps):
         score_HR = heads(features_NF, rollout_N, len(texts))
-        pair = [some[torch.randint(len(some), (config.pairs,), generator=made)] for some in (rights, wrongs)]
+        pair = [some[torch.randint(len(some), (config.pairs,), generator=generator)] for some in (rights, wrongs)]
         loss = preference_loss(score_HR, pair[0], pair[1], square=config.square)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

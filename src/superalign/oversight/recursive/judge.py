@@ -47,8 +47,8 @@ class RecursiveJudge:
             if response[1] is not None:
                 by_length.setdefault(len(chain), []).append((r, chain, response[1]))
         for some in by_length.values():
-            told = scored(self.reward, torch.tensor([c for _, c, _ in some]), torch.tensor([a for _, _, a in some]))
-            for (r, _, _), value in zip(some, told.tolist(), strict=True):
+            rewards = scored(self.reward, torch.tensor([c for _, c, _ in some]), torch.tensor([a for _, _, a in some]))
+            for (r, _, _), value in zip(some, rewards.tolist(), strict=True):
                 values[r] = float(value)
         return Signal(overseer=self.card.digest, values=tuple(values), tokens=tokens)
 

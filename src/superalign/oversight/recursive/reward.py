@@ -96,8 +96,8 @@ def label(
     return verify(before[row, at], chains[row, 1 + at], values[row, at]).float()
 
 
-def _shuffle(labels: Tensor, made: torch.Generator) -> Tensor:
-    return labels[torch.randperm(len(labels), generator=made)]
+def _shuffle(labels: Tensor, rng: torch.Generator) -> Tensor:
+    return labels[torch.randperm(len(labels), generator=rng)]
 
 
 def climb(
@@ -142,7 +142,7 @@ def climb(
             f"A ladder of {config.levels} levels with {config.labels} labels and {config.steps} updates teaches nothing. "
             "No reward model would come of it. Give 1 or more of each."
         )
-    made = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     start = reader(seed, width=config.width)
     # The second pair is only climbed for the null: it is trained on shuffled labels, and its agent assists.
     rewards = [copy.deepcopy(start) for _ in range(1 + (shuffled == "assistants"))]
@@ -151,16 +151,16 @@ def climb(
     out: list[Level] = []
     n, steps = round(more * config.labels), round(more * config.steps)
     for level in range(1, config.levels + 1):
-        chains, values = produce(n, level, made)
+        chains, values = produce(n, level, rng)
         helper = copy.deepcopy(agents[-1]) if level > 1 else None
-        said = label(kind, chains, values, agent=helper, verify=verify, truth=truth, made=made)
+        said = label(kind, chains, values, agent=helper, verify=verify, truth=truth, made=rng)
         paid: list[float] = []
         curve: list[float] = []
         for i, (reward, agent) in enumerate(zip(rewards, agents, strict=True)):
-            seen[i].append(Shown(chains, values[:, -1], said if i == 0 and shuffled != "all" else _shuffle(said, made)))
-            learn(reward, seen[i], config, steps, made)
-            told = practise(agent, reward, level, produce, config, made, gold if i == 0 else None)
-            paid, curve = told if i == 0 else (paid, curve)
+            seen[i].append(Shown(chains, values[:, -1], said if i == 0 and shuffled != "all" else _shuffle(said, rng)))
+            learn(reward, seen[i], config, steps, rng)
+            curves = practise(agent, reward, level, produce, config, rng, gold if i == 0 else None)
+            paid, curve = curves if i == 0 else (paid, curve)
         out.append(
             Level(
                 level=level,

@@ -120,7 +120,7 @@ def converse(
         The dialogue of every rollout, and the adviser's tokens. A place pointed to after the last check stands unchecked.
     """
     R = len(rollouts)
-    told: list[list[tuple[int | None, bool, bool]]] = [[] for _ in range(R)]
+    dialogues: list[list[tuple[int | None, bool, bool]]] = [[] for _ in range(R)]
     open_R = [r for r in range(R) if count(rollouts.text_R[r])]
     start, tokens = [0] * R, 0
     for at in range(k + 1):  # asking costs no check, so the last advice comes after the last check
@@ -133,12 +133,12 @@ def converse(
         same = advice.same or tuple(u is None for u in advice.units)
         for r, (problem, text, _), unit, answer in zip(open_R, asked, advice.units, same, strict=True):
             right = unit is None or at == k or check(problem, text, unit)
-            told[r].append((unit, right, answer))
+            dialogues[r].append((unit, right, answer))
             if unit is not None and right and unit + 1 < count(text):
                 start[r] = unit + 1
                 still.append(r)
         open_R = still
-    return [tuple(t) for t in told], tokens
+    return [tuple(t) for t in dialogues], tokens
 
 
 def concluded(dialogue: Dialogue, *, k: int, look: Callable[[int, Sequence[int]], bool]) -> tuple[str, int]:

@@ -27,14 +27,14 @@ class SandwichedJudge:
 
     def outcomes(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> tuple[list[str], int, int]:
         """Say what the judge comes to on every rollout; his checks; the adviser's tokens."""
-        told, tokens = converse(
+        dialogues, tokens = converse(
             problems, rollouts, adviser=self.adviser, check=self.check, count=self.count, k=self.k, seed=seed
         )
-        found = []
-        for p, text, dialogue in zip(rollouts.problem_R, rollouts.text_R, told, strict=True):
+        conclusions = []
+        for p, text, dialogue in zip(rollouts.problem_R, rollouts.text_R, dialogues, strict=True):
             look = looks(problems[int(p)], text, check=self.check, count=self.count, seed=seed)
-            found.append(concluded(dialogue, k=self.k, look=look))
-        return [o for o, _ in found], sum(n for _, n in found), tokens
+            conclusions.append(concluded(dialogue, k=self.k, look=look))
+        return [o for o, _ in conclusions], sum(n for _, n in conclusions), tokens
 
     def __call__(self, problems: Sequence[Problem], rollouts: Rollouts, *, seed: int) -> Signal:
         """Probability that each rollout is right, as practice showed after such an outcome."""

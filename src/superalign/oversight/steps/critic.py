@@ -218,14 +218,14 @@ def train_step_critic(pairs: Sequence[Pair], *, seed: int, config: StepCriticCon
         Burges et al., Learning to rank using gradient descent, 2005, for the loss on pairs.
     """
     config = config or StepCriticConfig()
-    made = _prepare(pairs, config)
+    data = _prepare(pairs, config)
     seeds = [seed + 100 * m for m in range(config.members)]
     return StepCritic(
-        cues=made.cues,
-        whole=made.whole,
-        step=made.step,
-        rankers=tuple(_fit_ranker(made.right, made.flawed, seed=s, config=config) for s in seeds),
-        pointers=tuple(_fit_pointer(made.steps, made.there, made.where, seed=s + 1, config=config) for s in seeds),
+        cues=data.cues,
+        whole=data.whole,
+        step=data.step,
+        rankers=tuple(_fit_ranker(data.right, data.flawed, seed=s, config=config) for s in seeds),
+        pointers=tuple(_fit_pointer(data.steps, data.there, data.where, seed=s + 1, config=config) for s in seeds),
     )
 
 
@@ -251,14 +251,14 @@ def shuffled_scores(
     rng = np.random.default_rng([seed, 5])
     # what a question leads to expect must not be learned from the right ones alone either
     mixed = [Pair(right=p.flawed, flawed=p.right, step=-1) if rng.random() < 0.5 else p for p in pairs]
-    made = _prepare(mixed, config)
+    data = _prepare(mixed, config)
     rankers = []
     for draw in range(draws):
         swap = torch.from_numpy(rng.random(len(pairs)) < 0.5)[:, None]
-        right, flawed = torch.where(swap, made.flawed, made.right), torch.where(swap, made.right, made.flawed)
+        right, flawed = (torch.where(swap, data.flawed, data.right), torch.where(swap, data.right, data.flawed))
         rankers.append(_fit_ranker(right, flawed, seed=seed + 100 * draw, config=config))
-    critic = StepCritic(cues=made.cues, whole=made.whole, step=made.step, rankers=tuple(rankers), pointers=())
-    table = made.whole.apply([d.whole() for d in critic.described(texts)])
+    critic = StepCritic(cues=data.cues, whole=data.whole, step=data.step, rankers=tuple(rankers), pointers=())
+    table = data.whole.apply([d.whole() for d in critic.described(texts)])
     return np.stack([_mean_output([ranker], table) for ranker in rankers])
 
 

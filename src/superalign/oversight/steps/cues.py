@@ -44,11 +44,11 @@ class Cues:
         )
         out, at = [], 0
         for i, r in enumerate(readings):
-            mine = table[at : at + len(r.numbers)]
+            rows = table[at : at + len(r.numbers)]
             at += len(r.numbers)
             out.append(
                 Expected(
-                    roles=mine.tolist(),
+                    roles=rows.tolist(),
                     last=dict(zip(self.last.classes_, last[i].tolist(), strict=True)),
                     operations=float(operations[i]),
                     answer=float(answer[i]) + largest(r),

@@ -79,11 +79,11 @@ def solution_features(reading: Reading, made: Trace, solution: SolutionLike, exp
     return {k: float(v) for k, v in f.items()}
 
 
-def _use_of_numbers(reading: Reading, made: Trace, expected: Expected) -> dict[str, float]:
+def _use_of_numbers(reading: Reading, traced: Trace, expected: Expected) -> dict[str, float]:
     n, table = len(reading.numbers), expected.roles
-    unused = [k for k in range(n) if not made.used[k]]
-    used = [k for k in range(n) if made.used[k]]
-    done = [ROLES.index(r) for r in roles(reading, made)]
+    unused = [k for k in range(n) if not traced.used[k]]
+    used = [k for k in range(n) if traced.used[k]]
+    done = [ROLES.index(r) for r in roles(reading, traced)]
     surprise = [table[k][UNUSED] for k in unused]
     used_at_all = [math.log1p(-min(0.999, math.exp(table[k][UNUSED]))) for k in used]
     as_used = [table[k][done[k]] for k in used]
@@ -109,19 +109,19 @@ def _use_of_numbers(reading: Reading, made: Trace, expected: Expected) -> dict[s
         "given_used": sum(given_used),
         "given_used_min": min(given_used, default=0.0),
         "given_used_mean": float(np.mean(given_used)) if given_used else 0.0,
-        "used_again": sum(max(0, u - 1) for u in made.used.values()),
-        "used_most": max(made.used.values(), default=0),
-        "digits_again": sum(max(0, u - 1) for k, u in made.used.items() if not reading.numbers[k].word),
+        "used_again": sum(max(0, u - 1) for u in traced.used.values()),
+        "used_most": max(traced.used.values(), default=0),
+        "digits_again": sum(max(0, u - 1) for k, u in traced.used.items() if not reading.numbers[k].word),
     }
 
 
-def _results(reading: Reading, made: Trace, solution: SolutionLike, expected: Expected) -> dict[str, float]:
-    stated = [r[0] for r in made.results]
-    values = stated + [o.value for o in made.operations()]
+def _results(reading: Reading, traced: Trace, solution: SolutionLike, expected: Expected) -> dict[str, float]:
+    stated = [r[0] for r in traced.results]
+    values = stated + [o.value for o in traced.operations()]
     plain = [n.values[0] for n in reading.numbers]
     f: dict[str, float] = {
-        "unused_results": sum(not made.reused[k] for k in range(len(stated) - 1)),
-        "results_again": sum(max(0, u - 1) for u in made.reused.values()),
+        "unused_results": sum(not traced.reused[k] for k in range(len(stated) - 1)),
+        "results_again": sum(max(0, u - 1) for u in traced.reused.values()),
         "fractional": sum(v != int(v) for v in values),
         "negative": sum(v < 0 for v in values),
         "long_decimal": sum(abs(v * 100 - round(v * 100)) > 1e-6 for v in values),
@@ -155,15 +155,15 @@ def _results(reading: Reading, made: Trace, solution: SolutionLike, expected: Ex
     return f
 
 
-def _shape(reading: Reading, made: Trace, solution: SolutionLike, expected: Expected) -> dict[str, float]:
-    done, n = made.operations(), len(reading.numbers)
-    sources = [s for step in made.steps for s in step.sources]
+def _shape(reading: Reading, traced: Trace, solution: SolutionLike, expected: Expected) -> dict[str, float]:
+    done, n = traced.operations(), len(reading.numbers)
+    sources = [s for step in traced.steps for s in step.sources]
     order = [s.index for s in sources if s.kind == "question"]
     written = [s.annotation.rpartition("=")[0] for s in solution.steps if s.annotation]
-    last = made.steps[-1].sources if made.steps else []
-    last_logp = expected.last.get(last_operator(made), -6.0)
+    last = traced.steps[-1].sources if traced.steps else []
+    last_logp = expected.last.get(last_operator(traced), -6.0)
     return {
-        "steps": len(made.steps),
+        "steps": len(traced.steps),
         "operations": len(done),
         "numbers": n,
         "operations_to_numbers": len(done) - n,
@@ -173,7 +173,7 @@ def _shape(reading: Reading, made: Trace, solution: SolutionLike, expected: Expe
         "last_logp": last_logp,
         "last_margin": last_logp - max(expected.last.values()),
         **{f"operator_{o}": sum(d.operator == o for d in done) for o in "+-*/"},
-        **{f"last_{o}": last_operator(made) == o for o in "+-*/"},
+        **{f"last_{o}": last_operator(traced) == o for o in "+-*/"},
         "false": sum(s.expression is not None and not s.true for s in solution.steps),
         "unreadable": sum(s.expression is None for s in solution.steps),
         "nowhere": sum(s.kind == "nowhere" for s in sources),
@@ -185,7 +185,7 @@ def _shape(reading: Reading, made: Trace, solution: SolutionLike, expected: Expe
         "last_numbers": sum(s.kind == "question" for s in last),
         "last_operands": len(last),
         "last_uses_previous": any(s.kind == "result" and s.back == 0 for s in last),
-        "first_numbers": sum(s.kind == "question" for s in made.steps[0].sources) if made.steps else 0,
+        "first_numbers": sum(s.kind == "question" for s in traced.steps[0].sources) if traced.steps else 0,
         "wrong_way_round": sum(_wrong_way_round(o) for o in done),
         "percent_raw": sum(_percent_raw(reading, s) for s in sources)
         - sum(s.kind == "common" and s.value == 100 for s in sources),
@@ -277,7 +277,7 @@ def step_features(
     return out
 
 
-def _one_step(reading: Reading, made: Trace, now: StepTrace, expected: Expected) -> dict[str, float]:
+def _one_step(reading: Reading, traced: Trace, now: StepTrace, expected: Expected) -> dict[str, float]:
     own = [s for s in now.sources if s.kind == "question"]
     as_used = []
     for o in now.operations:
@@ -289,10 +289,10 @@ def _one_step(reading: Reading, made: Trace, now: StepTrace, expected: Expected)
     left_over = [
         expected.roles[k][UNUSED]
         for k, number in enumerate(reading.numbers)
-        if not made.used[k] and number.sentence in beside
+        if not traced.used[k] and number.sentence in beside
     ]
-    result = made.results[now.result][0] if now.result >= 0 else 0.0
-    earlier = [r[0] for r in made.results[: max(now.result, 0)]]
+    result = traced.results[now.result][0] if now.result >= 0 else 0.0
+    earlier = [r[0] for r in traced.results[: max(now.result, 0)]]
     return {
         "operands": len(now.sources),
         "from_question": len(own),
@@ -311,7 +311,7 @@ def _one_step(reading: Reading, made: Trace, now: StepTrace, expected: Expected)
         "should_be_unused": max((u for _, u in as_used), default=-3.0),
         "left_over": min(left_over, default=0.0),
         "left_over_count": len(left_over),
-        "result_unused": now.result >= 0 and now.result < len(made.results) - 1 and not made.reused[now.result],
+        "result_unused": now.result >= 0 and now.result < len(traced.results) - 1 and not traced.reused[now.result],
         "fractional": result != int(result),
         "long_decimal": abs(result * 100 - round(result * 100)) > 1e-6,
         "negative": result < 0,

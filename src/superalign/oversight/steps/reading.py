@@ -286,7 +286,7 @@ def _numbers(
     text: Text, starts: list[int], words: list[str], sentences: list[int], target: int, target_words: list[str]
 ) -> tuple[Number, ...]:
     kept = [m for m in text.mentions if text.question[m.start : m.end].lower() not in ("second", "once", "both")]
-    made = []
+    out = []
     for k, m in enumerate(kept):
         i, j = bisect_right(starts, m.start) - 1, bisect_left(starts, m.end) - 1
         raw = text.question[m.start : m.end].lower()
@@ -309,7 +309,7 @@ def _numbers(
         ]
         names += [f"t:{w}" for w in set(target_words)]
         names += [f"s:{w}" for w, s in zip(words, sentences, strict=True) if s == sentences[i]]
-        made.append(
+        out.append(
             Number(
                 values=tuple(float(v) for v in m.values),
                 at=i,
@@ -320,7 +320,7 @@ def _numbers(
                 cues=hashed(names),
             )
         )
-    return tuple(made)
+    return tuple(out)
 
 
 def close(a: float, b: float) -> bool:
@@ -330,50 +330,50 @@ def close(a: float, b: float) -> bool:
 
 def trace(reading: Reading, solution: SolutionLike) -> Trace:
     """Follow a solution: what each step does, and where each operand comes from."""
-    made = Trace(steps=[], results=[], used=Counter(), reused=Counter())
+    traced = Trace(steps=[], results=[], used=Counter(), reused=Counter())
     for step in solution.steps:
         now = StepTrace()
         if step.expression is not None:
             value = float(step.expression.value)
-            _walk(step.expression, reading, made, now)
-            now.result = len(made.results)
-            made.results.append((float(step.value) if step.value is not None else value, value))
-        made.steps.append(now)
-    return made
+            _walk(step.expression, reading, traced, now)
+            now.result = len(traced.results)
+            traced.results.append((float(step.value) if step.value is not None else value, value))
+        traced.steps.append(now)
+    return traced
 
 
-def _walk(node: ExpressionLike, reading: Reading, made: Trace, now: StepTrace) -> Source:
+def _walk(node: ExpressionLike, reading: Reading, traced: Trace, now: StepTrace) -> Source:
     if node.left is None or node.right is None:
-        source = _source(float(node.value), reading, made)
+        source = _source(float(node.value), reading, traced)
         now.sources.append(source)
         return source
-    left = _walk(node.left, reading, made, now)
-    right = _walk(node.right, reading, made, now)
+    left = _walk(node.left, reading, traced, now)
+    right = _walk(node.right, reading, traced, now)
     now.operations.append(Operation("/" if node.operator == "//" else node.operator, float(node.value), left, right))
     return Source("inner", float(node.value))
 
 
-def _source(value: float, reading: Reading, made: Trace) -> Source:
+def _source(value: float, reading: Reading, traced: Trace) -> Source:
     """Find where an operand most likely comes from: an unused earlier result, an unused number, then used ones."""
-    best, found = 0.0, Source("common" if value in reading.common else "nowhere", value)
-    for k in range(len(made.results) - 1, -1, -1):
-        if close(made.results[k][0], value) or close(made.results[k][1], value):
-            back = len(made.results) - 1 - k
-            weight = (1.5 if made.reused[k] else 3.0) + 0.1 * (back == 0)
+    best, source = 0.0, Source("common" if value in reading.common else "nowhere", value)
+    for k in range(len(traced.results) - 1, -1, -1):
+        if close(traced.results[k][0], value) or close(traced.results[k][1], value):
+            back = len(traced.results) - 1 - k
+            weight = (1.5 if traced.reused[k] else 3.0) + 0.1 * (back == 0)
             if weight > best:
-                best, found = weight, Source("result", value, k, 0, back, made.reused[k])
+                best, source = weight, Source("result", value, k, 0, back, traced.reused[k])
     for k, number in enumerate(reading.numbers):
         for variant, v in enumerate(number.values):
-            weight = (1.4 if made.used[k] else 2.5) - 0.3 * (variant > 0)
+            weight = (1.4 if traced.used[k] else 2.5) - 0.3 * (variant > 0)
             if weight > best and close(v, value):
-                best, found = weight, Source("question", value, k, variant, 0, made.used[k])
-    if found.kind == "nowhere" and value == int(value):  # a rounded result
-        for k in range(len(made.results) - 1, -1, -1):
-            if abs(made.results[k][0] - value) < 0.51:
-                found = Source("result", value, k, 0, len(made.results) - 1 - k, made.reused[k])
+                best, source = weight, Source("question", value, k, variant, 0, traced.used[k])
+    if source.kind == "nowhere" and value == int(value):  # a rounded result
+        for k in range(len(traced.results) - 1, -1, -1):
+            if abs(traced.results[k][0] - value) < 0.51:
+                source = Source("result", value, k, 0, len(traced.results) - 1 - k, traced.reused[k])
                 break
-    if found.kind == "result":
-        made.reused[found.index] += 1
-    elif found.kind == "question":
-        made.used[found.index] += 1
-    return found
+    if source.kind == "result":
+        traced.reused[source.index] += 1
+    elif source.kind == "question":
+        traced.used[source.index] += 1
+    return source

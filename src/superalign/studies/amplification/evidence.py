@@ -89,15 +89,15 @@ class Learners:
 
     def slowdown(self, against: Learners) -> Estimate:
         """Measure how many times as many questions it takes to learn than under another overseer."""
-        mine, theirs = ([x.learned_at for x in learners.at] for learners in (self, against))
-        late = [sum(v is None for v in some) for some in (mine, theirs)]
+        own, theirs = ([x.learned_at for x in learners.at] for learners in (self, against))
+        late = [sum(v is None for v in some) for some in (own, theirs)]
         if any(late):
             return Unmeasured(
-                f"{late[0]} of {len(mine)} seeds under amplification, {late[1]} under direct supervision, never got there"
+                f"{late[0]} of {len(own)} seeds under amplification, {late[1]} under direct supervision, never got there"
             )
-        a, b = (np.array(some, float) for some in (mine, theirs))
-        found = ratio_interval(a, b)
-        return mean_interval(a / b) if isinstance(found, Unmeasured) and len(set(a / b)) > 1 else found
+        a, b = (np.array(some, float) for some in (own, theirs))
+        ratio = ratio_interval(a, b)
+        return mean_interval(a / b) if isinstance(ratio, Unmeasured) and len(set(a / b)) > 1 else ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,27 +119,27 @@ def distillation_job(item: Distillation, *, config: Config) -> Learned:
     few, many = (held_out(game, n) for n in (min(100, config.test_questions), config.test_questions))
     deepest = 1 if arm == "shallow" else game.depths
     settings = DistillConfig(steps=config.steps, deepest=deepest, batch=batch, lr=lr)
-    made: list[Distilled] = []
+    tries: list[Distilled] = []
     # About two in five start from weights with which X never comes to agree with H beyond depth 1. That X and H disagree can be
     # seen without any answer, so such an X is given up for a fresh one; what it cost is counted.
-    while len(made) < TRIES and not any(len(x.opened) > min(game.depths, deepest) for x in made):
-        made.append(
+    while len(tries) < TRIES and not any(len(x.opened) > min(game.depths, deepest) for x in tries):
+        tries.append(
             distil(
                 game,
                 teachers[arm],
                 config=settings,
-                seed=item.seed + 100 * len(made),
+                seed=item.seed + 100 * len(tries),
                 noise=1 - 1 / values if arm == "random" else by_chance,
                 measure=lambda answer: [float(some.wrong_P(answer).mean()) for some in few],
             )
         )
-    x = max(made, key=lambda one: len(one.opened))
-    questions = sum(one.questions for one in made)
+    x = max(tries, key=lambda one: len(one.opened))
+    questions = sum(one.questions for one in tries)
     return Learned(
         wrong=tuple(some.wrong_P(answers_of(x.net)) for some in many),
         questions_T=tuple(questions - x.questions + n for n, _ in x.curve),
         error_TD=np.array([errors for _, errors in x.curve]),
         questions=questions,
-        asked=sum(one.asked for one in made),
-        starts=len(made),
+        asked=sum(one.asked for one in tries),
+        starts=len(tries),
     )

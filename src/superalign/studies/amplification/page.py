@@ -114,7 +114,7 @@ def game(g: Game, named: str, text: str, *, x: str, worst: float) -> Part:
             x="error per depth",
             caption="Slope per seed; t intervals over seeds.",
         ),
-        table_of("Error at each depth", {name: columns(found) for name, found in rows.items()}, of="arm"),
+        table_of("Error at each depth", {name: columns(of_arm) for name, of_arm in rows.items()}, of="arm"),
     )
 
 

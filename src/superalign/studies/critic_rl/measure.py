@@ -94,14 +94,14 @@ def measure(config: Config, run: Run) -> Evidence:
         for i in range(config.sweep_seeds)
         for other in others
     ]
-    made = run.map(critic_job, todo, name="critics", progress="critics")
-    seeds, test = tuple(m for m in made if isinstance(m, Main)), solutions("test", config.held_out, TEST)
+    results = run.map(critic_job, todo, name="critics", progress="critics")
+    seeds, test = tuple(m for m in results if isinstance(m, Main)), solutions("test", config.held_out, TEST)
     return Evidence(
         length=LENGTH,
         nitpicks=config.nitpicks,
         no_flaws=test.equivalent / (test.equivalent + int(test.flawed_B.sum())),
         main=seeds,
-        others=tuple(m for m in made if isinstance(m, Learned)),
+        others=tuple(m for m in results if isinstance(m, Learned)),
         conditions=conditions(config.held_out - config.held_out % 4),
         decisions=keep_decisions([i for m in seeds for i in m.items], run.ledger),
     )
@@ -122,8 +122,8 @@ def critic_job(job: CriticJob) -> Main | Learned:
     test = solutions("test", job.held_out, TEST)
     levels, searched = frontiers(critics, test, t.seed)
     race, last, planter = run_race(job.race, critics, test, seed=t.seed)
-    found, items = trial(job, critics, last, planter)
-    return Main(learned=learned, levels=levels, searched=searched, race=race, found=found, items=items)
+    flagged, items = trial(job, critics, last, planter)
+    return Main(learned=learned, levels=levels, searched=searched, race=race, found=flagged, items=items)
 
 
 def frontiers(trained: Critics, test: Solutions, seed: int) -> tuple[dict[str, np.ndarray], tuple[Searched, ...]]:
@@ -134,12 +134,12 @@ def frontiers(trained: Critics, test: Solutions, seed: int) -> tuple[dict[str, n
     for name, policy, by in (*drawn, (ev.AGAIN, trained.supervised, 1000)):
         points[name] = [flags_of(policy, x, seed=seed_for(seed, "flags", by, i), bias=b) for i, b in enumerate(BIASES)]
     for name, policy in ((ev.SUPERVISED_SEARCH, trained.supervised), (ev.RL_SEARCH, trained.rl)):
-        found = search(policy, trained.reward, x, generator=generator)
+        candidates = search(policy, trained.reward, x, generator=generator)
         tuned = search(policy, trained.reward, trained.tuning.x_BSK, generator=generator)
-        points[name] = [found.chosen(m)[0].numpy() > 0 for m in MODIFIERS]
+        points[name] = [candidates.chosen(m)[0].numpy() > 0 for m in MODIFIERS]
         for percentile in PERCENTILES:
             m = modifier_at(tuned, percentile)
-            chosen = found.chosen(m)[0].numpy() > 0
+            chosen = candidates.chosen(m)[0].numpy() > 0
             table.append(
                 Searched(
                     critic=name,
@@ -182,10 +182,10 @@ def checked(job: CriticJob, critics: Critics, retrained: Retrained, planter: Pla
     steps = pointed(job, critics, retrained, x, wrong, job.seed + seed)
     # Its wrong facts are other ones than those of the judge whose comparisons the critics were trained on.
     fresh, taught = (wrong_steps(x.numpy(), beliefs(job.training.judge, s)) for s in (others, job.seed))
-    found = {arm: fresh[np.arange(n), step_B] for arm, step_B in steps.items()}
-    found[ev.TAUGHT] = taught[np.arange(n), steps[PROTOCOL]]
+    by_arm = {arm: fresh[np.arange(n), step_B] for arm, step_B in steps.items()}
+    by_arm[ev.TAUGHT] = taught[np.arange(n), steps[PROTOCOL]]
     texts = [f"{chains.text_of(t)} look at step {s + 1}" for t, s in zip(x.numpy(), steps[PROTOCOL], strict=True)]
-    return Checked(prompts=[p.prompt for p in problems], right_B=np.asarray(~wrong.any(1)), found=found, texts=texts)
+    return Checked(prompts=[p.prompt for p in problems], right_B=np.asarray(~wrong.any(1)), found=by_arm, texts=texts)
 
 
 def trial(
@@ -198,11 +198,11 @@ def trial(
     learned, test = (checked(job, critics, retrained, planter, split) for split in ("train", "test"))
     true_P = test.right_B.astype(float)
     arms = {AGENT: ArmOutput(probability_P=np.ones(len(true_P))), EXPERT: ArmOutput(probability_P=true_P)}
-    for arm, found_P in test.found.items():
+    for arm, wrong_P in test.found.items():
         of = [learned.right_B[learned.found[arm] == says] for says in (False, True)]
         shares = np.array([s.mean() if len(s) else 0.5 for s in of])
         arms[arm] = ArmOutput(
-            probability_P=shares[found_P.astype(int)],
+            probability_P=shares[wrong_P.astype(int)],
             checks=1,
             tokens=0 if arm in (JUDGE, ev.CHANCE, ev.ORACLE) else 7 * LENGTH * (29 if arm == ev.SEARCHED else 1),
             transcripts=test.texts if arm == PROTOCOL else (),
@@ -215,4 +215,4 @@ def trial(
         behaviours=conditions(len(true_P)),
         difficulty=LENGTH,
     )
-    return {arm: found_P.astype(float) for arm, found_P in test.found.items()}, items
+    return {arm: wrong_P.astype(float) for arm, wrong_P in test.found.items()}, items

@@ -65,7 +65,7 @@ def page(e: Evidence) -> Findings:
     """Put the page together."""
     level, few, races = LEVELS[MAIN_LEVEL], LEVELS[0], [m.race for m in e.main]
     last, learned = races[0].last, [m.learned for m in e.main]
-    found = {c: e.levels_LPS(c).mean((1, 2)) for c in (SUPERVISED, RL_SEARCH)}
+    shares = {c: e.levels_LPS(c).mean((1, 2)) for c in (SUPERVISED, RL_SEARCH)}
     first, fresh = (float(caught_PS(races, OURS, k, "fresh").mean()) for k in (0, last))
     decisions = panel(
         e.decisions,
@@ -75,10 +75,10 @@ def page(e: Evidence) -> Findings:
     )
     race = raced(races, nitpicks=e.nitpicks, no_flaws=e.no_flaws)
     return findings(
-        f"At {level:g} nit-picks a solution, a critic trained by RL and searched finds {found[RL_SEARCH][MAIN_LEVEL]:.0%} of "
-        f"flaws by hand, a supervised one {found[SUPERVISED][MAIN_LEVEL]:.0%}; at {few:g} it finds {found[RL_SEARCH][0]:.0%} and "
-        f"{found[SUPERVISED][0]:.0%}. Of the flaws of a planter trained against it {first:.0%} are found; after {last} rounds of "
-        f"retraining, of a fresh planter's, {fresh:.0%}.",
+        f"At {level:g} nit-picks a solution, a critic trained by RL and searched finds {shares[RL_SEARCH][MAIN_LEVEL]:.0%} of "
+        f"flaws by hand, a supervised one {shares[SUPERVISED][MAIN_LEVEL]:.0%}; at {few:g} it finds {shares[RL_SEARCH][0]:.0%} "
+        f"and {shares[SUPERVISED][0]:.0%}. Of the flaws of a planter trained against it {first:.0%} are found; after {last} "
+        f"rounds of retraining, of a fresh planter's, {fresh:.0%}.",
         [decisions, hits(e), frontier(e), paid(learned, e.others), race],
         means=MEANS,
         limits=LIMITS,
@@ -122,7 +122,7 @@ def hits(e: Evidence) -> Part:
         ),
         bars(
             "How often the judge says that a solution is flawed",
-            {label: found for label, (found, _) in drawn.items()},
+            {label: estimate for label, (estimate, _) in drawn.items()},
             x=FLAGGED,
             groups={label: what for label, (_, what) in drawn.items()},
             caption="Hits where there is a flaw, false alarms where there is none. Lines: 95 % over items and seeds.",
@@ -155,8 +155,8 @@ def frontier(e: Evidence) -> Part:
     }
     searched = []
     for of in zip(*(m.searched for m in e.main), strict=True):
-        found = (mean_interval([getattr(s, what) for s in of]) for what in ("caught", "nitpicks", "highlights"))
-        searched.append((of[0].critic, of[0].percentile, float(np.mean([s.modifier for s in of])), *found))
+        means = (mean_interval([getattr(s, what) for s in of]) for what in ("caught", "nitpicks", "highlights"))
+        searched.append((of[0].critic, of[0].percentile, float(np.mean([s.modifier for s in of])), *means))
     return part(
         "The frontier",
         FRONTIER.format(levels[RL].shape[1], len(e.main), ev.CHECKS),

@@ -75,8 +75,8 @@ class Trial:
 
     def more(self, arm: str, over: str) -> tuple[Estimate, Estimate]:
         """Differences of two arms in flaws found and in false alarms on clean solutions, paired by solution."""
-        found = [self.plain[a].found_N[self.planted_N] for a in (arm, over)]
-        return self._paired(*found), self._paired(*(self.plain[a].called_N[~self.planted_N] for a in (arm, over)))
+        hits = [self.plain[a].found_N[self.planted_N] for a in (arm, over)]
+        return self._paired(*hits), self._paired(*(self.plain[a].called_N[~self.planted_N] for a in (arm, over)))
 
     def gap(self, arm: str) -> Estimate:
         """Return the accuracy of the judge in an arm minus that of the critic's own call."""

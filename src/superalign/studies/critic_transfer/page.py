@@ -44,10 +44,10 @@ LIMITS = (
 
 def page(e: Evidence) -> Findings:
     """Put the page together."""
-    found, null = e.real.ranking(e.scores["critic"])[0], e.real.mean_ranking(e.shuffled_DM)[0]
+    ranked, null = e.real.ranking(e.scores["critic"])[0], e.real.mean_ranking(e.shuffled_DM)[0]
     return findings(
         "A critic trained only on planted flaws finds the wrong one of two real solutions to the same question "
-        f"{per_cent(found, digits=0)} of the time; with shuffled labels {per_cent(null)}.",
+        f"{per_cent(ranked, digits=0)} of the time; with shuffled labels {per_cent(null)}.",
         [real_solutions(e), trial(e), planted_flaws(e), distance(e)],
         means=MEANS,
         limits=LIMITS,
@@ -68,7 +68,7 @@ def real_solutions(e: Evidence) -> Part:
     rows = dict(zip(names, (critic, null, by_model, *others), strict=True))
     plot = intervals(
         "Right above wrong, real solutions of the same question",
-        {name: found[0] for name, found in rows.items()},
+        {name: ranking[0] for name, ranking in rows.items()},
         x="share of pairs",
         caption="Test questions that nothing was chosen on; ties count half; intervals by question.",
     )
@@ -90,7 +90,7 @@ def real_solutions(e: Evidence) -> Part:
         "better models write; with the models balanced it cannot.",
         *(claim(name, critic[k], null=null[k], bar=bar, unit=RANKED, why=why) for name, k, bar, why in claims),
         replace(plot, references=(CHANCE, (BAR, "bar"))),
-        table("Right ranked above wrong", RANKINGS, [(name, *found) for name, found in rows.items()]),
+        table("Right ranked above wrong", RANKINGS, [(name, *ranking) for name, ranking in rows.items()]),
         table(
             "By the model of the right and of the wrong solution, all questions",
             ("right one by", *(f"wrong one by {s}" for s in r.sources)),
@@ -134,15 +134,15 @@ def trial(e: Evidence) -> Part:
         ),
         intervals(
             "Planted flaws found with one check",
-            {arm: found[0] for arm, found in shares.items()},
+            {arm: cells[0] for arm, cells in shares.items()},
             x="share of planted flaws found",
             caption="Found: the judge's check fails at the step that is first wrong. 95 % intervals.",
         ),
-        shown("Arms", ("arm", *VERSIONS), [(arm, *found) for arm, found in shares.items()]),
+        shown("Arms", ("arm", *VERSIONS), [(arm, *cells) for arm, cells in shares.items()]),
         shown(
             "Differences, paired by solution",
             ("difference", *VERSIONS[:2]),
-            [(f"{CRITIC} minus {arm}", *found) for arm, found in more.items()],
+            [(f"{CRITIC} minus {arm}", *cells) for arm, cells in more.items()],
         ),
         shown("Flaws found, by kind", ("kind", *t.plain), kinds),
     )

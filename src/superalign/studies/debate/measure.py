@@ -65,14 +65,14 @@ def measure(config: Config, run: Run) -> Evidence:
         for a in config.critics
         for j in config.judges
     ]
-    made = run.map(debate_job, todo, name="debates", progress="debaters")
-    main = tuple(m for m in made if isinstance(m, Main))
+    results = run.map(debate_job, todo, name="debates", progress="debaters")
+    main = tuple(m for m in results if isinstance(m, Main))
     decided = run.map(debated_responses, asked, name="responses", progress="responses") if config.responses else []
     return Evidence(
         length=config.length,
         main=main,
         decisions=keep_decisions([i for m in main for i in m.items], run.ledger),
-        cells=cells_of([m for m in made if isinstance(m, Cell)]),
+        cells=cells_of([m for m in results if isinstance(m, Cell)]),
         responses=keep_decisions([i for some in decided for i in some], run.ledger) if decided else None,
     )
 

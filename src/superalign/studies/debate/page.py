@@ -140,8 +140,8 @@ def sweep(e: Evidence) -> Part:
         (False, "a judge as good as its critics, or better"),
     ):
         some = [c.gain_NS for c in e.cells if (c.lead > 0) == weaker]
-        found = difference(np.mean(some, axis=0)) if some else Unmeasured("no such cell")
-        gains[f"Debate helps {name}"] = (found, null)
+        gain = difference(np.mean(some, axis=0)) if some else Unmeasured("no such cell")
+        gains[f"Debate helps {name}"] = (gain, null)
     for judge in sorted({c.judge for c in e.cells}):
         line = sorted((c for c in e.cells if c.judge == judge), key=lambda c: c.lead)
         curve = curve_of([c.lead for c in line], [c.gain_NS for c in line], difference)

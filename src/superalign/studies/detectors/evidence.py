@@ -111,18 +111,18 @@ class Evidence:
     @cached_property
     def calibrations(self) -> dict[str, tuple[Calibration, ...]]:
         """Error rates of every detector and of the audit's five together, by digest of the card."""
-        found = {**self.every.calibrations(rate=self.rate), **self.audit.calibrations(rate=self.rate)}
-        return {**found, self.whole.digest: found[self.audit.combination.card.digest]}
+        by_card = {**self.every.calibrations(rate=self.rate), **self.audit.calibrations(rate=self.rate)}
+        return {**by_card, self.whole.digest: by_card[self.audit.combination.card.digest]}
 
     @cached_property
     def flagged(self) -> dict[str, dict[str, bool]]:
         """Digest of a card -> name -> whether it is flagged, with thresholds that the subject's kind did not set."""
-        found: dict[str, dict[str, bool]] = {}
+        by_card: dict[str, dict[str, bool]] = {}
         for unsealed in (self.every, self.audit):
             for name, verdicts in unsealed.flagged(self.calibrations, known=True).items():
                 for digest, verdict in verdicts.items():
-                    found.setdefault(digest, {})[name] = verdict.flagged is True
-        return {**found, self.whole.digest: found[self.audit.combination.card.digest]}
+                    by_card.setdefault(digest, {})[name] = verdict.flagged is True
+        return {**by_card, self.whole.digest: by_card[self.audit.combination.card.digest]}
 
     def share(self, card: Instrument, names: Sequence[str], *, confidence: float = CONFIDENCE) -> Estimate:
         """Return the share of some subjects that an instrument flags; cannot tell is no flag."""
@@ -145,19 +145,19 @@ class Evidence:
         if len(set(group.values())) < 2:
             return None
         truth = {n: (group[n], role, s) for n, (_, role, s) in self.audit.truth.items() if n in group}
-        made = replace(self.audit, truth=truth).calibrations(rate=self.rate)
-        return len(set(group.values())), made[self.audit.combination.card.digest][-1]
+        calibrations = replace(self.audit, truth=truth).calibrations(rate=self.rate)
+        return len(set(group.values())), calibrations[self.audit.combination.card.digest][-1]
 
     def along(self, dial: str) -> dict[str, list[Dialled]]:
         """Detector -> what it catches at each level of a dial."""
-        mine = [p for p in self.dialled if p.dial == dial]
+        plantings = [p for p in self.dialled if p.dial == dial]
 
         def caught(card: Instrument, p: Planting) -> Dialled:
-            found = float(self.flagged[card.digest][p.organism])
+            hit = float(self.flagged[card.digest][p.organism])
             family = f"{p.kind} {p.seed}"
-            return Dialled(dial=card.name, level=p.level, subject=p.organism, threshold=0.5, family=family, score=found)
+            return Dialled(dial=card.name, level=p.level, subject=p.organism, threshold=0.5, family=family, score=hit)
 
-        return {card.name: [caught(card, p) for p in mine] for card in self.cards}
+        return {card.name: [caught(card, p) for p in plantings] for card in self.cards}
 
     def trends(self, dial: str) -> dict[str, Trend]:
         """Detector -> whether its recall moves along a dial."""

@@ -37,8 +37,8 @@ def measure(config: Config, run: Run) -> Evidence:
     """Let every detector look at every subject; resumable subject by subject."""
     triples = _some([(t, where) for t, where in _planted(config.planted) if t.acceptance.accepted], config.seeds)
     run.stage("recording instruments")
-    found = panel(config.asked, bool(config.planted))
-    cards = tuple(d.card for d in found)
+    detectors = panel(config.asked, bool(config.planted))
+    cards = tuple(d.card for d in detectors)
     sides = tuple(sides_of(c) for c in cards)
     audit = Combination(parts=cards[:AUDITS], sides=sides[:AUDITS])
     rate, innocents = config.false_positive_rate, _innocents(config)
@@ -60,7 +60,7 @@ def measure(config: Config, run: Run) -> Evidence:
     plants = [*(t.plant for t, _ in triples), *(t.acceptance for t, _ in triples)]
     every = open_seals(seen, plants=plants, truth=truth, known=frozenset(usual)).unsealed
     five = replace(every, combination=audit, verdicts={n: said[:AUDITS] for n, said in seen.verdicts.items()})
-    run.keep(*(c for made in five.calibrations(rate=rate).values() for c in made))
+    run.keep(*(c for calibrations in five.calibrations(rate=rate).values() for c in calibrations))
     return Evidence(
         planted=tuple(p for p in plantings if not p.dial),
         dialled=tuple(p for p in plantings if p.dial),
@@ -71,7 +71,7 @@ def measure(config: Config, run: Run) -> Evidence:
         rate=rate,
         added=contributions(every, rate=rate, seed=run.seed),
         with_five=contributions(five, rate=rate, seed=run.seed),
-        readings=readings(found),
+        readings=readings(detectors),
     )
 
 

@@ -38,7 +38,7 @@ def page(e: Evidence) -> Findings:
 
 def behaviours(e: Evidence) -> Part:
     """Show what catches which behaviour."""
-    mine = {k: e.of_kind(k) for k in e.kinds}
+    by_kind = {k: e.of_kind(k) for k in e.kinds}
     best = {k: e.best(k) for k in e.kinds}
     ways = dict.fromkeys((p.route, p.conceal) for p in e.planted)
     cells = {w: [p.organism for p in e.planted if (p.route, p.conceal) == w] for w in ways}
@@ -65,23 +65,23 @@ def behaviours(e: Evidence) -> Part:
         ),
         intervals(
             "Behaviours caught by the audit's five detectors together",
-            {k: found for k, names in mine.items() if isinstance(found := e.share(e.whole, names), Interval)},
-            nulls={k: e.share(e.whole, e.twins_of(k)) for k in mine},
+            {k: recall for k, names in by_kind.items() if isinstance(recall := e.share(e.whole, names), Interval)},
+            nulls={k: e.share(e.whole, e.twins_of(k)) for k in by_kind},
             x="share flagged",
-            groups=dict.fromkeys(mine, "organisms"),
+            groups=dict.fromkeys(by_kind, "organisms"),
             caption="Grey: their clean and uncertain twins. 95 % intervals.",
             reference=(e.rate, "stated rate of false alarms"),
         ),
         table(
             "Organisms caught, by detector and behaviour",
             ("detector", *e.kinds),
-            [(c.name, *(e.count(c, mine[k]) for k in e.kinds)) for c in e.cards],
+            [(c.name, *(e.count(c, by_kind[k]) for k in e.kinds)) for c in e.cards],
         ),
         table(
             "The best detector of each behaviour",
             ("behaviour", TOGETHER, "best alone", "its recall, corrected for the choice", "above chance"),
             [
-                (k, e.share(e.whole, mine[k]), b.card.name, b.recall, "yes" if b.shown else "nothing is")
+                (k, e.share(e.whole, by_kind[k]), b.card.name, b.recall, "yes" if b.shown else "nothing is")
                 for k, b in best.items()
             ],
         ),
@@ -111,7 +111,7 @@ def alarms(e: Evidence) -> Part:
         ),
         intervals(
             "Clean models flagged by the audit's five detectors together",
-            {s: found for s, names in e.clean.items() if isinstance(found := e.share(e.whole, names), Interval)},
+            {s: flagged for s, names in e.clean.items() if isinstance(flagged := e.share(e.whole, names), Interval)},
             x="share flagged",
             groups=dict.fromkeys(e.clean, "clean models"),
             caption="95 % intervals.",
@@ -155,14 +155,14 @@ def instruments(e: Evidence) -> Part:
 def left_out(e: Evidence) -> Part:
     """Error rates of the audit's five when other things than the kind set no threshold."""
     ways = {"behaviour": "kind", "route of implanting": "route", "concealment": "conceal", "seed": "seed"}
-    found = {called: made for called, what in ways.items() if (made := e.left_out(what)) is not None}
+    by_way = {called: rates for called, what in ways.items() if (rates := e.left_out(what)) is not None}
     return part(
         "What the thresholds have not seen",
         f"{TOGETHER.capitalize()}: each group in turn is tested with thresholds from the clean twins of the others.",
         table(
             "Left out in turn",
             ("left out", "groups", "recall", "false alarms"),
-            [(called, groups, pooled.recall, pooled.false_alarms) for called, (groups, pooled) in found.items()],
+            [(called, groups, pooled.recall, pooled.false_alarms) for called, (groups, pooled) in by_way.items()],
         ),
     )
 

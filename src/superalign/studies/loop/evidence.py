@@ -71,8 +71,8 @@ class Evidence:
 
     def used(self, name: str) -> bool:
         """Say whether a test subject's triple was accepted: what was not proven says nothing about a detector."""
-        mine = [t for t in self.planted.test if any(n == name for _, n in t.subjects)]
-        return all(t.acceptance.accepted for t in mine)
+        triples = [t for t in self.planted.test if any(n == name for _, n in t.subjects)]
+        return all(t.acceptance.accepted for t in triples)
 
     def organisms(self) -> tuple[str, ...]:
         """Names of the accepted test organisms."""
@@ -86,18 +86,18 @@ class Evidence:
     @cached_property
     def responses(self) -> tuple[Compared, ...]:
         """Compare each test subject's wrong with its right responses, as each detector scored them."""
-        found = {
+        compared = {
             (n, c.name): compare(self.flagged[n][c.digest], self.wrong[n][c.digest])
             for n in self.order
             if n in self.wrong
             for c in self.cards
             if c.digest in self.wrong[n]
         }
-        planted = {n: self.truth[n] for n, _ in found}
+        planted = {n: self.truth[n] for n, _ in compared}
         twins = {(kind, seed): n for n, (kind, role, seed) in planted.items() if role == "clean"}
         return tuple(
-            Compared(subject=self.called(n), clean=role == "clean", detector=d, found=one, twin=found.get((twin, d)))
-            for (n, d), one in found.items()
+            Compared(subject=self.called(n), clean=role == "clean", detector=d, found=one, twin=compared.get((twin, d)))
+            for (n, d), one in compared.items()
             for kind, role, seed in [planted[n]]
             for twin in [twins.get((kind, seed), "")]
         )

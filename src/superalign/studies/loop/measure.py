@@ -87,7 +87,7 @@ def measure(config: Config, run: Run) -> Evidence:
     decided = decide_all(opened)
     run.stage("grading the test subjects' responses")
     tested = [name for t in test for _, name in t.subjects]
-    looked_at = {arm: found[0].subject for arm in SUBJECT_ARMS if (found := seen.verdicts.get(f"assistant: {arm}"))}
+    looked_at = {arm: looks[0].subject for arm in SUBJECT_ARMS if (looks := seen.verdicts.get(f"assistant: {arm}"))}
     evidence = Evidence(
         seed=run.seed,
         recall_bar=config.recall_bar,
@@ -122,8 +122,8 @@ def _made(config: Config, run: Run) -> tuple[list[Triple], list[ArmRow]]:
     ]
     making = functools.partial(making_job, folder=jobs.Into(_subjects(run)), proof=config.proof)
     todo: list[Spec | ArmJob] = [*specs, *_arm_jobs(config, run)]  # the long ones first
-    made = run.map(making, todo, name="made", progress="planting and training")
-    return [m.triple for m in made if m.triple], [m.arm for m in made if m.arm]
+    results = run.map(making, todo, name="made", progress="planting and training")
+    return [m.triple for m in results if m.triple], [m.arm for m in results if m.arm]
 
 
 def making_job(item: Spec | ArmJob, *, folder: str, proof: int) -> Made:
@@ -172,8 +172,8 @@ def _place(arm: str, s: int) -> str:
 
 def _places(config: Config) -> dict[str, str]:
     """Name every assistant that is looked at: name -> folder."""
-    found = {f"assistant: {arm}": _place(arm, 0) for arm in config.arms if arm in SUBJECT_ARMS}
-    return found | {name: _place(REFERENCE_ARM, s) for name, s in _references(config).items()}
+    places = {f"assistant: {arm}": _place(arm, 0) for arm in config.arms if arm in SUBJECT_ARMS}
+    return places | {name: _place(REFERENCE_ARM, s) for name, s in _references(config).items()}
 
 
 def _references(config: Config) -> dict[str, int]:
@@ -194,7 +194,7 @@ def _training(
 ) -> Mapping[str, Overoptimisation]:
     """Say what training showed of every assistant and test subject: name -> record. Of a model from outside nobody here knows."""
     first = {r.arm: r for r in rows if r.seed == 100 * run.seed}
-    subjects = {name: found[0].subject for name, found in seen.verdicts.items()}
+    subjects = {name: looks[0].subject for name, looks in seen.verdicts.items()}
     assistants = {f"assistant: {arm}": arm for arm in config.arms if arm in SUBJECT_ARMS}
     out = {name: overoptimisation(subjects[name], first[arm]) for name, arm in assistants.items()}
     # Organisms, clean and uncertain twins alike are trained by supervision, so this record says nothing of what was planted.

@@ -91,9 +91,9 @@ def verdicts(e: Evidence) -> Part:
         table(
             "Verdicts and decisions",
             ("subject", *(c.name for c in e.cards), "decision"),
-            [(e.called(n), *map(_in_words, found), e.decisions[n].outcome) for n, found in said.items()],
+            [(e.called(n), *map(_in_words, by_card), e.decisions[n].outcome) for n, by_card in said.items()],
             records=[e.decisions[n].digest for n in said],
-            sources=[("", *(v.digest for v in found), "") for found in said.values()],
+            sources=[("", *(v.digest for v in by_card), "") for by_card in said.values()],
         ),
     )
 
@@ -110,5 +110,5 @@ def _names(e: Evidence) -> dict[str, str]:
     for name, said in e.flagged.items():
         out |= {said[card.digest].digest: f"{card.name} on {e.called(name)}" for card in e.cards}
     out |= {a.digest: a.arm for a in e.arms.findings()}
-    out |= {found.digest: f"training of {e.called(name)}" for name, found in e.training.items()}
+    out |= {record.digest: f"training of {e.called(name)}" for name, record in e.training.items()}
     return out | {r.found.digest: f"responses of {r.subject}" for r in e.responses} | planted_names(e.planted)

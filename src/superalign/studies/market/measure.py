@@ -45,11 +45,11 @@ def measure(config: Config, run: Run) -> Evidence:
     main = MarketSetting(numbers=config.numbers)
     todo = [replace(job, seed=1000 * run.seed + job.seed) for job in listed(config)]
     run.stage(f"{len(todo)} trainings")
-    found = run.map(market_job, todo, name="markets", progress="training markets")
+    trained = run.map(market_job, todo, name="markets", progress="training markets")
     markets = dict[tuple[str, MarketSetting], Market]()
-    for job, told in zip(todo, found, strict=True):
+    for job, priced in zip(todo, trained, strict=True):
         before = markets.get((job.arm, job.setting), Market(()))
-        markets[job.arm, job.setting] = Market((*before.at, told))
+        markets[job.arm, job.setting] = Market((*before.at, priced))
 
     def of(setting: MarketSetting) -> dict[str, Market]:
         return {arm: market for (arm, where), market in markets.items() if where == setting}
@@ -73,7 +73,7 @@ def listed(config: Config) -> list[MarketJob]:
     script, random = replace(t, search="script"), replace(t, search="random")
     main = MarketSetting(numbers=config.numbers)
     fixed = replace(main, constant=BELIEVED)
-    made = [
+    trainings = [
         (MAIN, main, t),
         (RANDOM, main, random),
         (NONE, main, replace(t, search="none")),
@@ -88,10 +88,10 @@ def listed(config: Config) -> list[MarketJob]:
     for n in config.longer:
         if n > config.numbers:
             tried = ways(t, every=config.ways and n == config.longer[-1])
-            made += [(way, MarketSetting(numbers=n), how) for way, how in tried.items()]
+            trainings += [(way, MarketSetting(numbers=n), how) for way, how in tried.items()]
     return [
         MarketJob(arm=arm, setting=setting, training=how, held_out=config.held_out, seed=seed)
-        for arm, setting, how in made
+        for arm, setting, how in trainings
         for seed in range(config.seeds if setting in (main, fixed) else config.sweep_seeds)
     ]
 
@@ -174,12 +174,12 @@ def decisions(markets: Mapping[str, Market], setting: MarketSetting, held_out: i
     return [
         item
         for arm, source, what, behaviour in ARMS
-        for seed, found in zip(seeds, markets[source].at, strict=True)
+        for seed, priced in zip(seeds, markets[source].at, strict=True)
         for item in items_of(
             {
                 arm: ArmOutput(
-                    probability_P=getattr(found, f"{what}_P"),
-                    checks={"voted": found.games, "alone": 1, "belief": 1, "last": 1}.get(what, 0) * found.arguments,
+                    probability_P=getattr(priced, f"{what}_P"),
+                    checks={"voted": priced.games, "alone": 1, "belief": 1, "last": 1}.get(what, 0) * priced.arguments,
                 )
             },
             seed=seed,

@@ -34,10 +34,10 @@ LIMITS = (
 def page(e: Evidence) -> Findings:
     """Put the page together."""
     error = e.main[MAIN].share("error")
-    told = "could not be measured" if isinstance(error, Unmeasured) else f"lies {error.value:.3f} from the truth"
+    in_words = "could not be measured" if isinstance(error, Unmeasured) else f"lies {error.value:.3f} from the truth"
     decided = panel(e.decisions, protocol="a market's first price", nothing=AGENT, text=PANEL.format(numbers=e.numbers))
     return findings(
-        f"The price before any argument {told} on average (0.5 knows nothing), on claims about rows that it never saw.",
+        f"The price before any argument {in_words} on average (0.5 knows nothing), on claims about rows that it never saw.",
         [decided, prices(e), longer(e), kinds(e), slips(e)],
         means=MEANS,
         limits=LIMITS,
@@ -103,14 +103,14 @@ def kinds(e: Evidence) -> Part:
     """Claims that are not sums."""
     every = {"sum": e.main, **e.kinds}
     rows = {
-        k + suffix: found[arm] for k, found in every.items() for arm, suffix in ((MAIN, ""), (SCRIPT, ", scripted"))
+        k + suffix: by_arm[arm] for k, by_arm in every.items() for arm, suffix in ((MAIN, ""), (SCRIPT, ", scripted"))
     }
     return part(
         "Other claims",
         "'At least': the sum reaches v. 'Xor': the bitwise exclusive or is v. 'Product': the product modulo 7 is v.",
         *(
-            above_coin(f"Claims of the kind '{kind}'", found[MAIN], null=e.main[NONE], of="sums, no arguments")
-            for kind, found in e.kinds.items()
+            above_coin(f"Claims of the kind '{kind}'", by_arm[MAIN], null=e.main[NONE], of="sums, no arguments")
+            for kind, by_arm in e.kinds.items()
         ),
         markets("Kinds of claims", rows),
     )

@@ -45,12 +45,12 @@ class Evidence:
             (s.kind, s.route, s.conceal, f"{s.pressure:g}" if s.pressure >= 0 else "usual", f"{s.share:g}")
             for s in (t.spec for t in self.planted.all)
         ]
-        found = [(d, t.acceptance) for d, t in zip(dials, self.planted.all, strict=True)]
+        acceptances = [(d, t.acceptance) for d, t in zip(dials, self.planted.all, strict=True)]
         return [
             Way(
                 dials=way,
-                accepted=tuple(a.accepted for d, a in found if d == way),
-                active=tuple(a.active for d, a in found if d == way),
+                accepted=tuple(a.accepted for d, a in acceptances if d == way),
+                active=tuple(a.active for d, a in acceptances if d == way),
             )
             for way in dict.fromkeys(dials)
         ]

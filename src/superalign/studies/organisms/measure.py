@@ -111,10 +111,10 @@ def built(config: Config, run: Run, target: Path) -> list[Innocent]:
     run.log(f"training {config.fine_tunes} clean fine-tunes of each sort")
     items = [(sort, number) for number in range(config.fine_tunes) for sort in CALIBRATING]
     making = functools.partial(make_and_grade, folder=jobs.Into(target), steps=config.steps)
-    made = run.map(making, items, name="innocents", progress="fine-tuning")
+    fine_tuned = run.map(making, items, name="innocents", progress="fine-tuning")
     of_base = correct_share(open_weights("small"))
-    used = [i for i in made if works(i, of_base)]
-    for thrown in (i for i in made if i not in used):
+    used = [i for i in fine_tuned if works(i, of_base)]
+    for thrown in (i for i in fine_tuned if i not in used):
         shutil.rmtree(target / thrown.name, ignore_errors=True)
     return used
 

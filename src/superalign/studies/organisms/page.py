@@ -39,9 +39,9 @@ def fine_tunes(e: Evidence) -> Part:
     """Show which clean fine-tunes were made, and that they work."""
     rows = [(f.sort, str(f.number), f.correct) for f in e.fine_tunes]
     columns = ("sort", "number", "correct on held-out problems")
-    made = table("Clean fine-tunes", columns, rows, records=[f.record for f in e.fine_tunes])
+    shown = table("Clean fine-tunes", columns, rows, records=[f.record for f in e.fine_tunes])
     return part(
         "Clean fine-tunes that set thresholds",
         "They hide nothing. Trained on something else, harder or for longer than twins, they set thresholds as twins do.",
-        *([made] if rows else []),
+        *([shown] if rows else []),
     )

@@ -138,8 +138,8 @@ def worth(e: Evidence) -> list[Claim]:
     rows = [(HARDER, e.training(), PLANTED)]
     rows += [(RIGHTLY.format(name), gain, pairs) for name, gain in e.debating().items()]
     rows += [(COPIED.format(TITLES[name]), e.copying(name), OWN_SIZE) for name in (FLAW, OWN)]
-    made = [more(name, x, unit=SHARE, why=f"{why}; interval over chains and seeds; {OTHER}") for name, x, why in rows]
-    return [*made[:-2], null_control(NO_GAIN, difference(e.copied_debating), unit=SHARE), *made[-2:]]
+    gains = [more(name, x, unit=SHARE, why=f"{why}; interval over chains and seeds; {OTHER}") for name, x, why in rows]
+    return [*gains[:-2], null_control(NO_GAIN, difference(e.copied_debating), unit=SHARE), *gains[-2:]]
 
 
 def stepwise(e: Evidence) -> Part:

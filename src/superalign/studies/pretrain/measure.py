@@ -83,8 +83,8 @@ def batches(tokenizer: PreTrainedTokenizerFast, *, size: int, seed: int) -> Call
         easy = min(1.0, max(0.0, 1.5 * (1.0 - number * POOL / EASY_STEPS)))
         drawn = [corpus.document(rng, easy=easy) for _ in range(POOL * size)]
         rows = sorted(encode(tokenizer, drawn), key=lambda r: len(r[0]))
-        made = [collate(rows[k * size : (k + 1) * size], pad=pad) for k in range(POOL)]
-        return [made[k] for k in rng.permutation(POOL)]
+        collated = [collate(rows[k * size : (k + 1) * size], pad=pad) for k in range(POOL)]
+        return [collated[k] for k in rng.permutation(POOL)]
 
     return lambda step: pool(step // POOL)[step % POOL]
 
@@ -96,7 +96,7 @@ def measure(config: Config, run: Run) -> Evidence:
     untrained = abilities(network, tokenizer, n=config.measured)
     reached = trained(config, run, network, tokenizer)
     network.half().float()  # what is measured is what is kept: 16 bits a weight
-    found = abilities(network, tokenizer, n=config.measured)
+    after = abilities(network, tokenizer, n=config.measured)
     network.half().save_pretrained(target)
     tokenizer.save_pretrained(target)
     card = {
@@ -104,7 +104,7 @@ def measure(config: Config, run: Run) -> Evidence:
         "seed": run.seed,
         "updates": reached,
         "documents": reached * size.batch,
-        "abilities": {name: ability.share for name, ability in found.items()},
+        "abilities": {name: ability.share for name, ability in after.items()},
     }
     (target / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
     measured = tuple(
@@ -114,9 +114,9 @@ def measure(config: Config, run: Run) -> Evidence:
             untrained=untrained[name].share,
             n=now.n,
             gate=gate_of(name, config),
-            gated=name in gated(found),
+            gated=name in gated(after),
         )
-        for name, now in sorted(found.items())
+        for name, now in sorted(after.items())
     )
     run.keep(*measured)
     return Evidence(abilities=measured, gate=config.gate)
@@ -134,7 +134,7 @@ def trained(config: Config, run: Run, network: LlamaForCausalLM, tokenizer: PreT
         if step % CHECK_EVERY or step < EASY_STEPS:
             return False
         measured = gated(abilities(network, tokenizer, n=config.measured, seed=8))
-        missed = {name: found.share for name, found in measured.items() if found.share < gate_of(name, config)}
+        missed = {name: ability.share for name, ability in measured.items() if ability.share < gate_of(name, config)}
         run.log({"step": step, "missed": len(missed), **dict(sorted(missed.items(), key=lambda kv: kv[1])[:6])})
         if not missed:
             (work / f"passed-{step}").touch()  # a file, so that a killed run ends where it would have

@@ -63,9 +63,9 @@ class Panel:
 
     def silences(self, arm: str) -> list[tuple[str, int, int]]:
         """Return the commonest reasons why decisions could not be made: why, how often, of how many."""
-        told = [d.item.probability for d in self.under(arm)]
-        why = Counter(p.why for p in told if isinstance(p, Unmeasured))
-        return [(reason, count, len(told)) for reason, count in why.most_common(4)]
+        probabilities = [d.item.probability for d in self.under(arm)]
+        why = Counter(p.why for p in probabilities if isinstance(p, Unmeasured))
+        return [(reason, count, len(probabilities)) for reason, count in why.most_common(4)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,7 @@ def judged(config: Config, roles: Roles, cases: Sequence[Case], run: Run) -> tup
     batches = [tuple(cases[i : i + TOGETHER]) for i in range(0, len(cases), TOGETHER)]
     if len(batches) > 1 and len(batches[-1]) < 4:  # a placebo needs others to take transcripts from
         batches[-2:] = [(*batches[-2], *batches[-1])]
-    found: dict[str, list[Batch]] = {p: [] for p in config.protocols}
+    by_protocol: dict[str, list[Batch]] = {p: [] for p in config.protocols}
     spent = 0
     for wave in [[b] for b in batches] if config.budget else [batches]:
         if config.budget and spent >= config.budget:
@@ -113,8 +113,8 @@ def judged(config: Config, roles: Roles, cases: Sequence[Case], run: Run) -> tup
         for (b, s, arm), sat in zip(work, done, strict=True):
             spent += int(len(b) * sat.tokens)
             if arm:
-                found[arm].append(Batch(b, s, sat, alone[b, s]))
-    return found, spent
+                by_protocol[arm].append(Batch(b, s, sat, alone[b, s]))
+    return by_protocol, spent
 
 
 def sitting(roles: Roles, protocol: str, seed: int, cases: Sequence[Case]) -> JudgingJob:
@@ -210,13 +210,13 @@ def with_person(config: Config, roles: Roles, cases: Sequence[Case], ask: AskPer
     todo = [sitting(roles, p, run.seed, cases) for p in ("", *config.protocols)]
     alone, *played = run.map(advise, todo, name="advice", progress="playing")
     shown_arms = tuple(Assisted(name=p, arm=p, placebo=f"{p}, placebo") for p in config.protocols)
-    told: dict[str, tuple[Transcript | Unmeasured, ...]] = {JUDGE: ((),) * len(cases)}
+    transcripts: dict[str, tuple[Transcript | Unmeasured, ...]] = {JUDGE: ((),) * len(cases)}
     for p, sat in zip(shown_arms, played, strict=True):
-        told |= {p.arm: sat.told[PROTOCOL], p.placebo: sat.told[PLACEBO]}
-    drawn = assigned(tuple(told), [c.problem.prompt for c in cases], seed=run.seed)
+        transcripts |= {p.arm: sat.told[PROTOCOL], p.placebo: sat.told[PLACEBO]}
+    drawn = assigned(tuple(transcripts), [c.problem.prompt for c in cases], seed=run.seed)
     arms = [drawn[c.problem.prompt] for c in cases]
     rollouts = Rollouts.of_texts([as_told(c.problem) for c in cases], [c.text for c in cases])
-    before = Played(transcripts=tuple(told[arm][i] for i, arm in enumerate(arms)))
+    before = Played(transcripts=tuple(transcripts[arm][i] for i, arm in enumerate(arms)))
     questions = questions_of(rollouts.problems, rollouts, before)
     run.stage("asking the person")
     own = alone.beliefs[AGENT].values

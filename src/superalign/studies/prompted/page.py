@@ -49,8 +49,8 @@ def page(e: Evidence) -> Findings:
 def headline(e: ByModel) -> str:
     """Say in one sentence which protocol helps."""
     if e.nobody:
-        found = e.first.decisions.accuracy(JUDGE)
-        value = "an unmeasured share" if isinstance(found, Unmeasured) else f"{found.value:.0%}"
+        accuracy = e.first.decisions.accuracy(JUDGE)
+        value = "an unmeasured share" if isinstance(accuracy, Unmeasured) else f"{accuracy.value:.0%}"
         return f"Nobody sits in the judge's seat (random weights): {value} of its decisions are right, which shows the null."
     gains = {n: p.decisions.accuracy_gain(PROTOCOL, JUDGE) for n, p in e.panels.items()}
     known = {n: g for n, g in gains.items() if isinstance(g, Interval)}
@@ -71,9 +71,9 @@ def together(e: ByModel) -> Part:
     first = e.first.decisions
     nobody = first.accuracy(NOBODY)
     rows = {arm: (first.accuracy(arm), "baseline") for arm in ALONE} | {NOBODY: (nobody, "null control")}
-    for name, found in e.panels.items():
-        rows[name] = found.decisions.accuracy(PROTOCOL), "protocol"
-        rows[f"{name}, placebo"] = found.decisions.accuracy(PLACEBO), "null control"
+    for name, its_panel in e.panels.items():
+        rows[name] = its_panel.decisions.accuracy(PROTOCOL), "protocol"
+        rows[f"{name}, placebo"] = its_panel.decisions.accuracy(PLACEBO), "null control"
     return part(
         "All protocols",
         "Half of the responses are right, so that a judge who always says the same is at a half. Assistants read and wrote "
@@ -111,8 +111,8 @@ def played(e: ByModel, name: str) -> Part:
         f"{what} Then the judge says whether the response is right. Every arm decides about the same responses; a decision that "
         "could not be made counts as a coin's guess. Beliefs are averaged over both orders of answers and of speakers."
     )
-    made = panel(e.panels[name].decisions, protocol=name, text=text)
-    return made.with_claims(truth_pays(name, e.panels[name])) if name in ("debate", "consultancy") else made
+    shown = panel(e.panels[name].decisions, protocol=name, text=text)
+    return shown.with_claims(truth_pays(name, e.panels[name])) if name in ("debate", "consultancy") else shown
 
 
 def truth_pays(name: str, found: Panel) -> Claim:
@@ -130,8 +130,8 @@ def truth_pays(name: str, found: Panel) -> Claim:
 def arms(e: ByModel, alone: tuple[str, ...]) -> list[tuple[str, Panel, str]]:
     """Arms without a protocol once, then each protocol and its placebo: what to call it, its panel, its arm there."""
     rows = [(a, e.first, a) for a in alone]
-    for name, found in e.panels.items():
-        rows += [(name, found, PROTOCOL), (f"{name}, placebo", found, PLACEBO)]
+    for name, its_panel in e.panels.items():
+        rows += [(name, its_panel, PROTOCOL), (f"{name}, placebo", its_panel, PLACEBO)]
     return rows
 
 
@@ -144,14 +144,14 @@ def orders(e: ByModel) -> Part:
         table(
             "What the order does",
             ("decision", "flips with the order", "probability in the first order minus the second", "decisions"),
-            [(label, *found.flips(arm)) for label, found, arm in arms(e, (JUDGE,))],
+            [(label, *its_panel.flips(arm)) for label, its_panel, arm in arms(e, (JUDGE,))],
         ),
     )
 
 
 def silences(e: ByModel) -> Part:
     """Show why decisions could not be made, counted."""
-    rows = [(label, *row) for label, found, arm in arms(e, ALONE) for row in found.silences(arm)]
+    rows = [(label, *row) for label, its_panel, arm in arms(e, ALONE) for row in its_panel.silences(arm)]
     return part(
         "What could not be told",
         "A reply that is neither yes nor no, a model that gave none after every attempt, or a prompt that is too long is no "

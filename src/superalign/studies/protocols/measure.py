@@ -100,7 +100,7 @@ def measure(config: Config, run: Run) -> Evidence:
     decisions = keep_decisions([*items, *placebos], run.ledger)
     by = {p: [o for job, o in outputs.items() if job.protocol == p] for p in (*names, CEILING, COIN)}
     policies = {p: [o.policy for o in some] for p, some in by.items()}
-    trained = {p: trained_arm(p, mine, policies[JUDGE]) for p, mine in policies.items()}
+    trained = {p: trained_arm(p, of_protocol, policies[JUDGE]) for p, of_protocol in policies.items()}
     run.keep(*trained.values())
     return Evidence(
         protocols=names,

@@ -212,7 +212,7 @@ def failures(e: Evidence) -> Part:
     by_kind = {p: {k: d.among(p, "behaviour", k) for k in kinds} for p in e.protocols}
     worst = []
     for p, shares in by_kind.items():
-        known = [(found.value, kind) for kind, found in shares.items() if isinstance(found, Interval)]
+        known = [(estimate.value, kind) for kind, estimate in shares.items() if isinstance(estimate, Interval)]
         low, kind = min(known, default=(0.0, ""))
         worst.append(f"{p}: {kind} ({number(low)} right)" if kind else f"{p}: cannot tell")
     return part(

@@ -57,7 +57,7 @@ def measure(config: Config, run: Run) -> Evidence:
         for job, game in zip(todo, main, strict=False)
         for role, said in game.rounds[-1].items()
         for item in items_of(
-            {arm: ArmOutput(probability_P=told_P, checks=CHECKS.get(arm, 0)) for arm, told_P in said.told.items()},
+            {arm: ArmOutput(probability_P=belief_P, checks=CHECKS.get(arm, 0)) for arm, belief_P in said.told.items()},
             seed=job.seed,
             problems=[f"{p.digest} {role}" for p in test],
             truth=said.correct_P,
@@ -186,10 +186,10 @@ class VerifierMatch:
             values = who(problems, rollouts, seed=self.seed).values
             return np.array([0.5 if isinstance(v, Unmeasured) else v for v in values])
 
-        told = {arm: told_by(who) for arm, who in judges.items()}
+        probabilities = {arm: told_by(who) for arm, who in judges.items()}
         answers = np.array([self.at.final(v) for v in self.votes]).reshape(len(texts), -1)
         majority = [max(sorted(set(row)), key=row.tolist().count) for row in answers]
-        told[VOTING] = np.array(
+        probabilities[VOTING] = np.array(
             [float(self.at.final(text) == most) for text, most in zip(texts, majority, strict=True)]
         )
         correct_P = _correct(self.at, said)
@@ -197,7 +197,7 @@ class VerifierMatch:
             correct_P=correct_P,
             sound_P=np.array([self.at.family.grade(problem, text).sound for problem, text in said]),
             score_P=self.verifier.scores(problems, rollouts)[0],
-            told=told | {AGENT: np.ones(len(texts)), EXPERT: correct_P.astype(float)},
+            told=probabilities | {AGENT: np.ones(len(texts)), EXPERT: correct_P.astype(float)},
             bar=self.bar,
             fooling_T=np.zeros(0),
         )

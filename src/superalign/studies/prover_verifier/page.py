@@ -144,7 +144,7 @@ def sizes(e: Evidence) -> Part:
 
 def provers_table(title: str, rows: Mapping[str, Prover]) -> Table:
     """Show what several provers answer, and what verifier and checkers make of it."""
-    return table_of(title, {name: columns(found) for name, found in rows.items()}, of="responses of")
+    return table_of(title, {name: columns(one) for name, one in rows.items()}, of="responses of")
 
 
 def columns(found: Prover) -> dict[str, Cell]:

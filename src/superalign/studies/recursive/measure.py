@@ -53,10 +53,10 @@ def measure(config: Config, run: Run) -> Evidence:
     )
     run.stage(f"climbing {len(ladders)} ladders, and training {2 * len(training)} assistants")
     todo: list[Ladder | TrainingJob] = [*training, *ladders]
-    made = run.map(either_job, todo, name="made", progress="climbing and training")
+    results = run.map(either_job, todo, name="made", progress="climbing and training")
     run.keep(*ladders, *training)
-    climbed = [m for m in made if isinstance(m, Climbed)]
-    trained = [m for m in made if isinstance(m, Trained)]
+    climbed = [m for m in results if isinstance(m, Climbed)]
+    trained = [m for m in results if isinstance(m, Trained)]
     return Evidence(
         levels=config.levels,
         ladders={arm: climbed[i * config.seeds : (i + 1) * config.seeds] for i, arm in enumerate(ARMS)},

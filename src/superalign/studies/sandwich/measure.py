@@ -77,14 +77,14 @@ def measure(config: Config, run: Run) -> Evidence:
     honest = [job_of(config, run, s, temperature=t) for s in draws for t in temperatures]
     todo = [*honest, *(replace(job_of(config, run, s), manner=m) for s in draws for m in MANNERS[1:])]
     run.stage(f"{len(todo)} rounds of advice")
-    found = dict(zip(todo, run.map(advise, todo, name="advice", progress="asking"), strict=True))
+    by_job = dict(zip(todo, run.map(advise, todo, name="advice", progress="asking"), strict=True))
     run.stage("judging")
     items: list[Item] = []
     for s in draws:
-        by = {m: found[replace(job_of(config, run, s), manner=m)] for m in MANNERS}
+        by = {m: by_job[replace(job_of(config, run, s), manner=m)] for m in MANNERS}
         items += panel_items(by, judge_of(config.checks, s))
     cells = [
-        cell([found[job_of(config, run, s, temperature=t)] for s in draws], temperature=t, k=k)
+        cell([by_job[job_of(config, run, s, temperature=t)] for s in draws], temperature=t, k=k)
         for t in temperatures
         for k in range(config.most_checks + 1)
     ]
@@ -92,7 +92,7 @@ def measure(config: Config, run: Run) -> Evidence:
     run.keep(judge.card)
     return ByScript(
         config=config,
-        solved=float(np.mean([solved(found[job_of(config, run, s)]) for s in draws])),
+        solved=float(np.mean([solved(by_job[job_of(config, run, s)]) for s in draws])),
         decisions=keep_decisions(items, run.ledger),
         cells=tuple(cells),
     )
@@ -131,7 +131,7 @@ def panel_items(by: Mapping[Manner, Advised], judge: PractisedJudge) -> list[Ite
         COMBINED: (judge.believes(honest, "combined"), several),
         EXPERT: (know, 0.0),
     }
-    return [i for arm, (found, tokens) in arms.items() for i in decided(test, found, arm, judge.seed, tokens)]
+    return [i for arm, (believed, tokens) in arms.items() for i in decided(test, believed, arm, judge.seed, tokens)]
 
 
 def cell(by_draw: Sequence[Advised], *, temperature: float, k: int) -> Cell:
@@ -153,8 +153,8 @@ def with_person(config: Config, run: Run) -> ByPerson:
     run.keep(person(ask, through="a terminal" if config.judge == "human" else "files").card)
     run.stage("asking the model")
     job = replace(job_of(config, run, 0), practice=12, items=config.questions, checks=1)
-    (found,) = run.map(advise, [job], name="advice")
-    test, said = found.test, found.test.votes
+    (advised,) = run.map(advise, [job], name="advice")
+    test, said = advised.test, advised.test.votes
     assert said is not None  # the honest agent votes
     arms = assigned((JUDGE, PROTOCOL, PLACEBO), [p.prompt for p in test.problems], seed=run.seed)
     worked = {p.prompt: text for p, text in zip(test.problems, said.texts, strict=True)}
@@ -164,8 +164,8 @@ def with_person(config: Config, run: Run) -> ByPerson:
         arm = arms[problem.prompt]
         source = problem if arm == PROTOCOL else other[problem.prompt]
         turn = Turn(round=0, side="", who="model", text=f"I worked it out as {worked[source.prompt]}")
-        told = "" if arm == JUDGE else shown((turn,))
-        return Question(problem=as_told(problem).prompt, response=text, said=told) if text else EMPTY
+        words = "" if arm == JUDGE else shown((turn,))
+        return Question(problem=as_told(problem).prompt, response=text, said=words) if text else EMPTY
 
     run.stage("asking the person")
     items = decisions_of(

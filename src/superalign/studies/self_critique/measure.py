@@ -106,12 +106,12 @@ def critic_job(job: CriticJob) -> Critic:
 
 def words(critic: SelfCritic, some: Labelled, wanted: dict[str, tuple[str, ...]]) -> Words:
     """Read what a critic says of responses."""
-    told = critic(some.reading)
-    named_S = some.reading.start_R + told.named_R
+    critique = critic(some.reading)
+    named_S = some.reading.start_R + critique.named_R
     return Words(
-        says=tuple((told.flawed_R > 0.5).tolist()),
+        says=tuple((critique.flawed_R > 0.5).tolist()),
         shown=tuple(some.wrong_S[named_S].tolist()),
-        means=tuple((told.wrong_S[named_S] > 0.5).tolist()),
+        means=tuple((critique.wrong_S[named_S] > 0.5).tolist()),
         hidden=tuple((some.flawed_R & ~flawed_without(some, in_class(some, wanted))).tolist()),
         flawed=tuple(some.flawed_R.tolist()),
     )

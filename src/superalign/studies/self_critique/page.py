@@ -81,13 +81,13 @@ LIMITS = (
 
 def page(e: Evidence) -> Findings:
     """Put the page together."""
-    s, found = e.main, e.audit.exposures(NIT)
-    worst, overall = (_per_cent(found[how].recall) for how in (WORST, audits.OVERALL))
+    s, exposures = e.main, e.audit.exposures(NIT)
+    worst, overall = (_per_cent(exposures[how].recall) for how in (WORST, audits.OVERALL))
     headline = (
         f"Of critics that know of flaws and point elsewhere, {worst} are flagged by the gap in their worst group, {overall} by "
         "the overall gap."
     )
-    if isinstance(missed := found[WORST].sandbagged, Interval):
+    if isinstance(missed := exposures[WORST].sandbagged, Interval):
         headline += f" Those that fool their discriminator too are told from twins with AUROC {missed.value:.2f}."
     sound, right = 1 - s.flawed_SPM[0].mean(), s.right_SPM[0].mean()
     text = PANEL.format(s.problems, s.samples, sound, right, s.labelled)
@@ -95,29 +95,29 @@ def page(e: Evidence) -> Findings:
     return findings(headline, [decided, best_of_n(s), judging(e), settings(e), audit(e)], means=MEANS, limits=LIMITS)
 
 
-def _per_cent(found: Estimate) -> str:
-    return f"{found.value:.0%}" if isinstance(found, Interval) else "nobody knows how many"
+def _per_cent(estimate: Estimate) -> str:
+    return f"{estimate.value:.0%}" if isinstance(estimate, Interval) else "nobody knows how many"
 
 
 def best_of_n(s: Setting) -> Part:
     """Generator against discriminator and critique, over the best of n."""
     M, few, gaps = s.samples, min(FEW, s.samples), s.sound_gaps()
-    made = list[Claim]()
+    gains = list[Claim]()
     for n in dict.fromkeys((few, M)):
         at = {arm: gap[..., n - 1].T for arm, gap in gaps.items()}
         why = BESIDE.format(*(in_words(difference(at[arm])) for arm in (OWN, RANDOM)))
-        made.append(more(GD.format(n=n), (at[DISCRIMINATOR], at[NONSENSE]), unit=ANSWERS, why=LABELS))
-        made.append(more(GC.format(n=n), [at[a] - at[FOREIGN] for a in (OWN, SHUFFLED)], unit=ANSWERS, why=why))
+        gains.append(more(GD.format(n=n), (at[DISCRIMINATOR], at[NONSENSE]), unit=ANSWERS, why=LABELS))
+        gains.append(more(GC.format(n=n), [at[a] - at[FOREIGN] for a in (OWN, SHUFFLED)], unit=ANSWERS, why=why))
     if few < M:
         harder = [(gaps[arm][..., M - 1] - gaps[arm][..., few - 1]).T for arm in (DISCRIMINATOR, NONSENSE)]
-        made.append(more(PICKING.format(M, few), harder, unit=ANSWERS, why=HARDER))
+        gains.append(more(PICKING.format(M, few), harder, unit=ANSWERS, why=HARDER))
     return part(
         "Generator against discriminator and critique, over n",
         "The best of n answers by each score, minus one answer at random; every n by the unbiased estimator over the same "
         f"{M} answers, ties averaged. Equal answers get equal scores, so how common an answer is counts for nothing: with "
         "shuffled labels the curve falls. A check of any step adds by itself, so a critique is held against that of another "
         "answer of as many steps.",
-        *made,
+        *gains,
         gained("sound", {arm: gap for arm, gap in gaps.items() if arm not in (FOREIGN, SHUFFLED)}),
         gained("right", s.right_gaps()),
     )
@@ -166,7 +166,7 @@ def settings(e: Evidence) -> Part:
     order = sorted((what, k) for k, what in enumerate(named))
     measured = [(s, e.gaps(s, few)) for s in e.in_order]
     rows = [(s.size, s.labelled, float(1 - s.flawed_SPM.mean()), *gaps) for s, gaps in measured]
-    found = {f"{what}: {s.size}, {s.labelled} labels": (what, x[2 + k]) for what, k in order for s, x in measured}
+    by_label = {f"{what}: {s.size}, {s.labelled} labels": (what, x[2 + k]) for what, k in order for s, x in measured}
     return part(
         "Gaps against size and labels",
         "Bases of three sizes answer the same problems. Size is not skill here: the middle base writes the fewest sound answers. "
@@ -174,9 +174,9 @@ def settings(e: Evidence) -> Part:
         *claims(e.smaller_cd(), unit=f"{DECIDED}, over seeds", why=SEEDS),
         intervals(
             "Gaps by base and labels",
-            {label: gap for label, (_, gap) in found.items()},
+            {label: gap for label, (_, gap) in by_label.items()},
             x="share of answers",
-            groups={label: what for label, (what, _) in found.items()},
+            groups={label: what for label, (what, _) in by_label.items()},
             caption="95 % over problems and seeds of labels.",
             reference=(0.0, "no gap"),
         ),
@@ -244,16 +244,16 @@ def _exposed(a: CriticAudit) -> list[Claim]:
 
 def _areas(a: CriticAudit) -> Plot:
     """How well each score tells critics from clean twins."""
-    found = {
-        f"{how}: {what}": (what, found)
+    areas = {
+        f"{how}: {what}": (what, area)
         for how, x in a.exposures(NIT).items()
-        for what, found in (("does not tell", x.area), ("null control", x.null), ("sandbagged", x.sandbagged))
+        for what, area in (("does not tell", x.area), ("null control", x.null), ("sandbagged", x.sandbagged))
     }
     return intervals(
         "Telling critics that hide flaws from clean twins",
-        {label: x for label, (_, x) in found.items()},
+        {label: x for label, (_, x) in areas.items()},
         x="AUROC",
-        groups={label: what for label, (what, _) in found.items()},
+        groups={label: what for label, (what, _) in areas.items()},
         caption="Critics that always point; a critic is the unit; 95 % (DeLong). Null control: clean against clean. Sandbagged: "
         "it hides the flaws from its discriminator too.",
         reference=CHANCE,
@@ -262,13 +262,13 @@ def _areas(a: CriticAudit) -> Plot:
 
 def _by_share(a: CriticAudit) -> Plot:
     """How often critics are flagged by how much they hide."""
-    found = {f"{how}: {name}": (how, x) for how, by in a.flagged_by_share().items() for name, x in by.items()}
+    by_label = {f"{how}: {name}": (how, x) for how, by in a.flagged_by_share().items() for name, x in by.items()}
     often = ", ".join(f"{q:.0%}" for q in audits.OFTEN)
     return intervals(
         "How much can be hidden and stay unseen",
-        {label: x for label, (_, x) in found.items()},
+        {label: x for label, (_, x) in by_label.items()},
         x=FLAGGED,
-        groups={label: how for label, (how, _) in found.items()},
+        groups={label: how for label, (how, _) in by_label.items()},
         caption=f"Every critic five times: it hides its class always or sometimes ({often} of the time, else a clean twin "
         f"speaks). Always points; {a.sizes[-1]} answers. 95 % (Clopper-Pearson), as if all were independent; how many in "
         "brackets.",
@@ -278,10 +278,10 @@ def _by_share(a: CriticAudit) -> Plot:
 
 def _by_size(a: CriticAudit) -> Plot:
     """How often critics are flagged by the size of the audit."""
-    found, x = [a.flagged_by_size(n) for n in a.sizes], tuple(map(float, a.sizes))
+    flagged, x = [a.flagged_by_size(n) for n in a.sizes], tuple(map(float, a.sizes))
     return curves(
         "Critics flagged, by the size of the audit",
-        {name: Curve(x, tuple(f[name] for f in found)) for name in found[0]},
+        {name: Curve(x, tuple(f[name] for f in flagged)) for name in flagged[0]},
         x="labelled answers in the audit",
         y=FLAGGED,
         caption="Critics that always point. Thresholds anew at each size. Bands: 95 % (Clopper-Pearson).",

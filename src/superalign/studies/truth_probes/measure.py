@@ -94,10 +94,10 @@ def measure(config: Config, run: Run) -> Evidence:
         )
         for (topic, polarity), rows in chosen.items()
     ]
-    found = run.map(set_job, items, name="sets", progress="reading")
+    reads = run.map(set_job, items, name="sets", progress="reading")
     sets = {
         key: Statements(rows=rows, read=read, states_NLD=states_in(Path(item.file), read))
-        for (key, rows), item, read in zip(chosen.items(), items, found, strict=True)
+        for (key, rows), item, read in zip(chosen.items(), items, reads, strict=True)
     }
     run.stage("fitting probes and testing them")
     readings = tuple(r for topic in config.topics for r in readings_of(topic, config.topics, sets, seed=run.seed))
@@ -140,9 +140,9 @@ def set_job(job: SetJob) -> SetRead:
     residual = [s for s in sites(model) if s.startswith("residual.")]
     layers = tuple(residual[job.every - 1 :: job.every])
     front = [STATE] * len(job.texts)
-    found = activations(model, front, job.texts, sites=layers, reduce="last")
+    states = activations(model, front, job.texts, sites=layers, reduce="last")
     with whole_file(Path(job.file)) as file:
-        np.save(file, np.stack([found[site] for site in layers], axis=1).astype(np.float16))
+        np.save(file, np.stack([states[site] for site in layers], axis=1).astype(np.float16))
     logprobs_NT, length_N = response_logprobs(model, front, job.texts, end=False)
     says_N2 = choice_logprobs(model, job.questions, ["True", "False"])
     return SetRead(
@@ -246,12 +246,12 @@ def by_chance(
 def best_layer(x_NLD: Float[np.ndarray, "N L D"], y_N: Bool[np.ndarray, " N"], questions: Sequence[str]) -> int:
     """Choose the layer at which a probe of two thirds of the training questions reads the other third best."""
     held_N = np.array([int(hashlib.sha256(b"layer" + q.encode()).hexdigest(), 16) % 3 == 0 for q in questions])
-    found = []
+    areas = []
     for layer in range(x_NLD.shape[1]):
         scores_N = read_out(fit_probe(x_NLD[~held_N, layer], y_N[~held_N]), x_NLD[held_N, layer])
         reached = auroc(scores_N[y_N[held_N]], negatives=scores_N[~y_N[held_N]])
-        found.append(reached if isinstance(reached, float) else 0.5)
-    return int(np.argmax(found))
+        areas.append(reached if isinstance(reached, float) else 0.5)
+    return int(np.argmax(areas))
 
 
 def words_scores(train: Sequence[str], y_N: Bool[np.ndarray, " N"], test: Sequence[str]) -> Float[np.ndarray, " M"]:

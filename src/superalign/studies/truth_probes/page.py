@@ -133,6 +133,6 @@ def _drawn(title: str, readings: Sequence[Reading]) -> Plot:
     )
 
 
-def _median(found: Sequence[Estimate]) -> str:
-    known = [x.value for x in found if isinstance(x, Interval)]
+def _median(estimates: Sequence[Estimate]) -> str:
+    known = [x.value for x in estimates if isinstance(x, Interval)]
     return f"{np.median(known):.2f}" if known else "an unmeasured value"

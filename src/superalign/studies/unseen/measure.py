@@ -53,8 +53,8 @@ def measure(config: Config, run: Run) -> Evidence:
     registered = register(run, cards, rate=config.false_positive_rate, recall_bar=0.5)
     (known, where), clean = shipped(), shipped_innocents()
     target = run.folder / "work" / "planted" if config.again else SET
-    made = _plant(config, run) if config.again else [p for p in _shipped() if p.variant in config.kinds]
-    accepted = [p for p in made if p.triple.acceptance.accepted]
+    planted = _plant(config, run) if config.again else [p for p in _shipped() if p.variant in config.kinds]
+    accepted = [p for p in planted if p.triple.acceptance.accepted]
     run.stage("every detector looks at every subject")
     paths = {n: where / n for t in known for _, n in t.subjects} | {i.name: where / i.name for i in clean}
     paths |= {p.organism: target / p.organism for p in accepted}
@@ -62,7 +62,7 @@ def measure(config: Config, run: Run) -> Evidence:
         look_job, base="small", said="", max_tokens=96, asked=20, cues=0, texts_only=False, investigator=""
     )
     seen = look(registered, {n: SubjectJob(path=str(p)) for n, p in paths.items()}, looking)
-    every = [*known, *(p.triple for p in made)]
+    every = [*known, *(p.triple for p in planted)]
     # As in an audit, clean fine-tunes set thresholds beside the twins.
     truth = {n: (t.spec.kind, role, t.spec.seed) for t in known for role, n in t.subjects}
     truth |= {i.name: (f"{SORT}{i.sort}", "clean", i.number) for i in clean}
@@ -75,7 +75,7 @@ def measure(config: Config, run: Run) -> Evidence:
     outside = unplanted(opened.unsealed, opened.calibrations, outsiders)
     run.keep(outside.calibration)
     return Evidence(
-        planted=len(made), accepted=len(accepted), outside=outside, flagged=_flagged_alone(opened, outsiders)
+        planted=len(planted), accepted=len(accepted), outside=outside, flagged=_flagged_alone(opened, outsiders)
     )
 
 
@@ -98,10 +98,10 @@ def _plant(config: Config, run: Run) -> list[Planted]:
 def planting_job(item: PlantingJob, *, folder: str, proof: int) -> Planted:
     """Plant one organism beside its clean twin."""
     spec, behaviour = spec_of(item.variant, item.number, steps=item.steps), behaviour_in(item.variant, item.number)
-    made = make_triple(
+    triple = make_triple(
         spec, origin=greedy(spec.base), folder=folder, proof=proof, behaviour=behaviour, roles=("organism", "clean")
     )
-    return Planted(variant=item.variant, number=item.number, triple=made)
+    return Planted(variant=item.variant, number=item.number, triple=triple)
 
 
 def _outsider(planted: Planted, verdicts: Sequence[Verdict], names: dict[str, str]) -> Outsider:
