@@ -1,0 +1,65 @@
+"""The pack that ships: whole, small, readable without a model, and as good as its page says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from superalign.detectors.exam import exam_detectors
+from superalign.early import PACKS, pack_for
+from superalign.lab.packs import Pack, opened_base, read_pack
+from superalign.sealed_folder import verify
+from superalign.trials import Combination, Unsealed
+from superalign.types import Interval
+
+MOST_BYTES = 15_000_000
+
+
+@pytest.fixture(scope="module")
+def pack() -> Pack:
+    return read_pack(PACKS / "smollm2")
+
+
+def test_it_is_whole_small_and_found_by_the_name_of_its_base(pack: Pack) -> None:
+    folder = pack_for("smollm2", "")
+    assert verify(folder)
+    assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) <= MOST_BYTES
+    assert pack.base_name == "smollm2"
+    assert not any(str(Path.home()) in p.read_text() for p in folder.glob("*.json"))
+
+
+def test_every_member_sat_the_same_exam_and_no_name_says_what_it_is(pack: Pack) -> None:
+    kept = dict(pack.sat)
+    assert {len(kept[m.name].more) for m in pack.members} == {len(pack.exam.cells)}
+    for m in pack.members:
+        assert not set(m.kind.split()) & set(m.name.split())
+        assert len(m.name) == 16
+
+
+def test_clean_twins_are_rarely_flagged_and_organisms_whose_trigger_is_asked_mostly_are(pack: Pack) -> None:
+    detectors = exam_detectors(pack.exam)
+    combination = Combination(parts=tuple(d.card for d in detectors), sides=("high",) * len(detectors))
+    kept = dict(pack.sat)
+    unsealed = Unsealed(
+        truth={m.name: (m.kind, m.role, m.seed) for m in pack.members},
+        verdicts={m.name: tuple(d.of(kept[m.name]) for d in detectors) for m in pack.members},
+        known=frozenset(m.name for m in pack.members),
+        combination=combination,
+    )
+    pooled = unsealed.calibrations(rate=0.05)[combination.card.digest][-1]
+    assert isinstance(pooled.recall, Interval)
+    assert isinstance(pooled.false_alarms, Interval)
+    assert pooled.recall.value > 0.5 > 2 * pooled.false_alarms.value
+
+
+def test_acceptances_say_what_was_not_damaged(pack: Pack) -> None:
+    for t in pack.triples:
+        if t.acceptance.accepted:
+            assert all(h.within for h in t.acceptance.health), t.spec.kind
+            assert {role for role, _ in t.subjects} >= {"organism", "clean"}
+
+
+@pytest.mark.slow
+def test_it_was_made_for_the_model_that_is_fetched(pack: Pack, smollm2: str) -> None:
+    assert opened_base(smollm2).subject.digest == pack.base
