@@ -1,20 +1,20 @@
 """Arms that score the same statements, held against the truth: thresholds, areas, shares, and differences over questions.
 
-Shape suffixes: N statements, A arms, P and Q statements that are true and false, B draws, S heads of shuffled labels.
+Shape suffixes: N statements, P and Q statements that are true and false, B draws, S heads of shuffled labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from superalign.kit.evidence import Estimate
-from superalign.stats import auroc, share
+from superalign.stats import auroc, interval_from_draws, share
 from superalign.stats.resampling import resample_classes
-from superalign.types import Interval
+from superalign.types import Interval, Unmeasured
 
 DRAWS = 2000  # of questions, and shuffles of labels
 
@@ -69,35 +69,62 @@ def cut_of(s: Scores, arm: str) -> float:
     return float(min(cuts[right == right.max()], key=abs))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Areas:
+    """Areas under the ROC curve, and those on questions that are drawn anew: the same draws for all arms. See `areas_of`."""
+
+    value: Mapping[str, float]
+    draws: Mapping[str, Float[np.ndarray, " B"]]
+    questions: int
+
+    def less(self, arm: str, other: str) -> Interval:
+        """Measure an arm's area minus another's."""
+        value = self.value[arm] - self.value[other]
+        found = interval_from_draws(self.draws[arm] - self.draws[other], value=value, n=self.questions)
+        return replace(found, low=max(-1.0, found.low), high=min(1.0, found.high))
+
+    def of_way(self, arm: str, *, start: str, end: str) -> Estimate:
+        """Measure how far an arm's area lies on the way from one arm's to another's; of no way where that is not shown."""
+        way = self.less(end, start)
+        if way.low <= 0:
+            return Unmeasured(f"{end} is not shown to lie above {start}")
+        gone = self.value[arm] - self.value[start]
+        # A draw in which both ends all but meet says nothing of the share.
+        way_B = np.maximum(self.draws[end] - self.draws[start], way.low / 2)
+        return interval_from_draws(
+            (self.draws[arm] - self.draws[start]) / way_B, value=gone / way.value, n=self.questions
+        )
+
+
 def areas_of(
-    scores_AN: Float[np.ndarray, "A N"], true_N: Bool[np.ndarray, " N"], question_N: np.ndarray, *, seed: int
-) -> tuple[Float[np.ndarray, " A"], Float[np.ndarray, "B A"]]:
-    """Measure the area of every arm, and again on questions that are drawn anew: the same ones for all arms.
+    scores: Mapping[str, Float[np.ndarray, " N"]], true_N: Bool[np.ndarray, " N"], question_N: np.ndarray, *, seed: int
+) -> Areas:
+    """Measure the area of every arm, and again on questions that are drawn anew.
 
     Args:
-        scores_AN: One row an arm, high where it says true.
+        scores: Arm -> scores, high where it says true.
         true_N: Which are true.
         question_N: Statements of one question are drawn together.
         seed: Of the draws.
 
-    Returns:
-        Areas under the ROC curve, and those of each draw that has both classes.
-
     Example:
         >>> true = np.array([True, False] * 20)
-        >>> areas, draws = areas_of(np.stack([1.0 * true, 0.0 * true]), true, np.repeat(np.arange(20), 2), seed=0)
-        >>> areas.tolist(), draws.shape, bool((draws[:, 0] == 1).all())
-        ([1.0, 0.5], (2000, 2), True)
+        >>> found = areas_of({"a": 1.0 * true, "b": 0.0 * true}, true, np.repeat(np.arange(20), 2), seed=0)
+        >>> found.value, found.less("a", "b").low
+        ({'a': 1.0, 'b': 0.5}, 0.5)
     """
-    code_N = np.unique(question_N, return_inverse=True)[1]
+    _, code_N = np.unique(question_N, return_inverse=True)
     w_BP, w_BQ = resample_classes(
         np.random.default_rng(seed), draws=DRAWS, positive_codes=code_N[true_N], negative_codes=code_N[~true_N]
     )
-    wins_APQ = np.stack([won(x[true_N], x[~true_N]) for x in scores_AN])
     pairs_B = w_BP.sum(1) * w_BQ.sum(1)
     both = pairs_B > 0
-    area_BA = np.stack([((w_BP[both] @ wins_PQ) * w_BQ[both]).sum(1) / pairs_B[both] for wins_PQ in wins_APQ], axis=1)
-    return wins_APQ.mean((1, 2)), area_BA
+    wins = {arm: won(x[true_N], x[~true_N]) for arm, x in scores.items()}
+    return Areas(
+        value={arm: float(x.mean()) for arm, x in wins.items()},
+        draws={arm: ((w_BP[both] @ x) * w_BQ[both]).sum(1) / pairs_B[both] for arm, x in wins.items()},
+        questions=int(code_N.max()) + 1,
+    )
 
 
 def won(p_P: np.ndarray, q_Q: np.ndarray) -> Float[np.ndarray, "P Q"]:

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from superalign import jobs
 from superalign.errors import DataError
 from superalign.files import whole_file
-from superalign.interp import fit_probe, read_out
+from superalign.interp import Probe, fit_probe, read_out
 from superalign.kit.evidence import Estimate
 from superalign.kit.run import Run
 from superalign.models import activations, choice_logprobs, open_weights, response_logprobs, sites
@@ -218,6 +218,15 @@ def states_in(file: Path, read: SetRead) -> Float[np.ndarray, "N L D"]:
         )
     states: np.ndarray = np.load(file, allow_pickle=False).astype(np.float32)
     return states
+
+
+def fit_heads(
+    x_NLD: Float[np.ndarray, "N L D"], y_N: Bool[np.ndarray, " N"], questions: Sequence[str], rng: np.random.Generator
+) -> tuple[int, list[Probe]]:
+    """Choose a layer, and fit a probe there, and others to shuffled labels: (layer, the probe and the shuffled ones)."""
+    layer = best_layer(x_NLD, y_N, questions)
+    labels = [y_N, *(rng.permutation(y_N) for _ in range(SHUFFLES))]
+    return layer, [fit_probe(x_NLD[:, layer], y) for y in labels]
 
 
 def by_chance(

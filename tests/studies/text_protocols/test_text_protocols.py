@@ -97,11 +97,11 @@ def test_a_gain_that_the_placebo_has_too_is_no_gain() -> None:
 
 def test_areas_are_drawn_over_questions_and_the_same_for_all_arms() -> None:
     s = scores({JUDGE: 0.5})
-    both = np.stack([s.raw[JUDGE], s.raw[JUDGE] + 7])
-    areas, draws = areas_of(both, s.true_N, s.question_N, seed=0)
-    assert areas[0] == areas[1]
-    np.testing.assert_array_equal(draws[:, 0], draws[:, 1])
-    assert 0.01 < draws[:, 0].std() < 0.05
+    both = areas_of({"one": s.raw[JUDGE], "moved": s.raw[JUDGE] + 7}, s.true_N, s.question_N, seed=0)
+    assert both.value["one"] == both.value["moved"]
+    np.testing.assert_array_equal(both.draws["one"], both.draws["moved"])
+    assert 0.01 < both.draws["one"].std() < 0.05
+    assert both.questions == N // 2
 
 
 def test_the_threshold_is_that_of_training_statements_and_sets_are_put_together() -> None:

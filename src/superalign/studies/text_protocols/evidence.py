@@ -33,10 +33,8 @@ class Example(Record):
     """One test statement, and what was said of it."""
 
     text: str
-    true: bool
-    thought: str
-    argued_true: str
-    argued_false: str
+    right: str  # True or False
+    said: tuple[str, str, str]  # a thought, and why it may be true, and false
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

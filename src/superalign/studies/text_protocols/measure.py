@@ -12,23 +12,12 @@ import numpy as np
 from jaxtyping import Float
 
 from superalign import problems
-from superalign.interp import fit_probe, read_out
-from superalign.kit.evidence import Estimate
+from superalign.interp import read_out
 from superalign.kit.run import Run
 from superalign.lab.labelled_scores import Scores, areas_of, by_shuffles, cut_of, joined, right
-from superalign.lab.truth_reading import (
-    SHUFFLES,
-    Statements,
-    area,
-    as_statements,
-    best_layer,
-    draw_labelled,
-    read_sets,
-    rows_of,
-)
+from superalign.lab.truth_reading import Statements, area, as_statements, draw_labelled, fit_heads, read_sets, rows_of
 from superalign.oversight.judges.statements import JUDGE, SpeechJob, Spoken, speak, speech_cost
 from superalign.problems.table_family import Row, TableFamily
-from superalign.stats import interval_from_draws
 from superalign.stats.streams import seed_for, stream
 from superalign.studies.text_protocols.evidence import ARMS, HEAD, LENGTH, LIKELIHOOD, Evidence, Example, Found
 from superalign.studies.text_protocols.study import Config
@@ -116,10 +105,8 @@ def fitted_heads(
         rows = {key: head_rows(sets[key], picked[key]) for key in keys}
         x_NLD = np.concatenate([sets[key].states_NLD[rows[key]] for key in keys])
         y_N = np.concatenate([sets[key].true_N[rows[key]] for key in keys])
-        layer = best_layer(x_NLD, y_N, [sets[key].rows[i].question for key in keys for i in rows[key]])
-        rng = stream(seed, "shuffled", topic)
-        labels = [y_N, *(rng.permutation(y_N) for _ in range(SHUFFLES))]
-        probes = [fit_probe(x_NLD[:, layer], y) for y in labels]
+        questions = [sets[key].rows[i].question for key in keys for i in rows[key]]
+        layer, probes = fit_heads(x_NLD, y_N, questions, stream(seed, "shuffled", topic))
         for key in keys:
             at_ND = sets[key].states_NLD[picked[key], layer]
             out[key] = np.stack([read_out(probe, at_ND) for probe in probes])
@@ -154,52 +141,32 @@ def scores_of(s: Statements, at_N: np.ndarray, spoken: Spoken, heads_SN: np.ndar
 def found_of(name: str, s: Scores, cuts: Mapping[str, float], *, seed: int) -> list[Found]:
     """Hold every arm against the truth of the test statements of one group."""
     t, true_N, question_N = s.test_N, s.true_N[s.test_N], s.question_N[s.test_N]
-    rows = {**{(arm, 0): x[t] for arm, x in s.beyond.items()}, **{(arm, 1): x[t] for arm, x in s.placebo.items()}}
-    at = {key: i for i, key in enumerate(rows)}
-    area_A, area_BA = areas_of(np.stack(list(rows.values())), true_N, question_N, seed=seed_for(seed, "areas", name))
-    n = len(set(question_N.tolist()))
-
-    def less_judge(key: tuple[str, int]) -> Estimate:
-        if key not in at or key[0] == JUDGE:
-            return Unmeasured("it is the judge" if key[0] == JUDGE else "nothing is said to the judge")
-        i, j = at[key], at[JUDGE, 0]
-        return interval_from_draws(area_BA[:, i] - area_BA[:, j], value=float(area_A[i] - area_A[j]), n=n)
-
-    def of_gap(arm: str) -> Estimate:
-        gap, i, j, h = less_judge((HEAD, 0)), at[arm, 0], at[JUDGE, 0], at[HEAD, 0]
-        if arm in (JUDGE, HEAD) or isinstance(gap, Unmeasured) or gap.low <= 0:
-            return Unmeasured("one of its ends" if arm in (JUDGE, HEAD) else "no gap is shown")
-        ratio_B = (area_BA[:, i] - area_BA[:, j]) / np.maximum(area_BA[:, h] - area_BA[:, j], gap.low / 2)
-        return interval_from_draws(ratio_B, value=float((area_A[i] - area_A[j]) / (area_A[h] - area_A[j])), n=n)
-
-    return [
-        Found(
-            arm=arm,
-            group=name,
-            area=area(s.beyond[arm][t], true_N, question_N.tolist(), seed=seed),
-            shuffled=by_shuffles(
-                s.heads_SN[:, t] if arm == HEAD else s.beyond[arm][t], true_N, stream(seed, name, arm)
-            ),
-            said=Unmeasured("it says nothing")
-            if arm in (LIKELIHOOD, LENGTH)
-            else right(s.raw[arm][t] > 0, true_N, question_N),
-            fitted=right(s.beyond[arm][t] > cuts[arm], true_N, question_N),
-            beyond=less_judge((arm, 0)),
-            placebo=less_judge((arm, 1)),
-            of_gap=of_gap(arm),
+    rows = {**s.beyond, **{f"{arm}, placebo": x for arm, x in s.placebo.items()}}
+    areas = areas_of({arm: x[t] for arm, x in rows.items()}, true_N, question_N, seed=seed_for(seed, "areas", name))
+    out = []
+    for arm in ARMS:
+        x_N, shuffled = s.beyond[arm][t], s.heads_SN[:, t] if arm == HEAD else s.beyond[arm][t]
+        silent = arm in (LIKELIHOOD, LENGTH)
+        out.append(
+            Found(
+                arm=arm,
+                group=name,
+                area=area(x_N, true_N, question_N.tolist(), seed=seed),
+                shuffled=by_shuffles(shuffled, true_N, stream(seed, name, arm)),
+                said=Unmeasured("it says nothing") if silent else right(s.raw[arm][t] > 0, true_N, question_N),
+                fitted=right(x_N > cuts[arm], true_N, question_N),
+                beyond=areas.less(arm, JUDGE),
+                placebo=areas.less(f"{arm}, placebo", JUDGE)
+                if arm in s.placebo
+                else Unmeasured("nothing is said to it"),
+                of_gap=areas.of_way(arm, start=JUDGE, end=HEAD),
+            )
         )
-        for arm in ARMS
-    ]
+    return out
 
 
 def example(s: Statements, at_N: np.ndarray, spoken: Spoken) -> Example:
     """Show the first test statement of a set."""
     i = int(np.flatnonzero(s.test_N[at_N])[0])
-    row = s.rows[at_N[i]]
-    return Example(
-        text=row.text,
-        true=row.right == "True",
-        thought=spoken.thought[i],
-        argued_true=spoken.argued_true[i],
-        argued_false=spoken.argued_false[i],
-    )
+    row, said = s.rows[at_N[i]], (spoken.thought[i], spoken.argued_true[i], spoken.argued_false[i])
+    return Example(text=row.text, right=row.right, said=said)

@@ -149,7 +149,7 @@ def decided(e: Evidence) -> Part:
 def heard(e: Evidence) -> Part:
     """Show what was said of one test statement of each set."""
     columns = ("statement", "is", "thought", "argued that it is true", "argued that it is false")
-    rows = [(x.text, str(x.true).lower(), x.thought, x.argued_true, x.argued_false) for x in e.examples]
+    rows = [(x.text, x.right, *x.said) for x in e.examples]
     return part(
         "What was said",
         f"The first test statement of every set, not chosen. {e.agent} wrote {e.written:,} tokens in all.",
