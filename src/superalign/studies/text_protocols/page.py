@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Estimate
-from superalign.kit.parts import CHANCE, NOTHING, Part, beyond_chance, claim, findings, intervals, part, table
+from superalign.kit.parts import (
+    CHANCE,
+    NOTHING,
+    Part,
+    beyond_chance,
+    claim,
+    findings,
+    in_words,
+    intervals,
+    part,
+    percent,
+    table,
+)
 from superalign.report import Findings
 from superalign.studies.text_protocols.evidence import ARMS, HEAD, HEARD, JUDGE, LENGTH, LIKELIHOOD, Evidence
-from superalign.types import Claim, Interval
+from superalign.types import Claim
 
 AREA = "area under the ROC curve, true against false"
+ONE_MIND = "Judge and agent have the same weights: a gain here says nothing of a judge that is weaker."
 KINDS = {JUDGE: "says", HEAD: "holds", LIKELIHOOD: "floor", LENGTH: "floor"}
 
 
 def page(e: Evidence) -> Findings:
     """Put the page together."""
-    one_mind = e.agent == e.policy
     return findings(
         headline(e),
         [apart(e), brought_out(e), decided(e), heard(e)],
         means="What a probe reads and no protocol brings out is knowledge that oversight by words does not reach, at this size. "
         "A gain counts beside the same judge after what was said of other statements.",
         limits=(
-            *(
-                ["Judge and agent have the same weights: a gain here says nothing of a judge that is weaker."]
-                if one_mind
-                else []
-            ),
+            *([ONE_MIND] if e.agent == e.policy else []),
             "Nobody was trained to argue, to judge or to be read; other words of the questions may bring out more.",
             f"{len(ARMS) * len(e.groups)} areas and {len(HEARD) * len(e.groups)} gains are held against chance one by one.",
             "Half of the text is true by construction. The head was told which of its training statements are; nobody else was.",
@@ -34,33 +41,27 @@ def page(e: Evidence) -> Findings:
 
 
 def headline(e: Evidence) -> str:
-    """Say in two sentences what is held, what is said, and what the best protocol brings out."""
+    """Say what is held, what is said, and which protocols bring out more."""
     told = "; ".join(
-        f"of {g} it holds the truth at an area of {_short(e.of(HEAD, g).area)} and says it at {_short(e.of(JUDGE, g).area)}"
+        f"of {g} it holds the truth at an area of {in_words(e.of(HEAD, g).area)} and says it at {in_words(e.of(JUDGE, g).area)}"
         for g in e.groups
     )
-    shown = [(g, arm) for g in e.groups for arm in HEARD if helps(e, arm, g)]
-    if not shown:
-        return f"{e.policy}: {told}. No protocol is shown to bring out more than it says alone."
-    gains = ", ".join(f"{arm} ({g}: {_share(e.of(arm, g).of_gap)} of the way)" for g, arm in shown)
-    return f"{e.policy}: {told}. More than it says alone is brought out by {gains}."
-
-
-def helps(e: Evidence, arm: str, group: str) -> bool:
-    """Say whether a protocol is shown to bring out more than the judge alone, and its placebo not to."""
-    return gain(e, arm, group).holds is True
+    shown = [(g, arm) for g in e.groups for arm in HEARD if gain(e, arm, g).holds is True]
+    gains = ", ".join(f"{arm} ({percent(e.of(arm, g).of_gap, digits=0)} of the way, {g})" for g, arm in shown)
+    more = f"More than it says alone is brought out by {gains}." if shown else "No protocol is shown to bring out more."
+    return f"{e.policy}: {told}. {more}"
 
 
 def gain(e: Evidence, arm: str, group: str) -> Claim:
     """Claim that a protocol brings out more than the judge says alone."""
     f = e.of(arm, group)
     return claim(
-        f"{_begun(arm)} tells true {group} from false ones better than the judge alone",
+        f"{arm.capitalize()} tells true {group} from false ones better than the judge alone",
         f.beyond,
         null=f.placebo,
         unit="area",
-        why="difference of areas on the same test statements, 95 % over questions; null: the same after what was said of other "
-        "statements",
+        why="difference of areas on the same test statements, 95 % over questions; null: after what was said of other statements, "
+        "or of a head that was fitted to shuffled labels",
     )
 
 
@@ -76,7 +77,7 @@ def apart(e: Evidence) -> Part:
         "polarity, so that no arm gains or loses by a leaning of a topic.",
         *(
             beyond_chance(
-                f"{_begun(arm)} tells true {g} from false ones",
+                f"{arm.capitalize()} tells true {g} from false ones",
                 e.of(arm, g).area,
                 shuffled=e.of(arm, g).shuffled,
                 bar=0.5,
@@ -155,15 +156,3 @@ def heard(e: Evidence) -> Part:
         f"The first test statement of every set, not chosen. {e.agent} wrote {e.written:,} tokens in all.",
         table("Thoughts and arguments", columns, rows),
     )
-
-
-def _begun(arm: str) -> str:
-    return f"{arm[0].upper()}{arm[1:]}"
-
-
-def _short(found: Estimate) -> str:
-    return f"{found.value:.2f}" if isinstance(found, Interval) else "an unmeasured value"
-
-
-def _share(found: Estimate) -> str:
-    return f"{found.value:.0%}" if isinstance(found, Interval) else "an unmeasured share"

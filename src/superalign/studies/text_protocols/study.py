@@ -54,14 +54,6 @@ STUDY = Study(
     question="A real model holds truth better than it says it: which protocol brings out how much, on real text?",
     paper="Kenton et al., On scalable oversight with weak LLMs judging strong LLMs, 2024 (arXiv 2407.04622)",
     config=Config,
-    quick={
-        "topics": ("cities", "sp_en_trans"),
-        "head": 64,
-        "train": 8,
-        "test": 16,
-        "votes": 2,
-        "words": 12,
-        "every": 6,
-    },
+    quick={"topics": ("cities", "sp_en_trans"), "head": 64, "test": 16, "votes": 2, "words": 12, "every": 6},
     check=check,
 )
