@@ -94,8 +94,10 @@ def speak(job: SpeechJob) -> Spoken:
         Kenton et al., On scalable oversight with weak LLMs judging strong LLMs, 2024.
     """
     lines, written = written_lines(job)
-    thoughts = [[(turn("", "thought", t),) for t in lines["thought"][k :: job.votes]] for k in range(job.votes)]
-    heard = {AGENT: thoughts[0], **arguments(job, lines)}
+    thoughts: list[list[Transcript]] = [
+        [(turn("", "thought", text),) for text in lines["thought"][k :: job.votes]] for k in range(job.votes)
+    ]
+    heard: dict[str, list[Transcript]] = {AGENT: thoughts[0], **arguments(job, lines)}
     problems = [Problem(prompt=t, family="statements", difficulty=1, split="") for t in job.texts]
     rollouts = Rollouts.of_texts(problems, ["True"] * len(problems))
     judge = opened(job.judge)

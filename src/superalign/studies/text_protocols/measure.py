@@ -118,7 +118,7 @@ def scores_of(s: Statements, at_N: np.ndarray, spoken: Spoken, heads_SN: np.ndar
     test_N = s.test_N[at_N]
 
     def beyond(x: np.ndarray) -> np.ndarray:
-        return x - x[..., ~test_N].mean(-1, keepdims=True)  # type: ignore[no-any-return]
+        return x - x[..., ~test_N].mean(-1, keepdims=True)
 
     raw: dict[str, np.ndarray] = {
         JUDGE: np.array(s.read.says)[at_N],

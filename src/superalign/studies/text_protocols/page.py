@@ -60,8 +60,8 @@ def gain(e: Evidence, arm: str, group: str) -> Claim:
         f.beyond,
         null=f.placebo,
         unit="area",
-        why="difference of areas on the same test statements, 95 % over questions; null: after what was said of other statements, "
-        "or of a head that was fitted to shuffled labels",
+        why="difference of areas on the same test statements, 95 % over questions; null: after what was said of other "
+        "statements, or of a head that was fitted to shuffled labels",
     )
 
 
