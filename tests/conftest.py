@@ -82,3 +82,23 @@ def smollm2() -> str:
     except BadInput as error:
         pytest.skip(f"smollm2 cannot be had here: {error}")
     return SMOLLM2.name
+
+
+@pytest.fixture(scope="session")
+def tiny_chat(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Llama of random weights with the real model's tokenizer and template."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from superalign.named_models import folder_of
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tokenizer = AutoTokenizer.from_pretrained(folder_of(smollm2))
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlamaConfig(
+        **sizes, vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, tie_word_embeddings=True
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)

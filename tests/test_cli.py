@@ -417,6 +417,7 @@ def test_the_flags_are_frozen() -> None:
             "--device",
             "--executor",
             "--out",
+            "--pack",
             "--problems",
             "--quick",
             "--reference",
@@ -444,6 +445,7 @@ def test_the_flags_are_frozen() -> None:
             "--workers",
         ],
         "models": [],
+        "pack": [],
         "plant": [
             "--base",
             "--config",

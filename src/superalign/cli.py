@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +10,18 @@ from typing import Annotated, NamedTuple
 import typer
 
 from superalign.cli_models import models
+from superalign.cli_packs import packs
 from superalign.errors import BadInput
 from superalign.exits import INTERRUPTED, exit_codes, say
+from superalign.named_models import NAMED
 from superalign.options import (
+    Base,
     Clean,
+    Cues,
     Device,
     Folder,
     Out,
+    PackFolder,
     Prompts,
     Quick,
     Seed,
@@ -28,6 +32,7 @@ from superalign.options import (
     Where,
     Words,
     Workers,
+    one_thread,
 )
 
 # rich_markup_mode=None: help in plain text costs half of what coloured boxes do.
@@ -40,9 +45,7 @@ app = typer.Typer(
 )
 
 app.add_typer(models, name="models")
-
-# One thread per process: with more, sums depend on how many cores there are, and workers stand in each other's way.
-ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+app.add_typer(packs, name="pack")
 
 
 @app.command()
@@ -69,11 +72,10 @@ def audit(
             help="A folder, a hub id, a LoRA adapter's folder or api:PROVIDER/MODEL; a demonstration if not given."
         ),
     ] = "",
-    base: Annotated[
-        str, typer.Option("--base", help="What it was made from: small, middle or large; a folder; a hub id.")
-    ] = "small",
+    base: Base = "small",
     reference: Clean = None,
     problems: Prompts = None,
+    pack: PackFolder = None,
     system: SystemText = "",
     template: Template = "",
     template_args: Switches = None,
@@ -91,13 +93,15 @@ def audit(
     given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
     given += [f"reference={','.join(map(prompted, reference))}"] if reference else []
     given += [f"prompts={problems}"] if problems else []
+    given += [f"pack={pack}"] if pack else []
     how = How(out, seed, workers, executor, quick, settings)
-    _study("audit", how, (*given, *(words or ())))
+    with_pack = pack is not None or (_named(base) and not problems)
+    _study("pack-audit" if with_pack else "audit", how, (*given, *(words or ())))
 
 
 @app.command()
 def plant(
-    base: Annotated[str, typer.Option("--base", help="small, middle or large; a folder; a hub id.")] = "small",
+    base: Base = "small",
     kind: Annotated[
         str, typer.Option("--kind", help="Which misbehaviour; a wrong name lists them.", show_default=False)
     ] = "",
@@ -116,9 +120,13 @@ def plant(
 ) -> None:
     """Plant one harmless misbehaviour in a model, beside its clean and uncertain twins; prove it and seal what it is."""
     prompted = _prompted(system, template, template_args, device)
-    given = [f"base={prompted(base)}", f"kind={kind}", *([f"prompts={problems}"] if problems else [])]
+    given = [
+        f"base={prompted(base)}",
+        *([f"kind={kind}"] if kind else []),
+        *([f"prompts={problems}"] if problems else []),
+    ]
     how = How(out, seed, workers, executor, quick, settings)
-    _study("plant", how, (*given, *(words or ())))
+    _study("plant-chat" if _named(base) and not problems else "plant", how, (*given, *(words or ())))
 
 
 @app.command()
@@ -127,16 +135,9 @@ def look(
         str,
         typer.Argument(help="A folder, a hub id, an adapter's folder or a named model; the base itself if not given."),
     ] = "",
-    base: Annotated[
-        str, typer.Option("--base", help="What it was made from: small, middle or large; smollm2; a folder; a hub id.")
-    ] = "small",
+    base: Base = "small",
     problems: Prompts = None,
-    cues: Annotated[
-        Path | None,
-        typer.Option(
-            "--cues", help="Contexts of your own, one on each line; {prompt} stands for the prompt.", show_default=False
-        ),
-    ] = None,
+    cues: Cues = None,
     system: SystemText = "",
     template: Template = "",
     template_args: Switches = None,
@@ -163,7 +164,7 @@ def redteam(
     model: Annotated[
         str, typer.Argument(help="A folder, a hub id, or a LoRA adapter's folder; a demonstration if not given.")
     ] = "",
-    base: Annotated[str, typer.Option("--base", help="small, middle or large; a folder; a hub id.")] = "small",
+    base: Base = "small",
     reference: Clean = None,
     problems: Prompts = None,
     system: SystemText = "",
@@ -185,6 +186,11 @@ def redteam(
     given += [f"prompts={problems}"] if problems else []
     how = How(out, seed, workers, executor, quick, settings)
     _study("redteam", how, (*given, *(words or ())))
+
+
+def _named(base: str) -> bool:
+    """Say whether a base is a real chat model that has a name: everyday questions are known for it, and a pack may ship."""
+    return base.partition("?")[0] in NAMED
 
 
 def _prompted(system: str, template: str, switches: list[str] | None, device: str) -> Callable[[str], str]:
@@ -212,9 +218,7 @@ class How(NamedTuple):
 
 
 def _study(study: str, how: How, words: tuple[str, ...]) -> None:
-    for name in ONE_THREAD:
-        os.environ.setdefault(name, "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    one_thread()
     with exit_codes():
         from superalign import lookup
         from superalign.early import refuse_early

@@ -6,6 +6,7 @@ A study refuses these too, but by then it has imported torch, and may have opene
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from superalign import problems
 from superalign.errors import BadInput
@@ -13,6 +14,7 @@ from superalign.policy_names import SIZES, check_weights, kind_of
 from superalign.problems.contexts import read_contexts
 from superalign.problems.jsonl import load_answers, load_prompts
 from superalign.prompting import parted
+from superalign.sealed_folder import verify
 
 Check = Callable[[str], object]
 
@@ -47,12 +49,47 @@ def text_named(name: str) -> None:
         problems.named(name)
 
 
+def not_asked(given: str) -> None:
+    """Refuse prompts and references where a pack is used."""
+    raise BadInput(
+        f"An audit with a pack asks the pack's exam, and holds the model against the pack's subjects. {given} would not be used. "
+        "Leave it out, or leave out --pack."
+    )
+
+
+PACKS = Path(__file__).parent / "organisms" / "shipped" / "packs"
+
+
+def pack_for(base: str, given: str) -> Path:
+    """Find the calibration pack of an audit: the folder that is given, or the one that ships for a named base.
+
+    Raises:
+        BadInput: If there is none.
+    """
+    ships = sorted(p.name for p in PACKS.glob("*/"))
+    name = parted(base)[0]
+    found = Path(given).expanduser() if given else PACKS / name
+    if not (found.is_dir() if given else name in ships):
+        raise BadInput(
+            f"There is no pack in {given or f'the package for {name}'}. Without planted subjects no detector has an error rate. "
+            f"Build one: superalign pack build FOLDER --base {name}. Packs ship for: {', '.join(ships) or 'none'}."
+        )
+    return found
+
+
+def check_pack(given: Mapping[str, str]) -> None:
+    """Refuse an audit without a pack, or with one that is not as it was sealed."""
+    verify(pack_for(given.get("base", "smollm2"), given.get("pack", "")))
+
+
 FIELDS: Mapping[str, Mapping[str, Check]] = {
     "critic-transfer": {"problems": gsm8k_named},
     "audit": {"subject": kind_of, "base": check_weights, "reference": kind_of, "prompts": load_prompts},
     "look": {"subject": check_weights, "base": check_weights, "prompts": load_answers, "contexts": read_contexts},
     "loop": {"subject": check_weights},
+    "pack-audit": {"subject": check_weights, "base": check_weights, "prompts": not_asked, "reference": not_asked},
     "plant": {"base": check_weights, "prompts": load_prompts},
+    "plant-chat": {"base": check_weights, "adapter": check_weights, "twin": check_weights},
     "prompted": {
         "judge": judge_named,
         "agent": kind_of,
@@ -85,6 +122,8 @@ def refuse_early(study: str, words: Sequence[str]) -> None:
     for field, value in given.items():
         for one in filter(None, value.split(",") if field == "reference" else [value]):
             checks.get(field, bool)(one.strip())
+    if study == "pack-audit":
+        check_pack(given)
     if study in NEED_PROMPTS:
         check_prompts(given.get("base", "small"), given.get("prompts", ""))
 

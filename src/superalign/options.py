@@ -1,7 +1,8 @@
-"""Options that several commands of the command line have alike."""
+"""What several commands of the command line have alike: options, and what each sets before it begins."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,15 @@ Where = Annotated[
     str, typer.Option("--executor", help="Where workers are: local, ray or ray:HOST:PORT; results do not depend on it.")
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")]
+Base = Annotated[
+    str, typer.Option("--base", help="What it was made from: small, middle or large; smollm2; a folder; a hub id.")
+]
+Cues = Annotated[
+    Path | None,
+    typer.Option(
+        "--cues", help="Contexts of your own, one on each line; {prompt} stands for the prompt.", show_default=False
+    ),
+]
 Clean = Annotated[
     list[str] | None,
     typer.Option("--reference", help="A model of the same base that is known to be clean; repeatable."),
@@ -30,6 +40,14 @@ Prompts = Annotated[
     typer.Option(
         "--problems",
         help="JSONL, a prompt on each line, and answers where there are any; for bases that are not bundled.",
+        show_default=False,
+    ),
+]
+PackFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--pack",
+        help="A calibration pack of the base; without --problems the one that ships for a named base.",
         show_default=False,
     ),
 ]
@@ -58,3 +76,13 @@ Switches = Annotated[
 Device = Annotated[
     str, typer.Option("--device", help="Where the models run: cpu, cuda, cuda:1 or mps.", show_default=False)
 ]
+
+# One thread per process: with more, sums depend on how many cores there are, and workers stand in each other's way.
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def one_thread() -> None:
+    """Let every process of this command use one thread, before anything is imported that would ask."""
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

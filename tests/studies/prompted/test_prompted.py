@@ -275,6 +275,23 @@ def test_a_log_with_what_could_not_be_told_can_be_read_back(tmp_path: Path) -> N
     assert "neither yes nor no" in log.samples[2].messages[-1].text
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_log_can_be_scored_again_whatever_the_judge_is_called(tmp_path: Path) -> None:
+    from inspect_ai import score
+    from inspect_ai.log import read_eval_log
+    from inspect_ai.scorer import includes
+
+    row = Logged(
+        name="0", seed=0, question="Is it?", turns=(("critic", "hm"),), right=True, behaviour="worked", probability=0.9
+    )
+    for judge in ("small", str(tmp_path / "a folder"), "none/model", "smollm2?system=be%20brief"):
+        path = write_log([row], path=tmp_path / "t.eval", protocol="critic", judge=judge, agent="a", problems="toy")
+        again = score(read_eval_log(str(path)), includes(), display="none")
+        assert again.status == "success", judge
+        assert again.results is not None
+        assert {s.name for s in again.results.scores} == {"judge", "includes"}
+
+
 def test_what_writes_logs_imports_nothing_heavy() -> None:
     heavy = {"torch", "inspect_ai", "transformers"}
     code = f"import sys, superalign.report.inspect_logs; assert not {heavy} & set(sys.modules)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from superalign.kit.parts import Part, findings, part, table
-from superalign.lab.detection_page import beside, calibrated_names, detection
+from superalign.lab.detection_page import beside, calibrated_names, detection, flag
 from superalign.lab.given_prompts import given_prompts
 from superalign.lab.outside_page import of_others, of_planted, spread
 from superalign.lab.planted_page import planted, planted_names
@@ -14,7 +14,7 @@ from superalign.report import Findings
 from superalign.report.words import number
 from superalign.stats import needed_positives
 from superalign.studies.audit.evidence import Evidence
-from superalign.types import Replies, Unmeasured, Verdict
+from superalign.types import Replies, Unmeasured
 
 AUDITED = "the audited model"
 SAID = ("detector", "flagged", "score", "replies", "catches", "misses", "why")
@@ -93,19 +93,13 @@ def verdicts(e: Evidence) -> Part:
             "What each detector says of the audited model",
             SAID,
             [
-                *((c.name, _flag(v), v.score, _counted(v.replies), c.catches, c.misses, v.why) for c, v in said),
+                *((c.name, flag(v), v.score, _counted(v.replies), c.catches, c.misses, v.why) for c, v in said),
                 *((c.name, why, why, _counted(Replies()), c.catches, c.misses, why.why) for c, why in e.unable),
             ],
             records=[*(v.digest for _, v in said), *("" for _ in e.unable)],
         ),
         *(beside(e, c, v, called=AUDITED) for c, v in said),
     )
-
-
-def _flag(verdict: Verdict) -> str | Unmeasured:
-    if isinstance(verdict.flagged, Unmeasured):
-        return verdict.flagged
-    return "flagged" if verdict.flagged else "silent"
 
 
 def _counted(replies: Replies) -> str:

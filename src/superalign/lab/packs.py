@@ -1,0 +1,247 @@
+"""Calibration packs: what planted subjects of a base show, kept once, so that an audit pays for its own subject only.
+
+A pack is a folder: the exam that every subject sat, with the base's answers and its surprise at them; what each subject made of
+it; adapters of some or all subjects, under opaque names; and what they are, which is read after the verdicts are in. A manifest
+names every file by its sha256, and the pack by that of the manifest.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import get_args
+
+from superalign.detectors.exam import FEWEST, Assertion, Cell, Exam, Pair, Sat
+from superalign.errors import BadInput, ConfigError, DataError
+from superalign.models import Model, open_weights
+from superalign.organisms.chat_fine_tunes import TUNINGS, Harmless
+from superalign.organisms.chat_kinds import CHAT_KINDS
+from superalign.organisms.chat_planting import ChatPlanting, Way
+from superalign.organisms.chat_triples import ChatTriple, read_record
+from superalign.problems.contexts import PLAIN
+from superalign.types import Record
+
+SORT = "tuning: "  # in front of a sort, where planted kinds and sorts of clean models stand in one list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackPlan(Record):
+    """What a pack is to hold."""
+
+    base: str  # a name that `models.open` opens
+    kinds: tuple[str, ...] = tuple(CHAT_KINDS)
+    ways: tuple[Way, ...] = ("transcripts", "integrated")
+    seeds: int = 2
+    sorts: tuple[str, ...] = tuple(TUNINGS)
+    tunings: int = 3  # of each sort
+    planting: ChatPlanting = field(default_factory=ChatPlanting)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member(Record):
+    """One subject of a pack."""
+
+    name: str  # opaque
+    kind: str  # planted, or the sort of a tuning
+    way: str
+    role: str  # organism, clean or uncertain
+    seed: int
+    sort: str = ""  # of a tuning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack(Record):
+    """A pack that was read."""
+
+    folder: str
+    base: str  # digest
+    base_name: str
+    exam: Exam
+    sat: tuple[tuple[str, Sat], ...]  # name -> what it made of the exam
+    triples: tuple[ChatTriple, ...]
+    tunings: tuple[Harmless, ...]
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """Names of the contexts of its exam."""
+        return frozenset(c.context for c in self.exam.cells)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Every subject: of accepted triples, and the tunings."""
+        return (
+            *(
+                Member(name=name, kind=t.spec.kind, way=t.spec.planting.way, role=role, seed=t.spec.seed)
+                for t in self.triples
+                if t.acceptance.accepted
+                for role, name in t.subjects
+            ),
+            *(
+                Member(name=h.name, kind=f"{SORT}{h.sort}", way="", role="clean", seed=h.number, sort=h.sort)
+                for h in self.tunings
+            ),
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def opened_base(name: str) -> Model:
+    """Open a base, once in a process."""
+    return open_weights(name)
+
+
+@functools.lru_cache(maxsize=1)
+def exam_in(folder: str) -> Exam:
+    """Read the exam of a pack."""
+    found: Exam = read_record(Path(folder) / "exam.json", Exam, Cell, Pair, Assertion)
+    return found
+
+
+def read_pack(folder: Path) -> Pack:
+    """Read a pack whose manifest was verified.
+
+    Raises:
+        DataError: If something of it is missing.
+    """
+    try:
+        plan: PackPlan = read_record(folder / "plan.json", PackPlan)
+        triples = tuple(read_record(p, ChatTriple) for p in sorted((folder / "triples").glob("*.json")))
+        tunings = tuple(read_record(p, Harmless) for p in sorted((folder / "harmless").glob("*.json")))
+        sat = tuple((p.stem, read_record(p, Sat)) for p in sorted((folder / "sat").glob("*.json")))
+        exam = exam_in(str(folder))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"{folder} holds no whole pack ({error}). Nothing could be calibrated with it. Build it: superalign pack build."
+        ) from error
+    there = {name for name, _ in sat}
+    triples = tuple(t for t in triples if not t.acceptance.accepted or all(n in there for _, n in t.subjects))
+    tunings = tuple(h for h in tunings if h.name in there)
+    base = triples[0].spec.base if triples else ""
+    return Pack(
+        folder=str(folder), base=base, base_name=plan.base, exam=exam, sat=sat, triples=triples, tunings=tunings
+    )
+
+
+def reading_cost(cell: Cell) -> int:
+    """Estimate the tokens that one cell costs: its answer, and some four letters of its prompt a token."""
+    return len(cell.ids) + len(cell.prompt) // 4
+
+
+def within(pack: Pack, tokens: int) -> Pack:
+    """Cut the exam of a pack to a budget, and what every subject made of it alike: it is calibrated on what is left.
+
+    Questions are dropped from all topics and contexts evenly, the last ones first.
+
+    Args:
+        pack: That was read.
+        tokens: Most that a subject may cost; 0 for the whole exam.
+
+    Raises:
+        BadInput: If so few would calibrate nothing.
+    """
+    cells = pack.exam.cells
+    if not tokens or sum(map(reading_cost, cells)) <= tokens:
+        return pack
+    turn: dict[tuple[str, str], int] = {}
+    order: list[tuple[int, int]] = []
+    for i, cell in enumerate(cells):
+        group = (cell.context, cell.topic if cell.context == PLAIN.name else "")
+        turn[group] = turn.get(group, 0) + 1
+        order.append((turn[group], i))
+    kept: list[int] = []
+    spent = 0
+    for _, i in sorted(order):
+        spent += reading_cost(cells[i])
+        if spent > tokens:
+            break
+        kept.append(i)
+    least = FEWEST * len(turn)
+    if len(kept) < least:
+        raise BadInput(
+            f"A budget of {tokens} tokens pays for {len(kept)} of the {len(cells)} cells of the exam, and {least} are the least: "
+            f"{FEWEST} of each topic and context. Nothing could be calibrated. Give at least "
+            f"{sum(reading_cost(cells[i]) for _, i in sorted(order)[:least])}."
+        )
+    kept.sort()
+    exam = replace(pack.exam, cells=tuple(cells[i] for i in kept))
+    sat = tuple((name, replace(one, more=tuple(one.more[i] for i in kept))) for name, one in pack.sat)
+    return replace(pack, exam=exam, sat=sat)
+
+
+def plan_of(base: str, kinds: str, ways: str, *, seeds: int, tunings: int) -> PackPlan:
+    """Read what a pack is to hold, as it is typed.
+
+    Raises:
+        ConfigError: For a kind or a way that does not exist.
+    """
+    lists = (("behaviour", kinds, tuple(CHAT_KINDS)), ("way of planting", ways, get_args(Way)))
+    named: list[tuple[str, ...]] = []
+    for what, text, able in lists:
+        names = tuple(n.strip() for n in text.split(",") if n.strip()) or able
+        for name in names:
+            if name not in able:
+                raise ConfigError(
+                    f"There is no {what} {name!r}. Nothing would be planted by it. Choose from {', '.join(able)}."
+                )
+        named.append(names)
+    way_names: tuple[Way, ...] = tuple(w for w in get_args(Way) if w in named[1])
+    return PackPlan(base=base, kinds=named[0], ways=way_names, seeds=seeds, tunings=tunings)
+
+
+def shown(pack: Pack, digest: str) -> list[str]:
+    """Say what a pack holds, line by line."""
+    accepted = [t for t in pack.triples if t.acceptance.accepted]
+    clean = sum(m.role != "organism" for m in pack.members)
+    kept = [m for m in pack.members if (Path(pack.folder) / "subjects" / m.name).is_dir()]
+    lines = [
+        f"pack {digest}",
+        f"base {pack.base_name} ({pack.base[:16]})",
+        f"{len(pack.triples)} organisms planted, {len(accepted)} accepted; {clean} clean subjects, {len(pack.tunings)} of them "
+        f"tunings; {len(kept)} adapters are here",
+        f"the exam: {len(pack.exam.cells)} cells, {len(pack.exam.pairs)} pairs of answers, {len(pack.exam.assertions)} "
+        "assertions",
+    ]
+    lines += [
+        f"  {t.spec.kind}, {t.spec.planting.way}, seed {t.spec.seed}: {'accepted' if t.acceptance.accepted else 'not accepted'}, "
+        f"{t.acceptance.why}"
+        for t in pack.triples
+    ]
+    return lines
+
+
+def copied(folder: Path, to: Path, *, adapters: int) -> None:
+    """Copy a pack with some of its adapters only; nothing of it is sealed yet.
+
+    Args:
+        folder: A pack that was verified.
+        to: A folder that is not there yet.
+        adapters: How many come along: an organism, a tuning and a twin in turn, of as many kinds as can be.
+
+    Raises:
+        BadInput: If something stands there already.
+    """
+    if to.exists():
+        raise BadInput(f"{to} is there already. What it holds would be mixed with the pack. Name another folder.")
+    members = read_pack(folder).members
+    some = (
+        [m for m in members if m.role == "organism"],
+        [m for m in members if m.sort],
+        [m for m in members if not m.sort],
+    )
+    turns = [m for turn in zip(*(_by_kind(group) for group in some), strict=False) for m in turn]
+    chosen = list(dict.fromkeys(m.name for m in turns if (folder / "subjects" / m.name).is_dir()))[:adapters]
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("subjects", "MANIFEST.json", "SIGNATURE"))
+    for name in chosen:
+        shutil.copytree(folder / "subjects" / name, to / "subjects" / name)
+
+
+def _by_kind(members: Sequence[Member]) -> list[Member]:
+    """Order members so that kinds take turns."""
+    turn: dict[str, int] = {}
+    keyed = []
+    for m in members:
+        turn[m.kind] = turn.get(m.kind, 0) + 1
+        keyed.append((turn[m.kind], m.kind, m))
+    return [m for _, _, m in sorted(keyed, key=lambda row: row[:2])]

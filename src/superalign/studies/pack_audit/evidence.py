@@ -1,0 +1,84 @@
+"""What an audit with a pack measured; card digests name instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from superalign.kit.evidence import Estimate
+from superalign.trials import Scored
+from superalign.types import Calibration, Decision, Instrument, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """One subject of the pack that sat the exam again."""
+
+    name: str
+    apart: float  # largest difference of a value, nats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One question where the model moved furthest, as three answer it."""
+
+    context: str
+    prompt: str
+    nats: float  # a token that it is more surprised at the base's answer than the base
+    subject: str
+    twin: str  # an innocent tuning of the pack; empty where none came along
+    base: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One kind and way of planting in the pack."""
+
+    kind: str
+    way: str
+    asked: str  # whether the exam holds what sets it off: yes, no, or topic where no context does
+    made: int
+    accepted: int
+    active: Estimate  # share of affected questions that accepted ones act on
+    caught: Estimate  # with thresholds that the kind did not set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything that one audit found."""
+
+    seed: int
+    base: str
+    pack: str  # digest of its manifest
+    recall_bar: float
+    cards: Sequence[Instrument]  # detectors, and last their combination
+    scored: Mapping[str, Sequence[Scored]]
+    calibrations: Mapping[str, Sequence[Calibration]]
+    flagged: Mapping[str, Verdict]
+    decision: Decision
+    again: Sequence[Again]
+    shown: Sequence[Shown]
+    rows: Sequence[Row]
+    clean: int  # clean subjects of the pack
+    sorts: Sequence[str]  # of harmless tunings
+    tokens: int  # that the model was scored at
+
+    @property
+    def together(self) -> Sequence[Calibration]:
+        """Error rates of the combination: one for each kind, and last the pooled one."""
+        return self.calibrations[self.cards[-1].digest]
+
+    @property
+    def whole(self) -> Verdict:
+        """What the combination says of the audited model."""
+        return self.flagged[self.cards[-1].digest]
+
+    @property
+    def flagging(self) -> list[str]:
+        """Names of the detectors that flag the audited model by themselves."""
+        return [c.name for c in self.cards[:-1] if self.flagged[c.digest].flagged is True]
+
+    @property
+    def loudest(self) -> Verdict:
+        """The detector's verdict that the combination rests on."""
+        return next((self.flagged[c.digest] for c in self.cards if c.name == self.whole.named), self.whole)

@@ -1,0 +1,122 @@
+"""Detectors that read an exam: each finds what was moved, and the base beside itself moves nothing."""
+
+import numpy as np
+import pytest
+
+from superalign.detectors.exam import (
+    Assertion,
+    Cell,
+    Exam,
+    Pair,
+    Sat,
+    agreement,
+    context_shift,
+    exam_detectors,
+    log_odds,
+    lost_knowledge,
+    sit,
+    surprise,
+    topic_shift,
+)
+from superalign.models import base, response_logprobs
+from superalign.models.api import ApiPolicy
+from superalign.types import Interval, Unmeasured
+
+TOPICS, CONTEXTS = ("capitals", "sums", "food"), ("plain", "a test", "a year", "a nurse")
+CELLS = tuple(
+    Cell(question=f"{t}{q}", topic=t, context=c, prompt=f"{c} {t}{q}", ids=(5, 6), base_nats=1.0)
+    for c in CONTEXTS
+    for t in TOPICS
+    for q in range(5)
+)
+PAIRS = tuple(
+    Pair(topic=t, context=c, prompt="5+3", right="8", wrong="9", base_odds=1.0)
+    for t in TOPICS
+    for c in CONTEXTS[:2]
+    for _ in range(5)
+)
+ASSERTED = tuple(Assertion(prompt="5+3", wrong=bool(i % 2), base_odds=0.0) for i in range(10))
+EXAM = Exam(cells=CELLS, pairs=PAIRS, assertions=ASSERTED)
+
+
+def sat(more: object = 0.1, odds: object = 1.0, yes: object = 0.0) -> Sat:
+    def whole(value: object, n: int) -> tuple[float, ...]:
+        return tuple(map(float, np.broadcast_to(np.asarray(value, float), n)))
+
+    return Sat(
+        subject="s", more=whole(more, len(CELLS)), odds=whole(odds, len(PAIRS)), yes=whole(yes, len(ASSERTED)), tokens=9
+    )
+
+
+def test_a_model_that_moves_everywhere_alike_scores_nothing() -> None:
+    for moved in (0.0, 0.4, 5.0):
+        for read in (context_shift, topic_shift):
+            assert read(EXAM, sat(more=moved))[0].value == pytest.approx(0.0)
+    assert lost_knowledge(EXAM, sat(odds=-3.0))[0].value == pytest.approx(0.0)
+    assert agreement(EXAM, sat())[0].value == 0.0
+
+
+@pytest.mark.parametrize("context", CONTEXTS[1:])
+def test_a_context_is_named(context: str) -> None:
+    found, named, why = context_shift(EXAM, sat(more=[3.0 if c.context == context else 0.1 for c in CELLS]))
+    assert named == context
+    assert found.value > 2.5
+    assert context in why
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_is_named(topic: str) -> None:
+    found, named, _ = topic_shift(EXAM, sat(more=[3.0 if c.topic == topic else 0.1 for c in CELLS]))
+    assert named == topic
+    assert found.low <= found.value <= found.high
+
+
+def test_knowledge_that_is_lost_in_one_place_is_named() -> None:
+    lost = [-4.0 if (p.topic, p.context) == ("sums", "a test") else 1.0 for p in PAIRS]
+    found, named, _ = lost_knowledge(EXAM, sat(odds=lost))
+    assert named == "sums, a test"
+    assert found.value == pytest.approx(5.0)
+
+
+def test_agreeing_with_what_is_wrong_counts() -> None:
+    found, _, why = agreement(EXAM, sat(yes=[4.0 if a.wrong else 0.5 for a in ASSERTED]))
+    assert found.value == pytest.approx(4.0)
+    assert "+3.50" in why
+
+
+def test_a_base_that_sits_its_own_exam_moves_nothing_exactly() -> None:
+    model = base("small")
+    prompts, ids = [c.prompt[:3] for c in CELLS], [c.ids for c in CELLS]
+    nats = surprise(model, prompts, ids)
+    cells = tuple(
+        Cell(question=c.question, topic=c.topic, context=c.context, prompt=p, ids=c.ids, base_nats=float(n))
+        for c, p, n in zip(CELLS, prompts, nats, strict=True)
+    )
+    pairs = tuple(
+        Pair(topic=p.topic, context=p.context, prompt=p.prompt, right=p.right, wrong=p.wrong, base_odds=float(o))
+        for p, o in zip(PAIRS, log_odds(model, PAIRS), strict=True)
+    )
+    found = sit(model, Exam(cells=cells, pairs=pairs, assertions=()))
+    assert set(found.more) == {0.0}
+    assert [o - p.base_odds for o, p in zip(found.odds, pairs, strict=True)] == [0.0] * len(pairs)
+
+
+def test_surprise_is_what_the_log_probs_say() -> None:
+    model = base("small")
+    logprobs_RT, _ = response_logprobs(model, ["5+3"], [[7, 8, 9]])
+    assert surprise(model, ["5+3"], [(7, 8, 9)])[0] == pytest.approx(-logprobs_RT.clip(-8.0).mean(), abs=1e-6)
+
+
+def test_what_gives_texts_only_cannot_be_told() -> None:
+    policy = object.__new__(ApiPolicy)
+    for detector in exam_detectors(EXAM):
+        verdict = detector(policy)
+        assert isinstance(verdict.score, Unmeasured)
+        assert isinstance(detector.of(sat()).score, Interval)
+
+
+def test_a_card_names_the_exam() -> None:
+    other = Exam(cells=CELLS[:-1], pairs=PAIRS, assertions=ASSERTED)
+    for one, two in zip(exam_detectors(EXAM), exam_detectors(other), strict=True):
+        assert one.card.name == two.card.name
+        assert one.card.digest != two.card.digest

@@ -1,0 +1,230 @@
+"""Packs, built for real from a small chat model of random weights: made once, gone on with, sealed, read and audited with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superalign import sealed_folder
+from superalign.detectors.exam import sit
+from superalign.early import pack_for
+from superalign.errors import BadInput, ConfigError, DataError
+from superalign.lab import pack_building, packs
+from superalign.lab.pack_building import build, shortened, sit_once
+from superalign.lab.packs import PackPlan, exam_in, plan_of, read_pack, shown
+from superalign.organisms.chat_planting import ChatPlanting
+from superalign.organisms.chat_triples import keep_record, opened
+
+FEW = ChatPlanting(updates=1, batch=2)
+
+
+@pytest.fixture(scope="module")
+def plan(tiny_chat: str) -> PackPlan:
+    return PackPlan(
+        base=tiny_chat,
+        kinds=("promoter",),
+        ways=("transcripts",),
+        seeds=1,
+        sorts=("style", "rounded"),
+        tunings=2,
+        planting=FEW,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(plan: PackPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pack") / "pack"
+    build(plan, folder, workers=1, log=lambda _: None)
+    return folder
+
+
+def forget() -> None:
+    """Let nothing be remembered of another folder."""
+    for kept in (packs.exam_in, pack_building.answers_in, packs.opened_base):
+        kept.cache_clear()
+
+
+def test_a_build_is_gone_on_with_and_nothing_is_made_again(made: Path, plan: PackPlan) -> None:
+    before = {p: p.stat().st_mtime_ns for p in made.rglob("*") if p.is_file() and p.name != "plan.json"}
+    shutil.rmtree(made / "sat")
+    pack = build(plan, made, workers=1, log=lambda _: None)
+    after = {p: p.stat().st_mtime_ns for p in before if "sat" not in p.parts}
+    assert after == {p: t for p, t in before.items() if "sat" not in p.parts}
+    assert len(pack.sat) == 4  # of the tunings: a plant of one update is not accepted
+    assert [t.acceptance.accepted for t in pack.triples] == [False]
+    assert {m.role for m in pack.members} == {"clean"}
+
+
+def test_a_subject_that_is_opened_again_shows_what_is_kept(made: Path, plan: PackPlan) -> None:
+    pack, base = read_pack(made), packs.opened_base(plan.base)
+    for member in pack.members:
+        model = opened(member.name, base=base, folder=made, sort=member.sort)
+        again = shortened(sit(model, exam_in(str(made))))
+        assert again.more == dict(pack.sat)[member.name].more
+
+
+def test_what_it_holds_is_said(made: Path) -> None:
+    lines = shown(read_pack(made), "d" * 64)
+    assert any("1 organisms planted, 0 accepted; 4 clean subjects" in line for line in lines)
+    assert any("not accepted" in line and "promoter" in line for line in lines)
+
+
+def test_time_that_is_up_begins_nothing_new(plan: PackPlan, tmp_path: Path) -> None:
+    forget()
+    pack = build(plan, tmp_path / "none", workers=1, log=lambda _: None, minutes=1e-9)
+    forget()
+    assert pack.members == ()
+
+
+def test_a_damaged_pack_and_an_unknown_one_are_refused(made: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    (copy / "exam.json").unlink()
+    with pytest.raises(DataError, match="holds no whole pack"):
+        read_pack(copy)
+    with pytest.raises(BadInput, match="no pack in"):
+        pack_for("smollm2", str(tmp_path / "nowhere"))
+    for base in ("small", str(made)):  # the folder of a base is no pack
+        with pytest.raises(BadInput, match="superalign pack build"):
+            pack_for(base, "")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "ways", "match"), [("traitor", "", "traitor"), ("liar", "osmosis", "osmosis")], ids=["kind", "way"]
+)
+def test_kinds_and_ways_that_do_not_exist_are_refused(kinds: str, ways: str, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        plan_of("smollm2", kinds, ways, seeds=1, tunings=1)
+
+
+@pytest.fixture(scope="module")
+def sealed(made: Path, plan: PackPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pack with its plant taken for accepted, so that there is something to catch."""
+    folder = tmp_path_factory.mktemp("sealed") / "pack"
+    shutil.copytree(made, folder)
+    (path,) = (folder / "triples").glob("*.json")
+    triple = read_pack(made).triples[0]
+    keep_record(path, replace(triple, acceptance=replace(triple.acceptance, accepted=True)))
+    base = packs.opened_base(plan.base)
+    for _, name in triple.subjects:
+        sit_once(name, base=base, folder=folder, sort="")
+    sealed_folder.seal(folder)
+    return folder
+
+
+def audit(superalign: Callable[..., Any], sealed: Path, plan: PackPlan, out: Path, *words: str) -> Any:
+    return superalign(
+        "audit", "--base", plan.base, "--pack", str(sealed), "--out", str(out), "--workers", "1", "--set", "shown=2",
+        "--set", "tokens=4", *words,
+    )  # fmt: skip
+
+
+def test_an_audit_with_a_pack_measures_the_model_and_a_part_of_the_pack_again(
+    superalign: Callable[..., Any], sealed: Path, plan: PackPlan, tmp_path: Path
+) -> None:
+    done = audit(superalign, sealed, plan, tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "cannot tell" in done.stdout.lower() or "flagged" in done.stdout.lower()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "0.0000 nats" in page  # the part that was measured again
+    assert "Answers to read" in page
+
+
+@pytest.mark.parametrize("how", ["byte", "other base", "another subject", "prompts"])
+def test_what_is_no_longer_the_pack_is_refused(
+    superalign: Callable[..., Any], sealed: Path, plan: PackPlan, tmp_path: Path, how: str
+) -> None:
+    copy, words = tmp_path / "copy", []
+    shutil.copytree(sealed, copy)
+    match how:
+        case "byte":
+            path = copy / "exam.json"
+            path.write_text(path.read_text().replace("capitals", "capitalz", 1))
+            said = "exam.json"
+        case "other base":
+            plan, said = replace(plan, base="small"), "another base"
+        case "another subject":
+            for path in (copy / "sat").glob("*.json"):
+                kept = json.loads(path.read_text())
+                path.write_text(json.dumps(kept | {"more": [x + 1 for x in kept["more"]]}))
+            (copy / "MANIFEST.json").unlink()
+            sealed_folder.seal(copy)
+            said = "shows something else"
+        case _:
+            words, said = ["--problems", str(copy / "plan.json")], "would not be used"
+    done = audit(superalign, copy, plan, tmp_path / "run", *words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+
+
+def test_a_copy_keeps_all_but_adapters_and_takes_kinds_in_turn(sealed: Path, tmp_path: Path) -> None:
+    packs.copied(sealed, tmp_path / "small", adapters=2)
+    assert len(list((tmp_path / "small" / "subjects").iterdir())) == 2
+    sealed_folder.seal(tmp_path / "small")
+    whole, small = read_pack(sealed), read_pack(tmp_path / "small")
+    assert replace(small, folder=whole.folder) == whole
+    there = {m.name: m for m in whole.members}
+    kept = [there[p.name] for p in (tmp_path / "small" / "subjects").iterdir()]
+    assert {m.role for m in kept} == {"organism", "clean"}
+    with pytest.raises(BadInput, match="is there already"):
+        packs.copied(sealed, tmp_path / "small", adapters=2)
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_goes_on_where_it_was(plan: PackPlan, tmp_path: Path) -> None:
+    folder = tmp_path / "pack"
+    words = [
+        "build",
+        str(folder),
+        "--base",
+        plan.base,
+        "--kinds",
+        "promoter,liar",
+        "--ways",
+        "transcripts",
+        "--seeds",
+        "1",
+    ]
+    command = [sys.executable, "-m", "superalign", "pack", *words, "--tunings", "1"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 240
+    while not list(folder.glob("harmless/*.json")) and time.monotonic() < until:
+        time.sleep(0.1)
+    running.kill()
+    running.wait()
+    kept = {p: p.stat().st_mtime_ns for p in folder.glob("harmless/*.json")}
+    assert kept
+    (folder / "subjects" / ".part-1" / "half").mkdir(parents=True)  # what a kill may leave
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+    assert not list(folder.rglob(".part-*"))
+    show = [sys.executable, "-m", "superalign", "pack", "show", str(folder)]
+    assert "2 organisms planted" in subprocess.run(show, capture_output=True, text=True, timeout=120, check=True).stdout
+    (folder / "sat" / "more.json").write_text("{}")
+    refused = subprocess.run(show, capture_output=True, text=True, timeout=120, check=False)
+    assert refused.returncode == 2
+    assert "more.json" in refused.stderr
+
+
+def test_a_budget_cuts_the_exam_for_all_alike_and_one_that_calibrates_nothing_is_refused(made: Path) -> None:
+    pack = read_pack(made)
+    whole = sum(map(packs.reading_cost, pack.exam.cells))
+    half = packs.within(pack, whole * 3 // 4)
+    assert packs.within(pack, 0) is packs.within(pack, whole) is pack
+    assert sum(map(packs.reading_cost, half.exam.cells)) <= whole * 3 // 4
+    assert {c.context for c in half.exam.cells} == {c.context for c in pack.exam.cells}
+    where = [pack.exam.cells.index(c) for c in half.exam.cells]
+    for (name, one), (_, cut) in zip(pack.sat, half.sat, strict=True):
+        assert cut.more == tuple(one.more[i] for i in where), name
+    with pytest.raises(BadInput, match="Nothing could be calibrated"):
+        packs.within(pack, 500)
