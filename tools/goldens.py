@@ -29,6 +29,7 @@ FIELDS = ("name", "value", "low", "high", "n", "null", "holds")
 TOLERANCE = 1e-6
 NEEDS = {  # studies that read files which do not ship, and the option that says where these lie
     "critic-transfer": ("gsm8k", "problems=gsm8k:{}"),
+    "text-protocols": ("statements", "problems=statements:{}"),
     "truth-probes": ("statements", "problems=statements:{}"),
 }
 

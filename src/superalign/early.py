@@ -43,6 +43,12 @@ def statements_named(name: str) -> None:
         problems.named(name)
 
 
+def text_named(name: str) -> None:
+    """Check that the files of true and false text can be read; another name is left to the study, which says what it needs."""
+    if name.startswith(("statements:", "choices:", "steps:")):
+        problems.named(name)
+
+
 def not_asked(given: str) -> None:
     """Refuse prompts and references where a pack is used."""
     raise BadInput(
@@ -93,6 +99,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     },
     "protocols": {"setting": setting_named, "policy": check_weights},
     "prover-verifier": {"setting": setting_named, "policy": check_weights},
+    "text-protocols": {"policy": check_weights, "agent": check_weights, "problems": text_named},
     "truth-probes": {"policy": check_weights, "problems": statements_named},
     "redteam": {"subject": check_weights, "base": check_weights, "reference": check_weights, "prompts": load_prompts},
 }

@@ -28,6 +28,7 @@ STUDIES: dict[str, str] = {
     "redteam": "superalign.studies.redteam.study",
     "sandwich": "superalign.studies.sandwich.study",
     "self-critique": "superalign.studies.self_critique.study",
+    "text-protocols": "superalign.studies.text_protocols.study",
     "truth-probes": "superalign.studies.truth_probes.study",
     "unseen": "superalign.studies.unseen.study",
 }

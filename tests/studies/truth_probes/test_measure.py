@@ -9,17 +9,10 @@ import pytest
 
 from superalign import problems
 from superalign.errors import DataError
+from superalign.lab.truth_reading import SetRead, Statements, best_layer, rows_of, states_in
 from superalign.problems.table_family import Row, TableFamily
 from superalign.studies.truth_probes.evidence import OTHERS, Evidence, Reading
-from superalign.studies.truth_probes.measure import (
-    SetRead,
-    Statements,
-    best_layer,
-    readings_of,
-    rows_of,
-    states_in,
-    words_scores,
-)
+from superalign.studies.truth_probes.measure import readings_of, words_scores
 from superalign.studies.truth_probes.page import page
 from superalign.types import Interval
 
@@ -130,11 +123,11 @@ def statements(path: Path, n: int) -> TableFamily:
 def test_statements_are_drawn_of_one_polarity_half_of_each_label(tmp_path: Path) -> None:
     family = statements(tmp_path / "data", 200)
     for polarity in ("plain", "negated"):
-        rows = rows_of(family, "towns", polarity, 60, 0)  # type: ignore[arg-type]
+        rows = rows_of(family, "towns", polarity, train=20, test=10, seed=0)
         assert [sum(r.right == label for r in rows) for label in ("True", "False")] == [30, 30]
         assert {r.negated for r in rows} == {polarity == "negated"}
     with pytest.raises(DataError, match=r"has \d+ true plain statements on rivers in its train split"):
-        rows_of(family, "rivers", "plain", 60, 0)
+        rows_of(family, "rivers", "plain", train=20, test=10, seed=0)
 
 
 def test_states_that_are_not_those_that_were_written_are_refused(tmp_path: Path) -> None:

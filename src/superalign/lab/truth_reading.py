@@ -1,0 +1,270 @@
+"""Statements that are true or false: draw them, read what a model makes of each, and fit and test probes of its states.
+
+Shape suffixes: N statements, L layers, D width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from string import ascii_uppercase
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from superalign import jobs
+from superalign.errors import DataError
+from superalign.files import whole_file
+from superalign.interp import Probe, fit_probe, read_out
+from superalign.kit.evidence import Estimate
+from superalign.kit.run import Run
+from superalign.models import activations, choice_logprobs, open_weights, response_logprobs, sites
+from superalign.oversight.judges.statements import truth_question
+from superalign.problems.family import split_of
+from superalign.problems.kinds import NO_STEP
+from superalign.problems.table_family import Row, TableFamily
+from superalign.stats import auroc, auroc_bootstrap
+from superalign.stats.streams import seed_for, stream
+from superalign.types import Interval, Record, Unmeasured
+
+STATE = "State something."  # what a statement answers when it is read
+SHUFFLES = 40  # of the training labels
+FEWEST = 8  # statements of a kind that a probe is trained or tested on
+Key = TypeVar("Key", bound=tuple[str, ...])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetJob(Record):
+    """Statements to read, and the questions whether they are true."""
+
+    policy: str
+    texts: tuple[str, ...]
+    questions: tuple[str, ...]
+    every: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRead(Record):
+    """What the model makes of them; its states lie in the file."""
+
+    layers: tuple[str, ...]
+    sha256: str
+    likelihood: tuple[float, ...]  # mean log-prob a token
+    says: tuple[float, ...]  # log-odds of True against False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Statements:
+    """One topic in one polarity, with what was read."""
+
+    rows: tuple[Row, ...]
+    read: SetRead
+    states_NLD: Float[np.ndarray, "N L D"]
+
+    @property
+    def true_N(self) -> Bool[np.ndarray, " N"]:
+        """Which are true."""
+        return np.array([r.right == "True" for r in self.rows])
+
+    @property
+    def test_N(self) -> Bool[np.ndarray, " N"]:
+        """Which are of the test split: by the question, so that a statement and its negation stand together."""
+        return np.array([split_of(r.question) == "test" for r in self.rows])
+
+
+def rows_of(family: TableFamily, topic: str, polarity: str, *, train: int, test: int, seed: int) -> tuple[Row, ...]:
+    """Draw statements of one topic and polarity in its main language, half of each label, as far as there are.
+
+    Args:
+        family: Of statements.
+        topic: As its file is called.
+        polarity: plain or negated.
+        train: Training statements of each label, at most.
+        test: Test statements of each label, at most.
+        seed: Of the draws.
+
+    Raises:
+        DataError: If there are too few.
+    """
+    able = [
+        r
+        for r in family.rows.values()
+        if r.topic == topic
+        and r.negated is (polarity == "negated")
+        and not r.language
+        and r.source.partition(".")[0].removeprefix("neg_") == topic  # not those that are joined of several
+    ]
+    rng = stream(seed, "statements", topic, polarity)
+    return draw_labelled(
+        able, f"{family.name} has {{}} {polarity} statements on {topic}", train=train, test=test, rng=rng
+    )
+
+
+def as_statements(family: TableFamily) -> list[Row]:
+    """Turn questions with options, and solutions in steps, into statements that are true or false.
+
+    Of the options the right one is stated, or a wrong one, as the question's hash says. Of a solution it is stated that every
+    step is right.
+
+    Example:
+        >>> from superalign.problems.kinds import KINDS
+        >>> asked = Row(prompt="?", text="Is ice cold?", question="is ice cold", right="(A)", wrong="(B)", options=("Yes", "No"))
+        >>> found = as_statements(TableFamily(kind=KINDS["choices"], path="", rows={"?": asked}))[0]
+        >>> found.text in ("Q: Is ice cold?\\nA: Yes", "Q: Is ice cold?\\nA: No"), found.right == str(found.text[-3:] == "Yes")
+        (True, True)
+    """
+    made = []
+    for row in family.rows.values():
+        if family.kind.name == "steps":
+            true = row.right == NO_STEP
+            steps = "\n".join(f"Step {i}: {step}" for i, step in enumerate(row.options, 1))
+            text = f"Problem: {row.text}\n\n{steps}\n\nEvery step of this solution is right."
+        else:
+            true = hashlib.sha256(b"stated" + row.question.encode()).digest()[0] % 2 == 0
+            letter = (row.right if true else row.wrong).strip("()")
+            text = f"Q: {row.text}\nA: {row.options[ascii_uppercase.index(letter)]}"
+        made.append(replace(row, prompt=truth_question(text), text=text, right=str(true), wrong=str(not true)))
+    return made
+
+
+def draw_labelled(
+    able: Sequence[Row], there_are: str, *, train: int, test: int, rng: np.random.Generator
+) -> tuple[Row, ...]:
+    """Draw half of each label from both splits.
+
+    Args:
+        able: Rows that are right as True or False.
+        there_are: What they are, for an error; `{}` stands for how many of which label.
+        train: Training rows of each label, at most.
+        test: Test rows of each label, at most.
+        rng: Of the draws.
+
+    Raises:
+        DataError: If there are too few.
+    """
+    picked: list[Row] = []
+    for label in ("True", "False"):
+        for split, most in (("train", train), ("test", test)):
+            some = [r for r in able if r.right == label and split_of(r.question) == split]
+            picked += [some[int(i)] for i in rng.permutation(len(some))[:most]]
+            if (there := min(len(some), most)) < FEWEST:
+                raise DataError(
+                    f"{there_are.format(f'{there} {label.lower()}')} in its {split} split. A probe cannot be trained or "
+                    f"tested on fewer than {FEWEST}. Choose other topics, or more statements (each)."
+                )
+    return tuple(picked)
+
+
+def read_sets(chosen: Mapping[Key, Sequence[Row]], *, policy: str, every: int, run: Run) -> dict[Key, Statements]:
+    """Read sets of statements, each in a job of its own.
+
+    Args:
+        chosen: Words that name a set -> its statements.
+        policy: What reads them.
+        every: Layers from one that is read to the next.
+        run: Whose folder holds the states.
+    """
+    where = run.folder / "work" / "states"
+    where.mkdir(parents=True, exist_ok=True)
+    items = [
+        SetJob(
+            policy=policy,
+            texts=tuple(r.text for r in rows),
+            questions=tuple(r.prompt for r in rows),
+            every=every,
+            file=jobs.Into(where / f"{'-'.join(key)}.npy"),
+        )
+        for key, rows in chosen.items()
+    ]
+    found = run.map(set_job, items, name="sets", progress="reading")
+    return {
+        key: Statements(rows=tuple(rows), read=read, states_NLD=states_in(Path(item.file), read))
+        for (key, rows), item, read in zip(chosen.items(), items, found, strict=True)
+    }
+
+
+def set_job(job: SetJob) -> SetRead:
+    """Read one set, and write the states of its statements."""
+    model = open_weights(job.policy)
+    residual = [s for s in sites(model) if s.startswith("residual.")]
+    layers = tuple(residual[job.every - 1 :: job.every])
+    front = [STATE] * len(job.texts)
+    found = activations(model, front, job.texts, sites=layers, reduce="last")
+    with whole_file(Path(job.file)) as file:
+        np.save(file, np.stack([found[site] for site in layers], axis=1).astype(np.float16))
+    logprobs_NT, length_N = response_logprobs(model, front, job.texts, end=False)
+    says_N2 = choice_logprobs(model, job.questions, ["True", "False"])
+    return SetRead(
+        layers=layers,
+        sha256=hashlib.sha256(Path(job.file).read_bytes()).hexdigest(),
+        likelihood=tuple(map(float, logprobs_NT.sum(1) / length_N)),
+        says=tuple(map(float, says_N2[:, 0] - says_N2[:, 1])),
+    )
+
+
+def states_in(file: Path, read: SetRead) -> Float[np.ndarray, "N L D"]:
+    """Load the states that a job wrote.
+
+    Raises:
+        DataError: If the file is not the one that it wrote.
+    """
+    if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != read.sha256:
+        raise DataError(
+            f"{file} is not what was written there. Probes would read something else. Run into a new folder."
+        )
+    states: np.ndarray = np.load(file, allow_pickle=False).astype(np.float32)
+    return states
+
+
+def fit_heads(
+    x_NLD: Float[np.ndarray, "N L D"], y_N: Bool[np.ndarray, " N"], questions: Sequence[str], rng: np.random.Generator
+) -> tuple[int, list[Probe]]:
+    """Choose a layer, and fit a probe there, and others to shuffled labels: (layer, the probe and the shuffled ones)."""
+    layer = best_layer(x_NLD, y_N, questions)
+    labels = [y_N, *(rng.permutation(y_N) for _ in range(SHUFFLES))]
+    return layer, [fit_probe(x_NLD[:, layer], y) for y in labels]
+
+
+def by_chance(
+    x_ND: Float[np.ndarray, "N D"],
+    y_N: Bool[np.ndarray, " N"],
+    at_MD: Float[np.ndarray, "M D"],
+    truth_M: Bool[np.ndarray, " M"],
+    rng: np.random.Generator,
+) -> Estimate:
+    """Measure what probes of shuffled labels reach: statements that lie together are read alike by any direction."""
+    reached = []
+    for _ in range(SHUFFLES):
+        scores_M = read_out(fit_probe(x_ND, rng.permutation(y_N)), at_MD)
+        reached.append(auroc(scores_M[truth_M], negatives=scores_M[~truth_M]))
+    known = [x for x in reached if isinstance(x, float)]
+    if not known:
+        return Unmeasured("one class only")
+    low, middle, high = np.quantile(known, [0.025, 0.5, 0.975])
+    return Interval(value=float(middle), low=float(low), high=float(high), n=len(truth_M))
+
+
+def best_layer(x_NLD: Float[np.ndarray, "N L D"], y_N: Bool[np.ndarray, " N"], questions: Sequence[str]) -> int:
+    """Choose the layer at which a probe of two thirds of the training questions reads the other third best."""
+    held_N = np.array([int(hashlib.sha256(b"layer" + q.encode()).hexdigest(), 16) % 3 == 0 for q in questions])
+    found = []
+    for layer in range(x_NLD.shape[1]):
+        scores_N = read_out(fit_probe(x_NLD[~held_N, layer], y_N[~held_N]), x_NLD[held_N, layer])
+        reached = auroc(scores_N[y_N[held_N]], negatives=scores_N[~y_N[held_N]])
+        found.append(reached if isinstance(reached, float) else 0.5)
+    return int(np.argmax(found))
+
+
+def area(scores_N: np.ndarray, true_N: np.ndarray, questions: Sequence[str], *, seed: int) -> Estimate:
+    """Estimate the area under the ROC curve; statements of one question are drawn again together."""
+    of_N = np.array(questions)
+    return auroc_bootstrap(
+        scores_N[true_N],
+        negatives=scores_N[~true_N],
+        clusters=(of_N[true_N], of_N[~true_N]),
+        seed=seed_for(seed, "area"),
+    )
