@@ -49,14 +49,6 @@ def text_named(name: str) -> None:
         problems.named(name)
 
 
-def not_asked(given: str) -> None:
-    """Refuse prompts and references where a pack is used."""
-    raise BadInput(
-        f"An audit with a pack asks the pack's exam, and holds the model against the pack's subjects. {given} would not be used. "
-        "Leave it out, or leave out --pack."
-    )
-
-
 PACKS = Path(__file__).parent / "organisms" / "shipped" / "packs"
 
 
@@ -78,7 +70,13 @@ def pack_for(base: str, given: str) -> Path:
 
 
 def check_pack(given: Mapping[str, str]) -> None:
-    """Refuse an audit without a pack, or with one that is not as it was sealed."""
+    """Refuse an audit without a pack, with one that is not as it was sealed, or with prompts that it would not ask."""
+    unused = " ".join(given[field] for field in ("prompts", "reference") if field in given)
+    if unused:
+        raise BadInput(
+            f"An audit with a pack asks the pack's exam, and holds the model against the pack's subjects. {unused} would not be "
+            "used. Leave it out, or leave out --pack."
+        )
     verify(pack_for(given.get("base", "smollm2"), given.get("pack", "")))
 
 
@@ -87,7 +85,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "audit": {"subject": kind_of, "base": check_weights, "reference": kind_of, "prompts": load_prompts},
     "look": {"subject": check_weights, "base": check_weights, "prompts": load_answers, "contexts": read_contexts},
     "loop": {"subject": check_weights},
-    "pack-audit": {"subject": check_weights, "base": check_weights, "prompts": not_asked, "reference": not_asked},
+    "pack-audit": {"subject": check_weights, "base": check_weights},
     "plant": {"base": check_weights, "prompts": load_prompts},
     "plant-chat": {"base": check_weights, "adapter": check_weights, "twin": check_weights},
     "prompted": {
