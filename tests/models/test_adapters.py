@@ -13,6 +13,7 @@ import numpy as np
 import peft
 import pytest
 import torch
+import transformers as tf
 from peft.tuners.lora import config as lora_configs
 from safetensors.torch import load_file, save_file
 
@@ -28,10 +29,12 @@ from superalign.models import (
     load_adapter,
     lora,
     merge,
+    open_weights,
     response_logprobs,
     sample_prompts,
     save,
     save_adapter,
+    sequence_logprobs,
     weights,
     weights_digest,
     with_sampling,
@@ -457,6 +460,88 @@ def test_merging_tied_or_repeated_layers_keeps_the_numbers_and_so_does_saving(
         assert np.abs(scores(merged) - scores(model)).max() < 1e-4
         assert np.abs(scores(load(save(model, tmp_path / f"{name} whole"))) - scores(model)).max() < 1e-4
         assert merged.network.config.tie_word_embeddings == (name == "repeated")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("how", [{}, {"modules_to_save": ["embed_tokens", "lm_head"]}])
+def test_an_adapter_on_a_grown_vocabulary_is_refused_on_the_base_without_it_and_read_on_one_with_it(
+    make: Callable[[str], Model], tmp_path: Path, how: dict[str, Any]
+) -> None:
+    grown = copy.deepcopy(make("qwen3").network)
+    grown.resize_token_embeddings(105)
+    larger = dataclasses.replace(make("qwen3"), network=copy.deepcopy(grown))
+    network = peft.get_peft_model(grown, low_rank(**how))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    network.save_pretrained(str(tmp_path), save_embedding_layers=not how)
+    with pytest.raises(BadInput, match="If its vocabulary was grown, put it on its base with as many tokens"):
+        load_adapter(make("qwen3"), tmp_path)
+    if how:
+        got = load_adapter(larger, tmp_path)
+        tokens = torch.arange(4, 24)[None]
+        with torch.no_grad():
+            ours, true = (torch.log_softmax(n(input_ids=tokens).logits, -1) for n in (got.network, network.eval()))
+        assert float((ours - true).abs().max()) < 1e-4
+        assert np.abs(scores(got) - scores(merge(got))).max() < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore")  # that there are no fast kernels here
+@pytest.mark.parametrize("kind", ["mamba", "jamba", "bamba", "recurrent_gemma", "rwkv"])
+def test_networks_with_a_state_are_adapted_merged_and_saved(
+    zoo: Any, wrap: Callable[[Any], Model], tmp_path: Path, kind: str
+) -> None:
+    """Every update acts, as PEFT's own forward says; some of their matrices are read and never called."""
+    network, folder = zoo.network_of(kind), tmp_path / "model"
+    network.save_pretrained(folder)
+    wrap(network).tokenizer.save_pretrained(folder)
+    model = open_weights(folder)
+    adapted = lora(model, rank=2, seed=0)
+    with torch.no_grad():
+        for name, parameter in adapted.network.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.2, generator=torch.Generator().manual_seed(1))
+    prompts, responses = encode(adapted, PROMPTS, RESPONSES)
+    sequence_logprobs(adapted.network, prompts, responses).sum().backward()
+    updates = [p for p in adapted.network.parameters() if p.requires_grad]
+    assert all(p.grad is not None and bool(p.grad.abs().max() > 0) for p in updates)
+    found = scores(adapted)
+    assert np.abs(found - scores(model)).max() > 1e-2
+    for r, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+        tokens = torch.from_numpy(np.concatenate([prompt, response]).astype(np.int64))[None]
+        with torch.no_grad():
+            logits = adapted.network(input_ids=tokens, use_cache=False).logits[0, len(prompt) - 1 : -1]
+        true = torch.log_softmax(logits, -1).gather(1, tokens[0, len(prompt) :, None])[:, 0].numpy()
+        assert np.abs(found[r, : len(response)] - true).max() < 1e-3
+    again = open_weights(save_adapter(adapted, tmp_path / "adapter"), on=str(folder))
+    assert np.abs(scores(again) - found).max() < 1e-5
+    assert np.abs(scores(open_weights(save(adapted, tmp_path / "merged"))) - found).max() < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_running_a_deep_rwkv_does_not_change_its_weights(
+    zoo: Any, wrap: Callable[[Any], Model], tmp_path: Path
+) -> None:
+    """From the seventh layer on its own forward halves weights in place, and says the same as it did."""
+    config = zoo.config_of("rwkv")
+    config.num_hidden_layers = 8
+    torch.manual_seed(0)
+    network = tf.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    network.save_pretrained(tmp_path / "model")
+    wrap(network).tokenizer.save_pretrained(tmp_path / "model")
+    model = open_weights(tmp_path / "model")
+    tokens = torch.arange(4, 24)[None]
+    with torch.no_grad():
+        own, ours = (
+            torch.log_softmax(n(input_ids=tokens, use_cache=False).logits, -1) for n in (network, model.network)
+        )
+    assert float((own - ours).abs().max()) < 1e-3
+    assert weights_digest(model.network) == model.subject.weights != weights_digest(network)
+    assert np.abs(scores(open_weights(save(model, tmp_path / "saved"))) - scores(model)).max() < 1e-6
 
 
 def test_a_merge_that_changes_the_numbers_is_refused(

@@ -33,6 +33,7 @@ def of_kind(zoo: Any, wrap: Callable[[Any], Model]) -> Callable[[str], Model]:
     ("kind", "engine"),
     [
         ("qwen3_next", "CacheEngine"), ("granitemoehybrid", "CacheEngine"), ("mamba", "CacheEngine"),
+        ("jamba", "CacheEngine"), ("bamba", "CacheEngine"),
         ("roformer", "CacheEngine"), ("bart", "WholeEngine"),
         ("recurrent_gemma", "WholeEngine"), ("rwkv", "WholeEngine"), ("openai-gpt", "WholeEngine"),
     ],

@@ -36,12 +36,15 @@ from superalign.policy_names import check_adapter
 BASE = "base.json"
 NEAR = 1e-3  # nats by which two forwards of the same model may differ in 32 bits
 NEAR_16 = 0.5  # the same in 16 bits, where a merged matrix is rounded
-# What the wrappers of other tools leave in names, and what to do about it.
+FUSED = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")  # types of which PEFT adapts no out_proj
+GROWN = "If its vocabulary was grown, put it on its base with as many tokens, merge it and save that whole."
+# What other tools leave in names, and what to do about it.
 WRAPPERS = {
     "_orig_mod.": "It was saved from a compiled model: save the model that went into torch.compile, or take `_orig_mod.` "
     "out of the names.",
     "module.": "It was saved from a data-parallel wrapper: save its `.module`, or take `module.` out of the names.",
     "_fsdp_wrapped_module.": "It was saved from an FSDP wrapper: gather and save the model inside it.",
+    **{f"{end}.{how}": GROWN for end in ("embed_tokens", "lm_head") for how in ("weight", "modules_to_save")},
 }
 
 
@@ -71,8 +74,7 @@ def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0) -> Model:
     if rank < 1:
         raise BadInput(f"A LoRA rank of {rank} leaves nothing to train. Choose 1 or more.")
     network = copy.deepcopy(model.network)
-    skip = network.get_output_embeddings()
-    names = [n for n, m in network.named_modules() if isinstance(m, nn.Linear | Conv1D) and m is not skip]
+    names = _targets(network)
     if upper < 1:
         blocks = {n: int(found[1]) for n in names if (found := re.search(r"\.(\d+)\.", n))}
         least = (1 - upper) * (1 + max(blocks.values(), default=0))
@@ -86,6 +88,24 @@ def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0) -> Model:
         adapted = get_peft_model(network, config)
     adapted.eval()
     return _changed(model, adapted, how=f"LoRA of rank {rank} on {model.subject.how}", seed=seed)
+
+
+def _targets(network: Any) -> list[str]:
+    """Linear layers that an update would reach; state-space layers multiply by the weights of some and never call them."""
+    head = network.get_output_embeddings()
+    found = {n: m for n, m in network.named_modules() if isinstance(m, nn.Linear | Conv1D) and m is not head}
+    if weights.supported(network):
+        return list(found)
+    called: set[str] = set()
+    last = {name: name.rpartition(".")[2] for name in found}
+    handles = [m.register_forward_hook(lambda *_, n=n: called.add(last[n])) for n, m in found.items()]
+    try:
+        _logprobs(network)
+    finally:
+        for handle in handles:
+            handle.remove()
+    refused = {"out_proj"} if network.config.model_type in FUSED else set()
+    return [name for name in found if last[name] in called - refused]
 
 
 def _changed(model: Model, network: Any, *, how: str, seed: int = 0) -> Model:
@@ -178,7 +198,8 @@ def _apart(one: Tensor, other: Tensor) -> float:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    return " ".join(map(str.strip, lines[:2])) if lines[0].endswith(":") else lines[0]
 
 
 def save_adapter(model: Model, path: str | Path) -> Path:
@@ -395,7 +416,7 @@ def _refuse_broken(folder: Path) -> None:
 def _no_fit(folder: Path, error: Exception) -> BadInput:
     return BadInput(
         f"The adapter in {folder} does not fit this base ({_first_line(error)}). On another base it means nothing. "
-        "Load the base that it was trained on."
+        f"Load the base that it was trained on. {GROWN}"
     )
 
 

@@ -135,6 +135,10 @@ def _config(source: str) -> Any:
             f"{source} has quantised weights. Training, merging and log-prob checks need plain ones. "
             "Use the 16- or 32-bit version of the model."
         )
+    if raw.model_type == "rwkv":
+        # Its first forward would halve weights in place, against overflow in float16: a digest or a copy saved after it would
+        # be of another model. Without that it computes the same.
+        raw.rescale_every = 0
     return raw
 
 
