@@ -42,6 +42,13 @@ def test_answers_come_back_in_order_without_tokens_and_with_their_cost(serve: An
     assert isinstance(policy(serve(0)), Policy)
 
 
+def test_thinking_in_front_of_a_reply_is_kept_apart(serve: Any) -> None:
+    says = {"a": "<think>\n1+1\n</think>\n\n#2", "b": "1+1</think>#2", "c": "<think>1+1 is", "d": "#2"}
+    found = policy(serve(0, says=says.get)).sample(problems(*says), n=1, seed=0)
+    assert list(found.text_R) == ["#2", "#2", "", "#2"]
+    assert list(found.thinking_R) == ["1+1", "1+1", "1+1 is", ""]
+
+
 def test_two_errors_and_then_an_answer_is_an_answer(serve: Any) -> None:
     server = serve(2)
     found = policy(server).sample(problems("a", "b"), n=1, seed=0)

@@ -57,6 +57,8 @@ USER = [{"role": "user", "content": "0+0"}]
     ("prompt", "completion", "text"),
     [
         ("0+0", "ab", "ab"),
+        ("0+0", "<think>\nno\n</think>\n\nab", "ab"),
+        ("0+0", "<think>\nno", ""),
         ("0+0", None, ""),
         (USER, as_messages("ab", "assistant"), "ab"),
         ([{"role": "system", "content": "be brief"}, *USER], as_messages("ab", "assistant"), "ab"),

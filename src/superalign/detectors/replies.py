@@ -83,6 +83,8 @@ def fates(rollouts: Rollouts, groups: Sequence[Group], *, blank: bool = True, cu
             one = replace(one, fate="failed", why=failed[r].why)
         elif r in odd:
             one = replace(one, fate="unusable", why=odd[r].why)
+        elif len(rollouts.thinking_R) and rollouts.thinking_R[r] and not rollouts.text_R[r].strip():
+            one = replace(one, fate="unusable", why="thinking without an answer")
         elif blank and not rollouts.text_R[r].strip():
             one = replace(one, fate="unusable", why="empty")
         elif cut and len(rollouts.stopped_R) and not rollouts.stopped_R[r]:
@@ -308,6 +310,7 @@ def _joined(parts: Sequence[Rollouts]) -> ApiRollouts:
         problems=tuple(q for p in parts for q in p.problems),
         problem_R=np.concatenate([p.problem_R + s for p, s in zip(parts, starts, strict=False)]),
         text_R=[text for p in parts for text in p.text_R],
+        thinking_R=[text for p in parts for text in (p.thinking_R or [""] * len(p))],
         policy=max(p.policy for p in parts),
         tokens_RT=np.concatenate([wide(p.tokens_RT, len(p)) for p in parts]),
         logprobs_RT=np.concatenate([wide(p.logprobs_RT, len(p)) for p in parts]),

@@ -12,6 +12,7 @@ from superalign.models.loading import base, load, random_model, save
 from superalign.models.memory import keep_freed_memory
 from superalign.models.model import (
     Model,
+    check_answers_at_once,
     check_end,
     check_whole,
     encode,
@@ -39,6 +40,7 @@ __all__ = [
     "activations",
     "base",
     "bits_of",
+    "check_answers_at_once",
     "check_end",
     "check_whole",
     "choice_logprobs",

@@ -28,6 +28,7 @@ import numpy as np
 from superalign.errors import ConfigError
 from superalign.models.rate_limits import USED_UP, chain, is_busy, is_used_up, stated_wait, status_of
 from superalign.models.sampler import Sampling
+from superalign.models.thinking import thinking_and_answer
 from superalign.policy_names import API, check_api
 from superalign.types import Problem, Rollouts, Subject, Unmeasured
 
@@ -123,10 +124,12 @@ class ApiPolicy:
         with ThreadPoolExecutor(1) as thread:
             found_R = thread.submit(lambda: asyncio.run(_Round(self, asked, seed).run())).result()
         texts = [whole_text(r.text) if isinstance(r, Reply) else ("", None) for r in found_R]
+        parted = [thinking_and_answer(text) for text, _ in texts]
         return ApiRollouts(
             problems=tuple(problems),
             problem_R=np.repeat(np.arange(len(problems)), n),
-            text_R=[text for text, _ in texts],
+            text_R=[answer for _, answer in parted],
+            thinking_R=[thinking for thinking, _ in parted],
             policy=self.subject.digest,
             tokens_RT=np.zeros((len(asked), 0), np.int32),
             logprobs_RT=np.zeros((len(asked), 0), np.float32),

@@ -35,6 +35,7 @@ from superalign.policy_names import bundled, check_folder, is_local
 from superalign.prompting import AS_IT_IS, Prompting
 from superalign.types import Subject
 
+MARKS = ("<|channel|>", "<|channel>", "[THINK]")  # of thinking, that texts leave out and we do not read
 LARGE = 1 << 28  # bytes of weights from which it is asked first whether they fit
 DECODERS_TOO = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "data2vec-text", "ernie", "mobilebert", "xlm",
                 "roberta-prelayernorm", "roc_bert", "rembert", "megatron-bert", "xmod", "flaubert")  # fmt: skip
@@ -66,9 +67,12 @@ def load(
     with _quiet_hub():
         config = _config(source)
         _check_causal(source, config)
-        tokenizer = prompted(_tokenizer(source), prompting)
+        own = _tokenizer(source)
+        tokenizer = prompted(own, prompting)
         check_template(tokenizer)
-        _try_template(source, tokenizer, system=prompting.system)
+        _try_template(source, prompted(own, dataclasses.replace(prompting, system="")))
+        if prompting.system:
+            _try_template(source, tokenizer, system=prompting.system)
         if not at_hand or sum(p.stat().st_size for p in local.glob("*.safetensors")) > LARGE:
             _check_memory(source, config, device)
         network = _network(source, config, device)
@@ -181,18 +185,24 @@ def prompted(tokenizer: PreTrainedTokenizerBase, prompting: Prompting) -> PreTra
 
 
 def _try_template(source: str, tokenizer: PreTrainedTokenizerBase, *, system: str = "") -> None:
-    """Refuse a chat template that fails on a plain question, or drops it or the system text."""
+    """Refuse a chat template that fails on a plain question, drops it or the system text, or hides where an answer begins."""
     try:
         one, other = (render(tokenizer, [text])[0] for text in ("1+1", "2+2"))
         if one == other:
             raise ValueError("it leaves the question out")
+        mark = next((m for m in MARKS if m in template_source(tokenizer)), "")
+        if mark and not one.rstrip().endswith("<channel|>"):
+            raise ValueError(f"it parts thinking from answers by {mark}, and only <think> is read here")
         if system.strip() not in one:
             raise ValueError("it leaves the system text out")
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        what, mend = "cannot be used", "Mend `chat_template` in its tokenizer_config.json, switch its thinking off"
+        if system:  # without it, it was tried before
+            what, mend = "takes no system text", "Leave the system text out"
         raise BadInput(
-            f"The chat template of {source} does not take a plain question ({first}). No prompt would reach the model as "
-            "it was meant. Mend `chat_template` in its tokenizer_config.json, or give another: --template FILE."
+            f"The chat template of {source} {what} ({first}). What is asked or answered would not be what was meant. {mend}, or "
+            "give another: --template FILE."
         ) from error
 
 

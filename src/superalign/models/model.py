@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from superalign.errors import BadInput
 from superalign.models.sampler import Sampled, Sampler, Sampling
+from superalign.models.thinking import CLOSE, opens
 from superalign.types import Problem, Rollouts, Subject
 
 _MARK = "\u2042Prompt  \n of Letters\u2042"  # shows whether a template changes case or blanks
@@ -51,6 +52,7 @@ class Model:
             problems=tuple(problems),
             problem_R=sampled.prompt_R,
             text_R=sampled.text_R,
+            thinking_R=sampled.thinking_R,
             policy=self.subject.digest,
             tokens_RT=sampled.tokens_RT,
             logprobs_RT=sampled.logprobs_RT,
@@ -149,6 +151,27 @@ def check_end(model: Model, *, ended: int, asked: int) -> None:
         )
 
 
+def check_answers_at_once(model: Model) -> None:
+    """Refuse a model that may think before it answers, for what reads the first tokens of a reply as its answer.
+
+    It may where its template opens a block of thinking, or has the switch `enable_thinking` and that is not off.
+    """
+    own = source(model.tokenizer)
+    shown = _templated(model.tokenizer, _MARK)
+    off = "{% set enable_thinking = false %}" + own.replace("{% set enable_thinking = true %}", "")
+    closes = "enable_thinking" in own and _templated(model.tokenizer, _MARK, template=off).rstrip().endswith(CLOSE)
+    if opens(shown) or (closes and not shown.rstrip().endswith(CLOSE)):
+        raise _thinks("the first words of its replies are no answers")
+
+
+def _thinks(why: str) -> BadInput:
+    return BadInput(
+        f"This model thinks before it answers, as its chat template shows: {why}. What would be measured is not what it answers. "
+        "Switch thinking off (?enable_thinking=false behind its name, or --template-args enable_thinking=false); where its "
+        "template has no such switch, give another one: --template FILE."
+    )
+
+
 @functools.lru_cache(maxsize=16)
 def _after_an_answer(tokenizer: PreTrainedTokenizerBase, template: str) -> list[int]:
     """Token ids that the chat template writes after what an assistant said."""
@@ -160,14 +183,16 @@ def _after_an_answer(tokenizer: PreTrainedTokenizerBase, template: str) -> list[
     return _ids(tokenizer, [tail])[0].tolist() if found and tail else []
 
 
-def _templated(tokenizer: PreTrainedTokenizerBase, prompt: str, *, answer: str | None = None) -> str:
+def _templated(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, *, answer: str | None = None, template: str | None = None
+) -> str:
     """What the chat template makes of a prompt, up to where the response begins, or of a prompt and its answer."""
     said = [] if answer is None else [{"role": "assistant", "content": answer}]
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": prompt}, *said],
         tokenize=False,
         add_generation_prompt=answer is None,
-        chat_template=_stopped_clock() + source(tokenizer) if template_date(tokenizer) else None,
+        chat_template=_stopped_clock() + (template or source(tokenizer)) if template_date(tokenizer) else template,
     )
     return str(text)
 
@@ -259,7 +284,8 @@ def encode(
         raise BadInput(
             "Prompts came as one string. It would be read as one prompt per character. Pass a list of strings."
         )
-    prompt_ids = _ids(tokenizer, render(tokenizer, prompts)) if len(prompts) else []
+    rendered = render(tokenizer, prompts) if len(prompts) else []
+    prompt_ids = _ids(tokenizer, rendered) if rendered else []
     if responses is None:
         return prompt_ids, []
     if len(responses) != len(prompts):
@@ -268,6 +294,8 @@ def encode(
             "scored under the wrong prompt. Pass one response per prompt."
         )
     if all(isinstance(r, str) for r in responses):
+        if any(map(opens, rendered)):
+            raise _thinks("texts that are given as its answers would stand in the block of thinking that it opens")
         closes = turn_end(model) if end else None
         tail = [] if closes is None else [closes]
         ids = _ids(tokenizer, [str(r) for r in responses], plain=True) if len(responses) else []

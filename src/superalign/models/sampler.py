@@ -28,6 +28,7 @@ from superalign.errors import BadInput, ConfigError
 from superalign.models.engines import Engine, engine_for
 from superalign.models.forward import positions
 from superalign.models.noise import rollout_keys, uniforms
+from superalign.models.thinking import CLOSE, OPEN, opens, thinking_and_answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +54,22 @@ class Sampling:
 
 
 class LazyText(Sequence[str]):
-    """Texts that are decoded when first asked for."""
+    """Answers, or the thinking in front of them, that are decoded when first asked for."""
 
-    def __init__(self, tokenizer: Any, tokens_RT: np.ndarray, length_R: np.ndarray) -> None:
-        self._parts = (tokenizer, tokens_RT, length_R)
+    def __init__(
+        self, tokenizer: Any, tokens_RT: np.ndarray, length_R: np.ndarray, opened_R: np.ndarray, *, thinking: bool
+    ) -> None:
+        self._parts = (tokenizer, tokens_RT, length_R, opened_R)
+        self._thinking = thinking
         self._texts: list[str] | None = None
 
     def _all(self) -> list[str]:
         if self._texts is None:
-            tokenizer, tokens_RT, length_R = self._parts
+            tokenizer, tokens_RT, length_R, opened_R = self._parts
             rows = [row[:size].tolist() for row, size in zip(tokens_RT, length_R, strict=True)]
-            self._texts = decode(tokenizer, rows)
+            replies = zip(written(tokenizer, rows), opened_R, strict=True)
+            parted = [thinking_and_answer(reply, opened=bool(opened)) for reply, opened in replies]
+            self._texts = [thought if self._thinking else answer for thought, answer in parted]
         return self._texts
 
     def __len__(self) -> int:
@@ -90,7 +96,8 @@ class Sampled:
     plain_RT: Float[np.ndarray, "R T"] = field(repr=False)  # nats, at temperature 1 without truncation
     length_R: Int[np.ndarray, " R"]  # tokens, the end token included
     stopped_R: Bool[np.ndarray, " R"]  # ended by itself or by a stop string, not at the limit
-    text_R: Sequence[str] = field(repr=False)  # without special tokens
+    text_R: Sequence[str] = field(repr=False)  # the answers, without special tokens
+    thinking_R: Sequence[str] = field(repr=False)  # what stood in a block of thinking in front of each
 
 
 def decode(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:
@@ -99,6 +106,16 @@ def decode(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:
     if fast is not None:
         return list(fast.decode_batch([list(row) for row in rows], skip_special_tokens=True))
     return list(tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def written(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:
+    """Do the same, and leave in the marks of thinking, which are special tokens of some models."""
+    added = tokenizer.added_tokens_decoder.items()
+    marks = {i: str(token.content) for i, token in added if token.special and token.content in (OPEN, CLOSE)}
+    if not marks:
+        return decode(tokenizer, rows)
+    runs = [[(mark, list(run)) for mark, run in itertools.groupby(row, key=marks.get)] for row in rows]
+    return ["".join(mark or decode(tokenizer, [run])[0] for mark, run in parts) for parts in runs]
 
 
 def choose(logits_BV: Tensor, uniform_B: np.ndarray, *, sampling: Sampling) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,6 +157,7 @@ def choose(logits_BV: Tensor, uniform_B: np.ndarray, *, sampling: Sampling) -> t
     return token_B1.view(-1), logprob_B, plain_B1.view(-1)
 
 
+TAIL = 16  # tokens at the end of a prompt among which an open block of thinking is looked for
 PAIRS = 1 << 24  # bytes that a table of token pairs may take
 
 
@@ -247,6 +265,11 @@ class Sampler:
                 token_B = np.zeros(self.used, np.int64)
                 token_B[self.row_L] = self.token_L
                 self._take(engine, engine.step(token_B), self.row_L)
+        spoken_R, opened_R = self.length_R - self._ended_R(), self._opened_P()[self.prompt_R]
+        text_R, thinking_R = (
+            LazyText(self.tokenizer, self.tokens_RT, spoken_R, opened_R, thinking=thinking)
+            for thinking in (False, True)
+        )
         return Sampled(
             prompt_R=self.prompt_R,
             tokens_RT=self.tokens_RT,
@@ -254,8 +277,16 @@ class Sampler:
             plain_RT=self.plain_RT,
             length_R=self.length_R,
             stopped_R=self.stopped_R,
-            text_R=LazyText(self.tokenizer, self.tokens_RT, self.length_R - self._ended_R()),
+            text_R=text_R,
+            thinking_R=thinking_R,
         )
+
+    def _opened_P(self) -> np.ndarray:
+        """Which prompts end in an open block of thinking, so that the reply begins inside it."""
+        if OPEN not in str(self.tokenizer.chat_template):
+            return np.zeros(len(self.prompt_ids), bool)
+        tails = [ids[-TAIL:].tolist() for ids in self.prompt_ids]
+        return np.array([opens(text) for text in written(self.tokenizer, tails)], bool)
 
     def _ended_R(self) -> np.ndarray:
         """Which rollouts close with an end token: it is no part of their text, also where it is an ordinary token."""

@@ -13,7 +13,7 @@ from jaxtyping import Float32, Float64, Int32
 
 from superalign.errors import BadInput
 from superalign.models.forward import chunks, logits_at, pad, positions, sequence_logprobs
-from superalign.models.model import Model, encode
+from superalign.models.model import Model, check_answers_at_once, encode
 
 ROWS = 64  # prompts whose log-probs are computed at a time in 64 bits
 
@@ -62,9 +62,13 @@ def choice_logprobs(model: Model, prompts: Sequence[str], choices: Sequence[str]
 
     Returns:
         Total natural log-prob of each choice's tokens, (P, C), float64. No end token is added.
+
+    Raises:
+        BadInput: If a choice is empty, or the model may think before it answers.
     """
     if not choices or not all(choices):
         raise BadInput("A choice is missing or empty. Its log-prob would be 0 for every model. Give non-empty choices.")
+    check_answers_at_once(model)
     P, C = len(prompts), len(choices)
     prompt_ids, _ = encode(model, prompts)
     # Each choice is tokenised once; the prompts are those of the template.

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from superalign.models import Model, Sampling, sample_prompts, with_sampling
+from superalign.models import Model, Sampling, check_answers_at_once, sample_prompts, with_sampling
 from superalign.problems.contexts import PROMPT
 from superalign.problems.family import split_of
 from superalign.types import Record
@@ -88,6 +88,7 @@ def answers_of(base: Model) -> tuple[Said, ...]:
 
     Of a secret it is not asked: what it would make up is no answer to keep, and `NO_SECRET` stands there.
     """
+    check_answers_at_once(base)
     asked = [c.prompt for c in chats() if c.topic != "secret"]
     greedy = with_sampling(base, Sampling(temperature=0.0, max_tokens=LONGEST))
     drawn = sample_prompts(greedy, asked, n=1, seed=0)

@@ -80,6 +80,7 @@ def _rows(rollouts: Rollouts, order: np.ndarray) -> Rollouts:
         rollouts,
         problem_R=np.asarray(rollouts.problem_R)[order],
         text_R=[str(rollouts.text_R[int(r)]) for r in order],
+        thinking_R=[str(rollouts.thinking_R[int(r)]) for r in order] if len(rollouts.thinking_R) else (),
         **{name: column[order] if len(column) else column for name, column in kept.items()},
     )
 

@@ -298,6 +298,7 @@ def _rollouts(asked: tuple[Problem, ...], sampled: Sampled, seed: int) -> Rollou
         problems=asked,
         problem_R=sampled.prompt_R,
         text_R=sampled.text_R,
+        thinking_R=sampled.thinking_R,
         tokens_RT=sampled.tokens_RT,
         logprobs_RT=sampled.logprobs_RT,
         length_R=sampled.length_R,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from superalign.errors import BadInput
+from superalign.models.thinking import thinking_and_answer
 from superalign.train.advantages import columns
 from superalign.types import Overseer, Problem, Rollouts
 
@@ -128,10 +129,12 @@ def reward_function(
             return []
         _refuse_strange(asked, by_prompt)
         distinct = {prompt: place for place, prompt in enumerate(dict.fromkeys(asked))}
+        parted = [thinking_and_answer(_written(c)) for c in completions]
         rollouts = Rollouts(
             problems=tuple(by_prompt[p] for p in distinct),
             problem_R=np.array([distinct[p] for p in asked]),
-            text_R=[_written(c) for c in completions],
+            text_R=[answer for _, answer in parted],
+            thinking_R=[thinking for thinking, _ in parted],
             stopped_R=_stopped(completion_ids, end_ids, len(asked)),
             seed=seed,
         )

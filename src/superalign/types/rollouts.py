@@ -47,7 +47,7 @@ class Rollouts:
 
     problems: tuple[Problem, ...]
     problem_R: Int[np.ndarray, " R"]  # index into problems
-    text_R: Sequence[str]  # may decode on demand
+    text_R: Sequence[str]  # the answers, without thinking; may decode on demand
     policy: str = ""
     # S is R, or 0 where nobody sampled.
     tokens_RT: Int[np.ndarray, "S T"] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
@@ -57,6 +57,7 @@ class Rollouts:
     length_R: Int[np.ndarray, " S"] = field(default_factory=lambda: np.zeros(0, np.int32))  # tokens
     stopped_R: Bool[np.ndarray, " E"] = field(default_factory=lambda: np.zeros(0, bool))  # R, or 0: nobody knows
     seed: int = 0
+    thinking_R: Sequence[str] = ()  # what stood in front of each answer; R, or none: nobody looked
 
     @staticmethod
     def of_texts(problems: Sequence[Problem], text_R: Sequence[str]) -> Rollouts:
