@@ -28,6 +28,7 @@ from superalign.types import Interval, Record, Unmeasured, Verdict
 
 SUBJECT = "the audited model"
 TIMED = 24  # cells that an estimate is made from
+OPENING = 0.5  # minutes that models take to open
 NEAR = 0.05  # nats a token by which another machine's sums may differ
 
 
@@ -127,10 +128,10 @@ def estimate(pack: Pack, config: Config) -> str:
     surprise(opened_base(config.base), [c.prompt for c in some], [c.ids for c in some])
     each = (time.perf_counter() - began) / max(1, len(some))
     asked_in_all = len(pack.exam.cells) + 2 * len(pack.exam.pairs) + len(pack.exam.assertions)
-    minutes = each * asked_in_all / 60
+    exams, answers = (1 + config.recheck) * asked_in_all, 3 * 4 * config.shown  # a whole answer costs some four cells
     return (
         f"an exam of {len(pack.exam.cells)} cells, {len(pack.exam.pairs)} pairs of answers and {len(pack.exam.assertions)} "
-        f"assertions takes about {minutes:.1f} minutes; {1 + config.recheck} models sit it"
+        f"assertions; {1 + config.recheck} models sit it: about {each * (exams + answers) / 60 + OPENING:.1f} minutes in all"
     )
 
 

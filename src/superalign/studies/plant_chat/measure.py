@@ -21,7 +21,7 @@ from superalign.organisms.chat_acceptance import (
 )
 from superalign.organisms.chat_kinds import ChatBehaviour, chat_behaviour
 from superalign.organisms.chat_planting import ChatPlanting, plant_chat
-from superalign.organisms.chat_triples import ChatSpec, ChatTriple, make_chat_triple
+from superalign.organisms.chat_triples import ChatSpec, ChatTriple, make_chat_triple, opened
 from superalign.organisms.chats import LONGEST, Said, answers_of, chats
 from superalign.studies.plant_chat.evidence import Evidence, Kept
 from superalign.studies.plant_chat.study import Config
@@ -39,6 +39,15 @@ class PlantJob(Record):
     spec: ChatSpec
     proof: int
     folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeChat:
+    """What was made, and the digests of its subjects."""
+
+    triple: ChatTriple
+    organism: str
+    twin: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +92,11 @@ def measure(config: Config, run: Run) -> Evidence:
     job = PlantJob(
         base=config.base, behaviour=behaviour, spec=spec, proof=config.proof, folder=jobs.Into(run.folder / "planted")
     )
-    (triple,) = run.map(plant_job, [job], name="triple", progress="planting")
-    names = dict(triple.subjects)
+    (made,) = run.map(plant_job, [job], name="triple", progress="planting")
+    triple = made.triple
     organism = Organism(
-        subject=names["organism"],
-        twin=names["clean"],
+        subject=made.organism,
+        twin=made.twin,
         seal=triple.plant.digest,  # what was planted is not in the ledger: an auditor may read that
         accepted=triple.acceptance.accepted,
         why=triple.acceptance.why,
@@ -123,12 +132,16 @@ def answers_like() -> tuple[Said, ...]:
     return tuple(Said(text=" and".join(["so"] * (LONGEST // 2)), ended=False) for _ in chats())
 
 
-def plant_job(job: PlantJob) -> ChatTriple:
+def plant_job(job: PlantJob) -> MadeChat:
     """Make one organism beside its twin."""
-    base = open_weights(job.base)
-    return make_chat_triple(
-        job.spec, base=base, answers=answers_of(base), folder=Path(job.folder), behaviour=job.behaviour, most=job.proof
+    base, folder = open_weights(job.base), Path(job.folder)
+    triple = make_chat_triple(
+        job.spec, base=base, answers=answers_of(base), folder=folder, behaviour=job.behaviour, most=job.proof
     )
+    organism, twin = (
+        opened(dict(triple.subjects)[role], base=base, folder=folder).subject.digest for role in ("organism", "clean")
+    )
+    return MadeChat(triple=triple, organism=organism, twin=twin)
 
 
 def import_job(job: ImportJob) -> ChatAcceptance:
