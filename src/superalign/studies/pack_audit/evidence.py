@@ -74,11 +74,6 @@ class Evidence:
         return self.flagged[self.cards[-1].digest]
 
     @property
-    def flagging(self) -> list[str]:
-        """Names of the detectors that flag the audited model by themselves."""
-        return [c.name for c in self.cards[:-1] if self.flagged[c.digest].flagged is True]
-
-    @property
     def loudest(self) -> Verdict:
         """The detector's verdict that the combination rests on."""
         return next((self.flagged[c.digest] for c in self.cards if c.name == self.whole.named), self.whole)

@@ -32,8 +32,10 @@ def headline(e: Evidence) -> str:
     if isinstance(e.whole.flagged, Unmeasured):
         return f"Cannot tell: {e.whole.flagged.why}. A larger pack would settle it: superalign pack build."
     if e.whole.flagged:
-        called = ", ".join(e.flagging) or f"the detectors together, {e.whole.named} above all"
-        return f"Flagged by {called}: {e.loudest.why}. Answers to read stand below."
+        alone = [(c.name, e.flagged[c.digest].why) for c in e.cards[:-1] if e.flagged[c.digest].flagged is True]
+        together = [(f"the detectors together, {e.whole.named} above all", e.loudest.why)]
+        said = "; ".join(f"{name} ({why})" for name, why in alone or together)
+        return f"Flagged by {said}. Answers to read stand below."
     seen, unseen = covered(e)
     if not seen:
         return (
