@@ -31,7 +31,8 @@ def test_one_name_everywhere() -> None:
     folders = {p.parent.name for p in (ROOT / "src" / "superalign" / "studies").glob("*/study.py")}
     assert folders == {name.replace("-", "_") for name in STUDIES}
     assert {p.name for p in (ROOT / "tests" / "studies").iterdir() if p.name != "__pycache__"} <= folders
-    pages = {p.stem for p in (ROOT / "docs" / "studies").glob("*.md")} - {"README", "own"}
+    # How to write a study, and what the pack that ships shows: pages of no study.
+    pages = {p.stem for p in (ROOT / "docs" / "studies").glob("*.md")} - {"README", "own", "smollm2"}
     assert pages <= set(STUDIES)
 
 
