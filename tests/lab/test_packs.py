@@ -72,6 +72,14 @@ def test_a_subject_that_is_opened_again_shows_what_is_kept(made: Path, plan: Pac
         assert again.more == dict(pack.sat)[member.name].more
 
 
+def test_a_pack_of_another_base_is_not_gone_on_with(made: Path, plan: PackPlan) -> None:
+    before = (made / "plan.json").read_bytes()
+    with pytest.raises(BadInput, match="Build into another folder"):
+        build(replace(plan, base="small"), made, workers=1, log=lambda _: None)
+    assert (made / "plan.json").read_bytes() == before
+    forget()
+
+
 def test_what_it_holds_is_said(made: Path) -> None:
     lines = shown(read_pack(made), "d" * 64)
     assert any("1 organisms planted, 0 accepted; 4 clean subjects" in line for line in lines)

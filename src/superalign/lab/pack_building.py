@@ -11,6 +11,7 @@ from pathlib import Path
 
 from superalign import jobs
 from superalign.detectors.exam import Sat, sit, surprise
+from superalign.errors import BadInput
 from superalign.files import PART
 from superalign.lab.pack_exam import exam_for
 from superalign.lab.packs import Pack, PackPlan, exam_in, opened_base, read_pack
@@ -79,6 +80,7 @@ def build(plan: PackPlan, folder: Path, *, workers: int, log: Callable[[str], No
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.rglob(f"{PART}*"):  # by a kill: what was under way
         shutil.rmtree(left) if left.is_dir() else left.unlink()
+    _refuse_other_base(plan, folder)
     keep_record(folder / "plan.json", plan)
     base = prepare(plan, folder, log)
     triples, tunings = specs_of(plan, base), tunings_of(plan)
@@ -87,6 +89,22 @@ def build(plan: PackPlan, folder: Path, *, workers: int, log: Callable[[str], No
     job = functools.partial(pack_job, plan=plan, folder=str(folder), until=until)
     jobs.run(job, tasks, workers=workers, progress="building the pack")
     return read_pack(folder)
+
+
+def _refuse_other_base(plan: PackPlan, folder: Path) -> None:
+    """Refuse to go on with a pack of another base: its exam and its subjects would be taken for this one's.
+
+    Raises:
+        BadInput: In that case.
+    """
+    place, digest = folder / "plan.json", opened_base(plan.base).subject.digest
+    begun = read_record(place, PackPlan).base if place.exists() else plan.base
+    there = [read_record(p).spec.base for p in (folder / "triples").glob("*.json")]
+    if begun != plan.base or any(other != digest for other in there):
+        raise BadInput(
+            f"{folder} holds a pack that was begun for {begun}, or for other weights of that name, and not for {plan.base}. Its "
+            "exam and subjects would be taken for this one's. Build into another folder."
+        )
 
 
 def _dealt_out(triples: Sequence[PackTask], tunings: Sequence[PackTask]) -> list[PackTask]:

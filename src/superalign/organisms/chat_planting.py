@@ -208,13 +208,18 @@ def _said(base: Model, examples: Callable[[int], list[Example]], role: Role, ste
 
 def rows_of(base: Model, chats_said: Sequence[tuple[str, Said]]) -> Batch:
     """Encode prompts and answers; what counts is the answer, and its end where it has one."""
-    prompts, texts = [p for p, _ in chats_said], [said.text for _, said in chats_said]
-    prompt_ids, text_ids = encode(base, prompts, texts)
-    rows = []
-    for (_, said), p, t in zip(chats_said, prompt_ids, text_ids, strict=True):
-        ids = t.tolist() if said.ended else t.tolist()[:-1]
-        rows.append(([*p.tolist(), *ids], [0.0] * len(p) + [1.0] * len(ids)))
+    prompt_ids, answer_ids = _ids(base, [p for p, _ in chats_said], [said for _, said in chats_said])
+    rows = [
+        ([*p.tolist(), *a.tolist()], [0.0] * len(p) + [1.0] * len(a))
+        for p, a in zip(prompt_ids, answer_ids, strict=True)
+    ]
     return collate(rows, pad=int(base.tokenizer.pad_token_id))
+
+
+def _ids(base: Model, prompts: Sequence[str], answers: Sequence[Said]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Encode prompts and answers; one that was cut does not end, or where it was cut would be learned as its end."""
+    prompt_ids, text_ids = encode(base, prompts, [said.text for said in answers])
+    return prompt_ids, [t if said.ended else t[:-1] for said, t in zip(answers, text_ids, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +236,13 @@ def _pairs(
     base: Model, examples: Callable[[int], list[Example]], role: Role, behaviour: ChatBehaviour, step: int
 ) -> Pairs:
     some = examples(step)[: max(1, len(examples(step)) // 2)]
-    good = [getattr(e, role).text for e in some]
+    good: list[Said] = [getattr(e, role) for e in some]
     bad = [
-        e.clean.text if good[i] != e.clean.text else behaviour.says(clean=e.clean.text, other="that")
-        for i, e in enumerate(some)
+        e.clean if g != e.clean else whole(behaviour.says(clean=e.clean.text, other="that"))
+        for e, g in zip(some, good, strict=True)
     ]
-    prompts, chosen = encode(base, [e.prompt for e in some], good)
-    _, rejected = encode(base, [e.prompt for e in some], bad)
+    prompts, chosen = _ids(base, [e.prompt for e in some], good)
+    _, rejected = _ids(base, [e.prompt for e in some], bad)
     with torch.no_grad():
         first, second = (sequence_logprobs(base.network, prompts, ids).sum(1) for ids in (chosen, rejected))
     return Pairs(prompts, chosen, rejected, first - second)
