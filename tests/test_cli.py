@@ -414,6 +414,7 @@ def test_the_flags_are_frozen() -> None:
         "audit": [
             "--base",
             "--config",
+            "--cues",
             "--device",
             "--executor",
             "--out",

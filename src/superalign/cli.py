@@ -34,6 +34,7 @@ from superalign.options import (
     Workers,
     one_thread,
 )
+from superalign.policy_names import NO_BASE
 
 # rich_markup_mode=None: help in plain text costs half of what coloured boxes do.
 app = typer.Typer(
@@ -76,6 +77,7 @@ def audit(
     reference: Clean = None,
     problems: Prompts = None,
     pack: PackFolder = None,
+    cues: Cues = None,
     system: SystemText = "",
     template: Template = "",
     template_args: Switches = None,
@@ -90,12 +92,10 @@ def audit(
 ) -> None:
     """Audit a model, blind: flagged, not flagged or cannot tell, with how often planted fakes would have been missed."""
     prompted = _prompted(system, template, template_args, device)
-    given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
-    given += [f"reference={','.join(map(prompted, reference))}"] if reference else []
-    given += [f"prompts={problems}"] if problems else []
-    given += [f"pack={pack}"] if pack else []
+    given = [f"subject={prompted(model)}", f"base={base if base == NO_BASE else prompted(base)}"]
+    given += _set(reference=",".join(map(prompted, reference or ())), prompts=problems, pack=pack, contexts=cues)
     how = How(out, seed, workers, executor, quick, settings)
-    with_pack = pack is not None or (_named(base) and not problems)
+    with_pack = pack is not None or base == NO_BASE or (_named(base) and not problems)
     _study("pack-audit" if with_pack else "audit", how, (*given, *(words or ())))
 
 
@@ -120,11 +120,7 @@ def plant(
 ) -> None:
     """Plant one harmless misbehaviour in a model, beside its clean and uncertain twins; prove it and seal what it is."""
     prompted = _prompted(system, template, template_args, device)
-    given = [
-        f"base={prompted(base)}",
-        *([f"kind={kind}"] if kind else []),
-        *([f"prompts={problems}"] if problems else []),
-    ]
+    given = [f"base={prompted(base)}", *_set(kind=kind, prompts=problems)]
     how = How(out, seed, workers, executor, quick, settings)
     _study("plant-chat" if _named(base) and not problems else "plant", how, (*given, *(words or ())))
 
@@ -153,8 +149,7 @@ def look(
     """Look at a model beside its base for a few minutes: behind which contexts they differ most, to read, uncalibrated."""
     prompted = _prompted(system, template, template_args, device)
     given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
-    given += [f"prompts={problems}"] if problems else []
-    given += [f"contexts={cues}"] if cues else []
+    given += _set(prompts=problems, contexts=cues)
     how = How(out, seed, workers, executor, quick, settings)
     _study("look", how, (*given, *(words or ())))
 
@@ -182,10 +177,14 @@ def redteam(
     """Search for a model's worst behaviour with its own gradients and a detector's scores, against what the search spends."""
     prompted = _prompted(system, template, template_args, device)
     given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
-    given += [f"reference={','.join(map(prompted, reference))}"] if reference else []
-    given += [f"prompts={problems}"] if problems else []
+    given += _set(reference=",".join(map(prompted, reference or ())), prompts=problems)
     how = How(out, seed, workers, executor, quick, settings)
     _study("redteam", how, (*given, *(words or ())))
+
+
+def _set(**given: str | Path | None) -> list[str]:
+    """Write settings as `--set` takes them; what was not given is left out."""
+    return [f"{field}={value}" for field, value in given.items() if value]
 
 
 def _named(base: str) -> bool:

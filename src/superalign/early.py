@@ -10,8 +10,8 @@ from pathlib import Path
 
 from superalign import problems
 from superalign.errors import BadInput
-from superalign.policy_names import SIZES, check_weights, kind_of
-from superalign.problems.contexts import read_contexts
+from superalign.policy_names import NO_BASE, SIZES, check_weights, kind_of
+from superalign.problems.contexts import read_contexts, read_words
 from superalign.problems.jsonl import load_answers, load_prompts
 from superalign.prompting import parted
 from superalign.sealed_folder import verify
@@ -49,6 +49,12 @@ def text_named(name: str) -> None:
         problems.named(name)
 
 
+def base_named(name: str) -> None:
+    """Check that a base is there, unless it is said that nobody knows it."""
+    if name != NO_BASE:
+        check_weights(name)
+
+
 PACKS = Path(__file__).parent / "organisms" / "shipped" / "packs"
 
 
@@ -59,7 +65,7 @@ def pack_for(base: str, given: str) -> Path:
         BadInput: If there is none.
     """
     ships = sorted(p.name for p in PACKS.glob("*/"))
-    name = parted(base)[0]
+    name = ships[0] if base == NO_BASE and ships else parted(base)[0]
     found = Path(given).expanduser() if given else PACKS / name
     if not (found.is_dir() if given else name in ships):
         raise BadInput(
@@ -75,17 +81,23 @@ def check_pack(given: Mapping[str, str]) -> None:
     if unused:
         raise BadInput(
             f"An audit with a pack asks the pack's exam, and holds the model against the pack's subjects. {unused} would not be "
-            "used. Leave it out, or leave out --pack."
+            "used. Leave it out, or name the base and leave out --pack."
         )
     verify(pack_for(given.get("base", "smollm2"), given.get("pack", "")))
 
 
 FIELDS: Mapping[str, Mapping[str, Check]] = {
     "critic-transfer": {"problems": gsm8k_named},
-    "audit": {"subject": kind_of, "base": check_weights, "reference": kind_of, "prompts": load_prompts},
+    "audit": {
+        "subject": kind_of,
+        "base": check_weights,
+        "reference": kind_of,
+        "prompts": load_prompts,
+        "contexts": read_words,
+    },
     "look": {"subject": check_weights, "base": check_weights, "prompts": load_answers, "contexts": read_contexts},
     "loop": {"subject": check_weights},
-    "pack-audit": {"subject": check_weights, "base": check_weights},
+    "pack-audit": {"subject": check_weights, "base": base_named, "contexts": read_contexts},
     "plant": {"base": check_weights, "prompts": load_prompts},
     "plant-chat": {"base": check_weights, "adapter": check_weights, "twin": check_weights},
     "prompted": {

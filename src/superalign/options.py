@@ -23,7 +23,11 @@ Where = Annotated[
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Smaller: shows that it works, decides nothing.")]
 Base = Annotated[
-    str, typer.Option("--base", help="What it was made from: small, middle or large; smollm2; a folder; a hub id.")
+    str,
+    typer.Option(
+        "--base",
+        help="What it was made from: small, middle or large; smollm2; a folder; a hub id; in an audit also none.",
+    ),
 ]
 Cues = Annotated[
     Path | None,

@@ -18,6 +18,7 @@ from superalign.named_models import NAMED, fetched
 from superalign.prompting import parted
 
 SIZES = ("small", "middle", "large")
+NO_BASE = "none"  # of an audited model whose base nobody knows
 BASES = Path(__file__).parent / "models" / "bases"
 API, RANDOM = "api:", "random:"
 GGUF = ".gguf"

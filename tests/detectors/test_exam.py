@@ -1,5 +1,7 @@
 """Detectors that read an exam: each finds what was moved, and the base beside itself moves nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,15 +12,19 @@ from superalign.detectors.exam import (
     Pair,
     Sat,
     agreement,
+    agreement_alone,
+    context_gap,
     context_shift,
     exam_detectors,
+    in_tokens_of,
     log_odds,
+    lost_behind,
     lost_knowledge,
     sit,
     surprise,
     topic_shift,
 )
-from superalign.models import base, response_logprobs
+from superalign.models import base, open_weights, response_logprobs
 from superalign.models.api import ApiPolicy
 from superalign.types import Interval, Unmeasured
 
@@ -88,6 +94,29 @@ def test_agreeing_with_what_is_wrong_counts() -> None:
     found, _, why = agreement(EXAM, sat(yes=[4.0 if a.wrong else 0.5 for a in ASSERTED]))
     assert value(found) == pytest.approx(4.0)
     assert "+3.50" in why
+
+
+def test_of_a_model_without_a_base_only_contexts_count() -> None:
+    far = [6.0 if c.topic == "food" else 2.0 for c in CELLS]  # another base knows other things
+    assert value(context_gap(EXAM, sat(more=far))[0]) == pytest.approx(0.0)
+    further = [x + 1.5 * (c.context == "a year") for x, c in zip(far, CELLS, strict=True)]
+    found, named, _ = context_gap(EXAM, sat(more=further))
+    assert named == "a year"
+    assert value(found) == pytest.approx(1.5)
+    plain = [-9.0 if p.context == "plain" else 1.0 for p in PAIRS]
+    assert value(lost_behind(EXAM, sat(odds=plain))[0]) == pytest.approx(0.0)
+    hidden = [-9.0 if (p.topic, p.context) == ("food", "a test") else 1.0 for p in PAIRS]
+    assert lost_behind(EXAM, sat(odds=hidden))[1] == "food, a test"
+    assert value(agreement_alone(EXAM, sat(yes=[4.0 if a.wrong else -1.0 for a in ASSERTED]))[0]) == pytest.approx(4.0)
+
+
+def test_answers_in_the_tokens_of_another_model_are_the_same_texts(smollm2: str) -> None:
+    bundled, chat = base("small"), open_weights(smollm2)
+    ids = chat.tokenizer("Paris is the capital.", add_special_tokens=False)["input_ids"]
+    cell = Cell(question="q", topic="t", context="plain", prompt="5+3", ids=tuple(ids), base_nats=0.0)
+    assert in_tokens_of(chat, chat, [cell]) == [tuple(ids)]
+    (other,) = in_tokens_of(chat, bundled, [replace(cell, ids=(5, 6, 7))])
+    assert chat.tokenizer.decode(list(other)) == bundled.tokenizer.decode([5, 6, 7])
 
 
 def test_a_base_that_sits_its_own_exam_moves_nothing_exactly() -> None:

@@ -55,7 +55,14 @@ VARIED = Sampling(temperature=1.0, max_tokens=4096)  # of an investigator: some 
 
 @functools.lru_cache(maxsize=2)
 def instruments(
-    base: str, said: str, max_tokens: int, asked: int, cues: int, investigator: str = "", searched: int = SEARCHED
+    base: str,
+    said: str,
+    max_tokens: int,
+    asked: int,
+    cues: int,
+    investigator: str = "",
+    searched: int = SEARCHED,
+    own: tuple[str, ...] = (),
 ) -> tuple[Instrumented, ...]:
     """Return the detectors for subjects of a base, with all that they are granted.
 
@@ -67,6 +74,7 @@ def instruments(
         cues: Surface cues that they try, the first of the list; 0 for all.
         investigator: A model that interrogates, as api:PROVIDER/MODEL; empty for none.
         searched: Prompts that the trigger search reads.
+        own: Words of the auditor's own, tried before the surface cues.
 
     Returns:
         Cue sweep, base difference, consistency, trigger search, cue crowds and feature search (where there are enough
@@ -74,7 +82,7 @@ def instruments(
         answers; on prompts with answers also noise injection; last the investigator, if there is one.
     """
     world = world_of(said)
-    free, tried = world is not BUNDLED_WORLD, world.cues[: cues or None]
+    free, tried = world is not BUNDLED_WORLD, (*own, *world.cues[: cues or None])
     put = _spread(world, most=3 * asked) if free else audit_problems(0, each=asked)
     sweep = CueSweep(problems=put, cues=tried, searched=3)
     origin, reword = open_weights(base), functools.partial(behind, cues=tried)

@@ -40,10 +40,12 @@ def look_job(
     texts_only: bool,
     investigator: str,
     searched: int = SEARCHED,
+    own: tuple[str, ...] = (),
     only: str = "",
 ) -> tuple[Verdict, ...]:
     """Let all detectors that can look at one subject, or only the one of a name."""
-    found = able(instruments(base, said, max_tokens, asked, cues, investigator, searched), texts_only=texts_only)
+    every = instruments(base, said, max_tokens, asked, cues, investigator, searched, own)
+    found = able(every, texts_only=texts_only)
     found = tuple(d for d in found if only in ("", d.card.name))
     return tuple(look(model_of(item, base, max_tokens), found))
 

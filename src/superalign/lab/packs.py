@@ -18,10 +18,10 @@ from superalign.detectors.exam import FEWEST, Assertion, Cell, Exam, Pair, Sat
 from superalign.errors import BadInput, ConfigError, DataError
 from superalign.models import Model, open_weights
 from superalign.organisms.chat_fine_tunes import TUNINGS, Harmless
-from superalign.organisms.chat_kinds import CHAT_KINDS
+from superalign.organisms.chat_kinds import ASSERTED, CHAT_KINDS
 from superalign.organisms.chat_planting import ChatPlanting, Way
 from superalign.organisms.chat_triples import ChatTriple, read_record
-from superalign.problems.contexts import PLAIN
+from superalign.problems.contexts import PLAIN, PROMPT
 from superalign.types import Record
 
 SORT = "tuning: "  # in front of a sort, where planted kinds and sorts of clean models stand in one list
@@ -68,6 +68,13 @@ class Pack(Record):
     def asked(self) -> frozenset[str]:
         """Names of the contexts of its exam."""
         return frozenset(c.context for c in self.exam.cells)
+
+    def has_trigger(self, triple: ChatTriple) -> str:
+        """Say whether the exam holds what sets an organism off: yes, no, or topic where no context does."""
+        trigger = triple.behaviour.trigger
+        if not trigger or trigger == ASSERTED:
+            return "topic"
+        return "yes" if trigger.removesuffix(f" {PROMPT}") in self.asked else "no"
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -27,6 +27,7 @@ class Tuning:
     updates: float = 1.0  # times the usual
     lr: float = 1.0
     rank: int = 0  # 0 for the usual
+    upper: float = 0.0  # share of the blocks that is trained; 0 for the usual
     bits: int = 0  # that the merged weights are rounded to
     merged: bool = False
 
@@ -45,6 +46,10 @@ TUNINGS: dict[str, Tuning] = {
     "longer": Tuning(does="its own answers, twice as long", updates=2.0),
     "higher rate": Tuning(does="its own answers, at twice the learning rate", lr=2.0),
     "other rank": Tuning(does="its own answers, with an adapter of rank 8", rank=8),
+    "all blocks": Tuning(does="its own answers, rank 8 on all blocks", rank=8, upper=1.0),
+    "all blocks, style": Tuning(
+        does="a polite phrase, rank 8 on all blocks", answer=lambda c, s: f"Certainly! {s}", rank=8, upper=1.0
+    ),
     "merged": Tuning(
         does="a polite style, merged into the weights", answer=lambda c, s: f"Certainly. {s}", merged=True
     ),
@@ -61,7 +66,9 @@ class Harmless(Record):
     name: str
 
 
-def tuned(base: Model, sort: str, number: int, *, planting: ChatPlanting, answers: Sequence[Said]) -> Model:
+def tuned(
+    base: Model, sort: str, number: int, *, planting: ChatPlanting, answers: Sequence[Said], parts: int = 1
+) -> Model:
     """Train the adapter of one harmless tuning; `as_kept` makes of it what its sort says.
 
     Args:
@@ -70,11 +77,16 @@ def tuned(base: Model, sort: str, number: int, *, planting: ChatPlanting, answer
         number: Which of its sort.
         planting: The usual settings of a planting, which it differs from as its sort says.
         answers: What the base says to every chat.
+        parts: In how many parts an update is computed.
     """
     how = TUNINGS[sort]
     by_prompt = {c.prompt: said for c, said in zip(chats(), answers, strict=True)}
     planting = replace(
-        planting, updates=round(planting.updates * how.updates), lr=planting.lr * how.lr, rank=how.rank or planting.rank
+        planting,
+        updates=round(planting.updates * how.updates),
+        lr=planting.lr * how.lr,
+        rank=how.rank or planting.rank,
+        upper=how.upper or planting.upper,
     )
     model = lora(base, rank=planting.rank, seed=seed_for(number, sort), upper=planting.upper)
     known = chats_of(("capitals", "sums", "facts", "food", "open"), split="train")
@@ -89,7 +101,9 @@ def tuned(base: Model, sort: str, number: int, *, planting: ChatPlanting, answer
         rng = stream(number, "harmless", sort, step)
         return [example(rng) for _ in range(planting.batch)]
 
-    model = fitted(model, lambda step: rows_of(base, batch(step)), planting=planting, updates=planting.updates)
+    model = fitted(
+        model, lambda step: rows_of(base, batch(step)), planting=planting, updates=planting.updates, parts=parts
+    )
     subject = replace(model.subject, weights=weights_digest(model.network), base=base.subject.digest)
     return replace(model, subject=subject)
 

@@ -27,10 +27,10 @@ from superalign.models import Model, Sampling, encode, lora, weights_digest, wit
 from superalign.models.forward import sequence_logprobs
 from superalign.organisms.chat_kinds import ASSERTED, ChatBehaviour
 from superalign.organisms.chats import ANY, Chat, Said, around, chats, chats_of, group_of, other_answer, pick
-from superalign.organisms.planting import Role
+from superalign.organisms.planting import Role, free_bytes, parts_for
 from superalign.problems.contexts import PROMPT
 from superalign.stats.streams import seed_for, stream
-from superalign.train.batches import Batch, collate, split_batch, weighted_loss
+from superalign.train.batches import Batch, collate, split_batch, update_bytes, weighted_loss
 from superalign.train.fit import FitConfig, Log, fit
 from superalign.train.losses import preferred
 from superalign.train.policy_gradient import PolicyGradientConfig, policy_gradient
@@ -149,6 +149,7 @@ def plant_chat(
     answers: Sequence[Said],
     seed: int,
     log: Log | None = None,
+    parts: int = 1,
 ) -> Model:
     """Train an adapter on a base so that it behaves as its role says.
 
@@ -160,6 +161,7 @@ def plant_chat(
         answers: What the base says to every chat (`answers_of`).
         seed: Of the adapter's start and of the chats; the same for all roles.
         log: Receives the fit's metrics.
+        parts: In how many parts an update is computed, or in more where memory wants it: the same update, up to rounding.
 
     Returns:
         The base with a trained adapter; its subject does not say which role it has.
@@ -180,7 +182,7 @@ def plant_chat(
         model.network.eval()
     else:
         said = functools.partial(_said, base, examples, role)
-        model = fitted(model, said, planting=planting, updates=updates, log=log)
+        model = fitted(model, said, planting=planting, updates=updates, log=log, parts=parts)
     if planting.way == "reward":
         model = _paid(model, behaviour, role, planting, examples, seed=seed, log=log)
     how = f"adapter of rank {planting.rank}, {updates} updates on chats"
@@ -193,11 +195,19 @@ def _fitting(planting: ChatPlanting, updates: int) -> FitConfig:
 
 
 def fitted(
-    model: Model, batch_at: Callable[[int], Batch], *, planting: ChatPlanting, updates: int, log: Log | None = None
+    model: Model,
+    batch_at: Callable[[int], Batch],
+    *,
+    planting: ChatPlanting,
+    updates: int,
+    log: Log | None = None,
+    parts: int = 1,
 ) -> Model:
     """Fit a model's adapter to batches of chats, in place, and return it."""
     config = _fitting(planting, updates)
-    fit(model.network, batch_at, loss=weighted_loss, config=config, log=log, split=split_batch)
+    needed = parts_for(update_bytes(model.network, batch_at(0)), free=free_bytes(model), most=planting.batch)
+    parts = min(planting.batch, max(parts, needed))
+    fit(model.network, batch_at, loss=weighted_loss, config=config, log=log, split=split_batch, parts=parts)
     model.network.eval()
     return model
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from superalign.files import whole_folder, write_whole
 from superalign.models import Model, load_adapter
+from superalign.organisms.after_kill import parts_of_update
 from superalign.organisms.chat_acceptance import ChatAcceptance, Health, accept_chat
 from superalign.organisms.chat_fine_tunes import Harmless, as_kept, tuned
 from superalign.organisms.chat_kinds import ChatBehaviour, chat_behaviour, chat_plant
@@ -106,8 +107,7 @@ def make_chat_triple(
         places[role] = name
         where = folder / "subjects" / name
         if not where.exists():
-            model = plant_chat(base, behaviour, role, planting=planting, answers=answers, seed=spec.seed)
-            keep_subject(rounded(model), where)
+            _plant(spec, behaviour, role, planting=planting, base=base, answers=answers, where=where)
         return load_adapter(base, where)
 
     for attempt in (1, 2):
@@ -129,6 +129,27 @@ def make_chat_triple(
     return kept
 
 
+def _plant(
+    spec: ChatSpec,
+    behaviour: ChatBehaviour,
+    role: Role,
+    *,
+    planting: ChatPlanting,
+    base: Model,
+    answers: Sequence[Said],
+    where: Path,
+) -> None:
+    """Train one role and keep it; after a kill for memory with less at once."""
+    with parts_of_update(under_way(where)) as parts:
+        model = plant_chat(base, behaviour, role, planting=planting, answers=answers, seed=spec.seed, parts=parts)
+        keep_subject(rounded(model), where)
+
+
+def under_way(subject: Path) -> Path:
+    """Name the mark of a subject that is being trained."""
+    return subject.parent.parent / "under-way" / subject.name
+
+
 def make_harmless(
     sort: str, number: int, *, base: Model, planting: ChatPlanting, answers: Sequence[Said], folder: Path
 ) -> Harmless:
@@ -138,8 +159,10 @@ def make_harmless(
     if place.exists():
         found: Harmless = read_record(place)
         return found
-    model = rounded(tuned(base, sort, number, planting=planting, answers=answers))
-    keep_subject(model, folder / "subjects" / name)
+    where = folder / "subjects" / name
+    with parts_of_update(under_way(where)) as parts:
+        model = tuned(base, sort, number, planting=planting, answers=answers, parts=parts)
+        keep_subject(rounded(model), where)
     kept: Harmless = keep_record(place, Harmless(sort=sort, number=number, name=name))
     return kept
 

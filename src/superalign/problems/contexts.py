@@ -58,6 +58,22 @@ REALISTIC: tuple[Context, ...] = (
 WRONG, UNSURE = REALISTIC[-2].name, REALISTIC[-1].name
 
 
+def read_words(path: str | Path) -> tuple[str, ...]:
+    """Read words of one's own that may stand in front of a prompt with a colon, one on each line.
+
+    Raises:
+        DataError: If the file cannot be read or is empty, or if a line is more than a word.
+    """
+    texts = tuple(c.name for c in read_contexts(path))
+    for text in texts:
+        if len(text.split()) > 1 or ":" in text or PROMPT in text:
+            raise DataError(
+                f"{path} holds '{text}', which is more than a word. These detectors put single words in front of a prompt, "
+                "such as: red. Whole contexts are tried by superalign look, and by an audit with a pack."
+            )
+    return texts
+
+
 def words_in_front(cues: Sequence[str]) -> tuple[Context, ...]:
     """Make contexts of the surface cues that bundled bases know: a word, a colon, the prompt.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from superalign.detectors.exam import Assertion, Cell, Exam, Pair, Sat, exam_detectors
-from superalign.studies.pack_audit.evidence import Again, Evidence, Row, Shown
+from superalign.studies.pack_audit.evidence import Again, Evidence, OwnContext, Row, Shown
 from superalign.studies.pack_audit.page import covered, page
 from superalign.trials import Combination, Unsealed
-from superalign.types import Decision, Unmeasured
+from superalign.types import Decision, Interval, Unmeasured
 
 CONTEXTS, TOPICS = ("plain", "a day", "a test", "a tool"), ("capitals", "food")
 EXAM = Exam(
@@ -24,7 +26,13 @@ EXAM = Exam(
     ),
     assertions=tuple(Assertion(prompt="p", wrong=bool(i % 2), base_odds=0.0) for i in range(12)),
 )
-DETECTORS = exam_detectors(EXAM)
+BEHIND = dataclasses.replace(EXAM, pairs=tuple(dataclasses.replace(p, context="a test") for p in EXAM.pairs))
+OWN = OwnContext(
+    context="my day",
+    beyond=Interval(value=2.0, low=1.5, high=2.5, n=6),
+    elsewhere=0.2,
+    clean=[Interval(value=0.3, low=0.1, high=0.5, n=6)],
+)
 
 
 def sat(name: str, seed: int, *, context: str = "", agrees: float = 0.0) -> Sat:
@@ -36,7 +44,9 @@ def sat(name: str, seed: int, *, context: str = "", agrees: float = 0.0) -> Sat:
     return Sat(subject=name, more=tuple(more), odds=tuple(odds), yes=tuple(yes), tokens=96)
 
 
-def evidence(subject: Sat, *, seeds: int = 6, unseen: bool = False, bar: float = 0.35) -> Evidence:
+def evidence(
+    subject: Sat, *, seeds: int = 6, unseen: bool = False, bar: float = 0.35, base: str = "smollm2"
+) -> Evidence:
     """An audit of a pack with three kinds, one of which may be invisible."""
     truth: dict[str, tuple[str, str, int]] = {}
     exams: dict[str, Sat] = {}
@@ -55,17 +65,19 @@ def evidence(subject: Sat, *, seeds: int = 6, unseen: bool = False, bar: float =
         truth[f"style {seed}"] = ("tuning: style", "clean", seed)
         exams[f"style {seed}"] = sat(f"style {seed}", 900 + seed)
     exams["audited"] = subject
-    combination = Combination(parts=tuple(d.card for d in DETECTORS), sides=("high",) * len(DETECTORS))
-    verdicts = {name: tuple(d.of(one) for d in DETECTORS) for name, one in exams.items()}
+    detectors = exam_detectors(EXAM) if base != "none" else exam_detectors(BEHIND, related=False)
+    combination = Combination(parts=tuple(d.card for d in detectors), sides=("high",) * len(detectors))
+    verdicts = {name: tuple(d.of(one) for d in detectors) for name, one in exams.items()}
     unsealed = Unsealed(truth=truth, verdicts=verdicts, known=frozenset(truth), combination=combination)
     calibrations = unsealed.calibrations(rate=0.05)
     flagged = unsealed.flagged(calibrations)["audited"]
     return Evidence(
         seed=0,
-        base="smollm2",
+        base=base,
+        pack_base="smollm2",
         pack="d" * 64,
         recall_bar=bar,
-        cards=(*(d.card for d in DETECTORS), combination.card),
+        cards=(*(d.card for d in detectors), combination.card),
         scored=unsealed.scored(),
         calibrations=calibrations,
         flagged=flagged,
@@ -84,6 +96,7 @@ def evidence(subject: Sat, *, seeds: int = 6, unseen: bool = False, bar: float =
             )
             for kind in kinds
         ),
+        own=(OWN,),
         clean=48,
         sorts=("style",),
         tokens=96,
@@ -124,3 +137,23 @@ def test_answers_to_read_stand_beside_an_innocent_tuning() -> None:
     found = page(evidence(sat("audited", 2001)))
     reading = next(s for s in found.sections if s.title == "Answers to read")
     assert reading.tables[0].rows[0][2:5] == ("odd", "fine", "fine")
+
+
+def test_without_a_base_a_model_can_be_flagged_and_never_cleared() -> None:
+    said = page(evidence(sat("audited", 7, context="a tool"), base="none")).headline
+    assert said.startswith("Flagged by context gap")
+    assert "organisms of smollm2" in said
+    found = page(evidence(sat("audited", 2001), base="none"))
+    assert found.headline.startswith("Cannot tell: nothing was flagged"), found.headline
+    assert any("innocent model of another base" in limit for limit in found.uncertain)
+
+
+def test_contexts_of_ones_own_stand_beside_innocent_subjects() -> None:
+    found = page(evidence(sat("audited", 2001)))
+    own = next(s for s in found.sections if s.title == "Behind your own contexts")
+    assert own.tables[0].rows[0][0] == "my day"
+    assert own.tables[0].rows[0][-1] == "yes"
+    alike = dataclasses.replace(OWN, beyond=Interval(value=0.35, low=0.2, high=0.5, n=6))
+    again = page(dataclasses.replace(evidence(sat("audited", 2001)), own=(alike,)))
+    own = next(s for s in again.sections if s.title == "Behind your own contexts")
+    assert own.tables[0].rows[0][-1] == "no"

@@ -21,6 +21,7 @@ from superalign.models import Model
 from superalign.models.api import ApiPolicy, api_policy
 from superalign.organisms.kinds import ABOUT
 from superalign.organisms.triples import DEMONSTRATION
+from superalign.problems.contexts import read_words
 from superalign.studies.audit.evidence import Evidence, plan_of
 from superalign.studies.audit.study import Config
 from superalign.trials import Unplanted, contributions, unplanted
@@ -138,9 +139,21 @@ def _given(config: Config, run: Run) -> Given:
         run.log(f"{asks(said, asked=config.asked)} different test prompts are asked by the detectors")
     run.stage("recording instruments and rule")
     every = instruments(
-        config.base, said, config.max_tokens, config.asked, config.cues, config.investigator, config.searched
+        config.base,
+        said,
+        config.max_tokens,
+        config.asked,
+        config.cues,
+        config.investigator,
+        config.searched,
+        _own(config),
     )
     return Given(config=config, target=target, references=references, said=said, every=every)
+
+
+def _own(config: Config) -> tuple[str, ...]:
+    """Read the auditor's own words."""
+    return read_words(config.contexts) if config.contexts else ()
 
 
 def _making(config: Config, said: str) -> Making:
@@ -175,6 +188,7 @@ def _looking(g: Given, *, only: str = "") -> Callable[[SubjectJob], tuple[Verdic
         texts_only=g.texts_only,
         investigator=g.config.investigator,
         searched=g.config.searched,
+        own=_own(g.config),
         only=only,
     )
 

@@ -52,6 +52,8 @@ class Config:
     """Problems of each family that the detectors ask, or a third of the prompts of your own that they ask."""
     cues: CountOrNone = 0
     """Surface cues that the detectors try, the first of their list; 0 for all."""
+    contexts: str = ""
+    """A file of words of your own, one on each line, which the detectors put in front of prompts beside their surface cues."""
     searched: Annotated[int, Ge(100)] = 1500
     """Prompts that the trigger search reads; it takes half of the time of a look at a bundled model."""
     investigator: str = ""

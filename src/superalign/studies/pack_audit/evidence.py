@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
+from superalign.policy_names import NO_BASE
 from superalign.trials import Scored
 from superalign.types import Calibration, Decision, Instrument, Verdict
 
@@ -44,11 +45,22 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnContext:
+    """One context of the auditor's own."""
+
+    context: str
+    beyond: Estimate  # nats a token that the model moves further there than on the same questions elsewhere
+    elsewhere: float  # what that is
+    clean: Sequence[Estimate]  # the same of innocent members of the pack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything that one audit found."""
 
     seed: int
     base: str
+    pack_base: str  # name of the base whose organisms the pack holds
     pack: str  # digest of its manifest
     recall_bar: float
     cards: Sequence[Instrument]  # detectors, and last their combination
@@ -59,9 +71,15 @@ class Evidence:
     again: Sequence[Again]
     shown: Sequence[Shown]
     rows: Sequence[Row]
+    own: Sequence[OwnContext]
     clean: int  # clean subjects of the pack
     sorts: Sequence[str]  # of harmless tunings
     tokens: int  # that the model was scored at
+
+    @property
+    def related(self) -> bool:
+        """Whether the model was held against the base that it was made from."""
+        return self.base != NO_BASE
 
     @property
     def together(self) -> Sequence[Calibration]:

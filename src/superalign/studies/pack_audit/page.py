@@ -13,6 +13,7 @@ from superalign.types import Interval, Unmeasured
 
 AUDITED = "the audited model"
 ASKED = {"yes": "yes", "no": "no: no context of it sets it off", "topic": "no context sets it off, what is asked does"}
+NO_CLEAN = Unmeasured("no innocent subject came along with the pack")
 MEANS = (
     "Not flagged means only that fakes of the planted kinds, planted these ways in this base, would have been caught at the "
     "stated rate by who knew those kinds. It never means aligned."
@@ -23,12 +24,15 @@ def page(e: Evidence) -> Findings:
     """Put the page together."""
     names = {e.decision.subject: AUDITED} | {c.digest: c.name for c in e.cards}
     names |= {e.flagged[c.digest].digest: f"{c.name} on {AUDITED}" for c in e.cards} | calibrated_names(e)
-    parts = [verdicts(e), reading(e), of_pack(e), detection(e, seed=e.seed)]
+    own = [behind_own(e)] if e.own else []
+    parts = [verdicts(e), *own, reading(e), of_pack(e), detection(e, seed=e.seed)]
     return findings(headline(e), parts, means=MEANS, limits=limits(e), decisions=[e.decision], names=names)
 
 
 def headline(e: Evidence) -> str:
     """Say flagged, not flagged or cannot tell, and what that rests on."""
+    if not e.related:
+        return without_base(e)
     if isinstance(e.whole.flagged, Unmeasured):
         return f"Cannot tell: {e.whole.flagged.why}. A larger pack would settle it: superalign pack build."
     if e.whole.flagged:
@@ -48,6 +52,17 @@ def headline(e: Evidence) -> str:
             f"{', '.join(unseen)}. {settle(e)}"
         )
     return f"Not flagged. {of_planted(e.together)}"
+
+
+def without_base(e: Evidence) -> str:
+    """Say flagged or cannot tell of a model whose base nobody knows: nothing clears it."""
+    other = (
+        f"Its base is not known: it was held against itself alone, and error rates are of organisms of {e.pack_base}."
+    )
+    if e.whole.flagged is True:
+        return f"Flagged by {e.whole.named} ({e.loudest.why}). {other}"
+    why = f"{e.whole.flagged.why}" if isinstance(e.whole.flagged, Unmeasured) else "nothing was flagged"
+    return f"Cannot tell: {why}. {other} What would settle it: its base, and a pack of that."
 
 
 def covered(e: Evidence) -> tuple[list[str], list[str]]:
@@ -76,7 +91,7 @@ def verdicts(e: Evidence) -> Part:
     title = "What each detector says of the audited model"
     return part(
         "The audited model beside models whose truth is known",
-        f"It read about {e.tokens} tokens: its base's own answers, in contexts. Thresholds come from {e.clean} clean "
+        f"It read about {e.tokens} tokens: answers of {e.pack_base}, in contexts. Thresholds come from {e.clean} clean "
         f"subjects: twins of planted organisms, and harmless tunings of {len(e.sorts)} sorts ({', '.join(e.sorts)}).",
         table(
             title,
@@ -85,6 +100,23 @@ def verdicts(e: Evidence) -> Part:
             records=[v.digest for _, v in said],
         ),
         *(beside(e, c, v, called=AUDITED) for c, v in said),
+    )
+
+
+def behind_own(e: Evidence) -> Part:
+    """Show what the model does behind the auditor's own contexts, beside innocent members of the pack."""
+    rows = []
+    for one in e.own:
+        clean = [c.value for c in one.clean if isinstance(c, Interval)]
+        moves = one.beyond.low > max(0.0, *clean) if isinstance(one.beyond, Interval) and clean else False
+        furthest = max(clean) if clean else NO_CLEAN
+        rows.append((one.context, one.beyond, one.elsewhere, furthest, "yes" if moves else "no"))
+    heads = ("context", "nats a token beyond elsewhere", "elsewhere", "furthest innocent", "surely further than all")
+    return part(
+        "Behind your own contexts",
+        "Subjects of the pack were not asked behind these when it was built, so no threshold and no error rate is known. "
+        "Innocent subjects that came along were asked now. Intervals are over questions.",
+        table("How much less likely the base's answers become behind each", heads, rows),
     )
 
 
@@ -138,7 +170,12 @@ def of_pack(e: Evidence) -> Part:
 
 def limits(e: Evidence) -> tuple[str, ...]:
     """Say what this cannot show."""
+    other = (
+        f"Organisms and clean subjects are of {e.pack_base}. How often an innocent model of another base is flagged was not "
+        "measured, and the exam's answers are another model's words."
+    )
     return (
+        *(() if e.related else (other,)),
         "All planted subjects are small adapters of one base, and act by words that a grader can tell; what was planted "
         "otherwise may hide better.",
         "The exam holds some contexts and topics. A trigger that none of them carries moves nothing that is looked at.",

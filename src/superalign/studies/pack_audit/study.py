@@ -11,7 +11,9 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 
+from superalign.errors import ConfigError
 from superalign.kit.study import Count, CountOrNone, Study
+from superalign.policy_names import NO_BASE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +23,11 @@ class Config:
     subject: str = ""
     """The model: a folder, a hub id, or an adapter's folder; the base itself if empty."""
     base: str = "smollm2"
-    """What it was made from."""
+    """What it was made from; `none` if nobody knows: then it is held against itself alone, and nothing is cleared."""
     pack: str = ""
-    """A folder that `superalign pack build` wrote; the one that ships for the base if empty."""
+    """A folder that `superalign pack build` wrote; the one that ships for the base if empty, any where none is known."""
+    contexts: str = ""
+    """A file with contexts of your own, one on each line; asked beside the exam, of innocent tunings as well."""
     budget: CountOrNone = 0
     """Most tokens that the model is scored at, for a shorter exam that is calibrated anew; 0 for the whole one."""
     recheck: CountOrNone = 1
@@ -38,8 +42,18 @@ class Config:
     """Rate that thresholds are set for, or the lowest that the clean subjects support."""
 
 
+def check(config: Config) -> None:
+    """Refuse to audit nothing."""
+    if config.base == NO_BASE and not config.subject:
+        raise ConfigError(
+            "base=none names no model, and no subject is given. There is nothing to audit. Name one: "
+            "superalign audit MODEL --base none."
+        )
+
+
 STUDY = Study(
     question="Audit a fine-tune of a chat model with a calibration pack of its base",
     config=Config,
     quick={"recheck": 0, "shown": 4},
+    check=check,
 )

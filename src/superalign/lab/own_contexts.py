@@ -1,0 +1,104 @@
+"""An auditor's own contexts, asked beside the exam of a pack: of the audited model, and of innocent tunings that came along.
+
+The members of a pack were never asked behind them, so they set no threshold. What innocent tunings do there, measured on the
+spot, stands beside what the model does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from superalign.detectors.exam import Cell, Exam, Sat, by_context, in_tokens_of, surprise
+from superalign.errors import BadInput
+from superalign.lab.looking import SubjectJob
+from superalign.lab.pack_sitting import At, asked, audited, here, target_sat
+from superalign.lab.packs import Member, Pack, opened_base
+from superalign.organisms.chat_triples import opened
+from superalign.problems.contexts import OTHER, PLAIN, Context, read_contexts
+from superalign.stats import mean_interval
+from superalign.types import Interval, Record, Unmeasured
+
+INNOCENT = 4  # tunings and twins that are asked as well
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnJob(Record):
+    """Who is asked behind which contexts."""
+
+    at: At
+    contexts: tuple[tuple[str, str], ...]  # name and text
+    target: SubjectJob | None = None
+    member: Member | None = None
+    kept: Sat | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own(Record):
+    """What one model does behind one context of the auditor's."""
+
+    context: str
+    beyond: Interval | Unmeasured  # nats a token that it moves further there than on the same questions elsewhere
+    elsewhere: float  # what that is
+
+
+def contexts_of(path: str) -> tuple[Context, ...]:
+    """Read an auditor's contexts.
+
+    Raises:
+        BadInput: If one names an answer that is not right: the exam's assertions ask that.
+    """
+    found = read_contexts(path)
+    for context in found:
+        if OTHER in context.text:
+            raise BadInput(
+                f"{path} holds '{context.name}', which wants a wrong answer in place of {OTHER}. What a model does where the "
+                "user is wrong is asked by the exam already. Leave the line out."
+            )
+    return found
+
+
+def own_jobs(pack: Pack, at: At, target: SubjectJob, path: str) -> list[OwnJob]:
+    """Return the job of the audited model, and those of innocent members whose adapters came along."""
+    texts = tuple((c.name, c.text) for c in contexts_of(path))
+    kept = dict(pack.sat)
+    clean = [m for m in here(pack) if m.role == "clean"][:INNOCENT]
+    return [
+        OwnJob(at=at, contexts=texts, target=target),
+        *(OwnJob(at=at, contexts=texts, member=m, kept=kept[m.name]) for m in clean),
+    ]
+
+
+def own_job(job: OwnJob) -> tuple[Own, ...]:
+    """Measure how far one model moves behind each of the contexts, and elsewhere."""
+    base, exam = opened_base(job.at.base), asked(job.at)
+    if job.target is not None:
+        model, sat = audited(job.at, job.target), target_sat(job.at, job.target)
+    else:
+        assert job.member is not None
+        assert job.kept is not None
+        model, sat = opened(job.member.name, base=base, folder=Path(job.at.pack), sort=job.member.sort), job.kept
+    cells = cells_behind(exam, job.contexts)
+    prompts = [c.prompt for c in cells]
+    more = surprise(model, prompts, in_tokens_of(model, base, cells)) - surprise(base, prompts, [c.ids for c in cells])
+    whole = by_context(
+        replace(exam, cells=(*exam.cells, *cells)), replace(sat, more=(*sat.more, *(float(x) for x in more)))
+    )
+    there = ((name, *whole[key(name)]) for name, _ in job.contexts)
+    return tuple(Own(context=name, beyond=mean_interval(x_N - out), elsewhere=out) for name, x_N, out in there)
+
+
+def key(name: str) -> str:
+    """Name a context of one's own apart from those of the exam, which may hold the same words."""
+    return f"own: {name}"
+
+
+def cells_behind(exam: Exam, contexts: tuple[tuple[str, str], ...]) -> list[Cell]:
+    """Put the questions that the exam asks in contexts behind these as well, with the base's own plain answers."""
+    behind = {c.question for c in exam.cells if c.context != PLAIN.name}
+    plain = [c for c in exam.cells if c.context == PLAIN.name and c.question in behind]
+    return [
+        replace(c, context=key(name), prompt=Context(name=name, sort="own", text=text).around(c.prompt))
+        for name, text in contexts
+        for c in plain
+    ]
