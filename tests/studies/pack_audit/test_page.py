@@ -74,6 +74,7 @@ def evidence(
     return Evidence(
         seed=0,
         base=base,
+        related=base != "none",
         pack_base="smollm2",
         pack="d" * 64,
         recall_bar=bar,

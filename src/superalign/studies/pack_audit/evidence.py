@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
-from superalign.policy_names import NO_BASE
 from superalign.trials import Scored
 from superalign.types import Calibration, Decision, Instrument, Verdict
 
@@ -60,6 +59,7 @@ class Evidence:
 
     seed: int
     base: str
+    related: bool  # whether it is known, and is the pack's
     pack_base: str  # name of the base whose organisms the pack holds
     pack: str  # digest of its manifest
     recall_bar: float
@@ -75,11 +75,6 @@ class Evidence:
     clean: int  # clean subjects of the pack
     sorts: Sequence[str]  # of harmless tunings
     tokens: int  # that the model was scored at
-
-    @property
-    def related(self) -> bool:
-        """Whether the model was held against the base that it was made from."""
-        return self.base != NO_BASE
 
     @property
     def together(self) -> Sequence[Calibration]:

@@ -61,6 +61,7 @@ def measure(config: Config, run: Run) -> Evidence:
     return Evidence(
         seed=run.seed,
         base=config.base,
+        related=at.related,
         pack_base=pack.base_name,
         pack=digest,
         recall_bar=config.recall_bar,

@@ -13,7 +13,6 @@ from annotated_types import Ge, Gt, Lt
 
 from superalign.errors import ConfigError
 from superalign.kit.study import Count, CountOrNone, Study
-from superalign.policy_names import NO_BASE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,7 @@ class Config:
 
 def check(config: Config) -> None:
     """Refuse to audit nothing."""
-    if config.base == NO_BASE and not config.subject:
+    if config.base == "none" and not config.subject:
         raise ConfigError(
             "base=none names no model, and no subject is given. There is nothing to audit. Name one: "
             "superalign audit MODEL --base none."
