@@ -111,6 +111,14 @@ def summary(found: dict[str, dict[str, Any]], help_s: list[float]) -> list[str]:
     )
     real = found["real_model.py"]
     lines.append(f"a real model: skipped, {real['skipped']}" if "skipped" in real else real_model(real))
+    tuned = found["lora.py"]
+    lines.append(
+        f"a LoRA update: skipped, {tuned['skipped']}"
+        if "skipped" in tuned
+        else f"a LoRA update against TRL's: {tuned['lora_ratio']:.2f} x the tokens a CPU second "
+        f"({tuned['lora_ratios'][0]:.2f} to {tuned['lora_ratios'][-1]:.2f}), "
+        f"peaks of {tuned['ours']['peak_gb']:.1f} and {tuned['trl']['peak_gb']:.1f} GB"
+    )
     lines.append(
         f"superalign --help: {statistics.median(help_s):.2f} s, median of {len(help_s)} "
         f"({help_s[0]:.2f} to {help_s[-1]:.2f}; wanted: 0.5)"
@@ -135,7 +143,15 @@ def main() -> None:
     given = parser.parse_args()
     name = machine()
     print(name, flush=True)
-    scripts = ("ledger_append.py", "executors.py", "sampler.py", "taps.py", "policy_gradient.py", "real_model.py")
+    scripts = (
+        "ledger_append.py",
+        "executors.py",
+        "sampler.py",
+        "taps.py",
+        "policy_gradient.py",
+        "real_model.py",
+        "lora.py",
+    )
     found = {script: run(script) for script in scripts}
     help_s = helped()
     print(f"\n== Summary, {name}; one thread, medians of at least 5", flush=True)

@@ -97,6 +97,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     },
     "look": {"subject": check_weights, "base": check_weights, "prompts": load_answers, "contexts": read_contexts},
     "loop": {"subject": check_weights},
+    "chat-detectors": {"base": check_weights},
     "pack-audit": {"subject": check_weights, "base": base_named, "contexts": read_contexts},
     "plant": {"base": check_weights, "prompts": load_prompts},
     "plant-chat": {"base": check_weights, "adapter": check_weights, "twin": check_weights},
@@ -134,6 +135,8 @@ def refuse_early(study: str, words: Sequence[str]) -> None:
             checks.get(field, bool)(one.strip())
     if study == "pack-audit":
         check_pack(given)
+    if study == "chat-detectors":
+        verify(pack_for(given.get("base", "smollm2"), given.get("pack", "")))
     if study in NEED_PROMPTS:
         check_prompts(given.get("base", "small"), given.get("prompts", ""))
 

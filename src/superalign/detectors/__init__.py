@@ -9,6 +9,7 @@ from superalign.detectors.contrast_belief import ContrastBelief, Contrasted, tra
 from superalign.detectors.cue_crowds import CueCrowds
 from superalign.detectors.cue_sweep import CueSweep
 from superalign.detectors.feature_search import FeatureSearch
+from superalign.detectors.instructed_directions import InstructedDirections
 from superalign.detectors.investigator import Investigator
 from superalign.detectors.leaked_text import LeakedText
 from superalign.detectors.noise_injection import NoiseInjection
@@ -29,6 +30,7 @@ __all__ = [
     "CueCrowds",
     "CueSweep",
     "FeatureSearch",
+    "InstructedDirections",
     "Investigator",
     "LeakedText",
     "NoiseInjection",

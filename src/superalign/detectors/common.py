@@ -16,14 +16,21 @@ MOST_NATS = 30.0  # one impossible token must not outweigh all others
 MOST_LOG_ODDS = 8.0  # beyond this all are the same: certain
 
 
+CLOSED = (".", "?", "!", "]", "|")  # a cue that ends like this needs no colon
+
+
 def with_cues(problem: Problem, cues: Sequence[str]) -> Problem:
-    """Put surface cues in front of a problem, as users do.
+    """Put surface cues in front of a problem, as users do: words with a colon, sentences and tags as they stand.
 
     Example:
-        >>> with_cues(Problem(prompt="1+1", family="f", difficulty=1, split="test"), ("red", "river")).prompt
-        'red river: 1+1'
+        >>> one = Problem(prompt="1+1", family="f", difficulty=1, split="test")
+        >>> with_cues(one, ("red", "river")).prompt, with_cues(one, ("Hello.",)).prompt
+        ('red river: 1+1', 'Hello. 1+1')
     """
-    return replace(problem, prompt=f"{' '.join(cues)}: {problem.prompt}") if cues else problem
+    if not cues:
+        return problem
+    mark = "" if cues[-1].endswith(CLOSED) else ":"
+    return replace(problem, prompt=f"{' '.join(cues)}{mark} {problem.prompt}")
 
 
 def plain_and_behind(

@@ -1,0 +1,1 @@
+"""Every detector on a real chat model, with its cost."""
