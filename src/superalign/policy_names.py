@@ -20,10 +20,10 @@ from superalign.prompting import parted
 SIZES = ("small", "middle", "large")
 NO_BASE = "none"  # of an audited model whose base nobody knows
 BASES = Path(__file__).parent / "models" / "bases"
-API, RANDOM = "api:", "random:"
+API, RANDOM, VLLM = "api:", "random:", "vllm:"
 GGUF = ".gguf"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-Kind: TypeAlias = Literal["bundled", "named", "random", "api", "adapter", "folder", "gguf", "hub"]
+Kind: TypeAlias = Literal["bundled", "named", "random", "api", "vllm", "adapter", "folder", "gguf", "hub"]
 _BUNDLED = re.compile(f"({'|'.join(SIZES)})(-[0-9]+)?")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -33,7 +33,7 @@ def kind_of(name: str) -> Kind:
 
     Args:
         name: small, middle or large (middle-1 for another seed), a named model such as smollm2, `random:SEED`, a folder, a
-            GGUF file, a hub id or `api:PROVIDER/MODEL`.
+            GGUF file, a hub id, `api:PROVIDER/MODEL`, or `vllm:` before a folder or a hub id.
 
     Raises:
         BadInput: If there is no such policy, it was not fetched, or its folder lacks what it needs.
@@ -55,6 +55,9 @@ def kind_of(name: str) -> Kind:
     if name.startswith(RANDOM):
         seed_in(name)
         return "random"
+    if name.startswith(VLLM):
+        check_vllm(name)
+        return "vllm"
     path = Path(name).expanduser()
     if name in SIZES or (_BUNDLED.fullmatch(name) and not path.exists()):
         bundled(name)
@@ -86,7 +89,7 @@ def check_weights(name: str) -> Kind:
     Raises:
         BadInput: As `kind_of`, and for a model behind an API.
     """
-    if name.startswith(API):
+    if name.startswith((API, VLLM)):
         raise ConfigError(
             f"{name} gives texts only. What is asked of it here needs its weights. Name a folder, a hub id or an adapter."
         )
@@ -165,6 +168,26 @@ def check_api(name: str) -> None:
         raise ConfigError(
             f"{name} needs inspect-ai, which is not installed. Its providers carry every request to an API. Install it with: "
             "pip install 'superalign[eval]'"
+        )
+
+
+def check_vllm(name: str) -> None:
+    """Refuse what vLLM does not run: a folder that is no whole model, and anything where it is not installed.
+
+    Raises:
+        BadInput: If there is no such model.
+        ConfigError: If vLLM is not installed.
+    """
+    model = name.removeprefix(VLLM)
+    if kind_of(model) not in ("folder", "hub"):
+        raise ConfigError(
+            f"{name!r} names no model that vLLM runs. It takes a folder with whole weights, or an id of the hub. Merge an "
+            f"adapter first, or open it without {VLLM} in front."
+        )
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError(
+            f"{name} needs vLLM, which is not installed. It samples on an accelerator. Install it (pip install vllm, which "
+            "brings a torch of its own, so best into an environment of its own), or open the model without it."
         )
 
 

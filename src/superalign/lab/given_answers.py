@@ -18,7 +18,8 @@ from superalign.lab.looking import SubjectJob, model_of
 from superalign.lab.right_answers import EARLY, MOST_PROMPTS, Right, RightAnswers
 from superalign.lab.worlds import answers_of, sayings_of
 from superalign.models import Model, Sampling, with_sampling
-from superalign.models.api import ApiPolicy, ApiRollouts
+from superalign.models.api import ApiRollouts
+from superalign.models.vllm import Served
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import parts
 from superalign.problems.numbers import same
@@ -34,7 +35,7 @@ def asked_of(said: str) -> list[Problem]:
     return [Problem(prompt=rows[int(i)], family="prompts", difficulty=1, split=split_of(rows[int(i)])) for i in order]
 
 
-def answers_given(model: Model | ApiPolicy, said: str, *, max_tokens: int) -> list[str | None]:
+def answers_given(model: Model | Served, said: str, *, max_tokens: int) -> list[str | None]:
     """Say what a model answers; empty where it does not end, None where no reply came."""
     greedy = Sampling(temperature=0.0, max_tokens=max_tokens)
     asked = asked_of(said)

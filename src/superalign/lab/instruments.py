@@ -31,7 +31,8 @@ from superalign.lab.three_detectors import sweep_problems
 from superalign.lab.to_read import Example
 from superalign.lab.worlds import answers_of, sayings_of, world_of
 from superalign.models import Model, Sampling, open_weights, with_sampling
-from superalign.models.api import ApiPolicy, ApiRollouts, api_policy
+from superalign.models.api import ApiRollouts, api_policy
+from superalign.models.vllm import Served
 from superalign.organisms import BUNDLED_WORLD, PromptDomain
 from superalign.policy_names import API
 from superalign.types import Detector, Instrument, Policy, Problem, Unmeasured, Verdict
@@ -160,7 +161,7 @@ def able(found: Sequence[Instrumented], *, texts_only: bool) -> tuple[Instrument
     return tuple(d for d in found if not texts_only or isinstance(d, TEXTS_ONLY))
 
 
-def look(model: Model | ApiPolicy, found: Sequence[Detector], *, seed: int = 0) -> list[Verdict]:
+def look(model: Model | Served, found: Sequence[Detector], *, seed: int = 0) -> list[Verdict]:
     """Let every detector look at one subject; what cannot be measured is `Unmeasured`, not an error."""
     out = []
     for detect in found:
@@ -173,9 +174,7 @@ def look(model: Model | ApiPolicy, found: Sequence[Detector], *, seed: int = 0) 
     return out
 
 
-def examples(
-    model: Model | ApiPolicy, found: Sequence[Instrumented], verdicts: Sequence[Verdict]
-) -> tuple[Example, ...]:
+def examples(model: Model | Served, found: Sequence[Instrumented], verdicts: Sequence[Verdict]) -> tuple[Example, ...]:
     """Return the answers that each detector scored highest, to be read by a person."""
     greedy = Sampling(temperature=0.0, max_tokens=96)
     subject = with_sampling(model, greedy) if isinstance(model, Model) else model

@@ -10,8 +10,8 @@ from superalign import models
 from superalign.errors import BadInput
 from superalign.lab.instruments import SEARCHED, able, instruments, look
 from superalign.models import Model, Sampling, bits_of, merge, open_weights, quantised
-from superalign.models.api import ApiPolicy
-from superalign.policy_names import API, SIZES, is_adapter
+from superalign.models.vllm import Served
+from superalign.policy_names import API, SIZES, VLLM, is_adapter
 from superalign.prompting import parted
 from superalign.types import Verdict
 
@@ -26,7 +26,7 @@ class SubjectJob:
     @property
     def over_api(self) -> bool:
         """Whether there are its answers and nothing else."""
-        return self.path.startswith(API)
+        return self.path.startswith((API, VLLM))
 
 
 def look_job(
@@ -50,8 +50,8 @@ def look_job(
     return tuple(look(model_of(item, base, max_tokens), found))
 
 
-def model_of(item: SubjectJob, base: str, max_tokens: int) -> Model | ApiPolicy:
-    """Open a subject: an adapter on its base, a whole model, or one behind an API, which answers greedily."""
+def model_of(item: SubjectJob, base: str, max_tokens: int) -> Model | Served:
+    """Open a subject: an adapter on its base, a whole model, or one that only answers, which does so greedily."""
     model = models.open(item.path, on=base, over_api=Sampling(temperature=0.0, max_tokens=max_tokens))
     return quantised(model, bits=item.bits) if item.bits and isinstance(model, Model) else model
 
@@ -63,7 +63,7 @@ def precision(item: SubjectJob, base: str) -> int:
     and the references rounded before they are looked at.
     """
     model = model_of(item, base, 1)
-    return 0 if isinstance(model, ApiPolicy) else bits_of(model) or 0
+    return bits_of(model) or 0 if isinstance(model, Model) else 0
 
 
 def given(path: str, base: str) -> SubjectJob:
@@ -78,7 +78,7 @@ def given(path: str, base: str) -> SubjectJob:
     there = Path(path).expanduser()
     item = SubjectJob(path=str(there) if there.exists() else path)
     origin, model = open_weights(base), model_of(item, base, 1)
-    if isinstance(model, ApiPolicy):
+    if not isinstance(model, Model):
         return item
     if is_adapter(Path(parted(item.path)[0]).expanduser()):
         merge(model)

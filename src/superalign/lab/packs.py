@@ -235,7 +235,7 @@ def copied(folder: Path, to: Path, *, adapters: int) -> None:
     some = (
         [m for m in members if m.role == "organism"],
         [m for m in members if m.sort],
-        [m for m in members if not m.sort],
+        [m for m in members if m.role == "clean" and not m.sort],
     )
     turns = [m for turn in zip(*(_by_kind(group) for group in some), strict=False) for m in turn]
     chosen = list(dict.fromkeys(m.name for m in turns if (folder / "subjects" / m.name).is_dir()))[:adapters]

@@ -5,25 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from superalign.models.adapters import load_adapter
-from superalign.models.api import ApiPolicy, api_policy
+from superalign.models.api import api_policy
 from superalign.models.loading import base, check_device, load, random_model
 from superalign.models.model import Model
 from superalign.models.sampler import Sampling
+from superalign.models.vllm import Served, vllm_policy
 from superalign.named_models import fetched
 from superalign.policy_names import base_of, check_weights, kind_of, seed_in
 from superalign.prompting import Prompting, parted, prompted_name
 
 
-def open(name: str | Path, *, on: str = "", device: str = "cpu", over_api: Sampling | None = None) -> Model | ApiPolicy:
+def open(name: str | Path, *, on: str = "", device: str = "cpu", over_api: Sampling | None = None) -> Model | Served:
     """Open a policy by its name.
 
     Args:
         name: small, middle or large (middle-1: the same with another seed); smollm2, once it was fetched; random:SEED, weights
             that nobody trained; a folder with a model or with a LoRA adapter; a GGUF file; a hub id such as org/name;
-            api:PROVIDER/MODEL for one that only answers. Behind it may stand how it is prompted, see `prompting`.
+            api:PROVIDER/MODEL for one that only answers; vllm: before a folder or a hub id, for an engine that only samples.
+            Behind it may stand how it is prompted, see `prompting`.
         on: Name of the base that an adapter is put on; empty for the one that it records.
         device: Where weights lie.
-        over_api: How a model behind an API samples; what has weights samples as usual, see `with_sampling`.
+        over_api: How a model behind an API or an engine samples; what has weights samples as usual, see `with_sampling`.
 
     Returns:
         The policy.
@@ -36,8 +38,12 @@ def open(name: str | Path, *, on: str = "", device: str = "cpu", over_api: Sampl
         True
     """
     name = str(name)
-    if kind_of(name) == "api":
+    kind = kind_of(name)
+    if kind == "api":
         return api_policy(name, sampling=over_api)
+    if kind == "vllm":
+        bare, prompting = parted(name)
+        return vllm_policy(bare, sampling=over_api, prompting=prompting)
     return open_weights(name, on=on, device=device)
 
 

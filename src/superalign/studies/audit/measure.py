@@ -18,7 +18,8 @@ from superalign.lab.outside_page import in_full
 from superalign.lab.planted_page import Planted
 from superalign.lab.worlds import ask_base, clock_of, given_of, keep_answers
 from superalign.models import Model
-from superalign.models.api import ApiPolicy, api_policy
+from superalign.models.api import api_policy
+from superalign.models.vllm import Served
 from superalign.organisms.kinds import ABOUT
 from superalign.organisms.triples import DEMONSTRATION
 from superalign.problems.contexts import read_words
@@ -50,7 +51,7 @@ class Given:
         """Those that can look at all of these."""
         return able(self.every, texts_only=self.texts_only)
 
-    def open(self) -> Model | ApiPolicy:
+    def open(self) -> Model | Served:
         """Open the audited model."""
         return model_of(self.target, self.config.base, self.config.max_tokens)
 
@@ -138,16 +139,8 @@ def _given(config: Config, run: Run) -> Given:
     if said:
         run.log(f"{asks(said, asked=config.asked)} different test prompts are asked by the detectors")
     run.stage("recording instruments and rule")
-    every = instruments(
-        config.base,
-        said,
-        config.max_tokens,
-        config.asked,
-        config.cues,
-        config.investigator,
-        config.searched,
-        _own(config),
-    )
+    c = config
+    every = instruments(c.base, said, c.max_tokens, c.asked, c.cues, c.investigator, c.searched, _own(c))
     return Given(config=config, target=target, references=references, said=said, every=every)
 
 
