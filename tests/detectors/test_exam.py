@@ -107,6 +107,7 @@ def test_of_a_model_without_a_base_only_contexts_count() -> None:
     assert value(lost_behind(EXAM, sat(odds=plain))[0]) == pytest.approx(0.0)
     hidden = [-9.0 if (p.topic, p.context) == ("food", "a test") else 1.0 for p in PAIRS]
     assert lost_behind(EXAM, sat(odds=hidden))[1] == "food, a test"
+    assert value(agreement_alone(EXAM, sat(yes=-2.0))[0]) == 0.0
     assert value(agreement_alone(EXAM, sat(yes=[4.0 if a.wrong else -1.0 for a in ASSERTED]))[0]) == pytest.approx(4.0)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from superalign import sealed_folder
 from superalign.detectors.exam import sit
@@ -77,6 +78,27 @@ def test_a_pack_of_another_base_is_not_gone_on_with(made: Path, plan: PackPlan) 
     with pytest.raises(BadInput, match="Build into another folder"):
         build(replace(plan, base="small"), made, workers=1, log=lambda _: None)
     assert (made / "plan.json").read_bytes() == before
+    forget()
+
+
+def test_two_builds_of_one_folder_do_not_meet(made: Path, plan: PackPlan) -> None:
+    with FileLock(f"{made}.lock"), pytest.raises(BadInput, match="Another process builds a pack"):
+        build(plan, made, workers=1, log=lambda _: None)
+
+
+def test_answers_to_an_exam_that_is_gone_go_with_it(made: Path, plan: PackPlan, tmp_path: Path) -> None:
+    folder = tmp_path / "pack"
+    shutil.copytree(made, folder)
+    (folder / "exam.json").unlink()
+    forget()
+    pack_building.prepare(plan, folder, log=lambda _: None)
+    assert (folder / "exam.json").exists()
+    assert not (folder / "sat").exists()
+    forget()
+
+
+def test_a_pack_without_organisms_names_its_base(made: Path, plan: PackPlan) -> None:
+    assert read_pack(made).base == packs.opened_base(plan.base).subject.digest
     forget()
 
 
@@ -174,6 +196,22 @@ def test_what_is_no_longer_the_pack_is_refused(
     assert said in done.stderr
 
 
+def test_an_audit_without_a_base_and_behind_contexts_of_ones_own(
+    superalign: Callable[..., Any], sealed: Path, plan: PackPlan, tmp_path: Path
+) -> None:
+    (tmp_path / "own.txt").write_text("It rains.\nToday is {prompt} day.\n")
+    done = superalign(
+        "audit", plan.base, "--base", "none", "--pack", str(sealed), "--out", str(tmp_path / "run"), "--workers", "1",
+        "--cues", str(tmp_path / "own.txt"), "--set", "shown=1", "--set", "tokens=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Not flagged" not in done.stdout  # nothing clears a model whose base nobody knows
+    assert "of organisms of" in done.stdout
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Behind your own contexts" in page
+    assert "It rains." in page
+
+
 def test_a_copy_keeps_all_but_adapters_and_takes_kinds_in_turn(sealed: Path, tmp_path: Path) -> None:
     packs.copied(sealed, tmp_path / "small", adapters=2)
     assert len(list((tmp_path / "small" / "subjects").iterdir())) == 2
@@ -183,6 +221,9 @@ def test_a_copy_keeps_all_but_adapters_and_takes_kinds_in_turn(sealed: Path, tmp
     there = {m.name: m for m in whole.members}
     kept = [there[p.name] for p in (tmp_path / "small" / "subjects").iterdir()]
     assert {m.role for m in kept} == {"organism", "clean"}
+    packs.copied(sealed, tmp_path / "three", adapters=3)
+    three = [there[p.name] for p in (tmp_path / "three" / "subjects").iterdir()]
+    assert sorted((m.role, bool(m.sort)) for m in three) == [("clean", False), ("clean", True), ("organism", False)]
     with pytest.raises(BadInput, match="is there already"):
         packs.copied(sealed, tmp_path / "small", adapters=2)
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from superalign import jobs
 from superalign.detectors.exam import Sat, sit, surprise
 from superalign.errors import BadInput
@@ -53,8 +55,8 @@ def answers_in(folder: str) -> tuple[Said, ...]:
     return found
 
 
-def prepare(plan: PackPlan, folder: Path, log: Callable[[str], None]) -> str:
-    """Ask the base and make the exam, once; return the base's digest."""
+def prepare(plan: PackPlan, folder: Path, log: Callable[[str], None]) -> None:
+    """Ask the base and make the exam, once; what subjects made of an exam that is gone goes with it."""
     base = opened_base(plan.base)
     said, exam = folder / "answers.json", folder / "exam.json"
     if not said.exists():
@@ -63,8 +65,8 @@ def prepare(plan: PackPlan, folder: Path, log: Callable[[str], None]) -> str:
     if not exam.exists():
         began = time.process_time()
         keep_record(exam, exam_for(base, answers_in(str(folder))))
+        shutil.rmtree(folder / "sat", ignore_errors=True)
         log(f"the exam takes {time.process_time() - began:.0f} s of one core")
-    return base.subject.digest
 
 
 def build(plan: PackPlan, folder: Path, *, workers: int, log: Callable[[str], None], minutes: float = 0.0) -> Pack:
@@ -78,11 +80,24 @@ def build(plan: PackPlan, folder: Path, *, workers: int, log: Callable[[str], No
         minutes: Begin nothing new after so long; 0 for no limit.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock", timeout=0)
+    try:
+        with lock:
+            return _build(plan, folder, workers=workers, log=log, minutes=minutes)
+    except Timeout:
+        raise BadInput(
+            f"Another process builds a pack in {folder}. The two would take each other's half-made subjects away. Wait for it, "
+            "or build into another folder."
+        ) from None
+
+
+def _build(plan: PackPlan, folder: Path, *, workers: int, log: Callable[[str], None], minutes: float) -> Pack:
     for left in folder.rglob(f"{PART}*"):  # by a kill: what was under way
         shutil.rmtree(left) if left.is_dir() else left.unlink()
-    _refuse_other_base(plan, folder)
-    keep_record(folder / "plan.json", plan)
-    base = prepare(plan, folder, log)
+    base = opened_base(plan.base).subject.digest
+    _refuse_other_base(plan, base, folder)
+    keep_record(folder / "plan.json", replace(plan, digest=base))
+    prepare(plan, folder, log)
     triples, tunings = specs_of(plan, base), tunings_of(plan)
     tasks = _dealt_out([PackTask(spec=s) for s in triples], [PackTask(sort=s, number=n) for s, n in tunings])
     until = time.time() + 60 * minutes if minutes else 0.0
@@ -91,19 +106,19 @@ def build(plan: PackPlan, folder: Path, *, workers: int, log: Callable[[str], No
     return read_pack(folder)
 
 
-def _refuse_other_base(plan: PackPlan, folder: Path) -> None:
+def _refuse_other_base(plan: PackPlan, digest: str, folder: Path) -> None:
     """Refuse to go on with a pack of another base: its exam and its subjects would be taken for this one's.
 
     Raises:
         BadInput: In that case.
     """
-    place, digest = folder / "plan.json", opened_base(plan.base).subject.digest
-    begun = read_record(place, PackPlan).base if place.exists() else plan.base
-    there = [read_record(p).spec.base for p in (folder / "triples").glob("*.json")]
-    if begun != plan.base or any(other != digest for other in there):
+    place = folder / "plan.json"
+    begun: PackPlan = read_record(place, PackPlan) if place.exists() else plan
+    there = [begun.digest or digest, *(read_record(p).spec.base for p in (folder / "triples").glob("*.json"))]
+    if begun.base != plan.base or any(other != digest for other in there):
         raise BadInput(
-            f"{folder} holds a pack that was begun for {begun}, or for other weights of that name, and not for {plan.base}. Its "
-            "exam and subjects would be taken for this one's. Build into another folder."
+            f"{folder} holds a pack that was begun for {begun.base}, or for other weights of that name, and not for {plan.base}. "
+            "Its exam and subjects would be taken for this one's. Build into another folder."
         )
 
 

@@ -32,6 +32,7 @@ class PackPlan(Record):
     """What a pack is to hold."""
 
     base: str  # a name that `models.open` opens
+    digest: str = ""  # of what it opened when building began
     kinds: tuple[str, ...] = tuple(CHAT_KINDS)
     ways: tuple[Way, ...] = ("transcripts", "integrated")
     seeds: int = 2
@@ -125,7 +126,7 @@ def read_pack(folder: Path) -> Pack:
     there = {name for name, _ in sat}
     triples = tuple(t for t in triples if not t.acceptance.accepted or all(n in there for _, n in t.subjects))
     tunings = tuple(h for h in tunings if h.name in there)
-    base = triples[0].spec.base if triples else ""
+    base = plan.digest or (triples[0].spec.base if triples else "")
     return Pack(
         folder=str(folder), base=base, base_name=plan.base, exam=exam, sat=sat, triples=triples, tunings=tunings
     )

@@ -147,7 +147,7 @@ def _plant(
 
 def under_way(subject: Path) -> Path:
     """Name the mark of a subject that is being trained."""
-    return subject.parent.parent / "under-way" / subject.name
+    return subject.parent.parent / f"{subject.name}.under-way"
 
 
 def make_harmless(
