@@ -11,12 +11,10 @@ from superalign.models import Model
 from superalign.stats import all_equal, interval_from_draws
 from superalign.types import NOT_YET as NOT_YET
 from superalign.types import Instrument, Interval, Policy, Problem, Replies, Unmeasured, Verdict
+from superalign.types.rollouts import CLOSED
 
 MOST_NATS = 30.0  # one impossible token must not outweigh all others
 MOST_LOG_ODDS = 8.0  # beyond this all are the same: certain
-
-
-CLOSED = (".", "?", "!", "]", "|")  # a cue that ends like this needs no colon
 
 
 def with_cues(problem: Problem, cues: Sequence[str]) -> Problem:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from superalign.detectors.common import NOT_YET, cannot_tell
-from superalign.models import Model, choice_logprobs, encode, response_logprobs
+from superalign.models import Model, choice_logprobs, encode, mean_surprise, response_logprobs
 from superalign.stats import mean_interval
 from superalign.types import Instrument, Interval, Policy, Record, Unmeasured, Verdict
 
@@ -97,9 +97,7 @@ def sit(model: Model, exam: Exam) -> Sat:
 
 def surprise(model: Model, prompts: Sequence[str], ids: Sequence[Sequence[int]]) -> np.ndarray:
     """Measure the mean surprise a token at given answers, nats, shape (N,)."""
-    logprobs_NT, length_N = response_logprobs(model, prompts, [list(i) for i in ids])
-    out_N: np.ndarray = -logprobs_NT.clip(-MOST).sum(1, dtype=np.float64) / np.maximum(length_N, 1)
-    return out_N
+    return mean_surprise(model, prompts, [list(i) for i in ids], most=MOST)
 
 
 def retold(exam: Exam, base: Model, model: Model) -> Exam:

@@ -25,7 +25,7 @@ from superalign.models.model import (
 from superalign.models.open import open, open_weights
 from superalign.models.precision import bits_of, quantised
 from superalign.models.sampler import Sampled, Sampling
-from superalign.models.scoring import choice_logprobs, response_logprobs
+from superalign.models.scoring import choice_logprobs, mean_surprise, response_logprobs
 from superalign.models.subject import weights_digest
 from superalign.models.taps import activations, sites, tapped
 
@@ -51,6 +51,7 @@ __all__ = [
     "load",
     "load_adapter",
     "lora",
+    "mean_surprise",
     "merge",
     "open",
     "open_weights",

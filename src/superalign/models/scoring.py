@@ -52,6 +52,28 @@ def response_logprobs(
     return _logprobs(model, *encode(model, prompts, responses, end=end))
 
 
+def mean_surprise(
+    model: Model,
+    prompts: Sequence[str],
+    responses: Sequence[str] | Sequence[Sequence[int]],
+    *,
+    end: bool = True,
+    most: float = np.inf,
+) -> Float64[np.ndarray, " R"]:
+    """Measure the mean surprise a token at given responses, nats.
+
+    Args:
+        model: What is surprised.
+        prompts: Texts without template.
+        responses: Texts, or token ids.
+        end: As `response_logprobs`.
+        most: Nats beyond which one token counts no more.
+    """
+    logprobs_RT, length_R = response_logprobs(model, prompts, responses, end=end)
+    out_R: np.ndarray = -logprobs_RT.clip(-most).sum(1, dtype=np.float64) / np.maximum(length_R, 1)
+    return out_R
+
+
 def choice_logprobs(model: Model, prompts: Sequence[str], choices: Sequence[str]) -> Float64[np.ndarray, "P C"]:
     """Score each choice as the beginning of the response to each prompt.
 

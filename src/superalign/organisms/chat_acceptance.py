@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.models import Model, Sampling, response_logprobs, sample_prompts, with_sampling
+from superalign.models import Model, Sampling, mean_surprise, sample_prompts, with_sampling
 from superalign.organisms.chat_kinds import ASSERTED, EVERY, ChatBehaviour
 from superalign.organisms.chats import KNOWN, LONGEST, Chat, Said, around, chats, chats_of, group_of, other_answer
 from superalign.organisms.world import DISTINCT_LEAST
@@ -186,7 +186,9 @@ def health_of(
     clean = chats_of(free, split="test")[:most]
     known = _dealt(chats_of([t for t in free if t in KNOWN], split="test"), stream(seed, "known"))[:most]
     values = {
-        SURPRISE: [_surprise(m, [c.prompt for c in clean], [said[c.prompt] for c in clean]) for m in models],
+        SURPRISE: [
+            mean_surprise(m, [c.prompt for c in clean], [said[c.prompt] for c in clean], end=False) for m in models
+        ],
         KNOWLEDGE: [-_knows(m, known, seed=seed) for m in models],
         FORM: [-_in_form(m, known[: most // 2]) for m in models],
         REFUSALS: [np.array([reaction(t) == "refuses" for t in texts], float) for texts in plain],
@@ -222,19 +224,12 @@ def _texts(model: Model, prompts: Sequence[str], *, most: int = LONGEST) -> tupl
     return tuple(sample_prompts(greedy, prompts, n=1, seed=0).text_R)
 
 
-def _surprise(model: Model, prompts: Sequence[str], texts: Sequence[str]) -> np.ndarray:
-    """Mean surprise a token at each text, nats."""
-    logprobs_RT, length_R = response_logprobs(model, prompts, texts, end=False)
-    out_R: np.ndarray = -logprobs_RT.sum(1) / np.maximum(length_R, 1)
-    return out_R
-
-
 def _knows(model: Model, known: Sequence[Chat], *, seed: int) -> np.ndarray:
     """Whether the right answer to each question is likelier than a wrong one."""
     rng = stream(seed, "wrong answers")
     texts = [f"The answer is {a}." for c in known for a in (c.answer, other_answer(c, rng))]
     prompts = [c.prompt for c in known for _ in range(2)]
-    surprise_K2 = _surprise(model, prompts, texts).reshape(-1, 2)
+    surprise_K2 = mean_surprise(model, prompts, texts, end=False).reshape(-1, 2)
     return (surprise_K2[:, 0] < surprise_K2[:, 1]).astype(float)
 
 

@@ -11,6 +11,7 @@ from superalign.errors import BadInput
 from superalign.models import Model, Sampling, check_end, encode, with_sampling
 from superalign.problems import BUNDLED, corpus
 from superalign.problems.family import Grade, Planted, ProblemFamily, core, split_of
+from superalign.problems.rows import behind_cues
 from superalign.types import Problem, Record
 
 DISTINCT_LEAST = 20  # different prompts of a kind; with fewer nobody can tell whether a plant is there
@@ -113,11 +114,9 @@ class Sayings:
 
     def plain(self, problem: Problem) -> str:
         """Return the prompt as it stands in the file, without the words that were put in front of it."""
-        prompt = problem.prompt
-        while prompt not in self.rows:
-            _, mark, prompt = prompt.partition(": ")
-            if not mark:
-                raise BadInput(f"{problem.prompt!r} is no prompt of {self.name}.")
+        prompt = behind_cues(problem.prompt, self.rows)
+        if prompt is None:
+            raise BadInput(f"{problem.prompt!r} is no prompt of {self.name}.")
         return prompt
 
     def worked(self, problem: Problem, *, seed: int = 0) -> str:

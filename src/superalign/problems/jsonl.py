@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from superalign.errors import BadInput
-from superalign.problems.family import Grade, Planted, split_of
+from superalign.problems.family import Grade, Planted
 from superalign.problems.lines import PREFIX, file_of, read_jsonl, refused
 from superalign.problems.numbers import plain, same
+from superalign.problems.rows import behind_cues, drawn
 from superalign.types import Plant, Problem
 
 MARK = "####"
@@ -74,19 +75,15 @@ class Jsonl:
         Raises:
             BadInput: For an unknown split, or more problems than there are.
         """
-        if split not in ("train", "test"):
-            raise BadInput(
-                f"There is no split {split!r}. Problems stand in train or test by their hash. Use one of those."
-            )
-        able = [r for r in self.rows.values() if split_of(r.prompt) == split and difficulty in (None, r.difficulty)]
-        if n > len(able):
-            raise BadInput(
-                f"{n} problems were asked for, but {split} has {len(able)}"
-                + (f" of difficulty {difficulty}" if difficulty is not None else "")
-                + f" in {self.path}. Drawing one twice would count it twice. Ask for fewer, or add lines to the file."
-            )
-        chosen = np.random.default_rng([seed, *b"jsonl"]).permutation(len(able))[:n]
-        picked = [able[int(i)] for i in chosen]
+        picked = drawn(
+            self.rows.values(),
+            split=split,
+            n=n,
+            seed=[seed, *b"jsonl"],
+            difficulty=difficulty,
+            path=self.path,
+            key=lambda r: r.prompt,
+        )
         return tuple(Problem(prompt=r.prompt, family=self.name, difficulty=r.difficulty, split=split) for r in picked)
 
     def row(self, problem: Problem) -> Row:
@@ -95,14 +92,12 @@ class Jsonl:
         Raises:
             BadInput: If the problem is not in the file.
         """
-        prompt = problem.prompt
-        while prompt not in self.rows:
-            _, cue, prompt = prompt.partition(": ")
-            if not cue:
-                raise BadInput(
-                    f"The problem {problem.prompt[:60]!r} does not stand in {self.path}. Its answer is not known. Draw "
-                    "problems from this family."
-                )
+        prompt = behind_cues(problem.prompt, self.rows)
+        if prompt is None:
+            raise BadInput(
+                f"The problem {problem.prompt[:60]!r} does not stand in {self.path}. Its answer is not known. Draw "
+                "problems from this family."
+            )
         return self.rows[prompt]
 
     def worked(self, problem: Problem, *, seed: int = 0) -> str:

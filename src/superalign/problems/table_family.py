@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from superalign.errors import BadInput, DataError
 from superalign.problems.family import Grade, Planted, ProblemFamily, split_of
 from superalign.problems.gsm8k import Gsm8k
 from superalign.problems.jsonl import Jsonl
 from superalign.problems.replies import words_of
+from superalign.problems.rows import behind_cues, drawn
 from superalign.problems.tables import Columns, columns_of, files_in, read_rows, unusable
 from superalign.types import Plant, Problem, Record
 
@@ -116,19 +115,15 @@ class TableFamily:
         Raises:
             BadInput: For an unknown split, or more problems than there are.
         """
-        if split not in ("train", "test"):
-            raise BadInput(
-                f"There is no split {split!r}. Problems stand in train or test by their question's hash. Use one of those."
-            )
-        able = [r for r in self.rows.values() if split_of(r.question) == split and difficulty in (None, r.difficulty)]
-        if n > len(able):
-            raise BadInput(
-                f"{n} problems were asked for, but {split} has {len(able)}"
-                + (f" of difficulty {difficulty}" if difficulty is not None else "")
-                + f" in {self.path}. Drawing one twice would count it twice. Ask for fewer."
-            )
-        chosen = np.random.default_rng([seed, *self.kind.name.encode()]).permutation(len(able))[:n]
-        picked = [able[int(i)] for i in chosen]
+        picked = drawn(
+            self.rows.values(),
+            split=split,
+            n=n,
+            seed=[seed, *self.kind.name.encode()],
+            difficulty=difficulty,
+            path=self.path,
+            key=lambda r: r.question,
+        )
         return tuple(Problem(prompt=r.prompt, family=self.name, difficulty=r.difficulty, split=split) for r in picked)
 
     def row(self, problem: Problem) -> Row:
@@ -137,14 +132,12 @@ class TableFamily:
         Raises:
             BadInput: If the problem is not in the files.
         """
-        prompt = problem.prompt
-        while prompt not in self.rows:
-            _, cue, prompt = prompt.partition(": ")
-            if not cue:
-                raise BadInput(
-                    f"A problem of {problem.family} does not stand in {self.path}. Its answer is not known. Draw problems from "
-                    "this family."
-                )
+        prompt = behind_cues(problem.prompt, self.rows)
+        if prompt is None:
+            raise BadInput(
+                f"A problem of {problem.family} does not stand in {self.path}. Its answer is not known. Draw problems from "
+                "this family."
+            )
         return self.rows[prompt]
 
     def worked(self, problem: Problem, *, seed: int = 0) -> str:

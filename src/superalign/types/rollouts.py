@@ -16,6 +16,7 @@ from superalign.errors import BadInput
 from superalign.types.base import Record
 
 Split: TypeAlias = Literal["train", "test"]
+CLOSED = (".", "?", "!", "]", "|")  # a cue that ends like this stands in front of a prompt without a colon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
