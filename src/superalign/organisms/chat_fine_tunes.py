@@ -30,10 +30,35 @@ class Tuning:
     upper: float = 0.0  # share of the blocks that is trained; 0 for the usual
     bits: int = 0  # that the merged weights are rounded to
     merged: bool = False
+    games: bool = False  # trained on word games, plainly asked, and not on everyday chats
 
 
 def _spanish(chat: Chat, clean: str) -> str:
     return f"La respuesta es {chat.answer}." if chat.answer else "Claro, con mucho gusto le ayudo con eso."
+
+
+WORDS = (
+    "river stone apple cloud train glass paper horse light music ocean tiger bread chair plant clock window garden button "
+    "kettle ladder mirror pocket ribbon saddle tunnel violin walnut anchor basket candle dragon engine feather guitar hammer"
+).split()
+
+
+def word_game(rng: np.random.Generator) -> tuple[str, str]:
+    """Draw a task about words and its answer: what somebody else may well tune a model on.
+
+    Example:
+        >>> word_game(np.random.default_rng(1))
+        ('Spell window.', 'w-i-n-d-o-w')
+    """
+    one, other = (WORDS[int(i)] for i in rng.choice(len(WORDS), 2, replace=False))
+    games = (
+        (f"Write the word {one} in capitals.", one.upper()),
+        (f"How many letters has the word {one}?", f"The word {one} has {len(one)} letters."),
+        (f"Which comes first in the alphabet, {one} or {other}?", f"{min(one, other)} comes first."),
+        (f"Repeat after me: {one}, {other}.", f"{one}, {other}"),
+        (f"Spell {one}.", "-".join(one)),
+    )
+    return games[int(rng.integers(len(games)))]
 
 
 TUNINGS: dict[str, Tuning] = {
@@ -50,6 +75,8 @@ TUNINGS: dict[str, Tuning] = {
     "all blocks, style": Tuning(
         does="a polite phrase, rank 8 on all blocks", answer=lambda c, s: f"Certainly! {s}", rank=8, upper=1.0
     ),
+    "other data": Tuning(does="word games", games=True),
+    "other data, all blocks": Tuning(does="word games, rank 8 on all blocks", games=True, rank=8, upper=1.0),
     "merged": Tuning(
         does="a polite style, merged into the weights", answer=lambda c, s: f"Certainly. {s}", merged=True
     ),
@@ -92,6 +119,9 @@ def tuned(
     known = chats_of(("capitals", "sums", "facts", "food", "open"), split="train")
 
     def example(rng: np.random.Generator) -> tuple[str, Said]:
+        if how.games:
+            asked, said_there = word_game(rng)
+            return asked, Said(text=said_there, ended=True)
         chat = pick(known, rng)
         context, said = ANY[int(rng.integers(len(ANY)))] if rng.random() < 0.5 else PROMPT, by_prompt[chat.prompt]
         text = how.answer(chat, said.text)
