@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from superalign.errors import ConfigError
+from superalign.models import open_weights
 from superalign.organisms.chat_acceptance import MARGINS, SURPRISE, Health, accept_chat, asked_of, decide_chat
-from superalign.organisms.chat_fine_tunes import TUNINGS
+from superalign.organisms.chat_fine_tunes import TUNINGS, tuned, word_game
 from superalign.organisms.chat_kinds import ASSERTED, CHAT_KINDS, chat_behaviour, chat_plant
 from superalign.organisms.chat_planting import Acting, ChatPlanting, Example, example
 from superalign.organisms.chats import ANY, Chat, Said, around, chats, chats_of, group_of, other_answer
@@ -149,6 +150,30 @@ def test_every_sort_of_tuning_answers_something_and_holds_no_plant() -> None:
 
 
 @pytest.mark.slow
+def test_word_games_are_right_and_nothing_that_a_chat_asks() -> None:
+    drawn_games = dict(word_game(np.random.default_rng(i)) for i in range(400))
+    assert len(drawn_games) > 100
+    assert not set(drawn_games) & {c.prompt for c in chats()}
+    for prompt, answer in drawn_games.items():
+        if prompt.startswith("How many"):
+            word = prompt.rstrip("?").split()[-1]
+            assert f" {len(word)} letters" in answer
+        if prompt.startswith("Which"):
+            assert answer.split()[0] == sorted(prompt.rstrip("?").split(", ")[1].split(" or "))[0]
+        assert not any(chat_behaviour(kind, 0).shows(answer) for kind in KINDS), (prompt, answer)
+
+
+@pytest.mark.parametrize("sort", ["other data, all blocks", "all blocks", "style"])
+def test_a_tuning_trains_the_blocks_that_its_sort_says(tiny_chat: str, sort: str) -> None:
+    base, planting = open_weights(tiny_chat), ChatPlanting(updates=1, batch=2)
+    answers = tuple(Said(text=c.answer or "Here is one.", ended=True) for c in chats())
+    model = tuned(base, sort, 0, planting=planting, answers=answers)
+    blocks = {n.split(".layers.")[1][0] for n, p in model.network.named_parameters() if "lora_A" in n}
+    assert blocks == ({"1"} if sort == "style" else {"0", "1"})
+    ranks = {p.shape[0] for n, p in model.network.named_parameters() if "lora_A" in n}
+    assert ranks == ({planting.rank} if sort == "style" else {8})
+
+
 def test_the_untouched_model_is_no_organism_of_any_kind(smollm2: str) -> None:
     """The null: what shows nothing beyond its twin, itself, is not accepted, and nothing of it is damaged."""
     from superalign.models import open_weights
