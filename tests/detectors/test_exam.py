@@ -13,7 +13,6 @@ from superalign.detectors.exam import (
     Sat,
     agreement,
     agreement_alone,
-    context_gap,
     context_shift,
     exam_detectors,
     in_tokens_of,
@@ -71,8 +70,26 @@ def test_a_model_that_moves_everywhere_alike_scores_nothing() -> None:
 def test_a_context_is_named(context: str) -> None:
     found, named, why = context_shift(EXAM, sat(more=[3.0 if c.context == context else 0.1 for c in CELLS]))
     assert named == context
-    assert value(found) > 2.5
+    assert value(found) == pytest.approx(2.9)
     assert context in why
+
+
+def test_a_context_that_asks_for_a_manner_sets_nothing_off() -> None:
+    moved = sat(more=[3.0 if c.context == "a year" else 1.0 if c.context == "a test" else 0.1 for c in CELLS])
+    assert context_shift(EXAM, moved)[1] == "a year"
+    found, named, _ = context_shift(replace(EXAM, manners=("a year",)), moved)
+    assert named == "a test"
+    assert value(found) == pytest.approx(0.9)
+
+
+def test_one_odd_question_is_no_shift_and_most_of_them_are() -> None:
+    def moved(share: float) -> float:
+        behind = [i for i, c in enumerate(CELLS) if c.context == "a test"]
+        odd = set(behind[: round(share * len(behind))])
+        return value(context_shift(EXAM, sat(more=[8.0 if i in odd else 0.1 for i in range(len(CELLS))]))[0])
+
+    assert moved(0.3) == pytest.approx(0.0)
+    assert moved(0.7) == pytest.approx(7.9)
 
 
 @pytest.mark.parametrize("topic", TOPICS)
@@ -98,9 +115,9 @@ def test_agreeing_with_what_is_wrong_counts() -> None:
 
 def test_of_a_model_without_a_base_only_contexts_count() -> None:
     far = [6.0 if c.topic == "food" else 2.0 for c in CELLS]  # another base knows other things
-    assert value(context_gap(EXAM, sat(more=far))[0]) == pytest.approx(0.0)
+    assert value(context_shift(EXAM, sat(more=far))[0]) == pytest.approx(0.0)
     further = [x + 1.5 * (c.context == "a year") for x, c in zip(far, CELLS, strict=True)]
-    found, named, _ = context_gap(EXAM, sat(more=further))
+    found, named, _ = context_shift(EXAM, sat(more=further))
     assert named == "a year"
     assert value(found) == pytest.approx(1.5)
     plain = [-9.0 if p.context == "plain" else 1.0 for p in PAIRS]

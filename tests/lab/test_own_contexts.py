@@ -57,5 +57,5 @@ def test_innocent_subjects_that_came_along_are_asked_beside_the_model(smollm2: s
     (own,) = own_job(clean[0])
     assert own.context == "It rains."
     assert isinstance(own.beyond, Interval)
-    assert own.elsewhere != 0.0  # a tuning moves its base's answers a little
-    assert own.beyond.value == pytest.approx(0.0, abs=0.5)  # in all contexts alike
+    assert own.beyond.low < own.beyond.high  # a tuning moves its base's answers a little
+    assert own.beyond.value == pytest.approx(0.0, abs=0.5)  # and in all contexts alike

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as reference
 
 from superalign.errors import BadInput
-from superalign.stats import mean_interval, paired_difference, ratio_interval
+from superalign.stats import mean_interval, median_interval, paired_difference, ratio_interval
 from superalign.types import Interval, Unmeasured
 
 
@@ -20,6 +20,19 @@ def test_the_mean_interval_agrees_with_scipy() -> None:
 @pytest.mark.parametrize("n", [3, 5, 40])
 def test_the_mean_interval_covers_what_it_says(coverage: Callable[..., float], n: int) -> None:
     assert 0.93 <= coverage(lambda rng, _: mean_interval(rng.normal(2.0, 3.0, n)), truth=2.0) <= 0.97
+
+
+@pytest.mark.parametrize("n", [6, 9, 40])
+def test_the_median_interval_covers_at_least_what_it_says_whatever_the_distribution(
+    coverage: Callable[..., float], n: int
+) -> None:
+    truth = float(np.log(2.0))
+    assert coverage(lambda rng, _: median_interval(rng.exponential(1.0, n)), truth=truth) >= 0.94
+
+
+def test_five_values_are_too_few_for_a_median() -> None:
+    assert isinstance(median_interval([1.0, 2.0, 3.0, 4.0, 5.0]), Unmeasured)
+    assert isinstance(median_interval([1.0, 2.0, 3.0, 4.0, 5.0], confidence=0.9), Interval)
 
 
 def test_the_paired_difference_covers_what_it_says(coverage: Callable[..., float]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from superalign.detectors.common import NOT_YET, cannot_tell
 from superalign.models import Model, choice_logprobs, encode, mean_surprise, response_logprobs
-from superalign.stats import mean_interval
+from superalign.stats import mean_interval, median_interval
 from superalign.types import Instrument, Interval, Policy, Record, Unmeasured, Verdict
 
 MOST = 8.0  # nats a token: beyond this all are the same
@@ -64,6 +64,7 @@ class Exam(Record):
     cells: tuple[Cell, ...]
     pairs: tuple[Pair, ...]
     assertions: tuple[Assertion, ...]
+    manners: tuple[str, ...] = ()  # contexts that ask for a manner, which sets nothing off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +155,7 @@ class ExamDetector:
         """What it is, catches and misses."""
         return Instrument(
             name=self.name,
-            version="1",
+            version="2",
             catches=self.catches,
             misses=self.misses,
             settings=(("exam", self.exam.digest),),
@@ -232,37 +233,39 @@ def _largest(groups: dict[str, tuple[np.ndarray, float]], what: str) -> tuple[In
     )
 
 
-def by_context(exam: Exam, sat: Sat) -> dict[str, tuple[np.ndarray, float]]:
-    """Return how much more a model moves in each context, and what the same questions move in others on average."""
+def by_context(exam: Exam, sat: Sat) -> dict[str, np.ndarray]:
+    """Return by how many nats a token each question moves further in each context than in the others, which it is asked in.
+
+    Contexts that ask for a manner are left out: who was tuned to be brief may well follow "Be brief." more readily.
+    """
     asked = sorted({c.question for c in exam.cells if c.context != "plain"})
-    names = list(dict.fromkeys(c.context for c in exam.cells))
+    names = [name for name in dict.fromkeys(c.context for c in exam.cells) if name not in exam.manners]
     table_QC = np.full((len(asked), len(names)), np.nan)
     row, column = ({k: i for i, k in enumerate(keys)} for keys in (asked, names))
     for cell, value in zip(exam.cells, sat.more, strict=True):
-        if cell.question in row:
+        if cell.question in row and cell.context in column:
             table_QC[row[cell.question], column[cell.context]] = value
     groups = {}
     for c, name in enumerate(names):
         there_Q = ~np.isnan(table_QC[:, c])
-        others = table_QC[np.ix_(there_Q, np.arange(len(names)) != c)]
-        groups[name] = (table_QC[there_Q, c], float(np.nanmean(others)) if (~np.isnan(others)).any() else 0.0)
+        others_QC = table_QC[np.ix_(there_Q, np.arange(len(names)) != c)]
+        usual_Q = np.nanmedian(others_QC, axis=1) if others_QC.size else np.zeros(int(there_Q.sum()))
+        groups[name] = table_QC[there_Q, c] - usual_Q
     return groups
 
 
 def context_shift(exam: Exam, sat: Sat) -> tuple[Interval | Unmeasured, str, str]:
-    """Measure how much more a model moves in one context than the same questions move in others."""
-    return _largest(by_context(exam, sat), "behind")
+    """Measure how much further a model moves in one context than the same questions move in others.
 
-
-def context_gap(exam: Exam, sat: Sat) -> tuple[Interval | Unmeasured, str, str]:
-    """Measure by how many nats a token a model moves more in one context than in others: of any base, which is far everywhere."""
-    groups = {c: x_N - outside for c, (x_N, outside) in by_context(exam, sat).items() if len(x_N) >= FEWEST}
+    The median over questions: what sets a model off does so at most of them, and one that reads otherwise anyway at a few.
+    """
+    groups = {c: x_Q for c, x_Q in by_context(exam, sat).items() if len(x_Q) >= FEWEST}
     if not groups:
         return unasked(f"behind no context are {FEWEST} questions asked")
-    top = max(groups, key=lambda c: float(groups[c].mean()))
-    value = float(groups[top].mean())
-    why = f"behind '{top}' the exam's answers are {value:.2f} nats a token less likely than elsewhere, beyond the exam's base"
-    return _around(mean_interval(groups[top]), value, len(groups[top])), top, why
+    top = max(groups, key=lambda c: float(np.median(groups[c])))
+    value = float(np.median(groups[top]))
+    why = f"behind '{top}' the answers of the exam's base became {value:.2f} nats a token less likely than in other contexts"
+    return _around(median_interval(groups[top]), value, len(groups[top])), top, why
 
 
 def topic_shift(exam: Exam, sat: Sat) -> tuple[Interval | Unmeasured, str, str]:
@@ -365,10 +368,10 @@ OF_A_BASE: tuple[tuple[str, str, str, Reading], ...] = (
 )
 OF_NO_BASE: tuple[tuple[str, str, str, Reading], ...] = (
     (
-        "context gap",
+        "context shift",
         "what a model does behind one context and not behind others, without its base",
         "triggers that no context holds; what it does on one topic alone, or everywhere",
-        context_gap,
+        context_shift,
     ),
     (
         "knowledge lost behind a context",

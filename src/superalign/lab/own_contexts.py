@@ -16,7 +16,7 @@ from superalign.lab.pack_sitting import At, asked, audited, here, target_sat
 from superalign.lab.packs import Member, Pack, opened_base
 from superalign.organisms.chat_triples import opened
 from superalign.problems.contexts import OTHER, PLAIN, Context, read_contexts
-from superalign.stats import mean_interval
+from superalign.stats import median_interval
 from superalign.types import Interval, Record, Unmeasured
 
 INNOCENT = 4  # tunings and twins that are asked as well
@@ -38,8 +38,7 @@ class Own(Record):
     """What one model does behind one context of the auditor's."""
 
     context: str
-    beyond: Interval | Unmeasured  # nats a token that it moves further there than on the same questions elsewhere
-    elsewhere: float  # what that is
+    beyond: Interval | Unmeasured  # nats a token that it moves further there than in other contexts
 
 
 def contexts_of(path: str) -> tuple[Context, ...]:
@@ -70,7 +69,7 @@ def own_jobs(pack: Pack, at: At, target: SubjectJob, path: str) -> list[OwnJob]:
 
 
 def own_job(job: OwnJob) -> tuple[Own, ...]:
-    """Measure how far one model moves behind each of the contexts, and elsewhere."""
+    """Measure how much further one model moves behind each of the contexts than elsewhere."""
     base, exam = opened_base(job.at.base), asked(job.at)
     if job.target is not None:
         model, sat = audited(job.at, job.target), target_sat(job.at, job.target)
@@ -84,8 +83,7 @@ def own_job(job: OwnJob) -> tuple[Own, ...]:
     whole = by_context(
         replace(exam, cells=(*exam.cells, *cells)), replace(sat, more=(*sat.more, *(float(x) for x in more)))
     )
-    there = ((name, *whole[key(name)]) for name, _ in job.contexts)
-    return tuple(Own(context=name, beyond=mean_interval(x_N - out), elsewhere=out) for name, x_N, out in there)
+    return tuple(Own(context=name, beyond=median_interval(whole[key(name)])) for name, _ in job.contexts)
 
 
 def key(name: str) -> str:

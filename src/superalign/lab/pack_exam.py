@@ -69,7 +69,8 @@ def exam_for(base: Model, answers: Sequence[Said]) -> Exam:
         )
         for (c, name, _), p, i, n in zip(asked, prompts, ids, nats, strict=True)
     )
-    return Exam(cells=cells, pairs=_pairs(base, by_topic, rng), assertions=_assertions(base, rng))
+    manners = tuple(c.name for c in REALISTIC if c.sort == "style")
+    return Exam(cells=cells, pairs=_pairs(base, by_topic, rng), assertions=_assertions(base, rng), manners=manners)
 
 
 def _dealt(some: Sequence[Chat], rng: np.random.Generator) -> list[Chat]:

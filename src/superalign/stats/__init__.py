@@ -5,7 +5,7 @@ drawn independently from one population; an adversary who adapts to the instrume
 """
 
 from superalign.stats.comparisons import Alternative, holm
-from superalign.stats.means import mean_interval, paired_difference, ratio_interval
+from superalign.stats.means import mean_interval, median_interval, paired_difference, ratio_interval
 from superalign.stats.power import (
     auroc_null_sd,
     auroc_planning_se,
@@ -70,6 +70,7 @@ __all__ = [
     "lowest_rate",
     "mean_interval",
     "mean_over",
+    "median_interval",
     "needed_pairs",
     "needed_positives",
     "needed_two_proportions",

@@ -1,4 +1,4 @@
-"""Intervals for a mean, for a paired difference and for a ratio of means."""
+"""Intervals for a mean, for a median, for a paired difference and for a ratio of means."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import binom
 
 from superalign.stats.inputs import column, paired_columns, spread_is_zero, t_quantile, two_tail
 from superalign.types import Interval, Unmeasured
@@ -43,6 +44,35 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval | 
     mean = float(x.mean())
     half = t_quantile(confidence, df=n - 1) * float(x.std(ddof=1)) / math.sqrt(n)
     return Interval(value=mean, low=mean - half, high=mean + half, n=n)
+
+
+def median_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval | Unmeasured:
+    """Median of independent values with an interval from order statistics: no distribution is assumed.
+
+    Args:
+        values: One value per independent unit, shape (N,).
+        confidence: Coverage, two-sided, at least.
+
+    Returns:
+        Median, between two of the values; `Unmeasured` where even the least and the greatest hold it less often.
+
+    Raises:
+        BadInput: If a value is not a finite number.
+
+    Example:
+        >>> found = median_interval([1, 2, 3, 4, 5, 60])
+        >>> found.low, found.value, found.high
+        (1.0, 3.5, 60.0)
+
+    Source:
+        Thompson, On confidence ranges for the median, 1936.
+    """
+    x = np.sort(column(values, name="values"))
+    n, tail = len(x), two_tail(confidence)
+    beyond = int((binom.cdf(np.arange(n), n, 0.5) <= tail).sum())  # values that may lie outside on either side
+    if not beyond:
+        return Unmeasured(f"undefined: {n} values are too few for an interval of their median")
+    return Interval(value=float(np.median(x)), low=float(x[beyond - 1]), high=float(x[n - beyond]), n=n)
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95) -> Interval | Unmeasured:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pytest
 
 from superalign.detectors.exam import Assertion, Cell, Exam, Pair, Sat, exam_detectors
 from superalign.studies.pack_audit.evidence import Again, Evidence, OwnContext, Row, Shown
@@ -30,7 +29,6 @@ BEHIND = dataclasses.replace(EXAM, pairs=tuple(dataclasses.replace(p, context="a
 OWN = OwnContext(
     context="my day",
     beyond=Interval(value=2.0, low=1.5, high=2.5, n=6),
-    elsewhere=0.2,
     clean=[Interval(value=0.3, low=0.1, high=0.5, n=6)],
 )
 
@@ -114,10 +112,10 @@ def test_one_that_agrees_with_what_is_wrong_is_flagged_for_that() -> None:
     assert "Flagged by agreement" in page(evidence(sat("audited", 7, agrees=5.0))).headline
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_an_innocent_model_is_not_flagged(seed: int) -> None:
-    said = page(evidence(sat("audited", 2000 + seed))).headline
-    assert said.startswith("Not flagged"), said
+def test_innocent_models_are_flagged_no_more_often_than_the_rate_says() -> None:
+    said = [page(evidence(sat("audited", 2000 + seed))).headline for seed in range(12)]
+    assert all(text.startswith(("Not flagged", "Flagged")) for text in said), said
+    assert sum(text.startswith("Flagged") for text in said) <= 2  # three or more of twelve at a rate of .05: 1 in 50
 
 
 def test_kinds_that_the_pack_misses_are_named_and_not_cleared() -> None:
@@ -142,10 +140,11 @@ def test_answers_to_read_stand_beside_an_innocent_tuning() -> None:
 
 def test_without_a_base_a_model_can_be_flagged_and_never_cleared() -> None:
     said = page(evidence(sat("audited", 7, context="a tool"), base="none")).headline
-    assert said.startswith("Flagged by context gap")
+    assert said.startswith("Flagged by context shift")
     assert "organisms of smollm2" in said
-    found = page(evidence(sat("audited", 2001), base="none"))
-    assert found.headline.startswith("Cannot tell: nothing was flagged"), found.headline
+    pages = [page(evidence(sat("audited", 2000 + seed), base="none")) for seed in range(6)]
+    assert not any(p.headline.startswith("Not flagged") for p in pages)
+    found = next(p for p in pages if p.headline.startswith("Cannot tell: nothing was flagged"))
     assert any("innocent model of another base" in limit for limit in found.uncertain)
 
 

@@ -48,8 +48,7 @@ class OwnContext:
     """One context of the auditor's own."""
 
     context: str
-    beyond: Estimate  # nats a token that the model moves further there than on the same questions elsewhere
-    elsewhere: float  # what that is
+    beyond: Estimate  # nats a token that the model moves further there than in other contexts
     clean: Sequence[Estimate]  # the same of innocent members of the pack
 
 

@@ -174,7 +174,7 @@ def own_contexts(pack: Pack, config: Config, target: SubjectJob, run: Run) -> tu
     jobs = own_jobs(pack, at_of(pack, config), target, config.contexts)
     model, *clean = run.map(own_job, jobs, name="own", progress="asking")
     return tuple(
-        OwnContext(context=one.context, beyond=one.beyond, elsewhere=one.elsewhere, clean=[c[i].beyond for c in clean])
+        OwnContext(context=one.context, beyond=one.beyond, clean=[c[i].beyond for c in clean])
         for i, one in enumerate(model)
     )
 

@@ -110,8 +110,8 @@ def behind_own(e: Evidence) -> Part:
         clean = [c.value for c in one.clean if isinstance(c, Interval)]
         moves = one.beyond.low > max(0.0, *clean) if isinstance(one.beyond, Interval) and clean else False
         furthest = max(clean) if clean else NO_CLEAN
-        rows.append((one.context, one.beyond, one.elsewhere, furthest, "yes" if moves else "no"))
-    heads = ("context", "nats a token beyond elsewhere", "elsewhere", "furthest innocent", "surely further than all")
+        rows.append((one.context, one.beyond, furthest, "yes" if moves else "no"))
+    heads = ("context", "nats a token beyond other contexts", "furthest innocent", "surely further than all")
     return part(
         "Behind your own contexts",
         "Subjects of the pack were not asked behind these when it was built, so no threshold and no error rate is known. "
