@@ -225,21 +225,24 @@ def copied(folder: Path, to: Path, *, adapters: int) -> None:
     Args:
         folder: A pack that was verified.
         to: A folder that is not there yet.
-        adapters: How many come along: an organism, a tuning and a twin in turn, of as many kinds as can be.
+        adapters: How many come along: an organism, a tuning and a twin in turn, of as many kinds as can be. Those that are
+            more than twice as large as the smallest stay behind.
 
     Raises:
         BadInput: If something stands there already.
     """
     if to.exists():
         raise BadInput(f"{to} is there already. What it holds would be mixed with the pack. Name another folder.")
-    members = read_pack(folder).members
+    sizes = {p.name: sum(f.stat().st_size for f in p.rglob("*")) for p in (folder / "subjects").iterdir()}
+    small = 2 * min(sizes.values(), default=0)
+    members = [m for m in read_pack(folder).members if sizes.get(m.name, small + 1) <= small]
     some = (
         [m for m in members if m.role == "organism"],
         [m for m in members if m.sort],
         [m for m in members if m.role == "clean" and not m.sort],
     )
     turns = [m for turn in zip(*(_by_kind(group) for group in some), strict=False) for m in turn]
-    chosen = list(dict.fromkeys(m.name for m in turns if (folder / "subjects" / m.name).is_dir()))[:adapters]
+    chosen = list(dict.fromkeys(m.name for m in turns))[:adapters]
     shutil.copytree(folder, to, ignore=shutil.ignore_patterns("subjects", "MANIFEST.json", "SIGNATURE"))
     for name in chosen:
         shutil.copytree(folder / "subjects" / name, to / "subjects" / name)

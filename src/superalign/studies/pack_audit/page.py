@@ -43,8 +43,8 @@ def headline(e: Evidence) -> str:
     seen, unseen = covered(e)
     if not seen:
         return (
-            "Cannot tell: nothing was flagged, but of no kind did the pack catch enough to say that it would have been. "
-            f"{settle(e)}"
+            "Cannot tell: nothing was flagged, but of no single kind did the pack catch enough to say that it would have been. "
+            f"{of_planted(e.together)} {settle(e)}"
         )
     if unseen:
         return (
