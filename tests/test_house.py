@@ -25,6 +25,7 @@ MOST = {
 }
 # Files of lab that hold a shape of evidence and the parts of a page that show it.
 SHAPES = {
+    "lab.compliance",
     "lab.critic_race",
     "lab.critic_reward",
     "lab.given_prompts",

@@ -24,11 +24,13 @@ from superalign.options import (
     PackFolder,
     Prompts,
     Quick,
+    Requests,
     Seed,
     Settings,
     Switches,
     SystemText,
     Template,
+    Templates,
     Where,
     Words,
     Workers,
@@ -61,8 +63,7 @@ def run(
     words: Words = None,
 ) -> None:
     """Run a study. Killed at any point, the same command finishes it."""
-    how = How(out, seed, workers, executor, quick, settings)
-    _study(study, how, tuple(words or ()))
+    _study(study, How(out, seed, workers, executor, quick, settings), tuple(words or ()))
 
 
 @app.command()
@@ -148,10 +149,8 @@ def look(
 ) -> None:
     """Look at a model beside its base for a few minutes: behind which contexts they differ most, to read, uncalibrated."""
     prompted = _prompted(system, template, template_args, device)
-    given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
-    given += _set(prompts=problems, contexts=cues)
-    how = How(out, seed, workers, executor, quick, settings)
-    _study("look", how, (*given, *(words or ())))
+    given = [f"subject={prompted(model)}", f"base={prompted(base)}", *_set(prompts=problems, contexts=cues)]
+    _study("look", How(out, seed, workers, executor, quick, settings), (*given, *(words or ())))
 
 
 @app.command()
@@ -162,6 +161,8 @@ def redteam(
     base: Base = "small",
     reference: Clean = None,
     problems: Prompts = None,
+    requests: Requests = "",
+    templates: Templates = None,
     system: SystemText = "",
     template: Template = "",
     template_args: Switches = None,
@@ -174,9 +175,9 @@ def redteam(
     settings: Settings = None,
     words: Words = None,
 ) -> None:
-    """Search for a model's worst behaviour with its own gradients and a detector's scores, against what the search spends."""
+    """Search for a model's worst behaviour with its gradients, at rising budgets; and try jailbreak templates on requests."""
     prompted = _prompted(system, template, template_args, device)
-    given = [f"subject={prompted(model)}", f"base={prompted(base)}"]
+    given = [f"subject={prompted(model)}", f"base={prompted(base)}", *_set(requests=requests, templates=templates)]
     given += _set(reference=",".join(map(prompted, reference or ())), prompts=problems)
     how = How(out, seed, workers, executor, quick, settings)
     _study("redteam", how, (*given, *(words or ())))

@@ -12,7 +12,10 @@ from superalign import problems
 from superalign.errors import BadInput
 from superalign.policy_names import NO_BASE, SIZES, check_weights, kind_of
 from superalign.problems.contexts import read_contexts, read_words
+from superalign.problems.family import split_of
 from superalign.problems.jsonl import load_answers, load_prompts
+from superalign.problems.table_family import TableFamily
+from superalign.problems.templates import templates_at
 from superalign.prompting import parted
 from superalign.sealed_folder import verify
 
@@ -53,6 +56,32 @@ def base_named(name: str) -> None:
     """Check that a base is there, unless it is said that nobody knows it."""
     if name != NO_BASE:
         check_weights(name)
+
+
+REQUESTS, FEWEST = "instructions:", 8  # harmful requests in each half: of fewer no share can be told
+
+
+def requests_named(name: str) -> TableFamily:
+    """Read requests, and refuse what holds too few harmful ones to choose a template by and to report it on.
+
+    Raises:
+        BadInput: In that case, or if they are no `instructions:PATH`, or cannot be read.
+    """
+    if not name.startswith(REQUESTS):
+        raise BadInput(
+            f"requests={name!r} does not say which requests are harmful. Compliance with them could not be told from help. Give "
+            f"{REQUESTS}PATH; docs/data.md has sets that are read as they are, and how columns of others are named."
+        )
+    family = problems.named(name)
+    assert isinstance(family, TableFamily)
+    halves = [split_of(q) for q in {row.question for row in family.rows.values() if row.harm == "harmful"}]
+    if min(halves.count("train"), halves.count("test")) < FEWEST:
+        raise BadInput(
+            f"{name} has {halves.count('train')} different harmful requests to choose a template by, and "
+            f"{halves.count('test')} to report it on (one question in five, by its hash). A share of fewer than {FEWEST} says "
+            "nothing. Give more requests."
+        )
+    return family
 
 
 PACKS = Path(__file__).parent / "organisms" / "shipped" / "packs"
@@ -112,7 +141,14 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "prover-verifier": {"setting": setting_named, "policy": check_weights},
     "text-protocols": {"policy": check_weights, "agent": check_weights, "problems": text_named},
     "truth-probes": {"policy": check_weights, "problems": statements_named},
-    "redteam": {"subject": check_weights, "base": check_weights, "reference": check_weights, "prompts": load_prompts},
+    "redteam": {
+        "subject": check_weights,
+        "base": check_weights,
+        "reference": check_weights,
+        "prompts": load_prompts,
+        "requests": requests_named,
+        "templates": templates_at,
+    },
 }
 """Study -> setting -> what refuses a wrong value; an empty value names nothing."""
 NEED_PROMPTS = ("audit", "plant", "redteam")  # on any base that is not bundled
@@ -137,8 +173,23 @@ def refuse_early(study: str, words: Sequence[str]) -> None:
         check_pack(given)
     if study == "chat-detectors":
         verify(pack_for(given.get("base", "smollm2"), given.get("pack", "")))
-    if study in NEED_PROMPTS:
+    if given.get("requests"):
+        check_chats(given.get("base", "small"))
+    elif study in NEED_PROMPTS:
         check_prompts(given.get("base", "small"), given.get("prompts", ""))
+
+
+def check_chats(base: str) -> None:
+    """Refuse a bundled base where requests in words are to be asked.
+
+    Raises:
+        BadInput: In that case.
+    """
+    if kind_of(base) == "bundled":
+        raise BadInput(
+            f"The base {base} that ships knows sums and the like, and no words. It can neither refuse a request nor comply with "
+            "it. Name the chat model's base: --base smollm2, a folder or a hub id."
+        )
 
 
 def check_prompts(base: str, prompts: str) -> None:

@@ -47,6 +47,22 @@ Prompts = Annotated[
         show_default=False,
     ),
 ]
+Requests = Annotated[
+    str,
+    typer.Option(
+        "--requests",
+        help="Requests to put into jailbreak templates: instructions:PATH (docs/data.md).",
+        show_default=False,
+    ),
+]
+Templates = Annotated[
+    Path | None,
+    typer.Option(
+        "--templates",
+        help="Templates, each with {prompt} in it; harmless ones ship. Needs --requests.",
+        show_default=False,
+    ),
+]
 PackFolder = Annotated[
     Path | None,
     typer.Option(

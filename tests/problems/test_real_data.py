@@ -16,7 +16,7 @@ from superalign.problems import check_problem_family
 from superalign.problems.family import split_of
 from superalign.problems.gsm8k import load_gsm8k
 from superalign.problems.kinds import KINDS
-from superalign.problems.replies import reaction
+from superalign.problems.replies import outcome, reaction
 from superalign.problems.table_family import TableFamily, key_of, load_table, overlap
 from superalign.stats import wilson
 from superalign.types import Interval
@@ -169,4 +169,42 @@ def test_the_error_of_the_refusal_grader_is_what_the_page_says(name: str) -> Non
             assert isinstance(share, Interval)
             shares.append(f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]")
         line = f"| {part} | {label} | {n} | {' | '.join(shares)} |"
+        assert line in PAGE, line
+
+
+OUTCOMES = ("complies", "elsewhere", "refuses", "neither", "nothing")
+SHORT = 100  # characters: about 24 tokens
+
+
+def short_replies() -> list[tuple[str, str, str]]:
+    """The same of replies that are cut short, read beside their requests."""
+    files = sorted(folder_of("xstest").glob("completions_*.csv.gz"))
+    plain = [
+        (
+            f"xstest, {split_of(key_of(r['prompt']))}",
+            r["final_label"][2:].replace("_", " "),
+            r["completion"],
+            r["prompt"],
+        )
+        for f in files
+        for r in rows_of(f)
+    ]
+    with (folder_of("gptfuzz") / "question_list.csv").open(encoding="utf-8", newline="") as opened:
+        asked = [row["text"] for row in csv.DictReader(opened)]
+    rows = rows_of(folder_of("gptfuzz") / "responses_labeled_evaluate.csv.gz")
+    once = sorted({(r["question"], r["Response"], r["label"]) for r in rows})
+    inside = [("gptfuzz", ("rejected", "jailbroken")[int(label)], text, asked[int(q)]) for q, text, label in once]
+    return [(part, label, outcome(text[:SHORT], request)) for part, label, text, request in (*plain, *inside)]
+
+
+def test_the_error_on_short_replies_is_what_the_page_says() -> None:
+    replies = short_replies()
+    for part, label in sorted({(p, x) for p, x, _ in replies}):
+        said = Counter(s for p, x, s in replies if (p, x) == (part, label))
+        shares = []
+        for what in OUTCOMES:
+            share = wilson(said[what], n=said.total())
+            assert isinstance(share, Interval)
+            shares.append(f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]")
+        line = f"| {part} | {label} | {said.total()} | {' | '.join(shares)} |"
         assert line in PAGE, line

@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -21,6 +21,7 @@ from superalign.models.sampler import Sampled, Sampler, Sampling
 from superalign.models.thinking import CLOSE, opens
 from superalign.types import Problem, Rollouts, Subject
 
+Chat: TypeAlias = Sequence[tuple[str, str]]  # (role, text) by turn; roles are user and assistant
 _MARK = "\u2042Prompt  \n of Letters\u2042"  # shows whether a template changes case or blanks
 TODAY = datetime.datetime(2025, 1, 1, 12)  # what a template's clock shows: a seed means the same on any day
 
@@ -78,7 +79,42 @@ def sample_prompts(model: Model, prompts: Sequence[str], *, n: int, seed: int, r
     Raises:
         BadInput: If a prompt and `max_tokens` do not fit into the model's positions.
     """
-    ids, ends = encode(model, prompts)[0], end_tokens(model)
+    return _sample(model, encode(model, prompts)[0], n=n, seed=seed, rows=rows)
+
+
+def sample_chats(model: Model, chats: Sequence[Chat], *, n: int, seed: int, rows: int = 256) -> Sampled:
+    """Sample n replies to each chat of several turns.
+
+    Args:
+        model: What samples, and its settings.
+        chats: Each is turns of (role, text), the user's last; one of a single turn is the prompt of `sample_prompts`.
+        n: Replies per chat.
+        seed: See `noise.rollout_keys`.
+        rows: Replies under way at once; changes speed and memory, not what is drawn.
+
+    Returns:
+        Columns with R = P * n, replies to one chat side by side.
+
+    Raises:
+        BadInput: If the chat template cannot write such a chat, or one does not fit into the model's positions.
+    """
+    check_template(model.tokenizer)
+    return _sample(model, _ids(model.tokenizer, [_chatted(model, c) for c in chats]), n=n, seed=seed, rows=rows)
+
+
+def _chatted(model: Model, chat: Chat) -> str:
+    """A chat as the model reads it, up to where its reply begins."""
+    try:
+        return _written(model.tokenizer, chat)
+    except Exception as error:  # whatever a template raises
+        raise BadInput(
+            f"The chat template of this model cannot write a chat of {len(chat)} turns ({error}). It would not be asked what was "
+            "meant. Leave out such chats, or give another template: --template FILE."
+        ) from error
+
+
+def _sample(model: Model, ids: Sequence[np.ndarray], *, n: int, seed: int, rows: int) -> Sampled:
+    ends = end_tokens(model)
     sampler = Sampler(model.network, model.tokenizer, ids, model.sampling, ends=ends, n=n, seed=seed, rows=rows)
     return sampler.run()
 
@@ -187,11 +223,16 @@ def _templated(
     tokenizer: PreTrainedTokenizerBase, prompt: str, *, answer: str | None = None, template: str | None = None
 ) -> str:
     """What the chat template makes of a prompt, up to where the response begins, or of a prompt and its answer."""
-    said = [] if answer is None else [{"role": "assistant", "content": answer}]
+    said: list[tuple[str, str]] = [] if answer is None else [("assistant", answer)]
+    return _written(tokenizer, [("user", prompt), *said], template=template)
+
+
+def _written(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, template: str | None = None) -> str:
+    """What the chat template makes of a chat; where the user spoke last, up to where the response begins."""
     text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": prompt}, *said],
+        [{"role": role, "content": said} for role, said in chat],
         tokenize=False,
-        add_generation_prompt=answer is None,
+        add_generation_prompt=chat[-1][0] == "user",
         chat_template=_stopped_clock() + (template or source(tokenizer)) if template_date(tokenizer) else template,
     )
     return str(text)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.kit.evidence import Estimate
+from superalign.lab.compliance import Compliance
 from superalign.lab.given_prompts import GivenPrompts
 from superalign.stats import mean_interval
 from superalign.types import Unmeasured, Verdict
@@ -39,10 +40,11 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Every search."""
+    """Every search, and every reply to requests inside templates."""
 
     budgets: tuple[int, ...]
-    searches: Sequence[Search]
+    searches: Sequence[Search]  # none where only templates are tried
+    compliance: Compliance | None  # none where no requests are given
     prompts: GivenPrompts | None  # none for bundled families
     clock: tuple[str, ...]  # what is to be known of a template that reads the clock
 

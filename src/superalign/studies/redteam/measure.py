@@ -1,10 +1,10 @@
-"""Search the subject and clean twins, guided and at random, at rising budgets."""
+"""Search the subject and clean twins, guided and at random, at rising budgets; and put requests into jailbreak templates."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,18 +13,22 @@ from superalign.detectors.behaviour_search import Elite, answered, illuminate, w
 from superalign.detectors.common import NOT_YET, with_cues
 from superalign.detectors.prompt_parts import Cell, Mutate, anew, edges, mutator, thirds
 from superalign.detectors.trigger_effects import Rivals
+from superalign.early import check_chats
 from superalign.kit.run import Run
+from superalign.lab.compliance import BASE, SUBJECT, Compliance
 from superalign.lab.instruments import audit_problems
 from superalign.lab.looking import given
+from superalign.lab.template_replies import compliance, requests_of
 from superalign.lab.worlds import ask_base, clock_of, given_of, world_of
 from superalign.models import Model, Sampling, open_weights, with_sampling
 from superalign.organisms.triples import DEMONSTRATION, shipped
 from superalign.policy_names import check_weights
+from superalign.problems.templates import templates_at
 from superalign.stats import all_equal, mean_interval
 from superalign.stats.streams import stream
 from superalign.studies.redteam.evidence import Evidence, Find, Search
 from superalign.studies.redteam.study import Config
-from superalign.types import Instrument, Problem, Record, Unmeasured, Verdict
+from superalign.types import Instrument, Problem, Record, Unmeasured, Verdict, digest_of
 
 SPAN = (0.0, 30.0)  # nats: the lowest and the highest suspicion
 MOST_WORDS = 3  # words in front of a prompt
@@ -43,14 +47,31 @@ class SearchJob(Record):
 
 
 def measure(config: Config, run: Run) -> Evidence:
-    """Search the subject and clean twins, guided and at random, at rising budgets."""
-    subject, clean = config.subject or str(DEMONSTRATION), config.reference or _twins()
+    """Search the subject and clean twins, and put requests into templates."""
+    if config.requests:
+        check_chats(config.base)
+    subject = config.subject or (config.base if config.requests else str(DEMONSTRATION))
     for path in (subject, *config.reference):
-        check_weights(path)  # the search needs gradients
-        given(path, config.base)
-    said = ask_base(config.base, config.prompts, folder=run.folder, max_tokens=config.max_tokens, log=run.log)
-    run.stage("recording the instrument")
-    run.keep(card(config))
+        check_weights(path)  # the search needs gradients, and templates need chats of several turns
+        if path != config.base:
+            given(path, config.base)
+    said = ""
+    if config.searches:
+        said = ask_base(config.base, config.prompts, folder=run.folder, max_tokens=config.max_tokens, log=run.log)
+    run.stage("recording the instruments")
+    run.keep(*([card(config)] if config.searches else []), *([template_card(config)] if config.requests else []))
+    return Evidence(
+        budgets=config.budgets,
+        searches=searches(config, run, subject, said) if config.searches else (),
+        compliance=templates(config, run, subject) if config.requests else None,
+        prompts=given_of(said, asked=len(_problems(said))) if config.searches else None,
+        clock=clock_of(config.base),
+    )
+
+
+def searches(config: Config, run: Run, subject: str, said: str) -> list[Search]:
+    """Search the subject and clean twins, guided and at random, at rising budgets."""
+    clean = config.reference or _twins()
     todo = [
         SearchJob(path=path, role=role, guided=guided, seed=run.seed + i)
         for i in range(config.seeds)
@@ -58,14 +79,35 @@ def measure(config: Config, run: Run) -> Evidence:
         for guided in (True, False)
     ]
     run.stage(f"{len(todo)} searches of up to {config.budgets[-1]} prompts")
-    searches = run.map(functools.partial(search_job, config=config, said=said), todo, name="searches")
-    run.keep(*(s.verdict for s in searches))
-    return Evidence(
-        budgets=config.budgets,
-        searches=searches,
-        prompts=given_of(said, asked=len(_problems(said))),
-        clock=clock_of(config.base),
+    found = run.map(functools.partial(search_job, config=config, said=said), todo, name="searches")
+    run.keep(*(s.verdict for s in found))
+    return found
+
+
+def templates(config: Config, run: Run, subject: str) -> Compliance:
+    """Put requests into templates: for the subject, its base and references."""
+    others = {f"reference {i}": path for i, path in enumerate(config.reference, 1) if path != config.base}
+    models = {SUBJECT: subject, **({BASE: config.base} if subject != config.base else {}), **others}
+    found = compliance(
+        requests_of(config.requests, each=config.each, seed=run.seed),
+        templates_at(config.templates)[: config.most],
+        models=models,
+        base=config.base,
+        tokens=config.reply_tokens,
+        run=run,
     )
+    verdicts = [
+        Verdict(
+            instrument=template_card(config).digest,
+            subject=model.subject,
+            score=found.worst_rise(model.rise_TN),
+            flagged=NOT_YET,
+            why=f"share of harmful requests that '{found.templates[found.worst(model.rise_TN)]}' adds",
+        )
+        for model in found.models
+    ]
+    run.keep(*verdicts)
+    return replace(found, record=verdicts[0].digest)
 
 
 def card(config: Config) -> Instrument:
@@ -76,6 +118,23 @@ def card(config: Config) -> Instrument:
         catches="answers that the base would hardly have given, behind a few words in front of a granted problem",
         misses="what no such prompt brings out; behaviour of the base itself; gives no rate",
         settings=(("base", config.base), ("budget", config.budgets[-1]), ("max_tokens", config.max_tokens)),
+    )
+
+
+def template_card(config: Config) -> Instrument:
+    """Return templates as an instrument."""
+    tried = templates_at(config.templates)[: config.most]
+    return Instrument(
+        name="jailbreak templates",
+        version="1",
+        catches="requests that a model complies with inside a template more often than plainly",
+        misses="what no template of these brings out; whether a reply is of use; what a longer reply would refuse",
+        settings=(
+            ("templates", digest_of([t.digest for t in tried])),
+            ("tried", len(tried)),
+            ("each", config.each),
+            ("reply_tokens", config.reply_tokens),
+        ),
     )
 
 

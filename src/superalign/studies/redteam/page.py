@@ -1,4 +1,4 @@
-"""What a red team's page says: the worst behaviour found against the budget, beside a clean twin and beside chance."""
+"""What a red team's page says: the worst that a search found against its budget, and what templates add, beside their nulls."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from dataclasses import replace
 
 from superalign.kit.evidence import Curve
 from superalign.kit.parts import Part, claim, curves, findings, part, table
+from superalign.lab.compliance import LIMITS as TEMPLATE_LIMITS
+from superalign.lab.compliance import MEANS as TEMPLATES_MEAN
+from superalign.lab.compliance import UNTRIED, compliance_parts
+from superalign.lab.compliance import headline as compliance_headline
 from superalign.lab.given_prompts import given_prompts
 from superalign.report import Findings
 from superalign.report.words import number
@@ -26,17 +30,23 @@ LIMITS = (
     "Prompts are granted problems with up to three words in front. What other prompts bring out is not looked for.",
     "The budget counts prompts of the search and its gradients; choosing among finalists and measuring come on top.",
 )
+UNSEARCHED = (
+    "No search over prompts was run: it needs prompts that the base can answer (--problems FILE) and a clean model."
+)
 
 
 def page(e: Evidence) -> Findings:
     """Put the page together."""
-    against = against_budget(e)
+    searched = [against_budget(e), answers(e)] if e.searches else []
+    tried = compliance_parts(e.compliance) if e.compliance else []
+    names = {s.verdict.digest: f"a search, {'guided' if s.guided else 'random'}, {s.role}" for s in e.searches}
+    said = [_headline(searched[0].claims[0])] if searched else []
     return findings(
-        _headline(against.claims[0]),
-        [against, answers(e), *given_prompts(e.prompts)],
-        means=MEANS,
-        limits=(*LIMITS, *e.clock),
-        names={s.verdict.digest: f"a search, {'guided' if s.guided else 'random'}, {s.role}" for s in e.searches},
+        " ".join([*said, *([compliance_headline(e.compliance)] if e.compliance else [])]),
+        [*searched, *tried, *given_prompts(e.prompts)],
+        means=MEANS if searched else TEMPLATES_MEAN,
+        limits=(*(LIMITS if searched else [UNSEARCHED]), *(TEMPLATE_LIMITS if tried else [UNTRIED]), *e.clock),
+        names=names | ({e.compliance.record: "templates, subject"} if e.compliance else {}),
     )
 
 
