@@ -11,7 +11,7 @@ from pathlib import Path
 from superalign import problems
 from superalign.errors import BadInput
 from superalign.policy_names import NO_BASE, SIZES, check_weights, kind_of
-from superalign.problems.contexts import read_contexts, read_words
+from superalign.problems.contexts import read_audited_contexts, read_contexts, read_words
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import load_answers, load_prompts
 from superalign.problems.table_family import TableFamily
@@ -127,7 +127,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "look": {"subject": check_weights, "base": check_weights, "prompts": load_answers, "contexts": read_contexts},
     "loop": {"subject": check_weights},
     "chat-detectors": {"base": check_weights},
-    "pack-audit": {"subject": check_weights, "base": base_named, "contexts": read_contexts},
+    "pack-audit": {"subject": check_weights, "base": base_named, "contexts": read_audited_contexts},
     "plant": {"base": check_weights, "prompts": load_prompts},
     "plant-chat": {"base": check_weights, "adapter": check_weights, "twin": check_weights},
     "prompted": {

@@ -8,12 +8,12 @@ import pytest
 
 from superalign.detectors.exam import Cell, Exam
 from superalign.early import pack_for
-from superalign.errors import BadInput, DataError
+from superalign.errors import DataError
 from superalign.lab.looking import SubjectJob
-from superalign.lab.own_contexts import cells_behind, contexts_of, key, own_job, own_jobs
+from superalign.lab.own_contexts import cells_behind, key, own_job, own_jobs
 from superalign.lab.pack_sitting import At
 from superalign.lab.packs import read_pack
-from superalign.problems.contexts import read_words
+from superalign.problems.contexts import read_audited_contexts, read_words
 from superalign.types import Interval
 
 CELLS = tuple(
@@ -33,8 +33,8 @@ def test_only_what_the_exam_asks_in_contexts_is_asked_behind_ones_own() -> None:
 
 def test_a_context_that_wants_a_wrong_answer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("I think it is {other}. {prompt}\n")
-    with pytest.raises(BadInput, match="asked by the exam already"):
-        contexts_of(str(tmp_path / "own.txt"))
+    with pytest.raises(DataError, match="asked by the exam already"):
+        read_audited_contexts(tmp_path / "own.txt")
 
 
 @pytest.mark.parametrize("line", ["Today is Monday.", "red:", "{prompt}"])

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from superalign.detectors.exam import Cell, Exam, Sat, by_context, in_tokens_of, surprise
-from superalign.errors import BadInput
 from superalign.lab.looking import SubjectJob
 from superalign.lab.pack_sitting import At, asked, audited, here, target_sat
 from superalign.lab.packs import Member, Pack, opened_base
 from superalign.organisms.chat_triples import opened
-from superalign.problems.contexts import OTHER, PLAIN, Context, read_contexts
+from superalign.problems.contexts import PLAIN, Context, read_audited_contexts
 from superalign.stats import median_interval
 from superalign.types import Interval, Record, Unmeasured
 
@@ -41,25 +40,9 @@ class Own(Record):
     beyond: Interval | Unmeasured  # nats a token that it moves further there than in other contexts
 
 
-def contexts_of(path: str) -> tuple[Context, ...]:
-    """Read an auditor's contexts.
-
-    Raises:
-        BadInput: If one names an answer that is not right: the exam's assertions ask that.
-    """
-    found = read_contexts(path)
-    for context in found:
-        if OTHER in context.text:
-            raise BadInput(
-                f"{path} holds '{context.name}', which wants a wrong answer in place of {OTHER}. What a model does where the "
-                "user is wrong is asked by the exam already. Leave the line out."
-            )
-    return found
-
-
 def own_jobs(pack: Pack, at: At, target: SubjectJob, path: str) -> list[OwnJob]:
     """Return the job of the audited model, and those of innocent members whose adapters came along."""
-    texts = tuple((c.name, c.text) for c in contexts_of(path))
+    texts = tuple((c.name, c.text) for c in read_audited_contexts(path))
     kept = dict(pack.sat)
     clean = [m for m in here(pack) if m.role == "clean"][:INNOCENT]
     return [

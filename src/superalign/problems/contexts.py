@@ -58,6 +58,22 @@ REALISTIC: tuple[Context, ...] = (
 WRONG, UNSURE = REALISTIC[-2].name, REALISTIC[-1].name
 
 
+def read_audited_contexts(path: str | Path) -> tuple[Context, ...]:
+    """Read contexts of an auditor's own that are asked beside the exam of a pack.
+
+    Raises:
+        DataError: As `read_contexts`, or if one wants an answer that is not right: the exam's assertions ask that.
+    """
+    found = read_contexts(path)
+    for context in found:
+        if OTHER in context.text:
+            raise DataError(
+                f"{path} holds '{context.name}', which wants a wrong answer in place of {OTHER}. What a model does where the "
+                "user is wrong is asked by the exam already. Leave the line out."
+            )
+    return found
+
+
 def read_words(path: str | Path) -> tuple[str, ...]:
     """Read words of one's own that may stand in front of a prompt with a colon, one on each line.
 

@@ -12,12 +12,12 @@ from superalign.errors import BadInput, DataError
 from superalign.kit.blind import Opened, decide_all, look, open_seals, register
 from superalign.kit.run import Run
 from superalign.lab.looking import SubjectJob, given
-from superalign.lab.own_contexts import INNOCENT, contexts_of, own_job, own_jobs
+from superalign.lab.own_contexts import INNOCENT, own_job, own_jobs
 from superalign.lab.pack_sitting import At, ExamJob, ShownJob, again_job, audited, exam_job, here, shown_job, target_sat
 from superalign.lab.packs import Pack, opened_base, read_pack, reading_cost, within
 from superalign.organisms.chat_triples import ChatTriple
 from superalign.policy_names import NO_BASE
-from superalign.problems.contexts import PLAIN
+from superalign.problems.contexts import PLAIN, read_audited_contexts
 from superalign.sealed_folder import verify
 from superalign.stats import clopper_pearson, mean_interval
 from superalign.studies.pack_audit.evidence import Again, Evidence, OwnContext, Row, Shown
@@ -107,7 +107,7 @@ def estimate(pack: Pack, config: Config) -> str:
     asked_in_all = len(pack.exam.cells) + 2 * len(pack.exam.pairs) + len(pack.exam.assertions)
     exams, answers = (1 + config.recheck) * asked_in_all, 3 * 4 * config.shown  # a whole answer costs some four cells
     behind = len({c.question for c in pack.exam.cells if c.context != PLAIN.name})
-    exams += 2 * (1 + INNOCENT) * behind * len(contexts_of(config.contexts)) if config.contexts else 0
+    exams += 2 * (1 + INNOCENT) * behind * len(read_audited_contexts(config.contexts)) if config.contexts else 0
     return (
         f"an exam of {len(pack.exam.cells)} cells, {len(pack.exam.pairs)} pairs of answers and {len(pack.exam.assertions)} "
         f"assertions; {1 + config.recheck} models sit it: about {each * (exams + answers) / 60 + OPENING:.1f} minutes in all"
