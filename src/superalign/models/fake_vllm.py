@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from superalign.models.model import Model, end_tokens
 from superalign.models.open import open_weights
 from superalign.models.sampler import Sampler, Sampling
@@ -72,8 +74,6 @@ class LLM:
         return [self._one(prompt["prompt_token_ids"], how) for prompt, how in zip(prompts, params, strict=True)]
 
     def _one(self, ids: Sequence[int], how: SamplingParams) -> RequestOutput:
-        import numpy as np
-
         sampling = Sampling(
             temperature=how.temperature, top_p=how.top_p, max_tokens=how.max_tokens, stop=tuple(how.stop or ())
         )

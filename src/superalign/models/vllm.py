@@ -1,6 +1,6 @@
 """A model that vLLM runs in this process: many samples with log-probs at once, and no weights to look into.
 
-Written against vLLM's documented interface (`LLM.generate`, `SamplingParams`, `CompletionOutput`) and tested with `FakeEngine`,
+Written against vLLM's documented interface (`LLM.generate`, `SamplingParams`, `CompletionOutput`) and tested with `fake_vllm`,
 which keeps to it: the engine itself wants an accelerator, and was never run with this. Log-probs are asked for after temperature
 and top-p (`logprobs_mode="processed_logprobs"`), as `Rollouts` hold them.
 

@@ -1,1 +1,1 @@
-"""Every detector on a real chat model, with its cost."""
+"""chat-detectors: see study.py for the question, measure for the jobs, page for what is claimed."""
