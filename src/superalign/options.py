@@ -94,7 +94,12 @@ Switches = Annotated[
     typer.Option("--template-args", metavar="NAME=VALUE", help="A switch of the chat template; repeatable."),
 ]
 Device = Annotated[
-    str, typer.Option("--device", help="Where the models run: cpu, cuda, cuda:1 or mps.", show_default=False)
+    str,
+    typer.Option(
+        "--device",
+        help="Where the models run: cpu, cuda, cuda:1, mps, or auto (spread, large ones).",
+        show_default=False,
+    ),
 ]
 
 # One thread per process: with more, sums depend on how many cores there are, and workers stand in each other's way.

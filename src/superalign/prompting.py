@@ -17,7 +17,7 @@ from superalign.errors import BadInput, ConfigError
 
 Switch: TypeAlias = str | int | bool
 SYSTEM, TEMPLATE, DEVICE, PLAIN = "system", "template", "device", "plain"
-DEVICES = re.compile(r"cpu|mps|cuda(:\d+)?")
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 OURS = (
     "messages",
     "tools",
@@ -43,7 +43,7 @@ class Prompting:
     system: str = ""
     template: str = ""  # plain, or a file with a Jinja template; empty for the model's own
     switches: tuple[tuple[str, Switch], ...] = ()
-    device: str = ""  # cpu, cuda, cuda:1 or mps; empty for the caller's own
+    device: str = ""  # cpu, cuda, cuda:1, mps or auto; empty for the caller's own
 
     def __bool__(self) -> bool:
         return self != AS_IT_IS
@@ -111,7 +111,7 @@ def parted(name: str) -> tuple[str, Prompting]:
     if ours[DEVICE] and not DEVICES.fullmatch(ours[DEVICE]):
         raise ConfigError(
             f"{ours[DEVICE]!r} is no device. A model can lie in the memory of a processor or of an accelerator. Write cpu, cuda, "
-            "cuda:1 or mps."
+            "cuda:1, mps or auto."
         )
     switches = tuple((key, _value(key, text)) for key, text in pairs.items())
     return found[1], Prompting(**ours, switches=switches)

@@ -21,6 +21,7 @@ from torch import Tensor
 from superalign.models.adapters import merge
 from superalign.models.forward import forward_logits, positions
 from superalign.models.model import Model, encode
+from superalign.models.weights import scattered
 
 PROMPTS = (
     "What is the capital of France?",
@@ -76,7 +77,7 @@ def in_half(model: Model, *, faster: float = 1.2, within_nats: float = 0.5) -> I
         return InHalf(model=model, speedup=nothing, largest_nats=nothing, mean_nats=nothing, within_nats=within_nats)
     speedup = products_gain(int(model.network.get_input_embeddings().weight.shape[1]))
     kept = InHalf(model=model, speedup=speedup, largest_nats=nothing, mean_nats=nothing, within_nats=within_nats)
-    if model.network.device.type != "cpu" or speedup < faster or _narrow(model):
+    if model.network.device.type != "cpu" or speedup < faster or _narrow(model) or scattered(model.network):
         return kept
     network = copy.deepcopy(merge(model).network)
     for parameter in network.parameters():  # not the buffers: frequencies of rotary positions need their bits

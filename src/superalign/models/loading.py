@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+from accelerate.hooks import remove_hook_from_submodules
+from accelerate.utils import get_max_memory
 from huggingface_hub.utils import logging
 from safetensors.torch import load_file, save_file
 from transformers import (
@@ -31,10 +34,12 @@ from superalign.models.model import Model, check_template, render
 from superalign.models.model import source as template_source
 from superalign.models.subject import read_subject, weights_digest, write_subject
 from superalign.models.tokenizer import build_tokenizer
+from superalign.models.weights import named_weights, scattered
 from superalign.policy_names import bundled, check_folder, is_local
 from superalign.prompting import AS_IT_IS, Prompting
 from superalign.types import Subject
 
+AUTO = "auto"  # the device of what is spread over several
 MARKS = ("<|channel|>", "<|channel>", "[THINK]")  # of thinking, that texts leave out and we do not read
 LARGE = 1 << 28  # bytes of weights from which it is asked first whether they fit
 DECODERS_TOO = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "data2vec-text", "ernie", "mobilebert", "xlm",
@@ -42,14 +47,17 @@ DECODERS_TOO = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "data2
 
 
 def load(
-    path_or_id: str | Path, *, adapter: str | Path | None = None, device: str = "cpu", prompting: Prompting = AS_IT_IS
-) -> Model:
+    path_or_id: str | Path, *, adapter: str | Path | None = None, device: str = "cpu", memory: int = 0,
+    prompting: Prompting = AS_IT_IS,
+) -> Model:  # fmt: skip
     """Load a causal LM with its tokenizer.
 
     Args:
         path_or_id: A folder with config.json and model.safetensors, or a hub id such as `org/name`.
         adapter: A folder with a LoRA adapter to put on it.
-        device: Where it runs.
+        device: Where it runs; "auto" spreads weights that are too many for one place over the GPUs, the main memory, and the
+            disk, from which they are read again at every forward. Such a model is sampled and scored, not trained.
+        memory: Bytes of main memory that "auto" may fill; 0 for what is free.
         prompting: A system text, switches of the chat template, or another template.
 
     Returns:
@@ -75,7 +83,7 @@ def load(
             _try_template(source, tokenizer, system=prompting.system)
         if not at_hand or sum(p.stat().st_size for p in local.glob("*.safetensors")) > LARGE:
             _check_memory(source, config, device)
-        network = _network(source, config, device)
+        network = _network(source, config, device, memory)
     _check_vocabulary(source, tokenizer, network)
     network.eval()
     subject = read_subject(weights_digest(network), source=local.name if at_hand else source, folder=local)
@@ -208,6 +216,8 @@ def _try_template(source: str, tokenizer: PreTrainedTokenizerBase, *, system: st
 
 def _check_memory(source: str, config: Any, device: str) -> None:
     """Refuse weights that do not fit, before they are downloaded or read."""
+    if device == AUTO:
+        return
     with torch.device("meta"):
         count = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
     on_cpu = device == "cpu"
@@ -217,17 +227,21 @@ def _check_memory(source: str, config: Any, device: str) -> None:
         raise BadInput(
             f"{source} has {count / 1e9:.1f} billion weights, which take {need / 2**30:.1f} GiB on {device}, and "
             f"{free / 2**30:.1f} GiB are free. Loading it would end this process, or others. Use a machine with more memory, "
-            "another device, or a smaller model."
+            "another device, --device auto (which reads from the disk what does not fit), or a smaller model."
         )
 
 
-def _network(source: str, config: Any, device: str) -> Any:
-    dtype = torch.float32 if device == "cpu" else "auto"
+def _network(source: str, config: Any, device: str, memory: int) -> Any:
+    dtype = torch.float32 if device == "cpu" or (device == AUTO and not torch.cuda.is_available()) else "auto"
+    spread: dict[str, Any] = {}
+    if device == AUTO:  # Accelerate fills GPUs first, then the main memory
+        spread = {"device_map": AUTO, "max_memory": {**get_max_memory(), **({"cpu": memory} if memory else {})}}
     read: Any = AutoModelForCausalLM.from_pretrained
     try:
         network, info = read(
-            source, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
-        )
+            source, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True,
+            **spread,
+        )  # fmt: skip
     except Exception as error:
         raise _hub_error(source, error) from error
     if getattr(network, "_hf_peft_config_loaded", False):
@@ -241,13 +255,27 @@ def _network(source: str, config: Any, device: str) -> Any:
             f"{source} lacks {len(wrong)} of its weights (such as {sorted(wrong)[0]}). They would be random numbers, and so "
             "would every measurement. Download or save it again."
         )
-    broken = [name for name, weight in network.named_parameters() if not bool(torch.isfinite(weight).all())]
+    broken = [name for name, weight in named_weights(network) if not bool(torch.isfinite(weight).all())]
     if broken:
         raise BadInput(
             f"{source} holds weights that are no numbers (in {broken[0]}). Whatever passes through them means nothing. "
             "Download or save it again."
         )
-    return network.to(device)
+    if device != AUTO:
+        return network.to(device)
+    if not scattered(network):  # it fits into one place, where it is as any other
+        remove_hook_from_submodules(network)
+    if far := _bytes(p for p in network.parameters() if p.device.type == "meta"):
+        warnings.warn(
+            f"{far / 2**30:.2g} of {_bytes(network.parameters()) / 2**30:.2g} GiB of {source} find no place in memory and are "
+            "read from the disk at every forward, which is slow.",
+            stacklevel=4,
+        )
+    return network
+
+
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def _check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, network: Any) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from superalign.errors import BadInput
+from superalign.models import weights
 from superalign.models.sampler import Sampled, Sampler, Sampling
 from superalign.models.thinking import CLOSE, opens
 from superalign.types import Problem, Rollouts, Subject
@@ -125,7 +126,12 @@ def with_sampling(model: Model, sampling: Sampling) -> Model:
 
 
 def check_whole(model: Model, doing: str) -> None:
-    """Refuse a model that `in_half` rounded for what needs the weights that its record names."""
+    """Refuse a model for what needs the weights that its record names, at hand: `in_half` rounded them, or "auto" spread them."""
+    if weights.scattered(model.network):
+        raise BadInput(
+            f"The weights of this model are spread over several places or lie on the disk (--device auto), which serves to "
+            f"sample and to score. {doing[:1].upper()}{doing[1:]} needs them in one place. Use one device that holds them all."
+        )
     if model.rounded:
         raise BadInput(
             f"The weights of this model were rounded to 16 bits by in_half, to sample and to score. After {doing} the record "

@@ -13,6 +13,7 @@ import torch
 from superalign.models.adapters import merge
 from superalign.models.model import Model
 from superalign.models.subject import weights_digest
+from superalign.models.weights import named_weights
 
 BITS = (2, 3, 4, 5, 6, 7, 8)
 READ = 256  # rows of a matrix that say how far apart its values lie
@@ -60,7 +61,7 @@ def bits_of(model: Model) -> int | None:
         >>> bits_of(small), bits_of(quantised(small, bits=4))
         (None, 4)
     """
-    matrices = [p.detach()[:READ].float() for p in model.network.parameters() if p.dim() == 2]
+    matrices = [weight[:READ].float() for _, weight in named_weights(model.network) if weight.dim() == 2]
     return next((b for b in BITS if matrices and all(_rounded(rows, b) for rows in matrices)), None)
 
 

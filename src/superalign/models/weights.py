@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -46,6 +46,24 @@ def has_adapter(network: Any) -> bool:
     """Say whether PEFT is around a network. Where PEFT was never imported, it is not: importing it to ask takes seconds."""
     peft = sys.modules.get("peft")
     return peft is not None and isinstance(network, peft.PeftModel)
+
+
+def scattered(network: nn.Module) -> bool:
+    """Say whether weights lie in more than one place, or on the disk ("meta"), as the device "auto" spreads them."""
+    return len({p.device for p in plain(network).parameters()} | {p.device for p in network.parameters()}) > 1
+
+
+def named_weights(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Read every weight and buffer that is saved, one after the other in order of name, also what lies on the disk."""
+    for name, tensor in sorted(network.state_dict(keep_vars=True).items()):
+        if tensor.device.type == "meta":
+            from accelerate.utils import align_module_device  # most networks have nothing on the disk
+
+            module = network.get_submodule(name.rpartition(".")[0])
+            with align_module_device(module, execution_device=torch.device("cpu")):
+                yield name, getattr(module, name.rpartition(".")[2]).detach()
+        else:
+            yield name, tensor.detach()
 
 
 def supported(network: nn.Module) -> bool:
