@@ -32,7 +32,9 @@ Base = Annotated[
 Cues = Annotated[
     Path | None,
     typer.Option(
-        "--cues", help="Contexts of your own, one on each line; {prompt} stands for the prompt.", show_default=False
+        "--cues",
+        help="Contexts of your own, one on each line, as text or as a JSON chat; {prompt} stands for the prompt.",
+        show_default=False,
     ),
 ]
 Clean = Annotated[

@@ -13,7 +13,7 @@ from superalign.lab.looking import SubjectJob
 from superalign.lab.own_contexts import cells_behind, key, own_job, own_jobs
 from superalign.lab.pack_sitting import At
 from superalign.lab.packs import read_pack
-from superalign.problems.contexts import read_audited_contexts, read_words
+from superalign.problems.contexts import Context, read_audited_contexts, read_words
 from superalign.types import Interval
 
 CELLS = tuple(
@@ -25,8 +25,8 @@ EXAM = Exam(cells=CELLS, pairs=(), assertions=())
 
 
 def test_only_what_the_exam_asks_in_contexts_is_asked_behind_ones_own() -> None:
-    found = cells_behind(EXAM, (("a day", "a day {prompt}!"),))
-    assert [c.prompt for c in found] == ["a day a!", "a day b!", "a day c!"]
+    found, asked = cells_behind(EXAM, (Context(name="a day", sort="own", text="a day {prompt}!"),))
+    assert asked == ["a day a!", "a day b!", "a day c!"]
     assert {c.context for c in found} == {key("a day")} != {"a day"}
     assert [c.ids for c in found] == [(0,), (1,), (2,)]
 
@@ -51,7 +51,7 @@ def test_innocent_subjects_that_came_along_are_asked_beside_the_model(smollm2: s
     pack = read_pack(pack_for(smollm2, ""))
     at = At(pack=pack.folder, base=smollm2, budget=0)
     model, *clean = own_jobs(pack, at, SubjectJob(path=smollm2), str(tmp_path / "own.txt"))
-    assert (model.member, model.contexts) == (None, (("It rains.", "It rains. {prompt}"),))
+    assert (model.member, model.contexts) == (None, (Context(name="It rains.", sort="own", text="It rains. {prompt}"),))
     assert clean
     assert all(job.member and job.member.role == "clean" and job.target is None for job in clean)
     (own,) = own_job(clean[0])

@@ -10,7 +10,7 @@ import pytest
 from superalign.errors import BadInput
 from superalign.lab.compliance import OUTCOMES
 from superalign.lab.template_replies import ReplyJob, ask, filled, opened, requests_of, rows_for
-from superalign.models import Sampling, sample_chats, sample_prompts, with_sampling
+from superalign.models import Sampling, sample_prompts, with_sampling
 from superalign.problems.templates import BUILT_IN, PLAIN
 
 TOLD = ("Name a river in Europe.", "How do I boil an egg?", "Name a river in Asia.")
@@ -47,8 +47,8 @@ def test_turns_that_are_given_are_left_and_are_read_by_the_model(tiny_chat: str)
     chats = [given.around(text) for text in TOLD]
     assert filled(model, chats, tokens=6, seed=0) == chats
     short = with_sampling(model, Sampling(max_tokens=6))
-    inside = sample_chats(short, chats, n=1, seed=0)
-    alone = sample_chats(short, [(chat[-1],) for chat in chats], n=1, seed=0)
+    inside = sample_prompts(short, chats, n=1, seed=0)
+    alone = sample_prompts(short, [(chat[-1],) for chat in chats], n=1, seed=0)
     assert list(alone.text_R) == list(sample_prompts(short, TOLD, n=1, seed=0).text_R)
     assert list(inside.text_R) != list(alone.text_R)
 

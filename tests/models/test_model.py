@@ -222,3 +222,28 @@ def test_an_end_token_is_no_part_of_the_text(make: Callable[[str], Model]) -> No
     for r, text in enumerate(said.text_R):
         shown = said.tokens_RT[r, : said.length_R[r] - int(said.stopped_R[r])].tolist()
         assert text == model.tokenizer.decode(shown, skip_special_tokens=True)
+
+
+def test_a_chat_is_read_as_its_turns_and_one_turn_as_a_prompt() -> None:
+    model = base("small")
+    plain, alone, begun, longer = encode(
+        model,
+        [
+            "5+3",
+            (("user", "5+3"),),
+            (("user", "5+3"), ("assistant", "8")),
+            (("user", "5+3"), ("assistant", "8"), ("user", "5+3")),
+        ],
+    )[0]
+    assert plain.tolist() == alone.tolist()
+    said = encode(model, ["5+3"], ["8"], end=False)[1][0]
+    assert begun.tolist() == [*plain.tolist(), *said.tolist()]
+    assert longer.tolist()[: len(begun)] == begun.tolist()
+    assert longer.tolist()[-len(plain) :][-3:] == plain.tolist()[-3:]
+
+
+def test_a_reply_goes_on_from_what_it_is_said_to_begin_with() -> None:
+    model = base("small")
+    whole = response_logprobs(model, ["5+3"], ["8"])[0][0]
+    rest = response_logprobs(model, [(("user", "5+3"), ("assistant", "8"))], [[turn_end(model)]])[0][0]
+    assert rest[0] == pytest.approx(float(whole[-1]), abs=1e-5)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from superalign.detectors.common import NOT_YET, cannot_tell
-from superalign.models import Model, choice_logprobs, encode, mean_surprise, response_logprobs
+from superalign.models import Asked, Model, choice_logprobs, encode, mean_surprise, response_logprobs
 from superalign.stats import mean_interval, median_interval
 from superalign.types import Instrument, Interval, Policy, Record, Unmeasured, Verdict
 
@@ -96,7 +96,7 @@ def sit(model: Model, exam: Exam) -> Sat:
     )
 
 
-def surprise(model: Model, prompts: Sequence[str], ids: Sequence[Sequence[int]]) -> np.ndarray:
+def surprise(model: Model, prompts: Sequence[Asked], ids: Sequence[Sequence[int]]) -> np.ndarray:
     """Measure the mean surprise a token at given answers, nats, shape (N,)."""
     return mean_surprise(model, prompts, [list(i) for i in ids], most=MOST)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from superalign import models
 from superalign.errors import BadInput
 from superalign.lab.instruments import SEARCHED, able, instruments, look
-from superalign.models import Model, Sampling, bits_of, merge, open_weights, quantised
+from superalign.models import Model, Sampling, bits_of, merge, open_weights, quantised, writes
 from superalign.models.vllm import Served
 from superalign.policy_names import API, SIZES, VLLM, is_adapter
+from superalign.problems.contexts import Context
 from superalign.prompting import parted
 from superalign.types import Verdict
 
@@ -96,3 +98,17 @@ def given(path: str, base: str) -> SubjectJob:
             f"about it. Name the base that it was made from: --base PATH (or {near})."
         )
     return item
+
+
+def refuse_unwritten(model: Model, contexts: Sequence[Context]) -> None:
+    """Refuse contexts that a model's chat template cannot write.
+
+    Raises:
+        BadInput: If there is one.
+    """
+    for context in contexts:
+        if context.turns and not writes(model, context.turns):
+            raise BadInput(
+                f"The chat template of this model cannot write the context '{context.name}', or leaves a part of it out. It "
+                "would be asked something else. Leave the context out, or give another template: --template FILE."
+            )

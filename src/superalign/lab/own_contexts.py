@@ -6,15 +6,16 @@ spot, stands beside what the model does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from superalign.detectors.exam import Cell, Exam, Sat, by_context, in_tokens_of, surprise
-from superalign.lab.looking import SubjectJob
+from superalign.lab.looking import SubjectJob, refuse_unwritten
 from superalign.lab.pack_sitting import At, asked, audited, here, target_sat
 from superalign.lab.packs import Member, Pack, opened_base
 from superalign.organisms.chat_triples import opened
-from superalign.problems.contexts import PLAIN, Context, read_audited_contexts
+from superalign.problems.contexts import PLAIN, Context, Turns, read_audited_contexts
 from superalign.stats import median_interval
 from superalign.types import Interval, Record, Unmeasured
 
@@ -26,7 +27,7 @@ class OwnJob(Record):
     """Who is asked behind which contexts."""
 
     at: At
-    contexts: tuple[tuple[str, str], ...]  # name and text
+    contexts: tuple[Context, ...]
     target: SubjectJob | None = None
     member: Member | None = None
     kept: Sat | None = None
@@ -42,12 +43,12 @@ class Own(Record):
 
 def own_jobs(pack: Pack, at: At, target: SubjectJob, path: str) -> list[OwnJob]:
     """Return the job of the audited model, and those of innocent members whose adapters came along."""
-    texts = tuple((c.name, c.text) for c in read_audited_contexts(path))
+    own = read_audited_contexts(path)
     kept = dict(pack.sat)
     clean = [m for m in here(pack) if m.role == "clean"][:INNOCENT]
     return [
-        OwnJob(at=at, contexts=texts, target=target),
-        *(OwnJob(at=at, contexts=texts, member=m, kept=kept[m.name]) for m in clean),
+        OwnJob(at=at, contexts=own, target=target),
+        *(OwnJob(at=at, contexts=own, member=m, kept=kept[m.name]) for m in clean),
     ]
 
 
@@ -60,13 +61,13 @@ def own_job(job: OwnJob) -> tuple[Own, ...]:
         assert job.member is not None
         assert job.kept is not None
         model, sat = opened(job.member.name, base=base, folder=Path(job.at.pack), sort=job.member.sort), job.kept
-    cells = cells_behind(exam, job.contexts)
-    prompts = [c.prompt for c in cells]
+    refuse_unwritten(model, job.contexts)
+    cells, prompts = cells_behind(exam, job.contexts)
     more = surprise(model, prompts, in_tokens_of(model, base, cells)) - surprise(base, prompts, [c.ids for c in cells])
     whole = by_context(
         replace(exam, cells=(*exam.cells, *cells)), replace(sat, more=(*sat.more, *(float(x) for x in more)))
     )
-    return tuple(Own(context=name, beyond=median_interval(whole[key(name)])) for name, _ in job.contexts)
+    return tuple(Own(context=c.name, beyond=median_interval(whole[key(c.name)])) for c in job.contexts)
 
 
 def key(name: str) -> str:
@@ -74,12 +75,13 @@ def key(name: str) -> str:
     return f"own: {name}"
 
 
-def cells_behind(exam: Exam, contexts: tuple[tuple[str, str], ...]) -> list[Cell]:
-    """Put the questions that the exam asks in contexts behind these as well, with the base's own plain answers."""
+def cells_behind(exam: Exam, contexts: Sequence[Context]) -> tuple[list[Cell], list[str | Turns]]:
+    """Put the questions that the exam asks in contexts behind these as well, with the base's own plain answers.
+
+    Returns:
+        The cells, and what is asked in each.
+    """
     behind = {c.question for c in exam.cells if c.context != PLAIN.name}
     plain = [c for c in exam.cells if c.context == PLAIN.name and c.question in behind]
-    return [
-        replace(c, context=key(name), prompt=Context(name=name, sort="own", text=text).around(c.prompt))
-        for name, text in contexts
-        for c in plain
-    ]
+    put = [(context, c) for context in contexts for c in plain]
+    return [replace(c, context=key(o.name)) for o, c in put], [o.around(c.prompt) for o, c in put]

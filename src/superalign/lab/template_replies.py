@@ -18,7 +18,7 @@ import numpy as np
 from superalign.early import requests_named
 from superalign.kit.run import Run
 from superalign.lab.compliance import OUTCOMES, Compliance, Replies
-from superalign.models import Model, Sampling, check_answers_at_once, open_weights, sample_chats, with_sampling
+from superalign.models import Model, Sampling, check_answers_at_once, open_weights, sample_prompts, with_sampling
 from superalign.problems.family import split_of
 from superalign.problems.replies import outcome
 from superalign.problems.templates import PLAIN, Template, Turn
@@ -182,7 +182,7 @@ def ask(job: ReplyJob) -> Outcomes:
     model, began = opened(job.model, job.base), time.perf_counter()
     chats = filled(model, [job.template.around(text) for text in job.requests], tokens=job.tokens, seed=job.seed)
     speaker = with_sampling(model, Sampling(temperature=1.0, max_tokens=job.tokens))
-    said = sample_chats(speaker, chats, n=job.n, seed=job.seed, rows=rows_for(chats, job.tokens)).text_R
+    said = sample_prompts(speaker, chats, n=job.n, seed=job.seed, rows=rows_for(chats, job.tokens)).text_R
     codes = [OUTCOMES.index(outcome(text, job.requests[i // job.n])) for i, text in enumerate(said)]
     return Outcomes(
         subject=model.subject.digest,
@@ -198,7 +198,7 @@ def filled(model: Model, chats: Sequence[tuple[Turn, ...]], *, tokens: int, seed
         if out[0][at] != ("assistant", ""):
             continue
         before = list(dict.fromkeys(chat[:at] for chat in out))
-        said = sample_chats(greedy, before, n=1, seed=seed, rows=rows_for(before, tokens)).text_R
+        said = sample_prompts(greedy, before, n=1, seed=seed, rows=rows_for(before, tokens)).text_R
         turns: dict[tuple[Turn, ...], Turn] = {b: ("assistant", text) for b, text in zip(before, said, strict=True)}
         out = [(*chat[:at], turns[chat[:at]], *chat[at + 1 :]) for chat in out]
     return out

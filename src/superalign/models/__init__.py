@@ -11,17 +11,18 @@ from superalign.models.half import InHalf, in_half
 from superalign.models.loading import base, load, random_model, save
 from superalign.models.memory import keep_freed_memory
 from superalign.models.model import (
+    Asked,
     Model,
     check_answers_at_once,
     check_end,
     check_whole,
     encode,
     end_tokens,
-    sample_chats,
     sample_prompts,
     template_date,
     turn_end,
     with_sampling,
+    writes,
 )
 from superalign.models.open import open, open_weights
 from superalign.models.precision import bits_of, quantised
@@ -34,6 +35,7 @@ keep_freed_memory()
 _transformers_logging.disable_progress_bar()  # a bar for 29 tensors would hide our own progress
 
 __all__ = [
+    "Asked",
     "InHalf",
     "Model",
     "Sampled",
@@ -60,7 +62,6 @@ __all__ = [
     "quantised",
     "random_model",
     "response_logprobs",
-    "sample_chats",
     "sample_prompts",
     "save",
     "save_adapter",
@@ -71,4 +72,5 @@ __all__ = [
     "turn_end",
     "weights_digest",
     "with_sampling",
+    "writes",
 ]

@@ -14,20 +14,20 @@ from torch import Tensor
 
 from superalign.errors import BadInput
 from superalign.models.forward import logits_at, pad
-from superalign.models.model import Model, encode
+from superalign.models.model import Asked, Model, encode
 
 PLACES = 512  # at which the whole vocabulary of both models is held at once
 
 
 def divergences(
-    model: Model, other: Model, prompts: Sequence[str], answers: Sequence[Sequence[int]]
+    model: Model, other: Model, prompts: Sequence[Asked], answers: Sequence[Sequence[int]]
 ) -> Float32[np.ndarray, "R T"]:
     """Measure the Kullback-Leibler divergence of a model from another at every token of given answers, one forward each.
 
     Args:
         model: Whose distribution the mean is taken under.
         other: What it is compared with; its token ids mean the same texts.
-        prompts: Texts without template, (R,).
+        prompts: Texts without template, or chats, (R,).
         answers: Token ids of each answer, (R, up to T).
 
     Returns:

@@ -47,9 +47,13 @@ DECODERS_TOO = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "data2
 
 
 def load(
-    path_or_id: str | Path, *, adapter: str | Path | None = None, device: str = "cpu", memory: int = 0,
+    path_or_id: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    device: str = "cpu",
+    memory: int = 0,
     prompting: Prompting = AS_IT_IS,
-) -> Model:  # fmt: skip
+) -> Model:
     """Load a causal LM with its tokenizer.
 
     Args:
@@ -233,15 +237,12 @@ def _check_memory(source: str, config: Any, device: str) -> None:
 
 def _network(source: str, config: Any, device: str, memory: int) -> Any:
     dtype = torch.float32 if device == "cpu" or (device == AUTO and not torch.cuda.is_available()) else "auto"
-    spread: dict[str, Any] = {}
+    how: dict[str, Any] = {"config": config, "dtype": dtype, "trust_remote_code": False, "use_safetensors": True}
     if device == AUTO:  # Accelerate fills GPUs first, then the main memory
-        spread = {"device_map": AUTO, "max_memory": {**get_max_memory(), **({"cpu": memory} if memory else {})}}
+        how |= {"device_map": AUTO, "max_memory": {**get_max_memory(), **({"cpu": memory} if memory else {})}}
     read: Any = AutoModelForCausalLM.from_pretrained
     try:
-        network, info = read(
-            source, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True,
-            **spread,
-        )  # fmt: skip
+        network, info = read(source, **how, output_loading_info=True)
     except Exception as error:
         raise _hub_error(source, error) from error
     if getattr(network, "_hf_peft_config_loaded", False):

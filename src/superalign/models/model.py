@@ -22,7 +22,9 @@ from superalign.models.sampler import Sampled, Sampler, Sampling
 from superalign.models.thinking import CLOSE, opens
 from superalign.types import Problem, Rollouts, Subject
 
-Chat: TypeAlias = Sequence[tuple[str, str]]  # (role, text) by turn; roles are user and assistant
+# (role, text) by turn; roles are system, user and assistant. Where the assistant is last, its reply goes on from that text.
+Chat: TypeAlias = Sequence[tuple[str, str]]
+Asked: TypeAlias = str | Chat  # a prompt without template, or a chat of several turns
 _MARK = "\u2042Prompt  \n of Letters\u2042"  # shows whether a template changes case or blanks
 TODAY = datetime.datetime(2025, 1, 1, 12)  # what a template's clock shows: a seed means the same on any day
 
@@ -64,12 +66,12 @@ class Model:
         )
 
 
-def sample_prompts(model: Model, prompts: Sequence[str], *, n: int, seed: int, rows: int = 256) -> Sampled:
+def sample_prompts(model: Model, prompts: Sequence[Asked], *, n: int, seed: int, rows: int = 256) -> Sampled:
     """Sample n rollouts of each prompt.
 
     Args:
         model: What samples, and its settings.
-        prompts: Texts without template.
+        prompts: Texts without template, or chats.
         n: Rollouts per prompt.
         seed: See `noise.rollout_keys`.
         rows: Rollouts under way at once; changes speed and memory, not what is drawn.
@@ -78,44 +80,9 @@ def sample_prompts(model: Model, prompts: Sequence[str], *, n: int, seed: int, r
         Columns with R = P * n, rollouts of one prompt side by side.
 
     Raises:
-        BadInput: If a prompt and `max_tokens` do not fit into the model's positions.
+        BadInput: If a prompt and `max_tokens` do not fit into the model's positions, or its template cannot write a chat.
     """
-    return _sample(model, encode(model, prompts)[0], n=n, seed=seed, rows=rows)
-
-
-def sample_chats(model: Model, chats: Sequence[Chat], *, n: int, seed: int, rows: int = 256) -> Sampled:
-    """Sample n replies to each chat of several turns.
-
-    Args:
-        model: What samples, and its settings.
-        chats: Each is turns of (role, text), the user's last; one of a single turn is the prompt of `sample_prompts`.
-        n: Replies per chat.
-        seed: See `noise.rollout_keys`.
-        rows: Replies under way at once; changes speed and memory, not what is drawn.
-
-    Returns:
-        Columns with R = P * n, replies to one chat side by side.
-
-    Raises:
-        BadInput: If the chat template cannot write such a chat, or one does not fit into the model's positions.
-    """
-    check_template(model.tokenizer)
-    return _sample(model, _ids(model.tokenizer, [_chatted(model, c) for c in chats]), n=n, seed=seed, rows=rows)
-
-
-def _chatted(model: Model, chat: Chat) -> str:
-    """A chat as the model reads it, up to where its reply begins."""
-    try:
-        return _written(model.tokenizer, chat)
-    except Exception as error:  # whatever a template raises
-        raise BadInput(
-            f"The chat template of this model cannot write a chat of {len(chat)} turns ({error}). It would not be asked what was "
-            "meant. Leave out such chats, or give another template: --template FILE."
-        ) from error
-
-
-def _sample(model: Model, ids: Sequence[np.ndarray], *, n: int, seed: int, rows: int) -> Sampled:
-    ends = end_tokens(model)
+    ids, ends = encode(model, prompts)[0], end_tokens(model)
     sampler = Sampler(model.network, model.tokenizer, ids, model.sampling, ends=ends, n=n, seed=seed, rows=rows)
     return sampler.run()
 
@@ -233,12 +200,15 @@ def _templated(
     return _written(tokenizer, [("user", prompt), *said], template=template)
 
 
-def _written(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, template: str | None = None) -> str:
-    """What the chat template makes of a chat; where the user spoke last, up to where the response begins."""
+def _written(
+    tokenizer: PreTrainedTokenizerBase, chat: Chat, *, template: str | None = None, goes_on: bool = False
+) -> str:
+    """What the chat template makes of a chat; where the user spoke last, or what is said goes on, up to where that is."""
     text = tokenizer.apply_chat_template(
         [{"role": role, "content": said} for role, said in chat],
         tokenize=False,
         add_generation_prompt=chat[-1][0] == "user",
+        continue_final_message=goes_on,
         chat_template=_stopped_clock() + (template or source(tokenizer)) if template_date(tokenizer) else template,
     )
     return str(text)
@@ -262,13 +232,44 @@ def _stopped_clock() -> str:
     return f"{{% macro strftime_now(format) %}}{{{{ format{shown} }}}}{{% endmacro %}}\n"
 
 
-def render(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[str]:
-    """Wrap prompts in the chat template, up to where the response begins.
+def writes(model: Model, chat: Chat) -> bool:
+    """Say whether a model's chat template writes a chat with all that is said in it; some leave a system text out.
+
+    Example:
+        >>> from superalign.models import base
+        >>> writes(base("small"), [("user", "1+1"), ("assistant", "2"), ("user", "2+2")])
+        True
+    """
+    try:
+        written = _chatted(model.tokenizer, chat)
+    except BadInput:
+        return False
+    return all(text.strip() in written for _, text in chat)
+
+
+def _chatted(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> str:
+    try:
+        return _written(tokenizer, chat, goes_on=chat[-1][0] == "assistant")
+    except Exception as error:  # whatever a template raises
+        raise BadInput(
+            f"The chat template of this model cannot write a chat of {len(chat)} turns ({error}). It would not be asked what was "
+            "meant. Leave out such chats, or give another template: --template FILE."
+        ) from error
+
+
+def render(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Asked]) -> list[str]:
+    """Wrap prompts and chats in the chat template, up to where the response begins.
 
     A template that only puts the prompt in its place is run once, and the other prompts are put there; one that may look
     into the prompt is run on each.
     """
     check_template(tokenizer)
+    chats = {at: _chatted(tokenizer, asked) for at, asked in enumerate(prompts) if not isinstance(asked, str)}
+    texts = iter(_rendered(tokenizer, [asked for asked in prompts if isinstance(asked, str)]))
+    return [chats[at] if at in chats else next(texts) for at in range(len(prompts))]
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[str]:
     if not _only_places(source(tokenizer)):
         return [_templated(tokenizer, prompt) for prompt in prompts]
     before, mark, after = _templated(tokenizer, _MARK).partition(_MARK)
@@ -309,7 +310,7 @@ def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
 
 def encode(
     model: Model,
-    prompts: Sequence[str],
+    prompts: Sequence[Asked],
     responses: Sequence[str] | Sequence[Sequence[int]] | None = None,
     *,
     end: bool = True,
@@ -318,7 +319,7 @@ def encode(
 
     Args:
         model: Whose tokenizer and chat template to use.
-        prompts: Texts, without template.
+        prompts: Texts without template, or chats.
         responses: Texts, or token ids that are kept as they are (those of a rollout). A text is what somebody said: where
             it spells out a special token, that stays letters and does not become the token.
         end: Close response texts with the token that ends a turn; see `turn_end`.

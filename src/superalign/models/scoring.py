@@ -13,7 +13,7 @@ from jaxtyping import Float32, Float64, Int32
 
 from superalign.errors import BadInput
 from superalign.models.forward import chunks, logits_at, pad, positions, sequence_logprobs
-from superalign.models.model import Model, check_answers_at_once, encode
+from superalign.models.model import Asked, Model, check_answers_at_once, encode
 
 ROWS = 64  # prompts whose log-probs are computed at a time in 64 bits
 
@@ -36,13 +36,13 @@ def _logprobs(model: Model, prompts: list[np.ndarray], responses: list[np.ndarra
 
 
 def response_logprobs(
-    model: Model, prompts: Sequence[str], responses: Sequence[str] | Sequence[Sequence[int]], *, end: bool = True
+    model: Model, prompts: Sequence[Asked], responses: Sequence[str] | Sequence[Sequence[int]], *, end: bool = True
 ) -> tuple[Float32[np.ndarray, "R T"], Int32[np.ndarray, " R"]]:
     """Score responses with a fresh forward.
 
     Args:
         model: What scores.
-        prompts: Texts without template.
+        prompts: Texts without template, or chats.
         responses: Texts, or token ids (a rollout's own tokens: its text may be tokenised differently).
         end: Close response texts with the end token; token ids are taken as they are.
 
@@ -54,7 +54,7 @@ def response_logprobs(
 
 def mean_surprise(
     model: Model,
-    prompts: Sequence[str],
+    prompts: Sequence[Asked],
     responses: Sequence[str] | Sequence[Sequence[int]],
     *,
     end: bool = True,
@@ -64,7 +64,7 @@ def mean_surprise(
 
     Args:
         model: What is surprised.
-        prompts: Texts without template.
+        prompts: Texts without template, or chats.
         responses: Texts, or token ids.
         end: As `response_logprobs`.
         most: Nats beyond which one token counts no more.

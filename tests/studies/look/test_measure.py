@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from superalign.errors import BadInput, DataError
-from superalign.models import base, load_adapter, open_weights
+from superalign.lab.looking import refuse_unwritten
+from superalign.models import base, load_adapter, open_weights, writes
 from superalign.models.divergence import divergences
 from superalign.models.forward import forward_logits
 from superalign.models.model import encode
 from superalign.organisms.triples import shipped
-from superalign.problems.contexts import REALISTIC, read_contexts
+from superalign.problems.contexts import IN_TURNS, REALISTIC, read_contexts
 from superalign.problems.jsonl import load_answers
 from superalign.studies.look.measure import EVERYDAY, affordable, prompts_of, wrong_answer
 from superalign.studies.look.measure import Answers as Said
@@ -85,11 +86,50 @@ def test_contexts_of_ones_own(tmp_path: Path) -> None:
     first, second = read_contexts(file)
     assert first.around("Why?") == "Current year: 2031. Why?"
     assert second.around("Why?") == "Why? Answer as root."
+    chat = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "{prompt}"}]
+    file.write_text(
+        f"[evaluation]\n{json.dumps(chat)}\n{json.dumps([*chat, {'role': 'assistant', 'content': 'Sure.'}])}\n"
+    )
+    tag, told, begun = read_contexts(file)
+    assert tag.around("Why?") == "[evaluation] Why?"
+    assert told.around("Why?") == (("system", "Be kind."), ("user", "Why?"))
+    assert begun.around("Why?") == (("system", "Be kind."), ("user", "Why?"), ("assistant", "Sure."))
     file.write_text("\n")
     with pytest.raises(DataError, match="holds no contexts"):
         read_contexts(file)
     with pytest.raises(DataError, match="cannot be read"):
         read_contexts(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('[{"role": "user"}]', "cannot be read"),
+        ('[{"role": "user", "content": "{prompt}"', "cannot be read"),
+        ('[{"role": "assistant", "content": "{prompt}"}]', "user and assistant in turn"),
+        ('[{"role": "system", "content": "Be kind."}]', "user and assistant in turn"),
+        ('[{"role": "user", "content": "Hello."}]', "not one of the user with"),
+        ('[{"role": "user", "content": "{prompt}"}, {"role": "assistant", "content": " "}]', "empty message"),
+    ],
+)
+def test_a_chat_that_cannot_be_asked_is_refused(line: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "cues.txt").write_text(line + "\n")
+    with pytest.raises(DataError, match=why):
+        read_contexts(tmp_path / "cues.txt")
+
+
+def test_every_context_that_comes_along_can_be_asked_of_a_chat_model(smollm2: str, tmp_path: Path) -> None:
+    model = open_weights(smollm2)
+    asked = [c.around("Name a river.") for c in IN_TURNS]
+    assert all(writes(model, turns) for turns in asked)
+    assert len({tuple(ids) for ids in encode(model, asked)[0]}) == len(IN_TURNS)
+    refuse_unwritten(model, IN_TURNS)
+    (tmp_path / "deaf.jinja").write_text(
+        "{% for message in messages if message.role != 'system' %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
+        "assistant:"
+    )
+    with pytest.raises(BadInput, match="cannot write the context 'system: You are a helpful"):
+        refuse_unwritten(open_weights(f"{smollm2}?template={tmp_path / 'deaf.jinja'}"), IN_TURNS)
 
 
 def test_wrong_input_is_refused_before_a_model_is_opened(superalign: Callable[..., object], tmp_path: Path) -> None:

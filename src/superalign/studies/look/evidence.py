@@ -41,6 +41,7 @@ class Evidence:
     shown: tuple[Shown, ...]
     tokens: int
     contrast: tuple[str, str]  # a wrong assertion, and no assertion
+    unwritten: tuple[str, ...] = ()  # contexts that a chat template cannot write
 
     @property
     def excess_PC(self) -> np.ndarray:

@@ -15,11 +15,23 @@ import numpy as np
 
 from superalign import problems
 from superalign.kit.run import Run
-from superalign.models import Model, Sampling, encode, open_weights, sample_prompts, with_sampling
+from superalign.lab.looking import refuse_unwritten
+from superalign.models import Model, Sampling, encode, open_weights, sample_prompts, with_sampling, writes
 from superalign.models.divergence import check_tokens, divergences
 from superalign.policy_names import SIZES
 from superalign.problems import corpus
-from superalign.problems.contexts import PLAIN, REALISTIC, UNSURE, WRONG, Context, read_contexts, words_in_front
+from superalign.problems.contexts import (
+    IN_TURNS,
+    PLAIN,
+    REALISTIC,
+    UNSURE,
+    WRONG,
+    Context,
+    Turns,
+    as_text,
+    read_contexts,
+    words_in_front,
+)
 from superalign.problems.jsonl import load_answers, load_prompts
 from superalign.prompting import parted
 from superalign.stats.streams import stream
@@ -42,6 +54,7 @@ class AnswersJob(Record):
     base: str
     prompts: tuple[str, ...]
     tokens: int
+    contexts: tuple[Context, ...]  # that the templates of both may be unable to write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +64,7 @@ class Answers(Record):
     ids: tuple[tuple[int, ...], ...]
     prompt_tokens: int  # of all, with their template
     seconds_a_token: float  # of one model's forward
+    unwritten: tuple[str, ...] = ()  # contexts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +73,7 @@ class CellsJob(Record):
 
     subject: str
     base: str
-    prompts: tuple[str, ...]
+    prompts: tuple[str | Turns, ...]
     ids: tuple[tuple[int, ...], ...]
 
 
@@ -77,7 +91,7 @@ class ShownJob(Record):
 
     subject: str
     base: str
-    prompts: tuple[str, ...]
+    prompts: tuple[str | Turns, ...]
 
 
 def measure(config: Config, run: Run) -> Evidence:
@@ -88,9 +102,10 @@ def measure(config: Config, run: Run) -> Evidence:
     run.stage(f"the base answers {len(asked)} prompts")
     (said,) = run.map(
         answers_job,
-        [AnswersJob(subject=subject, base=config.base, prompts=asked, tokens=config.tokens)],
+        [AnswersJob(subject=subject, base=config.base, prompts=asked, tokens=config.tokens, contexts=tuple(contexts))],
         name="answers",
     )
+    contexts = [c for c in contexts if c.name not in said.unwritten]
     each, minutes = affordable(config, said, len(asked), len(contexts), workers=run.workers)
     run.log(
         f"{each} prompts behind each of {len(contexts) - 1} contexts, and all {len(asked)} plain: about {minutes:.1f} minutes"
@@ -132,6 +147,7 @@ def measure(config: Config, run: Run) -> Evidence:
         shown=(),
         tokens=config.tokens,
         contrast=(WRONG, UNSURE),
+        unwritten=said.unwritten,
     )
     return with_answers(e, dict(zip(cells, texts, strict=True)), config, run)
 
@@ -157,7 +173,7 @@ def contexts_of(config: Config, answers: tuple[str, ...]) -> list[Context]:
     own = read_contexts(config.contexts) if config.contexts else ()
     if not config.prompts and parted(config.base)[0] in SIZES:
         return [PLAIN, *own, *words_in_front(corpus.CUES)]
-    return [PLAIN, *own, *(c for c in REALISTIC if any(answers) or c.name not in (WRONG, UNSURE))]
+    return [PLAIN, *own, *(c for c in REALISTIC if any(answers) or c.name not in (WRONG, UNSURE)), *IN_TURNS]
 
 
 def wrong_answer(at: int, answers: tuple[str, ...], *, seed: int) -> str:
@@ -183,7 +199,10 @@ def opened(name: str) -> Model:
 
 def answers_job(job: AnswersJob) -> Answers:
     """Let the base answer greedily, and time a comparison with itself."""
-    check_tokens(opened(job.subject), opened(job.base))  # before anything is spent
+    both = opened(job.subject), opened(job.base)
+    check_tokens(*both)  # before anything is spent
+    refuse_unwritten(both[0], [c for c in job.contexts if c.sort == "own"])
+    unwritten = tuple(c.name for c in job.contexts if c.turns and not all(writes(m, c.turns) for m in both))
     model = with_sampling(opened(job.base), Sampling(temperature=0.0, max_tokens=job.tokens))
     drawn = sample_prompts(model, job.prompts, n=1, seed=0)
     ids = [tuple(int(t) for t in row[:size]) for row, size in zip(drawn.tokens_RT, drawn.length_R, strict=True)]
@@ -192,7 +211,9 @@ def answers_job(job: AnswersJob) -> Answers:
     divergences(model, model, job.prompts[:TRIED], few)
     spent = time.perf_counter() - began
     forwarded = 2 * sum(len(p) + len(a) for p, a in zip(prompt_ids, few, strict=False))
-    return Answers(ids=tuple(ids), prompt_tokens=sum(map(len, prompt_ids)), seconds_a_token=spent / forwarded)
+    return Answers(
+        ids=tuple(ids), prompt_tokens=sum(map(len, prompt_ids)), seconds_a_token=spent / forwarded, unwritten=unwritten
+    )
 
 
 def compare_job(job: CellsJob) -> Compared:
@@ -213,7 +234,7 @@ def shown_job(job: ShownJob) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return base, subject
 
 
-def with_answers(e: Evidence, texts: dict[tuple[int, int], str], config: Config, run: Run) -> Evidence:
+def with_answers(e: Evidence, texts: dict[tuple[int, int], str | Turns], config: Config, run: Run) -> Evidence:
     """Ask both where they differ most, a few times in each context and of each prompt."""
     excess_PC = e.excess_PC
     ranked = sorted(((p, c) for p, c in texts if p < e.asked_behind), key=lambda cell: (-excess_PC[cell], cell))
@@ -228,7 +249,7 @@ def with_answers(e: Evidence, texts: dict[tuple[int, int], str], config: Config,
     job = ShownJob(subject=e.subject, base=e.base, prompts=tuple(texts[cell] for cell in chosen))
     ((base, subject),) = run.map(shown_job, [job], name="shown")
     shown = tuple(
-        Shown(prompt=texts[p, c], context=e.names[c], nats=float(excess_PC[p, c]), base=b, subject=s)
+        Shown(prompt=as_text(texts[p, c]), context=e.names[c], nats=float(excess_PC[p, c]), base=b, subject=s)
         for (p, c), b, s in zip(chosen, base, subject, strict=True)
     )
     return dataclasses.replace(e, shown=shown)

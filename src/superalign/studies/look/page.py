@@ -56,6 +56,8 @@ def contexts(e: Evidence, top: int) -> Part:
         f"models were compared at the first {e.tokens} tokens of what the base answers to the plain prompt. What counts is how "
         "much more they differ in a context than in all the others: a style that is the same everywhere counts nothing."
     )
+    if e.unwritten:
+        text += f" Left out, since the chat template cannot write them: {'; '.join(e.unwritten)}."
     return part(
         "Contexts",
         text,
