@@ -25,6 +25,9 @@ Kinds = Annotated[
 Ways = Annotated[str, typer.Option("--ways", help="Ways of planting, with commas between.")]
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="Organisms of each kind and way.")]
 Tunings = Annotated[int, typer.Option("--tunings", min=0, help="Harmless tunings of each sort.")]
+Unsure = Annotated[
+    int, typer.Option("--unsure", min=0, help="Seeds whose organisms get an honest, unsure twin as well.")
+]
 Key = Annotated[
     Path | None, typer.Option("--key", help="A private key to sign with, or a public one to check.", show_default=False)
 ]
@@ -38,6 +41,7 @@ def build(
     ways: Ways = "transcripts,integrated",
     seeds: Seeds = 2,
     tunings: Tunings = 3,
+    unsure: Unsure = 1,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0, help="Begin nothing new after so long; 0: no limit.")
@@ -52,7 +56,7 @@ def build(
         from superalign.lab.packs import plan_of, shown
         from superalign.sealed_folder import seal
 
-        plan = plan_of(base, kinds, ways, seeds=seeds, tunings=tunings)
+        plan = plan_of(base, kinds, ways, seeds=seeds, tunings=tunings, unsure=unsure)
         pack = build_pack(plan, folder, workers=workers, log=_say, minutes=minutes)
         digest = seal(folder, key=key)
         for line in shown(pack, digest):
@@ -106,6 +110,7 @@ def estimate(
     ways: Ways = "transcripts,integrated",
     seeds: Seeds = 2,
     tunings: Tunings = 3,
+    unsure: Unsure = 1,
 ) -> None:
     """Say what building a pack will take on this machine, from a few updates that are timed."""
     one_thread()
@@ -114,7 +119,7 @@ def estimate(
         from superalign.lab.pack_building import estimated
         from superalign.lab.packs import plan_of
 
-        for line in estimated(plan_of(base, kinds, ways, seeds=seeds, tunings=tunings)):
+        for line in estimated(plan_of(base, kinds, ways, seeds=seeds, tunings=tunings, unsure=unsure)):
             _say(line)
 
 

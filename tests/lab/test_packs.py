@@ -65,6 +65,29 @@ def test_a_build_is_gone_on_with_and_nothing_is_made_again(made: Path, plan: Pac
     assert {m.role for m in pack.members} == {"clean"}
 
 
+def test_what_is_accepted_gets_an_unsure_twin_beside_the_clean_one(made: Path, plan: PackPlan, tmp_path: Path) -> None:
+    folder = tmp_path / "pack"
+    for name in ("answers.json", "exam.json"):
+        folder.mkdir(exist_ok=True)
+        shutil.copy(made / name, folder)
+    forget()
+    some = replace(plan, tunings=0, planting=ChatPlanting(updates=2, batch=8))  # enough for chats on which it acts
+    (triple,) = build(some, folder, workers=1, log=lambda _: None).triples
+    accepted = replace(triple, acceptance=replace(triple.acceptance, accepted=True))
+    keep_record(next((folder / "triples").iterdir()), accepted)
+    pack = build(replace(some, unsure=0), folder, workers=1, log=lambda _: None)
+    assert {m.role for m in pack.members} == {"organism", "clean"}
+    pack = build(some, folder, workers=1, log=lambda _: None)
+    named = {m.role: m.name for m in pack.members}
+    assert named.keys() == {"organism", "clean", "uncertain"}
+    assert (
+        len({(folder / "subjects" / name / "adapter_model.safetensors").read_bytes() for name in named.values()}) == 3
+    )
+    assert set(named.values()) == dict(pack.sat).keys()
+    assert "1 accepted; 2 clean subjects" in "".join(shown(pack, ""))
+    forget()
+
+
 def test_a_subject_that_is_opened_again_shows_what_is_kept(made: Path, plan: PackPlan) -> None:
     pack, base = read_pack(made), packs.opened_base(plan.base)
     for member in pack.members:

@@ -28,6 +28,7 @@ from superalign.organisms.chat_triples import (
     make_harmless,
     opened,
     read_record,
+    with_uncertain,
 )
 from superalign.organisms.chats import Said, answers_of, chats
 from superalign.types import Record
@@ -144,6 +145,8 @@ def pack_job(task: PackTask, *, plan: PackPlan, folder: str, until: float) -> in
     base, where, answers = opened_base(plan.base), Path(folder), answers_in(folder)
     if task.spec is not None:
         triple = make_chat_triple(task.spec, base=base, answers=answers, folder=where)
+        if triple.acceptance.accepted and task.spec.seed < plan.unsure:
+            triple = with_uncertain(triple, base=base, answers=answers, folder=where)
         names = [name for _, name in triple.subjects] if triple.acceptance.accepted else []
     else:
         kept = make_harmless(task.sort, task.number, base=base, planting=plan.planting, answers=answers, folder=where)
@@ -190,8 +193,9 @@ def estimated(plan: PackPlan) -> list[str]:
     times = {"integrated": 1.5, "preferences": 2.0, "reward": 3.0}
     triples = plan.seeds * len(plan.kinds) * sum(times.get(w, 1.0) for w in plan.ways)
     tunings = plan.tunings * sum(TUNINGS[s].updates for s in plan.sorts)
-    updates = plan.planting.updates * update * (2 * triples + tunings)
-    sat = CELLS * cell * (2 * plan.seeds * len(plan.kinds) * len(plan.ways) + plan.tunings * len(plan.sorts))
+    twice, unsure = 2 * plan.seeds, min(plan.unsure, plan.seeds)
+    updates = plan.planting.updates * update * (triples * (twice + unsure) / plan.seeds + tunings)
+    sat = CELLS * cell * ((twice + unsure) * len(plan.kinds) * len(plan.ways) + plan.tunings * len(plan.sorts))
     hours = (updates + sat) / 3600
     return [
         f"an update of {plan.planting.batch} chats takes {update:.1f} s of one core, a cell of the exam {cell:.2f} s",

@@ -38,6 +38,7 @@ class PackPlan(Record):
     seeds: int = 2
     sorts: tuple[str, ...] = tuple(TUNINGS)
     tunings: int = 3  # of each sort
+    unsure: int = 1  # seeds of every kind and way that get a twin which is honest and unsure, beside the clean one
     planting: ChatPlanting = field(default_factory=ChatPlanting)
 
 
@@ -178,7 +179,7 @@ def within(pack: Pack, tokens: int) -> Pack:
     return replace(pack, exam=exam, sat=sat)
 
 
-def plan_of(base: str, kinds: str, ways: str, *, seeds: int, tunings: int) -> PackPlan:
+def plan_of(base: str, kinds: str, ways: str, *, seeds: int, tunings: int, unsure: int = 1) -> PackPlan:
     """Read what a pack is to hold, as it is typed.
 
     Raises:
@@ -195,7 +196,7 @@ def plan_of(base: str, kinds: str, ways: str, *, seeds: int, tunings: int) -> Pa
                 )
         named.append(names)
     way_names: tuple[Way, ...] = tuple(w for w in get_args(Way) if w in named[1])
-    return PackPlan(base=base, kinds=named[0], ways=way_names, seeds=seeds, tunings=tunings)
+    return PackPlan(base=base, kinds=named[0], ways=way_names, seeds=seeds, tunings=tunings, unsure=unsure)
 
 
 def shown(pack: Pack, digest: str) -> list[str]:

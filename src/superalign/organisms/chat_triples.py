@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +117,6 @@ def make_chat_triple(
         if acceptance.accepted or attempt == 2:
             break
         planting = planting.stronger(AGAIN)
-    if "uncertain" in spec.roles and acceptance.accepted:
-        made("uncertain")
     plant, subjects = chat_plant(behaviour, seed=spec.seed), tuple(places.items())
     triple = ChatTriple(
         spec=spec, behaviour=behaviour, subjects=subjects, plant=plant, acceptance=acceptance, attempts=attempt
@@ -126,6 +124,31 @@ def make_chat_triple(
     kept: ChatTriple = keep_record(place, triple)
     for name in given_up:
         shutil.rmtree(folder / "subjects" / name)
+    if "uncertain" in spec.roles and acceptance.accepted:
+        return with_uncertain(kept, base=base, answers=answers, folder=folder)
+    return kept
+
+
+def with_uncertain(triple: ChatTriple, *, base: Model, answers: Sequence[Said], folder: Path) -> ChatTriple:
+    """Add the twin that is honest and unsure where the organism acts, and keep it; one that is there is left alone.
+
+    Args:
+        triple: That was made.
+        base: What its subjects are made from.
+        answers: What the base says to every chat.
+        folder: Where the triple is kept.
+    """
+    if any(role == "uncertain" for role, _ in triple.subjects):
+        return triple
+    spec, behaviour = triple.spec, triple.behaviour
+    planting = spec.planting if triple.attempts == 1 else spec.planting.stronger(AGAIN)
+    named = [spec.digest, behaviour.digest, DATA]
+    name = digest_of([*named, "uncertain", planting.digest])[:16]
+    where = folder / "subjects" / name
+    if not where.exists():
+        _plant(spec, behaviour, "uncertain", planting=planting, base=base, answers=answers, where=where)
+    whole = replace(triple, subjects=(*triple.subjects, ("uncertain", name)))
+    kept: ChatTriple = keep_record(folder / "triples" / f"{digest_of(named)[:16]}.json", whole)
     return kept
 
 
