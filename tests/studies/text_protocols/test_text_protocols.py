@@ -7,15 +7,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from superalign import problems
 from superalign.lab.labelled_scores import Scores, areas_of, cut_of, joined
 from superalign.lab.truth_reading import SetRead, Statements, as_statements
-from superalign.models import base
+from superalign.lab.tuned_judges import Asked, TuneJob, loss_of, tune_job
+from superalign.models import base, choice_logprobs, encode
+from superalign.models.forward import pad
 from superalign.oversight.judges import statements as protocols
 from superalign.oversight.judges.statements import SpeechJob, odds_after, speak, truth_question, turn
 from superalign.problems.table_family import Row, TableFamily
-from superalign.studies.text_protocols.evidence import ARMS, HEAD, HEARD, JUDGE, LENGTH, LIKELIHOOD, Evidence, Found
+from superalign.stats import auroc
+from superalign.stats.streams import stream
+from superalign.studies.text_protocols.evidence import (
+    ARMS,
+    HEAD,
+    HEARD,
+    JUDGE,
+    LENGTH,
+    LIKELIHOOD,
+    TUNED,
+    Evidence,
+    Found,
+)
 from superalign.studies.text_protocols.measure import fitted_heads, found_of, picked_of
 from superalign.studies.text_protocols.page import page
 from superalign.types import Interval, Unmeasured
@@ -25,18 +40,17 @@ N, WIDTH = 320, 6
 
 def scores(strength: dict[str, float], *, placebo: float = 0.0, seed: int = 0) -> Scores:
     """Make arms that know as much of the truth as is said; a statement and another one share a question."""
-    rng = np.random.default_rng(seed)
     true_N = np.tile([True, False], N // 2)
 
-    def arm(knows: float) -> np.ndarray:
-        return knows * (2 * true_N - 1) + rng.normal(size=N)
+    def arm(knows: float, *name: str | int) -> np.ndarray:
+        return knows * (2 * true_N - 1) + stream(seed, "noise of an arm", *name).normal(size=N)
 
-    made = {name: arm(strength.get(name, 0.0)) for name in ARMS}
+    made = {name: arm(strength.get(name, 0.0), name) for name in ARMS}
     return Scores(
         raw=made,
         beyond=made,
-        placebo={name: arm(placebo) for name in (*HEARD, HEAD)},
-        heads_SN=np.stack([arm(0.0) for _ in range(20)]),
+        placebo={name: arm(placebo, "placebo", name) for name in (*HEARD, *TUNED, HEAD)},
+        heads_SN=np.stack([arm(0.0, "shuffled", k) for k in range(20)]),
         true_N=true_N,
         test_N=np.arange(N) >= N // 2,
         question_N=np.repeat(np.arange(N // 2), 2).astype(str),
@@ -49,7 +63,7 @@ def found(s: Scores) -> dict[str, Found]:
 
 def evidence(some: dict[str, Found]) -> Evidence:
     return Evidence(
-        policy="it", agent="it", topics=("towns",), groups=("statements",), fitted_to=9, train=9, test=9, written=9,
+        policy="it", agent="it", topics=("towns",), groups=("statements",), fitted_to=9, updates=9, train=9, test=9, written=9,
         found=tuple(some.values()), examples=(),
     )  # fmt: skip
 
@@ -197,6 +211,7 @@ def test_everybody_speaks_the_same_again_and_a_placebo_is_of_another_statement(m
     one = speak(job)
     assert one == speak(job)
     assert set(one.odds) == set(one.placebo) == set(HEARD)
+    assert one.odds["agent alone"] != one.odds["sandwiching"]
     assert all(len(x) == 6 for x in (*one.odds.values(), *one.placebo.values(), one.thought, one.argued_true))
     told: list[tuple[str, tuple[str, ...]]] = []
 
@@ -211,9 +226,36 @@ def test_everybody_speaks_the_same_again_and_a_placebo_is_of_another_statement(m
     )  # fmt: skip
     speak(job)
     own = [all(text in line for line in said) for text, said in told]
-    assert own == ([True] * 6 + [False] * 6) * 4 + [True] * 6
-    sides = {line.split()[0] for _, said in told[36:42] for line in said}
+    assert own == ([True] * 6 + [False] * 6) * 5 + [True] * 6
+    sides = {line.split()[0] for _, said in told[48:54] for line in said}
     assert sides <= {"true", "false"}
+
+
+@pytest.mark.parametrize("by", ["labels", "reward"])
+def test_a_tuned_judge_says_what_its_labels_teach_and_one_of_shuffled_labels_does_not(by: str) -> None:
+    rng = np.random.default_rng(0)
+    texts = [f"{a}+{b}" if k % 2 else f"{a}-{b}" for k, (a, b) in enumerate(rng.integers(10, 99, (120, 2)))]
+    true_N = np.arange(120) % 2 == 1
+    given, read = tuple(texts[:80]), tuple(texts[80:])
+    job = TuneJob(judge="small", texts=given, true=tuple(true_N[:80].tolist()), by=by, read=read, updates=60, seed=0)
+    shuffled = dataclasses.replace(job, true=tuple(rng.permutation(true_N[:80]).tolist()))
+    told, blind = (np.array(tune_job(j)) for j in (job, shuffled))
+    knows, guesses = (auroc(x[true_N[80:]], negatives=x[~true_N[80:]]) for x in (told, blind))
+    assert knows > 0.9
+    assert guesses < 0.85
+
+
+def test_by_reward_the_loss_is_what_a_right_answer_is_short_of_for_sure() -> None:
+    model = base("small")
+    prompts, _ = encode(model, [truth_question("5+3=8"), truth_question("5+3=9")])
+    tokens, length = (torch.from_numpy(a) for a in pad(prompts))
+    asked = Asked(tokens, length, torch.tensor([0, 1]))
+    first = [int(ids[0]) for ids in encode(model, [""] * 2, ["True", "False"], end=False)[1]]
+    odds = choice_logprobs(model, [truth_question("5+3=8"), truth_question("5+3=9")], ["T", "F"])
+    right = 1 / (1 + np.exp([odds[0, 1] - odds[0, 0], odds[1, 0] - odds[1, 1]]))
+    with torch.no_grad():
+        both = [float(loss_of(model.network, asked, first=first, by_reward=by)) for by in (True, False)]
+    assert both == pytest.approx([1 - right.mean(), -np.log(right).mean()], abs=1e-4)
 
 
 def statements(path: Path, n: int = 200) -> Path:

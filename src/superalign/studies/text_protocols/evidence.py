@@ -8,9 +8,10 @@ from superalign.kit.evidence import Estimate
 from superalign.types import Record
 
 JUDGE = "judge alone"
-HEARD = ("agent alone", "voting", "critique", "debate", "consultancy")
+HEARD = ("agent alone", "voting", "sandwiching", "critique", "debate", "consultancy")
+TUNED = ("tuned on labels", "tuned by reward")
 HEAD, LIKELIHOOD, LENGTH = "trained head", "likelihood", "length"
-ARMS = (JUDGE, *HEARD, HEAD, LIKELIHOOD, LENGTH)
+ARMS = (JUDGE, *HEARD, *TUNED, HEAD, LIKELIHOOD, LENGTH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Found(Record):
     said: Estimate  # share that is right as it is said: True where its log-odds are above 0
     fitted: Estimate  # share that is right at the threshold of the training statements
     beyond: Estimate  # area minus the judge's
-    placebo: Estimate  # the same of what was said of other statements; of a head of shuffled labels
+    placebo: Estimate  # the same of what was said of other statements; of a judge or a head fitted to shuffled labels
     of_gap: Estimate  # share of the way from the judge to the head
 
 
@@ -45,7 +46,8 @@ class Evidence:
     agent: str
     topics: tuple[str, ...]
     groups: tuple[str, ...]
-    fitted_to: int  # statements that the head was fitted to
+    fitted_to: int  # statements that the head was fitted to, and judges were tuned on
+    updates: int  # of a tuned judge
     train: int
     test: int
     written: int  # tokens

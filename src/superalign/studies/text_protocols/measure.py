@@ -16,10 +16,11 @@ from superalign.interp import read_out
 from superalign.kit.run import Run
 from superalign.lab.labelled_scores import Scores, areas_of, by_shuffles, cut_of, joined, right
 from superalign.lab.truth_reading import Statements, area, as_statements, draw_labelled, fit_heads, read_sets, rows_of
+from superalign.lab.tuned_judges import BATCH, TuneJob, tune_job
 from superalign.oversight.judges.statements import JUDGE, SpeechJob, Spoken, speak, speech_cost
 from superalign.problems.table_family import Row, TableFamily
 from superalign.stats.streams import seed_for, stream
-from superalign.studies.text_protocols.evidence import ARMS, HEAD, LENGTH, LIKELIHOOD, Evidence, Example, Found
+from superalign.studies.text_protocols.evidence import ARMS, HEAD, LENGTH, LIKELIHOOD, TUNED, Evidence, Example, Found
 from superalign.studies.text_protocols.study import Config
 from superalign.types import Unmeasured
 
@@ -49,9 +50,11 @@ def measure(config: Config, run: Run) -> Evidence:
     ]
     run.stage(speech_cost(items))
     spoken = dict(zip(picked, run.map(speak, items, name="speech", progress="speaking and judging"), strict=True))
+    run.stage(f"tuning judges: four times {config.updates} updates of {BATCH} statements")
+    tuned = tuned_judges(sets, picked, config, run)
     run.stage("fitting heads, and holding every arm against the truth")
     heads = fitted_heads(sets, picked, seed=run.seed)
-    each = {key: scores_of(sets[key], picked[key], spoken[key], heads[key]) for key in sets}
+    each = {key: scores_of(sets[key], picked[key], spoken[key], tuned[key], heads[key]) for key in sets}
     cuts = {arm: cut_of(joined(list(each.values())), arm) for arm in ARMS}
     groups = {p: joined([s for key, s in each.items() if key[1] == p]) for p in dict.fromkeys(p for _, p in sets)}
     tested = sum(int(g.test_N.sum()) for g in groups.values())
@@ -63,6 +66,7 @@ def measure(config: Config, run: Run) -> Evidence:
         fitted_to=sum(len(head_rows(s, picked[key])) for key, s in sets.items()),
         train=sum(map(len, picked.values())) - tested,
         test=tested,
+        updates=config.updates,
         written=sum(s.written for s in spoken.values()),
         found=tuple(f for p, g in groups.items() for f in found_of(GROUPS[p], g, cuts, seed=run.seed)),
         examples=tuple(example(sets[key], picked[key], spoken[key]) for key in sets),
@@ -113,7 +117,40 @@ def fitted_heads(
     return out
 
 
-def scores_of(s: Statements, at_N: np.ndarray, spoken: Spoken, heads_SN: np.ndarray) -> Scores:
+def tuned_judges(
+    sets: Mapping[Set, Statements], picked: Mapping[Set, np.ndarray], config: Config, run: Run
+) -> dict[Set, dict[tuple[str, bool], np.ndarray]]:
+    """Tune judges on all sets at once, on their labels and on shuffled ones, and let them read what is spoken about.
+
+    Returns:
+        For each set the log-odds (N,) of a way of tuning, with shuffled labels or not.
+    """
+    rows = [(s.rows[i], bool(s.true_N[i])) for key, s in sets.items() for i in head_rows(s, picked[key])]
+    read = tuple(s.rows[i].text for key, s in sets.items() for i in picked[key])
+    true_N = np.array([true for _, true in rows])
+    shuffled_N = stream(run.seed, "shuffled labels of tuned judges").permutation(true_N)
+    arms = [(arm, shuffled) for arm in TUNED for shuffled in (False, True)]
+    items = [
+        TuneJob(
+            judge=config.policy,
+            texts=tuple(row.text for row, _ in rows),
+            true=tuple((shuffled_N if shuffled else true_N).tolist()),
+            by="labels" if arm == TUNED[0] else "reward",
+            read=read,
+            updates=config.updates,
+            seed=seed_for(run.seed, "tuned judges"),
+        )
+        for arm, shuffled in arms
+    ]
+    found = run.map(tune_job, items, name="tuned", progress="tuning judges")
+    ends = np.cumsum([len(at_N) for at_N in picked.values()])[:-1]
+    parts = {arm: np.split(np.array(odds), ends) for arm, odds in zip(arms, found, strict=True)}
+    return {key: {arm: some[k] for arm, some in parts.items()} for k, key in enumerate(sets)}
+
+
+def scores_of(
+    s: Statements, at_N: np.ndarray, spoken: Spoken, tuned: Mapping[tuple[str, bool], np.ndarray], heads_SN: np.ndarray
+) -> Scores:
     """Bring the scores of one set together; no label is used."""
     test_N = s.test_N[at_N]
 
@@ -123,14 +160,16 @@ def scores_of(s: Statements, at_N: np.ndarray, spoken: Spoken, heads_SN: np.ndar
     raw: dict[str, np.ndarray] = {
         JUDGE: np.array(s.read.says)[at_N],
         **{arm: np.array(x) for arm, x in spoken.odds.items()},
+        **{arm: tuned[arm, False] for arm in TUNED},
         HEAD: heads_SN[0],
         LIKELIHOOD: np.array(s.read.likelihood)[at_N],
         LENGTH: np.array([float(len(s.rows[i].text)) for i in at_N]),
     }
+    placebo = {**spoken.placebo, **{arm: tuned[arm, True] for arm in TUNED}, HEAD: heads_SN[1]}
     return Scores(
         raw=raw,
         beyond={arm: beyond(x) for arm, x in raw.items()},
-        placebo={arm: beyond(np.array(x)) for arm, x in {**spoken.placebo, HEAD: heads_SN[1]}.items()},
+        placebo={arm: beyond(np.array(x)) for arm, x in placebo.items()},
         heads_SN=beyond(heads_SN[1:]),
         true_N=s.true_N[at_N],
         test_N=test_N,

@@ -16,12 +16,12 @@ from superalign.kit.parts import (
     table,
 )
 from superalign.report import Findings
-from superalign.studies.text_protocols.evidence import ARMS, HEAD, HEARD, JUDGE, LENGTH, LIKELIHOOD, Evidence
+from superalign.studies.text_protocols.evidence import ARMS, HEAD, HEARD, JUDGE, LENGTH, LIKELIHOOD, TUNED, Evidence
 from superalign.types import Claim
 
 AREA = "area under the ROC curve, true against false"
 ONE_MIND = "Judge and agent have the same weights: a gain here says nothing of a judge that is weaker."
-KINDS = {JUDGE: "says", HEAD: "holds", LIKELIHOOD: "floor", LENGTH: "floor"}
+KINDS = {JUDGE: "says", HEAD: "holds", LIKELIHOOD: "floor", LENGTH: "floor"} | dict.fromkeys(TUNED, "is tuned")
 
 
 def page(e: Evidence) -> Findings:
@@ -33,9 +33,10 @@ def page(e: Evidence) -> Findings:
         "A gain counts beside the same judge after what was said of other statements.",
         limits=(
             *([ONE_MIND] if e.agent == e.policy else []),
-            "Nobody was trained to argue, to judge or to be read; other words of the questions may bring out more.",
+            "Nobody was trained to argue; other words of the questions may bring out more.",
             f"{len(ARMS) * len(e.groups)} areas and {len(HEARD) * len(e.groups)} gains are held against chance one by one.",
-            "Half of the text is true by construction. The head was told which of its training statements are; nobody else was.",
+            "Half of the text is true by construction. The head and tuned judges were told which of their training statements "
+            "are; nobody else was.",
         ),
     )
 
@@ -49,6 +50,9 @@ def headline(e: Evidence) -> str:
     shown = [(g, arm) for g in e.groups for arm in HEARD if gain(e, arm, g).holds is True]
     gains = ", ".join(f"{arm} ({percent(e.of(arm, g).of_gap, digits=0)} of the way, {g})" for g, arm in shown)
     more = f"More than it says alone is brought out by {gains}." if shown else "No protocol is shown to bring out more."
+    able = [(g, arm) for g in e.groups for arm in TUNED if gain(e, arm, g).holds is True]
+    by = ", ".join(f"{arm} ({percent(e.of(arm, g).of_gap, digits=0)} of the way, {g})" for g, arm in able)
+    more += f" It says more when {by}." if able else " No tuned judge is shown to say more."
     return f"{e.policy}: {told}. {more}"
 
 
@@ -61,7 +65,7 @@ def gain(e: Evidence, arm: str, group: str) -> Claim:
         null=f.placebo,
         unit="area",
         why="difference of areas on the same test statements, 95 % over questions; null: after what was said of other "
-        "statements, or of a head that was fitted to shuffled labels",
+        "statements, or of a judge or head that was fitted to shuffled labels",
     )
 
 
@@ -69,12 +73,14 @@ def apart(e: Evidence) -> Part:
     """Show every arm's area beside shuffled labels."""
     return part(
         "What is held, and what is said",
-        "The judge alone answers True or False; its log-odds are its score. The agent first thinks in a sentence; voting is the "
-        "mean after several thoughts. Before it answers again, the judge hears a critic who says why the statement may be false, "
-        "a debate of this sentence and one that says why it may be true, or one of the two as a coin falls (consultancy). The "
-        f"trained head is a linear probe of the model's states, fitted to {e.fitted_to} training statements of the same topics. "
-        "Likelihood and length ask nobody.\n\nEvery score is taken beyond its mean on training statements of the same topic and "
-        "polarity, so that no arm gains or loses by a leaning of a topic.",
+        "The judge alone answers True or False; its log-odds are its score. The agent first thinks in a sentence; voting "
+        "is the mean after several thoughts. In sandwiching the judge hears the first of them as an assistant's. Before "
+        "it answers again, it hears a critic who says why the statement may be false, a debate of this sentence and one "
+        "that says why it may be true, or one of the two as a coin falls (consultancy). The trained head is a linear "
+        f"probe of the model's states, fitted to {e.fitted_to} training statements of the same topics. Tuned judges answer "
+        f"alone, after {e.updates} updates on the same training statements: on their labels, or by the reward that is "
+        "expected of a right answer. Likelihood and length ask nobody.\n\nEvery score is taken beyond its mean on "
+        "training statements of the same topic and polarity, so that no arm gains or loses by a leaning of a topic.",
         *(
             beyond_chance(
                 f"{arm.capitalize()} tells true {g} from false ones",
@@ -105,11 +111,11 @@ def apart(e: Evidence) -> Part:
 
 def brought_out(e: Evidence) -> Part:
     """Show what each protocol adds to the judge, and how far that goes towards the head."""
-    arms = (*HEARD, HEAD)
+    arms = (*HEARD, *TUNED, HEAD)
     return part(
         "What each protocol brings out",
         "Area minus the judge's alone, on the same statements. The placebo is the same judge after what was said of another "
-        "statement; of the head, one that was fitted to shuffled labels; of voting, the agent's.",
+        "statement; of tuned judges and the head, ones that were fitted to shuffled labels; of voting, the agent's.",
         *(gain(e, arm, g) for g in e.groups for arm in arms),
         *(
             intervals(
@@ -128,7 +134,7 @@ def brought_out(e: Evidence) -> Part:
             [
                 (g, arm, e.of(arm, g).beyond, e.of(arm, g).placebo, e.of(arm, g).of_gap)
                 for g in e.groups
-                for arm in HEARD
+                for arm in (*HEARD, *TUNED)
             ],
         ),
     )

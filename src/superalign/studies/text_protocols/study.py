@@ -26,7 +26,7 @@ class Config:
     topics: Annotated[tuple[str, ...], MinLen(1)] = ("cities", "sp_en_trans", "facts", "animal_class")
     """Topics of statements, as their files are called; questions and solutions are drawn from all."""
     head: Annotated[int, Ge(16)] = 80
-    """Training statements of a topic and polarity that the trained head is fitted to."""
+    """Training statements of a topic and polarity that the trained head is fitted to, and judges are tuned on."""
     train: Annotated[int, Ge(8)] = 8
     """Further training statements of each, by which thresholds are set."""
     test: Annotated[int, Ge(16)] = 24
@@ -35,6 +35,8 @@ class Config:
     """Thoughts that are sampled of each statement, for voting; the first is the agent's own."""
     words: Count = 16
     """Tokens of a thought or an argument at most."""
+    updates: Count = 40
+    """Of each tuned judge, 16 statements at a time."""
     longest: Count = 800
     """Characters of a statement, question or solution; longer ones are left out."""
     every: Count = 3
@@ -54,6 +56,14 @@ STUDY = Study(
     question="A real model holds truth better than it says it: which protocol brings out how much, on real text?",
     paper="Kenton et al., On scalable oversight with weak LLMs judging strong LLMs, 2024 (arXiv 2407.04622)",
     config=Config,
-    quick={"topics": ("cities", "sp_en_trans"), "head": 64, "test": 16, "votes": 2, "words": 12, "every": 6},
+    quick={
+        "topics": ("cities", "sp_en_trans"),
+        "head": 64,
+        "test": 16,
+        "votes": 2,
+        "words": 12,
+        "updates": 16,
+        "every": 6,
+    },
     check=check,
 )
