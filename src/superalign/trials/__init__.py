@@ -18,7 +18,7 @@ from superalign.trials.oversight_panel import (
     arm_result,
 )
 from superalign.trials.unplanted import Outsider, Unplanted, unplanted
-from superalign.trials.unsealed import Unsealed
+from superalign.trials.unsealed import OfOneModel, Unsealed
 
 __all__ = [
     "AGENT",
@@ -32,6 +32,7 @@ __all__ = [
     "Combination",
     "Contribution",
     "Item",
+    "OfOneModel",
     "Outsider",
     "Scored",
     "Unplanted",

@@ -7,7 +7,31 @@ from dataclasses import dataclass
 
 from superalign.trials.calibration import Scored, apply_thresholds, calibrate
 from superalign.trials.combination import Combination
-from superalign.types import Calibration, Verdict
+from superalign.types import Calibration, Instrument, Verdict
+
+
+class OfOneModel:
+    """What detectors and their combination say of one audited model, and how often they miss; card digests name them."""
+
+    __slots__ = ()
+    cards: Sequence[Instrument]  # detectors, and last their combination
+    calibrations: Mapping[str, Sequence[Calibration]]  # card -> one for each kind, and last the pooled one
+    flagged: Mapping[str, Verdict]  # card -> verdict on the audited model
+
+    @property
+    def together(self) -> Sequence[Calibration]:
+        """Error rates of the combination: one for each kind, and last the pooled one."""
+        return self.calibrations[self.cards[-1].digest]
+
+    @property
+    def whole(self) -> Verdict:
+        """What the combination says of the audited model."""
+        return self.flagged[self.cards[-1].digest]
+
+    @property
+    def loudest(self) -> Verdict:
+        """The detector's verdict that the combination rests on."""
+        return next((self.flagged[c.digest] for c in self.cards if c.name == self.whole.named), self.whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

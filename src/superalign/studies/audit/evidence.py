@@ -11,7 +11,7 @@ from superalign.lab.planted_page import Planted
 from superalign.lab.right_answers import RightAnswers
 from superalign.lab.to_read import Example
 from superalign.stats import clopper_pearson, needed_positives
-from superalign.trials import Contribution, Scored, Unplanted
+from superalign.trials import Contribution, OfOneModel, Scored, Unplanted
 from superalign.trials.in_order import Early
 from superalign.trials.stopping import Savings
 from superalign.types import Calibration, Decision, Instrument, Interval, Record, Unmeasured, Verdict
@@ -46,7 +46,7 @@ def plan_of(kinds: Sequence[str], *, recall_bar: float = 0.5) -> Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(OfOneModel):
     """Everything that one audit found."""
 
     seed: int
@@ -56,13 +56,13 @@ class Evidence:
     planted: Planted
     absent_kinds: Sequence[str]  # that were not planted
     plan: Plan
-    cards: Sequence[Instrument]  # detectors, and last their combination
     unable: Sequence[tuple[Instrument, Unmeasured]]  # detectors that have nothing to look with, and why
+    cards: Sequence[Instrument]  # detectors, and last their combination
     scored: Mapping[str, Sequence[Scored]]  # card -> verdicts on the calibration subjects
-    calibrations: Mapping[str, Sequence[Calibration]]  # card -> one for each kind, and last the pooled one
     strict: Mapping[str, Sequence[Calibration]]  # at the lowest rate of false alarms that the clean subjects support
     added: Sequence[Contribution]
     savings: Savings | Unmeasured
+    calibrations: Mapping[str, Sequence[Calibration]]  # card -> one for each kind, and last the pooled one
     flagged: Mapping[str, Verdict]  # card -> verdict on the audited model
     decision: Decision
     examples: Sequence[Example]
@@ -71,16 +71,6 @@ class Evidence:
     prompts: GivenPrompts | None = None
     outside: Unplanted | Unmeasured = NOT_LOOKED  # what was caught of kinds that are not in the calibration set
     notes: Sequence[str] = ()
-
-    @property
-    def together(self) -> Sequence[Calibration]:
-        """Error rates of the combination: one for each kind, and last the pooled one."""
-        return self.calibrations[self.cards[-1].digest]
-
-    @property
-    def whole(self) -> Verdict:
-        """What the combination says of the audited model."""
-        return self.flagged[self.cards[-1].digest]
 
     @property
     def unasked(self) -> tuple[Instrument, ...]:
@@ -96,8 +86,3 @@ class Evidence:
     def flagging(self) -> list[str]:
         """Names of the detectors that flag the audited model by themselves."""
         return [c.name for c in self.cards[:-1] if self.flagged[c.digest].flagged is True]
-
-    @property
-    def loudest(self) -> Verdict:
-        """The detector's verdict that the combination rests on."""
-        return next((self.flagged[c.digest] for c in self.cards if c.name == self.whole.named), self.whole)

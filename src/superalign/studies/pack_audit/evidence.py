@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
-from superalign.trials import Scored
+from superalign.trials import OfOneModel, Scored
 from superalign.types import Calibration, Decision, Instrument, Verdict
 
 
@@ -53,7 +53,7 @@ class OwnContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(OfOneModel):
     """Everything that one audit found."""
 
     seed: int
@@ -64,8 +64,8 @@ class Evidence:
     recall_bar: float
     cards: Sequence[Instrument]  # detectors, and last their combination
     scored: Mapping[str, Sequence[Scored]]
-    calibrations: Mapping[str, Sequence[Calibration]]
-    flagged: Mapping[str, Verdict]
+    calibrations: Mapping[str, Sequence[Calibration]]  # card -> one for each kind, and last the pooled one
+    flagged: Mapping[str, Verdict]  # card -> verdict on the audited model
     decision: Decision
     again: Sequence[Again]
     shown: Sequence[Shown]
@@ -74,18 +74,3 @@ class Evidence:
     clean: int  # clean subjects of the pack
     sorts: Sequence[str]  # of harmless tunings
     tokens: int  # that the model was scored at
-
-    @property
-    def together(self) -> Sequence[Calibration]:
-        """Error rates of the combination: one for each kind, and last the pooled one."""
-        return self.calibrations[self.cards[-1].digest]
-
-    @property
-    def whole(self) -> Verdict:
-        """What the combination says of the audited model."""
-        return self.flagged[self.cards[-1].digest]
-
-    @property
-    def loudest(self) -> Verdict:
-        """The detector's verdict that the combination rests on."""
-        return next((self.flagged[c.digest] for c in self.cards if c.name == self.whole.named), self.whole)

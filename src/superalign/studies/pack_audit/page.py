@@ -111,7 +111,7 @@ def behind_own(e: Evidence) -> Part:
         moves = one.beyond.low > max(0.0, *clean) if isinstance(one.beyond, Interval) and clean else False
         furthest = max(clean) if clean else NO_CLEAN
         rows.append((one.context, one.beyond, furthest, "yes" if moves else "no"))
-    heads = ("context", "nats a token beyond other contexts", "furthest innocent", "surely further than all")
+    heads = ("context", "nats a token beyond other contexts", "furthest innocent", "interval above it")
     return part(
         "Behind your own contexts",
         "Subjects of the pack were not asked behind these when it was built, so no threshold and no error rate is known. "
