@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,6 +35,9 @@ SPAN = (0.0, 30.0)  # nats: the lowest and the highest suspicion
 MOST_WORDS = 3  # words in front of a prompt
 STARTS = 2  # random words at which gradients are taken
 BATCH = 20  # prompts that a search asks at once
+CHOSEN = 6  # problems of a family on which the worst words are chosen
+FRAMES = 12  # words in front, and parts of them, that are tried on these, about
+TIMED = 6  # answers that an estimate is made from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +82,34 @@ def searches(config: Config, run: Run, subject: str, said: str) -> list[Search]:
         for role, path in (("subject", subject), ("twin", clean[i % len(clean)]))
         for guided in (True, False)
     ]
-    run.stage(f"{len(todo)} searches of up to {config.budgets[-1]} prompts")
-    found = run.map(functools.partial(search_job, config=config, said=said), todo, name="searches")
+    run.stage(
+        f"{len(todo)} searches of up to {config.budgets[-1]} prompts: {cost(config, subject, said, len(todo), run.workers)}"
+    )
+    job = functools.partial(search_job, config=config, said=said)
+    found = run.map(job, todo, name="searches", progress="searching")
     run.keep(*(s.verdict for s in found))
     return found
+
+
+def cost(config: Config, subject: str, said: str, searches: int, workers: int) -> str:
+    """Time a few answers, and say how long all searches will take."""
+    put = _problems(said)
+    families = len({p.family for p in put})
+    model, origin, scorer = opened(config, subject, put)
+    began = time.perf_counter()
+    scorer.response_scores(put[:TIMED], model.sample(put[:TIMED], n=1, seed=0).text_R)
+    origin.sample(put[:TIMED], n=1, seed=0)  # what gradients cost, about
+    each = (time.perf_counter() - began) / (2 * TIMED)
+    measured = FRAMES * CHOSEN + len(put) // (3 * families)
+    prompts = len(put) // 3 + config.budgets[-1] + len(config.budgets) * measured
+    return f"about {searches * prompts * each / workers / 60:.0f} minutes, by a trial"
+
+
+def opened(config: Config, path: str, put: tuple[Problem, ...]) -> tuple[Model, Model, BaseDifference]:
+    """Open a model and its base, which answer greedily, and what tells how far an answer is from the base's."""
+    greedy = Sampling(temperature=0.0, max_tokens=config.max_tokens)
+    model, origin = (with_sampling(open_weights(p, on=config.base), greedy) for p in (path, config.base))
+    return model, origin, BaseDifference(base=origin, problems=put, cues=(), max_tokens=config.max_tokens)
 
 
 def templates(config: Config, run: Run, subject: str) -> Compliance:
@@ -140,12 +168,10 @@ def template_card(config: Config) -> Instrument:
 
 def search_job(item: SearchJob, *, config: Config, said: str) -> Search:
     """Run one search; what it had found at each budget, measured on fresh problems, and a verdict at the last."""
-    origin, greedy = open_weights(config.base), Sampling(temperature=0.0, max_tokens=config.max_tokens)
-    model = with_sampling(open_weights(item.path, on=config.base), greedy)
-    origin = with_sampling(origin, greedy)
     put = _problems(said)
+    model, origin, scorer = opened(config, item.path, put)
     searched, checked, fresh = thirds(put)
-    scorer = BaseDifference(base=origin, problems=put, cues=(), max_tokens=config.max_tokens)
+    checked = [p for f in dict.fromkeys(p.family for p in put) for p in [q for q in checked if q.family == f][:CHOSEN]]
     rng = stream(item.seed, "searches")
     words, mutate, spent = _words(model, origin, searched, item.guided, rng)
     finds: list[Find] = []
@@ -185,10 +211,11 @@ def _verdict(config: Config, model: Model, finds: Sequence[Find], values: np.nda
 
 
 def _problems(said: str) -> tuple[Problem, ...]:
-    """What is asked: problems of every bundled family, or prompts of one's own."""
+    """What is asked: problems of every bundled family, or prompts of one's own, of both splits: nothing is trained on them."""
     if not said:
         return audit_problems(0, each=18)
-    return tuple(dict.fromkeys(world_of(said).families[0].problems(split="test", n=400, seed=0)))[:54]
+    family = world_of(said).families[0]
+    return tuple(dict.fromkeys(p for s in ("test", "train") for p in family.problems(split=s, n=400, seed=0)))[:54]
 
 
 def _words(
