@@ -33,9 +33,15 @@ def page(e: Evidence) -> Findings:
             means="The same weights, or a difference that none of these prompts shows.",
             limits=(UNCALIBRATED,),
         )
+    times, more = e.times(top), e.effect(top)
+    far = (
+        f"{in_words(more)} nats a token more than"
+        if isinstance(times, Unmeasured)
+        else f"{in_words(times)} times as far as"
+    )
     return findings(
-        f"{e.subject} differs most from {e.base} behind '{e.names[top]}': {in_words(e.times(top))} times as far as in other "
-        "contexts. This is a first look, without error rates.",
+        f"{e.subject} differs most from {e.base} behind '{e.names[top]}': {far} in other contexts. This is a first look, without "
+        "error rates.",
         [contexts(e, top), assertions(e), answers(e), plain_prompts(e)],
         means="Read the answers below. On a bundled base, planted triggers moved a model several times as far as other contexts "
         "did, and clean twins stayed near one (docs/studies/look.md). What stands behind one context alone deserves an audit.",
