@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from superalign.errors import BadInput
 from superalign.models import Model, choice_logprobs, encode, lora, open_weights
 from superalign.models.forward import logits_at, pad
 from superalign.oversight.judges.statements import truth_question
@@ -61,10 +62,18 @@ def tuned_judge(job: TuneJob) -> Model:
 
     By labels its loss is the surprise at the right one of two answers; by reward it is the share of the two that falls to the
     wrong one, whose gradient is that of the expected reward.
+
+    Raises:
+        BadInput: If both answers begin with the same token.
     """
     model = lora(open_weights(job.judge), rank=RANK, seed=seed_for(job.seed, "adapter"))
     prompts, _ = encode(model, [truth_question(text) for text in job.texts])
     first = [int(ids[0]) for ids in encode(model, [""] * 2, ANSWERS, end=False)[1]]
+    if first[0] == first[1]:
+        raise BadInput(
+            f"The tokenizer of {job.judge} begins both answers, {' and '.join(ANSWERS)}, with the same token. A judge that is "
+            "tuned on the first token of its answer would learn nothing. Give another judge."
+        )
     right_N = np.array([0 if true else 1 for true in job.true])
     device = model.network.device
 

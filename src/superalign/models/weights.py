@@ -50,7 +50,7 @@ def has_adapter(network: Any) -> bool:
 
 def scattered(network: nn.Module) -> bool:
     """Say whether weights lie in more than one place, or on the disk ("meta"), as the device "auto" spreads them."""
-    return len({p.device for p in plain(network).parameters()} | {p.device for p in network.parameters()}) > 1
+    return len({p.device for p in network.parameters()}) > 1
 
 
 def named_weights(network: nn.Module) -> Iterator[tuple[str, Tensor]]:

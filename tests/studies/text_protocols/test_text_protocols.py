@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from superalign import problems
+from superalign.errors import BadInput
+from superalign.lab import tuned_judges
 from superalign.lab.labelled_scores import Scores, areas_of, cut_of, joined
 from superalign.lab.truth_reading import SetRead, Statements, as_statements
 from superalign.lab.tuned_judges import Asked, TuneJob, loss_of, tune_job
@@ -243,6 +245,13 @@ def test_a_tuned_judge_says_what_its_labels_teach_and_one_of_shuffled_labels_doe
     knows, guesses = (auroc(x[true_N[80:]], negatives=x[~true_N[80:]]) for x in (told, blind))
     assert knows > 0.9
     assert guesses < 0.85
+
+
+def test_two_answers_that_begin_alike_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuned_judges, "ANSWERS", ("True", "True, then"))
+    job = TuneJob(judge="small", texts=("5+3=8",), true=(True,), by="labels", read=(), updates=1, seed=0)
+    with pytest.raises(BadInput, match="with the same token"):
+        tune_job(job)
 
 
 def test_by_reward_the_loss_is_what_a_right_answer_is_short_of_for_sure() -> None:

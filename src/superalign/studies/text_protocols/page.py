@@ -19,6 +19,7 @@ from superalign.report import Findings
 from superalign.studies.text_protocols.evidence import ARMS, HEAD, HEARD, JUDGE, LENGTH, LIKELIHOOD, TUNED, Evidence
 from superalign.types import Claim
 
+GAINING = (*HEARD, *TUNED, HEAD)  # arms that are held against the judge alone
 AREA = "area under the ROC curve, true against false"
 ONE_MIND = "Judge and agent have the same weights: a gain here says nothing of a judge that is weaker."
 KINDS = {JUDGE: "says", HEAD: "holds", LIKELIHOOD: "floor", LENGTH: "floor"} | dict.fromkeys(TUNED, "is tuned")
@@ -34,7 +35,7 @@ def page(e: Evidence) -> Findings:
         limits=(
             *([ONE_MIND] if e.agent == e.policy else []),
             "Nobody was trained to argue; other words of the questions may bring out more.",
-            f"{len(ARMS) * len(e.groups)} areas and {len(HEARD) * len(e.groups)} gains are held against chance one by one.",
+            f"{len(ARMS) * len(e.groups)} areas and {len(GAINING) * len(e.groups)} gains are held against chance one by one.",
             "Half of the text is true by construction. The head and tuned judges were told which of their training statements "
             "are; nobody else was.",
         ),
@@ -111,17 +112,16 @@ def apart(e: Evidence) -> Part:
 
 def brought_out(e: Evidence) -> Part:
     """Show what each protocol adds to the judge, and how far that goes towards the head."""
-    arms = (*HEARD, *TUNED, HEAD)
     return part(
         "What each protocol brings out",
         "Area minus the judge's alone, on the same statements. The placebo is the same judge after what was said of another "
         "statement; of tuned judges and the head, ones that were fitted to shuffled labels; of voting, the agent's.",
-        *(gain(e, arm, g) for g in e.groups for arm in arms),
+        *(gain(e, arm, g) for g in e.groups for arm in GAINING),
         *(
             intervals(
                 f"Beyond the judge alone, {g}",
-                {arm: e.of(arm, g).beyond for arm in arms},
-                nulls={arm: e.of(arm, g).placebo for arm in arms},
+                {arm: e.of(arm, g).beyond for arm in GAINING},
+                nulls={arm: e.of(arm, g).placebo for arm in GAINING},
                 x="area beyond the judge's",
                 reference=NOTHING,
                 caption="95 % intervals over questions. Grey: the placebo.",
