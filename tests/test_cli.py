@@ -413,6 +413,7 @@ def test_the_flags_are_frozen() -> None:
         "run": ["--config", "--executor", "--out", "--quick", "--seed", "--set", "--workers"],
         "audit": [
             "--base",
+            "--budget",
             "--config",
             "--cues",
             "--device",

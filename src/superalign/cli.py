@@ -13,9 +13,10 @@ from superalign.cli_models import models
 from superalign.cli_packs import packs
 from superalign.errors import BadInput
 from superalign.exits import INTERRUPTED, exit_codes, say
-from superalign.named_models import NAMED
+from superalign.named_models import is_named
 from superalign.options import (
     Base,
+    Budget,
     Clean,
     Cues,
     Device,
@@ -78,6 +79,7 @@ def audit(
     reference: Clean = None,
     problems: Prompts = None,
     pack: PackFolder = None,
+    budget: Budget = 0,
     cues: Cues = None,
     system: SystemText = "",
     template: Template = "",
@@ -94,9 +96,11 @@ def audit(
     """Audit a model, blind: flagged, not flagged or cannot tell, with how often planted fakes would have been missed."""
     prompted = _prompted(system, template, template_args, device)
     given = [f"subject={prompted(model)}", f"base={base if base == NO_BASE else prompted(base)}"]
-    given += _set(reference=",".join(map(prompted, reference or ())), prompts=problems, pack=pack, contexts=cues)
+    given += _set(
+        reference=",".join(map(prompted, reference or ())), prompts=problems, pack=pack, budget=budget, contexts=cues
+    )
     how = How(out, seed, workers, executor, quick, settings)
-    with_pack = pack is not None or base == NO_BASE or (_named(base) and not problems)
+    with_pack = pack is not None or base == NO_BASE or (is_named(base) and not problems)
     _study("pack-audit" if with_pack else "audit", how, (*given, *(words or ())))
 
 
@@ -123,7 +127,7 @@ def plant(
     prompted = _prompted(system, template, template_args, device)
     given = [f"base={prompted(base)}", *_set(kind=kind, prompts=problems)]
     how = How(out, seed, workers, executor, quick, settings)
-    _study("plant-chat" if _named(base) and not problems else "plant", how, (*given, *(words or ())))
+    _study("plant-chat" if is_named(base) and not problems else "plant", how, (*given, *(words or ())))
 
 
 @app.command()
@@ -183,14 +187,9 @@ def redteam(
     _study("redteam", how, (*given, *(words or ())))
 
 
-def _set(**given: str | Path | None) -> list[str]:
+def _set(**given: str | int | Path | None) -> list[str]:
     """Write settings as `--set` takes them; what was not given is left out."""
     return [f"{field}={value}" for field, value in given.items() if value]
-
-
-def _named(base: str) -> bool:
-    """Say whether a base is a real chat model that has a name: everyday questions are known for it, and a pack may ship."""
-    return base.partition("?")[0] in NAMED
 
 
 def _prompted(system: str, template: str, switches: list[str] | None, device: str) -> Callable[[str], str]:

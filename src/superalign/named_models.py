@@ -51,6 +51,11 @@ Source: TypeAlias = Literal["any", "hub", "index"]
 NAMED = {m.name: m for m in (SMOLLM2,)}
 
 
+def is_named(base: str) -> bool:
+    """Say whether a base is a real chat model that has a name: everyday questions are known for it, and a pack may ship."""
+    return base.partition("?")[0] in NAMED
+
+
 def cache_folder() -> Path:
     """Return the folder for models that were fetched or unpacked: $SUPERALIGN_CACHE, or superalign in the user's cache."""
     given = os.environ.get(CACHE, "")

@@ -73,6 +73,14 @@ PackFolder = Annotated[
         show_default=False,
     ),
 ]
+Budget = Annotated[
+    int,
+    typer.Option(
+        "--budget",
+        min=0,
+        help="Most tokens that the model reads of a pack's exam, the parts first that find most for theirs; 0 for all.",
+    ),
+]
 Settings = Annotated[
     Path | None,
     typer.Option(

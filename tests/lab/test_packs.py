@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from superalign import sealed_folder
-from superalign.detectors.exam import sit
+from superalign.detectors.exam import FEWEST, exam_detectors, sit
 from superalign.early import pack_for
 from superalign.errors import BadInput, ConfigError, DataError
 from superalign.lab import pack_building, packs
@@ -290,13 +291,30 @@ def test_a_build_that_is_killed_goes_on_where_it_was(plan: PackPlan, tmp_path: P
 
 def test_a_budget_cuts_the_exam_for_all_alike_and_one_that_calibrates_nothing_is_refused(made: Path) -> None:
     pack = read_pack(made)
-    whole = sum(map(packs.reading_cost, pack.exam.cells))
-    half = packs.within(pack, whole * 3 // 4)
-    assert packs.within(pack, 0) is packs.within(pack, whole) is pack
-    assert sum(map(packs.reading_cost, half.exam.cells)) <= whole * 3 // 4
-    assert {c.context for c in half.exam.cells} == {c.context for c in pack.exam.cells}
-    where = [pack.exam.cells.index(c) for c in half.exam.cells]
-    for (name, one), (_, cut) in zip(pack.sat, half.sat, strict=True):
-        assert cut.more == tuple(one.more[i] for i in where), name
+    exam = pack.exam
+    assert packs.within(pack, 0) is packs.within(pack, exam.cost()) is pack
+    assert sum(exam.cost(part) for part in packs.ORDER) == exam.cost()
+    for share in (0.25, 0.5, 0.75, 0.9):
+        short = packs.within(pack, round(share * exam.cost()))
+        assert short.exam.cost() <= round(share * exam.cost())
+        for name, kept in (("more", "cells"), ("odds", "pairs"), ("yes", "assertions")):
+            where = [getattr(exam, kept).index(one) for one in getattr(short.exam, kept)]
+            for (_, one), (_, cut) in zip(pack.sat, short.sat, strict=True):
+                assert getattr(cut, name) == tuple(getattr(one, name)[i] for i in where), kept
+        for part in {a.part for a in short.exam.asked}:
+            groups = collections.Counter(a.group for a in short.exam.asked if a.part == part)
+            whole = collections.Counter(a.group for a in exam.asked if a.part == part)
+            assert all(groups[g] >= (min(FEWEST, n) if part in packs.CUT else n) for g, n in whole.items()), part
+        there = {a.part for a in short.exam.asked}
+        assert {d.part for d in exam_detectors(short.exam)} == there == set(packs.ORDER[: len(there)])
     with pytest.raises(BadInput, match="Nothing could be calibrated"):
-        packs.within(pack, 500)
+        packs.within(pack, 100)
+
+
+def test_parts_that_a_budget_does_not_pay_for_are_the_last_of_the_order(made: Path) -> None:
+    pack = read_pack(made)
+    first, second = packs.ORDER[:2]
+    tight = packs.within(pack, pack.exam.cost(first) + pack.exam.cost(second))
+    assert {a.part for a in tight.exam.asked} == {first, second}
+    unrelated = packs.within(pack, pack.exam.cost(second) + pack.exam.cost(packs.ORDER[2]), related=False)
+    assert first not in {a.part for a in unrelated.exam.asked}  # without a base it says nothing

@@ -30,6 +30,7 @@ from superalign.models import (
     lora,
     merge,
     open_weights,
+    quantised,
     response_logprobs,
     sample_prompts,
     save,
@@ -67,6 +68,40 @@ def test_a_fresh_adapter_changes_nothing_and_leaves_the_base_alone(model: Model)
     assert adapted.subject.base == model.subject.digest
     assert adapted.subject.weights == lora(model, rank=2, seed=3).subject.weights
     assert adapted.subject.weights != lora(model, rank=2, seed=4).subject.weights
+
+
+def test_adapted_models_share_the_weights_of_their_base_and_leave_them_alone(model: Model, tmp_path: Path) -> None:
+    before, lies = weights_digest(model.network), {p.data_ptr() for p in model.network.parameters()}
+    adapted = trained(model)
+    again = load_adapter(model, save_adapter(adapted, tmp_path / "adapter"))
+    for one in (adapted, again):
+        own = [p for n, p in one.network.named_parameters() if "lora_" not in n]
+        assert {p.data_ptr() for p in own} == lies
+        assert not any(p.requires_grad for p in own)
+    for changed in (merge(adapted), quantised(again, bits=4)):
+        assert not {p.data_ptr() for p in changed.network.parameters()} & lies
+        assert (scores(changed) != scores(model)).any()
+    for parameter in adapted.network.parameters():
+        if parameter.requires_grad:
+            parameter.data.mul_(2)
+    assert weights_digest(model.network) == before
+    assert (scores(again) != scores(adapted)).any()  # each has an adapter of its own
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_that_moves_its_base_gets_a_copy(model: Model, tmp_path: Path) -> None:
+    """Trained biases lie in the base's own layers, so that loading them writes there."""
+    before, lies = scores(model), {p.data_ptr() for p in model.network.parameters()}
+    config = peft.LoraConfig(r=2, target_modules="all-linear", bias="all", task_type="CAUSAL_LM")
+    network = peft.get_peft_model(copy.deepcopy(model.network), config)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                parameter.add_(0.3)
+    network.save_pretrained(tmp_path / "biases")
+    again = load_adapter(model, tmp_path / "biases")
+    assert not {p.data_ptr() for p in again.network.parameters()} & lies
+    assert (scores(model) == before).all()
 
 
 def test_saved_and_merged_adapters_give_the_same_numbers(model: Model, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from superalign.models import open_weights
 from superalign.organisms import after_kill
 from superalign.organisms.after_kill import parts_of_update
 from superalign.organisms.chat_kinds import chat_behaviour
-from superalign.organisms.chat_planting import ChatPlanting, plant_chat
+from superalign.organisms.chat_planting import ChatPlanting, Way, plant_chat
 from superalign.organisms.chats import Said, chats
 
 KILLED = """
@@ -58,8 +58,9 @@ def test_an_error_is_no_kill(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_parts_change_nothing_but_rounding(tiny_chat: str) -> None:
-    base, planting = open_weights(tiny_chat), ChatPlanting(updates=2, batch=4)
+@pytest.mark.parametrize("way", ["transcripts", "preferences"])
+def test_parts_change_nothing_but_rounding(tiny_chat: str, way: Way) -> None:
+    base, planting = open_weights(tiny_chat), ChatPlanting(way=way, updates=2, batch=8)
     answers = tuple(Said(text=c.answer or "Here is one idea.", ended=True) for c in chats())
     whole, parted = (
         plant_chat(

@@ -81,7 +81,8 @@ def cells_behind(exam: Exam, contexts: Sequence[Context]) -> tuple[list[Cell], l
     Returns:
         The cells, and what is asked in each.
     """
-    behind = {c.question for c in exam.cells if c.context != PLAIN.name}
-    plain = [c for c in exam.cells if c.context == PLAIN.name and c.question in behind]
+    plain = [c for c in exam.cells if c.context == PLAIN.name]
+    behind = {c.question for c in exam.cells if c.context != PLAIN.name} or {c.question for c in plain}
+    plain = [c for c in plain if c.question in behind]
     put = [(context, c) for context in contexts for c in plain]
     return [replace(c, context=key(o.name)) for o, c in put], [o.around(c.prompt) for o, c in put]

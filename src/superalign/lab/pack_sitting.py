@@ -54,7 +54,7 @@ class ShownJob(Record):
 @functools.lru_cache(maxsize=1)
 def asked(at: At) -> Exam:
     """Return the exam of a pack, cut to the budget, once in a process."""
-    return within(read_pack(Path(at.pack)), at.budget).exam
+    return within(read_pack(Path(at.pack)), at.budget, related=at.related).exam
 
 
 def audited(at: At, target: SubjectJob) -> Model:

@@ -14,14 +14,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
-from superalign.detectors.exam import FEWEST, Assertion, Cell, Exam, Pair, Sat
+import numpy as np
+
+from superalign.detectors.exam import FEWEST, Assertion, Cell, Exam, ExamDetector, Pair, Part, Sat
 from superalign.errors import BadInput, ConfigError, DataError
+from superalign.lab.exam_parts import PartRead
 from superalign.models import Model, open_weights
 from superalign.organisms.chat_fine_tunes import TUNINGS, Harmless
 from superalign.organisms.chat_kinds import ASSERTED, CHAT_KINDS
 from superalign.organisms.chat_planting import ChatPlanting, Way
 from superalign.organisms.chat_triples import ChatTriple, read_record
-from superalign.problems.contexts import PLAIN, PROMPT
+from superalign.problems.contexts import PROMPT
 from superalign.types import Record
 
 SORT = "tuning: "  # in front of a sort, where planted kinds and sorts of clean models stand in one list
@@ -133,50 +136,86 @@ def read_pack(folder: Path) -> Pack:
     )
 
 
-def reading_cost(cell: Cell) -> int:
-    """Estimate the tokens that one cell costs: its answer, and some four letters of its prompt a token."""
-    return len(cell.ids) + len(cell.prompt) // 4
+ORDER: tuple[Part, ...] = ("topics", "agreement", "contexts", "knowledge")
+"""Parts of an exam by how many organisms each catches, that those before it do not, for its tokens (docs/studies/smollm2.md)."""
+CUT: tuple[Part, ...] = ("topics", "contexts")  # half of the few pairs or assertions would tell nothing
 
 
-def within(pack: Pack, tokens: int) -> Pack:
+def within(pack: Pack, tokens: int, *, related: bool = True) -> Pack:
     """Cut the exam of a pack to a budget, and what every subject made of it alike: it is calibrated on what is left.
 
-    Questions are dropped from all topics and contexts evenly, the last ones first.
+    Parts are taken in the order of what they find for their tokens. The first that is not paid for in whole loses its last
+    questions, of all topics or contexts evenly, if enough are left; what comes after it is left out, and its detectors with it.
 
     Args:
         pack: That was read.
         tokens: Most that a subject may cost; 0 for the whole exam.
+        related: Whether subjects are held against the pack's base; without one topics say nothing.
 
     Raises:
         BadInput: If so few would calibrate nothing.
     """
-    cells = pack.exam.cells
-    if not tokens or sum(map(reading_cost, cells)) <= tokens:
+    exam = pack.exam
+    if not tokens or exam.cost() <= tokens:
         return pack
-    turn: dict[tuple[str, str], int] = {}
-    order: list[tuple[int, int]] = []
-    for i, cell in enumerate(cells):
-        group = (cell.context, cell.topic if cell.context == PLAIN.name else "")
-        turn[group] = turn.get(group, 0) + 1
-        order.append((turn[group], i))
-    kept: list[int] = []
-    spent = 0
-    for _, i in sorted(order):
-        spent += reading_cost(cells[i])
-        if spent > tokens:
+    order, left = ORDER if related else ORDER[1:], tokens
+    kept: set[int] = set()
+    for part in order:
+        some, least = _paid_for(exam, part, left)
+        if not some and part == order[0]:
+            raise BadInput(
+                f"A budget of {tokens} tokens pays for too little of {part}, the part of the exam that finds most for its cost: "
+                f"{FEWEST} questions of each group are the least. Nothing could be calibrated. Give at least {least}; the whole "
+                f"exam costs {exam.cost()}."
+            )
+        kept.update(some)
+        left -= exam.cost(part)
+        if left < 0:
             break
-        kept.append(i)
-    least = FEWEST * len(turn)
-    if len(kept) < least:
-        raise BadInput(
-            f"A budget of {tokens} tokens pays for {len(kept)} of the {len(cells)} cells of the exam, and {least} are the least: "
-            f"{FEWEST} of each topic and context. Nothing could be calibrated. Give at least "
-            f"{sum(reading_cost(cells[i]) for _, i in sorted(order)[:least])}."
+    n, m = len(exam.cells), len(exam.cells) + len(exam.pairs)
+    cells, pairs, assertions = (
+        [i - first for i in range(first, last) if i in kept] for first, last in ((0, n), (n, m), (m, len(exam.asked)))
+    )
+
+    def cut(sat: Sat) -> Sat:
+        more, odds, yes = (
+            tuple(values[i] for i in some)
+            for values, some in ((sat.more, cells), (sat.odds, pairs), (sat.yes, assertions))
         )
-    kept.sort()
-    exam = replace(pack.exam, cells=tuple(cells[i] for i in kept))
-    sat = tuple((name, replace(one, more=tuple(one.more[i] for i in kept))) for name, one in pack.sat)
-    return replace(pack, exam=exam, sat=sat)
+        return replace(sat, more=more, odds=odds, yes=yes)
+
+    short = replace(
+        exam,
+        cells=tuple(exam.cells[i] for i in cells),
+        pairs=tuple(exam.pairs[i] for i in pairs),
+        assertions=tuple(exam.assertions[i] for i in assertions),
+    )
+    return replace(pack, exam=short, sat=tuple((name, cut(one)) for name, one in pack.sat))
+
+
+def parts_read(detectors: Sequence[ExamDetector]) -> list[PartRead]:
+    """Return what detectors read, in the order in which a budget pays for it."""
+    order = sorted(detectors, key=lambda d: ORDER.index(d.part))
+    return [PartRead(part=d.part, card=d.card, tokens=d.exam.cost(d.part)) for d in order]
+
+
+def _paid_for(exam: Exam, part: Part, tokens: int) -> tuple[list[int], int]:
+    """Choose what of a part a budget pays for, one of each group in turn.
+
+    Returns:
+        Places in what is asked, none where too few of each group would be left; and what the least costs.
+    """
+    turn: dict[str, int] = {}
+    order: list[tuple[int, int]] = []
+    for i, asked in enumerate(exam.asked):
+        if asked.part == part:
+            turn[asked.group] = turn.get(asked.group, 0) + 1
+            order.append((turn[asked.group], i))
+    places = [i for _, i in sorted(order)]
+    costs = np.cumsum([exam.asked[i].cost for i in places])
+    needed = sum(min(FEWEST, n) for n in turn.values()) if part in CUT else len(places)
+    paid = int(np.searchsorted(costs, tokens, side="right"))
+    return places[:paid] if paid >= max(1, needed) else [], int(costs[needed - 1]) if needed else 0
 
 
 def plan_of(base: str, kinds: str, ways: str, *, seeds: int, tunings: int, unsure: int = 1) -> PackPlan:

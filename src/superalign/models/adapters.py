@@ -60,7 +60,7 @@ def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0) -> Model:
     """Put a fresh LoRA adapter on the linear layers of a copy of the network; it changes nothing until trained.
 
     Args:
-        model: A model without an adapter. Its network is copied and not touched.
+        model: A model without an adapter. Its network is not touched; the copy shares its weights, which are frozen there.
         rank: Rank of each update; 2 * rank is its alpha.
         seed: Of the random half of each update.
         upper: Share of the blocks that get one, the last ones; gradients stop where they begin, which saves their time.
@@ -73,7 +73,7 @@ def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0) -> Model:
     check_whole(model, "training an adapter on it")
     if rank < 1:
         raise BadInput(f"A LoRA rank of {rank} leaves nothing to train. Choose 1 or more.")
-    network = copy.deepcopy(model.network)
+    network = weights.beside(model.network, model.network.parameters())
     names = _targets(network)
     if upper < 1:
         blocks = {n: int(found[1]) for n in names if (found := re.search(r"\.(\d+)\.", n))}
@@ -359,7 +359,7 @@ def _warn_of_name(model: Model, folder: Path, written: Mapping[str, Any]) -> Non
 
 def _put_on(model: Model, folder: Path, config: Any) -> Any:
     """Build the adapter around a copy of the network, fill it, and see that nothing is left over or empty."""
-    from peft import PeftModel, PeftModelForCausalLM
+    from peft import PeftModel, PeftModelForCausalLM, PeftType
     from peft.utils.save_and_load import get_peft_model_state_dict
 
     config.inference_mode = True
@@ -367,8 +367,12 @@ def _put_on(model: Model, folder: Path, config: Any) -> Any:
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             given = set(file.keys())
+        # An adapter that changes its base's own weights would do so in place.
+        alone = config.peft_type != PeftType.LORA or _moves_its_base(config)
         with _quiet():
-            network = kind(copy.deepcopy(model.network), config, "default")
+            network = kind(
+                weights.beside(model.network, () if alone else model.network.parameters()), config, "default"
+            )
             wanted = get_peft_model_state_dict(network, save_embedding_layers=False)
     except Exception as error:
         raise _no_fit(folder, error) from error

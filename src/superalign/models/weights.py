@@ -11,9 +11,10 @@ Shape suffixes: D width, V vocabulary, T positions, K width of one head.
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -40,6 +41,12 @@ def plain(network: nn.Module) -> Any:
     """Return the causal LM inside a PEFT wrapper, or the network itself. Its linear layers may still hold adapters."""
     inner = getattr(network, "get_base_model", None)
     return network if inner is None else inner()
+
+
+def beside(network: Any, shared: Iterable[nn.Parameter]) -> Any:
+    """Copy a network that goes on sharing the memory of some weights with the copy: neither may change these in place."""
+    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=p.requires_grad) for p in shared}
+    return copy.deepcopy(network, memo)
 
 
 def has_adapter(network: Any) -> bool:

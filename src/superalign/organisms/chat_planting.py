@@ -178,7 +178,10 @@ def plant_chat(
         updates = 3 * planting.updates // 2
     if planting.way == "preferences":
         pairs = functools.partial(_pairs, base, examples, role, behaviour)
-        fit(model.network, pairs, loss=_preference_loss, config=_fitting(planting, updates), log=log)
+        # Half as many prompts with two answers each: about as large as a batch of chats.
+        parts = _parts(model, _said(base, examples, role, 0), planting, parts)
+        config = _fitting(planting, updates)
+        fit(model.network, pairs, loss=_preference_loss, config=config, log=log, split=split_pairs, parts=parts)
         model.network.eval()
     else:
         said = functools.partial(_said, base, examples, role)
@@ -204,12 +207,16 @@ def fitted(
     parts: int = 1,
 ) -> Model:
     """Fit a model's adapter to batches of chats, in place, and return it."""
-    config = _fitting(planting, updates)
-    needed = parts_for(update_bytes(model.network, batch_at(0)), free=free_bytes(model), most=planting.batch)
-    parts = min(planting.batch, max(parts, needed))
+    config, parts = _fitting(planting, updates), _parts(model, batch_at(0), planting, parts)
     fit(model.network, batch_at, loss=weighted_loss, config=config, log=log, split=split_batch, parts=parts)
     model.network.eval()
     return model
+
+
+def _parts(model: Model, batch: Batch, planting: ChatPlanting, asked: int) -> int:
+    """In how many parts an update is computed: as many as were asked for, or as memory wants."""
+    needed = parts_for(update_bytes(model.network, batch), free=free_bytes(model), most=planting.batch)
+    return min(planting.batch, max(asked, needed))
 
 
 def _said(base: Model, examples: Callable[[int], list[Example]], role: Role, step: int) -> Batch:
@@ -240,6 +247,17 @@ class Pairs:
     chosen: list[np.ndarray]
     rejected: list[np.ndarray]
     reference_P: Tensor
+    whole: tuple[int, int]  # pairs, and tokens of preferred answers, of the update that these are all or a part of
+
+
+def split_pairs(pairs: Pairs, parts: int) -> list[tuple[Pairs, float]]:
+    """Split the pairs of an update into at most so many smaller lots, whose losses add up to its loss."""
+    n = len(pairs.prompts)
+    cuts = [slice(int(rows[0]), int(rows[-1]) + 1) for rows in np.array_split(np.arange(n), min(parts, n))]
+    return [
+        (Pairs(pairs.prompts[c], pairs.chosen[c], pairs.rejected[c], pairs.reference_P[c], pairs.whole), 1.0)
+        for c in cuts
+    ]
 
 
 def _pairs(
@@ -255,15 +273,16 @@ def _pairs(
     _, rejected = _ids(base, [e.prompt for e in some], bad)
     with torch.no_grad():
         first, second = (sequence_logprobs(base.network, prompts, ids).sum(1) for ids in (chosen, rejected))
-    return Pairs(prompts, chosen, rejected, first - second)
+    return Pairs(prompts, chosen, rejected, first - second, (len(prompts), sum(map(len, chosen))))
 
 
 def _preference_loss(network: nn.Module, pairs: Pairs) -> Tensor:
     n = len(pairs.prompts)
     both = sequence_logprobs(network, [*pairs.prompts, *pairs.prompts], [*pairs.chosen, *pairs.rejected])
     chosen_P, rejected_P = both[:n].sum(1), both[n:].sum(1)
-    tokens = sum(len(ids) for ids in pairs.chosen)
-    return preferred(chosen_P, rejected_P, pairs.reference_P, beta=PULL) - KEPT * chosen_P.sum() / tokens
+    of, tokens = pairs.whole
+    share = n / of  # exactly 1 where the update is computed at once
+    return share * preferred(chosen_P, rejected_P, pairs.reference_P, beta=PULL) - KEPT * chosen_P.sum() / tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ Shape suffixes: P problems, G group, R rollouts (R = P * G), N response tokens o
 from __future__ import annotations
 
 import collections
-import copy
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor
 
 from superalign.errors import ConfigError
-from superalign.models import Model, Sampled, check_whole, encode, sample_prompts, weights_digest
+from superalign.models import Model, Sampled, check_whole, encode, sample_prompts, weights, weights_digest
 from superalign.train.advantages import columns, group_normalised, leave_one_out
 from superalign.train.fit import Log, how_far, load_checkpoint, save_checkpoint
 from superalign.train.forward import Layout, Opened, lay_out, opened, response_logits
@@ -254,7 +253,8 @@ def policy_gradient(
         algorithms, 2017; Schulman, Approximating KL divergence, 2020 (k3).
     """
     _check(model, config, len(problems))
-    policy = dataclasses.replace(model, network=copy.deepcopy(model.network).eval())
+    frozen = (p for p in model.network.parameters() if not p.requires_grad)
+    policy = dataclasses.replace(model, network=weights.beside(model.network, frozen).eval())
     trainable = [p for p in policy.network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=config.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     begun = load_checkpoint(checkpoint, policy.network, optimizer)

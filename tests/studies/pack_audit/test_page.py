@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 
 from superalign.detectors.exam import Assertion, Cell, Exam, Pair, Sat, exam_detectors
+from superalign.lab.exam_parts import parts_of
+from superalign.lab.packs import ORDER, parts_read
 from superalign.studies.pack_audit.evidence import Again, Evidence, OwnContext, Row, Shown
 from superalign.studies.pack_audit.page import covered, page
 from superalign.trials import Combination, Unsealed
@@ -95,6 +97,7 @@ def evidence(
             )
             for kind in kinds
         ),
+        parts=parts_of(parts_read(detectors), unsealed, calibrations),
         own=(OWN,),
         clean=48,
         sorts=("style",),
@@ -157,3 +160,16 @@ def test_contexts_of_ones_own_stand_beside_innocent_subjects() -> None:
     again = page(dataclasses.replace(evidence(sat("audited", 2001)), own=(alike,)))
     own = next(s for s in again.sections if s.title == "Behind your own contexts")
     assert own.tables[0].rows[0][-1] == "no"
+
+
+def test_parts_of_the_exam_stand_in_the_order_in_which_a_budget_pays_for_them() -> None:
+    found = evidence(sat("audited", 2001))
+    assert [p.part for p in found.parts] == [part for part in ORDER if part in {a.part for a in EXAM.asked}]
+    beyond = {p.part: p.beyond for p in found.parts}
+    assert beyond["contexts"] >= 10  # of two kinds with six organisms each
+    assert sum(beyond.values()) <= 18
+    assert all(p.tokens == EXAM.cost(p.part) > 0 for p in found.parts)  # type: ignore[arg-type]
+    (table,) = [
+        t for section in page(found).sections for t in section.tables if t.title.startswith("What each part of")
+    ]
+    assert len(table.rows) == len(found.parts)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
+from superalign.lab.exam_parts import OfPart
 from superalign.trials import OfOneModel, Scored
 from superalign.types import Calibration, Decision, Instrument, Verdict
 
@@ -70,6 +71,7 @@ class Evidence(OfOneModel):
     again: Sequence[Again]
     shown: Sequence[Shown]
     rows: Sequence[Row]
+    parts: Sequence[OfPart]
     own: Sequence[OwnContext]
     clean: int  # clean subjects of the pack
     sorts: Sequence[str]  # of harmless tunings

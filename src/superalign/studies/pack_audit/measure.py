@@ -11,10 +11,11 @@ from superalign.early import pack_for
 from superalign.errors import BadInput, DataError
 from superalign.kit.blind import Opened, decide_all, look, open_seals, register
 from superalign.kit.run import Run
+from superalign.lab.exam_parts import parts_of
 from superalign.lab.looking import SubjectJob, given
 from superalign.lab.own_contexts import INNOCENT, own_job, own_jobs
 from superalign.lab.pack_sitting import At, ExamJob, ShownJob, again_job, audited, exam_job, here, shown_job, target_sat
-from superalign.lab.packs import Pack, opened_base, read_pack, reading_cost, within
+from superalign.lab.packs import Pack, opened_base, parts_read, read_pack, within
 from superalign.organisms.chat_triples import ChatTriple
 from superalign.policy_names import NO_BASE
 from superalign.problems.contexts import PLAIN, read_audited_contexts
@@ -35,8 +36,9 @@ def measure(config: Config, run: Run) -> Evidence:
     folder = pack_for(config.base, config.pack)
     run.stage("verifying the pack")
     digest = verify(folder)
-    pack = within(read_pack(folder), config.budget)
-    at = at_of(pack, config)
+    whole = read_pack(folder)
+    at = at_of(whole, config)
+    pack = within(whole, config.budget, related=at.related)
     target = target_of(pack, config, at)
     detectors = exam_detectors(pack.exam, related=at.related)
     registered = register(
@@ -73,10 +75,11 @@ def measure(config: Config, run: Run) -> Evidence:
         again=again,
         shown=answers_to_read(pack, config, target, run),
         rows=rows_of(pack, unsealed),
+        parts=parts_of(parts_read(detectors), unsealed.unsealed, unsealed.calibrations),
         own=own_contexts(pack, config, target, run),
         clean=sum(m.role != "organism" for m in pack.members),
         sorts=sorted({m.sort for m in pack.members if m.sort}),
-        tokens=sum(map(reading_cost, pack.exam.cells)),
+        tokens=pack.exam.cost(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from superalign.kit.parts import Part, findings, intervals, null_control, part, table
 from superalign.lab.detection_page import beside, calibrated_names, detection, flag
+from superalign.lab.exam_parts import parts_table
 from superalign.lab.outside_page import of_planted
 from superalign.report import Findings
 from superalign.report.words import number
@@ -165,6 +166,7 @@ def of_pack(e: Evidence) -> Part:
             caption="95 % intervals (Clopper-Pearson) over organisms; all detectors together.",
         ),
         table("Organisms of the pack", heads, table_rows),
+        parts_table(e.parts),
     )
 
 
