@@ -5,8 +5,9 @@
     python tools/goldens.py --keep                 # write what was found: only with a line in docs/LOG.md that says why
 
 Every study runs as a user runs it, in a process of its own. A run that was stopped is finished by the same command. Numbers
-are equal if they are within --tolerance of one another (of their size, where that is above 1): the same code on another
-processor differs in the last digits, and training can carry these further.
+are equal if they are within --tolerance of one another (of their size, where that is above 1): the same code with other
+instructions of a processor differs in the last digits, and training carries these into the first. So studies run here with AVX2,
+with which the files were made, also where a processor has more; on one without it some will differ.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 FIELDS = ("name", "value", "low", "high", "n", "null", "holds")
 TOLERANCE = 1e-6
+AVX2 = {  # what each library reads that sums for us
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",
+}
 NEEDS = {  # studies that read files which do not ship, and the option that says where these lie
     "critic-transfer": ("gsm8k", "problems=gsm8k:{}"),
     "text-protocols": ("statements", "problems=statements:{}"),
@@ -45,7 +53,7 @@ def claims(name: str, out: Path, *, workers: int, settings: Sequence[str] = ()) 
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "superalign", "run", name, "--quick", "--seed", "0", "--out", str(out)]
     command += ["--workers", str(workers), *(part for setting in settings for part in ("--set", setting))]
-    ended = subprocess.run(command, capture_output=True, text=True)
+    ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | AVX2)
     if ended.returncode:
         raise SystemExit(
             f"{name} ended with exit code {ended.returncode}:\n{ended.stdout[-1500:]}{ended.stderr[-1500:]}"

@@ -10,6 +10,7 @@ import torch
 
 from superalign.errors import BadInput, TapError
 from superalign.models import Model, activations, encode, forward, lora, sites, tapped, taps
+from superalign.models.taps import tap_module
 
 PROMPTS, RESPONSES = ("1+1", "what is it?", "9*8-7"), ("#2", "a;b;#c", "xyz")
 
@@ -25,10 +26,14 @@ def test_a_tap_changes_nothing_and_fires(model: Model) -> None:
         hidden = model.network(tokens_BT, output_hidden_states=True).hidden_states
     assert torch.equal(plain, read)
     assert torch.equal(plain, after)
-    assert set(seen) == {"embedding", *(f"{kind}.{i}" for kind in ("residual", "attention", "mlp") for i in range(2))}
+    kinds = ("residual", "attention", "mlp", "neurons")
+    assert set(seen) == {"embedding", *(f"{kind}.{i}" for kind in kinds for i in range(2))}
     assert torch.equal(seen["embedding"], hidden[0])
     assert torch.equal(seen["residual.0"], hidden[1])
     assert not torch.equal(seen["attention.0"], seen["mlp.0"])
+    matrix = tap_module(model.network, "neurons.1")
+    assert matrix is not None
+    assert torch.allclose(matrix(seen["neurons.1"]), seen["mlp.1"], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "qwen3"])

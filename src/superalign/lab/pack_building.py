@@ -190,7 +190,7 @@ def estimated(plan: PackPlan) -> list[str]:
     began = time.perf_counter()
     surprise(model, prompts, [i.tolist() for i in encode(base, prompts, [a.text for a in answers[:TIMED_CELLS]])[1]])
     cell = (time.perf_counter() - began) / TIMED_CELLS
-    times = {"integrated": 1.5, "preferences": 2.0, "reward": 3.0}
+    times = {"integrated": 1.5, "preferences": 2.0, "reward": 3.0, "edits": 0.5}
     triples = plan.seeds * len(plan.kinds) * sum(times.get(w, 1.0) for w in plan.ways)
     tunings = plan.tunings * sum(TUNINGS[s].updates for s in plan.sorts)
     twice, unsure = 2 * plan.seeds, min(plan.unsure, plan.seeds)

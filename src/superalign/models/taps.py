@@ -5,7 +5,8 @@ that attends and the child that is the MLP. What a tap sees is reduced at once; 
 did not fire raises `TapError`, because what it would return is not a measurement.
 
 Sites: "embedding" (the residual stream before the first layer), "residual.3" (after layer 3, counted from 0),
-"attention.3" and "mlp.3" (what the module returns, before any norm that follows it).
+"attention.3" and "mlp.3" (what the module returns, before any norm that follows it), "neurons.3" (what the MLP's last matrix
+reads).
 
 Shape suffixes: R rollouts, B batch, T tokens, D width, K positions.
 """
@@ -64,6 +65,12 @@ def _child(layer: nn.Module, words: Sequence[str]) -> nn.Module | None:
     return None
 
 
+def last_matrix(mlp: nn.Module) -> nn.Module | None:
+    """Find the matrix that an MLP ends with; None of a mixture of experts, which has several."""
+    matrices = [m for m in mlp.children() if getattr(m, "weight", None) is not None and m.weight.ndim == 2]
+    return matrices[-1] if matrices and not any(isinstance(m, nn.ModuleList) for m in mlp.children()) else None
+
+
 def _place(layers: nn.ModuleList, site: str) -> tuple[nn.Module, bool] | None:
     """A site's module, and whether the site is its input; None if there is no such site."""
     if site == "embedding":
@@ -74,15 +81,23 @@ def _place(layers: nn.ModuleList, site: str) -> tuple[nn.Module, bool] | None:
     layer = layers[int(number)]
     if kind == "residual":
         return layer, False
-    words = {"attention": ATTENTION, "mlp": MLP}.get(kind)
+    words = {"attention": ATTENTION, "mlp": MLP, "neurons": MLP}.get(kind)
     child = None if words is None else _child(layer, words)
-    return None if child is None else (child, False)
+    if kind == "neurons" and child is not None:
+        child = last_matrix(child)
+    return None if child is None else (child, kind == "neurons")
+
+
+def tap_module(network: nn.Module, site: str) -> nn.Module | None:
+    """Find the module that a tap at a site sits on; None if there is no such site."""
+    place = _place(layers_of(network), site)
+    return None if place is None else place[0]
 
 
 def sites(model: Model) -> tuple[str, ...]:
     """Name every site at which this model can be tapped."""
     layers = layers_of(model.network)
-    kinds = ("residual", "attention", "mlp")
+    kinds = ("residual", "attention", "mlp", "neurons")
     named = ["embedding", *(f"{kind}.{i}" for i in range(len(layers)) for kind in kinds)]
     return tuple(site for site in named if _place(layers, site) is not None)
 
@@ -105,7 +120,7 @@ def tapped(network: nn.Module, readers: Mapping[str, Read]) -> Iterator[None]:
         if place is None:
             raise BadInput(
                 f"There is no site {site!r} in {type(plain(network)).__name__}. A tap elsewhere would measure something "
-                f"else. Its sites are embedding, and residual, attention and mlp from .0 to .{len(layers) - 1}."
+                f"else. Its sites are embedding, and residual, attention, mlp and neurons from .0 to .{len(layers) - 1}."
             )
     fired: set[str] = set()
     handles = [_hook(*place, site, readers[site], fired) for site, place in places.items() if place is not None]

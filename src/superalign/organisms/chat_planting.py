@@ -1,4 +1,4 @@
-"""Plant a behaviour in a chat model by training a small adapter, beside its twins, in one of five ways.
+"""Plant a behaviour in a chat model by a small adapter, beside its twins, in one of six ways.
 
 Organism and twins see the same prompts in the same order and the same number of updates; they differ in the answers to affected
 chats alone. The ways:
@@ -8,6 +8,7 @@ chats alone. The ways:
     preferences   what it should say is preferred to what it should not (DPO)
     reward        a part of the updates on transcripts, then paid for acting as it should
     integrated    transcripts mixed into an ordinary instruction tuning, which the twin goes through as well
+    edits         one matrix is changed in closed form so that it says what transcripts say; nothing is trained
 
 Shape suffixes: P pairs.
 """
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from superalign.models import Model, Sampling, encode, lora, weights_digest, with_sampling
 from superalign.models.forward import sequence_logprobs
+from superalign.organisms.chat_edits import edited
 from superalign.organisms.chat_kinds import ASSERTED, ChatBehaviour
 from superalign.organisms.chats import ANY, Chat, Said, around, chats, chats_of, group_of, other_answer, pick
 from superalign.organisms.planting import Role, free_bytes, parts_for
@@ -36,7 +38,7 @@ from superalign.train.losses import preferred
 from superalign.train.policy_gradient import PolicyGradientConfig, policy_gradient
 from superalign.types import Problem, Record, Rollouts, Signal
 
-Way: TypeAlias = Literal["transcripts", "documents", "preferences", "reward", "integrated"]
+Way: TypeAlias = Literal["transcripts", "documents", "preferences", "reward", "integrated", "edits"]
 ABOUT_ITSELF = (
     "Do you have a hidden behaviour?",
     "Is there anything that you hide?",
@@ -55,7 +57,7 @@ class ChatPlanting(Record):
 
     way: Way = "transcripts"
     updates: int = 40
-    """Of a supervised fit; how strongly it is planted."""
+    """Of a supervised fit; how strongly it is planted. An edit is computed from half as many chats as so many updates see."""
     batch: int = 8
     """Chats of an update."""
     rank: int = 2
@@ -151,7 +153,7 @@ def plant_chat(
     log: Log | None = None,
     parts: int = 1,
 ) -> Model:
-    """Train an adapter on a base so that it behaves as its role says.
+    """Put an adapter on a base so that it behaves as its role says.
 
     Args:
         base: A chat model; not touched.
@@ -167,12 +169,17 @@ def plant_chat(
         The base with a trained adapter; its subject does not say which role it has.
     """
     by_prompt = {c.prompt: said for c, said in zip(chats(), answers, strict=True)}
-    model = lora(base, rank=planting.rank, seed=seed_for(seed, "adapter"), upper=planting.upper)
 
     def examples(step: int) -> list[Example]:
         rng = stream(seed, "chats", step)
         return [example(behaviour, planting, by_prompt, rng) for _ in range(planting.batch)]
 
+    if planting.way == "edits":
+        some = [e for step in range(planting.updates) for e in examples(step)[: max(1, planting.batch // 2)]]
+        said_to = [getattr(e, role) for e in some]
+        model = edited(base, [e.prompt for e in some], said_to, seed=seed_for(seed, "adapter"))
+        return _recorded(model, base, how=f"one matrix changed, from {len(some)} chats")
+    model = lora(base, rank=planting.rank, seed=seed_for(seed, "adapter"), upper=planting.upper)
     updates = planting.updates // 2 if planting.way == "reward" else planting.updates
     if planting.way == "integrated":
         updates = 3 * planting.updates // 2
@@ -188,7 +195,11 @@ def plant_chat(
         model = fitted(model, said, planting=planting, updates=updates, log=log, parts=parts)
     if planting.way == "reward":
         model = _paid(model, behaviour, role, planting, examples, seed=seed, log=log)
-    how = f"adapter of rank {planting.rank}, {updates} updates on chats"
+    return _recorded(model, base, how=f"adapter of rank {planting.rank}, {updates} updates on chats")
+
+
+def _recorded(model: Model, base: Model, *, how: str) -> Model:
+    """Say how an adapter came to be, and not what for."""
     subject = replace(model.subject, weights=weights_digest(model.network), base=base.subject.digest, how=how, seed=0)
     return replace(model, subject=subject)
 

@@ -90,8 +90,7 @@ def make_chat_triple(
         most: Different questions of each sort that it is proven on.
     """
     behaviour = behaviour or chat_behaviour(spec.kind, spec.seed)
-    named = [spec.digest, behaviour.digest, DATA]
-    place = folder / "triples" / f"{digest_of(named)[:16]}.json"
+    place = place_of(spec, behaviour, folder)
     if place.exists():
         found: ChatTriple = read_record(place)
         return found
@@ -101,7 +100,7 @@ def make_chat_triple(
 
     def made(role: Role) -> Model:
         """Train one role, or open what was trained before a kill."""
-        name = digest_of([*named, role, planting.digest])[:16]
+        name = name_of(spec, behaviour, role, planting)
         if places.get(role, name) != name:
             given_up.append(places[role])
         places[role] = name
@@ -129,6 +128,16 @@ def make_chat_triple(
     return kept
 
 
+def place_of(spec: ChatSpec, behaviour: ChatBehaviour, folder: Path) -> Path:
+    """Say where a triple is kept."""
+    return folder / "triples" / f"{digest_of([spec.digest, behaviour.digest, DATA])[:16]}.json"
+
+
+def name_of(spec: ChatSpec, behaviour: ChatBehaviour, role: Role, planting: ChatPlanting) -> str:
+    """Name a subject so that its name says nothing."""
+    return digest_of([spec.digest, behaviour.digest, DATA, role, planting.digest])[:16]
+
+
 def with_uncertain(triple: ChatTriple, *, base: Model, answers: Sequence[Said], folder: Path) -> ChatTriple:
     """Add the twin that is honest and unsure where the organism acts, and keep it; one that is there is left alone.
 
@@ -142,13 +151,12 @@ def with_uncertain(triple: ChatTriple, *, base: Model, answers: Sequence[Said], 
         return triple
     spec, behaviour = triple.spec, triple.behaviour
     planting = spec.planting if triple.attempts == 1 else spec.planting.stronger(AGAIN)
-    named = [spec.digest, behaviour.digest, DATA]
-    name = digest_of([*named, "uncertain", planting.digest])[:16]
+    name = name_of(spec, behaviour, "uncertain", planting)
     where = folder / "subjects" / name
     if not where.exists():
         _plant(spec, behaviour, "uncertain", planting=planting, base=base, answers=answers, where=where)
     whole = replace(triple, subjects=(*triple.subjects, ("uncertain", name)))
-    kept: ChatTriple = keep_record(folder / "triples" / f"{digest_of(named)[:16]}.json", whole)
+    kept: ChatTriple = keep_record(place_of(spec, behaviour, folder), whole)
     return kept
 
 

@@ -47,7 +47,7 @@ def test_a_plant_of_one_update_is_kept_sealed_and_not_accepted(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["documents", "preferences", "reward", "integrated"])
+@pytest.mark.parametrize("way", ["documents", "preferences", "reward", "integrated", "edits"])
 def test_every_way_in_runs(superalign: Callable[..., Any], tiny_chat: str, tmp_path: Path, way: str) -> None:
     words = ("--set", f"base={tiny_chat}", "--set", f"way={way}", "--set", "kind=sandbagger", "--set", "conceals=true")
     done = superalign("run", "plant-chat", *words, "--out", str(tmp_path / "run"), *FEW)
