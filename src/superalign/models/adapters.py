@@ -56,7 +56,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0) -> Model:
+def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0, only: nn.Module | None = None) -> Model:
     """Put a fresh LoRA adapter on the linear layers of a copy of the network; it changes nothing until trained.
 
     Args:
@@ -64,6 +64,7 @@ def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0) -> Model:
         rank: Rank of each update; 2 * rank is its alpha.
         seed: Of the random half of each update.
         upper: Share of the blocks that get one, the last ones; gradients stop where they begin, which saves their time.
+        only: The one layer of the model's network that gets one.
 
     Returns:
         A model whose only trainable parameters are the adapter's.
@@ -74,7 +75,7 @@ def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0) -> Model:
     if rank < 1:
         raise BadInput(f"A LoRA rank of {rank} leaves nothing to train. Choose 1 or more.")
     network = weights.beside(model.network, model.network.parameters())
-    names = _targets(network)
+    names = _targets(network) if only is None else [n for n, m in model.network.named_modules() if m is only]
     if upper < 1:
         blocks = {n: int(found[1]) for n in names if (found := re.search(r"\.(\d+)\.", n))}
         least = (1 - upper) * (1 + max(blocks.values(), default=0))

@@ -14,6 +14,7 @@ Shape suffixes: A answers, K tokens of each, N tokens in all, D width, F what th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,14 +39,16 @@ def edited(base: Model, asked: Sequence[str], said: Sequence[Said], *, seed: int
     Args:
         base: A chat model; not touched.
         asked: Prompts.
-        said: What is to be answered to each; what the base says anyway asks for no change there.
-        seed: Of the halves of the adapter that stay without effect.
+        said: What is to be answered to each; what the base says anyway becomes surer.
+        seed: Of the adapter that is filled; what it is filled with does not depend on it.
 
     Raises:
         BadInput: If the last block of the base is not read by the decoder here.
     """
-    layers = len(layers_of(base.network))
-    if not weights.supported(base.network) or tap_module(base.network, f"neurons.{layers - 1}") is None:
+    last = len(layers_of(base.network)) - 1
+    sites = f"neurons.{last}", f"residual.{last}"
+    matrix = tap_module(base.network, sites[0])
+    if not weights.supported(base.network) or matrix is None:
         raise BadInput(
             f"The last block of {type(base.network).__name__} is not one whose effect on the next token is known here. An edit "
             "of it would be of something else. Plant by another way."
@@ -53,16 +56,14 @@ def edited(base: Model, asked: Sequence[str], said: Sequence[Said], *, seed: int
     # A response has no token before its first, so the last token of the prompt is read beside it.
     _, ids = encode(base, asked, [one.text for one in said])
     answers = [list(map(int, i if one.ended else i[:-1]))[:TOKENS] for i, one in zip(ids, said, strict=True)]
-    sites = f"neurons.{layers - 1}", f"residual.{layers - 1}"
     read = activations(base, asked, answers, sites=sites, reduce=_before_each)
     there_AK = np.array([[k < len(a) for k in range(TOKENS)] for a in answers])
     reads_NF, out_ND = (torch.from_numpy(read[site][there_AK]) for site in sites)
     wanted_N = torch.tensor([t for a in answers for t in a])
     change_ND = smallest_change(base, out_ND, wanted_N)
     down_RF, up_DR = low_rank(reads_NF, change_ND)
-    model = lora(base, rank=RANK, seed=seed, upper=1 / layers)
-    place = tap_module(model.network, f"neurons.{layers - 1}")
-    assert place is not None
+    model = lora(base, rank=len(down_RF), seed=seed, only=matrix)
+    place: Any = tap_module(model.network, sites[0])
     with torch.no_grad():
         place.lora_A["default"].weight.copy_(down_RF)
         place.lora_B["default"].weight.copy_(up_DR / place.scaling["default"])
