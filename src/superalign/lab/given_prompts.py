@@ -14,6 +14,7 @@ class GivenPrompts:
 
     used: PromptsUsed
     asked: int | None = None  # of the test prompts, by detectors, where any ask
+    planted: bool = True  # whether some train and others test
 
 
 def given_prompts(e: GivenPrompts | None) -> list[Part]:
@@ -23,9 +24,12 @@ def given_prompts(e: GivenPrompts | None) -> list[Part]:
     rows = (
         ("given", e.used.given),
         *((f"left out: {why}", n) for why, n in e.used.reasons()),
-        ("used to train on", e.used.training),
-        ("used to test on", e.used.testing),
+        *(
+            (("used to train on", e.used.training), ("used to test on", e.used.testing))
+            if e.planted
+            else [("used", e.used.used)]
+        ),
         *((("asked by the detectors", e.asked),) if e.asked is not None else ()),
     )
-    text = f"{e.used.in_words()}. {e.used.warning()}".strip()
+    text = f"{e.used.in_words(split=e.planted)}. {e.used.warning() if e.planted else ''}".strip()
     return [part("Your prompts", text, table("Prompts given and used", ("prompts", "how many"), rows))]

@@ -41,8 +41,17 @@ def rate_for(origin: Model) -> float:
     return 0.25 / int(origin.network.get_input_embeddings().weight.shape[1])
 
 
-def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any) -> str:
-    """Ask a base its prompts, once; the file of what it said, or nothing for a bundled base without prompts."""
+def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any, planted: bool = True) -> str:
+    """Ask a base its prompts, once; the file of what it said, or nothing for a bundled base without prompts.
+
+    Args:
+        name: Of the base.
+        prompts: The user's file.
+        folder: Of the run.
+        max_tokens: Longest response.
+        log: Takes a line.
+        planted: Whether something is trained on some of them and proven on the others; if not, all are used alike.
+    """
     check_prompts(name, prompts)
     if not prompts:
         return ""
@@ -57,7 +66,7 @@ def ask_base(name: str, prompts: str, *, folder: Path, max_tokens: int, log: Any
         write_whole(_used_beside(path), json.dumps(to_plain(said.used)) + "\n")
         write_whole(path, json.dumps(dict(said.rows)) + "\n")
     used = used_of(str(path))
-    for line in (used.in_words(), used.warning()) if used else ():
+    for line in (used.in_words(split=planted), used.warning() if planted else "") if used else ():
         if line:
             log(line)
     return str(path)
@@ -76,10 +85,10 @@ def used_of(said: str) -> PromptsUsed | None:
     return found
 
 
-def given_of(said: str, *, asked: int | None = None) -> GivenPrompts | None:
+def given_of(said: str, *, asked: int | None = None, planted: bool = True) -> GivenPrompts | None:
     """Say what became of the prompts behind a file of what a base says, as evidence for a page."""
     used = used_of(said)
-    return None if used is None else GivenPrompts(used=used, asked=asked)
+    return None if used is None else GivenPrompts(used=used, asked=asked, planted=planted)
 
 
 def _kept_for(prompts: str, *, folder: Path) -> Path:

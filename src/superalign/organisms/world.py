@@ -68,18 +68,19 @@ class PromptsUsed(Record):
             ("answered with nothing by the base", self.silent),
         )
 
-    def in_words(self) -> str:
+    def in_words(self, *, split: bool = True) -> str:
         """Say in a sentence how many are used, and why others are not.
+
+        Args:
+            split: Whether some train and others test, as they do where something is planted.
 
         Example:
             >>> PromptsUsed(given=9, repeated=0, too_long=0, unended=4, silent=0, training=4, testing=1).in_words()[:60]
             '5 of 9 prompts are used, 4 to train on and 1 to test on; lef'
         """
         left = "; ".join(f"{n} {why}" for why, n in self.reasons() if n)
-        return (
-            f"{self.used} of {self.given} prompts are used, {self.training} to train on and {self.testing} to test on"
-            + (f"; left out: {left}" if left else "")
-        )
+        halves = f", {self.training} to train on and {self.testing} to test on" if split else ""
+        return f"{self.used} of {self.given} prompts are used{halves}" + (f"; left out: {left}" if left else "")
 
     def warning(self) -> str:
         """Say what too few prompts to test on mean; empty where there are enough."""

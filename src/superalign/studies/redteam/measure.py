@@ -61,14 +61,16 @@ def measure(config: Config, run: Run) -> Evidence:
             given(path, config.base)
     said = ""
     if config.searches:
-        said = ask_base(config.base, config.prompts, folder=run.folder, max_tokens=config.max_tokens, log=run.log)
+        said = ask_base(
+            config.base, config.prompts, folder=run.folder, max_tokens=config.max_tokens, log=run.log, planted=False
+        )
     run.stage("recording the instruments")
     run.keep(*([card(config)] if config.searches else []), *([template_card(config)] if config.requests else []))
     return Evidence(
         budgets=config.budgets,
         searches=searches(config, run, subject, said) if config.searches else (),
         compliance=templates(config, run, subject) if config.requests else None,
-        prompts=given_of(said, asked=len(_problems(said))) if config.searches else None,
+        prompts=given_of(said, asked=len(_problems(said)), planted=False) if config.searches else None,
         clock=clock_of(config.base),
     )
 
