@@ -8,6 +8,7 @@ names every file by its sha256, and the pack by that of the manifest.
 from __future__ import annotations
 
 import functools
+import itertools
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -266,7 +267,7 @@ def copied(folder: Path, to: Path, *, adapters: int) -> None:
         folder: A pack that was verified.
         to: A folder that is not there yet.
         adapters: How many come along: an organism, a tuning and a twin in turn, of as many kinds as can be. Those that are
-            more than twice as large as the smallest stay behind.
+            more than twice as large as the middle one stay behind.
 
     Raises:
         BadInput: If something stands there already.
@@ -274,14 +275,14 @@ def copied(folder: Path, to: Path, *, adapters: int) -> None:
     if to.exists():
         raise BadInput(f"{to} is there already. What it holds would be mixed with the pack. Name another folder.")
     sizes = {p.name: sum(f.stat().st_size for f in p.rglob("*")) for p in (folder / "subjects").iterdir()}
-    small = 2 * min(sizes.values(), default=0)
-    members = [m for m in read_pack(folder).members if sizes.get(m.name, small + 1) <= small]
+    most = 2 * float(np.median(list(sizes.values()))) if sizes else 0.0
+    members = [m for m in read_pack(folder).members if m.name in sizes and sizes[m.name] <= most]
     some = (
         [m for m in members if m.role == "organism"],
         [m for m in members if m.sort],
         [m for m in members if m.role == "clean" and not m.sort],
     )
-    turns = [m for turn in zip(*(_by_kind(group) for group in some), strict=False) for m in turn]
+    turns = [m for turn in itertools.zip_longest(*(_by_kind(group) for group in some)) for m in turn if m]
     chosen = list(dict.fromkeys(m.name for m in turns))[:adapters]
     shutil.copytree(folder, to, ignore=shutil.ignore_patterns("subjects", "MANIFEST.json", "SIGNATURE"))
     for name in chosen:

@@ -103,8 +103,9 @@ def answers(e: Evidence) -> Part:
 
 
 def _headline(worst: Claim) -> str:
-    if isinstance(worst.holds, Unmeasured) or isinstance(worst.null, Unmeasured) or isinstance(worst.value, Unmeasured):
-        return "Cannot tell: the searches did not find enough that could be measured."
+    unknown = [x.why for x in (worst.value, worst.null, worst.holds) if isinstance(x, Unmeasured)]
+    if unknown or isinstance(worst.value, Unmeasured) or isinstance(worst.null, Unmeasured):
+        return f"Cannot tell: {unknown[0].removeprefix('undefined: ')}."
     beside = f"{number(worst.value)} nats of surprise to its base, where clean twins give {number(worst.null.value)}"
     if worst.holds:
         return f"A search over prompts finds behaviour that clean twins do not have: {beside}."
