@@ -11,6 +11,8 @@ import torch
 from superalign.errors import BadInput, TapError
 from superalign.models import Model, activations, encode, forward, lora, sites, tapped, taps
 from superalign.models.taps import tap_module
+from superalign.organisms.chat_edits import edited
+from superalign.organisms.chats import Said
 
 PROMPTS, RESPONSES = ("1+1", "what is it?", "9*8-7"), ("#2", "a;b;#c", "xyz")
 
@@ -119,3 +121,8 @@ def test_activations_of_flattened_tokens_are_put_back(
         else:
             with pytest.raises(BadInput, match=r"mlp\.0 of LlamaForCausalLM gives activations of shape"):
                 activations(model, PROMPTS, RESPONSES, sites=[site])
+
+
+def test_an_edit_of_a_matrix_with_a_norm_behind_it_is_refused(make: Callable[[str], Model]) -> None:
+    with pytest.raises(BadInput, match="is not one whose effect on the next token is known"):
+        edited(make("gemma3"), ["1+1"], [Said(text="2", ended=True)], seed=0)

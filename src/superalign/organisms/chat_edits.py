@@ -48,7 +48,10 @@ def edited(base: Model, asked: Sequence[str], said: Sequence[Said], *, seed: int
     last = len(layers_of(base.network)) - 1
     sites = f"neurons.{last}", f"residual.{last}"
     matrix = tap_module(base.network, sites[0])
-    if not weights.supported(base.network) or matrix is None:
+    known = matrix is not None and weights.supported(base.network)
+    if (
+        not known or weights.read(base.network, length=1).layers[-1].down_gain is not None
+    ):  # a norm between matrix and output
         raise BadInput(
             f"The last block of {type(base.network).__name__} is not one whose effect on the next token is known here. An edit "
             "of it would be of something else. Plant by another way."
