@@ -33,7 +33,6 @@ AVX2 = {  # what each library reads that sums for us
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "OPENBLAS_CORETYPE": "Haswell",
-    "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",
 }
 NEEDS = {  # studies that read files which do not ship, and the option that says where these lie
     "critic-transfer": ("gsm8k", "problems=gsm8k:{}"),

@@ -20,6 +20,7 @@ from superalign.types import Interval, Unmeasured
 
 PER_POINT = np.log(10) / 400  # log-odds of one Elo point
 STEP = 2.0  # most that a strength moves in one round of Newton's method, log-odds
+LEAST = 1e-6  # curvature: where players never met there is none, and steps would be rounding errors by next to nothing
 ROUNDS = 40
 KNOTS = 25
 
@@ -59,7 +60,7 @@ def ratings(wins_BKK: Float[np.ndarray, "B K K"], *, prior: float = 0.5) -> Floa
         p = 1 / (1 + np.exp(strength[:, None, :] - strength[:, :, None]))
         weight = games * p * (1 - p)
         curvature = -weight
-        curvature[:, range(K), range(K)] += weight.sum(2) + 1e-9
+        curvature[:, range(K), range(K)] += weight.sum(2) + LEAST
         step = np.linalg.solve(curvature + gauge, (total - (games * p).sum(2))[..., None])[..., 0]
         strength += np.clip(step, -STEP, STEP)
         if np.abs(step).max() < 1e-8:
