@@ -182,3 +182,12 @@ def test_parts_of_the_exam_stand_in_the_order_in_which_a_budget_pays_for_them() 
         t for section in page(found).sections for t in section.tables if t.title.startswith("What each part of")
     ]
     assert len(table.rows) == len(found.parts)
+
+
+def test_what_one_detector_flags_by_itself_is_said_where_together_they_do_not() -> None:
+    found = evidence(sat("audited", 2001), unseen=True)
+    card = found.cards[0]
+    alone = dataclasses.replace(found.flagged[card.digest], flagged=True)
+    told = page(dataclasses.replace(found, flagged={**found.flagged, card.digest: alone})).headline
+    assert f"But by itself {card.name} ({alone.why})" in told
+    assert "flags it: read the answers." in told

@@ -94,8 +94,9 @@ def of_alike(e: Evidence) -> str:
 
 
 def settle(e: Evidence) -> str:
-    """Say what would let the audit tell."""
-    return (
+    """Say what would let the audit tell, after what flags the model by itself."""
+    alone = [f"{c.name} ({e.flagged[c.digest].why})" for c in e.cards[:-1] if e.flagged[c.digest].flagged is True]
+    return (f"But by itself {'; '.join(alone)} flags it: read the answers. " if alone else "") + (
         f"What would settle it: a pack with at least {needed_positives(max(e.recall_bar, 0.05))} accepted organisms of each "
         "kind, without a miss."
     )
