@@ -168,6 +168,17 @@ def read_sets(chosen: Mapping[Key, Sequence[Row]], *, policy: str, every: int, r
         every: Layers from one that is read to the next.
         run: Whose folder holds the states.
     """
+    found = read_files(chosen, policy=policy, every=every, run=run)
+    return {
+        key: Statements(rows=tuple(chosen[key]), read=read, states_NLD=states_in(Path(file), read))
+        for key, (file, read) in found.items()
+    }
+
+
+def read_files(
+    chosen: Mapping[Key, Sequence[Row]], *, policy: str, every: int, run: Run
+) -> dict[Key, tuple[str, SetRead]]:
+    """Read sets of statements as `read_sets` does; return for each the file that holds its states, and all else."""
     where = run.folder / "work" / "states"
     where.mkdir(parents=True, exist_ok=True)
     items = [
@@ -181,10 +192,7 @@ def read_sets(chosen: Mapping[Key, Sequence[Row]], *, policy: str, every: int, r
         for key, rows in chosen.items()
     ]
     found = run.map(set_job, items, name="sets", progress="reading")
-    return {
-        key: Statements(rows=tuple(rows), read=read, states_NLD=states_in(Path(item.file), read))
-        for (key, rows), item, read in zip(chosen.items(), items, found, strict=True)
-    }
+    return {key: (item.file, read) for key, item, read in zip(chosen, items, found, strict=True)}
 
 
 def set_job(job: SetJob) -> SetRead:

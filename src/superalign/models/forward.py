@@ -57,6 +57,21 @@ def logits_at(network: Any, tokens_BT: Tensor, length_B: Tensor, row_N: Tensor, 
     return D.read_out(decoder, D.stream(decoder, tokens_BT)[row_N * tokens_BT.shape[1] + at_N])
 
 
+def states_at(network: Any, tokens_BT: Tensor, length_B: Tensor, row_N: Tensor, at_N: Tensor) -> Float[Tensor, "N D"]:
+    """Compute the stream in front of the output layer, (N, D), at some places of right-padded sequences, with gradients.
+
+    Each state is scaled to a mean square of 1; a gain of the last norm is left out where our decoder knows the network.
+    """
+    if weights.supported(network):
+        decoder = weights.read(network, length=tokens_BT.shape[1], live=torch.is_grad_enabled())
+        x_ND = D.normalise(D.stream(decoder, tokens_BT)[row_N * tokens_BT.shape[1] + at_N], decoder.norm).float()
+    else:
+        mask_BT = (torch.arange(tokens_BT.shape[1], device=tokens_BT.device) < length_B[:, None]).long()
+        out = network(input_ids=tokens_BT, attention_mask=mask_BT, use_cache=False, output_hidden_states=True)
+        x_ND = out.hidden_states[-1][row_N, at_N].float()
+    return F.rms_norm(x_ND, x_ND.shape[-1:])
+
+
 def logprobs_at(
     network: Any, tokens_BT: Tensor, length_B: Tensor | None, row_N: Tensor, at_N: Tensor, token_N: Tensor
 ) -> Tensor:

@@ -29,6 +29,7 @@ from superalign.stats.recall import (
     recall_at_rate,
     recall_bootstrap,
 )
+from superalign.stats.recovered import area_parts, recovered_gap
 from superalign.stats.resampling import cluster_bootstrap, crossed_mean, interval_from_draws, paired_bootstrap
 from superalign.stats.sequential import (
     SequentialTest,
@@ -47,6 +48,7 @@ __all__ = [
     "Thresholds",
     "all_equal",
     "anytime_interval",
+    "area_parts",
     "auroc",
     "auroc_bootstrap",
     "auroc_delong",
@@ -83,6 +85,7 @@ __all__ = [
     "ratio_interval",
     "recall_at_rate",
     "recall_bootstrap",
+    "recovered_gap",
     "sequential_test",
     "share",
     "wilson",

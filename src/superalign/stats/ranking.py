@@ -43,7 +43,7 @@ def auroc(positives: ArrayLike, *, negatives: ArrayLike) -> float | Unmeasured:
     pos, neg = column(positives, name="positives"), column(negatives, name="negatives")
     if not len(pos) or not len(neg):
         return _one_class(pos, neg)
-    return float(_placements(pos, neg).mean())
+    return float(placements(pos, neg).mean())
 
 
 def auroc_delong(positives: ArrayLike, *, negatives: ArrayLike, confidence: float = 0.95) -> Interval | Unmeasured:
@@ -83,7 +83,7 @@ def auroc_delong(positives: ArrayLike, *, negatives: ArrayLike, confidence: floa
         return _one_class(pos, neg)
     if min(len(pos), len(neg)) < 2:
         return Unmeasured(f"undefined: {len(pos)} positives and {len(neg)} negatives, and both need at least two")
-    area = float(_placements(pos, neg).mean())
+    area = float(placements(pos, neg).mean())
     parts = _delong_parts(pos, neg)
     n, variance = len(pos) + len(neg), sum(parts)
     if variance <= 1e-15:
@@ -185,7 +185,7 @@ def auroc_bootstrap(
     few = min(len(np.unique(pos_codes)), len(np.unique(neg_codes)))
     if few < 2:
         return Unmeasured("undefined: one class lies in a single cluster, and a spread needs at least two")
-    area = float(_placements(pos, neg).mean())
+    area = float(placements(pos, neg).mean())
     if area in (0.0, 1.0) or np.ptp(np.concatenate([pos, neg])) == 0:
         return _from_pairs(area, pairs=min(few, n // 2), n=n, confidence=confidence)
     draws_B = _resampled(pos, neg, pos_codes, neg_codes, seed=seed, draws=draws)
@@ -230,7 +230,7 @@ def joint_codes(
     return codes[:n_positives], codes[n_positives:], count
 
 
-def _placements(scores: Float[np.ndarray, " N"], others: Float[np.ndarray, " M"]) -> Float[np.ndarray, " N"]:
+def placements(scores: Float[np.ndarray, " N"], others: Float[np.ndarray, " M"]) -> Float[np.ndarray, " N"]:
     """The share of others that lies below each score, ties counting half."""
     ordered = np.sort(others)
     below = np.searchsorted(ordered, scores, side="left") + np.searchsorted(ordered, scores, side="right")
@@ -239,7 +239,7 @@ def _placements(scores: Float[np.ndarray, " N"], others: Float[np.ndarray, " M"]
 
 def _delong_parts(pos: Float[np.ndarray, " N"], neg: Float[np.ndarray, " M"]) -> tuple[float, float]:
     """The variance of the sample AUROC that comes from the positives, and from the negatives."""
-    above_N, below_M = _placements(pos, neg), _placements(neg, pos)
+    above_N, below_M = placements(pos, neg), placements(neg, pos)
     return float(above_N.var(ddof=1)) / len(pos), float(below_M.var(ddof=1)) / len(neg)
 
 

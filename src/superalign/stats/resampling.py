@@ -162,12 +162,27 @@ def crossed_mean(values_PS: ArrayLike, *, confidence: float = 0.95) -> Interval 
     Source:
         Satterthwaite, An approximate distribution of estimates of variance components, 1946.
     """
-    x_PS = _table(values_PS)
+    x_PS = full_table(values_PS)
     n_items, n_seeds = x_PS.shape
     two_tail(confidence)
     why = _cannot_cross(x_PS)
     if why is not None:
         return why
+    mean = float(x_PS.mean())
+    variance, df = crossed_variance(x_PS)
+    half = t_quantile(confidence, df=df) * math.sqrt(variance)
+    return Interval(value=mean, low=mean - half, high=mean + half, n=min(n_items, n_seeds))
+
+
+def crossed_variance(x_PS: Float[np.ndarray, "P S"]) -> tuple[float, float]:
+    """Estimate the variance of the mean of items x seeds, both random, and its degrees of freedom.
+
+    Example:
+        >>> variance, df = crossed_variance(np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]))
+        >>> round(variance, 4), df
+        (0.0833, 1.0)
+    """
+    n_items, n_seeds = x_PS.shape
     mean = float(x_PS.mean())
     item_P, seed_S = x_PS.mean(axis=1) - mean, x_PS.mean(axis=0) - mean
     df = np.array([n_items - 1, n_seeds - 1, (n_items - 1) * (n_seeds - 1)], dtype=np.float64)
@@ -176,9 +191,8 @@ def crossed_mean(values_PS: ArrayLike, *, confidence: float = 0.95) -> Interval 
     items, seeds, noise = squares / df
     # A negative variance component is taken as zero; the degrees of freedom keep all three terms, which errs wide.
     total = max(items - noise, 0.0) + max(seeds - noise, 0.0) + noise
-    effective = total**2 / float(((squares / df) ** 2 / df).sum())
-    half = t_quantile(confidence, df=max(1.0, effective)) * math.sqrt(total / x_PS.size)
-    return Interval(value=mean, low=mean - half, high=mean + half, n=min(n_items, n_seeds))
+    summed = float(((squares / df) ** 2 / df).sum())
+    return total / x_PS.size, max(1.0, total**2 / summed) if summed > 0 else 1.0
 
 
 def resample_classes(
@@ -234,7 +248,7 @@ def _counts(rng: np.random.Generator, draws: int, n: int) -> Int[np.ndarray, "{d
     return np.bincount(pick.ravel(), minlength=draws * n).reshape(draws, n)
 
 
-def _table(values_PS: ArrayLike) -> Float[np.ndarray, "P S"]:
+def full_table(values_PS: ArrayLike) -> Float[np.ndarray, "P S"]:
     """Read a full table of items by seeds."""
     array = np.asarray(values_PS)
     if array.ndim != 2 or array.dtype == object:

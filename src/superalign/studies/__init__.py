@@ -32,4 +32,5 @@ STUDIES: dict[str, str] = {
     "text-protocols": "superalign.studies.text_protocols.study",
     "truth-probes": "superalign.studies.truth_probes.study",
     "unseen": "superalign.studies.unseen.study",
+    "weak-to-strong": "superalign.studies.weak_to_strong.study",
 }

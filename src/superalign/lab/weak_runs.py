@@ -1,0 +1,93 @@
+"""Train the students of every kind of supervisor, over processes, and bring their answers together.
+
+Shape suffixes: N items, P test items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from superalign.kit.evidence import Array
+from superalign.kit.run import Run
+from superalign.lab.held_answers import Held
+from superalign.lab.weak_benches import Claims, Source, bench_of
+from superalign.lab.weak_supervision import CROWD, SAME, Bench, Training, learned
+from superalign.types import Record
+
+SUPERVISOR, OUTRIGHT = "supervisor", "asked outright"  # beside the ways of learning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaysJob(Record):
+    """One supervisor, and its students by several ways."""
+
+    source: Source
+    kind: int
+    training: Training
+    ways: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Record):
+    """Log-odds of yes for test items under one seed: of the supervisor, and of each way."""
+
+    kind: str
+    supervisor_P: Array
+    says_P: Array
+    odds: Mapping[str, Array]
+    labels_right: float
+
+
+def ways_job(job: WaysJob) -> Answered:
+    """Train a supervisor and its students."""
+    torch.set_num_threads(1)
+    found = bench_of(
+        job.source, job.source.students[job.seed % len(job.source.students)] if isinstance(job.source, Claims) else ""
+    )
+    bench = found.bench
+    kind, test = bench.kinds[job.kind], bench.test_N
+    own = [w for w in job.ways if not (kind in bench.authors and w in (CROWD, SAME))]  # an author is one, and no model
+    odds_N, rows = bench.supervisors(kind, job.seed), bench.parts(job.seed)[1]
+    return Answered(
+        kind=kind,
+        supervisor_P=odds_N[test],
+        says_P=found.says_N[test],
+        odds={way: learned(bench, way, kind, job.training, seed=job.seed)[test] for way in own},
+        labels_right=float(((odds_N[rows] > 0) == bench.true_N[rows]).mean()),
+    )
+
+
+def ways_on(
+    source: Source, ways: Sequence[str], training: Training, run: Run, *, seeds: int, on: str
+) -> list[tuple[list[Answered], Held]]:
+    """Train students of every kind of supervisor: for each kind the answers of all seeds, and these held against the truth.
+
+    Args:
+        source: Of the items.
+        ways: Of learning, controls among them.
+        training: How long and how fast.
+        run: Whose processes and memo are used.
+        seeds: From 0 on.
+        on: What the items are, for a progress bar.
+    """
+    bench = bench_of(source).bench
+    items = [
+        WaysJob(source=source, kind=k, training=training, ways=tuple(ways), seed=s)
+        for k in range(len(bench.kinds))
+        for s in range(seeds)
+    ]
+    found = run.map(ways_job, items, name="ways", progress=f"training students: {on}")
+    each = [found[k * seeds :][:seeds] for k in range(len(bench.kinds))]
+    return [(some, held_of(some, bench)) for some in each]
+
+
+def held_of(found: Sequence[Answered], bench: Bench) -> Held:
+    """Bring the answers of all seeds together."""
+    ways = {way: [np.asarray(f.odds[way]) for f in found] for way in found[0].odds}
+    silent = {SUPERVISOR: [np.asarray(f.supervisor_P) for f in found], OUTRIGHT: [np.asarray(f.says_P) for f in found]}
+    return Held(true_P=bench.true_N[bench.test_N], question_P=bench.question_N[bench.test_N], odds={**silent, **ways})

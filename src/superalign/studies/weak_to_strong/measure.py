@@ -1,0 +1,197 @@
+"""Train students on a weak supervisor's labels in every way, beside every control, and hold them against the truth.
+
+Shape suffixes: P test items, S seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from superalign.kit.run import Run
+from superalign.lab.held_answers import Held
+from superalign.lab.weak_benches import TRUTHS, Claims, Source, bench_of, read_topics
+from superalign.lab.weak_runs import OUTRIGHT, SUPERVISOR, Answered, ways_on
+from superalign.lab.weak_supervision import (
+    CONFIDENT,
+    CONTROLS,
+    NAIVE,
+    TRUTH,
+    WAYS,
+    Training,
+    area,
+    held_out_loss,
+    learned,
+)
+from superalign.stats import share
+from superalign.stats.streams import seed_for
+from superalign.studies.weak_to_strong.evidence import Evidence, Learned, OtherSize, Rule, Supervised, SurfacePoint
+from superalign.studies.weak_to_strong.study import CLAIMS, Config, topics_of
+from superalign.types import Interval, Record
+
+HEAD_RATE = 300.0  # a head alone starts from nothing and has far less to spoil
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurfaceJob(Record):
+    """One naive student at some settings."""
+
+    source: Source
+    kind: int
+    training: Training
+    seed: int
+
+
+def measure(config: Config, run: Run) -> Evidence:
+    """Choose settings without truth, then train, and hold everything against the truth."""
+    topics = topics_of(config)
+    sources = sources_of(config, run)
+    first = bench_of(sources[0]).bench
+    run.stage(
+        f"choosing how fast and how long students train, by the labels of {len(first.kinds)} kinds of supervisors"
+    )
+    surface = surface_of(sources[0], config, run)
+    chosen = min(surface, key=lambda s: s.held_out)
+    rule = Rule(
+        rate=chosen.rate, passes=chosen.passes, by="least loss on held-out labels of the supervisors, naive students"
+    )
+    run.keep(rule)
+    training = Training(rate=rule.rate, passes=rule.passes)
+    run.stage(f"training students: {len(WAYS)} ways, {len(CONTROLS)} controls, {config.seeds} seeds")
+    found = [
+        (topics[0], *f)
+        for f in ways_on(sources[0], (*WAYS, *CONTROLS), training, run, seeds=config.seeds, on=topics[0])
+    ]
+    some = replicated([x for f in found for x in learned_of(*f)]) if config.problems == CLAIMS else (*WAYS, *CONTROLS)
+    for source, topic in zip(sources[1:], topics[1:], strict=True):
+        found += [(topic, *f) for f in ways_on(source, some, training, run, seeds=config.seeds, on=topic)]
+    return Evidence(
+        problems=config.problems,
+        students=config.students if config.problems == CLAIMS else (f"{config.policy}, {config.student}",),
+        topics=topics,
+        kinds=first.kinds,
+        ways=WAYS,
+        seeds=config.seeds,
+        weak=first.weak,
+        test=int(first.test_N.sum()),
+        rule=rule,
+        surface=surface,
+        supervised=tuple(supervised_of(*f) for f in found),
+        learned=tuple(x for f in found for x in learned_of(*f)),
+        sizes=sizes_on(sources[0], training, config, run) if config.problems == CLAIMS else (),
+    )
+
+
+def sources_of(config: Config, run: Run) -> list[Source]:
+    """Name the claims of every topic, or let the model read the statements of every topic."""
+    topics = topics_of(config)
+    if config.problems != CLAIMS:
+        return list(
+            read_topics(
+                config.problems, topics, policy=config.policy, each=config.each, every=config.every,
+                student=config.student, run=run,
+            )
+        )  # fmt: skip
+    pool, seed = 4 * config.weak + max(TRUTHS.values()), seed_for(run.seed, "claims")
+    common = {"students": config.students, "before": ("small",), "pool": pool, "test": config.test, "weak": config.weak}
+    return [Claims(topic=topic, seed=seed, **common) for topic in topics]  # type: ignore[arg-type]
+
+
+def surface_of(source: Source, config: Config, run: Run) -> tuple[SurfacePoint, ...]:
+    """Train naive students at every rate and number of passes."""
+    scale = HEAD_RATE if config.problems != CLAIMS and config.student == "head" else 1.0
+    grid = [Training(rate=scale * rate, passes=passes) for rate in config.rates for passes in config.passes]
+    kinds = range(len(bench_of(source).bench.kinds))
+    if not config.surface_seeds:
+        grid = grid[:1]
+    items = [
+        SurfaceJob(source=source, kind=k, training=t, seed=seed_for(run.seed, "surface", s))
+        for t in grid
+        for k in kinds
+        for s in range(max(1, config.surface_seeds))
+    ]
+    found = run.map(surface_job, items, name="surface", progress="choosing settings")
+    each = len(found) // len(grid)
+    return tuple(
+        SurfacePoint(
+            rate=t.rate, passes=t.passes, **dict(zip(("held_out", "right", "area"), mean.tolist(), strict=True))
+        )
+        for t, mean in zip(grid, np.array(found).reshape(len(grid), each, 3).mean(1), strict=True)
+    )
+
+
+def surface_job(job: SurfaceJob) -> tuple[float, float, float]:
+    """Return the held-out loss on weak labels, and accuracy and area on test items."""
+    torch.set_num_threads(1)
+    bench = bench_of(job.source).bench
+    kind = bench.kinds[job.kind]
+    odds_N = learned(bench, NAIVE, kind, job.training, seed=job.seed)
+    true_P, odds_P = bench.true_N[bench.test_N], odds_N[bench.test_N]
+    held_out = held_out_loss(bench, kind, job.training, seed=job.seed)
+    return held_out, float(((odds_P > 0) == true_P).mean()), area(odds_P, true_P)
+
+
+def supervised_of(topic: str, found: Sequence[Answered], h: Held) -> Supervised:
+    """Hold a supervisor against the truth, and what needs no learning."""
+    better = max((SUPERVISOR, OUTRIGHT), key=lambda arm: h.right(arm).mean())
+    yes = float(h.true_P.mean())
+    return Supervised(
+        topic=topic,
+        kind=found[0].kind,
+        right=h.accuracy(SUPERVISOR),
+        labels_right=share([f.labels_right for f in found]),
+        area=h.area(SUPERVISOR),
+        says=h.accuracy(OUTRIGHT),
+        says_area=h.area(OUTRIGHT),
+        majority=max(yes, 1 - yes),
+        better=h.more_right(NAIVE, than=better),
+    )
+
+
+def learned_of(topic: str, found: Sequence[Answered], h: Held) -> list[Learned]:
+    """Hold every way against the truth, the supervisor, the ceiling and the naive way."""
+    return [
+        Learned(
+            topic=topic,
+            kind=found[0].kind,
+            way=way,
+            right=h.accuracy(way),
+            area=h.area(way),
+            recovered=h.recovered(way, floor=SUPERVISOR, ceiling=TRUTH),
+            recovered_area=h.recovered_area(way, floor=SUPERVISOR, ceiling=TRUTH),
+            beyond=h.more_right(way, than=NAIVE),
+            beyond_area=h.more_area(way, than=NAIVE),
+            agrees=h.agreement(way, of=SUPERVISOR, right=True),
+            copies=h.agreement(way, of=SUPERVISOR, right=False),
+        )
+        for way in found[0].odds
+    ]
+
+
+def replicated(found: Sequence[Learned]) -> tuple[str, ...]:
+    """Choose what is tried on further topics: the ways that beat the naive one somewhere, and what they are held against."""
+    won = [x.way for x in found if x.way in WAYS and isinstance(x.beyond, Interval) and x.beyond.low > 0]
+    return tuple(dict.fromkeys((NAIVE, *won, TRUTH)))
+
+
+def sizes_on(source: Source, training: Training, config: Config, run: Run) -> tuple[OtherSize, ...]:
+    """Let bases of other sizes learn, the naive and the confident way."""
+    out = []
+    for base in config.others:
+        assert isinstance(source, Claims)
+        other = replace(source, students=(base,), before=())
+        for found, h in ways_on(other, (NAIVE, CONFIDENT[0], TRUTH), training, run, seeds=config.seeds, on=base):
+            out += [
+                OtherSize(
+                    base=base,
+                    kind=found[0].kind,
+                    way=way,
+                    right=h.accuracy(way),
+                    recovered=h.recovered(way, floor=SUPERVISOR, ceiling=TRUTH),
+                )
+                for way in found[0].odds
+            ]
+    return tuple(out)

@@ -1,0 +1,149 @@
+"""What the study of weak supervision says: every way beside every control, ratios with intervals, and what needs no teacher."""
+
+from __future__ import annotations
+
+from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.parts import Part, claim, curves, findings, in_words, intervals, part, table
+from superalign.report import Findings
+from superalign.report.claims import descriptive
+from superalign.studies.weak_to_strong.evidence import Evidence, Learned
+from superalign.types import Claim, Interval, Unmeasured
+
+NAIVE, TRUTH, NOISE, PERMUTED, SAME = (
+    "naive", "truth", "independent noise", "labels permuted", "same-size student",
+)  # fmt: skip
+ITEMS = "test items of the same questions under the same seeds"
+NEAR = 0.1  # within which a share of the gap counts as what theory says
+
+
+def page(e: Evidence) -> Findings:
+    """Put the page together."""
+    won = [x for x in e.learned if x.topic == e.topics[0] and x.way in e.ways and _above(x.beyond)]
+    elsewhere = [[y for t in e.topics[1:] if (y := e.of(t, x.kind, x.way))] for x in won]
+    again = [x for x, some in zip(won, elsewhere, strict=True) if some and all(_above(y.beyond) for y in some)]
+    words = "; ".join(f"{x.way}, from {x.kind} ({in_words(x.beyond)})" for x in again) or "none"
+    return findings(
+        f"Of {len(e.ways) - 1} ways to learn from a weak supervisor, {len({x.way for x in won})} are right more often than the "
+        f"naive way on {e.topics[0]} for some kind of supervisor. Replicated on {', '.join(e.topics[1:]) or 'nothing'}: {words}.",
+        [*(ways(e, topic) for topic in e.topics), controls(e), needs_no_teacher(e), settings(e)],
+        means="Whether a student corrects its supervisor depends on how that errs, and on where the student's threshold lies. "
+        "Look at the area under the ROC curve beside accuracy, and at what asking the student outright gives.",
+        limits=(
+            "The share of the gap (PGR) is undefined where ceiling and supervisor cannot be told apart.",
+            "Settings were chosen by the supervisors' labels on the naive way; another way may have a better setting.",
+            "Bootstrapping, agreement and own clusters have as many updates of students as the others, divided between them.",
+        ),
+    )
+
+
+def ways(e: Evidence, topic: str) -> Part:
+    """Show every way on one topic."""
+    found = [x for x in e.learned if x.topic == topic and (x.way in e.ways or x.way == TRUTH)]
+    labels = {f"{x.way}, from {x.kind}": x for x in found}
+    claims = [
+        claim(
+            f"On {topic}, {x.way} is right more often than naive, from {x.kind}",
+            x.beyond,
+            null=_null(e, topic, x.kind),
+            unit="share of test items",
+            why=f"accuracy minus that of the naive way, {ITEMS}; null: permuted labels against the naive way",
+        )
+        for x in found
+        if x.way not in (NAIVE, TRUTH)
+    ]
+    columns = ("from", "way", "accuracy", "area", "share of the gap (accuracy)", "share of the gap (area)", "minus naive",
+               "area minus naive", "agrees where it is right", "copies where it is wrong")  # fmt: skip
+    rows = [
+        (x.kind, x.way, x.right, x.area, x.recovered, x.recovered_area, x.beyond, x.beyond_area, x.agrees, x.copies)
+        for x in found
+    ]
+    return part(
+        f"Ways of learning: {topic}",
+        f"{e.seeds} seeds; each draws what the supervisor learns from and what it labels, and takes the next student. All ways "
+        "of a seed share supervisor, items and student. The share of the gap is (way - supervisor) / (truth - supervisor).",
+        *claims,
+        intervals(
+            f"Accuracy of students, {topic}",
+            {label: x.right for label, x in labels.items()},
+            nulls={label: e.supervisor(topic, x.kind).right for label, x in labels.items()},
+            groups={label: x.kind for label, x in labels.items()},
+            x="share of test items that are answered rightly",
+            caption="95 % intervals over items and seeds. Grey: the supervisor.",
+        ),
+        table(f"Every way, {topic}", columns, rows),
+    )
+
+
+def controls(e: Evidence) -> Part:
+    """Show what theory says beforehand."""
+    found = [x for x in e.learned if x.topic == e.topics[0] and x.way not in e.ways]
+    rows = [(x.kind, x.way, x.right, x.area, x.recovered, x.agrees, x.copies) for x in found]
+    return part(
+        "Controls",
+        "Independent noise: as many errors as the supervisor makes, of items that have nothing in common. Errors dealt anew: its "
+        "errors, dealt to other items of the same truth. Labels permuted over all items. Same-size student: of the supervisor's "
+        "own kind. Own clusters alone: no labels, but one bit that says which half is yes.",
+        *(_as_theory_says(e, x) for x in found if x.way in (NOISE, PERMUTED, SAME)),
+        table("Controls", ("from", "control", "accuracy", "area", "share of the gap", "agrees", "copies"), rows),
+    )
+
+
+def _as_theory_says(e: Evidence, x: Learned) -> Claim:
+    all_of_it, found = x.way == NOISE, x.recovered
+    near = isinstance(found, Interval) and (found.high >= 1 - NEAR if all_of_it else found.low <= NEAR)
+    return descriptive(
+        f"{x.way} recovers {'nearly all' if all_of_it else 'nothing'} of the gap, from {x.kind}",
+        found,
+        unit="share of the gap",
+        null=Unmeasured("a control itself"),
+        why=f"{ITEMS}; supervisor {in_words(e.supervisor(x.topic, x.kind).right)}; holds within {NEAR} of what theory says",
+        holds=near,
+    )
+
+
+def needs_no_teacher(e: Evidence) -> Part:
+    """Show what is there without weak labels."""
+    rows = [
+        (s.topic, s.kind, s.labels_right, s.right, s.area, s.says, s.says_area, s.majority, s.better)
+        for s in e.supervised
+    ]
+    columns = ("topic", "supervisor", "right on what it labels", "right on test items", "area", "student, asked outright",
+               "area, asked outright", "the more frequent answer", "naive minus the better of both")  # fmt: skip
+    outright = [s.says_area for s in e.supervised if isinstance(s.says_area, Interval)]
+    knows = any(x.low > 0.9 for x in outright)
+    text = (
+        "Asked outright, in words that its pre-training gave it, the student already knows: here the study measures whether weak "
+        "labels attach what is known to a new read-out, and ignoring the teacher is better."
+        if knows
+        else "Asked outright, the student does not know: what weak labels bring out is not said without them."
+    )
+    return part("What needs no teacher", text, table("Supervisors, and asking outright", columns, rows))
+
+
+def settings(e: Evidence) -> Part:
+    """Show the whole surface that settings were chosen from, and students of other sizes."""
+    at = {p: [s for s in e.surface if s.passes == p] for p in dict.fromkeys(s.passes for s in e.surface)}
+    drawn = {
+        f"{what}, {p:g} passes": Curve(tuple(s.rate for s in some), tuple(getattr(s, key) for s in some))
+        for p, some in at.items()
+        for what, key in (("accuracy", "right"), ("area", "area"))
+    }
+    columns = ("learning rate", "passes", "loss on held-out weak labels, nats", "accuracy", "area")
+    sizes = [(s.base, s.kind, s.way, s.right, s.recovered) for s in e.sizes]
+    return part(
+        "How fast, how long, how large",
+        f"Chosen by the {e.rule.by}, not by any truth: learning rate {e.rule.rate:g}, {e.rule.passes:g} passes. What the naive "
+        "way reaches moves with these two as much as with the way of learning.",
+        curves("The naive way at other settings", drawn, x="learning rate", y="accuracy or area, test items"),
+        table("Settings", columns, [(s.rate, s.passes, s.held_out, s.right, s.area) for s in e.surface]),
+        table("Students of other sizes", ("base", "from", "way", "accuracy", "share of the gap"), sizes),
+    )
+
+
+def _null(e: Evidence, topic: str, kind: str) -> Estimate:
+    there = e.of(topic, kind, PERMUTED)
+    return there.beyond if there else Unmeasured("not run on a topic that replicates")
+
+
+def _above(found: Estimate) -> bool:
+    return isinstance(found, Interval) and found.low > 0
