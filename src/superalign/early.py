@@ -14,6 +14,7 @@ from superalign.policy_names import NO_BASE, SIZES, check_weights, kind_of
 from superalign.problems.contexts import read_audited_contexts, read_contexts, read_words
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import load_answers, load_prompts
+from superalign.problems.statement_labels import read_labels
 from superalign.problems.table_family import TableFamily
 from superalign.problems.templates import templates_at
 from superalign.prompting import parted
@@ -56,6 +57,21 @@ def base_named(name: str) -> None:
     """Check that a base is there, unless it is said that nobody knows it."""
     if name != NO_BASE:
         check_weights(name)
+
+
+def bundled(names: str) -> None:
+    """Check that every one of some names is a bundled base.
+
+    Raises:
+        BadInput: If one is not.
+    """
+    for name in filter(None, names.split(",")):
+        if kind_of(name) != "bundled":
+            raise BadInput(
+                f"{name!r} is no bundled base. Only these have worked out the claims that are learned about. Choose small, "
+                "middle, middle-1, middle-2 or large. A model of your own learns from statements: problems=statements:PATH, "
+                "policy=MODEL."
+            )
 
 
 REQUESTS, FEWEST = "instructions:", 8  # harmful requests in each half: of fewer no share can be told
@@ -141,6 +157,14 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "prover-verifier": {"setting": setting_named, "policy": check_weights},
     "text-protocols": {"policy": check_weights, "agent": check_weights, "problems": text_named},
     "truth-probes": {"policy": check_weights, "problems": statements_named},
+    "belief": {"policy": check_weights, "liar": check_weights, "problems": statements_named},
+    "weak-to-strong": {
+        "policy": check_weights,
+        "problems": statements_named,
+        "students": bundled,
+        "others": bundled,
+        "labels": read_labels,
+    },
     "redteam": {
         "subject": check_weights,
         "base": check_weights,

@@ -51,6 +51,13 @@ def test_a_gap_that_may_be_nothing_leaves_the_share_undefined() -> None:
     assert "both need at least two" in one.why
 
 
+def test_a_floor_above_the_ceiling_leaves_the_share_undefined() -> None:
+    floor, method, ceiling = tables(np.random.default_rng(0), items=200, seeds=3, share=0.5, gap=-0.5)
+    found = recovered_gap(method, floor_PS=floor, ceiling_PS=ceiling)
+    assert isinstance(found, Unmeasured)
+    assert "the floor lies above the ceiling" in found.why
+
+
 def test_tables_of_other_items_are_refused() -> None:
     with pytest.raises(BadInput, match="the same items under the same seeds"):
         recovered_gap(np.ones((3, 2)), floor_PS=np.zeros((2, 2)), ceiling_PS=np.ones((3, 2)))

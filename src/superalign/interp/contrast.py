@@ -118,6 +118,14 @@ def read_contrast(
     return _probability(np.append(found.weight_D, found.bias), a_ND, c_ND)
 
 
+def contrast_sides(
+    found: Contrast, plus_ND: Float[np.ndarray, "N D"], minus_ND: Float[np.ndarray, "N D"]
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Score each side of pairs by itself, in log-odds; which sign is true is not identified."""
+    a_ND, c_ND = found.sides.apply(plus_ND, minus_ND)
+    return a_ND @ found.weight_D + found.bias, c_ND @ found.weight_D + found.bias
+
+
 def contrast_floor(
     plus_ND: Float[np.ndarray, "N D"],
     minus_ND: Float[np.ndarray, "N D"],

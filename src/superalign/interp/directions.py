@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
 from superalign.errors import BadInput
@@ -45,12 +46,72 @@ def fit_probe(x_ND: Float[np.ndarray, "N D"], y_N: Bool[np.ndarray, " N"], *, ri
         >>> float(auroc(read_out(fit_probe(x, y), x)[y], negatives=read_out(fit_probe(x, y), x)[~y])) > 0.95
         True
     """
-    y_N = np.asarray(y_N, bool)
-    if y_N.all() or not y_N.any():
-        raise BadInput("Only one class is there. A direction between two classes needs both. Pass items of each.")
+    y_N = _two_classes(y_N)
     mean_D, scale_D = x_ND.mean(0), x_ND.std(0) + 1e-6
     fitted = LogisticRegression(C=1.0 / ridge, max_iter=500).fit((x_ND - mean_D) / scale_D, y_N)
     return Probe(mean_D=mean_D, scale_D=scale_D, weight_D=fitted.coef_[0], bias=float(fitted.intercept_[0]))
+
+
+def mean_difference(x_ND: Float[np.ndarray, "N D"], y_N: Bool[np.ndarray, " N"]) -> Probe:
+    """Take the difference between the means of two classes, standardised: a direction that nothing is fitted for.
+
+    Example:
+        >>> x = np.array([[0.0, 1.0], [0.1, 3.0], [0.0, 1.2], [0.1, 2.8]]); y = np.array([False, True, False, True])
+        >>> (read_out(mean_difference(x, y), x) > 0).tolist()
+        [False, True, False, True]
+
+    Source:
+        Marks and Tegmark, The geometry of truth, 2023 (arXiv 2310.06824).
+    """
+    y_N = _two_classes(y_N)
+    mean_D, scale_D = x_ND.mean(0), x_ND.std(0) + 1e-6
+    standard_ND = (x_ND - mean_D) / scale_D
+    up_D, down_D = standard_ND[y_N].mean(0), standard_ND[~y_N].mean(0)
+    weight_D = up_D - down_D
+    return Probe(mean_D=mean_D, scale_D=scale_D, weight_D=weight_D, bias=-float((up_D + down_D) @ weight_D / 2))
+
+
+def discriminant(x_ND: Float[np.ndarray, "N D"], y_N: Bool[np.ndarray, " N"]) -> Probe:
+    """Fit Fisher's linear discriminant, with the covariance shrunk as Ledoit and Wolf do.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(80, 3)); y = x[:, 1] > 0
+        >>> bool(((read_out(discriminant(x, y), x) > 0) == y).mean() > 0.9)
+        True
+
+    Source:
+        Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, 2004.
+    """
+    y_N = _two_classes(y_N)
+    mean_D, scale_D = x_ND.mean(0), x_ND.std(0) + 1e-6
+    fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit((x_ND - mean_D) / scale_D, y_N)
+    return Probe(mean_D=mean_D, scale_D=scale_D, weight_D=fitted.coef_[0], bias=float(fitted.intercept_[0]))
+
+
+def paired(
+    plus_PD: Float[np.ndarray, "P D"], minus_PD: Float[np.ndarray, "P D"], true_P: Bool[np.ndarray, " P"]
+) -> Probe:
+    """Fit a logistic probe on the differences between statements and their negations: what both share falls out.
+
+    Args:
+        plus_PD: States of the statements.
+        minus_PD: States of their negations, in the same order.
+        true_P: Which statements are true; the negations of the others are.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> true = rng.random(60) < 0.5; t = np.where(true, 2.0, -2.0)[:, None] * np.eye(3)[0]
+        >>> topic = 9 * rng.normal(size=(60, 3))
+        >>> probe = paired(topic + t, topic - t, true)
+        >>> bool(((read_out(probe, t) > 0) == true).all())
+        True
+    """
+    sign_P1 = np.where(true_P, 1.0, -1.0)[:, None]
+    over_PD = (plus_PD - minus_PD) * sign_P1  # true minus false
+    found = fit_probe(np.concatenate([over_PD, -over_PD]), np.repeat([True, False], len(over_PD)))
+    middle_D = (plus_PD.mean(0) + minus_PD.mean(0)) / 2
+    return Probe(mean_D=middle_D, scale_D=found.scale_D, weight_D=found.weight_D, bias=0.0)
 
 
 def read_out(probe: Probe, x_ND: Float[np.ndarray, "N D"]) -> Float[np.ndarray, " N"]:
@@ -73,3 +134,10 @@ def random_floor(
     scores_Nn = standard_ND @ directions_Dn
     areas = [float(auroc(scores_Nn[y_N, i], negatives=scores_Nn[~y_N, i])) for i in range(n)]
     return np.sort([max(a, 1.0 - a) for a in areas])
+
+
+def _two_classes(y_N: Bool[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+    y_N = np.asarray(y_N, bool)
+    if y_N.all() or not y_N.any():
+        raise BadInput("Only one class is there. A direction between two classes needs both. Pass items of each.")
+    return y_N

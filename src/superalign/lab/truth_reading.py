@@ -21,7 +21,7 @@ from superalign.files import whole_file
 from superalign.interp import Probe, fit_probe, read_out
 from superalign.kit.evidence import Estimate
 from superalign.kit.run import Run
-from superalign.models import activations, choice_logprobs, open_weights, response_logprobs, sites
+from superalign.models import activations, choice_logprobs, in_half, open_weights, response_logprobs, sites
 from superalign.oversight.judges.statements import truth_question
 from superalign.problems.family import split_of
 from superalign.problems.kinds import NO_STEP
@@ -44,6 +44,8 @@ class SetJob(Record):
     texts: tuple[str, ...]
     questions: tuple[str, ...]
     every: int
+    half: bool  # in 16 bits
+    context: str  # in front of what the model is asked, if anything
     file: str
 
 
@@ -102,6 +104,34 @@ def rows_of(family: TableFamily, topic: str, polarity: str, *, train: int, test:
     return draw_labelled(
         able, f"{family.name} has {{}} {polarity} statements on {topic}", train=train, test=test, rng=rng
     )
+
+
+def pairs_of(family: TableFamily, topic: str, *, n: int, seed: int) -> list[tuple[Row, Row]]:
+    """Draw statements of one topic with their negations, half of the statements true, a third of each of the test split.
+
+    Args:
+        family: Of statements.
+        topic: As its file is called.
+        n: Pairs, or as many as there are.
+        seed: Of the draw.
+
+    Raises:
+        DataError: If there are too few.
+    """
+    sides: dict[bool, dict[str, Row]] = {False: {}, True: {}}
+    for r in family.rows.values():
+        main = not r.language and r.source.partition(".")[0].removeprefix("neg_") == topic
+        if r.topic == topic and main and r.negated is not None:
+            sides[r.negated].setdefault(r.question, r)
+    able = [r for q, r in sides[False].items() if q in sides[True] and sides[True][q].right != r.right]
+    picked = draw_labelled(
+        able,
+        f"{family.name} has {{}} statements on {topic} whose negation is there too",
+        train=n // 3,
+        test=n // 6,
+        rng=stream(seed, "pairs", topic),
+    )
+    return [(r, sides[True][r.question]) for r in picked]
 
 
 def as_statements(family: TableFamily) -> list[Row]:
@@ -176,17 +206,30 @@ def read_sets(chosen: Mapping[Key, Sequence[Row]], *, policy: str, every: int, r
 
 
 def read_files(
-    chosen: Mapping[Key, Sequence[Row]], *, policy: str, every: int, run: Run
+    chosen: Mapping[Key, Sequence[Row]], *, policy: str, every: int, run: Run, context: str = ""
 ) -> dict[Key, tuple[str, SetRead]]:
-    """Read sets of statements as `read_sets` does; return for each the file that holds its states, and all else."""
+    """Read sets of statements as `read_sets` does; return for each the file that holds its states, and all else.
+
+    Args:
+        chosen: Words that name a set, and its file -> its statements.
+        policy: What reads them.
+        every: Layers from one that is read to the next.
+        run: Whose folder holds the states.
+        context: Stands in front of what the model is asked, if anything.
+    """
     where = run.folder / "work" / "states"
     where.mkdir(parents=True, exist_ok=True)
+    half = in_half(open_weights(policy)).rounded  # decided once: states in 16 and in 32 bits are not to be mixed
+    if half:
+        run.stage(f"{policy} is read in 16 bits, which is faster here and close enough")
     items = [
         SetJob(
             policy=policy,
             texts=tuple(r.text for r in rows),
             questions=tuple(r.prompt for r in rows),
             every=every,
+            half=half,
+            context=context,
             file=jobs.Into(where / f"{'-'.join(key)}.npy"),
         )
         for key, rows in chosen.items()
@@ -198,14 +241,17 @@ def read_files(
 def set_job(job: SetJob) -> SetRead:
     """Read one set, and write the states of its statements."""
     model = open_weights(job.policy)
+    if job.half:
+        model = in_half(model, faster=0.0).model
     residual = [s for s in sites(model) if s.startswith("residual.")]
     layers = tuple(residual[job.every - 1 :: job.every])
-    front = [STATE] * len(job.texts)
+    before = f"{job.context} " if job.context else ""
+    front = [before + STATE] * len(job.texts)
     found = activations(model, front, job.texts, sites=layers, reduce="last")
     with whole_file(Path(job.file)) as file:
         np.save(file, np.stack([found[site] for site in layers], axis=1).astype(np.float16))
     logprobs_NT, length_N = response_logprobs(model, front, job.texts, end=False)
-    says_N2 = choice_logprobs(model, job.questions, ["True", "False"])
+    says_N2 = choice_logprobs(model, [before + q for q in job.questions], ["True", "False"])
     return SetRead(
         layers=layers,
         sha256=hashlib.sha256(Path(job.file).read_bytes()).hexdigest(),

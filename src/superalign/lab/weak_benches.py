@@ -14,6 +14,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from superalign import problems
@@ -24,13 +28,14 @@ from superalign.lab.weak_supervision import Bench
 from superalign.models import activations, encode, lora, open_weights, sites
 from superalign.problems import claims
 from superalign.problems.family import split_of
+from superalign.problems.statement_labels import labels_for
 from superalign.problems.table_family import TableFamily
 from superalign.stats.streams import seed_for, stream
 from superalign.train.answering import HeadOdds, NewHead, TokenOdds, answer_odds
 from superalign.types import Record
 
 CHARACTERS, WORDS, EARLY = "pairs of characters", "words", "first layers"
-AUTHOR, LIKELIHOOD = "another author", "likelihood"
+AUTHOR, LIKELIHOOD, OWN = "another author", "likelihood", "your own labels"
 Topic: TypeAlias = Literal["programs", "chains"]
 DRAWN = {"programs": claims.draw_program, "chains": claims.draw_chain}
 # The smallest base whose first block is a weak supervisor, by training items: of a larger one it knows nothing of programs, of
@@ -39,6 +44,7 @@ FIRST_BLOCK_OF = {"programs": "small", "chains": "large"}
 UNKNOWN_TO_AUTHOR = {"programs": "increment", "chains": "*"}
 TRUTHS = {CHARACTERS: 40, WORDS: 60, EARLY: 300}  # labels that a supervisor learns from, at most
 RANK = 4  # of an adapter
+INFORMED = 0.6  # share of training statements on which a supervisor of first layers must be right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +62,16 @@ class Claims(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Record):
-    """Statements of one topic in both polarities that a model has read; its states lie in files."""
+    """Statements of one topic that a model has read; its states lie in a file."""
 
     topic: str
     policy: str
-    files: tuple[str, ...]
-    sets: tuple[SetRead, ...]
+    file: str
+    read: SetRead
     texts: tuple[str, ...]
-    questions: tuple[str, ...]  # a statement and its negation are of one
+    questions: tuple[str, ...]  # their words decide the split
     true: tuple[bool, ...]
+    labels: tuple[float, ...]  # probabilities of a supervisor of the user's own; none without one
     student: Literal["head", "adapter"]
 
 
@@ -162,47 +169,42 @@ def read_topics(
     each: int,
     every: int,
     student: Literal["head", "adapter"],
+    labels: str,
     run: Run,
 ) -> list[Read]:
-    """Let a model read statements of every topic, in both polarities.
+    """Let a model read plain statements of every topic: of negations no supervisor that is at hand knows anything.
 
     Args:
         name: Of the statements, as statements:PATH.
         topics: As their files are called.
         policy: What reads them.
-        each: Statements of a topic and polarity, or as many as there are.
+        each: Statements of a topic, or as many as there are.
         every: Layers from one that is read to the next.
         student: What will learn from them.
+        labels: A file of labels of the user's own supervisor, or nothing.
         run: Whose folder holds the states.
     """
     family = problems.named(name)
     assert isinstance(family, TableFamily)
-    chosen = {
-        (t, p): rows_of(family, t, p, train=each // 3, test=each // 6, seed=run.seed)
-        for t in topics
-        for p in ("plain", "negated")
-    }
+    chosen = {(t, "plain"): rows_of(family, t, "plain", train=each // 3, test=each // 6, seed=run.seed) for t in topics}
     run.stage(
         f"reading {sum(map(len, chosen.values()))} statements: states, likelihood, and what the model says of each"
     )
     found = read_files(chosen, policy=policy, every=every, run=run)
-    out = []
-    for topic in topics:
-        keys = [key for key in chosen if key[0] == topic]
-        rows = [r for key in keys for r in chosen[key]]
-        out.append(
-            Read(
-                topic=topic,
-                policy=policy,
-                files=tuple(found[key][0] for key in keys),
-                sets=tuple(found[key][1] for key in keys),
-                texts=tuple(r.text for r in rows),
-                questions=tuple(r.question for r in rows),
-                true=tuple(r.right == "True" for r in rows),
-                student=student,
-            )
+    return [
+        Read(
+            topic=topic,
+            policy=policy,
+            file=found[topic, polarity][0],
+            read=found[topic, polarity][1],
+            texts=tuple(r.text for r in rows),
+            questions=tuple(r.question for r in rows),
+            true=tuple(r.right == "True" for r in rows),
+            labels=labels_for([r.text for r in rows], labels) if labels else (),
+            student=student,
         )
-    return out
+        for (topic, polarity), rows in chosen.items()
+    ]
 
 
 def read_bench(source: Read) -> Found:
@@ -211,35 +213,49 @@ def read_bench(source: Read) -> Found:
     Raises:
         DataError: If the states are not what was written.
     """
-    states_NLD = np.concatenate([states_in(Path(f), s) for f, s in zip(source.files, source.sets, strict=True)])
-    likelihood_N, says_N = (np.concatenate([getattr(s, x) for s in source.sets]) for x in ("likelihood", "says"))
+    states_NLD = states_in(Path(source.file), source.read)
+    true_N, likelihood_N = np.array(source.true), np.array(source.read.likelihood)
     layers = states_NLD.shape[1]
     if layers < 2:
         raise DataError(
             f"Of {source.policy} {layers} layer was read. A supervisor that sees first layers and a student that sees later "
             "ones need two at least. Read more layers (every)."
         )
-    early, middle, late = (min(layers - 1, round(share * layers)) for share in (0.25, 0.45, 0.6))
     test_N = np.array([split_of(q) == "test" for q in source.questions])
+    late = min(layers - 1, round(0.6 * layers))
+    early = first_informed(states_NLD[~test_N, :late], true_N[~test_N])
     words = CountVectorizer(binary=True, token_pattern=r"\S+")
     counts = words.fit([t for t, test in zip(source.texts, test_N, strict=True) if not test]).transform(source.texts)
     if source.student == "adapter":
         ids = ids_of(source.policy, (STATE,) * len(source.texts), source.texts)
         students = [functools.partial(with_adapter, source.policy, ids)]
     else:
-        students = [functools.partial(head_on, states_NLD[:, layer]) for layer in (early, middle, late)]
+        students = [
+            functools.partial(head_on, states_NLD[:, layer]) for layer in sorted({early, (early + late) // 2, late})
+        ]
     train = int((~test_N).sum())
     bench = Bench(
-        true_N=np.array(source.true),
+        true_N=true_N,
         test_N=test_N,
         question_N=np.array(source.questions),
         sees={WORDS: counts.toarray().astype(np.float32), EARLY: states_NLD[:, early]},
-        authors={LIKELIHOOD: likelihood_N > np.median(likelihood_N[~test_N])},
+        authors={
+            LIKELIHOOD: likelihood_N > np.median(likelihood_N[~test_N]),
+            **({OWN: np.array(source.labels) > 0.5} if source.labels else {}),
+        },
         truths={k: min(TRUTHS[k], train // 3) for k in (WORDS, EARLY)},
         weak=train - train // 3,
         students=students,
     )
-    return Found(bench=bench, says_N=says_N)
+    return Found(bench=bench, says_N=np.array(source.read.says))
+
+
+def first_informed(states_NLD: np.ndarray, true_N: np.ndarray) -> int:
+    """Choose the first layer at which a probe is right on most training statements that it was not fitted to."""
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+    right = np.array([cross_val_score(probe, x_ND, true_N, cv=5).mean() for x_ND in states_NLD.transpose(1, 0, 2)])
+    known = np.flatnonzero(right >= INFORMED)
+    return int(known[0]) if len(known) else int(np.argmax(right))
 
 
 def head_on(states_ND: np.ndarray, seed: int, rows: np.ndarray) -> nn.Module:

@@ -40,7 +40,8 @@ class Answered(Record):
     supervisor_P: Array
     says_P: Array
     odds: Mapping[str, Array]
-    labels_right: float
+    labels_right: float  # share of its labels
+    labels_yes: float
 
 
 def ways_job(job: WaysJob) -> Answered:
@@ -59,6 +60,7 @@ def ways_job(job: WaysJob) -> Answered:
         says_P=found.says_N[test],
         odds={way: learned(bench, way, kind, job.training, seed=job.seed)[test] for way in own},
         labels_right=float(((odds_N[rows] > 0) == bench.true_N[rows]).mean()),
+        labels_yes=float((odds_N[rows] > 0).mean()),
     )
 
 

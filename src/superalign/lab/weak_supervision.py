@@ -116,8 +116,10 @@ def learned(bench: Bench, way: str, kind: str, training: Training, *, seed: int)
     odds_N = bench.supervisors(kind, seed)
     weak_M = expit(odds_N[rows])
     if way == SAME:
-        x_NF = bench.sees[kind]
-        return read_out(fit_probe(x_NF[rows], weak_M > 0.5), x_NF)
+        x_NF, hard_M = bench.sees[kind], weak_M > 0.5
+        if hard_M.all() or not hard_M.any():
+            return np.full(len(every), 1.0 if hard_M.all() else -1.0)
+        return read_out(fit_probe(x_NF[rows], hard_M), x_NF)
     student = bench.students[-1](seed, rows)
     if way in (ALONE, CLUSTERS):
         own_M = own_clusters(student.states, rows, weak_M)  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ def recovered_gap(
 
     Returns:
         The ratio, which may lie outside [0, 1], with its interval, n the smaller of P and S; `Unmeasured` ("undefined: ...")
-        if the interval of the gap includes 0, or there are fewer than two items or seeds.
+        if the interval of the gap does not lie above 0, or there are fewer than two items or seeds.
 
     Raises:
         BadInput: If the tables differ in shape, or hold something that is not a finite number.
@@ -71,6 +71,10 @@ def recovered_gap(
     if abs(y) <= half:
         return Unmeasured(
             f"undefined: ceiling minus floor is {y:.3f} [{y - half:.3f}, {y + half:.3f}], which includes 0"
+        )
+    if y < 0:
+        return Unmeasured(
+            f"undefined: the floor lies above the ceiling, by {-y:.3f} [{-y - half:.3f}, {-y + half:.3f}]"
         )
     ratio = x / y
     if not spread_is_zero((over - ratio * gap).ravel()):

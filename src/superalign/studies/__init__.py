@@ -7,6 +7,7 @@ one outside the package stands in docs/studies/own.md.
 STUDIES: dict[str, str] = {
     "amplification": "superalign.studies.amplification.study",
     "audit": "superalign.studies.audit.study",
+    "belief": "superalign.studies.belief.study",
     "chat-detectors": "superalign.studies.chat_detectors.study",
     "critic-rl": "superalign.studies.critic_rl.study",
     "critic-transfer": "superalign.studies.critic_transfer.study",

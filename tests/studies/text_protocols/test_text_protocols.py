@@ -14,9 +14,8 @@ from superalign.errors import BadInput
 from superalign.lab import tuned_judges
 from superalign.lab.labelled_scores import Scores, areas_of, cut_of, joined
 from superalign.lab.truth_reading import SetRead, Statements, as_statements
-from superalign.lab.tuned_judges import Asked, TuneJob, loss_of, tune_job
+from superalign.lab.tuned_judges import TuneJob, by_labels, by_reward, tune_job
 from superalign.models import base, choice_logprobs, encode
-from superalign.models.forward import pad
 from superalign.oversight.judges import statements as protocols
 from superalign.oversight.judges.statements import SpeechJob, odds_after, speak, truth_question, turn
 from superalign.problems.table_family import Row, TableFamily
@@ -35,6 +34,7 @@ from superalign.studies.text_protocols.evidence import (
 )
 from superalign.studies.text_protocols.measure import fitted_heads, found_of, picked_of
 from superalign.studies.text_protocols.page import page
+from superalign.train.answering import Labelled, TokenOdds
 from superalign.types import Interval, Unmeasured
 
 N, WIDTH = 320, 6
@@ -257,13 +257,13 @@ def test_two_answers_that_begin_alike_are_refused(monkeypatch: pytest.MonkeyPatc
 def test_by_reward_the_loss_is_what_a_right_answer_is_short_of_for_sure() -> None:
     model = base("small")
     prompts, _ = encode(model, [truth_question("5+3=8"), truth_question("5+3=9")])
-    tokens, length = (torch.from_numpy(a) for a in pad(prompts))
-    asked = Asked(tokens, length, torch.tensor([0, 1]))
-    first = [int(ids[0]) for ids in encode(model, [""] * 2, ["True", "False"], end=False)[1]]
+    yes, no = (int(ids[0]) for ids in encode(model, [""] * 2, ["True", "False"], end=False)[1])
+    asked = TokenOdds(model.network, prompts, yes=yes, no=no)
+    batch = Labelled(torch.arange(2), torch.tensor([1.0, 0.0]), 0.0)
     odds = choice_logprobs(model, [truth_question("5+3=8"), truth_question("5+3=9")], ["T", "F"])
     right = 1 / (1 + np.exp([odds[0, 1] - odds[0, 0], odds[1, 0] - odds[1, 1]]))
     with torch.no_grad():
-        both = [float(loss_of(model.network, asked, first=first, by_reward=by)) for by in (True, False)]
+        both = [float(loss(asked, batch)) for loss in (by_reward, by_labels)]
     assert both == pytest.approx([1 - right.mean(), -np.log(right).mean()], abs=1e-4)
 
 

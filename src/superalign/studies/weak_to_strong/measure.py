@@ -30,9 +30,10 @@ from superalign.stats import share
 from superalign.stats.streams import seed_for
 from superalign.studies.weak_to_strong.evidence import Evidence, Learned, OtherSize, Rule, Supervised, SurfacePoint
 from superalign.studies.weak_to_strong.study import CLAIMS, Config, topics_of
-from superalign.types import Interval, Record
+from superalign.types import Interval, Record, Unmeasured
 
-HEAD_RATE = 300.0  # a head alone starts from nothing and has far less to spoil
+HEAD_RATE = 100.0  # a head alone starts from nothing and has far less to spoil
+CHANCE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ def sources_of(config: Config, run: Run) -> list[Source]:
         return list(
             read_topics(
                 config.problems, topics, policy=config.policy, each=config.each, every=config.every,
-                student=config.student, run=run,
+                student=config.student, labels=config.labels, run=run,
             )
         )  # fmt: skip
     pool, seed = 4 * config.weak + max(TRUTHS.values()), seed_for(run.seed, "claims")
@@ -153,6 +154,12 @@ def supervised_of(topic: str, found: Sequence[Answered], h: Held) -> Supervised:
 
 def learned_of(topic: str, found: Sequence[Answered], h: Held) -> list[Learned]:
     """Hold every way against the truth, the supervisor, the ceiling and the naive way."""
+    known = share([f.labels_right for f in found])
+    why = ""
+    if any(f.labels_yes in (0.0, 1.0) for f in found):
+        why = "undefined: the supervisor gives one answer to all that it labels"
+    elif isinstance(known, Interval) and known.low <= CHANCE:
+        why = "undefined: the supervisor is not shown to be right on more than half of what it labels"
     return [
         Learned(
             topic=topic,
@@ -160,8 +167,8 @@ def learned_of(topic: str, found: Sequence[Answered], h: Held) -> list[Learned]:
             way=way,
             right=h.accuracy(way),
             area=h.area(way),
-            recovered=h.recovered(way, floor=SUPERVISOR, ceiling=TRUTH),
-            recovered_area=h.recovered_area(way, floor=SUPERVISOR, ceiling=TRUTH),
+            recovered=Unmeasured(why) if why else h.recovered(way, floor=SUPERVISOR, ceiling=TRUTH),
+            recovered_area=Unmeasured(why) if why else h.recovered_area(way, floor=SUPERVISOR, ceiling=TRUTH),
             beyond=h.more_right(way, than=NAIVE),
             beyond_area=h.more_area(way, than=NAIVE),
             agrees=h.agreement(way, of=SUPERVISOR, right=True),
@@ -183,7 +190,9 @@ def sizes_on(source: Source, training: Training, config: Config, run: Run) -> tu
     for base in config.others:
         assert isinstance(source, Claims)
         other = replace(source, students=(base,), before=())
-        for found, h in ways_on(other, (NAIVE, CONFIDENT[0], TRUTH), training, run, seeds=config.seeds, on=base):
+        for found, h in ways_on(
+            other, (NAIVE, CONFIDENT[0], TRUTH), training, run, seeds=min(3, config.seeds), on=base
+        ):
             out += [
                 OtherSize(
                     base=base,

@@ -11,7 +11,7 @@ from superalign.errors import ConfigError
 from superalign.kit.study import Count, CountOrNone, Seeds, Study
 
 CLAIMS = "claims"
-TOPICS = {CLAIMS: ("programs", "chains"), "statements": ("cities", "sp_en_trans", "animal_class", "companies")}
+TOPICS = {CLAIMS: ("programs", "chains"), "statements": ("cities", "sp_en_trans", "animal_class", "element_symb")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,30 +19,32 @@ class Config:
     """Who learns what, and from how many labels."""
 
     problems: str = CLAIMS
-    """claims, which bundled bases have worked out, or true and false statements with negations, as statements:PATH."""
+    """claims, which bundled bases have worked out, or true and false statements, as statements:PATH."""
     topics: tuple[str, ...] = ()
     """What is asked about, else all: ways of learning are chosen on the first and replicated on the others."""
     students: Annotated[tuple[str, ...], MinLen(1)] = ("middle", "middle-1", "middle-2")
     """Bundled bases that learn from claims; each seed takes the next, so that pre-training varies too."""
     others: tuple[str, ...] = ("small", "large")
-    """Bundled bases of other sizes, which learn the naive and the confident way."""
+    """Bundled bases of other sizes, which learn the naive and the confident way under three seeds at most."""
     policy: str = "smollm2"
     """The model that reads statements and learns from labels of them."""
     student: Literal["head", "adapter"] = "head"
     """What learns from statements: a linear head on the model's states, or an adapter under a new head (slow)."""
-    seeds: Seeds = 6
+    labels: str = ""
+    """Labels of statements by a supervisor of your own, beside the others: a JSONL file of statement and true (0 to 1)."""
+    seeds: Seeds = 5
     """Draws of what supervisors learn from and label."""
-    weak: Annotated[int, Ge(48)] = 400
+    weak: Annotated[int, Ge(48)] = 240
     """Claims that a supervisor labels; of statements, two training ones in three."""
     test: Annotated[int, Ge(40)] = 400
     """Test claims."""
-    each: Annotated[int, Ge(48)] = 240
-    """Statements of a topic and polarity, or as many as there are."""
-    every: Count = 3
+    each: Annotated[int, Ge(48)] = 960
+    """Statements of a topic, none of them negated, or as many as there are."""
+    every: Count = 1
     """Layers from one that is read to the next."""
     rates: Annotated[tuple[Annotated[float, Gt(0)], ...], MinLen(1)] = (3e-5, 1e-4, 3e-4)
-    """Learning rates of whole students, to choose from by the supervisor's labels alone; a head takes 300 times as much."""
-    passes: Annotated[tuple[Annotated[float, Gt(0)], ...], MinLen(1)] = (1.0, 3.0)
+    """Learning rates of whole students, to choose from by the supervisor's labels alone; a head takes 100 times as much."""
+    passes: Annotated[tuple[Annotated[float, Gt(0)], ...], MinLen(1)] = (1.0, 2.0)
     """Passes over the labels, to choose from."""
     surface_seeds: CountOrNone = 2
     """Seeds on which the two are chosen; 0 takes the first of each."""
@@ -67,9 +69,10 @@ def check(config: Config) -> None:
             f"There are no claims about {', '.join(sorted(strange))}. Bundled bases have worked out programs and chains. Choose "
             "of these."
         )
-    if config.problems == CLAIMS and config.student != "head":
+    if config.problems == CLAIMS and (config.student != "head" or config.labels):
         raise ConfigError(
-            "student=adapter is for statements. Bundled bases are small and trained whole. Leave it out, or give statements."
+            "student=adapter and labels are for statements. Bundled bases are small and trained whole, and their claims "
+            "are drawn anew. Leave both out, or give statements."
         )
 
 
@@ -78,7 +81,7 @@ STUDY = Study(
     paper="Burns et al., Weak-to-strong generalization, 2023 (arXiv 2312.09390)",
     config=Config,
     quick={
-        "students": ("small", "middle"), "others": (), "seeds": 2, "weak": 96, "test": 120, "each": 60, "every": 6,
+        "students": ("small", "middle"), "others": (), "seeds": 2, "weak": 96, "test": 120, "each": 96, "every": 3,
         "rates": (1e-4, 3e-4), "passes": (1.0,), "surface_seeds": 1,
     },
     check=check,

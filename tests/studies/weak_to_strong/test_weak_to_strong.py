@@ -1,0 +1,142 @@
+"""Weak supervision as a study: on statements end to end, a page that cannot be fooled by an undefined share, wrong settings."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from superalign.errors import ConfigError
+from superalign.lab.weak_supervision import CONTROLS, NAIVE, PERMUTED, TRUTH, WAYS
+from superalign.studies.weak_to_strong.evidence import Evidence, Learned, Rule, Supervised, SurfacePoint
+from superalign.studies.weak_to_strong.measure import replicated
+from superalign.studies.weak_to_strong.page import page
+from superalign.studies.weak_to_strong.study import STUDY, Config, check
+from superalign.types import Interval, Unmeasured
+
+KIND = "words"
+
+
+def at(value: float, half: float = 0.02) -> Interval:
+    return Interval(value=value, low=value - half, high=value + half, n=6)
+
+
+def evidence(beyond: dict[str, float], *, again: dict[str, float] | None = None, permuted: float = -0.3) -> Evidence:
+    """Make evidence in which some ways are right that much more often than the naive one."""
+
+    def of(topic: str, way: str, more: float) -> Learned:
+        share = {TRUTH: at(1.0), PERMUTED: at(-0.4), "independent noise": at(0.98), "same-size student": at(0.01)}
+        return Learned(
+            topic=topic, kind=KIND, way=way, right=at(0.7 + more), area=at(0.8), recovered=share.get(way, at(0.5)),
+            recovered_area=Unmeasured("undefined"), beyond=at(more), beyond_area=at(more), agrees=at(0.9), copies=at(0.4),
+        )  # fmt: skip
+
+    first = dict.fromkeys((*WAYS, *CONTROLS), 0.0) | beyond | {PERMUTED: permuted}
+    learned = [of("one", w, x) for w, x in first.items()] + [of("two", w, x) for w, x in (again or {}).items()]
+    over = [
+        Supervised(
+            topic=t, kind=KIND, right=at(0.65), labels_right=at(0.66), area=at(0.7), says=at(0.5), says_area=at(0.5),
+            majority=0.51, better=at(0.05),
+        )
+        for t in ("one", "two")
+    ]  # fmt: skip
+    surface = (SurfacePoint(rate=1e-4, passes=1.0, held_out=0.6, right=0.7, area=0.8),)
+    return Evidence(
+        problems="claims", students=("it",), topics=("one", "two"), kinds=(KIND,), ways=WAYS, seeds=6, weak=100, test=100,
+        rule=Rule(rate=1e-4, passes=1.0, by="least loss"), surface=surface, supervised=tuple(over),
+        learned=tuple(learned), sizes=(),
+    )  # fmt: skip
+
+
+def holds(e: Evidence) -> dict[str, bool | Unmeasured]:
+    return {c.name: c.holds for c in page(e).claims}
+
+
+def test_a_way_that_wins_once_and_not_again_is_not_in_the_headline() -> None:
+    once = page(evidence({"product": 0.1}, again={NAIVE: 0.0, "product": 0.0}))
+    assert "1 are right more often" in once.headline
+    assert once.headline.endswith("none.")
+    twice = page(evidence({"product": 0.1}, again={NAIVE: 0.0, "product": 0.1}))
+    assert "product, from words (0.100" in twice.headline
+
+
+def test_what_permuted_labels_win_too_is_no_finding() -> None:
+    found = holds(evidence({"product": 0.1}, permuted=0.1))
+    assert found["On one, product is right more often than naive, from words"] is False
+
+
+def test_controls_hold_where_they_come_out_as_theory_says() -> None:
+    found = holds(evidence({}))
+    assert found["independent noise recovers nearly all of the gap, from words"] is True
+    assert found["labels permuted recovers nothing of the gap, from words"] is True
+    assert found["same-size student recovers nothing of the gap, from words"] is True
+
+
+def test_only_ways_that_won_are_tried_again() -> None:
+    learned = evidence({"product": 0.1, "hard labels": 0.01}).learned
+    assert replicated(learned) == (NAIVE, "product", TRUTH)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"problems": "gsm8k:x"}, "names nothing that is known to be true or false"),
+        ({"topics": ("cities",)}, "no claims about cities"),
+        ({"student": "adapter"}, "for statements"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        check(Config(**given))
+    check(Config(**dict(STUDY.quick)))
+
+
+def statements(path: Path, n: int = 160) -> Path:
+    """Statements whose words say nothing of their truth."""
+    path.mkdir()
+    rng = np.random.default_rng(0)
+    for topic in ("towns", "metals"):
+        for name, negated in ((topic, False), (f"neg_{topic}", True)):
+            rows = [
+                {
+                    "statement": f"The {topic} T{i} is{' not' if negated else ''} of kind {k}.",
+                    "label": int((k == i % 2) != negated),
+                }
+                for i in range(n)
+                for k in rng.permutation(2)
+            ]
+            (path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return path
+
+
+def test_it_runs_on_statements_that_a_bundled_base_has_read_and_keeps_its_rule(
+    superalign: Callable[..., Any], tmp_path: Path
+) -> None:
+    words = [
+        "run",
+        "weak-to-strong",
+        "--quick",
+        "--workers",
+        "1",
+        "--set",
+        "policy=small",
+        "--set",
+        "topics=towns,metals",
+    ]
+    words += [
+        "--set",
+        f"problems=statements:{statements(tmp_path / 'data')}",
+        "--set",
+        "every=1",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    done = superalign(*words)
+    assert done.returncode == 0, done
+    assert "Replicated on metals" in done.stdout
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    names = [c["name"] for c in result["claims"]]
+    assert "On metals, product is right more often than naive, from likelihood" in names
+    assert any("held-out labels" in p.read_text(errors="ignore") for p in (tmp_path / "run").rglob("*") if p.is_file())
