@@ -65,7 +65,7 @@ def held(kind: str, seeds: int = 3) -> Held:
     bench = planted()
     ways = [w for w in (*WAYS, *CONTROLS) if kind == KIND or w not in (CROWD, SAME)]
     test = bench.test_N
-    odds = {w: [learned(bench, w, kind, TRAINING, seed=s)[test] for s in range(seeds)] for w in ways}
+    odds = {w: [learned(bench, w, kind, TRAINING, seed=s) for s in range(seeds)] for w in ways}
     odds["supervisor"] = [bench.supervisors(kind, s)[test] for s in range(seeds)]
     return Held(true_P=bench.true_N[test], question_P=bench.question_N[test], odds=odds)
 

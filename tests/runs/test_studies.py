@@ -23,6 +23,7 @@ SIGNATURES = {"measure": ["config", "run"], "page": ["e"]}
 NEEDS = {  # settings without which a study cannot begin
     "critic-transfer": {"problems": "gsm8k:somewhere"},
     "text-protocols": {"problems": "statements:somewhere"},
+    "belief": {"problems": "statements:somewhere"},
     "truth-probes": {"problems": "statements:somewhere"},
 }
 

@@ -86,7 +86,7 @@ class Found:
     says_N: Float[np.ndarray, " N"]
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)  # the students of one topic
 def bench_of(source: Source, student: str = "") -> Found:
     """Make the bench of a source.
 

@@ -58,7 +58,7 @@ def ways_job(job: WaysJob) -> Answered:
         kind=kind,
         supervisor_P=odds_N[test],
         says_P=found.says_N[test],
-        odds={way: learned(bench, way, kind, job.training, seed=job.seed)[test] for way in own},
+        odds={way: learned(bench, way, kind, job.training, seed=job.seed) for way in own},
         labels_right=float(((odds_N[rows] > 0) == bench.true_N[rows]).mean()),
         labels_yes=float((odds_N[rows] > 0).mean()),
     )

@@ -1,6 +1,6 @@
 """Students that learn from a supervisor who is often wrong: the supervisors, the ways of learning, and their controls.
 
-Shape suffixes: N items, M of them that are labelled, F of what a supervisor sees.
+Shape suffixes: N items, M of them that are labelled, P that are tested, F of what a supervisor sees.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ class Bench:
         return out_N
 
 
-def learned(bench: Bench, way: str, kind: str, training: Training, *, seed: int) -> Float[np.ndarray, " N"]:
-    """Train one student one way, and return its log-odds of yes for all items.
+def learned(bench: Bench, way: str, kind: str, training: Training, *, seed: int) -> Float[np.ndarray, " P"]:
+    """Train one student one way, and return its log-odds of yes for the test items.
 
     Args:
         bench: Items, supervisors and students.
@@ -112,14 +112,14 @@ def learned(bench: Bench, way: str, kind: str, training: Training, *, seed: int)
         training: How long and how fast.
         seed: Of the halves, the supervisor and the student; the same for all ways, so that they are compared in pairs.
     """
-    rows, every = bench.parts(seed)[1], np.arange(len(bench.true_N))
+    rows, test = bench.parts(seed)[1], np.flatnonzero(bench.test_N)
     odds_N = bench.supervisors(kind, seed)
     weak_M = expit(odds_N[rows])
     if way == SAME:
         x_NF, hard_M = bench.sees[kind], weak_M > 0.5
         if hard_M.all() or not hard_M.any():
-            return np.full(len(every), 1.0 if hard_M.all() else -1.0)
-        return read_out(fit_probe(x_NF[rows], hard_M), x_NF)
+            return np.full(len(test), 1.0 if hard_M.all() else -1.0)
+        return read_out(fit_probe(x_NF[rows], hard_M), x_NF[test])
     student = bench.students[-1](seed, rows)
     if way in (ALONE, CLUSTERS):
         own_M = own_clusters(student.states, rows, weak_M)  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ def learned(bench: Bench, way: str, kind: str, training: Training, *, seed: int)
     if way != ALONE:
         share = {CLUSTERS: 0.5, PAIR: 0.5, CHAIN: 1 / len(bench.students)}.get(way, 1.0)
         trained(student, rows, labels_M, training, seed=seed, share=share, loss=LOSSES.get(way, naive))
-    return answer_odds(student, every)
+    return answer_odds(student, test)
 
 
 def labels_of(

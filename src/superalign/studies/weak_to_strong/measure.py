@@ -129,8 +129,7 @@ def surface_job(job: SurfaceJob) -> tuple[float, float, float]:
     torch.set_num_threads(1)
     bench = bench_of(job.source).bench
     kind = bench.kinds[job.kind]
-    odds_N = learned(bench, NAIVE, kind, job.training, seed=job.seed)
-    true_P, odds_P = bench.true_N[bench.test_N], odds_N[bench.test_N]
+    odds_P, true_P = learned(bench, NAIVE, kind, job.training, seed=job.seed), bench.true_N[bench.test_N]
     held_out = held_out_loss(bench, kind, job.training, seed=job.seed)
     return held_out, float(((odds_P > 0) == true_P).mean()), area(odds_P, true_P)
 
