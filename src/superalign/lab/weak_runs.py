@@ -15,10 +15,20 @@ from superalign.kit.evidence import Array
 from superalign.kit.run import Run
 from superalign.lab.held_answers import Held
 from superalign.lab.weak_benches import Claims, Source, bench_of
-from superalign.lab.weak_supervision import CROWD, SAME, Bench, Training, learned
+from superalign.lab.weak_supervision import CROWD, NAIVE, SAME, Bench, Training, area, held_out_loss, learned
 from superalign.types import Record
 
 SUPERVISOR, OUTRIGHT = "supervisor", "asked outright"  # beside the ways of learning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurfaceJob(Record):
+    """One naive student at some settings."""
+
+    source: Source
+    kind: int
+    training: Training
+    seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +52,16 @@ class Answered(Record):
     odds: Mapping[str, Array]
     labels_right: float  # share of its labels
     labels_yes: float
+
+
+def surface_job(job: SurfaceJob) -> tuple[float, float, float]:
+    """Return the held-out loss on weak labels, and accuracy and area on test items."""
+    torch.set_num_threads(1)
+    bench = bench_of(job.source).bench
+    kind = bench.kinds[job.kind]
+    odds_P, true_P = learned(bench, NAIVE, kind, job.training, seed=job.seed), bench.true_N[bench.test_N]
+    held_out = held_out_loss(bench, kind, job.training, seed=job.seed)
+    return held_out, float(((odds_P > 0) == true_P).mean()), area(odds_P, true_P)
 
 
 def ways_job(job: WaysJob) -> Answered:

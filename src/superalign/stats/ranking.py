@@ -231,7 +231,7 @@ def joint_codes(
 
 
 def placements(scores: Float[np.ndarray, " N"], others: Float[np.ndarray, " M"]) -> Float[np.ndarray, " N"]:
-    """The share of others that lies below each score, ties counting half."""
+    """Return the share of others that lies below each score, ties counting half."""
     ordered = np.sort(others)
     below = np.searchsorted(ordered, scores, side="left") + np.searchsorted(ordered, scores, side="right")
     return below / (2.0 * len(others))

@@ -64,6 +64,11 @@ def recovered_gap(
     over, gap = method - floor, ceiling - floor
     if not gap.any():
         return Unmeasured("undefined: floor and ceiling are the same, so that there is no gap to recover")
+    return _fieller(over, gap, confidence=confidence)
+
+
+def _fieller(over: np.ndarray, gap: np.ndarray, *, confidence: float) -> Interval | Unmeasured:
+    """Divide the mean of one table by that of another, with the interval that both allow."""
     x, y = float(over.mean()), float(gap.mean())
     (v_x, _), (v_y, df_y), (v_less, _) = map(crossed_variance, (over, gap, over - gap))
     t = t_quantile(confidence, df=df_y)
@@ -83,7 +88,7 @@ def recovered_gap(
     if a <= 0:
         return Unmeasured("undefined: ceiling minus floor cannot be told from 0 at these degrees of freedom")
     root = math.sqrt(max(0.0, b * b - a * c))
-    return Interval(value=ratio, low=(b - root) / a, high=(b + root) / a, n=min(method.shape))
+    return Interval(value=ratio, low=(b - root) / a, high=(b + root) / a, n=min(gap.shape))
 
 
 def area_parts(scores_N: ArrayLike, *, positive_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:

@@ -170,6 +170,6 @@ def test_it_runs_with_a_liar_and_refuses_what_is_no_statement(superalign: Callab
     done = superalign(*words, "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done
     names = [c["name"] for c in json.loads((tmp_path / "run" / "result.json").read_text())["claims"]]
-    assert "trained to lie: logistic, trained on both polarities, reads the truth of towns" in names
+    assert "trained to lie: logistic, trained on both polarities, reads the truth" in names
     with pytest.raises(ConfigError, match="names no statements"):
         check(Config(problems="gsm8k:x"))

@@ -76,7 +76,7 @@ def test_controls_hold_where_they_come_out_as_theory_says() -> None:
 
 def test_only_ways_that_won_are_tried_again() -> None:
     learned = evidence({"product": 0.1, "hard labels": 0.01}).learned
-    assert replicated(learned) == (NAIVE, "product", TRUTH)
+    assert replicated(learned) == (NAIVE, "product", TRUTH, PERMUTED)
 
 
 @pytest.mark.parametrize(
@@ -138,5 +138,7 @@ def test_it_runs_on_statements_that_a_bundled_base_has_read_and_keeps_its_rule(
     assert "Replicated on metals" in done.stdout
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     names = [c["name"] for c in result["claims"]]
-    assert "On metals, product is right more often than naive, from likelihood" in names
+    assert not any(
+        "from words" in name for name in names
+    )  # words say nothing of truth here, so nothing is claimed of them
     assert any("held-out labels" in p.read_text(errors="ignore") for p in (tmp_path / "run").rglob("*") if p.is_file())

@@ -23,7 +23,7 @@ from superalign.interp import (
     paired,
     read_out,
     search_contrast,
-)  # fmt: skip
+)
 from superalign.kit.evidence import Estimate
 from superalign.kit.run import Run
 from superalign.lab.labelled_scores import areas_of
@@ -46,7 +46,7 @@ from superalign.studies.belief.evidence import (
     Layer,
     Oddness,
     Reading,
-)  # fmt: skip
+)
 from superalign.studies.belief.study import Config
 from superalign.types import Interval, Unmeasured
 

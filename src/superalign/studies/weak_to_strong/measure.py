@@ -6,44 +6,23 @@ Shape suffixes: P test items, S seeds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import torch
 
 from superalign.kit.run import Run
 from superalign.lab.held_answers import Held
 from superalign.lab.weak_benches import TRUTHS, Claims, Source, bench_of, read_topics
-from superalign.lab.weak_runs import OUTRIGHT, SUPERVISOR, Answered, ways_on
-from superalign.lab.weak_supervision import (
-    CONFIDENT,
-    CONTROLS,
-    NAIVE,
-    TRUTH,
-    WAYS,
-    Training,
-    area,
-    held_out_loss,
-    learned,
-)
+from superalign.lab.weak_runs import OUTRIGHT, SUPERVISOR, Answered, SurfaceJob, surface_job, ways_on
+from superalign.lab.weak_supervision import CONFIDENT, CONTROLS, NAIVE, PERMUTED, TRUTH, WAYS, Training
 from superalign.stats import share
 from superalign.stats.streams import seed_for
 from superalign.studies.weak_to_strong.evidence import Evidence, Learned, OtherSize, Rule, Supervised, SurfacePoint
 from superalign.studies.weak_to_strong.study import CLAIMS, Config, topics_of
-from superalign.types import Interval, Record, Unmeasured
+from superalign.types import Interval, Unmeasured
 
 HEAD_RATE = 100.0  # a head alone starts from nothing and has far less to spoil
 CHANCE = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SurfaceJob(Record):
-    """One naive student at some settings."""
-
-    source: Source
-    kind: int
-    training: Training
-    seed: int
 
 
 def measure(config: Config, run: Run) -> Evidence:
@@ -51,24 +30,20 @@ def measure(config: Config, run: Run) -> Evidence:
     topics = topics_of(config)
     sources = sources_of(config, run)
     first = bench_of(sources[0]).bench
-    run.stage(
-        f"choosing how fast and how long students train, by the labels of {len(first.kinds)} kinds of supervisors"
-    )
+    run.stage(f"choosing how fast and how long students train, by labels of {len(first.kinds)} kinds of supervisors")
     surface = surface_of(sources[0], config, run)
     chosen = min(surface, key=lambda s: s.held_out)
-    rule = Rule(
-        rate=chosen.rate, passes=chosen.passes, by="least loss on held-out labels of the supervisors, naive students"
-    )
+    by = "least loss on held-out labels of the supervisors, naive students"
+    rule = Rule(rate=chosen.rate, passes=chosen.passes, by=by)
     run.keep(rule)
     training = Training(rate=rule.rate, passes=rule.passes)
     run.stage(f"training students: {len(WAYS)} ways, {len(CONTROLS)} controls, {config.seeds} seeds")
-    found = [
-        (topics[0], *f)
-        for f in ways_on(sources[0], (*WAYS, *CONTROLS), training, run, seeds=config.seeds, on=topics[0])
-    ]
-    some = replicated([x for f in found for x in learned_of(*f)]) if config.problems == CLAIMS else (*WAYS, *CONTROLS)
-    for source, topic in zip(sources[1:], topics[1:], strict=True):
+    found: list[tuple[str, list[Answered], Held]] = []
+    some: tuple[str, ...] = (*WAYS, *CONTROLS)
+    for source, topic in zip(sources, topics, strict=True):
         found += [(topic, *f) for f in ways_on(source, some, training, run, seeds=config.seeds, on=topic)]
+        if config.problems == CLAIMS and topic == topics[0]:
+            some = replicated([x for f in found for x in learned_of(*f)])
     return Evidence(
         problems=config.problems,
         students=config.students if config.problems == CLAIMS else (f"{config.policy}, {config.student}",),
@@ -90,12 +65,8 @@ def sources_of(config: Config, run: Run) -> list[Source]:
     """Name the claims of every topic, or let the model read the statements of every topic."""
     topics = topics_of(config)
     if config.problems != CLAIMS:
-        return list(
-            read_topics(
-                config.problems, topics, policy=config.policy, each=config.each, every=config.every,
-                student=config.student, labels=config.labels, run=run,
-            )
-        )  # fmt: skip
+        how = {k: getattr(config, k) for k in ("policy", "each", "every", "student", "labels")}
+        return list(read_topics(config.problems, topics, run=run, **how))
     pool, seed = 4 * config.weak + max(TRUTHS.values()), seed_for(run.seed, "claims")
     common = {"students": config.students, "before": ("small",), "pool": pool, "test": config.test, "weak": config.weak}
     return [Claims(topic=topic, seed=seed, **common) for topic in topics]  # type: ignore[arg-type]
@@ -122,16 +93,6 @@ def surface_of(source: Source, config: Config, run: Run) -> tuple[SurfacePoint, 
         )
         for t, mean in zip(grid, np.array(found).reshape(len(grid), each, 3).mean(1), strict=True)
     )
-
-
-def surface_job(job: SurfaceJob) -> tuple[float, float, float]:
-    """Return the held-out loss on weak labels, and accuracy and area on test items."""
-    torch.set_num_threads(1)
-    bench = bench_of(job.source).bench
-    kind = bench.kinds[job.kind]
-    odds_P, true_P = learned(bench, NAIVE, kind, job.training, seed=job.seed), bench.true_N[bench.test_N]
-    held_out = held_out_loss(bench, kind, job.training, seed=job.seed)
-    return held_out, float(((odds_P > 0) == true_P).mean()), area(odds_P, true_P)
 
 
 def supervised_of(topic: str, found: Sequence[Answered], h: Held) -> Supervised:
@@ -180,7 +141,7 @@ def learned_of(topic: str, found: Sequence[Answered], h: Held) -> list[Learned]:
 def replicated(found: Sequence[Learned]) -> tuple[str, ...]:
     """Choose what is tried on further topics: the ways that beat the naive one somewhere, and what they are held against."""
     won = [x.way for x in found if x.way in WAYS and isinstance(x.beyond, Interval) and x.beyond.low > 0]
-    return tuple(dict.fromkeys((NAIVE, *won, TRUTH)))
+    return tuple(dict.fromkeys((NAIVE, *won, TRUTH, PERMUTED)))
 
 
 def sizes_on(source: Source, training: Training, config: Config, run: Run) -> tuple[OtherSize, ...]:

@@ -81,8 +81,16 @@ STUDY = Study(
     paper="Burns et al., Weak-to-strong generalization, 2023 (arXiv 2312.09390)",
     config=Config,
     quick={
-        "students": ("small", "middle"), "others": (), "seeds": 2, "weak": 96, "test": 120, "each": 96, "every": 3,
-        "rates": (1e-4, 3e-4), "passes": (1.0,), "surface_seeds": 1,
+        "students": ("small", "middle"),
+        "others": (),
+        "seeds": 2,
+        "weak": 96,
+        "test": 120,
+        "each": 96,
+        "every": 3,
+        "rates": (1e-4, 3e-4),
+        "passes": (1.0,),
+        "surface_seeds": 1,
     },
     check=check,
-)  # fmt: skip
+)
