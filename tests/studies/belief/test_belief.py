@@ -1,7 +1,7 @@
 """Beliefs on planted states: what each method reads where truth is there, where only association is, and where a context lies."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,27 @@ from superalign.types import Interval
 
 P, WIDTH, LAYERS = 150, 12, 3
 TOPICS = ("towns", "metals")
+FOUR = ("towns", "metals", "birds", "words")
 
 
-def planted(*, holds: str, far: float = 0.0, lies: bool = False, seed: int = 0) -> dict[str, Pairs]:
+def planted(
+    *,
+    holds: str,
+    far: float = 0.0,
+    lies: bool = False,
+    seed: int = 0,
+    topics: Sequence[str] = TOPICS,
+    loud: float = 1.6,
+) -> dict[str, Pairs]:
     """Make pairs whose states hold the truth, or what goes together, at the second layer; `far` moves all states."""
     out = {}
-    for t, topic in enumerate(TOPICS):
+    for t, topic in enumerate(topics):
         rng = np.random.default_rng([seed, t])
         true_P = rng.random(P) < 0.5
         bit_2P = np.stack([true_P, true_P if holds == "association" else ~true_P])
         states = rng.normal(size=(2, P, LAYERS, WIDTH))
         states[1] += 0.5  # what a "not" does
-        states[:, :, 1, :3] += 1.6 * (2.0 * bit_2P - 1)[..., None]
+        states[:, :, 1, :3] += loud * (2.0 * bit_2P - 1)[..., None]
         states[:, :, :, 5] += far
         truth_2P = np.stack([true_P, ~true_P])
         says = (2.0 * truth_2P - 1) * (-1 if lies else 1) + rng.normal(size=(2, P)) * 2
@@ -108,12 +117,12 @@ def test_a_context_far_away_is_told_and_one_that_only_looks_different_is_not() -
 
 def test_the_page_says_what_plain_probes_follow_and_claims_nothing_of_noise() -> None:
     def evidence(holds: str) -> Evidence:
-        read = {c: planted(holds=holds, seed=k) for k, c in enumerate((HONEST, LYING, INNOCENT))}
+        read = {c: planted(holds=holds, seed=k, topics=FOUR, loud=0.8) for k, c in enumerate((HONEST, LYING, INNOCENT))}
         return Evidence(
-            policy="it", topics=TOPICS, pairs=2 * P, contexts=tuple(read), methods=(*SINGLE, *IN_PAIRS),
-            readings=tuple(r for t in TOPICS for r in readings_of(t, read, seed=0)),
+            policy="it", topics=FOUR, pairs=4 * P, contexts=tuple(read), methods=(*SINGLE, *IN_PAIRS),
+            readings=tuple(r for t in FOUR for r in readings_of(t, read, seed=0)),
             layers=tuple(x for c, p in read.items() for x in layers_of(c, list(p.values()))),
-            odd=tuple(oddness(t, c, read, seed=0) for t in TOPICS for c in read if c != HONEST),
+            odd=tuple(oddness(t, c, read, seed=0) for t in FOUR for c in read if c != HONEST),
         )  # fmt: skip
 
     fooled, knows = (page(evidence(holds)) for holds in ("association", "truth"))
