@@ -14,7 +14,7 @@ from superalign.kit.run import Run
 from superalign.lab.held_answers import Held
 from superalign.lab.weak_benches import TRUTHS, Claims, Source, bench_of, read_topics
 from superalign.lab.weak_runs import OUTRIGHT, SUPERVISOR, Answered, SurfaceJob, surface_job, ways_on
-from superalign.lab.weak_supervision import CONFIDENT, CONTROLS, NAIVE, PERMUTED, TRUTH, WAYS, Training
+from superalign.lab.weak_supervision import CONFIDENT, CONTROLS, NAIVE, NOISE, PERMUTED, TRUTH, WAYS, Training
 from superalign.stats import share
 from superalign.stats.streams import seed_for
 from superalign.studies.weak_to_strong.evidence import Evidence, Learned, OtherSize, Rule, Supervised, SurfacePoint
@@ -23,6 +23,7 @@ from superalign.types import Interval, Unmeasured
 
 HEAD_RATE = 100.0  # a head alone starts from nothing and has far less to spoil
 CHANCE = 0.5
+FEW = (NAIVE, CONFIDENT[0], TRUTH, NOISE, PERMUTED)  # of adapters, which take minutes each
 
 
 def measure(config: Config, run: Run) -> Evidence:
@@ -37,9 +38,13 @@ def measure(config: Config, run: Run) -> Evidence:
     rule = Rule(rate=chosen.rate, passes=chosen.passes, by=by)
     run.keep(rule)
     training = Training(rate=rule.rate, passes=rule.passes)
-    run.stage(f"training students: {len(WAYS)} ways, {len(CONTROLS)} controls, {config.seeds} seeds")
+    tried = (*WAYS, *CONTROLS) if config.problems == CLAIMS or config.student == "head" else FEW
+    count = len(tried) * len(first.kinds) * config.seeds
+    run.stage(
+        f"training {count} students on {topics[0]}: {len(tried)} ways and controls; then on {len(topics) - 1} more topics"
+    )
     found: list[tuple[str, list[Answered], Held]] = []
-    some: tuple[str, ...] = (*WAYS, *CONTROLS)
+    some: tuple[str, ...] = tried
     for source, topic in zip(sources, topics, strict=True):
         found += [(topic, *f) for f in ways_on(source, some, training, run, seeds=config.seeds, on=topic)]
         if config.problems == CLAIMS and topic == topics[0]:
@@ -49,7 +54,7 @@ def measure(config: Config, run: Run) -> Evidence:
         students=config.students if config.problems == CLAIMS else (f"{config.policy}, {config.student}",),
         topics=topics,
         kinds=first.kinds,
-        ways=WAYS,
+        ways=tuple(w for w in WAYS if w in tried),
         seeds=config.seeds,
         weak=first.weak,
         test=int(first.test_N.sum()),

@@ -29,7 +29,7 @@ class Config:
     policy: str = "smollm2"
     """The model that reads statements and learns from labels of them."""
     student: Literal["head", "adapter"] = "head"
-    """What learns from statements: a linear head on the model's states, or an adapter under a new head (slow)."""
+    """What learns from statements: a linear head on the model's states, or an adapter under a new head (minutes each)."""
     labels: str = ""
     """Labels of statements by a supervisor of your own, beside the others: a JSONL file of statement and true (0 to 1)."""
     seeds: Seeds = 5
