@@ -81,9 +81,9 @@ STUDY = Study(
     paper="Burns et al., Weak-to-strong generalization, 2023 (arXiv 2312.09390)",
     config=Config,
     quick={
-        "students": ("small", "middle"),
+        "students": ("small",),
         "others": (),
-        "seeds": 2,
+        "seeds": 3,
         "weak": 96,
         "test": 120,
         "each": 96,
