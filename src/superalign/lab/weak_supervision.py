@@ -97,6 +97,11 @@ class Bench:
             x_NF, y = self.sees[kind], self.true_N[some]
             if min(y.sum(), (~y).sum()) > 0:
                 odds.append(read_out(fit_probe(x_NF[some], y), x_NF))
+        if not odds:
+            raise DataError(
+                f"Supervisors of the kind {kind!r} were given {len(taught)} items of one class, in {crowd} parts. They could "
+                "learn nothing. Give items that are half true and half false."
+            )
         p_N = np.mean([expit(x) for x in odds], axis=0)
         out_N: np.ndarray = np.log(p_N.clip(1e-6, 1 - 1e-6) / (1 - p_N).clip(1e-6, 1 - 1e-6))
         return out_N
