@@ -290,6 +290,18 @@ def test_an_investigator_interrogates_every_subject_and_is_calibrated_like_the_o
     assert SECRET not in f"{out}{err}{written(run)}"
 
 
+def test_a_model_whose_provider_has_no_key_is_refused_before_anything_is_planted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LOCAL_BASE_URL", raising=False)
+    monkeypatch.delenv("LOCAL_API_KEY", raising=False)
+    code, out, err = audit("api:openai-api/local/m", "--base", "small", "--quick", "--out", str(tmp_path / "run"))
+    assert code == 2, out
+    assert "cannot be opened" in err
+    assert "planting" not in err
+    assert not list((tmp_path / "run").glob("**/planted*"))
+
+
 @pytest.mark.filterwarnings("default")
 def test_an_investigator_whose_api_is_down_cannot_tell_and_breaks_nothing(
     serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any, capfd: Any

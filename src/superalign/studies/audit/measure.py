@@ -22,6 +22,7 @@ from superalign.models.api import api_policy
 from superalign.models.vllm import Served
 from superalign.organisms.kinds import ABOUT
 from superalign.organisms.triples import DEMONSTRATION
+from superalign.policy_names import API
 from superalign.problems.contexts import read_words
 from superalign.studies.audit.evidence import Evidence, plan_of
 from superalign.studies.audit.study import Config
@@ -129,9 +130,10 @@ def measure(config: Config, run: Run) -> Evidence:
 def _given(config: Config, run: Run) -> Given:
     """Open what was given, refuse what would fail only after minutes of work, and ask the base its prompts."""
     check_kinds(config.kinds, free=bool(config.prompts))
-    if config.investigator:
-        # Asked nothing, it is only opened: a provider or a key that is missing shows before any work.
-        api_policy(config.investigator).sample([], n=1, seed=0)
+    for name in (config.subject, config.investigator):
+        if name.startswith(API):
+            # Asked nothing, it is only opened: a provider or a key that is missing shows before any work.
+            api_policy(name).sample([], n=1, seed=0)
     target = given(config.subject or str(DEMONSTRATION), config.base)
     references = [given(r, config.base) for r in config.reference]
     keep_answers(config.prompts, folder=run.folder)
