@@ -179,8 +179,8 @@ def crossed_variance(x_PS: Float[np.ndarray, "P S"]) -> tuple[float, float]:
 
     Example:
         >>> variance, df = crossed_variance(np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]))
-        >>> round(variance, 4), df
-        (0.0833, 1.0)
+        >>> round(float(variance), 4), round(float(df), 4)
+        (0.0833, 1.5)
     """
     n_items, n_seeds = x_PS.shape
     mean = float(x_PS.mean())
@@ -192,7 +192,7 @@ def crossed_variance(x_PS: Float[np.ndarray, "P S"]) -> tuple[float, float]:
     # A negative variance component is taken as zero; the degrees of freedom keep all three terms, which errs wide.
     total = max(items - noise, 0.0) + max(seeds - noise, 0.0) + noise
     summed = float(((squares / df) ** 2 / df).sum())
-    return total / x_PS.size, max(1.0, total**2 / summed) if summed > 0 else 1.0
+    return float(total / x_PS.size), float(max(1.0, total**2 / summed)) if summed > 0 else 1.0
 
 
 def resample_classes(
