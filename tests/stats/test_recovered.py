@@ -74,3 +74,13 @@ def test_parts_of_an_area_have_its_mean_and_delongs_spread() -> None:
     assert isinstance(auroc_delong(positives, negatives=negatives), Interval)
     with pytest.raises(BadInput, match="Only one class"):
         area_parts(scores_N, positive_N=np.ones(400, bool))
+
+
+def test_a_method_that_answers_as_the_ceiling_does_recovers_all_but_what_so_many_items_may_miss() -> None:
+    floor, ceiling = np.zeros((100, 3)), np.ones((100, 3))
+    floor[::2] = 1.0
+    found = recovered_gap(ceiling, floor_PS=floor, ceiling_PS=ceiling)
+    assert isinstance(found, Interval)
+    assert found.value == 1.0
+    assert 0.85 < found.low < 0.95
+    assert found.n == 100

@@ -92,18 +92,16 @@ def rows_of(family: TableFamily, topic: str, polarity: str, *, train: int, test:
     Raises:
         DataError: If there are too few.
     """
-    able = [
-        r
-        for r in family.rows.values()
-        if r.topic == topic
-        and r.negated is (polarity == "negated")
-        and not r.language
-        and r.source.partition(".")[0].removeprefix("neg_") == topic  # not those that are joined of several
-    ]
+    able = [r for r in family.rows.values() if r.negated is (polarity == "negated") and _plainly_on(r, topic)]
     rng = stream(seed, "statements", topic, polarity)
     return draw_labelled(
         able, f"{family.name} has {{}} {polarity} statements on {topic}", train=train, test=test, rng=rng
     )
+
+
+def _plainly_on(r: Row, topic: str) -> bool:
+    """Say whether a row is of a topic's own file, in its main language, and not joined of several."""
+    return r.topic == topic and not r.language and r.source.partition(".")[0].removeprefix("neg_") == topic
 
 
 def pairs_of(family: TableFamily, topic: str, *, n: int, seed: int) -> list[tuple[Row, Row]]:
@@ -120,8 +118,7 @@ def pairs_of(family: TableFamily, topic: str, *, n: int, seed: int) -> list[tupl
     """
     sides: dict[bool, dict[str, Row]] = {False: {}, True: {}}
     for r in family.rows.values():
-        main = not r.language and r.source.partition(".")[0].removeprefix("neg_") == topic
-        if r.topic == topic and main and r.negated is not None:
+        if r.negated is not None and _plainly_on(r, topic):
             sides[r.negated].setdefault(r.question, r)
     able = [r for q, r in sides[False].items() if q in sides[True] and sides[True][q].right != r.right]
     picked = draw_labelled(

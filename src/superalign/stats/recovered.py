@@ -18,6 +18,7 @@ from superalign.errors import BadInput
 from superalign.stats.inputs import spread_is_zero, t_quantile
 from superalign.stats.ranking import placements
 from superalign.stats.resampling import crossed_variance, full_table
+from superalign.stats.shares import all_equal
 from superalign.types import Interval, Unmeasured
 
 
@@ -82,8 +83,13 @@ def _fieller(over: np.ndarray, gap: np.ndarray, *, confidence: float) -> Interva
             f"undefined: the floor lies above the ceiling, by {-y:.3f} [{-y - half:.3f}, {-y + half:.3f}]"
         )
     ratio = x / y
-    if not spread_is_zero((over - ratio * gap).ravel()):
-        t = max(t, t_quantile(confidence, df=crossed_variance(over - ratio * gap)[1]))
+    rest = over - ratio * gap
+    if spread_is_zero(
+        rest.ravel()
+    ):  # as where a method answers all as the ceiling does: what so many items may well miss
+        unseen = all_equal(0.0, n=len(gap), span=(-1.0, 1.0), confidence=confidence).high / y
+        return Interval(value=ratio, low=ratio - unseen, high=ratio + unseen, n=len(gap))
+    t = max(t, t_quantile(confidence, df=crossed_variance(rest)[1]))
     a, b, c = y**2 - t**2 * v_y, x * y - t**2 * (v_x + v_y - v_less) / 2, x**2 - t**2 * v_x
     if a <= 0:
         return Unmeasured("undefined: ceiling minus floor cannot be told from 0 at these degrees of freedom")

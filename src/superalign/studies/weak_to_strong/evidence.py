@@ -63,7 +63,7 @@ class OtherSize(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule(Record):
+class TrainingRule(Record):
     """How fast and how long students train, fixed before any truth of test items was looked at."""
 
     rate: float
@@ -83,7 +83,7 @@ class Evidence:
     seeds: int
     weak: int
     test: int
-    rule: Rule
+    rule: TrainingRule
     surface: tuple[SurfacePoint, ...]
     supervised: tuple[Supervised, ...]
     learned: tuple[Learned, ...]

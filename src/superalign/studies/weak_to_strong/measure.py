@@ -17,7 +17,14 @@ from superalign.lab.weak_runs import OUTRIGHT, SUPERVISOR, Answered, SurfaceJob,
 from superalign.lab.weak_supervision import CONFIDENT, CONTROLS, NAIVE, NOISE, PERMUTED, TRUTH, WAYS, Training
 from superalign.stats import share
 from superalign.stats.streams import seed_for
-from superalign.studies.weak_to_strong.evidence import Evidence, Learned, OtherSize, Rule, Supervised, SurfacePoint
+from superalign.studies.weak_to_strong.evidence import (
+    Evidence,
+    Learned,
+    OtherSize,
+    Supervised,
+    SurfacePoint,
+    TrainingRule,
+)
 from superalign.studies.weak_to_strong.study import CLAIMS, Config, topics_of
 from superalign.types import Interval, Unmeasured
 
@@ -35,7 +42,7 @@ def measure(config: Config, run: Run) -> Evidence:
     surface = surface_of(sources[0], config, run)
     chosen = min(surface, key=lambda s: s.held_out)
     by = "least loss on held-out labels of the supervisors, naive students"
-    rule = Rule(rate=chosen.rate, passes=chosen.passes, by=by)
+    rule = TrainingRule(rate=chosen.rate, passes=chosen.passes, by=by)
     run.keep(rule)
     training = Training(rate=rule.rate, passes=rule.passes)
     tried = (*WAYS, *CONTROLS) if config.problems == CLAIMS or config.student == "head" else FEW
@@ -159,13 +166,7 @@ def sizes_on(source: Source, training: Training, config: Config, run: Run) -> tu
             other, (NAIVE, CONFIDENT[0], TRUTH), training, run, seeds=min(3, config.seeds), on=base
         ):
             out += [
-                OtherSize(
-                    base=base,
-                    kind=found[0].kind,
-                    way=way,
-                    right=h.accuracy(way),
-                    recovered=h.recovered(way, floor=SUPERVISOR, ceiling=TRUTH),
-                )
-                for way in found[0].odds
+                OtherSize(base=base, kind=x.kind, way=x.way, right=x.right, recovered=x.recovered)
+                for x in learned_of(base, found, h)
             ]
     return tuple(out)

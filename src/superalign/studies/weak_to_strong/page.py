@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from superalign.kit.evidence import Curve, Estimate
-from superalign.kit.parts import Part, claim, curves, findings, in_words, intervals, part, table
+from superalign.kit.parts import Part, claim, curves, findings, in_words, intervals, null_control, part, table
 from superalign.report import Findings
 from superalign.report.claims import descriptive
 from superalign.studies.weak_to_strong.evidence import Evidence, Learned
@@ -21,7 +21,8 @@ SILENT = (
 ).split("|")
 ITEMS = "test items of the same questions under the same seeds"
 CHANCE = 0.5  # accuracy of labels that say nothing
-NEAR = 0.1  # within which a share of the gap counts as what theory says
+ALL = 0.9  # of the gap, nearly
+UNIT = "share of the gap"
 
 
 def page(e: Evidence) -> Findings:
@@ -105,15 +106,15 @@ def controls(e: Evidence) -> Part:
 
 
 def _as_theory_says(e: Evidence, x: Learned) -> Claim:
-    all_of_it, found = x.way == NOISE, x.recovered
-    near = isinstance(found, Interval) and (found.high >= 1 - NEAR if all_of_it else found.low <= NEAR)
+    if x.way != NOISE:
+        return null_control(f"{x.way} is not shown to recover any of the gap, from {x.kind}", x.recovered, unit=UNIT)
     return descriptive(
-        f"{x.way} recovers {'nearly all' if all_of_it else 'nothing'} of the gap, from {x.kind}",
-        found,
-        unit="share of the gap",
+        f"{x.way} recovers nearly all of the gap, from {x.kind}",
+        x.recovered,
+        unit=UNIT,
         null=Unmeasured("a control itself"),
-        why=f"{ITEMS}; supervisor {in_words(e.supervisor(x.topic, x.kind).right)}; holds within {NEAR} of what theory says",
-        holds=near,
+        why=f"{ITEMS}; supervisor {in_words(e.supervisor(x.topic, x.kind).right)}; holds if the whole interval lies above {ALL}",
+        holds=isinstance(x.recovered, Interval) and x.recovered.low > ALL,
     )
 
 
