@@ -37,6 +37,7 @@ AVX2 = {  # what each library reads that sums for us
 NEEDS = {  # studies that read files which do not ship, and the option that says where these lie
     "belief": ("statements", "problems=statements:{}"),
     "critic-transfer": ("gsm8k", "problems=gsm8k:{}"),
+    "generalization": ("runs", "runs={}"),
     "text-protocols": ("statements", "problems=statements:{}"),
     "truth-probes": ("statements", "problems=statements:{}"),
 }

@@ -49,7 +49,7 @@ def statements_named(name: str) -> None:
 
 def text_named(name: str) -> None:
     """Check that the files of true and false text can be read; another name is left to the study, which says what it needs."""
-    if name.startswith(("statements:", "choices:", "steps:")):
+    if name.startswith(("statements:", "choices:", "steps:", "gsm8k:")):
         problems.named(name)
 
 
@@ -158,6 +158,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "text-protocols": {"policy": check_weights, "agent": check_weights, "problems": text_named},
     "truth-probes": {"policy": check_weights, "problems": statements_named},
     "belief": {"policy": check_weights, "liar": check_weights, "problems": statements_named},
+    "easy-to-hard": {"policy": check_weights, "problems": text_named, "bases": bundled},
     "weak-to-strong": {
         "policy": check_weights,
         "problems": statements_named,

@@ -43,7 +43,11 @@ def rarity(animal: str) -> int:
 
 def draw_chain(rng: np.random.Generator, level: int) -> str:
     """Draw a claim about a chain; half of them are true."""
-    chain = arithmetic.draw(rng, level)
+    return chain_said(rng, arithmetic.draw(rng, level))
+
+
+def chain_said(rng: np.random.Generator, chain: str) -> str:
+    """Claim a result of a chain: the right one half of the time."""
     right = int(arithmetic.solve(chain).answer or 0)
     said = right if rng.random() < 0.5 else (right + int(rng.integers(1, 10))) % 10
     return f"claim {chain}={said}"
@@ -60,7 +64,11 @@ def draw_fact(rng: np.random.Generator, level: int) -> str:
 
 def draw_program(rng: np.random.Generator, level: int) -> str:
     """Draw a claim about what a program returns; half of them are true."""
-    prompt = programs.draw(rng, level)
+    return program_said(rng, programs.draw(rng, level))
+
+
+def program_said(rng: np.random.Generator, prompt: str) -> str:
+    """Claim what a program returns for its first visible input: rightly half of the time, else with one digit changed."""
     _, tests = programs.read(prompt)
     source, right = tests[0]
     said = right

@@ -13,6 +13,8 @@ STUDIES: dict[str, str] = {
     "critic-transfer": "superalign.studies.critic_transfer.study",
     "debate": "superalign.studies.debate.study",
     "detectors": "superalign.studies.detectors.study",
+    "easy-to-hard": "superalign.studies.easy_to_hard.study",
+    "generalization": "superalign.studies.generalization.study",
     "look": "superalign.studies.look.study",
     "loop": "superalign.studies.loop.study",
     "market": "superalign.studies.market.study",

@@ -1,0 +1,188 @@
+"""Texts of graded hardness that a real model reads, and evaluators of its states that are taught on a part of them.
+
+Shape suffixes: N texts, M that are taught, P that are tested, L layers, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from superalign import problems
+from superalign.interp import fit_probe, read_out
+from superalign.kit.run import Run
+from superalign.lab.graded_work import RANDOM, UNTAUGHT, Taught, lesson_of, verdicts
+from superalign.lab.truth_reading import (
+    SetRead,
+    as_statements,
+    best_layer,
+    draw_labelled,
+    read_files,
+    rows_of,
+    states_in,
+)
+from superalign.models import open_weights
+from superalign.oversight.judges.statements import truth_question
+from superalign.problems.family import ProblemFamily, split_of
+from superalign.problems.table_family import Row, TableFamily
+from superalign.stats.streams import stream
+from superalign.types import Record
+
+LIKELY = "likelihood"
+STEPS, LENGTH, RARE = "steps", "length, characters", "rare words (tokens a word)"
+LEAST = 0.25  # share of texts that must lie on either side of a measure's median for it to be used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts(Record):
+    """Texts of one topic, half of them true, that a model has read; its states lie in a file."""
+
+    topic: str
+    file: str
+    read: SetRead
+    questions: tuple[str, ...]
+    true: tuple[bool, ...]
+    test: tuple[bool, ...]
+    steps: tuple[int, ...]
+    length: tuple[int, ...]
+    pieces: tuple[float, ...]  # tokens a word
+
+    @property
+    def true_N(self) -> Bool[np.ndarray, " N"]:
+        """Which are true."""
+        return np.array(self.true)
+
+    @property
+    def test_N(self) -> Bool[np.ndarray, " N"]:
+        """Which are tested on."""
+        return np.array(self.test)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures of hardness by which texts differ; the first is what the data say, where they say it."""
+        train_N = ~self.test_N
+        split = np.median(np.array(self.steps)[train_N])
+        apart = min((np.array(self.steps)[train_N] > split).mean(), (np.array(self.steps)[train_N] <= split).mean())
+        return (*((STEPS,) if apart >= LEAST else ()), LENGTH, RARE, RANDOM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextJob(Record):
+    """One evaluator."""
+
+    texts: Texts
+    measure: str
+    arm: str
+    few: int
+    seed: int
+
+
+def hardness_of(texts: Texts, measure: str) -> Float[np.ndarray, " N"]:
+    """Say how hard each text is by one measure; ties are broken at random, the same way each time."""
+    noise_N = stream(0, "hardness", texts.topic, measure).random(len(texts.true))
+    value = {STEPS: texts.steps, LENGTH: texts.length, RARE: texts.pieces}.get(measure)
+    out_N: Float[np.ndarray, " N"] = noise_N if value is None else np.array(value, float) + 1e-9 * noise_N
+    return out_N
+
+
+def hard_of(texts: Texts, measure: str) -> Bool[np.ndarray, " N"]:
+    """Say which texts are hard: above the median of the training ones; of whole steps, above that number of steps."""
+    if measure == STEPS:
+        steps_N = np.array(texts.steps)
+        return steps_N > np.median(steps_N[~texts.test_N])
+    value_N = hardness_of(texts, measure)
+    return value_N > np.median(value_N[~texts.test_N])
+
+
+def read_texts(name: str, topics: Sequence[str], *, policy: str, each: int, every: int, run: Run) -> dict[str, Texts]:
+    """Draw texts of every topic and let a model read them.
+
+    Args:
+        name: Of the problems, as KIND:PATH.
+        topics: Of statements, as their files are called; else the kind alone.
+        policy: What reads them.
+        each: Texts of a topic, or as many as there are.
+        every: Layers from one that is read to the next.
+        run: Whose folder holds the states.
+    """
+    family = problems.named(name)
+    chosen = {(t, "graded"): texts_of(family, t, each=each, seed=run.seed) for t in topics}
+    run.stage(f"reading {sum(map(len, chosen.values()))} texts: states, likelihood, and what the model says of each")
+    found = read_files(chosen, policy=policy, every=every, run=run)
+    tokenizer = open_weights(policy).tokenizer
+    out = {}
+    for (topic, _), rows in chosen.items():
+        file, read = found[topic, "graded"]
+        out[topic] = Texts(
+            topic=topic,
+            file=file,
+            read=read,
+            questions=tuple(r.question for r in rows),
+            true=tuple(r.right == "True" for r in rows),
+            test=tuple(split_of(r.question) == "test" for r in rows),
+            steps=tuple(r.difficulty for r in rows),
+            length=tuple(len(r.text) for r in rows),
+            pieces=tuple(len(tokenizer(r.text)["input_ids"]) / len(r.text.split()) for r in rows),
+        )
+    return out
+
+
+def texts_of(family: ProblemFamily, topic: str, *, each: int, seed: int) -> tuple[Row, ...]:
+    """Draw texts that are true or false: statements, answers to questions, or worked solutions, half of them flawed.
+
+    Raises:
+        DataError: If there are too few.
+    """
+    most = {"train": each // 3, "test": each // 6}
+    if isinstance(family, TableFamily):
+        if family.kind.name == "statements":
+            return rows_of(family, topic, "plain", **most, seed=seed)
+        able = as_statements(family)
+    else:
+        able = worked_statements(family, n=4 * each, seed=seed)
+    return draw_labelled(able, f"{family.name} has {{}} texts", **most, rng=stream(seed, "texts", topic))
+
+
+def worked_statements(family: ProblemFamily, *, n: int, seed: int) -> list[Row]:
+    """State of worked solutions that every step is right; half of them have a planted flaw."""
+    asked = {p.prompt: p for p in family.problems(split="train", n=n, seed=seed)}
+    rows = []
+    for k, problem in enumerate(asked.values()):
+        text, true = family.worked(problem), k % 2 == 0
+        planted = None if true else family.plant(problem, text, seed=k)
+        if not true and planted is None:
+            continue
+        said = f"Problem: {problem.prompt}\n\n{text if planted is None else planted.text}"
+        rows.append(
+            Row(
+                prompt=truth_question(f"{said}\n\nEvery step of this solution is right."),
+                text=said,
+                question=problem.prompt,
+                right=str(true),
+                wrong=str(not true),
+                difficulty=problem.difficulty or 1,
+            )
+        )
+    return rows
+
+
+def judge_job(job: TextJob) -> Taught:
+    """Teach one evaluator: a linear probe at the layer that its own labels choose; before, what the model says outright."""
+    texts, empty = job.texts, np.zeros((0, 0), int)
+    if job.arm in (UNTAUGHT, LIKELY):
+        untaught = texts.read.says if job.arm == UNTAUGHT else texts.read.likelihood
+        return Taught(n=0, score_P=np.array(untaught)[texts.test_N], steps_PK=empty, picked=())
+    hard_N, train = hard_of(texts, job.measure), np.flatnonzero(~texts.test_N)
+    n = 2 * int(min(hard_N[train].sum(), (~hard_N[train]).sum())) // 3
+    lesson = lesson_of(
+        job.arm, train=train, hard_N=hard_N, cost_N=np.array(texts.length), n=n, few=job.few, seed=job.seed
+    )
+    x_NLD = states_in(Path(texts.file), texts.read)
+    y_M = verdicts(lesson, texts.true_N)
+    layer = best_layer(x_NLD[lesson.rows], y_M, [texts.questions[i] for i in lesson.rows])
+    scores_P = read_out(fit_probe(x_NLD[lesson.rows, layer], y_M), x_NLD[texts.test_N][:, layer])
+    return Taught(n=len(lesson.rows), score_P=scores_P, steps_PK=empty, picked=())
