@@ -119,6 +119,11 @@ def summary(found: dict[str, dict[str, Any]], help_s: list[float]) -> list[str]:
         f"({tuned['lora_ratios'][0]:.2f} to {tuned['lora_ratios'][-1]:.2f}), "
         f"peaks of {tuned['ours']['peak_gb']:.1f} and {tuned['trl']['peak_gb']:.1f} GB"
     )
+    grid = found["weak_students.py"]
+    lines.append(
+        f"{grid['students']} students of weak supervisors (3 sizes x 6 losses x 5 seeds): {grid['all_s'] / 60:.1f} min on two "
+        f"workers (wanted: 15), {grid['all_cpu_s'] / 60:.1f} CPU min"
+    )
     lines.append(
         f"superalign --help: {statistics.median(help_s):.2f} s, median of {len(help_s)} "
         f"({help_s[0]:.2f} to {help_s[-1]:.2f}; wanted: 0.5)"
@@ -151,6 +156,7 @@ def main() -> None:
         "policy_gradient.py",
         "real_model.py",
         "lora.py",
+        "weak_students.py",
     )
     found = {script: run(script) for script in scripts}
     help_s = helped()
