@@ -30,6 +30,14 @@ class Held:
         table_PS = np.stack([(x > 0) == self.true_P for x in self.odds[arm]], 1).astype(float)
         return self._summed(table_PS) / self._summed(np.ones((len(table_PS), 1)))
 
+    def over(self, groups: Sequence[str]) -> dict[str, Float[np.ndarray, "Q G"]]:
+        """Return for each arm what `right` returns, averaged over the seeds of each group."""
+        of_S = np.array(groups)
+        return {
+            arm: np.stack([self.right(arm)[:, of_S == group].mean(1) for group in dict.fromkeys(groups)], 1)
+            for arm in self.odds
+        }
+
     def areas(self, arm: str) -> Float[np.ndarray, "Q S"]:
         """Return the parts of the area under the ROC curve, whose mean it is."""
         table_PS = np.stack([area_parts(x, positive_N=self.true_P) for x in self.odds[arm]], 1)

@@ -16,9 +16,11 @@ from superalign.kit.run import Run
 from superalign.lab.held_answers import Held
 from superalign.lab.weak_benches import Claims, Source, bench_of
 from superalign.lab.weak_supervision import CROWD, NAIVE, SAME, Bench, Training, area, held_out_loss, learned
-from superalign.types import Record
+from superalign.stats import share
+from superalign.types import Interval, Record
 
 SUPERVISOR, OUTRIGHT = "supervisor", "asked outright"  # beside the ways of learning
+CHANCE = 0.5  # accuracy of labels that say nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,3 +115,13 @@ def held_of(found: Sequence[Answered], bench: Bench) -> Held:
     ways = {way: [np.asarray(f.odds[way]) for f in found] for way in found[0].odds}
     silent = {SUPERVISOR: [np.asarray(f.supervisor_P) for f in found], OUTRIGHT: [np.asarray(f.says_P) for f in found]}
     return Held(true_P=bench.true_N[bench.test_N], question_P=bench.question_N[bench.test_N], odds={**silent, **ways})
+
+
+def undefined(found: Sequence[Answered]) -> str:
+    """Say why no share of a gap is defined for a supervisor, whatever its students do; nothing where one is."""
+    known = share([f.labels_right for f in found])
+    if any(f.labels_yes in (0.0, 1.0) for f in found):
+        return "undefined: the supervisor gives one answer to all that it labels"
+    if isinstance(known, Interval) and known.low <= CHANCE:
+        return "undefined: the supervisor is not shown to be right on more than half of what it labels"
+    return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from superalign.kit.evidence import Curve, Estimate
 from superalign.kit.parts import Part, claims, curves, findings, in_words, intervals, null_control, part, table
-from superalign.report import Findings
+from superalign.report import Cell, Findings
 from superalign.studies.easy_to_hard.evidence import EASY, EVALUATOR, GENERATOR, PERMUTED, RANDOM, Arm, Evidence
 from superalign.types import Interval, Unmeasured
 
@@ -13,6 +13,7 @@ WHO = {GENERATOR: "those who write answers", EVALUATOR: "those who judge them"}
 COLUMNS = (
     "topic|role|hard by|taught|problems|score on hard ones|share of the gap|minus hard-taught|right of ten candidates"
 ).split("|")
+LEVELS = ("topic", "role", "taught", "operations", "score", "share of the gap")
 SCORES = "generator: share written in full; evaluator: area under the ROC curve"
 WHY = (
     "(easy-taught - before) / (hard-taught - before), on hard test problems, Fieller over items and seeds; null: the same of "
@@ -96,12 +97,12 @@ def by_level(e: Evidence) -> Part:
         "step would be right if all before it were; the last step is the answer.",
         *([curves("Score by operations", drawn, x="operations", y=SCORES)] if drawn else []),
         *([curves("Next step, longest problems", steps, x="step", y="share right")] if steps else []),
-        table(
-            "By operations",
-            ("topic", "role", "taught", "operations", "score", UNIT),
-            [(a.topic, a.role, a.arm, a.level, a.score, a.recovered) for a in levels],
-        ),
+        *([table("By operations", LEVELS, map(_level, levels))] if levels else []),
     )
+
+
+def _level(a: Arm) -> tuple[Cell, ...]:
+    return (a.topic, a.role, a.arm, a.level, a.score, a.recovered)
 
 
 def by_measure(e: Evidence) -> Part:
@@ -131,6 +132,7 @@ def by_measure(e: Evidence) -> Part:
 def controls(e: Evidence) -> Part:
     """Show what needs no teaching, what must not work, and generators whose positions are told in another way."""
     shown = [a for a in e.arms if not a.level and a.measure == e.measures[0]]
+    others = [a for a in shown if a.n and a.role not in WHO]
     return part(
         "Controls, and positions",
         "In its own words: an untaught student, asked in the format and words of its pre-training. Where it does well there, "
@@ -147,11 +149,7 @@ def controls(e: Evidence) -> Part:
             ("topic", "role", "asked", "score"),
             [(a.topic, a.role, a.arm, a.score) for a in shown if not a.n],
         ),
-        table(
-            "Other positions, on hard problems",
-            ("generator", "taught", "written in full, share", UNIT),
-            [(a.role, a.arm, a.score, a.recovered) for a in shown if a.n and a.role not in WHO],
-        ),
+        *([table("Other positions (operations 0: all hard ones)", LEVELS, map(_level, others))] if others else []),
     )
 
 

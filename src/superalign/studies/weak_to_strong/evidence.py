@@ -53,7 +53,7 @@ class SurfacePoint(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherSize(Record):
-    """A student of another size."""
+    """Students of another size, or of all pre-trained bases with these as what is drawn."""
 
     base: str
     kind: str

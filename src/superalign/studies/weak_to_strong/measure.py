@@ -13,9 +13,9 @@ import numpy as np
 from superalign.kit.run import Run
 from superalign.lab.held_answers import Held
 from superalign.lab.weak_benches import TRUTHS, Claims, Source, bench_of, read_topics
-from superalign.lab.weak_runs import OUTRIGHT, SUPERVISOR, Answered, SurfaceJob, surface_job, ways_on
+from superalign.lab.weak_runs import OUTRIGHT, SUPERVISOR, Answered, SurfaceJob, surface_job, undefined, ways_on
 from superalign.lab.weak_supervision import CONFIDENT, CONTROLS, NAIVE, NOISE, PERMUTED, TRUTH, WAYS, Training
-from superalign.stats import share
+from superalign.stats import recovered_gap, share
 from superalign.stats.streams import seed_for
 from superalign.studies.weak_to_strong.evidence import (
     Evidence,
@@ -29,7 +29,6 @@ from superalign.studies.weak_to_strong.study import CLAIMS, Config, topics_of
 from superalign.types import Interval, Unmeasured
 
 HEAD_RATE = 100.0  # a head alone starts from nothing and has far less to spoil
-CHANCE = 0.5
 FEW = (NAIVE, CONFIDENT[0], TRUTH, NOISE, PERMUTED)  # of adapters, which take minutes each
 
 
@@ -69,7 +68,7 @@ def measure(config: Config, run: Run) -> Evidence:
         surface=surface,
         supervised=tuple(supervised_of(*f) for f in found),
         learned=tuple(x for f in found for x in learned_of(*f)),
-        sizes=sizes_on(sources[0], training, config, run) if config.problems == CLAIMS else (),
+        sizes=sizes_on(found, sources[0], training, config, run) if config.problems == CLAIMS else (),
     )
 
 
@@ -126,12 +125,7 @@ def supervised_of(topic: str, found: Sequence[Answered], h: Held) -> Supervised:
 
 def learned_of(topic: str, found: Sequence[Answered], h: Held) -> list[Learned]:
     """Hold every way against the truth, the supervisor, the ceiling and the naive way."""
-    known = share([f.labels_right for f in found])
-    why = ""
-    if any(f.labels_yes in (0.0, 1.0) for f in found):
-        why = "undefined: the supervisor gives one answer to all that it labels"
-    elif isinstance(known, Interval) and known.low <= CHANCE:
-        why = "undefined: the supervisor is not shown to be right on more than half of what it labels"
+    why = undefined(found)
     return [
         Learned(
             topic=topic,
@@ -156,17 +150,34 @@ def replicated(found: Sequence[Learned]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((NAIVE, *won, TRUTH, PERMUTED)))
 
 
-def sizes_on(source: Source, training: Training, config: Config, run: Run) -> tuple[OtherSize, ...]:
-    """Let bases of other sizes learn, the naive and the confident way."""
-    out = []
+def over_bases(found: Sequence[tuple[str, list[Answered], Held]], config: Config) -> list[OtherSize]:
+    """Take pre-trained bases for what was drawn, and not seeds: a base's mean over its seeds is one value."""
+    bases = [config.students[s % len(config.students)] for s in range(config.seeds)]
+    held = [(topic, some[0].kind, h.over(bases), way) for topic, some, h in found for way in (NAIVE, TRUTH)]
+    return [
+        OtherSize(
+            base=f"{topic}: {len(set(bases))} pre-trained bases as drawn",
+            kind=kind,
+            way=way,
+            right=share(right[way]),
+            recovered=recovered_gap(right[way], floor_PS=right[SUPERVISOR], ceiling_PS=right[TRUTH]),
+        )
+        for topic, kind, right, way in held
+    ]
+
+
+def sizes_on(
+    found: Sequence[tuple[str, list[Answered], Held]], source: Source, training: Training, config: Config, run: Run
+) -> tuple[OtherSize, ...]:
+    """Let bases of other sizes learn, the naive and the confident way, beside all bases of one size as what is drawn."""
+    out = over_bases(found, config)
     for base in config.others:
         assert isinstance(source, Claims)
         other = replace(source, students=(base,), before=())
-        for found, h in ways_on(
-            other, (NAIVE, CONFIDENT[0], TRUTH), training, run, seeds=min(3, config.seeds), on=base
-        ):
+        tried = (NAIVE, CONFIDENT[0], TRUTH)
+        for some, h in ways_on(other, tried, training, run, seeds=min(3, config.seeds), on=base):
             out += [
                 OtherSize(base=base, kind=x.kind, way=x.way, right=x.right, recovered=x.recovered)
-                for x in learned_of(base, found, h)
+                for x in learned_of(base, some, h)
             ]
     return tuple(out)
