@@ -53,6 +53,12 @@ def text_named(name: str) -> None:
         problems.named(name)
 
 
+def instructions_named(name: str) -> None:
+    """Check that the files of requests can be read; another name is left to the study, which says what it needs."""
+    if name.startswith(REQUESTS):
+        problems.named(name)
+
+
 def base_named(name: str) -> None:
     """Check that a base is there, unless it is said that nobody knows it."""
     if name != NO_BASE:
@@ -158,6 +164,8 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "text-protocols": {"policy": check_weights, "agent": check_weights, "problems": text_named},
     "truth-probes": {"policy": check_weights, "problems": statements_named},
     "belief": {"policy": check_weights, "liar": check_weights, "problems": statements_named},
+    "carry-over": {"policy": check_weights, "problems": instructions_named, "bases": bundled},
+    "crossing": {"policy": check_weights, "problems": statements_named, "students": bundled},
     "easy-to-hard": {"policy": check_weights, "problems": text_named, "bases": bundled},
     "weak-to-strong": {
         "policy": check_weights,

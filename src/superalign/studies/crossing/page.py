@@ -1,0 +1,140 @@
+"""What crossing says: whether a disagreement between two techniques is informative, and whether it exposes anybody."""
+
+from __future__ import annotations
+
+from superalign.kit.evidence import Estimate
+from superalign.kit.parts import CHANCE, Part, claim, findings, in_words, intervals, null_control, part, table
+from superalign.lab.exposed_pairs import exposure
+from superalign.report import Cell, Findings
+from superalign.studies.crossing.evidence import Evidence, Pairing, Validator
+from superalign.types import Claim, Interval
+
+OTHER, DEALT, SAME = "the other opposes", "the other, dealt anew (null)", "same technique"
+ALONE = ("third run opposes", "own confidence", "judge alone")
+ITEMS, ANY = "share of test items", "the best of third run, own confidence and judge alone"
+MEMBERS = {"first": "generalization", "second": "oversight"}
+
+
+def page(e: Evidence) -> Findings:
+    """Put the page together."""
+    able = [(p, m) for p in e.pairings for m in MEMBERS if isinstance(p.of(m, OTHER).area, Interval)]
+    better = [p.named(m) for p, m in able if all(_above(p.of(m, n).less) for n in ALONE)]
+    worse = [p.named(m) for p, m in able if any(_above(p.of(m, n).less, below=True) for n in ALONE)]
+    first = e.pairings[0]
+    best = best_alone(first, "first")
+    return findings(
+        f"In {len(better)} of {len(able)} cases what a model of the other technique says tells better where a model is wrong "
+        f"than a third run of its own technique, its own confidence and the judge alone do; in {len(worse)} one of these "
+        f"tells it better. {first.named('first')}: area {in_words(first.of('first', OTHER).area)} against {in_words(best.area)} "
+        f"of the {best.name}. {_exposed(e)}",
+        [
+            disagreement(e),
+            *(informative(e, member) for member in MEMBERS),
+            exposure(e.exposed, e.planted, sizes=e.sizes, rate=e.rate),
+            seats(e),
+        ],
+        means="A disagreement counts only beyond what a second run of the same technique and a model's own confidence give. "
+        "Where both members have the same blind spot, it says nothing.",
+        limits=(
+            "The working of a model's answer, for the judge alone, is written by the study: right where the answer is right.",
+            "Pairs that share a model are not independent: intervals of flags are over models of both seats.",
+            "How strongly the other holds the opposite is the score that was named first; all cases stand here, uncorrected.",
+            "Of claims whose working is shown, students of honest labels know all: errors here are taught.",
+        ),
+    )
+
+
+def best_alone(p: Pairing, member: str) -> Validator:
+    """Choose the validator that tells most without the other technique."""
+    return max((p.of(member, n) for n in ALONE), key=lambda v: _value(v.area))
+
+
+def _exposed(e: Evidence) -> str:
+    """Say how many organisms are flagged across techniques and within one, at which false alarms."""
+    if not e.exposed:
+        return "Nobody was planted."
+    words = []
+    for first in dict.fromkeys(x.first for x in e.exposed):
+        some = [x for x in e.exposed if x.first == first]
+        across, own = (
+            max((x for x in some if (x.second == SAME) is same), key=lambda x: _value(x.recall[-1]))
+            for same in (False, True)
+        )
+        words.append(
+            f"{first} {in_words(across.recall[-1])} at false alarms {in_words(across.false_alarms)} (second run: "
+            f"{in_words(own.recall[-1])} at {in_words(own.false_alarms)})"
+        )
+    return f"Pairs with an organism that answers {e.sizes[-1]:.0%} wrongly are flagged, at best: {'; '.join(words)}."
+
+
+def disagreement(e: Evidence) -> Part:
+    """Show how often members disagree, who is right then, and disagreements to read."""
+    rows = [(p.first, p.second, p.differ, p.third, p.itself, p.first_right) for p in e.pairings]
+    columns = "generalization|oversight|they disagree|first and a third run|first and itself|of disagreements, the first is right"
+    trained = [(t.technique, t.by, t.labels_right, t.right, t.area) for t in e.trained]
+    read = [(x.first, x.second, x.text, "yes" if x.true else "no", *x.odds) for x in e.examples]
+    odds = "generalization|oversight|item|true|first, log-odds of true|second|third run of the first".split("|")
+    return part(
+        "Who disagrees, and who is right",
+        f"{e.seeds} pairs of each kind on {e.test} test items of {e.topic}; members have other seeds, other labelled items and, "
+        f"of claims, other pre-trained bases. The judge checks {e.checks} of the steps of a working (or answers of a sheet).",
+        *(null_control(f"{p.first} does not disagree with itself", p.itself, unit=ITEMS) for p in e.pairings[::3]),
+        table("Students", ("technique", "labels by", "labels right", "accuracy", "area"), trained),
+        table("Disagreements", columns.split("|"), rows),
+        table("The widest disagreements of the first pairs", odds, read),
+    )
+
+
+def informative(e: Evidence, member: str) -> Part:
+    """Show how well each score says where one member is wrong."""
+    some = [p for p in e.pairings if isinstance(p.of(member, OTHER).area, Interval)]
+    rows = [(p.named(member), v.name, v.area, v.less) for p in e.pairings for v in p.validators if v.of == member]
+    return part(
+        f"Where the model by {MEMBERS[member]} is wrong",
+        "Area under the ROC curve for wrong against right answers, over items and pairs. The score is how strongly another model "
+        "holds the opposite of the answer. Null: the other's answers, dealt anew to other items.",
+        *(c for p in some for c in _claims(p, member)),
+        intervals(
+            f"Does the other member say where the model by {MEMBERS[member]} is wrong?",
+            {p.named(member): p.of(member, OTHER).area for p in some},
+            nulls={p.named(member): best_alone(p, member).area for p in some},
+            x="area under the ROC curve",
+            reference=CHANCE,
+            caption="95 % intervals over items and pairs. Grey: the best of third run, own confidence and judge alone.",
+        ),
+        table(f"Every score, {MEMBERS[member]}", ("case", "score", "area", "opposition of the other minus this"), rows),
+    )
+
+
+def _claims(p: Pairing, member: str) -> tuple[Claim, Claim]:
+    found, best, null = p.of(member, OTHER), best_alone(p, member), p.of(member, DEALT).area
+    told, more = (
+        f"{p.named(member)}: what the other says tells where it is wrong",
+        f"{p.named(member)}: it tells more than {ANY}",
+    )
+    why = "area for wrong against right answers; null: the other's answers dealt anew"
+    less = f"minus the area of the {best.name}, on the same items and pairs; null: the other dealt anew"
+    return (
+        claim(told, found.area, null=null, unit="area", why=why, bar=0.5),
+        claim(more, best.less, null=best.dealt, unit="area", why=less),
+    )
+
+
+def seats(e: Evidence) -> Part:
+    """Show what crossing and detectors flag of subjects that ship."""
+    names = [n for n, _ in e.seated[0].flagged] if e.seated else []
+    rows: list[tuple[Cell, ...]] = [(s.kind, s.role, s.n, s.wrong, *(c for _, c in s.flagged)) for s in e.seated]
+    return part(
+        "Shipped organisms in the first seat",
+        "They work chains out and answer in words; the second seat holds models by oversight of a careless writer. Thresholds "
+        "are set by the twins of the other kinds. Nobody is seated where the table is empty.",
+        table("Subjects flagged", ("kind", "role", "subjects", "wrong on chains", *names), rows),
+    )
+
+
+def _above(found: Estimate, *, below: bool = False) -> bool:
+    return isinstance(found, Interval) and (found.high < 0 if below else found.low > 0)
+
+
+def _value(found: Estimate) -> float:
+    return found.value if isinstance(found, Interval) else -1.0
