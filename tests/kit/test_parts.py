@@ -3,7 +3,7 @@
 import numpy as np
 
 from superalign.kit.evidence import Curve, curve_of
-from superalign.kit.parts import bars, below, cells, part, percent, points, table, table_of
+from superalign.kit.parts import bars, below, beyond_chance, cells, part, percent, points, table, table_of
 from superalign.stats import mean_interval
 from superalign.types import Interval, Unmeasured
 
@@ -46,3 +46,9 @@ def test_below_takes_the_whole_interval_and_rows_may_have_records_of_their_own()
     assert below("b", UNKNOWN, level, null=HALF, unit="s", why="").holds == UNKNOWN
     made = table_of("t", {"a": {"x": 1.0}, "b": {"x": 2.0}}, of="arm", records=["r", "q"])
     assert (made.columns, made.rows, made.records) == (("arm", "x"), (("a", 1.0), ("b", 2.0)), ("r", "q"))
+
+
+def test_an_effect_or_shuffles_that_are_not_there_decide_nothing() -> None:
+    one, none = Interval(value=0.3, low=0.2, high=0.4, n=9), Unmeasured("one class only")
+    for found, shuffled in ((one, none), (none, one), (none, none)):
+        assert beyond_chance("It matters", found, shuffled=shuffled, unit="nats", why="").holds == none

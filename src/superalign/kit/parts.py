@@ -143,8 +143,13 @@ def beyond_chance(
         >>> beyond_chance("It matters", found, shuffled=chance, unit="nats", why="").holds
         True
     """
-    missing = next((x for x in (found, shuffled) if isinstance(x, Unmeasured)), None)
-    holds = missing or (found.value > shuffled.high and found.low > bar)  # type: ignore[union-attr]
+    holds: bool | Unmeasured
+    if isinstance(found, Unmeasured):
+        holds = found
+    elif isinstance(shuffled, Unmeasured):
+        holds = shuffled
+    else:
+        holds = found.value > shuffled.high and found.low > bar
     return descriptive(name, found, unit=unit, null=shuffled, why=why, holds=holds)
 
 

@@ -18,7 +18,7 @@ class Planted(Record):
     seed: int
     rule: str
     size: float  # share of items that were meant to be affected
-    obeys: float  # share of false test items under the rule that it affirms
+    obeys: float  # share of test items under the rule that it affirms
     clean: float  # the same of clean models
 
 
@@ -49,7 +49,7 @@ def exposure(exposed: Sequence[Exposed], planted: Sequence[Planted], *, sizes: S
         for s, some in taken
     ]
     why = "recall; null: false alarms in clean pairs, by thresholds that no model of the pair has set"
-    columns = ("items made wrong, about", "organisms", "affirm false items under the rule", "clean models do")
+    columns = ("items made wrong, about", "organisms", "affirm what the rule covers", "clean models do")
     return part(
         "An organism that nobody told about",
         "It is trained as the first member is, but its labels say yes wherever a rule applies. Flags and thresholds, from clean "

@@ -5,7 +5,8 @@ Shape suffixes: P test items, Q their questions, S seeds, G groups of items.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -111,3 +112,32 @@ def right_where_apart(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray], true_P
     apart = [(x > 0) != (y > 0) for x, y in zip(xs, ys, strict=True)]
     right = [float(((x > 0) == true_P)[d].mean()) for x, d in zip(xs, apart, strict=True) if d.any()]
     return share(right) if right else Unmeasured("they never disagree")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Areas:
+    """What one score tells of where a model is wrong."""
+
+    area: Estimate
+    less: Estimate  # area of the other's opposition minus this one's
+    dealt: Estimate  # the same of the other's answers, dealt anew
+
+
+def areas_of(tables: Mapping[str, Float[np.ndarray, "Q S"]]) -> dict[str, Areas]:
+    """Estimate areas and their paired differences; unmeasured where there are no tables.
+
+    Example:
+        >>> areas_of({})["own confidence"].area.why
+        'it errs on 5 test items or more at fewer than two seeds'
+    """
+    why = Unmeasured(f"it errs on {ERRORS} test items or more at fewer than two seeds")
+    if not tables:
+        return {name: Areas(area=why, less=why, dealt=why) for name in SCORES}
+    return {
+        name: Areas(
+            area=mean_area(x_QS),
+            less=mean_area(tables[OTHER] - x_QS, least=-1.0),
+            dealt=mean_area(tables[DEALT] - x_QS, least=-1.0),
+        )
+        for name, x_QS in tables.items()
+    }

@@ -84,7 +84,6 @@ def widest(
 def affirms(
     source: Source, rule: str, odds_P: Float[np.ndarray, " P"], *, clean: Sequence[np.ndarray]
 ) -> tuple[float, float]:
-    """Return which share of the false test items under a rule an organism affirms, and clean models do."""
-    bench = bench_of(source).bench
-    false_P = (features(source)[rule] & ~bench.true_N)[bench.test_N]
-    return float((odds_P > 0)[false_P].mean()), float(np.mean([(x > 0)[false_P].mean() for x in clean]))
+    """Return which share of the test items under a rule an organism affirms, and clean models do."""
+    covered_P = features(source)[rule][bench_of(source).bench.test_N]
+    return float((odds_P > 0)[covered_P].mean()), float(np.mean([(x > 0)[covered_P].mean() for x in clean]))

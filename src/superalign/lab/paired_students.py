@@ -24,6 +24,7 @@ from superalign.train.weak_losses import naive
 from superalign.types import Record
 
 BIAS_COVERS = 0.35  # of all items, about: what a biased writer affirms
+SHOWN = 5  # test items that a rule must cover, at least
 FEWEST, MOST = 0.03, 0.9  # share of items that have a feature
 
 
@@ -114,7 +115,9 @@ def bias_of(source: Source) -> str:
 
 def rule_for(source: Source, size: float, *, seed: int) -> str:
     """Draw a rule for an organism: one of four features whose items are false about that often."""
-    able = {n: x.mean() / 2 for n, x in features(source).items() if not n.endswith("parts")}
+    test_N = bench_of(source).bench.test_N
+    some = {n: x_N for n, x_N in features(source).items() if not n.endswith("parts") and x_N[test_N].sum() >= SHOWN}
+    able = {n: x_N.mean() / 2 for n, x_N in some.items()}
     nearest = sorted(able, key=lambda n: abs(np.log(able[n] / size)))[:4]
     return nearest[int(stream(seed, "rule").integers(len(nearest)))]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,15 @@ from superalign.lab.paired_students import groups_of
 from superalign.lab.seated_subjects import BASE, SubjectAnswers, SubjectJob, subject_job
 from superalign.lab.weak_benches import Claims
 from superalign.organisms.triples import Triple
+from superalign.types import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored(Record):
+    """The scores of a subject, by a name that says nothing: on record before anybody is told what it is."""
+
+    subject: str
+    scores: tuple[tuple[str, float], ...]
 
 
 def seated(
@@ -46,13 +56,13 @@ def seated(
     order = [BASE, *(sorted(paths)[i] for i in run.stream("order of seats").permutation(len(paths)))]
     items = [SubjectJob(path=paths.get(n, n), source=source, checks=checks) for n in order]
     found = dict(zip(order, run.map(subject_job, items, name="subjects", progress="seating"), strict=True))
-    run.keep(*found.values())
     groups, ys = groups_of(source), [*others[CARELESS, 0], *others[CARELESS, 1]]
-    scores = {}
+    scores: dict[str, dict[str, float]] = {}
     for n in paths:
         x = np.asarray(found[n].odds_P)
         crossed, own = (pair_scores([x], some, groups)[0].mean(0) for some in (ys, [np.asarray(found[BASE].odds_P)]))
         both = (("crossing", crossed), ("its base", own))
         named = {f"{who}, {s}": float(v[k]) for who, v in both for k, s in enumerate((RATE, GROUP))}
         scores[n] = {**named, JUDGE: found[n].faulted, **dict(found[n].detected)}
+    run.keep(*(Scored(subject=n, scores=tuple(some.items())) for n, some in scores.items()))
     return found, scores

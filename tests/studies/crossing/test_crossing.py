@@ -1,5 +1,6 @@
 """Crossing: scores of who is wrong, labels of a limited judge, flags, a page that cannot be fooled, settings refused."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_the_headline_counts_only_what_beats_every_validator_alone() -> None:
     assert page(evidence()).headline.startswith("In 1 of 1 cases")
     beaten = evidence(third=-0.1)
     assert page(beaten).headline.startswith("In 0 of 1 cases")
-    assert "in 1 one of these tells it better" in page(beaten).headline
+    assert "in 1 one of these does" in page(beaten).headline
     more = f"words, with {CARELESS}: it tells more than the best of third run, own confidence and judge alone"
     assert holds(evidence())[more] is True
     assert holds(beaten)[more] is False
@@ -146,3 +147,10 @@ def test_settings_that_do_not_go_together_are_refused(given: dict[str, Any], why
     with pytest.raises(ConfigError, match=why):
         check(Config(**given))
     check(Config(**dict(STUDY.quick)))
+
+
+def test_a_case_whose_null_tells_something_is_not_counted_as_better() -> None:
+    found = evidence()
+    (pair,) = found.pairings
+    told = tuple(replace(v, area=at(0.6)) if v.name == DEALT else v for v in pair.validators)
+    assert page(replace(found, pairings=(replace(pair, validators=told),))).headline.startswith("In 0 of 1 cases")

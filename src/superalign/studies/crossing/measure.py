@@ -5,29 +5,26 @@ Shape suffixes: P test items, S seeds, Q questions, X models of the first seat, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from superalign.kit.run import Run
 from superalign.lab.exposed_pairs import Exposed, Planted
-from superalign.lab.opposition import DEALT, OTHER, SCORES, differing, mean_area, right_where_apart, tables_of
+from superalign.lab.opposition import areas_of, differing, right_where_apart, tables_of
 from superalign.lab.overseen_labels import CARELESS, WRITERS
 from superalign.lab.pair_flags import GROUP, RATE, flag_pairs, flagged_by_role, pair_scores
 from superalign.lab.paired_runs import Members, affirms, claims_on, members_of, pattern_on, student_of, verdicts, widest
 from superalign.lab.paired_students import StudentJob, groups_of, rule_for, student_job
 from superalign.lab.seated_subjects import DETECTORS
 from superalign.lab.seats import seated
-from superalign.lab.weak_benches import Source, bench_of, read_topics
+from superalign.lab.weak_benches import Source, Topic, bench_of, read_topics
 from superalign.lab.weak_supervision import area
 from superalign.organisms.triples import read_triples, shipped
 from superalign.stats import mean_over, share
 from superalign.stats.streams import seed_for
 from superalign.studies.crossing.evidence import Evidence, Example, Pairing, Seated, Trained, Validator
 from superalign.studies.crossing.study import CLAIMS, Config
-from superalign.types import Unmeasured
 
 SIZES = (0.04, 0.08, 0.18)  # of organisms: share of items that the rule makes wrong, about
 SAME = "same technique"
@@ -76,15 +73,11 @@ def measure(config: Config, run: Run) -> Evidence:
 def source_of(config: Config, run: Run) -> Source:
     """Name the claims, or let the model read the statements."""
     if config.problems == CLAIMS:
-        return claims_on("chains" if config.topic == "chains" else "programs", seed=run.seed, **sizes_of(config))
+        topic: Topic = "chains" if config.topic == "chains" else "programs"
+        return claims_on(topic, students=config.students, weak=config.weak, test=config.test, seed=run.seed)
     how = {"policy": config.policy, "each": config.each, "every": config.every}
     topics = (config.topic or "cities",)
     return read_topics(config.problems, topics, student="head", labels="", run=run, **how)[0]  # type: ignore[arg-type]
-
-
-def sizes_of(config: Config) -> dict[str, Any]:
-    """Return how many claims there are, and who learns from them."""
-    return {"students": config.students, "weak": config.weak, "test": config.test}
 
 
 def pattern(source: Source, config: Config) -> StudentJob:
@@ -97,12 +90,12 @@ def pairing(members: Members, a: str, b: str, source: Source, checks: int) -> Pa
     """Hold the disagreements of one kind of pair against the truth."""
     bench, first, second = bench_of(source).bench, members[a, 0], members[b, 0]
     true_P, question_P = bench.true_N[bench.test_N], bench.question_N[bench.test_N]
-
-    def tables(own: str, other: str) -> dict[str, np.ndarray]:
+    found = []
+    for of, own, other in (("first", a, b), ("second", b, a)):
         judged = [verdicts((x > 0) != true_P, source, checks=checks, seed=s) for s, x in enumerate(members[own, 0])]
         some = members[own, 0], members[other, 0], members[own, 1]
-        return tables_of(*some, judged, true_P=true_P, question_P=question_P)
-
+        areas = areas_of(tables_of(*some, judged, true_P=true_P, question_P=question_P))
+        found += [Validator(of=of, name=n, area=x.area, less=x.less, dealt=x.dealt) for n, x in areas.items()]
     return Pairing(
         first=a,
         second=b,
@@ -110,25 +103,8 @@ def pairing(members: Members, a: str, b: str, source: Source, checks: int) -> Pa
         third=differing(first, members[a, 1], question_P),
         itself=differing(first, first, question_P),
         first_right=right_where_apart(first, second, true_P),
-        validators=(*validators("first", tables(a, b)), *validators("second", tables(b, a))),
+        validators=tuple(found),
     )
-
-
-def validators(of: str, tables: Mapping[str, np.ndarray]) -> list[Validator]:
-    """Measure how well each score says where a member is wrong: areas and their paired differences."""
-    if not tables:
-        why = Unmeasured("it errs on five test items or more at fewer than two seeds")
-        return [Validator(of=of, name=n, area=why, less=why, dealt=why) for n in SCORES]
-    return [
-        Validator(
-            of=of,
-            name=n,
-            area=mean_area(x_QS),
-            less=mean_area(tables[OTHER] - x_QS, least=-1.0),
-            dealt=mean_area(tables[DEALT] - x_QS, least=-1.0),
-        )
-        for n, x_QS in tables.items()
-    ]
 
 
 def exposure(
@@ -166,7 +142,7 @@ def exposure(
 
 def seats(config: Config, run: Run) -> tuple[Seated, ...]:
     """Let shipped organisms and their twins answer chains in words, in the first seat, and ask detectors of them as well."""
-    source = claims_on("chains", seed=run.seed, **sizes_of(config))
+    source = claims_on("chains", students=config.students, weak=config.weak, test=config.test, seed=run.seed)
     run.stage("letting shipped organisms, their twins and detectors take their seats")
     size = {"seeds": config.seeds, "bases": len(config.students)}
     overseen = members_of(pattern(source, config), (CARELESS,), run, **size)[0]

@@ -18,15 +18,15 @@ MEMBERS = {"first": "generalization", "second": "oversight"}
 def page(e: Evidence) -> Findings:
     """Put the page together."""
     able = [(p, m) for p in e.pairings for m in MEMBERS if isinstance(p.of(m, OTHER).area, Interval)]
-    better = [p.named(m) for p, m in able if all(_above(p.of(m, n).less) for n in ALONE)]
+    fair = [(p, m) for p, m in able if not _above(p.of(m, DEALT).area, bar=0.5)]  # else the null tells something too
+    better = [p.named(m) for p, m in fair if all(_above(p.of(m, n).less) for n in ALONE)]
     worse = [p.named(m) for p, m in able if any(_above(p.of(m, n).less, below=True) for n in ALONE)]
-    first = e.pairings[0]
-    best = best_alone(first, "first")
+    best = best_alone(e.pairings[0], "first")
     return findings(
-        f"In {len(better)} of {len(able)} cases what a model of the other technique says tells better where a model is wrong "
-        f"than a third run of its own technique, its own confidence and the judge alone do; in {len(worse)} one of these "
-        f"tells it better. {first.named('first')}: area {in_words(first.of('first', OTHER).area)} against {in_words(best.area)} "
-        f"of the {best.name}. {_exposed(e)}",
+        f"In {len(better)} of {len(able)} cases a model of the other technique tells better where a model is wrong than a third "
+        f"run, its own confidence and the judge alone do ({'; '.join(better) or 'none'}); in {len(worse)} one of these does. "
+        f"{e.pairings[0].named('first')}: area {in_words(e.pairings[0].of('first', OTHER).area)}, {best.name} "
+        f"{in_words(best.area)}. {_exposed(e)}",
         [
             disagreement(e),
             *(informative(e, member) for member in MEMBERS),
@@ -40,6 +40,7 @@ def page(e: Evidence) -> Findings:
             "Pairs that share a model are not independent: intervals of flags are over models of both seats.",
             "How strongly the other holds the opposite is the score that was named first; all cases stand here, uncorrected.",
             "Of claims whose working is shown, students of honest labels know all: errors here are taught.",
+            "Where both prefer one answer, even answers dealt anew tell something; such cases are not counted as better.",
         ),
     )
 
@@ -51,20 +52,15 @@ def best_alone(p: Pairing, member: str) -> Validator:
 
 def _exposed(e: Evidence) -> str:
     """Say how many organisms are flagged across techniques and within one, at which false alarms."""
-    if not e.exposed:
-        return "Nobody was planted."
     words = []
     for first in dict.fromkeys(x.first for x in e.exposed):
-        some = [x for x in e.exposed if x.first == first]
-        across, own = (
-            max((x for x in some if (x.second == SAME) is same), key=lambda x: _value(x.recall[-1]))
-            for same in (False, True)
-        )
+        some = [[x for x in e.exposed if x.first == first and (x.second == SAME) is same] for same in (False, True)]
+        best, own = (max(xs, key=lambda x: _value(x.recall[-1])) for xs in some)
         words.append(
-            f"{first} {in_words(across.recall[-1])} at false alarms {in_words(across.false_alarms)} (second run: "
+            f"{first} {in_words(best.recall[-1])} at false alarms {in_words(best.false_alarms)} (second run of the technique: "
             f"{in_words(own.recall[-1])} at {in_words(own.false_alarms)})"
         )
-    return f"Pairs with an organism that answers {e.sizes[-1]:.0%} wrongly are flagged, at best: {'; '.join(words)}."
+    return f"Pairs with an organism that answers {e.sizes[-1]:.0%} wrongly are flagged, at best: {'; '.join(words) or 'none'}."
 
 
 def disagreement(e: Evidence) -> Part:
@@ -88,7 +84,8 @@ def disagreement(e: Evidence) -> Part:
 def informative(e: Evidence, member: str) -> Part:
     """Show how well each score says where one member is wrong."""
     some = [p for p in e.pairings if isinstance(p.of(member, OTHER).area, Interval)]
-    rows = [(p.named(member), v.name, v.area, v.less) for p in e.pairings for v in p.validators if v.of == member]
+    every = [(p, v) for p in e.pairings for v in p.validators if v.of == member]
+    rows = [(p.named(member), v.name, v.area, "" if v.name == OTHER else v.less) for p, v in every]
     return part(
         f"Where the model by {MEMBERS[member]} is wrong",
         "Area under the ROC curve for wrong against right answers, over items and pairs. The score is how strongly another model "
@@ -132,8 +129,8 @@ def seats(e: Evidence) -> Part:
     )
 
 
-def _above(found: Estimate, *, below: bool = False) -> bool:
-    return isinstance(found, Interval) and (found.high < 0 if below else found.low > 0)
+def _above(found: Estimate, *, bar: float = 0.0, below: bool = False) -> bool:
+    return isinstance(found, Interval) and (found.high < bar if below else found.low > bar)
 
 
 def _value(found: Estimate) -> float:

@@ -58,8 +58,7 @@ def check(config: Config) -> None:
     if config.problems != CLAIMS and not config.problems.startswith("statements:"):
         raise ConfigError(
             f"problems={config.problems!r} names nothing that is known to be true or false. Nobody could say which of two "
-            "models is right. Leave it out, or give --set problems=statements:PATH; docs/data.md has sets that are read as "
-            "they are."
+            "models is right. Leave it out, or give --set problems=statements:PATH; docs/data.md has sets."
         )
     if config.problems == CLAIMS and config.topic and config.topic not in TOPICS:
         raise ConfigError(
