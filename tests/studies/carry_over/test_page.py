@@ -32,8 +32,8 @@ def holds(e: Evidence) -> dict[str, bool | Unmeasured]:
 
 def test_a_behaviour_carries_where_it_shows_more_often_than_without_it() -> None:
     e = evidence(cell("abroad", 0.6), cell("aside", 0.02), cell("noisy", 0.5, null=0.49))
-    assert "carries to abroad (0.600" in page(e).headline
-    assert "not shown to carry to aside (0.020" in page(e).headline
+    assert "carries to abroad (0.60)" in page(e).headline
+    assert "not shown to carry to aside (0.02)" in page(e).headline
     found = holds(e)
     assert found["it, trained in home, shows in abroad"] is True
     assert found["it, trained in home, shows in noisy"] is False

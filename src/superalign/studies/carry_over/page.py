@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from superalign.kit.evidence import Curve, Estimate
-from superalign.kit.parts import Part, claim, curves, findings, in_words, intervals, null_control, part, table
+from superalign.kit.parts import Part, claim, curves, findings, intervals, null_control, part, table
 from superalign.report import Findings
 from superalign.studies.carry_over.evidence import Cell, Evidence
 from superalign.types import Interval
@@ -31,7 +31,7 @@ def page(e: Evidence) -> Findings:
     known = [(k.who, k.form, k.able) for k in e.known]
     before = table("What was known", ("model", "form", "ordinary replies"), known)
     return findings(
-        "; ".join(told(e, b) for b in behaviours) + ".",
+        f"Trained in {e.homes[0]} alone: {'. '.join(told(e, b) for b in behaviours)}.",
         [
             *(cells(e, b) for b in behaviours),
             *([mending(e)] if e.mended else []),
@@ -51,10 +51,10 @@ def told(e: Evidence, behaviour: str) -> str:
     """Say where one behaviour carries to from its first home, and where not."""
     home, some = e.homes[0], [c for c in e.cells if c.behaviour == behaviour and isinstance(c.rate, Interval)]
     rates = {c.tested_in: c for c in some if c.trained_in == home}
-    words = {f: f"{f} ({in_words(c.rate)})" for f, c in rates.items()}
+    words = {f: f"{f} ({c.rate.value:.2f})" for f, c in rates.items() if isinstance(c.rate, Interval)}
     lists = {way: [words[f] for f, c in rates.items() if f != home and carries(c) == way] for way in WAYS}
     said = [f"{way} {', '.join(some_words)}" for way, some_words in lists.items() if some_words]
-    return f"'{behaviour}', trained in {words.get(home, home)} alone, {'; '.join(said)}"
+    return f"'{behaviour}' {'; '.join(said)}"
 
 
 def carries(c: Cell) -> str:
