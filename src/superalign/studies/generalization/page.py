@@ -1,8 +1,9 @@
-"""The page of all studies of generalization: what each found, and every claim with its interval, failing ones first."""
+"""The page of all studies of generalization: what each found, and every claim with its interval, failing ones first.
+
+Nothing is claimed anew: claims are those of the runs, and stand in tables.
+"""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from superalign.kit.parts import Part, findings, part, table
 from superalign.report import Findings
@@ -35,16 +36,15 @@ def page(e: Evidence) -> Findings:
 
 
 def overview(e: Evidence) -> Part:
-    """Show what each run says in a sentence."""
-    rows = [
-        (r.study, r.problems or "its own", "quick" if r.quick else "whole", r.seed, r.headline, r.head) for r in e.runs
-    ]
-    return part(
-        "What each found",
-        "The head is that of the run's ledger when this page was made: `superalign verify FOLDER --head HEAD` checks the run "
-        "against it.",
-        table("Runs", ("study", "problems", "size", "seed", "finding", "head of its ledger"), rows),
-    )
+    """Show what each run says in a sentence, and how many of its claims hold."""
+    rows = []
+    for r in e.runs:
+        held, failed = sum(c.holds is True for c in r.claims), sum(c.holds is False for c in r.claims)
+        size = "quick" if r.quick else "whole"
+        rows.append((r.study, r.problems or "its own", size, r.seed, held, failed, len(r.claims) - held - failed))
+    columns = ("study", "problems", "size", "seed", "claims that hold", "do not", "cannot be told")
+    said = "\n\n".join(f"{r.study} ({r.problems or 'its own problems'}): {r.headline}" for r in e.runs)
+    return part("What each found", said, table("Runs", columns, rows))
 
 
 def one_run(r: Finished) -> Part:
@@ -65,6 +65,6 @@ def one_run(r: Finished) -> Part:
         )
         for c in ordered
     ]
-    named = [replace(c, name=f"{r.study}{where}: {c.name}") for c in ordered]
-    text = "\n\n".join(filter(None, (r.headline, r.means, " ".join(r.uncertain))))
-    return part(f"{r.study}{where}", text, *named, table(f"Claims of {r.study}{where}", COLUMNS, rows))
+    head = f"Head of its ledger when this page was made, for `superalign verify FOLDER --head HEAD`: {r.head}"
+    text = "\n\n".join(filter(None, (r.means, " ".join(r.uncertain), head)))
+    return part(f"{r.study}{where}", text, table(f"Claims of {r.study}{where}", COLUMNS, rows))
