@@ -49,8 +49,13 @@ def statements_named(name: str) -> None:
 
 def text_named(name: str) -> None:
     """Check that the files of true and false text can be read; another name is left to the study, which says what it needs."""
-    if name.startswith(("statements:", "choices:", "steps:", "gsm8k:")):
+    if name.startswith(("statements:", "choices:", "steps:")):
         problems.named(name)
+
+
+def graded_named(name: str) -> None:
+    """Check that the files of text that is easy and hard can be read: as `text_named`, and GSM8K."""
+    gsm8k_named(name) if name.startswith("gsm8k:") else text_named(name)
 
 
 def instructions_named(name: str) -> None:
@@ -166,7 +171,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "belief": {"policy": check_weights, "liar": check_weights, "problems": statements_named},
     "carry-over": {"policy": check_weights, "problems": instructions_named, "bases": bundled},
     "crossing": {"policy": check_weights, "problems": statements_named, "students": bundled},
-    "easy-to-hard": {"policy": check_weights, "problems": text_named, "bases": bundled},
+    "easy-to-hard": {"policy": check_weights, "problems": graded_named, "bases": bundled},
     "weak-to-strong": {
         "policy": check_weights,
         "problems": statements_named,
