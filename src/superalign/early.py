@@ -55,7 +55,8 @@ def text_named(name: str) -> None:
 
 def graded_named(name: str) -> None:
     """Check that the files of text that is easy and hard can be read: as `text_named`, and GSM8K."""
-    gsm8k_named(name) if name.startswith("gsm8k:") else text_named(name)
+    gsm8k_named(name)
+    text_named(name)
 
 
 def instructions_named(name: str) -> None:
