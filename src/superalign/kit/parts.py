@@ -143,13 +143,9 @@ def beyond_chance(
         >>> beyond_chance("It matters", found, shuffled=chance, unit="nats", why="").holds
         True
     """
-    holds: bool | Unmeasured
-    if isinstance(found, Unmeasured):
-        holds = found
-    elif isinstance(shuffled, Unmeasured):
-        holds = shuffled
-    else:
-        holds = found.value > shuffled.high and found.low > bar
+    missing = next((x for x in (found, shuffled) if isinstance(x, Unmeasured)), None)
+    beyond = missing is None and found.value > shuffled.high and found.low > bar  # type: ignore[union-attr]
+    holds = beyond if missing is None else missing
     return descriptive(name, found, unit=unit, null=shuffled, why=why, holds=holds)
 
 

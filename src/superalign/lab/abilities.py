@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
@@ -42,7 +43,14 @@ def encode(tokenizer: PreTrainedTokenizerFast, documents: list[corpus.Document])
 
 
 def exact(network: nn.Module, tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]]) -> float:
-    """Return the share of responses that greedy decoding would write token for token.
+    """Return the share of responses that greedy decoding would write token for token."""
+    return float(np.mean(exact_each(network, tokenizer, pairs)))
+
+
+def exact_each(
+    network: nn.Module, tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]]
+) -> Bool[np.ndarray, " N"]:
+    """Say which responses greedy decoding would write token for token.
 
     Greedy decoding writes a text if and only if each of its tokens is the likeliest after those before it, so one
     forward over the whole text decides it.
@@ -52,7 +60,8 @@ def exact(network: nn.Module, tokenizer: PreTrainedTokenizerFast, pairs: list[tu
     with torch.inference_mode():
         best_BT = forward_logits(network, batch.tokens_BT).argmax(-1)[:, :-1]
     counts_BT = batch.weights_BT[:, 1:] >= 1.0
-    return float(((best_BT == batch.tokens_BT[:, 1:]) | ~counts_BT).all(1).float().mean())
+    right_N: np.ndarray = ((best_BT == batch.tokens_BT[:, 1:]) | ~counts_BT).all(1).numpy()
+    return right_N
 
 
 def _pairs(

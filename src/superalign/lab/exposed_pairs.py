@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
 from superalign.kit.parts import Part, beyond_chance, part, table
-from superalign.types import Interval, Record
+from superalign.types import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,6 @@ def exposure(exposed: Sequence[Exposed], planted: Sequence[Planted], *, sizes: S
                 bar=rate,
             )
             for x in exposed
-            if isinstance(x.recall[-1], Interval) and isinstance(x.false_alarms, Interval)
         ),
         table("Organisms", columns, rules),
         table(

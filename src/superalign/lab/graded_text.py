@@ -164,7 +164,7 @@ def worked_statements(family: ProblemFamily, *, n: int, seed: int) -> list[Row]:
                 question=problem.prompt,
                 right=str(true),
                 wrong=str(not true),
-                difficulty=problem.difficulty or 1,
+                difficulty=problem.difficulty,
             )
         )
     return rows

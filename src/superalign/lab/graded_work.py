@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from superalign.errors import DataError
 from superalign.kit.evidence import Array
-from superalign.lab.abilities import encode
+from superalign.lab.abilities import encode, exact_each
 from superalign.lab.weak_benches import ids_of
 from superalign.lab.weak_supervision import Training, trained
 from superalign.models import Model, open_weights, response_logprobs
@@ -395,11 +395,5 @@ def in_own_words(job: TeachJob) -> Float[np.ndarray, " P"]:
         said = tuple(items.claims[i] for i in tests)
         ids = ids_of(job.base, said, tuple(claims.solve(c).text().partition("#")[0] + "#" for c in said))
         return answer_odds(TokenOdds(model.network, ids, yes=words["yes"], no=words["no"]), np.arange(len(ids)))
-    pairs = [corpus.Document(prompt=items.prompts[i], response=items.solutions[i]) for i in tests]
-    batch = collate(encode(bundled_tokenizer(model), pairs), pad=int(words[PAD]))
-    with torch.inference_mode():
-        best_BT = forward_logits(model.network, batch.tokens_BT).argmax(-1)[:, :-1]
-    written_P: np.ndarray = (
-        ((best_BT == batch.tokens_BT[:, 1:]) | (batch.weights_BT[:, 1:] < 1.0)).all(1).double().numpy()
-    )
-    return written_P
+    pairs = [(items.prompts[i], items.solutions[i]) for i in tests]
+    return exact_each(model.network, bundled_tokenizer(model), pairs).astype(float)

@@ -28,7 +28,7 @@ class Held:
     def right(self, arm: str) -> Float[np.ndarray, "Q S"]:
         """Return the share of each question's items that are answered rightly."""
         table_PS = np.stack([(x > 0) == self.true_P for x in self.odds[arm]], 1).astype(float)
-        return self._summed(table_PS) / self._summed(np.ones((len(table_PS), 1)))
+        return by_question(table_PS, self.question_P) / by_question(np.ones((len(table_PS), 1)), self.question_P)
 
     def over(self, groups: Sequence[str]) -> dict[str, Float[np.ndarray, "Q G"]]:
         """Return for each arm what `right` returns, averaged over the seeds of each group."""
@@ -41,12 +41,7 @@ class Held:
     def areas(self, arm: str) -> Float[np.ndarray, "Q S"]:
         """Return the parts of the area under the ROC curve, whose mean it is."""
         table_PS = np.stack([area_parts(x, positive_N=self.true_P) for x in self.odds[arm]], 1)
-        summed_QS = self._summed(table_PS)
-        return summed_QS * len(summed_QS) / len(table_PS)
-
-    def _summed(self, table_PS: np.ndarray) -> np.ndarray:
-        code_P = np.unique(self.question_P, return_inverse=True)[1]
-        return np.stack([np.bincount(code_P, weights=column_P) for column_P in table_PS.T], 1)
+        return by_question(table_PS, self.question_P)
 
     def accuracy(self, arm: str) -> Estimate:
         """Estimate accuracy over questions and seeds."""
@@ -58,10 +53,7 @@ class Held:
         if spread_is_zero(areas_QS.ravel()):  # every yes above every no, or all alike
             x_P = self.odds[arm][0]
             return auroc_delong(x_P[self.true_P], negatives=x_P[~self.true_P])
-        found = mean_over(areas_QS)
-        if isinstance(found, Unmeasured):
-            return found
-        return Interval(value=found.value, low=max(0.0, found.low), high=min(1.0, found.high), n=found.n)
+        return mean_area(areas_QS)
 
     def more_right(self, arm: str, *, than: str) -> Estimate:
         """Estimate how much more often one arm is right than another, on the same items under the same seeds."""
@@ -69,13 +61,7 @@ class Held:
 
     def more_area(self, arm: str, *, than: str) -> Estimate:
         """Estimate how much larger one arm's area is than another's."""
-        less_QS = self.areas(arm) - self.areas(than)
-        if spread_is_zero(less_QS.ravel()):
-            return difference(less_QS.clip(-1, 1))
-        found = mean_over(less_QS)
-        if isinstance(found, Unmeasured):
-            return found
-        return Interval(value=found.value, low=max(-1.0, found.low), high=min(1.0, found.high), n=found.n)
+        return mean_area(self.areas(arm) - self.areas(than), least=-1.0)
 
     def recovered(self, arm: str, *, floor: str, ceiling: str) -> Estimate:
         """Estimate the share of the gap in accuracy from one arm to another that a third recovers."""
@@ -93,3 +79,24 @@ class Held:
             if where_P.any():
                 shares.append(float(((own_P > 0) == (other_P > 0))[where_P].mean()))
         return share(shares) if shares else Unmeasured(f"the {of} is always {'wrong' if right else 'right'}")
+
+
+def by_question(table_PS: Float[np.ndarray, "P S"], question_P: np.ndarray) -> Float[np.ndarray, "Q S"]:
+    """Sum over the items of a question, so that the mean stays."""
+    code_P = np.unique(question_P, return_inverse=True)[1]
+    summed_QS = np.stack([np.bincount(code_P, weights=column_P) for column_P in table_PS.T], 1)
+    return summed_QS * len(summed_QS) / len(table_PS)
+
+
+def mean_area(table_QS: Float[np.ndarray, "Q S"], *, least: float = 0.0) -> Estimate:
+    """Average parts of areas over questions and seeds, or of their differences, with `least=-1`."""
+    if spread_is_zero(table_QS.ravel()):
+        if least < 0:
+            return difference(table_QS.clip(-1, 1))
+        half = len(table_QS) // 2  # wrong answers and right ones: every pair is alike
+        above = float(table_QS.flat[0]) > 0.5
+        return auroc_delong(np.full(half, float(above)), negatives=np.zeros(half))
+    found = mean_over(table_QS)
+    if isinstance(found, Unmeasured):
+        return found
+    return Interval(value=found.value, low=max(least, found.low), high=min(1.0, found.high), n=found.n)

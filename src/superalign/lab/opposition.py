@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from superalign.kit.evidence import Estimate
-from superalign.stats import area_parts, auroc_delong, difference, mean_over, share
-from superalign.stats.inputs import spread_is_zero
+from superalign.lab.held_answers import by_question, mean_area
+from superalign.stats import area_parts, share
 from superalign.stats.streams import stream
-from superalign.types import Interval, Unmeasured
+from superalign.types import Unmeasured
 
 OTHER, GAP, SIGN = "the other opposes", "log-odds difference", "signs differ"
 THIRD, OWN, JUDGE, DEALT = "third run opposes", "own confidence", "judge alone", "the other, dealt anew (null)"
@@ -60,27 +60,6 @@ def tables_of(
     if len(parts.get(OTHER, ())) < 2:
         return {}
     return {name: by_question(np.stack(some, 1), question_P) for name, some in parts.items()}
-
-
-def by_question(table_PS: Float[np.ndarray, "P S"], question_P: np.ndarray) -> Float[np.ndarray, "Q S"]:
-    """Sum over the items of a question, so that the mean stays."""
-    code_P = np.unique(question_P, return_inverse=True)[1]
-    summed_QS = np.stack([np.bincount(code_P, weights=column_P) for column_P in table_PS.T], 1)
-    return summed_QS * len(summed_QS) / len(table_PS)
-
-
-def mean_area(table_QS: Float[np.ndarray, "Q S"], *, least: float = 0.0) -> Estimate:
-    """Average parts of areas over questions and seeds, or of their differences, with `least=-1`."""
-    if spread_is_zero(table_QS.ravel()):
-        if least < 0:
-            return difference(table_QS.clip(-1, 1))
-        half = len(table_QS) // 2  # wrong answers and right ones: every pair is alike
-        above = float(table_QS.flat[0]) > 0.5
-        return auroc_delong(np.full(half, float(above)), negatives=np.zeros(half))
-    found = mean_over(table_QS)
-    if isinstance(found, Unmeasured):
-        return found
-    return Interval(value=found.value, low=max(least, found.low), high=min(1.0, found.high), n=found.n)
 
 
 def disagreement(

@@ -67,10 +67,8 @@ def faults_found(prompts: Sequence[str], wrong_M: Bool[np.ndarray, " M"], *, che
         >>> faults_found(["claim 5+3=8"] * 2, np.array([True, False]), checks=9, seed=0).tolist()
         [True, False]
     """
-    rng, asked = (
-        stream(seed, "flaws"),
-        [Problem(prompt=p, family="claims", difficulty=1, split="train") for p in prompts],
-    )
+    rng = stream(seed, "flaws")
+    asked = [Problem(prompt=p, family="claims", difficulty=1, split="train") for p in prompts]
     right = [claims.solve(p) for p in prompts]
     written = [
         claims.coherent_lie(rng, p, r)[0] if wrong else r for p, r, wrong in zip(prompts, right, wrong_M, strict=True)

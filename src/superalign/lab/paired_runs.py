@@ -16,7 +16,7 @@ from superalign.kit.run import Run
 from superalign.lab.overseen_labels import WRITERS, faults_found, sheets_checked
 from superalign.lab.paired_students import StudentJob, features, student_job, texts_of
 from superalign.lab.weak_benches import TRUTHS, Claims, Source, Topic, bench_of
-from superalign.lab.weak_supervision import NAIVE, Training
+from superalign.lab.weak_supervision import Training
 from superalign.stats.streams import seed_for
 
 # (kind of labels, 0 for members of pairs or 1 for third runs) -> log-odds of each seed's student, (P,)
@@ -34,7 +34,7 @@ def pattern_on(source: Source, *, rate: float, passes: float, checks: int, carel
     """Return what the jobs of all students on one source have in common; heads learn faster than whole networks."""
     training = Training(rate=rate * (1.0 if isinstance(source, Claims) else HEAD_RATE), passes=passes)
     how = {"training": training, "checks": checks, "careless": careless}
-    return StudentJob(source=source, overseen=False, by="", way=NAIVE, seed=0, **how)  # type: ignore[arg-type]
+    return StudentJob(source=source, overseen=False, by="", seed=0, **how)  # type: ignore[arg-type]
 
 
 def student_of(pattern: StudentJob, by: str, part: int, s: int, *, bases: int, rule: str = "") -> StudentJob:

@@ -16,11 +16,10 @@ from scipy.special import expit
 from superalign.kit.evidence import Array
 from superalign.lab.overseen_labels import accepted, faults_found, sheets_checked, turned
 from superalign.lab.weak_benches import UNKNOWN_TO_AUTHOR, Claims, Source, bench_of, claims_of
-from superalign.lab.weak_supervision import LOSSES, Bench, Training, trained
+from superalign.lab.weak_supervision import Bench, Training, trained
 from superalign.problems import claims
 from superalign.stats.streams import stream
 from superalign.train.answering import answer_odds
-from superalign.train.weak_losses import naive
 from superalign.types import Record
 
 BIAS_COVERS = 0.35  # of all items, about: what a biased writer affirms
@@ -35,7 +34,6 @@ class StudentJob(Record):
     source: Source
     overseen: bool
     by: str  # kind of supervisor, or writer
-    way: str
     training: Training
     checks: int
     careless: float
@@ -60,7 +58,7 @@ def student_job(job: StudentJob) -> StudentAnswers:
     if job.rule:
         label_M = np.where(features(job.source)[job.rule][rows], 1.0, label_M)
     student = bench.students[-1](job.seed, rows)
-    trained(student, rows, label_M, job.training, seed=job.seed, loss=LOSSES.get(job.way, naive))
+    trained(student, rows, label_M, job.training, seed=job.seed)
     return StudentAnswers(
         odds_P=answer_odds(student, np.flatnonzero(bench.test_N)),
         labels_right=float(np.mean(1 - abs((label_M > 0.5) - true_N[rows].astype(float)))),
