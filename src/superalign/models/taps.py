@@ -6,7 +6,7 @@ did not fire raises `TapError`, because what it would return is not a measuremen
 
 Sites: "embedding" (the residual stream before the first layer), "residual.3" (after layer 3, counted from 0),
 "attention.3" and "mlp.3" (what the module returns, before any norm that follows it), "neurons.3" (what the MLP's last matrix
-reads).
+reads), "heads.3" (what the attention's last matrix reads: the heads side by side).
 
 Shape suffixes: R rollouts, B batch, T tokens, D width, K positions.
 """
@@ -81,11 +81,12 @@ def _place(layers: nn.ModuleList, site: str) -> tuple[nn.Module, bool] | None:
     layer = layers[int(number)]
     if kind == "residual":
         return layer, False
-    words = {"attention": ATTENTION, "mlp": MLP, "neurons": MLP}.get(kind)
+    words = {"attention": ATTENTION, "heads": ATTENTION, "mlp": MLP, "neurons": MLP}.get(kind)
     child = None if words is None else _child(layer, words)
-    if kind == "neurons" and child is not None:
+    inside = kind in ("neurons", "heads")
+    if inside and child is not None:
         child = last_matrix(child)
-    return None if child is None else (child, kind == "neurons")
+    return None if child is None else (child, inside)
 
 
 def tap_module(network: nn.Module, site: str) -> nn.Module | None:
@@ -97,7 +98,7 @@ def tap_module(network: nn.Module, site: str) -> nn.Module | None:
 def sites(model: Model) -> tuple[str, ...]:
     """Name every site at which this model can be tapped."""
     layers = layers_of(model.network)
-    kinds = ("residual", "attention", "mlp", "neurons")
+    kinds = ("residual", "attention", "heads", "mlp", "neurons")
     named = ["embedding", *(f"{kind}.{i}" for i in range(len(layers)) for kind in kinds)]
     return tuple(site for site in named if _place(layers, site) is not None)
 
@@ -120,7 +121,7 @@ def tapped(network: nn.Module, readers: Mapping[str, Read]) -> Iterator[None]:
         if place is None:
             raise BadInput(
                 f"There is no site {site!r} in {type(plain(network)).__name__}. A tap elsewhere would measure something "
-                f"else. Its sites are embedding, and residual, attention, mlp and neurons from .0 to .{len(layers) - 1}."
+                f"else. Its sites are embedding, and residual, attention, heads, mlp and neurons from .0 to .{len(layers) - 1}."
             )
     fired: set[str] = set()
     handles = [_hook(*place, site, readers[site], fired) for site, place in places.items() if place is not None]

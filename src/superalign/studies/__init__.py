@@ -16,6 +16,7 @@ STUDIES: dict[str, str] = {
     "debate": "superalign.studies.debate.study",
     "detectors": "superalign.studies.detectors.study",
     "easy-to-hard": "superalign.studies.easy_to_hard.study",
+    "explain": "superalign.studies.explain.study",
     "generalization": "superalign.studies.generalization.study",
     "look": "superalign.studies.look.study",
     "loop": "superalign.studies.loop.study",

@@ -1,0 +1,311 @@
+"""Explain many units at once and score what was found on documents that were not used.
+
+Values are activations less their training mean, over their training standard deviation, at every scored token: a uniform sample,
+so the correlation needs no weights. Intervals resample whole documents.
+
+Shape suffixes: N scored tokens, n test tokens, U units, C categories, D test documents, B resamples, K corpora.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, Shaped
+from scipy.sparse import csr_array
+
+from superalign.errors import BadInput
+from superalign.interp.program_search import LEAST, Searched, bits_of, find, prepare, sums_of
+from superalign.interp.programs import Program, pruned, simulate
+from superalign.interp.text_columns import Columns, columns_of
+from superalign.interp.texts import TEST, TRAIN, VALID, Texts
+
+ENDS = 8  # of a program: more are not read
+DRAWS = 200
+ACTIVE = 0.01  # share of training tokens on which a unit counts as active: its strongest
+SMOOTH = 4.0  # tokens at the mean of shorter contexts that a table's mean is taken with
+SEARCHED, HELD = 150_000, 50_000  # training and validation tokens that are searched, drawn at random if there are more
+LEVELS = 512  # of predictions
+SPREAD = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bank:
+    """What units are held against: predicates on all tokens, splits and test documents."""
+
+    texts: Texts = field(repr=False)
+    columns: Columns = field(repr=False)
+    train_N: Int[np.ndarray, " N"] = field(repr=False)
+    valid_N: Int[np.ndarray, " V"] = field(repr=False)
+    test_N: Int[np.ndarray, " n"] = field(repr=False)
+    searched: Searched = field(repr=False)  # training tokens
+    pair_N: Int[np.ndarray, " N"] = field(repr=False)  # number of a token's pair with the one before
+    begin_D: Int[np.ndarray, " D"] = field(repr=False)  # where each test document begins among test tokens
+    corpus_D: Int[np.ndarray, " D"] = field(repr=False)
+    weight_BD: Float32[np.ndarray, "B D"] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """Programs of some units and how well they hold on test documents."""
+
+    programs: tuple[Program, ...] = field(repr=False)
+    r_U3: Float[np.ndarray, "U 3"]  # correlation with the unit, low and high
+    over_U3: Float[np.ndarray, "U 3"]  # less that of a table of tokens
+    gain_U3: Float[np.ndarray, "U 3"]  # less that of the best of the three baselines
+    unigram_U: Float[np.ndarray, " U"]
+    bigram_U: Float[np.ndarray, " U"]
+    position_U: Float[np.ndarray, " U"]
+    r_UK: Float[np.ndarray, "U K"]  # in each corpus
+    over_UK: Float[np.ndarray, "U K"]  # less that of the table of tokens there
+    auprc_U: Float[np.ndarray, " U"]
+    rate_U: Float[np.ndarray, " U"]  # share of test tokens on which the unit is active
+    iou_U: Float[np.ndarray, " U"]
+    precision_U: Float[np.ndarray, " U"]
+    bits_U: Float[np.ndarray, " U"]
+    mean_U: Float[np.ndarray, " U"]  # in training
+    spread_U: Float[np.ndarray, " U"]  # training standard deviation; 0 of a unit that never changes
+
+
+def bank(
+    texts: Texts,
+    *,
+    clusters_V: np.ndarray | None = None,
+    explained_on: Sequence[str] = (),
+    least: int = LEAST,
+    seed: int = 0,
+) -> Bank:
+    """Prepare what units are held against.
+
+    Args:
+        texts: Windows with splits.
+        clusters_V: Groups of alike token ids.
+        explained_on: Corpora whose training documents explanations are searched in; all if none is named.
+        least: Training tokens that a category must have.
+        seed: Of the resamples.
+
+    Raises:
+        BadInput: If a corpus is named that is not there.
+    """
+    strange = set(explained_on) - set(texts.corpora)
+    if strange:
+        raise BadInput(
+            f"There is no corpus {', '.join(sorted(strange))}. Nothing could be explained on it. There are: "
+            f"{', '.join(texts.corpora)}."
+        )
+    document_N = texts.document_N
+    split_N, corpus_N = texts.split_D[document_N], texts.corpus_D[document_N]
+    chosen = [texts.corpora.index(name) for name in explained_on or texts.corpora]
+    use_N = np.isin(corpus_N, chosen)
+    rng = np.random.default_rng(seed)
+    train, valid = (
+        _some(np.flatnonzero((split_N == s) & use_N), most, rng) for s, most in ((TRAIN, SEARCHED), (VALID, HELD))
+    )
+    test = np.flatnonzero(split_N == TEST)
+    if set(document_N[train]) & set(document_N[test]):
+        raise AssertionError("a document is in two splits")
+    columns = columns_of(texts, clusters_V=clusters_V).common(train, least=least)
+    here, begin_D = np.unique(document_N[test], return_index=True)
+    D = len(here)
+    pairs = columns.of("token before").astype(np.int64) * (columns.of("token").max() + 1) + columns.of("token")
+    return Bank(
+        texts=texts,
+        columns=columns,
+        train_N=train,
+        valid_N=valid,
+        test_N=test,
+        searched=prepare(columns, train),
+        pair_N=np.unique(pairs, return_inverse=True)[1],
+        begin_D=begin_D,
+        corpus_D=texts.corpus_D[here],
+        weight_BD=rng.multinomial(D, np.full(D, 1 / D), size=DRAWS).astype(np.float32),
+    )
+
+
+def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """At most so many rows, drawn at random, in their order."""
+    return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
+
+
+def explain(bank: Bank, values_NU: Shaped[np.ndarray, "N U"], *, most: int = ENDS) -> Explained:
+    """Find a program for each unit and score it on test documents.
+
+    Args:
+        bank: What can be asked, and where.
+        values_NU: Activations at every scored token.
+        most: Ends of a program.
+
+    Raises:
+        BadInput: If an activation is not finite.
+    """
+    parts = [np.asarray(values_NU[rows], np.float32) for rows in (bank.train_N, bank.valid_N, bank.test_N)]
+    if not all(np.isfinite(part).all() for part in parts):
+        raise BadInput(
+            "An activation is not finite. A mean or correlation would mean nothing. Check the model's weights."
+        )
+    mean_U, spread_U = parts[0].mean(0, dtype=np.float64), parts[0].std(0, dtype=np.float64)
+    spread_U = np.where(spread_U > SPREAD, spread_U, 0.0)
+    scale_U = np.where(spread_U > 0, spread_U, 1.0)
+    train, valid, test = (((part - mean_U) / scale_U).astype(np.float32) for part in parts)
+    sum_UC = sums_of(bank.searched.one_hot, train).T.astype(np.float64)
+    train_UN, valid_UV = (np.ascontiguousarray(x.T, np.float64) for x in (train, valid))
+    programs = []
+    for line_N, held_V, sum_C in zip(train_UN, valid_UV, sum_UC, strict=True):
+        found = find(bank.columns, bank.searched, line_N, sum_C, most=most)
+        programs.append(pruned(found, bank.columns, bank.valid_N, held_V))
+    return score(bank, programs, train, valid, test, mean_U=mean_U, spread_U=spread_U)
+
+
+def score(
+    bank: Bank,
+    programs: Sequence[Program],
+    train_NU: Float[np.ndarray, "N U"],
+    valid_VU: Float[np.ndarray, "V U"],
+    test_nU: Float[np.ndarray, "n U"],
+    *,
+    mean_U: Float[np.ndarray, " U"],
+    spread_U: Float[np.ndarray, " U"],
+) -> Explained:
+    """Score programs beside tables of one token, of two and of positions, which need no explanation."""
+    said_UV, said_Un = (
+        np.stack([simulate(p, bank.columns, rows).astype(np.float32) for p in programs])
+        for rows in (bank.valid_N, bank.test_N)
+    )
+    said_nU = said_Un.T.copy()
+    best = _Moments(bank, said_nU, test_nU)
+    tables = {name: _Moments(bank, x, test_nU) for name, x in _tables(bank, train_NU).items()}
+    r_BU, r_U = best.drawn(), best.r()
+    corpora = range(len(bank.texts.corpora))
+    r_UK = np.stack([best.r(bank.corpus_D == k) for k in corpora], 1)
+    flat_U = spread_U == 0
+    table_KU = np.stack([t.r() for t in tables.values()])
+    rival = table_KU.argmax(0)
+    drawn_KBU = np.stack([t.drawn() for t in tables.values()])
+    rival_BU = np.take_along_axis(drawn_KBU, rival[None, None, :], 0)[0]
+    side_U = np.where((train_NU**3).sum(0) >= 0, 1.0, -1.0).astype(np.float32)  # the side on which a unit goes further
+    cut_U = np.quantile((side_U * train_NU).T.copy(), 1 - ACTIVE, axis=1)
+    on_UV, on_Un = ((side_U * x > cut_U).T.copy() for x in (valid_VU, test_nU))
+    picked = [_picked(side_U[u] * said_UV[u], on_UV[u], side_U[u] * said_Un[u], on_Un[u]) for u in range(len(programs))]
+    auprc, rate, iou, precision = np.array(picked).T
+
+    def known(x: np.ndarray) -> np.ndarray:
+        return np.where(flat_U if x.ndim == 1 else flat_U[:, None], np.nan, x)
+
+    return Explained(
+        programs=tuple(programs),
+        r_U3=known(_with_interval(r_U, r_BU)),
+        over_U3=known(_with_interval(r_U - table_KU[0], r_BU - drawn_KBU[0])),
+        gain_U3=known(_with_interval(r_U - table_KU.max(0), r_BU - rival_BU)),
+        unigram_U=known(table_KU[0]),
+        bigram_U=known(table_KU[1]),
+        position_U=known(table_KU[2]),
+        r_UK=known(r_UK),
+        over_UK=known(r_UK - np.stack([tables["unigram"].r(bank.corpus_D == k) for k in corpora], 1)),
+        auprc_U=known(auprc),
+        rate_U=known(rate),
+        iou_U=known(iou),
+        precision_U=known(precision),
+        bits_U=np.array([bits_of(p, bank.columns) for p in programs]),
+        mean_U=mean_U,
+        spread_U=spread_U,
+    )
+
+
+def _tables(bank: Bank, train_NU: np.ndarray) -> dict[str, np.ndarray]:
+    """Predict from the token, the pair of tokens, and the position: means in training, rare ones towards shorter contexts."""
+    out = {}
+    codes = {name: bank.columns.of(name) for name in ("token", "position")}
+    means = {}
+    for name, code_N in codes.items():
+        sums, count = _sums(code_N[bank.train_N], train_NU, int(code_N.max()) + 1)
+        means[name] = sums / (count + SMOOTH)[:, None]
+    sums, count = _sums(bank.pair_N[bank.train_N], train_NU, int(bank.pair_N.max()) + 1)
+    token_P = np.zeros(len(count), np.int64)
+    token_P[bank.pair_N] = codes["token"]
+    pair_PU = (sums + SMOOTH * means["token"][token_P]) / (count + SMOOTH)[:, None]
+    out["unigram"] = means["token"][codes["token"][bank.test_N]]
+    out["bigram"] = pair_PU[bank.pair_N[bank.test_N]]
+    out["position"] = means["position"][codes["position"][bank.test_N]]
+    return {name: x.astype(np.float32) for name, x in out.items()}
+
+
+def _sums(code_N: np.ndarray, values_NU: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    n = len(code_N)
+    one_hot = csr_array((np.ones(n, np.float32), (code_N, np.arange(n))), shape=(size, n))
+    return np.asarray(one_hot @ values_NU), np.bincount(code_N, minlength=size).astype(np.float32)
+
+
+class _Moments:
+    """Sums over each test document from which correlations of predictions with units follow, for any weights of documents."""
+
+    def __init__(self, bank: Bank, said_nU: np.ndarray, test_nU: np.ndarray) -> None:
+        self.weight_BD = bank.weight_BD
+        self.n_D1 = np.diff(bank.begin_D, append=len(test_nU)).astype(np.float64)[:, None]
+        products = (said_nU, test_nU, said_nU**2, test_nU**2, said_nU * test_nU)
+        self.sums = tuple(np.add.reduceat(x, bank.begin_D, axis=0).astype(np.float64) for x in products)
+
+    def r(self, of_D: np.ndarray | None = None) -> np.ndarray:
+        """Correlation over all documents, or some."""
+        keep = slice(None) if of_D is None else of_D
+        return _pearson(self.n_D1[keep].sum(0), *(s[keep].sum(0) for s in self.sums))
+
+    def drawn(self) -> np.ndarray:
+        """Correlation over resampled documents."""
+        return _pearson(self.weight_BD @ self.n_D1, *(self.weight_BD @ s for s in self.sums))
+
+
+def _pearson(n: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Pearson correlation from sums; 0 where one side does not vary."""
+    spread = np.sqrt(np.maximum(n * xx - x * x, 0) * np.maximum(n * yy - y * y, 0))
+    return np.asarray(np.where(spread > 1e-9 * n * n, (n * xy - x * y) / np.maximum(spread, 1e-30), 0.0))
+
+
+def _with_interval(value_U: np.ndarray, drawn_BU: np.ndarray) -> np.ndarray:
+    low, high = np.quantile(drawn_BU, [0.025, 0.975], axis=0)
+    return np.stack([value_U, low, high], 1)
+
+
+def _picked(valid_s: np.ndarray, valid_on: np.ndarray, test_s: np.ndarray, test_on: np.ndarray) -> tuple[float, ...]:
+    """Area under precision and recall, rate, intersection over union and precision at a cut chosen in validation.
+
+    Predictions are put into LEVELS of equal width: within one, they tie.
+    """
+    low, high = float(valid_s.min()), float(valid_s.max())
+    counts = []
+    for s, on in ((valid_s, valid_on), (test_s, test_on)):
+        level = ((high - s) * ((LEVELS - 1) / max(high - low, 1e-9))).clip(0, LEVELS - 1).astype(np.int64)
+        counts.append(np.bincount(level + LEVELS * on, minlength=2 * LEVELS).reshape(2, LEVELS).cumsum(1))
+    (false, hit), (false_test, hit_test) = counts
+    total = int(hit_test[-1])
+    precision = hit_test / np.maximum(hit_test + false_test, 1)
+    auprc = float((np.diff(hit_test, prepend=0) * precision).sum() / total) if total else np.nan
+    best = int(np.argmax(hit / np.maximum(hit[-1] + false, 1)))
+    return auprc, total / len(test_on), float(hit_test[best] / max(1, total + false_test[best])), float(precision[best])
+
+
+def adjusted(p_U: Float[np.ndarray, " U"]) -> Float[np.ndarray, " U"]:
+    """Adjust p-values for a false discovery rate over units (Benjamini and Hochberg, 1995); what is missing stays missing.
+
+    Example:
+        >>> adjusted(np.array([0.01, 0.04, 0.03])).round(3).tolist()
+        [0.03, 0.04, 0.04]
+    """
+    out = np.full(len(p_U), np.nan)
+    there = np.flatnonzero(~np.isnan(p_U))
+    order = there[np.argsort(p_U[there], kind="stable")]
+    stepped = p_U[order] * len(order) / np.arange(1, len(order) + 1)
+    out[order] = np.minimum.accumulate(stepped[::-1])[::-1].clip(max=1.0)
+    return out
+
+
+def twin_p(score_U: Float[np.ndarray, " U"], twin_T: Float[np.ndarray, " T"]) -> Float[np.ndarray, " U"]:
+    """Return the share of a random twin's units that score at least as high: (1 + count) / (1 + T).
+
+    Example:
+        >>> twin_p(np.array([0.5, 0.1]), np.array([0.0, 0.2, 0.3])).tolist()
+        [0.25, 0.75]
+    """
+    twin = np.sort(twin_T[~np.isnan(twin_T)])
+    above_U = len(twin) - np.searchsorted(twin, score_U, side="left")
+    return np.where(np.isnan(score_U), np.nan, (1 + above_U) / (1 + len(twin)))

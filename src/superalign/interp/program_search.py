@@ -1,0 +1,251 @@
+"""Search for the program of a unit: a tree of questions, each the best there is and worth more bits than it takes.
+
+A question is a set of categories of one column, each with a value of its own. What a category saves adds up, so the best set of
+a column is found exactly: its categories in the order of what they save, as far as they pay for being written down. No set of a
+column can save more than all its categories that pay, so columns are tried in that order until none can be better: the bound is
+admissible.
+
+Shape suffixes: N tokens, C categories, K columns, U units, S categories of a set, Q questions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+from jaxtyping import Float, Int
+from numba.typed import List as TypedList
+from scipy.sparse import csr_array
+from scipy.special import gammaln
+
+from superalign.interp.programs import LABELS, VALUE_BITS, Ask, End, Program
+from superalign.interp.text_columns import Columns
+
+SHRINK = 2.0  # tokens at the mean of all that a category's mean is taken with: rare ones come first by chance
+LEAST = 4  # tokens of a category: of fewer nothing is known
+FEWEST = 8  # tokens that a question is asked of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """Training tokens as the search wants them: categories by token, and what a set of each column costs."""
+
+    code_NK: Int[np.ndarray, "N K"] = field(repr=False)
+    start_K: Int[np.ndarray, " K1"] = field(repr=False)  # first category of each column, and the end of the last
+    price_KS: Float[np.ndarray, "K S"] = field(repr=False)  # bits of a question with 1 to S categories
+    one_hot: csr_array = field(repr=False)
+    count_C: Float[np.ndarray, " C"] = field(repr=False)
+
+
+def prepare(columns: Columns, rows_N: Int[np.ndarray, " N"]) -> Searched:
+    """Lay training tokens out for the search."""
+    one_hot = columns.one_hot(rows_N)
+    return Searched(
+        code_NK=np.ascontiguousarray(columns.code_KN[:, rows_N].T),
+        start_K=np.array([*columns.start_K, columns.size], np.int64),
+        price_KS=np.stack([question_bits(len(x), len(columns.names)) for x in columns.labels]),
+        one_hot=one_hot,
+        count_C=np.asarray(one_hot.sum(1), np.float64).ravel(),
+    )
+
+
+def question_bits(of: int, columns: int) -> Float[np.ndarray, " S"]:
+    """Count the bits of a question with 1 to LABELS of so many categories: the column, how many, which, and all values."""
+    n = np.minimum(np.arange(1, LABELS + 1), of)
+    which = np.asarray(gammaln(of + 1) - gammaln(n + 1) - gammaln(of - n + 1), np.float64) / math.log(2)
+    return math.log2(columns) + math.log2(max(of, 2)) + which + VALUE_BITS * (n + 2)
+
+
+def bits_of(program: Program, columns: Columns) -> float:
+    """Count the bits that a program takes to write down."""
+    if isinstance(program, End):
+        return 0.0
+    of = len(columns.labels[columns.names.index(program.column)])
+    own = float(question_bits(of, len(columns.names))[len(program.among) - 1])
+    return own + bits_of(program.yes, columns) + bits_of(program.no, columns)
+
+
+def sums_of(one_hot_CN: csr_array, values_NU: Float[np.ndarray, "N U"]) -> Float[np.ndarray, "C U"]:
+    """Sum the activations of all units over every category: one product, from which every correlation follows."""
+    return np.asarray(one_hot_CN @ values_NU)
+
+
+def correlations(
+    sum_CU: Float[np.ndarray, "C U"], count_C: Float[np.ndarray, " C"], sd_U: Float[np.ndarray, " U"], *, n: int
+) -> Float[np.ndarray, "C U"]:
+    """Return the Pearson correlation of every predicate with every unit whose values have mean 0.
+
+    Example:
+        >>> a = np.array([[1.0], [-1.0], [1.0], [-1.0]])
+        >>> float(correlations(np.array([[2.0]]), np.array([2.0]), a.std(0), n=4)[0, 0])
+        1.0
+    """
+    share_C = count_C / n
+    spread_C = np.sqrt(np.maximum(share_C * (1 - share_C), 1e-12))
+    return np.asarray(sum_CU / n / spread_C[:, None] / np.maximum(sd_U, 1e-12))
+
+
+def find(
+    columns: Columns,
+    searched: Searched,
+    values_N: Float[np.ndarray, " N"],
+    sum_C: Float[np.ndarray, " C"],
+    *,
+    most: int,
+) -> Program:
+    """Find a program for one unit on training tokens.
+
+    Args:
+        columns: What can be asked.
+        searched: Training tokens, from `prepare`.
+        values_N: The unit's activation at them, with mean 0.
+        sum_C: Their sum over each category, from `sums_of`.
+        most: Ends of the program.
+
+    Returns:
+        The program; one end if nothing pays for itself.
+
+    Source:
+        Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984; Rissanen, 1978, for the price.
+    """
+    total = float(values_N @ values_N)
+    if total <= 0 or not math.isfinite(total):
+        return End(0.0)
+    column_Q, child_Q2, mean_Q, codes, adds = _grow(
+        searched.code_NK, searched.start_K, searched.price_KS, values_N, sum_C, searched.count_C, most
+    )
+
+    def build(at: int) -> Program:
+        k = int(column_Q[at])
+        if k < 0:
+            return End(float(mean_Q[at]))
+        among = tuple(columns.labels[k][c - int(columns.start_K[k])] for c in codes[at])
+        yes, no = (build(int(c)) for c in child_Q2[at])
+        return Ask(columns.names[k], among, tuple(adds[at].tolist()), yes, no)
+
+    return build(0)
+
+
+@numba.njit(cache=True)
+def _sums(code_NK, rows, values_N, size):  # type: ignore[no-untyped-def]
+    """Sum values, and count tokens, over every category."""
+    sum_C, count_C = np.zeros(size), np.zeros(size)
+    for i in rows:
+        for k in range(code_NK.shape[1]):
+            sum_C[code_NK[i, k]] += values_N[i]
+            count_C[code_NK[i, k]] += 1.0
+    return sum_C, count_C
+
+
+@numba.njit(cache=True)
+def _best(start_K, price_KS, sum_C, count_C, total, n, mse):  # type: ignore[no-untyped-def]
+    """Return the best question of some tokens: squared error less, bits, column, categories and their values."""
+    K, mean, bit = len(price_KS), total / n, 2.0 * math.log(2.0) * mse
+    gain, price, column = 0.0, 0.0, -1
+    codes, adds = np.empty(0, np.int64), np.empty(0)
+    bound_K2 = np.zeros((K, 2))
+    value_C, saved_C = np.zeros(len(sum_C)), np.zeros(len(sum_C))
+    for k in range(K):
+        least = bit * (math.log2(start_K[k + 1] - start_K[k] + 1.0) + VALUE_BITS)
+        over, held = np.zeros(2), np.zeros(2)
+        for c in range(start_K[k], start_K[k + 1]):
+            apart = sum_C[c] - count_C[c] * mean
+            value = apart / (count_C[c] + SHRINK)
+            saved = value * (2.0 * apart - count_C[c] * value)
+            if saved > least:
+                value_C[c], saved_C[c] = value, saved
+                side = 0 if apart > 0 else 1
+                bound_K2[k, side] += saved
+                over[side] += abs(apart)
+                held[side] += count_C[c]
+        for side in range(2):  # what is left of the tokens moves too, by no more than this
+            if bound_K2[k, side] > 0:
+                bound_K2[k, side] += over[side] ** 2 / max(n - held[side], 1.0) - bit * price_KS[k, 0]
+    best_net = 0.0
+    for place in np.argsort(-bound_K2.ravel()):
+        k, side = place // 2, place % 2
+        if bound_K2[k, side] <= best_net:
+            break
+        sign = 1.0 if side == 0 else -1.0
+        some = np.flatnonzero(saved_C[start_K[k] : start_K[k + 1]] > 0) + start_K[k]
+        some = some[sign * value_C[some] > 0]
+        some = some[np.argsort(-saved_C[some], kind="mergesort")][: price_KS.shape[1]]
+        kept, over1, held1 = 0.0, 0.0, 0.0
+        for j in range(len(some)):
+            c = some[j]
+            kept += saved_C[c]
+            over1 += sum_C[c] - count_C[c] * mean
+            held1 += count_C[c]
+            if held1 >= n:
+                break
+            total_gain = kept + over1**2 / max(n - held1, 1.0)
+            net = total_gain - bit * price_KS[k, j]
+            if net > best_net:
+                best_net, gain, price, column = net, total_gain, price_KS[k, j], k
+                codes, adds = some[: j + 1].copy(), value_C[some[: j + 1]].copy()
+    return gain, price, column, codes, adds
+
+
+@numba.njit(cache=True)
+def _grow(code_NK, start_K, price_KS, given_N, sum_C, count_C, most):  # type: ignore[no-untyped-def]
+    """Grow a tree best first: parts with their rows, tables and best questions, until none pays or there are enough ends."""
+    N, size = len(given_N), len(sum_C)
+    values_N = given_N.copy()
+    left = (values_N**2).sum()
+    rows = TypedList([np.arange(N)])
+    sums, counts = TypedList([sum_C.astype(np.float64)]), TypedList([count_C])
+    Q = 2 * most
+    gain_Q, price_Q, mean_Q = np.zeros(Q), np.zeros(Q), np.zeros(Q)
+    column_Q, child_Q2 = np.full(Q, -1), np.zeros((Q, 2), np.int64)
+    asked_Q = np.zeros(Q, np.bool_)
+    gain_Q[0], price_Q[0], column, code, add = _best(start_K, price_KS, sums[0], counts[0], values_N.sum(), N, left / N)
+    codes, adds, columns = TypedList([code]), TypedList([add]), [column]
+    mean_Q[0] = values_N.mean()
+    for _ in range(most - 1):
+        best, worth = -1, 0.0
+        for q in range(len(rows)):
+            if not asked_Q[q] and columns[q] >= 0:
+                saves = N / 2.0 * math.log2(left / max(left - gain_Q[q], 1e-9 * left)) - price_Q[q]
+                if saves > worth:
+                    best, worth = q, saves
+        if best < 0:
+            break
+        asked_Q[best], column_Q[best] = True, columns[best]
+        left = max(left - gain_Q[best], 1e-12)
+        add_C, in_C = np.zeros(size), np.zeros(size, np.bool_)
+        for j in range(len(codes[best])):
+            add_C[codes[best][j]], in_C[codes[best][j]] = adds[best][j], True
+        mine = rows[best]
+        is_yes = np.zeros(len(mine), np.bool_)
+        for j in range(len(mine)):
+            is_yes[j] = in_C[code_NK[mine[j], columns[best]]]
+        yes, no = mine[is_yes], mine[~is_yes]
+        if len(no) < len(yes):  # only the smaller half is summed as it was
+            rest_sum, rest_count = _sums(code_NK, no, values_N, size)
+        else:
+            before_sum, before_count = _sums(code_NK, yes, values_N, size)
+            rest_sum, rest_count = sums[best] - before_sum, counts[best] - before_count
+        for i in yes:
+            values_N[i] -= add_C[code_NK[i, columns[best]]]
+        yes_sum, yes_count = _sums(code_NK, yes, values_N, size)
+        child_Q2[best, 0], child_Q2[best, 1] = len(rows), len(rows) + 1
+        for part, part_sum, part_count in ((yes, yes_sum, yes_count), (no, rest_sum, rest_count)):
+            at, n, total = len(rows), len(part), 0.0
+            for i in part:
+                total += values_N[i]
+            mean_Q[at] = total / max(n, 1)
+            rows.append(part)
+            sums.append(part_sum)
+            counts.append(part_count)
+            if n >= FEWEST:
+                gain_Q[at], price_Q[at], column, code, add = _best(
+                    start_K, price_KS, part_sum, part_count, total, n, left / N
+                )
+            else:
+                column, code, add = -1, codes[0][:0], adds[0][:0]
+            columns.append(column)
+            codes.append(code)
+            adds.append(add)
+    return column_Q, child_Q2, mean_Q, codes, adds

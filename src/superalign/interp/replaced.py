@@ -1,0 +1,92 @@
+"""What is left of a neuron's effect on the next token when its simulation stands in its place: the causal test of an explanation.
+
+Shape suffixes: W windows, T tokens of a window, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from superalign.errors import TapError
+from superalign.models.forward import own_forward
+from superalign.models.model import Model
+from superalign.models.taps import tap_module
+
+
+@contextmanager
+def neuron_set(network: nn.Module, layer: int, neuron: int, values_WT: Float[np.ndarray, "W T"]) -> Iterator[None]:
+    """Put values in the place of one neuron's activation at every token, inside the block.
+
+    Args:
+        network: Any causal LM.
+        layer: Of the neuron.
+        neuron: Its number.
+        values_WT: What stands there instead.
+
+    Raises:
+        TapError: On leaving, if the layer was not run.
+    """
+    module = tap_module(network, f"neurons.{layer}")
+    fired = []
+
+    def change(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        x = args[0].clone()
+        x[..., neuron] = torch.from_numpy(values_WT).to(x.dtype).view(x.shape[:-1])
+        fired.append(True)
+        return (x, *args[1:])
+
+    handle = module.register_forward_pre_hook(change) if module is not None else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
+    if not fired:
+        raise TapError(
+            f"Nothing was put in the place of neuron {neuron} of layer {layer}: it was not run. What came out would be the "
+            "model's own. Run the network's own forward inside the block."
+        )
+
+
+def next_token(model: Model, tokens_WT: Int[np.ndarray, "W T"]) -> Float[Tensor, "W T V"]:
+    """Compute the log-probabilities of the next token at every token of some windows."""
+    ids = torch.from_numpy(np.asarray(tokens_WT, np.int64))
+    with torch.no_grad():
+        return own_forward(model.network, ids, None).log_softmax(-1)
+
+
+def effects(
+    model: Model,
+    tokens_WT: Int[np.ndarray, "W T"],
+    scored_WT: Bool[np.ndarray, "W T"],
+    unchanged: Float[Tensor, "W T V"],
+    *,
+    layer: int,
+    neuron: int,
+    values: tuple[Float[np.ndarray, "W T"], ...],
+) -> Float[np.ndarray, "X W"]:
+    """Return the mean Jensen-Shannon divergence (nats) from the unchanged model, by window, for each set of values of a neuron.
+
+    With the divergence under its mean as denominator and under its simulation as numerator, 1 minus the ratio is the share of the
+    neuron's effect that the explanation keeps: 1 for its own values, 0 for its mean, below 0 for worse than its mean.
+
+    Source:
+        Bricken et al., Towards monosemanticity, 2023, for replacing units by their simulations.
+    """
+    keep = torch.from_numpy(scored_WT)
+    rows = []
+    for value_WT in values:
+        with neuron_set(model.network, layer, neuron, value_WT):
+            changed = next_token(model, tokens_WT)
+        middle = torch.logaddexp(unchanged, changed) - np.log(2)
+        apart_WT = sum(0.5 * (p.exp() * (p - middle)).sum(-1) for p in (unchanged, changed))
+        total_W = torch.where(keep, torch.as_tensor(apart_WT).clamp_min(0), 0.0).sum(1) / keep.sum(1).clamp_min(1)
+        rows.append(total_W.double().numpy())
+    return np.stack(rows)

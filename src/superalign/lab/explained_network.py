@@ -1,0 +1,264 @@
+"""Explain every unit of a network, layer after layer, resumable: a layer that was finished before a kill is not done again.
+
+Results lie in files, one a layer: tens of thousands of units are large. A random twin is the same network with the weights
+of each tensor permuted.
+
+Shape suffixes: U units, N scored tokens, W windows, T tokens of a window, D width.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.cluster import MiniBatchKMeans
+
+from superalign import inputs, jobs
+from superalign.files import write_whole
+from superalign.interp import explaining, layers
+from superalign.interp.explaining import Bank, Explained
+from superalign.interp.programs import from_text, simulate, to_text
+from superalign.interp.texts import TEST, Texts
+from superalign.lab.corpora import Reading, read_texts
+from superalign.models import Model, open_weights
+from superalign.models.half import products_gain
+from superalign.models.taps import layers_of
+from superalign.models.weights import plain
+from superalign.stats.streams import stream
+from superalign.types import Record, digest_of, to_plain
+
+CLUSTERS, LEAST_WORDS = 256, 1_000  # groups of the embedding, where the vocabulary is a large one
+BLOCK = 256  # units whose activations are in 32 bits at once
+TRAINED = 0  # instead of a seed: the network as it is
+EXAMPLES = (("top", 4), ("random", 2), ("wrong", 2))
+LOOKED = 50  # tokens among which examples are chosen, no window twice
+PERMUTED = 16  # units of a layer whose activations are permuted
+AROUND = 10  # tokens before an example's token; four come after
+FASTER = 1.2  # by how much products in 16 bits must be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkJob:
+    """One network, as it was trained or as a random twin."""
+
+    policy: str
+    reading: Reading
+    explained_on: tuple[str, ...]
+    folder: jobs.Into
+    twin: int = TRAINED  # seed of the permutation
+    each: int = 0  # units of a layer, neurons and heads, drawn at random; 0 for all
+    ends: int = 8
+    half: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkDone(Record):
+    """Where the layers of one network lie, and what they took."""
+
+    folder: str
+    layers: int
+    units: int
+    tokens: tuple[int, ...]  # scored ones, of each corpus
+    documents: tuple[int, ...]  # test documents of each corpus
+    predicates: int
+    half: bool
+    forward_s: float  # CPU time
+    search_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerUnits:
+    """The units of one layer as they were explained."""
+
+    number: int
+    name_U: tuple[str, ...]
+    found: Explained = field(repr=False)
+
+
+def explain_network(job: NetworkJob) -> NetworkDone:
+    """Run a network layer by layer and explain its units."""
+    model = open_weights(job.policy)
+    bank = bank_of(job.policy, job.reading, job.explained_on)
+    texts = bank.texts
+    if job.twin:
+        permute(model, job.twin)
+    folder = Path(job.folder) / digest_of({"job": to_plain(job), "code": inputs.code()})[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    half = job.half and products_gain(plain(model.network).config.hidden_size) > FASTER
+    n = len(layers_of(model.network))
+    spent = []
+    for number, layer, forward_s in _layers(model, texts, folder, half):
+        before = time.process_time()
+        units = _explained(bank, layer, job)
+        if not job.twin:
+            _keep_examples(bank, layer, units, folder / f"L{number}.jsonl.gz")
+        spent.append((forward_s, time.process_time() - before))
+        _keep(units, folder / f"L{number}.npz", spent[-1])
+        who = f"{job.policy}, twin {job.twin}" if job.twin else job.policy
+        print(f"{who}: layer {number + 1} of {n}, {sum(spent[-1]):.0f} s", flush=True)
+    (folder / "stream.pt").unlink(missing_ok=True)
+    some = [np.load(folder / f"L{i}.npz") for i in range(n)]
+    test_D = texts.split_D == TEST
+    return NetworkDone(
+        folder=str(folder),
+        layers=n,
+        units=sum(len(s["r_U3"]) for s in some),
+        tokens=tuple(int((texts.corpus_D[texts.document_N] == k).sum()) for k in range(len(texts.corpora))),
+        documents=tuple(int((test_D & (texts.corpus_D == k)).sum()) for k in range(len(texts.corpora))),
+        predicates=bank.columns.size,
+        half=half,
+        forward_s=float(sum(s["spent"][0] for s in some)),
+        search_s=float(sum(s["spent"][1] for s in some)),
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def bank_of(policy: str, reading: Reading, explained_on: tuple[str, ...]) -> Bank:
+    """Read the texts and prepare what units are held against; kept within a process."""
+    model = open_weights(policy)
+    texts = read_texts(model, reading)
+    return explaining.bank(texts, clusters_V=clusters_of(model), explained_on=explained_on, seed=reading.seed)
+
+
+def clusters_of(model: Model) -> np.ndarray | None:
+    """Group token ids by their embedding; None for a small vocabulary, where each token is a group."""
+    table = model.network.get_input_embeddings().weight.detach().float().numpy()
+    if len(table) < LEAST_WORDS:
+        return None
+    scaled = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-6)
+    fitted = MiniBatchKMeans(CLUSTERS, random_state=0, n_init=1, batch_size=4096).fit(scaled)
+    return np.asarray(fitted.labels_[: len(model.tokenizer)], np.int64)
+
+
+def permute(model: Model, seed: int) -> None:
+    """Permute the weights inside each tensor, in place: norms stay, everything that was learned goes."""
+    rng = stream(seed, "permuted weights")
+    with torch.no_grad():
+        for weight in plain(model.network).parameters():
+            order = torch.from_numpy(rng.permutation(weight.numel()))
+            weight.copy_(weight.flatten()[order].view_as(weight))
+
+
+def _layers(model: Model, texts: Texts, folder: Path, half: bool) -> Iterator[tuple[int, layers.Layer, float]]:
+    """Run the layers that are not done, from the last stream that was kept."""
+    n = len(layers_of(model.network))
+    missing = [i for i in range(n) if not (folder / f"L{i}.npz").exists()]
+    if not missing:
+        return
+    calls = layers.calls_of(model, texts, half=half)
+    kept = folder / "stream.pt"
+    at, stream_WTD = torch.load(kept, weights_only=True) if kept.exists() else (0, layers.embedded(model, texts))
+    for number in range(at, n):
+        before = time.process_time()
+        layer = layers.run_layer(model, number, calls, stream_WTD, texts, half=half)
+        spent = time.process_time() - before
+        if number in missing:
+            yield number, layer, spent
+        scratch = kept.with_suffix(".new")
+        torch.save((number + 1, stream_WTD), scratch)
+        scratch.replace(kept)
+
+
+def _explained(bank: Bank, layer: layers.Layer, job: NetworkJob) -> LayerUnits:
+    """Explain a layer's units, some at a time."""
+    rng = stream(job.reading.seed, "units", layer.number)
+    names, parts = [], []
+    for kind, values_NU in (("N", layer.neurons_NU), ("H", layer.heads_NH)):
+        pick = np.arange(values_NU.shape[1])
+        if job.each and job.each < len(pick):
+            pick = np.sort(rng.choice(pick, job.each, replace=False))
+        for start in range(0, len(pick), BLOCK):
+            some = pick[start : start + BLOCK]
+            parts.append(explaining.explain(bank, values_NU[:, some], most=job.ends))
+            names += [f"L{layer.number}.{kind}{u}" for u in some]
+    # The null: activations that are dealt anew over the tokens, so that no program can be right.
+    some = rng.choice(layer.neurons_NU.shape[1], min(PERMUTED, layer.neurons_NU.shape[1]), replace=False)
+    parts.append(explaining.explain(bank, rng.permutation(layer.neurons_NU[:, some]), most=job.ends))
+    names += [f"L{layer.number}.P{u}" for u in some]
+    return LayerUnits(number=layer.number, name_U=tuple(names), found=joined(parts))
+
+
+def joined(parts: list[Explained]) -> Explained:
+    """Put units that were explained in parts side by side."""
+    arrays = {
+        f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Explained) if f.name != "programs"
+    }
+    return Explained(programs=tuple(q for p in parts for q in p.programs), **arrays)
+
+
+def _keep(units: LayerUnits, path: Path, spent: tuple[float, float]) -> None:
+    arrays = {f.name: getattr(units.found, f.name) for f in fields(Explained) if f.name != "programs"}
+    said = "\n".join(map(to_text, units.found.programs)).encode()
+    scratch = path.with_name("new.npz")
+    text = np.frombuffer(gzip.compress(said), np.uint8)
+    np.savez(scratch, names=np.array(units.name_U), text=text, spent=np.array(spent), **arrays)
+    scratch.replace(path)
+
+
+def read_layer(done: NetworkDone, number: int) -> LayerUnits:
+    """Read one layer that `explain_network` wrote."""
+    with np.load(Path(done.folder) / f"L{number}.npz") as kept:
+        said = gzip.decompress(kept["text"].tobytes()).decode().split("\n")
+        arrays = {f.name: kept[f.name] for f in fields(Explained) if f.name != "programs"}
+        return LayerUnits(
+            number=number,
+            name_U=tuple(map(str, kept["names"])),
+            found=Explained(programs=tuple(map(from_text, said)), **arrays),
+        )
+
+
+def _largest(x: np.ndarray) -> np.ndarray:
+    """Where the largest values are, the largest first."""
+    some = np.argpartition(-x, min(LOOKED, len(x) - 1))[:LOOKED]
+    return some[np.argsort(-x[some], kind="stable")]
+
+
+def _keep_examples(bank: Bank, layer: layers.Layer, units: LayerUnits, path: Path) -> None:
+    """Write where in test documents each unit is strongest, somewhere at random, and where its program is most wrong."""
+    rng = stream(0, "examples", layer.number)
+    texts, lines = bank.texts, []
+    window_N, place_N = np.nonzero(texts.scored_WT)
+    number_N = np.full(texts.scored_WT.shape, -1)
+    number_N[texts.scored_WT] = np.arange(len(window_N))
+    for name, program in zip(units.name_U, units.found.programs, strict=True):
+        if ".P" in name:
+            continue
+        whole = layer.neurons_NU if ".N" in name else layer.heads_NH
+        value_N = whole[:, int(name.split(".")[1][1:])].astype(np.float32)
+        mean, spread = value_N[bank.train_N].mean(), max(float(value_N[bank.train_N].std()), 1e-6)
+        value_N = (value_N - mean) / spread
+        test = bank.test_N
+        said_n = simulate(program, bank.columns, test)
+        orders = {
+            "top": _largest(value_N[test]),
+            "random": rng.integers(0, len(test), LOOKED),
+            "wrong": _largest(np.abs(value_N[test] - said_n)),
+        }
+        shown = []
+        for chosen, count in EXAMPLES:
+            seen: set[int] = set()
+            for i in orders[chosen]:
+                w, t = window_N[test[i]], place_N[test[i]]
+                if w in seen or len(seen) == count:
+                    continue
+                seen.add(int(w))
+                at = [n for n in number_N[w, max(1, t - AROUND) : t + 5] if n >= 0]
+                where = np.searchsorted(test, at)
+                shown.append(
+                    {
+                        "tokens": [texts.words[k] for k in texts.tokens_WT[w, max(1, t - AROUND) : t + 5][: len(at)]],
+                        "values": [round(float(x), 2) for x in value_N[at]],
+                        "predicted": [round(float(x), 2) for x in said_n[where]],
+                        "corpus": texts.corpora[texts.corpus_D[texts.document_W[w]]],
+                        "chosen": chosen,
+                    }
+                )
+        lines.append(json.dumps({"unit": name, "examples": shown}, ensure_ascii=False, separators=(",", ":")))
+    write_whole(path, gzip.compress("\n".join(lines).encode(), mtime=0))

@@ -1,0 +1,81 @@
+"""Neurons replaced by their simulations, by those of others, and by their mean, in test windows."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from superalign.interp.layers import AT_ONCE
+from superalign.interp.programs import from_text, simulate
+from superalign.interp.replaced import effects, next_token
+from superalign.interp.texts import TEST
+from superalign.kit.evidence import Array
+from superalign.lab.corpora import Reading
+from superalign.lab.explained_network import bank_of
+from superalign.models import Model, open_weights
+from superalign.models.taps import tapped
+from superalign.stats.streams import stream
+from superalign.types import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceJob:
+    """Some neurons of a layer with their programs."""
+
+    policy: str
+    reading: Reading
+    explained_on: tuple[str, ...]
+    layer: int
+    neurons: tuple[int, ...]
+    programs: tuple[str, ...]
+    means: tuple[float, ...]  # in training, which programs leave out
+    spreads: tuple[float, ...]  # which they are in units of
+    windows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Replaced(Record):
+    """Divergence of the next token from the unchanged model's, nats, by neuron and window."""
+
+    own_UW: Array
+    swapped_UW: Array
+    mean_UW: Array
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(policy: str) -> Model:
+    return open_weights(policy)
+
+
+def replace_neurons(job: ReplaceJob) -> Replaced:
+    """Replace each neuron in turn, in a few test windows, each of another document where there are enough."""
+    model, bank = _opened(job.policy), bank_of(job.policy, job.reading, job.explained_on)
+    texts = bank.texts
+    test_W = np.flatnonzero(texts.split_D[texts.document_W] == TEST)
+    order = stream(0, "windows").permutation(test_W)
+    _, first = np.unique(texts.document_W[order], return_index=True)
+    some = np.concatenate([order[np.sort(first)], np.delete(order, first)])[: min(job.windows, AT_ONCE)]
+    tokens_WT, scored_WT = texts.tokens_WT[some], texts.scored_WT[some]
+    rows_WT = np.full(texts.scored_WT.shape, -1)
+    rows_WT[texts.scored_WT] = np.arange(int(texts.scored_WT.sum()))
+    rows = rows_WT[some][scored_WT]
+    seen: list[torch.Tensor] = []
+    with tapped(model.network, {f"neurons.{job.layer}": seen.append}):
+        unchanged = next_token(model, tokens_WT)
+    real_WTU = seen[0].view(*tokens_WT.shape, -1)[..., list(job.neurons)].float().numpy()
+    said = [simulate(from_text(p), bank.columns, rows) for p in job.programs]
+    out = []
+    for u, neuron in enumerate(job.neurons):
+        values = []
+        for line in (said[u], said[(u + 1) % len(said)], np.zeros(len(rows))):
+            value_WT = real_WTU[..., u].copy()  # where nothing is scored, it stays as it is
+            value_WT[scored_WT] = job.means[u] + job.spreads[u] * line
+            values.append(value_WT)
+        out.append(
+            effects(model, tokens_WT, scored_WT, unchanged, layer=job.layer, neuron=neuron, values=tuple(values))
+        )
+    own, swapped, mean_UW = np.stack(out, 1)
+    return Replaced(own_UW=own, swapped_UW=swapped, mean_UW=mean_UW)

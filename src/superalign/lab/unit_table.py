@@ -1,0 +1,120 @@
+"""The table of units as files that the explorer opens: one row a unit, examples by layer, and what it is about."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from superalign.files import write_whole
+from superalign.interp.explaining import Explained, adjusted, twin_p
+from superalign.interp.programs import in_english, to_text
+from superalign.lab.explained_network import LayerUnits, NetworkDone
+
+KINDS = {"N": "neuron", "H": "head", "P": "permuted"}
+RATE = 0.05  # of false discoveries
+SHARED = ("unit", "layer", "kind", "explanation", "program", "bits")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """One layer beside its random twins."""
+
+    layer: LayerUnits = field(repr=False)
+    kind_U: np.ndarray  # letters of the names
+    p_U: np.ndarray  # share of the twins' units of the same kind that gain as much
+    twin_p_T: np.ndarray  # that of each twin's units beside the other twins'
+
+    @property
+    def found(self) -> Explained:
+        """Return what was explained."""
+        return self.layer.found
+
+    def of(self, kind: str) -> np.ndarray:
+        """Say which units are of a kind."""
+        return np.asarray((self.kind_U == kind) & (self.found.spread_U > 0))
+
+
+def judged(layer: LayerUnits, twins: Sequence[LayerUnits]) -> Judged:
+    """Hold the gain of each unit against those of random twins' units in the same layer; of a kind of its own."""
+    kind_U = np.array([name.split(".")[1][0] for name in layer.name_U])
+    p_U = np.full(len(kind_U), np.nan)
+    others: list[np.ndarray] = []
+    for kind in KINDS:
+        gains = [t.found.gain_U3[np.array([f".{kind}" in n for n in t.name_U]), 0] for t in twins]
+        compared = (
+            np.concatenate(gains) if kind != "P" else np.concatenate([t.found.gain_U3[_real(t), 0] for t in twins])
+        )
+        mine = kind_U == kind
+        p_U[mine] = twin_p(layer.found.gain_U3[mine, 0], compared)
+        if kind == "N" and len(gains) > 1:
+            others += [twin_p(g, np.concatenate(gains[:i] + gains[i + 1 :])) for i, g in enumerate(gains)]
+    return Judged(layer=layer, kind_U=kind_U, p_U=p_U, twin_p_T=np.concatenate(others) if others else np.empty(0))
+
+
+def _real(units: LayerUnits) -> np.ndarray:
+    return np.array([".P" not in n for n in units.name_U])
+
+
+def discovered(layers: Sequence[Judged]) -> list[np.ndarray]:
+    """Say which units of all layers are beyond their twins, at a false discovery rate of 5 % over all; permuted ones apart."""
+    real = [j.kind_U != "P" for j in layers]
+    flat = np.concatenate([j.p_U[r] for j, r in zip(layers, real, strict=True)])
+    passed = iter(np.split(adjusted(flat) <= RATE, np.cumsum([r.sum() for r in real])[:-1]))
+    out = []
+    for r in real:
+        mine = np.zeros(len(r), bool)
+        mine[r] = next(passed)
+        out.append(mine)
+    return out
+
+
+def write_table(
+    folder: Path,
+    done: NetworkDone,
+    layers: Sequence[Judged],
+    corpora: Sequence[str],
+    effects: Mapping[str, float],
+    about: Mapping[str, object],
+    *,
+    programs: bool = True,
+) -> None:
+    """Write units.csv.gz, examples and about.json, which `superalign explore` opens.
+
+    Args:
+        folder: Where to.
+        done: Where examples lie.
+        layers: All units.
+        corpora: Names, in the order of the columns.
+        effects: Share of a unit's effect that its simulation keeps, for those that were replaced.
+        about: What the table is about.
+        programs: Whether programs are written, which take most of the room.
+    """
+    text = io.StringIO()
+    measures = ["r", "r_low", "r_high", "gain", "gain_low", "gain_high", "unigram", "bigram", "position"]
+    measures += ["auprc", "rate", "iou", "precision", *(f"corpus:{c}" for c in corpora), "minimum", "twin_p"]
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow([*SHARED, *measures, "found", "effect"])
+    for j, passed in zip(layers, discovered(layers), strict=True):
+        f = j.found
+        columns = [f.r_U3, f.gain_U3, f.unigram_U, f.bigram_U, f.position_U, f.auprc_U, f.rate_U, f.iou_U]
+        columns += [f.precision_U, f.r_UK, f.r_UK.min(1), j.p_U]
+        numbers = np.column_stack(columns)
+        for u in np.flatnonzero(j.kind_U != "P"):
+            name, program = j.layer.name_U[u], f.programs[u]
+            said = [name, j.layer.number, KINDS[j.kind_U[u]], in_english(program), to_text(program) if programs else ""]
+            cells = ["" if np.isnan(x) else f"{x:.3g}" for x in numbers[u]]
+            kept = f"{effects[name]:.3g}" if name in effects else ""
+            rows.writerow([*said, f"{f.bits_U[u]:.0f}", *cells, int(passed[u]), kept])
+    write_whole(folder / "units.csv.gz", gzip.compress(text.getvalue().encode(), mtime=0))
+    (folder / "examples").mkdir(exist_ok=True)
+    for number in range(done.layers):
+        shutil.copyfile(Path(done.folder) / f"L{number}.jsonl.gz", folder / "examples" / f"L{number}.jsonl.gz")
+    write_whole(folder / "about.json", json.dumps(about, indent=1))

@@ -1,0 +1,85 @@
+"""How well programs explain the units of each layer, beside tables of tokens, random twins and permuted activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from superalign.kit.evidence import Estimate
+from superalign.types import Record
+
+NEURONS, HEADS = "neurons", "heads"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units(Record):
+    """The units of one kind in one layer, or in all: means and shares over units."""
+
+    kind: str
+    layer: int  # -1 of all
+    units: int
+    r: Estimate  # of the program with the unit on test documents
+    unigram: Estimate
+    bigram: Estimate
+    minimum: Estimate  # over corpora
+    over_unigram: Estimate  # share whose interval lies above that of a table of tokens
+    gained: Estimate  # share whose interval lies above the best of three tables
+    everywhere: Estimate  # share that is above the table of tokens in each corpus
+    found: Estimate  # share beyond the random twin, at a false discovery rate of 5 %
+    auprc: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Null(Record):
+    """What the same pipeline finds where there is nothing to find: shares of units."""
+
+    name: str
+    units: int
+    r: Estimate
+    gained: Estimate  # above the best of three tables
+    found: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown(Record):
+    """One unit, as an example."""
+
+    unit: str
+    explanation: str
+    r: float
+    best_table: float
+    minimum: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect(Record):
+    """What replacing neurons does to the next token, in nats of Jensen-Shannon divergence, by layer."""
+
+    layer: int
+    neurons: int
+    kept: Estimate  # share of the effect that the own simulation keeps
+    swapped: Estimate  # that of another neuron of the layer keeps
+    nats: float  # under the mean, on average over neurons
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One model, all units."""
+
+    policy: str
+    corpora: tuple[str, ...]
+    explained_on: tuple[str, ...]
+    tokens: tuple[int, ...]
+    documents: tuple[int, ...]
+    predicates: int
+    half: bool
+    ends: int
+    all: tuple[Units, ...]
+    layers: tuple[Units, ...]
+    nulls: tuple[Null, ...]
+    shown: tuple[Shown, ...]  # the best of each layer
+    drawn: tuple[Shown, ...]  # at random
+    effects: tuple[Effect, ...]
+    effect: Estimate  # over neurons: share of the effect that is kept
+    effect_null: Estimate
+    forward_s: float
+    search_s: float

@@ -1,0 +1,171 @@
+"""What the study of units says: how many are explained, beyond which baselines, and what nothing would have given."""
+
+from __future__ import annotations
+
+from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.parts import Part, claim, curves, description, findings, in_words, not_above, part, percent, table
+from superalign.report import Findings
+from superalign.studies.explain.evidence import Evidence, Shown, Units
+from superalign.types import Unmeasured
+
+UNIT, RATE = "share of units", 0.05
+COLUMNS = (
+    "kind|layer|units|r of the program|r of a token table|r of a table of pairs|least r of a corpus|above the token table|"
+    "above the best of three tables|above the token table in each corpus|beyond the random twin|area under precision-recall"
+).split("|")
+SHOWN = ("unit", "what it responds to, in standard deviations", "r", "r of the best table", "least r of a corpus")
+
+
+def page(e: Evidence) -> Findings:
+    """Put the page together."""
+    first = e.all[0]
+    return findings(
+        f"{first.units} {first.kind} of {e.policy} explained by programs of {e.ends} rules at most: "
+        f"{percent(first.over_unigram)} predict test documents better than a table of tokens, "
+        f"{percent(first.gained)} better than the best of three tables, "
+        f"{percent(first.found)} beyond a random twin, {percent(first.everywhere)} better than the token table in each of "
+        f"{len(e.corpora)} corpora; simulations keep {percent(e.effect)} of the neurons' effect.",
+        [scores(e), by_layer(e), causal(e), examples(e)],
+        means="Trust an explanation as far as its own card goes: r beside the tables, the least corpus, the twin. A program that "
+        "does not beat a table of tokens says which tokens, and nothing of the context.",
+        limits=(
+            f"{e.predicates} predicates about the text were tried. What a unit means beyond them shows as a low r only.",
+            "A head is a number here: how much it writes, not what.",
+            "Intervals of a unit resample test documents: "
+            + ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.documents, strict=True))
+            + ". Units of a layer are not independent, so shares over units are narrower than they should be.",
+            "Random twins have the weights of each tensor permuted, so they fire at other rates than the model.",
+        ),
+    )
+
+
+def scores(e: Evidence) -> Part:
+    """Show all units, and what nothing gives."""
+    tokens = ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.tokens, strict=True))
+    permuted, twins = e.nulls
+    rows = [(n.name, n.units, n.r, n.gained, n.found) for n in e.nulls]
+    return part(
+        "How many units are explained",
+        f"Scored tokens: {tokens}. Programs were searched on training documents of {', '.join(e.explained_on)}, pruned on "
+        "validation documents and scored on test documents, at every token. A table gives each token, pair of tokens or position "
+        f"its mean in training. Products were in {'16' if e.half else '32'} bits.",
+        *(
+            claim(
+                f"Programs gain more than tables: {u.kind}",
+                u.gained,
+                null=permuted.gained,
+                unit=UNIT,
+                bar=RATE,
+                why="share whose gain over the best of three tables has an interval above 0; null: activations permuted",
+            )
+            for u in e.all
+        ),
+        *(
+            claim(
+                f"Beyond the random twin: {u.kind}",
+                u.found,
+                null=twins.found,
+                unit=UNIT,
+                bar=RATE,
+                why="at a false discovery rate of 5 % over all units; null: a twin's units beside other twins', p up to .05",
+            )
+            for u in e.all
+            if not isinstance(twins.found, Unmeasured)
+        ),
+        not_above(
+            "Permuted activations have no program that gains",
+            permuted.gained,
+            RATE,
+            unit=UNIT,
+            why="a null control: at most 5 % may pass",
+        ),
+        table("All units", COLUMNS, [row(u) for u in e.all]),
+        table("Where there is nothing to explain", ("what", "units", "r", "gain over tables", "beyond twins"), rows),
+    )
+
+
+def row(u: Units) -> tuple[str | float | Estimate, ...]:
+    """Put one kind into a row."""
+    measured = (u.r, u.unigram, u.bigram, u.minimum, u.over_unigram, u.gained, u.everywhere, u.found, u.auprc)
+    return (u.kind, "all" if u.layer < 0 else u.layer, u.units, *measured)
+
+
+def by_layer(e: Evidence) -> Part:
+    """Show each layer."""
+    kinds = [u.kind for u in e.all]
+    lines = {
+        f"{kind}, {words}": Curve(
+            tuple(float(u.layer) for u in e.layers if u.kind == kind),
+            tuple(getattr(u, what) for u in e.layers if u.kind == kind),
+        )
+        for kind in kinds[:1]
+        for what, words in (
+            ("over_unigram", "above the token table"),
+            ("gained", "above the best table"),
+            ("everywhere", "above the token table in each corpus"),
+            ("found", "beyond the random twin"),
+        )
+    }
+    means = {
+        words: Curve(
+            tuple(float(u.layer) for u in e.layers if u.kind == kinds[0]),
+            tuple(getattr(u, what) for u in e.layers if u.kind == kinds[0]),
+        )
+        for what, words in (
+            ("r", "program"),
+            ("unigram", "token table"),
+            ("bigram", "table of pairs"),
+            ("minimum", "program, least corpus"),
+        )
+    }
+    return part(
+        "By layer",
+        "A program that explains early layers may say nothing of the middle. Bands: 95 % over units.",
+        curves("Share of units that pass", lines, x="layer", y="share of units"),
+        curves("How well activations are predicted", means, x="layer", y="correlation on test documents"),
+        table("By layer", COLUMNS, [row(u) for u in e.layers if u.units]),
+    )
+
+
+def causal(e: Evidence) -> Part:
+    """Show what replacing a neuron by its simulation keeps of its effect."""
+    rows = [(x.layer, x.neurons, x.kept, x.swapped, x.nats) for x in e.effects]
+    return part(
+        "Does the explanation keep the neuron's effect?",
+        "Each neuron is set to what its program says, at every token of some test windows; then to another neuron's program; "
+        "then to its mean. Share kept: 1 minus the divergence of the next token under the program over that under the mean. "
+        "Neurons of a layer are drawn at random among those with a program.",
+        claim(
+            "Simulations keep a share of the effect",
+            e.effect,
+            null=e.effect_null,
+            unit="share of the divergence",
+            why="over neurons, by Fieller's theorem; null: the program of another neuron of the layer",
+        ),
+        table("By layer", ("layer", "neurons", "kept", "kept by another's program", "nats under the mean"), rows),
+    )
+
+
+def examples(e: Evidence) -> Part:
+    """Show some units."""
+    best = max((s.r - s.best_table for s in e.shown), default=0.0)
+    return part(
+        "Some units",
+        f"All units stand in units.csv.gz in the folder of the run; `superalign explore FOLDER` opens them. The first table "
+        f"has the neuron of each layer that gains most over tables (at most {best:.2f} of r): chosen on test documents, so these "
+        "gains are too high. The second is drawn at random.",
+        description(
+            "Least r over corpora, mean over units",
+            e.all[0].minimum,
+            null=e.nulls[0].r,
+            unit="correlation",
+            why=f"what looks explained on one corpus may not be on another; overall r {in_words(e.all[0].r)}",
+        ),
+        table("The best of each layer", SHOWN, [cells(s) for s in e.shown]),
+        table("Drawn at random", SHOWN, [cells(s) for s in e.drawn]),
+    )
+
+
+def cells(s: Shown) -> tuple[str | float, ...]:
+    """Put one unit into a row."""
+    return (s.unit, s.explanation, s.r, s.best_table, s.minimum)
