@@ -124,6 +124,14 @@ def summary(found: dict[str, dict[str, Any]], help_s: list[float]) -> list[str]:
         f"{grid['students']} students of weak supervisors (3 sizes x 6 losses x 5 seeds): {grid['all_s'] / 60:.1f} min on two "
         f"workers (wanted: 15), {grid['all_cpu_s'] / 60:.1f} CPU min"
     )
+    page = found["explorer.py"]
+    lines.append(
+        f"the explorer: skipped, {page['skipped']}"
+        if "skipped" in page
+        else f"the explorer at {page['units']:,} units: "
+        + ", ".join(f"{row['case']} {row['ms']:.0f} ms" for row in page["rows"])
+        + " (wanted: first paint 1,000, search and sort 100)"
+    )
     lines.append(
         f"superalign --help: {statistics.median(help_s):.2f} s, median of {len(help_s)} "
         f"({help_s[0]:.2f} to {help_s[-1]:.2f}; wanted: 0.5)"
@@ -157,6 +165,7 @@ def main() -> None:
         "real_model.py",
         "lora.py",
         "weak_students.py",
+        "explorer.py",
     )
     found = {script: run(script) for script in scripts}
     help_s = helped()
