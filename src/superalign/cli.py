@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from superalign.cli_explore import explore
 from superalign.cli_models import models
 from superalign.cli_packs import packs
 from superalign.errors import BadInput
@@ -50,6 +51,7 @@ app = typer.Typer(
 
 app.add_typer(models, name="models")
 app.add_typer(packs, name="pack")
+app.command()(explore)
 
 
 @app.command()
@@ -183,8 +185,7 @@ def redteam(
     prompted = _prompted(system, template, template_args, device)
     given = [f"subject={prompted(model)}", f"base={prompted(base)}", *_set(requests=requests, templates=templates)]
     given += _set(reference=",".join(map(prompted, reference or ())), prompts=problems)
-    how = How(out, seed, workers, executor, quick, settings)
-    _study("redteam", how, (*given, *(words or ())))
+    _study("redteam", How(out, seed, workers, executor, quick, settings), (*given, *(words or ())))
 
 
 def _set(**given: str | int | Path | None) -> list[str]:

@@ -3,7 +3,8 @@
 Values are activations less their training mean, over their training standard deviation, at every scored token: a uniform sample,
 so the correlation needs no weights. Intervals resample whole documents.
 
-Shape suffixes: N scored tokens, n test tokens, U units, C categories, D test documents, B resamples, K corpora.
+Shape suffixes: N scored tokens, R training tokens, V validation tokens, n test tokens, U units, C categories, P pairs of tokens,
+D test documents, B resamples, K corpora.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numba
 import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped
 from scipy.sparse import csr_array
@@ -25,7 +27,11 @@ ENDS = 8  # of a program: more are not read
 DRAWS = 200
 ACTIVE = 0.01  # share of training tokens on which a unit counts as active: its strongest
 SMOOTH = 4.0  # tokens at the mean of shorter contexts that a table's mean is taken with
-SEARCHED, HELD = 150_000, 50_000  # training and validation tokens that are searched, drawn at random if there are more
+MOST = {
+    TRAIN: 100_000,
+    VALID: 30_000,
+    TEST: 100_000,
+}  # tokens of a split that are used, drawn at random if there are more
 LEVELS = 512  # of predictions
 SPREAD = 1e-6
 
@@ -36,11 +42,14 @@ class Bank:
 
     texts: Texts = field(repr=False)
     columns: Columns = field(repr=False)
-    train_N: Int[np.ndarray, " N"] = field(repr=False)
-    valid_N: Int[np.ndarray, " V"] = field(repr=False)
-    test_N: Int[np.ndarray, " n"] = field(repr=False)
+    train_R: Int[np.ndarray, " R"] = field(repr=False)
+    valid_V: Int[np.ndarray, " V"] = field(repr=False)
+    test_n: Int[np.ndarray, " n"] = field(repr=False)
     searched: Searched = field(repr=False)  # training tokens
-    pair_N: Int[np.ndarray, " N"] = field(repr=False)  # number of a token's pair with the one before
+    pair_N: Int[np.ndarray, " N"] = field(
+        repr=False
+    )  # number of a token's pair with the one before; -1 if not in training
+    token_P: Int[np.ndarray, " P"] = field(repr=False)  # category of each pair's token
     begin_D: Int[np.ndarray, " D"] = field(repr=False)  # where each test document begins among test tokens
     corpus_D: Int[np.ndarray, " D"] = field(repr=False)
     weight_BD: Float32[np.ndarray, "B D"] = field(repr=False)
@@ -99,24 +108,26 @@ def bank(
     chosen = [texts.corpora.index(name) for name in explained_on or texts.corpora]
     use_N = np.isin(corpus_N, chosen)
     rng = np.random.default_rng(seed)
-    train, valid = (
-        _some(np.flatnonzero((split_N == s) & use_N), most, rng) for s, most in ((TRAIN, SEARCHED), (VALID, HELD))
-    )
-    test = np.flatnonzero(split_N == TEST)
+    train, valid = (_some(np.flatnonzero((split_N == s) & use_N), MOST[s], rng) for s in (TRAIN, VALID))
+    test = _some(np.flatnonzero(split_N == TEST), MOST[TEST], rng)
     if set(document_N[train]) & set(document_N[test]):
         raise AssertionError("a document is in two splits")
     columns = columns_of(texts, clusters_V=clusters_V).common(train, least=least)
     here, begin_D = np.unique(document_N[test], return_index=True)
     D = len(here)
-    pairs = columns.of("token before").astype(np.int64) * (columns.of("token").max() + 1) + columns.of("token")
+    most_tokens = int(columns.of("token").max()) + 1
+    pairs = columns.of("token before").astype(np.int64) * most_tokens + columns.of("token")
+    known = np.unique(pairs[train])
+    at_N = np.searchsorted(known, pairs).clip(max=len(known) - 1)
     return Bank(
         texts=texts,
         columns=columns,
-        train_N=train,
-        valid_N=valid,
-        test_N=test,
+        train_R=train,
+        valid_V=valid,
+        test_n=test,
         searched=prepare(columns, train),
-        pair_N=np.unique(pairs, return_inverse=True)[1],
+        pair_N=np.where(known[at_N] == pairs, at_N, -1),
+        token_P=known % most_tokens,
         begin_D=begin_D,
         corpus_D=texts.corpus_D[here],
         weight_BD=rng.multinomial(D, np.full(D, 1 / D), size=DRAWS).astype(np.float32),
@@ -139,7 +150,7 @@ def explain(bank: Bank, values_NU: Shaped[np.ndarray, "N U"], *, most: int = END
     Raises:
         BadInput: If an activation is not finite.
     """
-    parts = [np.asarray(values_NU[rows], np.float32) for rows in (bank.train_N, bank.valid_N, bank.test_N)]
+    parts = [np.asarray(values_NU[rows], np.float32) for rows in (bank.train_R, bank.valid_V, bank.test_n)]
     if not all(np.isfinite(part).all() for part in parts):
         raise BadInput(
             "An activation is not finite. A mean or correlation would mean nothing. Check the model's weights."
@@ -153,14 +164,14 @@ def explain(bank: Bank, values_NU: Shaped[np.ndarray, "N U"], *, most: int = END
     programs = []
     for line_N, held_V, sum_C in zip(train_UN, valid_UV, sum_UC, strict=True):
         found = find(bank.columns, bank.searched, line_N, sum_C, most=most)
-        programs.append(pruned(found, bank.columns, bank.valid_N, held_V))
+        programs.append(pruned(found, bank.columns, bank.valid_V, held_V))
     return score(bank, programs, train, valid, test, mean_U=mean_U, spread_U=spread_U)
 
 
 def score(
     bank: Bank,
     programs: Sequence[Program],
-    train_NU: Float[np.ndarray, "N U"],
+    train_RU: Float[np.ndarray, "R U"],
     valid_VU: Float[np.ndarray, "V U"],
     test_nU: Float[np.ndarray, "n U"],
     *,
@@ -170,11 +181,10 @@ def score(
     """Score programs beside tables of one token, of two and of positions, which need no explanation."""
     said_UV, said_Un = (
         np.stack([simulate(p, bank.columns, rows).astype(np.float32) for p in programs])
-        for rows in (bank.valid_N, bank.test_N)
+        for rows in (bank.valid_V, bank.test_n)
     )
-    said_nU = said_Un.T.copy()
-    best = _Moments(bank, said_nU, test_nU)
-    tables = {name: _Moments(bank, x, test_nU) for name, x in _tables(bank, train_NU).items()}
+    best = _Moments(bank, said_Un.T.copy(), np.arange(len(test_nU)), test_nU)
+    tables = {name: _Moments(bank, *x, test_nU) for name, x in _tables(bank, train_RU).items()}
     r_BU, r_U = best.drawn(), best.r()
     corpora = range(len(bank.texts.corpora))
     r_UK = np.stack([best.r(bank.corpus_D == k) for k in corpora], 1)
@@ -183,8 +193,8 @@ def score(
     rival = table_KU.argmax(0)
     drawn_KBU = np.stack([t.drawn() for t in tables.values()])
     rival_BU = np.take_along_axis(drawn_KBU, rival[None, None, :], 0)[0]
-    side_U = np.where((train_NU**3).sum(0) >= 0, 1.0, -1.0).astype(np.float32)  # the side on which a unit goes further
-    cut_U = np.quantile((side_U * train_NU).T.copy(), 1 - ACTIVE, axis=1)
+    side_U = np.where((train_RU**3).sum(0) >= 0, 1.0, -1.0).astype(np.float32)  # the side on which a unit goes further
+    cut_U = np.quantile((side_U * train_RU).T.copy(), 1 - ACTIVE, axis=1)
     on_UV, on_Un = ((side_U * x > cut_U).T.copy() for x in (valid_VU, test_nU))
     picked = [_picked(side_U[u] * said_UV[u], on_UV[u], side_U[u] * said_Un[u], on_Un[u]) for u in range(len(programs))]
     auprc, rate, iou, precision = np.array(picked).T
@@ -212,22 +222,23 @@ def score(
     )
 
 
-def _tables(bank: Bank, train_NU: np.ndarray) -> dict[str, np.ndarray]:
-    """Predict from the token, the pair of tokens, and the position: means in training, rare ones towards shorter contexts."""
-    out = {}
-    codes = {name: bank.columns.of(name) for name in ("token", "position")}
+def _tables(bank: Bank, train_RU: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Predict from the token, the pair of tokens, and the position: means in training, and which of them each test token has.
+
+    Rare ones are taken with tokens at the mean of a shorter context; a pair that training has not has its token's mean.
+    """
     means = {}
-    for name, code_N in codes.items():
-        sums, count = _sums(code_N[bank.train_N], train_NU, int(code_N.max()) + 1)
-        means[name] = sums / (count + SMOOTH)[:, None]
-    sums, count = _sums(bank.pair_N[bank.train_N], train_NU, int(bank.pair_N.max()) + 1)
-    token_P = np.zeros(len(count), np.int64)
-    token_P[bank.pair_N] = codes["token"]
-    pair_PU = (sums + SMOOTH * means["token"][token_P]) / (count + SMOOTH)[:, None]
-    out["unigram"] = means["token"][codes["token"][bank.test_N]]
-    out["bigram"] = pair_PU[bank.pair_N[bank.test_N]]
-    out["position"] = means["position"][codes["position"][bank.test_N]]
-    return {name: x.astype(np.float32) for name, x in out.items()}
+    for name in ("token", "position"):
+        code_N = bank.columns.of(name)
+        sums, count = _sums(code_N[bank.train_R], train_RU, int(code_N.max()) + 1)
+        means[name] = sums / (count + SMOOTH)[:, None], code_N[bank.test_n]
+    token_CU, token_n = means["token"]
+    train_pair_R, P = bank.pair_N[bank.train_R], len(bank.token_P)
+    sums, count = _sums(train_pair_R, train_RU, P)
+    pair_PU = (sums + SMOOTH * token_CU[bank.token_P]) / (count + SMOOTH)[:, None]
+    pair_n = bank.pair_N[bank.test_n]
+    both = np.concatenate([pair_PU, token_CU]), np.where(pair_n >= 0, pair_n, P + token_n)
+    return {"unigram": means["token"], "bigram": both, "position": means["position"]}
 
 
 def _sums(code_N: np.ndarray, values_NU: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -239,11 +250,11 @@ def _sums(code_N: np.ndarray, values_NU: np.ndarray, size: int) -> tuple[np.ndar
 class _Moments:
     """Sums over each test document from which correlations of predictions with units follow, for any weights of documents."""
 
-    def __init__(self, bank: Bank, said_nU: np.ndarray, test_nU: np.ndarray) -> None:
+    def __init__(self, bank: Bank, table_CU: np.ndarray, code_n: np.ndarray, test_nU: np.ndarray) -> None:
         self.weight_BD = bank.weight_BD
-        self.n_D1 = np.diff(bank.begin_D, append=len(test_nU)).astype(np.float64)[:, None]
-        products = (said_nU, test_nU, said_nU**2, test_nU**2, said_nU * test_nU)
-        self.sums = tuple(np.add.reduceat(x, bank.begin_D, axis=0).astype(np.float64) for x in products)
+        ends_D = np.append(bank.begin_D, len(test_nU))
+        self.n_D1 = np.diff(ends_D).astype(np.float64)[:, None]
+        self.sums = tuple(_moments(table_CU.astype(np.float32), code_n.astype(np.int64), test_nU, ends_D))
 
     def r(self, of_D: np.ndarray | None = None) -> np.ndarray:
         """Correlation over all documents, or some."""
@@ -253,6 +264,24 @@ class _Moments:
     def drawn(self) -> np.ndarray:
         """Correlation over resampled documents."""
         return _pearson(self.weight_BD @ self.n_D1, *(self.weight_BD @ s for s in self.sums))
+
+
+@numba.njit(cache=True)
+def _moments(table_CU, code_n, test_nU, ends_D):  # type: ignore[no-untyped-def]
+    """Sum prediction, unit, both squares and the product over each document, for a prediction that is looked up."""
+    D, U = len(ends_D) - 1, test_nU.shape[1]
+    out = np.zeros((5, D, U))
+    for d in range(D):
+        for i in range(ends_D[d], ends_D[d + 1]):
+            c = code_n[i]
+            for u in range(U):
+                s, t = table_CU[c, u], test_nU[i, u]
+                out[0, d, u] += s
+                out[1, d, u] += t
+                out[2, d, u] += s * s
+                out[3, d, u] += t * t
+                out[4, d, u] += s * t
+    return out
 
 
 def _pearson(n: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> np.ndarray:

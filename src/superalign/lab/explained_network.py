@@ -12,7 +12,7 @@ import functools
 import gzip
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -35,12 +35,12 @@ from superalign.stats.streams import stream
 from superalign.types import Record, digest_of, to_plain
 
 CLUSTERS, LEAST_WORDS = 256, 1_000  # groups of the embedding, where the vocabulary is a large one
-BLOCK = 256  # units whose activations are in 32 bits at once
+BLOCK = 128  # units whose activations are in 32 bits at once
 TRAINED = 0  # instead of a seed: the network as it is
 EXAMPLES = (("top", 4), ("random", 2), ("wrong", 2))
 LOOKED = 50  # tokens among which examples are chosen, no window twice
 PERMUTED = 16  # units of a layer whose activations are permuted
-AROUND = 10  # tokens before an example's token; four come after
+AROUND, AFTER = 10, 4  # tokens before an example's token and after it
 FASTER = 1.2  # by how much products in 16 bits must be
 
 
@@ -53,6 +53,7 @@ class NetworkJob:
     explained_on: tuple[str, ...]
     folder: jobs.Into
     twin: int = TRAINED  # seed of the permutation
+    layers: tuple[int, ...] = ()  # which are explained; the others are only run, as far as need be; all if empty
     each: int = 0  # units of a layer, neurons and heads, drawn at random; 0 for all
     ends: int = 8
     half: bool = True
@@ -63,7 +64,7 @@ class NetworkDone(Record):
     """Where the layers of one network lie, and what they took."""
 
     folder: str
-    layers: int
+    layers: tuple[int, ...]
     units: int
     tokens: tuple[int, ...]  # scored ones, of each corpus
     documents: tuple[int, ...]  # test documents of each corpus
@@ -93,8 +94,9 @@ def explain_network(job: NetworkJob) -> NetworkDone:
     folder.mkdir(parents=True, exist_ok=True)
     half = job.half and products_gain(plain(model.network).config.hidden_size) > FASTER
     n = len(layers_of(model.network))
+    wanted = job.layers or tuple(range(n))
     spent = []
-    for number, layer, forward_s in _layers(model, texts, folder, half):
+    for number, layer, forward_s in _layers(model, texts, folder, half, wanted):
         before = time.process_time()
         units = _explained(bank, layer, job)
         if not job.twin:
@@ -104,11 +106,11 @@ def explain_network(job: NetworkJob) -> NetworkDone:
         who = f"{job.policy}, twin {job.twin}" if job.twin else job.policy
         print(f"{who}: layer {number + 1} of {n}, {sum(spent[-1]):.0f} s", flush=True)
     (folder / "stream.pt").unlink(missing_ok=True)
-    some = [np.load(folder / f"L{i}.npz") for i in range(n)]
+    some = [np.load(folder / f"L{i}.npz") for i in wanted]
     test_D = texts.split_D == TEST
     return NetworkDone(
         folder=str(folder),
-        layers=n,
+        layers=wanted,
         units=sum(len(s["r_U3"]) for s in some),
         tokens=tuple(int((texts.corpus_D[texts.document_N] == k).sum()) for k in range(len(texts.corpora))),
         documents=tuple(int((test_D & (texts.corpus_D == k)).sum()) for k in range(len(texts.corpora))),
@@ -146,16 +148,17 @@ def permute(model: Model, seed: int) -> None:
             weight.copy_(weight.flatten()[order].view_as(weight))
 
 
-def _layers(model: Model, texts: Texts, folder: Path, half: bool) -> Iterator[tuple[int, layers.Layer, float]]:
-    """Run the layers that are not done, from the last stream that was kept."""
-    n = len(layers_of(model.network))
-    missing = [i for i in range(n) if not (folder / f"L{i}.npz").exists()]
+def _layers(
+    model: Model, texts: Texts, folder: Path, half: bool, wanted: Sequence[int]
+) -> Iterator[tuple[int, layers.Layer, float]]:
+    """Run the layers that are not done, from the last stream that was kept, as far as the last that is wanted."""
+    missing = [i for i in wanted if not (folder / f"L{i}.npz").exists()]
     if not missing:
         return
     calls = layers.calls_of(model, texts, half=half)
     kept = folder / "stream.pt"
     at, stream_WTD = torch.load(kept, weights_only=True) if kept.exists() else (0, layers.embedded(model, texts))
-    for number in range(at, n):
+    for number in range(at, max(missing) + 1):
         before = time.process_time()
         layer = layers.run_layer(model, number, calls, stream_WTD, texts, half=half)
         spent = time.process_time() - before
@@ -223,42 +226,67 @@ def _largest(x: np.ndarray) -> np.ndarray:
 def _keep_examples(bank: Bank, layer: layers.Layer, units: LayerUnits, path: Path) -> None:
     """Write where in test documents each unit is strongest, somewhere at random, and where its program is most wrong."""
     rng = stream(0, "examples", layer.number)
-    texts, lines = bank.texts, []
-    window_N, place_N = np.nonzero(texts.scored_WT)
-    number_N = np.full(texts.scored_WT.shape, -1)
-    number_N[texts.scored_WT] = np.arange(len(window_N))
-    for name, program in zip(units.name_U, units.found.programs, strict=True):
-        if ".P" in name:
+    test, lines = bank.test_n, []
+    test_Un = {kind: x[test].T.copy() for kind, x in (("N", layer.neurons_NU), ("H", layer.heads_NH))}
+    places = _places(bank.texts)
+    for u, (name, program) in enumerate(zip(units.name_U, units.found.programs, strict=True)):
+        kind, number = name.split(".")[1][0], int(name.split(".")[1][1:])
+        if kind == "P":
             continue
-        whole = layer.neurons_NU if ".N" in name else layer.heads_NH
-        value_N = whole[:, int(name.split(".")[1][1:])].astype(np.float32)
-        mean, spread = value_N[bank.train_N].mean(), max(float(value_N[bank.train_N].std()), 1e-6)
-        value_N = (value_N - mean) / spread
-        test = bank.test_N
-        said_n = simulate(program, bank.columns, test)
+        mean, spread = units.found.mean_U[u], max(units.found.spread_U[u], 1e-6)
+        value_n = (test_Un[kind][number].astype(np.float32) - mean) / spread
         orders = {
-            "top": _largest(value_N[test]),
+            "top": _largest(value_n),
             "random": rng.integers(0, len(test), LOOKED),
-            "wrong": _largest(np.abs(value_N[test] - said_n)),
+            "wrong": _largest(np.abs(value_n - simulate(program, bank.columns, test))),
         }
+        whole = layer.neurons_NU if kind == "N" else layer.heads_NH
         shown = []
         for chosen, count in EXAMPLES:
-            seen: set[int] = set()
-            for i in orders[chosen]:
-                w, t = window_N[test[i]], place_N[test[i]]
-                if w in seen or len(seen) == count:
-                    continue
-                seen.add(int(w))
-                at = [n for n in number_N[w, max(1, t - AROUND) : t + 5] if n >= 0]
-                where = np.searchsorted(test, at)
-                shown.append(
-                    {
-                        "tokens": [texts.words[k] for k in texts.tokens_WT[w, max(1, t - AROUND) : t + 5][: len(at)]],
-                        "values": [round(float(x), 2) for x in value_N[at]],
-                        "predicted": [round(float(x), 2) for x in said_n[where]],
-                        "corpus": texts.corpora[texts.corpus_D[texts.document_W[w]]],
-                        "chosen": chosen,
-                    }
-                )
+            rows = places.around(test[orders[chosen]], count)
+            for at in rows:
+                said = simulate(program, bank.columns, at)
+                value = (whole[at, number].astype(np.float32) - mean) / spread
+                shown.append({**places.shown(at), "chosen": chosen} | _rounded(values=value, predicted=said))
         lines.append(json.dumps({"unit": name, "examples": shown}, ensure_ascii=False, separators=(",", ":")))
     write_whole(path, gzip.compress("\n".join(lines).encode(), mtime=0))
+
+
+def _rounded(**columns: np.ndarray) -> dict[str, list[float]]:
+    return {name: [round(float(x), 2) for x in some] for name, some in columns.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Places:
+    """Where scored tokens stand."""
+
+    texts: Texts
+    window_N: np.ndarray
+    place_N: np.ndarray
+    number_WT: np.ndarray
+
+    def around(self, rows: np.ndarray, count: int) -> list[np.ndarray]:
+        """Return the scored tokens around some, of so many different windows."""
+        out: dict[int, np.ndarray] = {}
+        for n in rows:
+            w, t = int(self.window_N[n]), int(self.place_N[n])
+            if w not in out and len(out) < count:
+                at = self.number_WT[w, max(1, t - AROUND) : t + AFTER + 1]
+                out[w] = at[at >= 0]
+        return list(out.values())
+
+    def shown(self, at: np.ndarray) -> dict[str, object]:
+        """Write tokens out."""
+        w = self.window_N[at[0]]
+        tokens = self.texts.tokens_WT[w, self.place_N[at]]
+        return {
+            "tokens": [self.texts.words[k] for k in tokens],
+            "corpus": self.texts.corpora[self.texts.corpus_D[self.texts.document_W[w]]],
+        }
+
+
+def _places(texts: Texts) -> _Places:
+    window_N, place_N = np.nonzero(texts.scored_WT)
+    number_WT = np.full(texts.scored_WT.shape, -1)
+    number_WT[texts.scored_WT] = np.arange(len(window_N))
+    return _Places(texts=texts, window_N=window_N, place_N=place_N, number_WT=number_WT)

@@ -101,7 +101,7 @@ def write_table(
     measures = ["r", "r_low", "r_high", "gain", "gain_low", "gain_high", "unigram", "bigram", "position"]
     measures += ["auprc", "rate", "iou", "precision", *(f"corpus:{c}" for c in corpora), "minimum", "twin_p"]
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow([*SHARED, *measures, "found", "effect"])
+    rows.writerow([*SHARED, *measures, "found", "sufficiency", "necessity", "effect"])
     for j, passed in zip(layers, discovered(layers), strict=True):
         f = j.found
         columns = [f.r_U3, f.gain_U3, f.unigram_U, f.bigram_U, f.position_U, f.auprc_U, f.rate_U, f.iou_U]
@@ -112,9 +112,9 @@ def write_table(
             said = [name, j.layer.number, KINDS[j.kind_U[u]], in_english(program), to_text(program) if programs else ""]
             cells = ["" if np.isnan(x) else f"{x:.3g}" for x in numbers[u]]
             kept = f"{effects[name]:.3g}" if name in effects else ""
-            rows.writerow([*said, f"{f.bits_U[u]:.0f}", *cells, int(passed[u]), kept])
+            rows.writerow([*said, f"{f.bits_U[u]:.0f}", *cells, int(passed[u]), "", "", kept])
     write_whole(folder / "units.csv.gz", gzip.compress(text.getvalue().encode(), mtime=0))
     (folder / "examples").mkdir(exist_ok=True)
-    for number in range(done.layers):
+    for number in done.layers:
         shutil.copyfile(Path(done.folder) / f"L{number}.jsonl.gz", folder / "examples" / f"L{number}.jsonl.gz")
     write_whole(folder / "about.json", json.dumps(about, indent=1))

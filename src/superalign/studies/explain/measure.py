@@ -46,7 +46,7 @@ def measure(config: Config, run: Run) -> Evidence:
     twins = [replace(first, twin=seed_for(run.seed, "twin", s), each=config.twin_units) for s in range(config.twins)]
     run.stage(f"every unit of {config.policy} and of {config.twins} random twins, layer by layer")
     done, *others = run.map(explain_network, [first, *twins], name="networks", progress="networks")
-    layers = [judged(read_layer(done, n), [read_layer(o, n) for o in others]) for n in range(done.layers)]
+    layers = [judged(read_layer(done, n), [read_layer(o, n) for o in others]) for n in done.layers]
     passed = discovered(layers)
     todo = replacing(config, reading, layers)
     run.stage(f"{sum(len(j.neurons) for j in todo)} neurons replaced by their simulations")
@@ -63,7 +63,7 @@ def measure(config: Config, run: Run) -> Evidence:
         half=done.half,
         ends=config.ends,
         all=tuple(u for u, _ in whole if u.units),
-        layers=tuple(units_of(layers, passed, k, n) for k in KIND for n in range(done.layers)),
+        layers=tuple(units_of(layers, passed, k, n) for k in KIND for n in done.layers),
         nulls=nulls(layers),
         shown=tuple(
             shown(j, int(np.nanargmax(np.where(j.kind_U == "N", j.found.gain_U3[:, 0], np.nan)))) for j in layers
