@@ -105,6 +105,7 @@ def explain_network(job: NetworkJob) -> NetworkDone:
         _keep(units, folder / f"L{number}.npz", spent[-1])
         who = f"{job.policy}, twin {job.twin}" if job.twin else job.policy
         print(f"{who}: layer {number + 1} of {n}, {sum(spent[-1]):.0f} s", flush=True)
+        del layer  # before the next one is made: both would be gigabytes
     (folder / "stream.pt").unlink(missing_ok=True)
     some = [np.load(folder / f"L{i}.npz") for i in wanted]
     test_D = texts.split_D == TEST
@@ -164,6 +165,7 @@ def _layers(
         spent = time.process_time() - before
         if number in missing:
             yield number, layer, spent
+        del layer
         scratch = kept.with_suffix(".new")
         torch.save((number + 1, stream_WTD), scratch)
         scratch.replace(kept)

@@ -42,25 +42,29 @@ class Judged:
         return np.asarray((self.kind_U == kind) & (self.found.spread_U > 0))
 
 
-def judged(layer: LayerUnits, twins: Sequence[LayerUnits]) -> Judged:
-    """Hold the gain of each unit against those of random twins' units in the same layer; of a kind of its own."""
+def judged(layer: LayerUnits, twins: Sequence[LayerUnits], heads: Sequence[LayerUnits]) -> Judged:
+    """Hold the gain of each unit against those of random twins' units.
+
+    Args:
+        layer: As it was explained.
+        twins: The same layer of each twin, for neurons.
+        heads: All layers of the twins, for heads: there are too few in one layer.
+    """
     kind_U = np.array([name.split(".")[1][0] for name in layer.name_U])
     p_U = np.full(len(kind_U), np.nan)
-    others: list[np.ndarray] = []
-    for kind in KINDS:
-        gains = [t.found.gain_U3[np.array([f".{kind}" in n for n in t.name_U]), 0] for t in twins]
-        compared = (
-            np.concatenate(gains) if kind != "P" else np.concatenate([t.found.gain_U3[_real(t), 0] for t in twins])
-        )
-        mine = kind_U == kind
-        p_U[mine] = twin_p(layer.found.gain_U3[mine, 0], compared)
-        if kind == "N" and len(gains) > 1:
-            others += [twin_p(g, np.concatenate(gains[:i] + gains[i + 1 :])) for i, g in enumerate(gains)]
-    return Judged(layer=layer, kind_U=kind_U, p_U=p_U, twin_p_T=np.concatenate(others) if others else np.empty(0))
+    neurons = [_gains(t, ".N") for t in twins]
+    compared = {"N": np.concatenate(neurons), "P": np.concatenate(neurons)}
+    compared["H"] = np.concatenate([_gains(t, ".H") for t in heads])
+    for kind, gains in compared.items():
+        p_U[kind_U == kind] = twin_p(layer.found.gain_U3[kind_U == kind, 0], gains)
+    others = [
+        twin_p(g, np.concatenate(neurons[:i] + neurons[i + 1 :])) for i, g in enumerate(neurons) if len(neurons) > 1
+    ]
+    return Judged(layer=layer, kind_U=kind_U, p_U=p_U, twin_p_T=np.concatenate([np.empty(0), *others]))
 
 
-def _real(units: LayerUnits) -> np.ndarray:
-    return np.array([".P" not in n for n in units.name_U])
+def _gains(units: LayerUnits, kind: str) -> np.ndarray:
+    return np.asarray(units.found.gain_U3[np.array([kind in n for n in units.name_U]), 0])
 
 
 def discovered(layers: Sequence[Judged]) -> list[np.ndarray]:

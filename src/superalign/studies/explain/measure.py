@@ -46,7 +46,9 @@ def measure(config: Config, run: Run) -> Evidence:
     twins = [replace(first, twin=seed_for(run.seed, "twin", s), each=config.twin_units) for s in range(config.twins)]
     run.stage(f"every unit of {config.policy} and of {config.twins} random twins, layer by layer")
     done, *others = run.map(explain_network, [first, *twins], name="networks", progress="networks")
-    layers = [judged(read_layer(done, n), [read_layer(o, n) for o in others]) for n in done.layers]
+    apart = {n: [read_layer(o, n) for o in others] for n in done.layers}
+    everywhere = [units for some in apart.values() for units in some]
+    layers = [judged(read_layer(done, n), apart[n], everywhere) for n in done.layers]
     passed = discovered(layers)
     todo = replacing(config, reading, layers)
     run.stage(f"{sum(len(j.neurons) for j in todo)} neurons replaced by their simulations")
