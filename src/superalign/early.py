@@ -21,6 +21,7 @@ from superalign.prompting import parted
 from superalign.sealed_folder import verify
 
 Check = Callable[[str], object]
+PYTHON = "python"  # instead of the path of a corpus: the code of the standard library
 
 
 def judge_named(name: str) -> None:
@@ -63,6 +64,34 @@ def instructions_named(name: str) -> None:
     """Check that the files of requests can be read; another name is left to the study, which says what it needs."""
     if name.startswith(REQUESTS):
         problems.named(name)
+
+
+def corpora_named(names: str) -> None:
+    """Check that there is a file or folder for every corpus of text; a wrong name is left to the study.
+
+    Raises:
+        BadInput: If one is not there.
+    """
+    for name in filter(None, names.split(",")):
+        path = name.partition("=")[2]
+        if path and path != PYTHON and not Path(path).exists():
+            raise BadInput(
+                f"There is no file or folder {path} for corpora={name}. Units need text to run on. Give its path, or {PYTHON} "
+                "for the standard library."
+            )
+
+
+def check_text(policy: str, corpora: str) -> None:
+    """Refuse a model that is not bundled where no corpora are given.
+
+    Raises:
+        BadInput: In that case.
+    """
+    if kind_of(policy) != "bundled" and not corpora:
+        raise BadInput(
+            f"{policy} is not a bundled base, and corpora are not given. What bundled bases read would say nothing of its units. "
+            f"Give three at least: --set corpora=fiction=PATH,encyclopedia=PATH,code={PYTHON}."
+        )
 
 
 def base_named(name: str) -> None:
@@ -172,6 +201,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "belief": {"policy": check_weights, "liar": check_weights, "problems": statements_named},
     "carry-over": {"policy": check_weights, "problems": instructions_named, "bases": bundled},
     "crossing": {"policy": check_weights, "problems": statements_named, "students": bundled},
+    "explain": {"policy": check_weights, "corpora": corpora_named},
     "easy-to-hard": {"policy": check_weights, "problems": graded_named, "bases": bundled},
     "weak-to-strong": {
         "policy": check_weights,
@@ -212,6 +242,8 @@ def refuse_early(study: str, words: Sequence[str]) -> None:
         check_pack(given)
     if study == "chat-detectors":
         verify(pack_for(given.get("base", "smollm2"), given.get("pack", "")))
+    if study == "explain":
+        check_text(given.get("policy", "small"), given.get("corpora", ""))
     if given.get("requests"):
         check_chats(given.get("base", "small"))
     elif study in NEED_PROMPTS:

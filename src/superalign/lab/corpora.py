@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superalign.errors import BadInput, DataError
+from superalign.errors import DataError
 from superalign.interp.texts import Texts, cut
 from superalign.models.model import Model, encode
 from superalign.problems import arithmetic, claims, programs
@@ -121,22 +121,3 @@ def _bundled(model: Model, seed: int) -> tuple[dict[str, tuple[str, ...]], dict[
         ids[name] = [[*map(int, b), *map(int, a)] for b, a in zip(before, after, strict=True)]
         texts[name] = tuple(map(" ".join, zip(prompts, responses, strict=True)))
     return texts, ids
-
-
-def check_corpora(specs: Sequence[str]) -> None:
-    """Refuse corpora without a name or path, twice the same name, and paths that are not there.
-
-    Raises:
-        BadInput: If one is refused.
-    """
-    names = [spec.partition("=")[0] for spec in specs]
-    for spec, name in zip(specs, names, strict=True):
-        path = spec.partition("=")[2]
-        if not name or not path or names.count(name) > 1:
-            raise BadInput(
-                f"corpora={spec!r} is not name=PATH with a name of its own. Scores are printed by it. Name it."
-            )
-        if path != PYTHON and not Path(path).exists():
-            raise BadInput(
-                f"There is no file or folder {path} for corpora={name}. Units need text to run on. Give its path."
-            )

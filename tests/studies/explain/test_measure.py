@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from superalign import jobs
-from superalign.errors import BadInput, DataError
+from superalign.errors import DataError
 from superalign.kit.run import Run
-from superalign.lab.corpora import Reading, check_corpora, documents
+from superalign.lab.corpora import Reading, documents
 from superalign.lab.explained_network import NetworkJob, explain_network, read_layer
 from superalign.ledger import Ledger
 from superalign.studies.explain.measure import measure
@@ -82,5 +82,5 @@ def test_corpora_are_read_and_what_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "noise.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="no UTF-8"):
         documents(str(tmp_path / "noise.txt"))
-    with pytest.raises(BadInput, match="no file or folder"):
-        check_corpora(("a=/nowhere",))
+    with pytest.raises(DataError, match="no corpus at"):
+        documents("/nowhere")

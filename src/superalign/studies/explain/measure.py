@@ -14,7 +14,7 @@ from superalign import jobs
 from superalign.interp.programs import in_english, to_text
 from superalign.kit.evidence import Estimate
 from superalign.kit.run import Run
-from superalign.lab.corpora import FAMILIES, Reading, check_corpora
+from superalign.lab.corpora import FAMILIES, Reading
 from superalign.lab.explained_network import NetworkJob, explain_network, read_layer
 from superalign.lab.replaced_neurons import Replaced, ReplaceJob, replace_neurons
 from superalign.lab.unit_table import RATE, Judged, discovered, judged, write_table
@@ -32,7 +32,6 @@ EXAMPLES = 8  # units that are shown on the page, drawn at random
 
 def measure(config: Config, run: Run) -> Evidence:
     """Explain, hold against twins, replace."""
-    check_corpora(config.corpora)
     names = tuple(spec.partition("=")[0] for spec in config.corpora) or tuple(FAMILIES)
     reading = Reading(corpora=config.corpora, tokens=config.tokens, window=config.window, seed=run.seed)
     first = NetworkJob(

@@ -10,8 +10,6 @@ from annotated_types import Ge, Le
 from superalign.errors import ConfigError
 from superalign.kit.study import Count, CountOrNone, Study
 
-PYTHON = "python"  # instead of a path: the code of the standard library of the Python that runs
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
