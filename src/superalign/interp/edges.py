@@ -131,10 +131,12 @@ def _edges_patched(network: nn.Module, pairs: Pairs, changes: Sequence[tuple[Ten
     """Logits with something (B, T, D) added to the inputs of single ports; norms are worked out anew."""
     seen: dict[nn.Module, Tensor] = {}
     ports_of: dict[nn.Module, tuple[nn.Module, int, dict[int, Tensor]]] = {}
+    by_port: dict[str, Tensor] = {}
     for change_BTD, port in changes:
+        by_port[port] = by_port[port] + change_BTD if port in by_port else change_BTD
+    for port, change_BTD in by_port.items():
         norm, module, part, parts = _reads(network, port)
-        of_part = ports_of.setdefault(module, (norm, parts, {}))[2]
-        of_part[part] = of_part.get(part, 0) + change_BTD
+        ports_of.setdefault(module, (norm, parts, {}))[2][part] = change_BTD
 
     def before(norm: nn.Module, args: tuple[Any, ...]) -> None:
         seen[norm] = args[0]

@@ -138,7 +138,7 @@ def _rechecked(
         missed=missed,
         missed_share=clopper_pearson(missed, n=len(some)),
         largest_missed=float(found.max(initial=0.0)),
-        joint=max((float(np.abs(together(list(map(int, g)))).mean() / size) for g in groups), default=0.0),
+        joint=max((float(np.abs(together([int(i) for i in g])).mean() / size) for g in groups), default=0.0),
         joint_expected=float(scores_C[zero].sum() / size),
     )
 

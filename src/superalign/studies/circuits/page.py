@@ -11,8 +11,8 @@ from superalign.types import Claim
 BAR, MISS, AGREE = 0.9, 0.1, 0.5
 WAYS = {
     "exact": "exact patching",
-    "AtP": "the gradient at the clean input",
-    "IG": "the gradient on the way to the corrupt input",
+    "AtP": "the gradient at clean inputs",
+    "IG": "the gradient on the way to corrupt ones",
 }
 SHARE = "share of the behaviour"
 
