@@ -124,12 +124,13 @@ def _rechecked(
 ) -> Ranking:
     scores_C, size = np.abs(effects_CB).mean(1), float(np.abs(change_B).mean()) or 1.0
     zero_C = np.flatnonzero(scores_C <= NOTHING * size)
-    zero = zero_C.tolist()
+    zero = [int(i) for i in zero_C]
     some = sorted(rng.permutation(zero_C)[:check].tolist())
     found = np.abs(exact(some)).mean(1) / size if some else np.zeros(0)
     missed = int((found > SOMETHING).sum())
     # Effects of all at once may cancel: two that only together put things back are parted by some random half.
-    groups = [zero, *(zero_C[rng.random(len(zero)) < 0.5] for _ in range(HALVES))] if zero else []
+    halves = [[i for i in zero if rng.random() < 0.5] for _ in range(HALVES)]
+    groups = [zero, *halves] if zero else []
     return Ranking(
         names=tuple(names),
         scores=tuple(map(float, scores_C)),
@@ -138,7 +139,7 @@ def _rechecked(
         missed=missed,
         missed_share=clopper_pearson(missed, n=len(some)),
         largest_missed=float(found.max(initial=0.0)),
-        joint=max((float(np.abs(together([int(i) for i in g])).mean() / size) for g in groups), default=0.0),
+        joint=max((float(np.abs(together(g)).mean() / size) for g in groups), default=0.0),
         joint_expected=float(scores_C[zero].sum() / size),
     )
 
