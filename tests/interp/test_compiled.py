@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from superalign.interp.compiled import HARD, SOFT, compile_program
-from superalign.interp.programs import PROGRAMS, accuracy, draw_pairs
+from superalign.interp.compiled_programs import PROGRAMS, accuracy, draw_pairs
 
 
 @pytest.mark.parametrize("sharpness", [HARD, SOFT])

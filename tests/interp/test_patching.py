@@ -22,7 +22,7 @@ from superalign.interp.patching import (
     patched,
     read,
 )
-from superalign.interp.programs import PROGRAMS, draw_pairs
+from superalign.interp.compiled_programs import PROGRAMS, draw_pairs
 from superalign.interp.ranking import agreement
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from superalign.interp import edges, patching, ranking
 from superalign.interp.compiled import HARD, SOFT, compile_program
 from superalign.interp.patching import Fill, Pairs
-from superalign.interp.programs import PROGRAMS, accuracy, draw_pairs
+from superalign.interp.compiled_programs import PROGRAMS, accuracy, draw_pairs
 from superalign.kit.evidence import Array, Estimate, curve_of
 from superalign.kit.run import Run
 from superalign.lab.circuit_inputs import inputs
