@@ -1,0 +1,191 @@
+"""Rankings of components and edges by the size of their effects; one by gradient comes with what its zeros hide.
+
+Where attention is saturated a gradient is zero and says nothing. So some of what a gradient calls zero is patched exactly, and
+all of it and random halves of it at once, which finds one part that matters among hundreds.
+
+Shape suffixes: B pairs, C components or edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import rankdata
+from torch import nn
+
+from superalign.interp.compiled import Compiled
+from superalign.interp.edges import edges, exact_edges, gradient_edges, joint_edges
+from superalign.interp.patching import (
+    Pairs,
+    changed_by_corruption,
+    components,
+    exact_effects,
+    gradient_effects,
+    patched,
+    read,
+)
+from superalign.stats import auroc, clopper_pearson
+from superalign.types import Interval, Record, Unmeasured
+
+NOTHING = 1e-3  # an effect is called zero where it is below this share of what corruption changes
+SOMETHING = 0.05  # and missed where exactly it is above this one
+HALVES = 6  # random halves of what is called zero, each patched at once
+METHODS = ("exact", "AtP", "IG", "random")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking(Record):
+    """Scores of components or edges: mean size of their effect over pairs; of a gradient, with what its zeros hide."""
+
+    names: tuple[str, ...]
+    scores: tuple[float, ...]
+    called_zero: int  # by the gradient
+    checked: int  # of these, drawn at random and patched exactly
+    missed: int  # of these, with an exact effect of at least `SOMETHING` of what corruption changes
+    missed_share: Interval | Unmeasured
+    largest_missed: float  # as a share of what corruption changes
+    joint: float = (
+        0.0  # largest exact effect of all that are called zero, or a random half, patched at once, as such a share
+    )
+    joint_expected: float = 0.0  # the most that the gradient says of it: the sum of their scores
+
+    @property
+    def blind(self) -> bool:
+        """Say whether the gradient is blind here: some of what it calls zero matters, alone or together."""
+        return self.missed > 0 or self.joint > max(SOMETHING, 2 * self.joint_expected)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """List the names, the largest effect first."""
+        return tuple(self.names[i] for i in np.argsort([-s for s in self.scores], kind="stable"))
+
+
+def exact_ranking(names: Sequence[str], effects_CB: Float[np.ndarray, "C B"]) -> Ranking:
+    """Rank by exact effects, which need no recheck."""
+    none = Unmeasured("exact effects need no recheck")
+    scores = tuple(map(float, np.abs(effects_CB).mean(1)))
+    return Ranking(
+        names=tuple(names), scores=scores, called_zero=0, checked=0, missed=0, missed_share=none, largest_missed=0.0
+    )
+
+
+def rank_components(
+    network: nn.Module, pairs: Pairs, *, steps: int = 0, check: int = 16, rng: np.random.Generator
+) -> Ranking:
+    """Rank components by gradient, with an exact recheck of what it calls zero.
+
+    Args:
+        network: What is attributed.
+        pairs: Inputs and the metric.
+        steps: As for `gradient_effects`.
+        check: How many that it calls zero are patched exactly, at most; all, and random halves, are patched at once.
+        rng: Which.
+    """
+    names, effects_CB = components(network), gradient_effects(network, pairs, steps=steps).sum(-1)
+
+    def together(which: list[int]) -> np.ndarray:
+        corrupt, _ = read(network, pairs.corrupt_BT)
+        runs = [patched(network, pairs.clean_BT, {names[i]: corrupt[names[i]] for i in some}) for some in (which, [])]
+        return (pairs.metric(runs[0]) - pairs.metric(runs[1])).numpy()
+
+    def exact(which: list[int]) -> np.ndarray:
+        return exact_effects(network, pairs, [names[i] for i in which])
+
+    return _rechecked(names, effects_CB, changed_by_corruption(network, pairs), exact, together, check, rng)
+
+
+def rank_edges(
+    network: nn.Module, pairs: Pairs, *, steps: int = 0, check: int = 16, rng: np.random.Generator
+) -> Ranking:
+    """Rank edges by gradient, with an exact recheck of what it calls zero; arguments as those of `rank_components`."""
+    some, effects_EB = edges(network), gradient_edges(network, pairs, steps=steps)
+
+    def together(which: list[int]) -> np.ndarray:
+        return joint_edges(network, pairs, [some[i] for i in which])
+
+    def exact(which: list[int]) -> np.ndarray:
+        return exact_edges(network, pairs, [some[i] for i in which])
+
+    names = [" to ".join(e) for e in some]
+    return _rechecked(names, effects_EB, changed_by_corruption(network, pairs), exact, together, check, rng)
+
+
+def _rechecked(
+    names: Sequence[str],
+    effects_CB: Float[np.ndarray, "C B"],
+    change_B: Float[np.ndarray, " B"],
+    exact: Callable[[list[int]], np.ndarray],
+    together: Callable[[list[int]], np.ndarray],
+    check: int,
+    rng: np.random.Generator,
+) -> Ranking:
+    scores_C, size = np.abs(effects_CB).mean(1), float(np.abs(change_B).mean()) or 1.0
+    zero_C = np.flatnonzero(scores_C <= NOTHING * size)
+    zero = [int(i) for i in zero_C]
+    some = sorted(rng.permutation(zero_C)[:check].tolist())
+    found = np.abs(exact(some)).mean(1) / size if some else np.zeros(0)
+    missed = int((found > SOMETHING).sum())
+    # Effects of all at once may cancel: two that only together put things back are parted by some random half.
+    halves = [[i for i in zero if rng.random() < 0.5] for _ in range(HALVES)]
+    groups = [zero, *halves] if zero else []
+    return Ranking(
+        names=tuple(names),
+        scores=tuple(map(float, scores_C)),
+        called_zero=len(zero),
+        checked=len(some),
+        missed=missed,
+        missed_share=clopper_pearson(missed, n=len(some)),
+        largest_missed=float(found.max(initial=0.0)),
+        joint=max((float(np.abs(together(g)).mean() / size) for g in groups), default=0.0),
+        joint_expected=float(scores_C[zero].sum() / size),
+    )
+
+
+def scored(
+    model: Compiled, pairs: Pairs, *, steps: int, check: int, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "M 2"], Float[np.ndarray, "M 2"]]:
+    """Hold the methods against the circuit of a compiled model.
+
+    Returns:
+        For each of `METHODS`, on components and on edges: the area under the ROC curve, and whether it is declared blind.
+    """
+    names, some = components(model.network), edges(model.network)
+    truths = ([n in model.nodes for n in names], [e in model.edges for e in some])
+    exact = (exact_effects(model.network, pairs), exact_edges(model.network, pairs))
+    area_M2, blind_M2 = np.zeros((len(METHODS), 2)), np.zeros((len(METHODS), 2))
+    for part, (rank, true_CB, truth) in enumerate(zip((rank_components, rank_edges), exact, truths, strict=True)):
+        labels = [str(i) for i in range(len(truth))]
+        rankings = [
+            exact_ranking(labels, true_CB),
+            *(rank(model.network, pairs, steps=s, check=check, rng=rng) for s in (0, steps)),
+            exact_ranking(labels, rng.random((len(labels), 1))),
+        ]
+        for m, ranking in enumerate(rankings):
+            scores_C, true_C = np.array(ranking.scores), np.array(truth)
+            area_M2[m, part] = auroc(scores_C[true_C], negatives=scores_C[~true_C])
+            blind_M2[m, part] = ranking.blind
+    return area_M2, blind_M2
+
+
+def agreement(guess_CB: Float[np.ndarray, "C B"], true_CB: Float[np.ndarray, "C B"]) -> Float[np.ndarray, " B"]:
+    """Return the rank correlation of the sizes of effects over components, for each pair.
+
+    Example:
+        >>> agreement(np.array([[1.0], [2.0], [-3.0]]), np.array([[0.1], [0.2], [0.5]])).round(3).tolist()
+        [1.0]
+    """
+    first, second = (rankdata(np.abs(x_CB), axis=0) - (len(x_CB) + 1) / 2 for x_CB in (guess_CB, true_CB))
+    size_B = np.sqrt((first**2).sum(0) * (second**2).sum(0))
+    return np.clip((first * second).sum(0) / np.maximum(size_B, 1e-12), -1.0, 1.0)
+
+
+def zeros(
+    guess_CB: Float[np.ndarray, "C B"], true_CB: Float[np.ndarray, "C B"], change_B: np.ndarray
+) -> tuple[int, int]:
+    """Count what a gradient calls zero, and what of that matters by exact effects."""
+    size = float(np.abs(change_B).mean())
+    zero_C, matter_C = np.abs(guess_CB).mean(1) <= NOTHING * size, np.abs(true_CB).mean(1) > SOMETHING * size
+    return int(zero_C.sum()), int((zero_C & matter_C).sum())

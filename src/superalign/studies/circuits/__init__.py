@@ -1,0 +1,1 @@
+"""circuits: see study.py for the question, measure for the jobs, page for what is claimed."""
