@@ -9,9 +9,9 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from superalign.cli_explore import explore
 from superalign.cli_models import models
 from superalign.cli_packs import packs
+from superalign.cli_units import units
 from superalign.errors import BadInput
 from superalign.exits import INTERRUPTED, exit_codes, say
 from superalign.named_models import is_named
@@ -51,7 +51,7 @@ app = typer.Typer(
 
 app.add_typer(models, name="models")
 app.add_typer(packs, name="pack")
-app.command()(explore)
+app.add_typer(units)
 
 
 @app.command()

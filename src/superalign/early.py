@@ -17,6 +17,7 @@ from superalign.problems.jsonl import load_answers, load_prompts
 from superalign.problems.statement_labels import read_labels
 from superalign.problems.table_family import TableFamily
 from superalign.problems.templates import templates_at
+from superalign.problems.text_pairs import read_pairs
 from superalign.prompting import parted
 from superalign.sealed_folder import verify
 
@@ -201,6 +202,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "belief": {"policy": check_weights, "liar": check_weights, "problems": statements_named},
     "carry-over": {"policy": check_weights, "problems": instructions_named, "bases": bundled},
     "crossing": {"policy": check_weights, "problems": statements_named, "students": bundled},
+    "circuits": {"policy": check_weights, "bases": bundled, "pairs": read_pairs},
     "explain": {"policy": check_weights, "corpora": corpora_named},
     "easy-to-hard": {"policy": check_weights, "problems": graded_named, "bases": bundled},
     "weak-to-strong": {

@@ -9,7 +9,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from superalign.cli_canada import canada, read_texts, unit_named
+from superalign.cli_units import canada, read_texts, unit_named
 from superalign.errors import BadInput, DataError
 from superalign.interp.canada import CanadaResult, canada_test
 from superalign.models import Model, open_weights

@@ -7,9 +7,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from superalign.errors import BadInput
 from superalign.interp.compiled import HARD, compile_program
+from superalign.interp.compiled_programs import PROGRAMS, draw_pairs
 from superalign.interp.edges import edges, exact_edges, gradient_edges, joint_edges, ports
 from superalign.interp.patching import Pairs, components, exact_effects
-from superalign.interp.compiled_programs import PROGRAMS, draw_pairs
 from superalign.interp.ranking import METHODS, exact_ranking, rank_components, rank_edges, scored
 
 

@@ -9,6 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from superalign.errors import TapError
 from superalign.interp.compiled import compile_program
+from superalign.interp.compiled_programs import PROGRAMS, draw_pairs
 from superalign.interp.patching import (
     Pairs,
     changed_by_corruption,
@@ -22,7 +23,6 @@ from superalign.interp.patching import (
     patched,
     read,
 )
-from superalign.interp.compiled_programs import PROGRAMS, draw_pairs
 from superalign.interp.ranking import agreement
 
 

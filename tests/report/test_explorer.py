@@ -18,7 +18,7 @@ import pytest
 import typer
 import typer.testing
 
-from superalign.cli_explore import explore
+from superalign.cli_units import explore
 from superalign.errors import DataError
 from superalign.report.explorer import pages, read_units
 

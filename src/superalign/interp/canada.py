@@ -92,8 +92,7 @@ def canada_test(
     threshold_U = (np.median(top_NU, axis=0) + top_NU.max(0)) / 2
 
     def fires(texts: Sequence[str]) -> np.ndarray:
-        tops = [_activations(model, layer, t)[:, units_U].max(0) for t in texts]
-        return np.stack(tops) > threshold_U
+        return np.stack([_activations(model, layer, t)[:, units_U].max(0) for t in texts]) > threshold_U
 
     tested, plain = half[1]
     fires_NU, quiet_NU = fires(tested), fires(plain)

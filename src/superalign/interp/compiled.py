@@ -218,10 +218,9 @@ def compile_program(
     nodes: set[str] = set()
     edges: set[tuple[str, str]] = set()
     for i, (layer, part) in enumerate(zip(program.layers, parts, strict=True)):
-        steps = [s for s in layer if isinstance(s, Attend)]
         spots = rng.permutation(heads)
         weights = [_random_head(rng, D, K, at) for _ in range(heads)]
-        for spot, step in zip(spots, steps, strict=False):
+        for spot, step in zip(spots, [s for s in layer if isinstance(s, Attend)], strict=False):
             weights[spot] = _head(step, sizes, at, D, K, sharpness)
             name = f"L{i}.H{spot}"
             nodes.add(name)

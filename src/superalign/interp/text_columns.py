@@ -101,7 +101,7 @@ def columns_of(texts: Texts, *, clusters_V: Int[np.ndarray, " V"] | None = None)
     named: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
 
     def of_ids(name: str, back: int, group: Callable[[str], str] | None = None) -> None:
-        """A column by token id, so many tokens back, perhaps only by how it is written."""
+        """Add a column by token id, so many tokens back, perhaps only by how it is written."""
         ids_WT = _back(tokens_WT, back)
         words = [NONE, *texts.words]
         seen, code_N = np.unique(ids_WT[keep] + 1, return_inverse=True)

@@ -102,13 +102,7 @@ def cut(
             corpus.append(c)
     split_D, corpus_D = np.array(split), np.array(corpus)
     for c, name in enumerate(documents):
-        for which, called in ((TRAIN, "train"), (VALID, "validation"), (TEST, "test")):
-            have = int(((corpus_D == c) & (split_D == which)).sum()) if split else 0
-            if have < LEAST_DOCUMENTS:
-                raise BadInput(
-                    f"The corpus {name} has {have} documents in its {called} split, and {LEAST_DOCUMENTS} are the least. An "
-                    "interval is over documents. Give more documents, or cut long ones into chapters."
-                )
+        _check_documents(name, split_D[corpus_D == c] if split else split_D)
     scored_WT = np.array(scored)
     scored_WT[:, 0] = False
     return Texts(
@@ -120,3 +114,13 @@ def cut(
         corpora=tuple(documents),
         words=tuple(words),
     )
+
+
+def _check_documents(name: str, split_D: np.ndarray) -> None:
+    for which, called in ((TRAIN, "train"), (VALID, "validation"), (TEST, "test")):
+        have = int((split_D == which).sum())
+        if have < LEAST_DOCUMENTS:
+            raise BadInput(
+                f"The corpus {name} has {have} documents in its {called} split, and {LEAST_DOCUMENTS} are the least. An "
+                "interval is over documents. Give more documents, or cut long ones into chapters."
+            )

@@ -10,6 +10,7 @@ STUDIES: dict[str, str] = {
     "belief": "superalign.studies.belief.study",
     "carry-over": "superalign.studies.carry_over.study",
     "chat-detectors": "superalign.studies.chat_detectors.study",
+    "circuits": "superalign.studies.circuits.study",
     "critic-rl": "superalign.studies.critic_rl.study",
     "critic-transfer": "superalign.studies.critic_transfer.study",
     "crossing": "superalign.studies.crossing.study",

@@ -9,8 +9,8 @@ import numpy as np
 
 from superalign.interp import edges, patching, ranking
 from superalign.interp.compiled import HARD, SOFT, compile_program
-from superalign.interp.patching import Fill, Pairs
 from superalign.interp.compiled_programs import PROGRAMS, accuracy, draw_pairs
+from superalign.interp.patching import Fill, Pairs
 from superalign.kit.evidence import Array, Estimate, curve_of
 from superalign.kit.run import Run
 from superalign.lab.circuit_inputs import inputs

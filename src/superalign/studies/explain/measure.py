@@ -80,18 +80,22 @@ def measure(config: Config, run: Run) -> Evidence:
         forward_s=done.forward_s,
         search_s=done.search_s,
     )
-    about: dict[str, object] = {
-        "model": config.policy,
-        "corpora": dict(zip(names, done.tokens, strict=True)),
+    write_table(run.folder, done, layers, names, kept, about(e, run.seed))
+    return e
+
+
+def about(e: Evidence, seed: int) -> dict[str, object]:
+    """Say what the table of units is about."""
+    return {
+        "model": e.policy,
+        "corpora": dict(zip(e.corpora, e.tokens, strict=True)),
         "splits": "by document: 6 in 10 train, 2 validation, 2 test",
-        "seed": run.seed,
-        "dtype": "products in bfloat16" if done.half else "float32",
+        "seed": seed,
+        "dtype": "products in bfloat16" if e.half else "float32",
         "made": "superalign run explain",
         "false_discovery_rate": RATE,
         "null": {n.name: n.gained.value for n in e.nulls if not isinstance(n.gained, Unmeasured)},
     }
-    write_table(run.folder, done, layers, names, kept, about)
-    return e
 
 
 def units_of(layers: Sequence[Judged], passed: Sequence[np.ndarray], kind: str, number: int) -> Units:

@@ -1,9 +1,10 @@
-"""The command `superalign canada`: test an explanation of one neuron."""
+"""The commands `superalign explore` and `superalign canada`: look at units, and test what is said of one."""
 
 from __future__ import annotations
 
 import json
 import re
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,32 @@ from superalign.exits import exit_codes
 from superalign.options import one_thread
 from superalign.policy_names import check_weights
 
+units = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@units.command()
+def explore(
+    folder: Annotated[Path, typer.Argument(help="The folder of `superalign run explain`.", show_default=False)],
+) -> None:
+    """Write a page to search and sort every unit that a run explained: FOLDER/explorer/index.html."""
+    with exit_codes():
+        from superalign.files import PART, whole_folder
+        from superalign.report.explorer import pages
+
+        target = folder / "explorer"
+        if not folder.is_dir():
+            raise BadInput(f"There is no folder {folder}. Nothing can be shown. Name that of `superalign run explain`.")
+        if target.is_symlink() or (target.exists() and not (target / "index.html").is_file()):
+            raise BadInput(f"{target} is no page of this command. What is in it would be lost. Move it away.")
+        with tempfile.TemporaryDirectory(dir=folder, prefix=PART) as old, whole_folder(target) as new:
+            (new / "data").mkdir()
+            sizes = [(new / name).write_text(text, encoding="utf-8") for name, text in pages(folder)]
+            if target.exists():  # only now: until all is written, the page that was there stays
+                target.replace(Path(old) / "explorer")
+        print(f"{target / 'index.html'}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB; open it, also offline.")
+
+
+@units.command()
 def canada(
     model: Annotated[
         str, typer.Argument(help="A bundled base, a named model, a folder or a hub id.", show_default=False)
