@@ -124,6 +124,8 @@ def summary(found: dict[str, dict[str, Any]], help_s: list[float]) -> list[str]:
         f"{grid['students']} students of weak supervisors (3 sizes x 6 losses x 5 seeds): {grid['all_s'] / 60:.1f} min on two "
         f"workers (wanted: 15), {grid['all_cpu_s'] / 60:.1f} CPU min"
     )
+    units = found["explaining.py"]["speed"]
+    lines.append(f"units explained and scored: {units['per_s']:.0f} a second on two processes (wanted: 500)")
     page = found["explorer.py"]
     lines.append(
         f"the explorer: skipped, {page['skipped']}"
@@ -166,6 +168,7 @@ def main() -> None:
         "lora.py",
         "weak_students.py",
         "explorer.py",
+        "explaining.py",
     )
     found = {script: run(script) for script in scripts}
     help_s = helped()

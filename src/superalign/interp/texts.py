@@ -96,18 +96,16 @@ def cut(
             for start in range(0, len(ids), window):
                 part = np.asarray(ids[start : start + window], np.int32)
                 rows.append(np.pad(part, (0, window - len(part))))
-                scored.append(np.arange(window) < len(part))
+                scored.append((np.arange(window) > 0) & (np.arange(window) < len(part)))
                 owner.append(len(split))
             split.append(split_of_document(text))
             corpus.append(c)
     split_D, corpus_D = np.array(split), np.array(corpus)
     for c, name in enumerate(documents):
-        _check_documents(name, split_D[corpus_D == c] if split else split_D)
-    scored_WT = np.array(scored)
-    scored_WT[:, 0] = False
+        _check_documents(name, split_D[corpus_D == c])
     return Texts(
         tokens_WT=np.array(rows),
-        scored_WT=scored_WT,
+        scored_WT=np.array(scored),
         document_W=np.array(owner, np.int32),
         split_D=split_D,
         corpus_D=corpus_D,

@@ -18,8 +18,7 @@ from superalign.lab.corpora import FAMILIES, Reading
 from superalign.lab.explained_network import NetworkJob, explain_network, read_layer
 from superalign.lab.replaced_neurons import Replaced, ReplaceJob, replace_neurons
 from superalign.lab.unit_table import RATE, Judged, discovered, judged, write_table
-from superalign.stats import mean_interval, share
-from superalign.stats.means import ratio_interval
+from superalign.stats import mean_interval, median_interval, share
 from superalign.stats.streams import seed_for
 from superalign.studies.explain.evidence import HEADS, NEURONS, Effect, Evidence, Null, Shown, Units
 from superalign.studies.explain.study import Config
@@ -208,15 +207,18 @@ def effects_of(todo: Sequence[ReplaceJob], done: Sequence[Replaced]) -> tuple[tu
             )
         )
         for job, d in mine:
-            ratio = 1 - d.own_UW.mean(1) / np.maximum(d.mean_UW.mean(1), 1e-12)
+            ratio = kept_of(d.own_UW, d.mean_UW)
             kept |= {f"L{number}.N{n}": float(x) for n, x in zip(job.neurons, ratio, strict=True)}
     return tuple(rows), kept
 
 
 def over_neurons(done: Sequence[Replaced], which: str) -> Estimate:
-    """Return 1 minus the mean divergence under a simulation over that under the mean: neurons are the units."""
+    """Return the median over neurons of the share kept: a few have nearly all of the effect, so their mean has no interval."""
     if not done:
         return Unmeasured("no neuron was replaced")
-    said = np.concatenate([getattr(d, f"{which}_UW").mean(1) for d in done])
-    mean = np.concatenate([d.mean_UW.mean(1) for d in done])
-    return ratio_interval(mean - said, mean)
+    return median_interval(np.concatenate([kept_of(getattr(d, f"{which}_UW"), d.mean_UW) for d in done]))
+
+
+def kept_of(said_UW: np.ndarray, mean_UW: np.ndarray) -> np.ndarray:
+    """Return 1 minus the divergence under a simulation over that under the mean, for each neuron."""
+    return np.asarray(1 - said_UW.mean(1) / np.maximum(mean_UW.mean(1), 1e-12))

@@ -24,7 +24,7 @@ def page(e: Evidence) -> Findings:
         f"{percent(first.over_unigram)} predict test documents better than a table of tokens, "
         f"{percent(first.gained)} better than the best of three tables, "
         f"{percent(first.found)} beyond a random twin, {percent(first.everywhere)} better than the token table in each of "
-        f"{len(e.corpora)} corpora; simulations keep {percent(e.effect)} of the neurons' effect.",
+        f"{len(e.corpora)} corpora; the median neuron's simulation keeps {percent(e.effect)} of its effect.",
         [scores(e), by_layer(e), causal(e), examples(e)],
         means="Trust an explanation as far as its own card goes: r beside the tables, the least corpus, the twin. A program that "
         "does not beat a table of tokens says which tokens, and nothing of the context.",
@@ -136,11 +136,11 @@ def causal(e: Evidence) -> Part:
         "then to its mean. Share kept: 1 minus the divergence of the next token under the program over that under the mean. "
         "Neurons of a layer are drawn at random among those with a program.",
         claim(
-            "Simulations keep a share of the effect",
+            "The median simulation keeps a share of the effect",
             e.effect,
             null=e.effect_null,
             unit="share of the divergence",
-            why="over neurons, by Fieller's theorem; null: the program of another neuron of the layer",
+            why="median over neurons; null: the program of another neuron of the layer",
         ),
         table("By layer", ("layer", "neurons", "kept", "kept by another's program", "nats under the mean"), rows),
     )
