@@ -228,7 +228,7 @@ def heads(
     *,
     base: str,
     site: str,
-    folder: Path,
+    folder: str,
     plants: tuple[str, ...],
     shares: tuple[float, ...],
     sizes: tuple[int, int, int],
@@ -236,7 +236,7 @@ def heads(
     """Train every head of one seed on the same pairs, and audit it: with no plant, a coin and each plant at each share."""
     model = open_weights(base)
     width = int(model.network.get_input_embeddings().weight.shape[1])
-    found, _ = read_dictionary(folder, width=width, made=Made(model=base, hook=site))
+    found, _ = read_dictionary(Path(folder), width=width, made=Made(model=base, hook=site))
     rng, K, (pairs, tested, tried) = stream(seed, "pairs and marks"), len(MARKS), sizes
     read = functools.partial(read_texts, model, site, found=found)
     some, seen = (

@@ -45,7 +45,7 @@ def planted(config: Config, run: Run) -> Evidence:
         heads,
         base=config.base,
         site=config.site,
-        folder=folder,
+        folder=str(folder),
         plants=config.plants,
         shares=config.shares,
         sizes=(config.pairs, config.tested, config.edited),
