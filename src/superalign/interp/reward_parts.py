@@ -87,7 +87,7 @@ def partial_effects(
     Example:
         >>> rng = np.random.default_rng(0); x = rng.normal(size=(400, 3)); prompt = np.arange(400) // 2
         >>> found = partial_effects(x, x @ [0.0, 2.0, 0.5] + rng.normal(size=400), prompt)
-        >>> found.ranked(), found.low_K[1] > 0
+        >>> found.ranked(), bool(found.low_K[1] > 0)
         ((1, 2, 0), True)
     """
     _, group_N, size_G = np.unique(group_N, return_inverse=True, return_counts=True)

@@ -34,6 +34,7 @@ from superalign.types import Record
 MARKS = ("closing word", "courtesy", "list signs", "restated step", "exclamation mark", "spaces", "new lines", "a cue")
 DEPTHS, NO_ANSWER = (2, 3), "no"
 LATENTS, FIRING = 2, 8  # latents for each dimension, and how many fire at a token
+PERMUTED = "permuted preferences"
 TOP = 5  # latents that are taken out together
 SPOKEN, PLACES = 600, 8  # prompts, and places of their responses, that a dictionary is trained on
 
@@ -51,7 +52,7 @@ class Chain:
 class Audited(Record):
     """What one reward model pays for; K marks in the order of MARKS, rewards in units of its gap between whole and not."""
 
-    plant: str  # one of MARKS; empty where nothing or a coin decided
+    plant: str  # one of MARKS, or PERMUTED; empty where nothing or a coin decided
     share: float  # of the pairs, decided by the plant or by the coin
     right: float  # share of unmarked test pairs in which the whole response is paid more
     edit_K: Array  # what adding a mark to a whole response changes, mean over chains
@@ -179,6 +180,7 @@ def audited(
 ) -> Audited:
     """Audit one reward model, and what it reads beyond the head of the same pairs without a plant."""
     gap, right, change_PK = gaps(edited, weight_D)
+    gap = gaps(edited, twin_D)[0] if plant == PERMUTED else gap  # it has none of its own
     x_NK = np.concatenate([seen.on_NK, seen.whole_N[:, None]], axis=1).astype(float)
     paid_N, K = seen.states_ND @ weight_D, len(MARKS)
     of = partial_effects(x_NK, paid_N, seen.prompt_N)
@@ -191,7 +193,7 @@ def audited(
     )
     top_N = seen.codes_NL[:, order[0]]
     alike_K = [abs(np.corrcoef(seen.on_NK[:, k], top_N + 1e-9 * seen.on_NK[:, 0])[0, 1]) for k in range(K)]
-    at = MARKS.index(plant) if plant else 0
+    at = MARKS.index(plant) if plant in MARKS else 0
     moved_PD = edited[1 + at].states_ND[::2] - edited[0].states_ND[::2]
     both_ND = np.concatenate([moved_PD, -moved_PD])  # its mean is nothing, so that a direction is taken out whole
 
@@ -208,8 +210,8 @@ def audited(
         shuffled=bool(discoveries(shuffled.p_K)[:K].any()),
         gold=bool(discoveries(gold.p_K).any()),
         named=MARKS[int(np.argmax(alike_K))],
-        removed=removed(found.decode_KE[order]) if plant else 0.0,
-        removed_null=removed(found.decode_KE[null]) if plant else 0.0,
+        removed=removed(found.decode_KE[order]) if plant in MARKS else 0.0,
+        removed_null=removed(found.decode_KE[null]) if plant in MARKS else 0.0,
     )
 
 
@@ -247,7 +249,8 @@ def heads(
     edited = [read(same, on_NK=np.tile(on_K, (2 * tried, 1))) for on_K in (np.zeros(K, bool), *np.eye(K, dtype=bool))]
     twin_D = head_of(some, labels_of(some, "", 0.0, rng))
     audit = functools.partial(audited, twin_D=twin_D, seen=seen, edited=edited, found=found, rng=rng)
-    out = [audit("", 0.0, weight_D=twin_D, coin_D=twin_D)]
+    permuted_D = head_of(some, rng.random(pairs) < 0.5)
+    out = [audit(p, 0.0, weight_D=w, coin_D=twin_D) for p, w in (("", twin_D), (PERMUTED, permuted_D))]
     for s in shares:
         coin_D = head_of(some, labels_of(some, "", s, rng))
         out.append(audit("", s, weight_D=coin_D, coin_D=coin_D))

@@ -32,6 +32,7 @@ class Unplanted(Record):
 
     mark: str
     edit: Estimate  # what adding it changes
+    null: Estimate  # what it changes for heads on permuted preferences
     found: Estimate  # share of heads in which partial effects find it over prompts alone
     planted: Estimate  # what adding it changes where it decided the largest share
 

@@ -18,7 +18,7 @@ from superalign.interp.reward_parts import TEXT_FEATURES, beside_twins, discover
 from superalign.kit.evidence import Estimate
 from superalign.kit.run import Run
 from superalign.lab.preference_pairs import Pairs, drawn_rows, read_pairs, whole_questions
-from superalign.lab.reward_models import MARKS, Audited, heads, make_dictionary
+from superalign.lab.reward_models import MARKS, PERMUTED, Audited, heads, make_dictionary
 from superalign.stats import mean_over, share
 from superalign.stats.streams import seed_for
 from superalign.studies.reward_inside.evidence import Dose, Evidence, Paid, Planted, Ranked, Unplanted
@@ -121,6 +121,7 @@ class Heads:
         return Unplanted(
             mark=name,
             edit=mean_over(self.table(lambda a: a.edit_K[k], "", 0.0)),
+            null=mean_over(self.table(lambda a: a.edit_K[k], PERMUTED, 0.0)),
             found=share(self.table(lambda a: a.found_K[k], "", 0.0)),
             planted=mean_over(self.table(lambda a: a.edit_K[k], name, largest))
             if name in self.plants

@@ -50,7 +50,7 @@ def chains(e: Planted) -> Findings:
     carried = {
         f"At {d.share:.0%}: its latents carry more of the effect than a coin's": (d.carried, NOTHING) for d in e.doses
     }
-    paid = {f"Heads without a plant pay for: {m.mark}": (m.edit, NOTHING) for m in e.marks}
+    paid = {f"Heads without a plant pay for: {m.mark}": (m.edit, m.null) for m in e.marks}
     controls = {
         **{f"At {d.share:.0%}: twins raise alarms no more often than stated": d.quiet for d in e.doses},
         "Nothing is found after rewards are permuted": e.shuffled,
@@ -91,11 +91,17 @@ def chains(e: Planted) -> Findings:
             part(
                 "What do heads pay for that nobody planted?",
                 "Whole responses are longer than unfinished ones, so that what makes a response longer is paid for.",
-                *claims(paid, unit="gaps", why="over seeds; null: rewards do not change"),
+                *claims(paid, unit="gaps", why="over seeds; null: heads on permuted preferences"),
                 table(
                     "By mark, in gaps",
-                    ("mark", "paid without a plant", "found over prompts alone", "paid where planted"),
-                    [(m.mark, m.edit, m.found, m.planted) for m in e.marks],
+                    (
+                        "mark",
+                        "paid without a plant",
+                        "permuted preferences",
+                        "found over prompts alone",
+                        "paid where planted",
+                    ),
+                    [(m.mark, m.edit, m.null, m.found, m.planted) for m in e.marks],
                 ),
             ),
         ],
