@@ -134,17 +134,7 @@ def train_dictionary(
     x, centre_D, scale = _standard(x_ND)
     y, offset_E, written = (x, centre_D, scale) if target_NE is None else _standard(y_NE)
     generator = torch.Generator().manual_seed(config.seed)
-    decode = torch.randn(config.latents, y.shape[1], generator=generator)
-    decode = decode / decode.norm(dim=1, keepdim=True)
-    first = torch.randn(x.shape[1], config.latents, generator=generator) / x.shape[1] ** 0.5
-    weights = [
-        decode.T.clone() if target_NE is None else first,
-        torch.zeros(config.latents),
-        decode,
-        torch.zeros(y.shape[1]),
-    ]
-    for w in weights:
-        w.requires_grad_()
+    weights = _first_weights(x.shape[1], config.latents, y.shape[1], generator, tied=target_NE is None)
     optimizer = torch.optim.Adam(weights, lr=config.lr)
     idle_K, threshold = torch.zeros(config.latents), 0.0
     for step in range(config.steps):
@@ -169,6 +159,15 @@ def train_dictionary(
         threshold_K=np.full(config.latents, threshold * written, np.float32),
         k=config.k if config.activation == "top-k" else 0,
     )
+
+
+def _first_weights(D: int, K: int, E: int, generator: torch.Generator, *, tied: bool) -> list[Tensor]:
+    """Draw the first weights: of an autoencoder what is read is what is written."""
+    decode_KE = torch.randn(K, E, generator=generator)
+    decode_KE = decode_KE / decode_KE.norm(dim=1, keepdim=True)
+    encode_DK = torch.randn(D, K, generator=generator) / D**0.5
+    weights = [decode_KE.T.clone() if tied else encode_DK, torch.zeros(K), decode_KE, torch.zeros(E)]
+    return [w.requires_grad_() for w in weights]
 
 
 def _check(x_ND: np.ndarray, y_NE: np.ndarray, config: DictionaryConfig) -> None:

@@ -33,6 +33,16 @@ DOSES = {
     "removed": "effect gone without its latents",
     "removed_null": "without a coin's latents",
 }
+OF_CHAINS = (
+    "Marks are edits that the auditor knows and can make; a plant outside the list would not be named.",
+    "Heads are linear on states of one base that stays as it is; a reward model that is trained whole can read more.",
+    "Whoever does not know how many labels are odd has no such twins; the table shows alarms beside clean ones.",
+)
+OF_PREFERENCES = (
+    "One head on one draw of training pairs: intervals are over test prompts alone.",
+    "Responses are cut off; features are counted in what is left.",
+    "An effect with others held is no edit: what goes with a feature and is not in the list may be what is paid for.",
+)
 LINES = ("first", "size", "found", "quiet")
 
 
@@ -107,11 +117,7 @@ def chains(e: Planted) -> Findings:
         ],
         means="Hold a reward model against others with as many odd labels: alone, what it pays for most is what the data "
         "made every model pay for.",
-        limits=(
-            "Marks are edits that the auditor knows and can make; a plant outside the list would not be named.",
-            "Heads are linear on states of one base that stays as it is; a reward model that is trained whole can read more.",
-            "Whoever does not know how many labels are odd has no such twins; the table shows alarms beside clean ones.",
-        ),
+        limits=OF_CHAINS,
     )
 
 
@@ -175,9 +181,5 @@ def preferences(e: Evidence) -> Findings:
             ),
         ],
         means="What a head on permuted preferences pays as well is a property of the states, not of the preferences.",
-        limits=(
-            "One head on one draw of training pairs: intervals are over test prompts alone.",
-            "Responses are cut off; features are counted in what is left.",
-            "An effect with others held is no edit: what goes with a feature and is not in the list may be what is paid for.",
-        ),
+        limits=OF_PREFERENCES,
     )
