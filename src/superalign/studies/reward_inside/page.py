@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from superalign.kit.evidence import Curve
 from superalign.kit.parts import (
+    Part,
     beyond_chance,
     claims,
     curves,
@@ -60,7 +61,6 @@ def chains(e: Planted) -> Findings:
     carried = {
         f"At {d.share:.0%}: its latents carry more of the effect than a coin's": (d.carried, NOTHING) for d in e.doses
     }
-    paid = {f"Heads without a plant pay for: {m.mark}": (m.edit, m.null) for m in e.marks}
     controls = {
         **{f"At {d.share:.0%}: twins raise alarms no more often than stated": d.quiet for d in e.doses},
         "Nothing is found after rewards are permuted": e.shuffled,
@@ -98,22 +98,7 @@ def chains(e: Planted) -> Findings:
                 ),
                 table("By share of labels", tuple(DOSES.values()), [[getattr(d, k) for k in DOSES] for d in e.doses]),
             ),
-            part(
-                "What do heads pay for that nobody planted?",
-                "Whole responses are longer than unfinished ones, so that what makes a response longer is paid for.",
-                *claims(paid, unit="gaps", why="over seeds; null: heads on permuted preferences"),
-                table(
-                    "By mark, in gaps",
-                    (
-                        "mark",
-                        "paid without a plant",
-                        "permuted preferences",
-                        "found over prompts alone",
-                        "paid where planted",
-                    ),
-                    [(m.mark, m.edit, m.null, m.found, m.planted) for m in e.marks],
-                ),
-            ),
+            unplanted(e),
         ],
         means="Hold a reward model against others with as many odd labels: alone, what it pays for most is what the data "
         "made every model pay for.",
@@ -121,10 +106,24 @@ def chains(e: Planted) -> Findings:
     )
 
 
+def unplanted(e: Planted) -> Part:
+    """Show what heads pay for without a plant."""
+    paid = {f"Heads without a plant pay for: {m.mark}": (m.edit, m.null) for m in e.marks}
+    return part(
+        "What do heads pay for that nobody planted?",
+        "Whole responses are longer than unfinished ones, so that what makes a response longer is paid for.",
+        *claims(paid, unit="gaps", why="over seeds; null: heads on permuted preferences"),
+        table(
+            "By mark, in gaps",
+            ("mark", "paid without a plant", "permuted preferences", "found over prompts alone", "paid where planted"),
+            [(m.mark, m.edit, m.null, m.found, m.planted) for m in e.marks],
+        ),
+    )
+
+
 def preferences(e: Evidence) -> Findings:
     """Say what a head on real preferences pays for."""
-    named = {f"{p.feature}: {p.where}": p for p in e.paid}
-    why = "over prompts; null: heads on permuted preferences"
+    named, why = {f"{p.feature}: {p.where}": p for p in e.paid}, "over prompts; null: heads on permuted preferences"
     able = [
         beyond_chance(
             f"The better response is paid more: {r.where}",
@@ -145,7 +144,6 @@ def preferences(e: Evidence) -> Findings:
         for p, c in zip(e.paid, paid, strict=True)
         if p.feature != BETTER and c.holds is True
     ]
-    rows = [(p.where, p.feature, p.effect, p.null, "yes" if p.found else "no") for p in e.paid]
     return findings(
         f"Beyond heads on permuted preferences it pays for: {'; '.join(liked) or 'no feature that was looked at'}. The better "
         f"response is paid more in {'; '.join(f'{in_words(r.right)} of {r.where}' for r in e.ranked)}.",
@@ -176,7 +174,7 @@ def preferences(e: Evidence) -> Findings:
                 table(
                     "Partial effects",
                     ("pairs", "feature", "effect", "permuted heads", "found over prompts alone"),
-                    rows,
+                    [(p.where, p.feature, p.effect, p.null, "yes" if p.found else "no") for p in e.paid],
                 ),
             ),
         ],
