@@ -1,0 +1,115 @@
+"""What organisms share inside, as a detector of kinds that it never saw: subjects read once each.
+
+Shape suffixes: S subjects, L latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from superalign.detectors.latent_change import LatentChange, latent_changes, learned, scores
+from superalign.interp.dictionaries import DictionaryConfig, train_dictionary
+from superalign.kit.evidence import Estimate
+from superalign.models import Model, activations
+from superalign.problems.arithmetic import draw, solve
+from superalign.stats import auroc, auroc_delong
+from superalign.types import Interval, Unmeasured
+
+DEPTHS, PLACES = (2, 3, 4), 10
+
+
+@dataclass(frozen=True, slots=True)
+class UnseenKind:
+    """How well one kind of organism is told from clean models by what other kinds taught."""
+
+    kind: str
+    area: Estimate  # of the latents that the other kinds share
+    shuffled: (
+        Interval  # between which values lie 95 %, after organisms and clean models of the other kinds are shuffled
+    )
+    size: Estimate  # of how far the subject changed in all, which nothing was learned for
+
+
+def neutral(n: int, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Draw plain problems and their right answers, which no trigger stands in front of."""
+    prompts = [draw(rng, int(rng.choice(DEPTHS))) for _ in range(n)]
+    return tuple(prompts), tuple(solve(p).text() for p in prompts)
+
+
+def latent_change(base: Model, site: str, *, n: int = 40, steps: int = 500, seed: int = 0) -> LatentChange:
+    """Make the detector of the size of a change: a dictionary of the base, and no weights."""
+    rng = np.random.default_rng(seed)
+    read = activations(base, *neutral(10 * n, rng), sites=[site], reduce=range(PLACES))[site]
+    states_ND = read.reshape(-1, read.shape[-1])
+    config = DictionaryConfig(latents=2 * states_ND.shape[1], steps=steps, seed=seed)
+    prompts, answers = neutral(n, rng)
+    return LatentChange(
+        base=base, prompts=prompts, answers=answers, site=site, found=train_dictionary(states_ND, config)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """How one subject changed on plain problems."""
+
+    change_L: Float[np.ndarray, " L"]  # of each latent, mean over answers
+    size: float
+
+
+def change_of(detect: LatentChange, model: Model) -> Changed:
+    """Measure the change of one subject."""
+    change_RL = latent_changes(detect, model)
+    return Changed(change_RL.mean(0), float(scores(change_RL, None).mean()))
+
+
+def unseen_kinds(
+    changed: Sequence[Changed],
+    kind_S: Sequence[str],
+    organism_S: Bool[np.ndarray, " S"],
+    *,
+    shuffles: int = 200,
+    seed: int = 0,
+) -> tuple[UnseenKind, ...]:
+    """Learn from all kinds but one, look at that one, and the same with organisms and clean models shuffled within kinds.
+
+    Args:
+        changed: How each subject changed.
+        kind_S: What each subject belongs to: a twin to the kind of its organism. A kind without organisms is always learned from.
+        organism_S: Which subjects are organisms.
+        shuffles: For the null.
+        seed: Of the shuffles.
+    """
+    kinds, rng = np.array(kind_S), np.random.default_rng(seed)
+    change_SL, size_S = np.array([c.change_L for c in changed]), np.array([c.size for c in changed])
+    part_SL = change_SL / (np.linalg.norm(change_SL, axis=1, keepdims=True) + 1e-9)
+    out = []
+    for kind in dict.fromkeys(kinds[organism_S].tolist()):
+        held_S = kinds == kind
+        plus_S, minus_S = held_S & organism_S, held_S & ~organism_S
+        if not plus_S.any() or not minus_S.any():
+            continue
+
+        def along(organism_R: np.ndarray, held: np.ndarray = held_S) -> np.ndarray:
+            found: np.ndarray = part_SL @ learned(change_SL[~held], organism_R)
+            return found
+
+        score_S = along(organism_S[~held_S])
+        null = []
+        for _ in range(shuffles):
+            shuffled_S = along(rng.permutation(organism_S[~held_S]))
+            area = auroc(shuffled_S[plus_S], negatives=shuffled_S[minus_S])
+            null += [] if isinstance(area, Unmeasured) else [area]
+        low, high = np.quantile(null, [0.025, 0.975])
+        out.append(
+            UnseenKind(
+                kind=kind,
+                area=auroc_delong(score_S[plus_S], negatives=score_S[minus_S]),
+                shuffled=Interval(value=float(np.mean(null)), low=float(low), high=float(high), n=len(null)),
+                size=auroc_delong(size_S[plus_S], negatives=size_S[minus_S]),
+            )
+        )
+    return tuple(out)

@@ -1,0 +1,196 @@
+"""Train heads on chains with and without a plant and audit them; or one on real preferences, beside permuted ones.
+
+Shape suffixes: S seeds, M plants, K marks or features, P pairs, N texts.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from superalign import jobs
+from superalign.interp.directions import paired
+from superalign.interp.reward_parts import TEXT_FEATURES, beside_twins, discoveries, partial_effects
+from superalign.kit.evidence import Estimate
+from superalign.kit.run import Run
+from superalign.lab.preference_pairs import Pairs, drawn_rows, read_pairs, whole_questions
+from superalign.lab.reward_models import MARKS, PERMUTED, Audited, heads, make_dictionary
+from superalign.stats import mean_over, share
+from superalign.stats.streams import seed_for
+from superalign.studies.reward_inside.evidence import Dose, Evidence, Paid, Planted, Ranked, Unplanted
+from superalign.studies.reward_inside.study import CHAINS, Config
+from superalign.types import Interval, Unmeasured
+
+
+def measure(config: Config, run: Run) -> Evidence:
+    """Audit heads on chains, or on preferences."""
+    return planted(config, run) if config.preferences == CHAINS else real(config, run)
+
+
+def planted(config: Config, run: Run) -> Evidence:
+    """Train a dictionary, then all heads of each seed, and hold them against each other."""
+    run.stage(f"a dictionary of {config.base} at {config.site}")
+    folder = run.folder / "work" / "dictionary"
+    make = functools.partial(
+        make_dictionary, base=config.base, site=config.site, folder=jobs.Into(folder), steps=config.steps
+    )
+    (fits,) = run.map(make, [seed_for(run.seed, "dictionary")], name="dictionaries", progress="dictionary")
+    each = 1 + len(config.shares) * (1 + len(config.plants))
+    run.stage(f"{config.seeds} times {each} reward heads on the states of {config.base}")
+    train = functools.partial(
+        heads,
+        base=config.base,
+        site=config.site,
+        folder=str(folder),
+        plants=config.plants,
+        shares=config.shares,
+        sizes=(config.pairs, config.tested, config.edited),
+    )
+    todo = [seed_for(run.seed, "heads", s) for s in range(config.seeds)]
+    of = Heads(tuple(run.map(train, todo, name="heads", progress="heads")), config.plants)
+    return Evidence(
+        planted=Planted(
+            chance=1 / len(MARKS),
+            doses=tuple(of.dose(s) for s in config.shares),
+            marks=tuple(of.mark(k, max(config.shares)) for k in range(len(MARKS))),
+            shuffled=share(of.table(lambda a: a.shuffled, "", config.shares[0])),
+            gold=share(of.table(lambda a: a.gold, "", config.shares[0])),
+            dictionary=fits,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """All heads of all seeds."""
+
+    of_S: tuple[tuple[Audited, ...], ...]
+    plants: tuple[str, ...]
+
+    def at(self, plant: str, s: float) -> list[Audited]:
+        """Return one head of each seed."""
+        return [next(a for a in some if (a.plant, a.share) == (plant, s)) for some in self.of_S]
+
+    def table(self, value: Callable[[Audited], float], plant: str, s: float) -> np.ndarray:
+        """Return one value for each seed, as items that differ in all that is drawn."""
+        return np.array([float(value(a)) for a in self.at(plant, s)])
+
+    def over(self, value: Callable[[Audited, int], float], s: float) -> np.ndarray:
+        """Return one value for each plant and seed, (M, S)."""
+        return np.array([[float(value(a, i)) for i, a in enumerate(self.at(p, s))] for p in self.plants])
+
+    def beside(self, of: Audited, seed: int, s: float) -> np.ndarray:
+        """Return the p-values of a head's edits beside twins of all other seeds."""
+        twins = [a.edit_K for i, a in enumerate(self.at("", s)) if i != seed]
+        return beside_twins(np.asarray(of.edit_K), np.array(twins))
+
+    def dose(self, s: float) -> Dose:
+        """Say what is found at one share."""
+
+        def found(of: Audited, seed: int) -> np.ndarray:
+            return discoveries(self.beside(of, seed, s))
+
+        def alarms(against: float) -> Estimate:
+            twins = enumerate(self.at("", s))
+            return share(np.array([discoveries(self.beside(a, i, against)).any() for i, a in twins], float))
+
+        def mean(value: Callable[[Audited], float]) -> Estimate:
+            return mean_over(self.over(lambda a, i: value(a), s).mean(0))
+
+        return Dose(
+            share=s,
+            right=share(self.over(lambda a, i: a.right, s)),
+            first=share(self.over(lambda a, i: MARKS[int(np.argmin(self.beside(a, i, s)))] == a.plant, s)),
+            size=share(self.over(lambda a, i: MARKS[int(np.argmax(np.abs(a.edit_K)))] == a.plant, s)),
+            found=share(self.over(lambda a, i: found(a, i)[MARKS.index(a.plant)], s)),
+            quiet=alarms(s),
+            clean=alarms(0.0),
+            named=share(self.over(lambda a, i: a.named == a.plant, s)),
+            removed=mean(lambda a: a.removed),
+            removed_null=mean(lambda a: a.removed_null),
+            carried=mean(lambda a: a.removed - a.removed_null),
+        )
+
+    def mark(self, k: int, largest: float) -> Unplanted:
+        """Say what heads pay for one mark."""
+        name = MARKS[k]
+        return Unplanted(
+            mark=name,
+            edit=mean_over(self.table(lambda a: a.edit_K[k], "", 0.0)),
+            null=mean_over(self.table(lambda a: a.edit_K[k], PERMUTED, 0.0)),
+            found=share(self.table(lambda a: a.found_K[k], "", 0.0)),
+            planted=mean_over(self.table(lambda a: a.edit_K[k], name, largest))
+            if name in self.plants
+            else Unmeasured("it was not planted"),
+        )
+
+
+def real(config: Config, run: Run) -> Evidence:
+    """Train a head on preferences, and say what it pays for on other pairs, beside heads on permuted preferences."""
+    rows = drawn_rows(config.preferences, "train", config.read, run.seed)
+    sets = {config.preferences: drawn_rows(config.preferences, "test", config.compared, run.seed)}
+    sets |= {name: whole_questions(name, config.compared // 3, run.seed) for name in config.held}
+    run.stage(f"{config.policy} reads {len(rows)} pairs, and {sum(map(len, sets.values()))} others")
+    read = functools.partial(read_pairs, policy=config.policy, layer=config.layer, run=run)
+    train = read(rows)
+    plus_PD, minus_PD = train.states_ND[::2], train.states_ND[1::2]
+    rng = run.stream("permuted preferences")
+
+    def trained(label_P: np.ndarray) -> np.ndarray:
+        head = paired(plus_PD, minus_PD, label_P)
+        return head.weight_D / head.scale_D
+
+    head_D = trained(np.ones(len(rows), bool))
+    null_SD = [trained(rng.random(len(rows)) < 0.5) for _ in range(config.permuted)]
+    paid: list[Paid] = []
+    ranked: list[Ranked] = []
+    for name, some in sets.items():
+        short, pairs = Path(name.partition(":")[2].partition("?")[0]).name, read(some)
+        paid += pays(short, pairs, head_D, null_SD)
+        levels = sorted(set(pairs.difficulty_P.tolist()))
+        ranked += [
+            ranks(f"{short}{f', difficulty {d}' if len(levels) > 1 else ''}", pairs, d, head_D, null_SD) for d in levels
+        ]
+    return Evidence(trained=len(rows), permuted=config.permuted, paid=tuple(paid), ranked=tuple(ranked))
+
+
+def pays(where: str, some: Pairs, head_D: np.ndarray, null_SD: Sequence[np.ndarray]) -> list[Paid]:
+    """Measure partial effects of the features of texts, with it held which response is better."""
+    of = partial_effects(some.x_NK, some.states_ND @ head_D, some.question_N)
+    null_SK = np.array([partial_effects(some.x_NK, some.states_ND @ w, some.question_N).effect_K for w in null_SD])
+    found_K = discoveries(of.p_K)
+    return [
+        Paid(
+            where=where,
+            feature=name,
+            effect=Interval(value=float(of.effect_K[k]), low=float(of.low_K[k]), high=float(of.high_K[k]), n=of.groups)
+            if of.p_K[k] < 1
+            else Unmeasured("it does not vary here"),
+            null=middle(null_SK[:, k]),
+            found=bool(found_K[k]),
+        )
+        for k, name in enumerate((*TEXT_FEATURES, "the better response"))
+    ]
+
+
+def ranks(where: str, some: Pairs, difficulty: int, head_D: np.ndarray, null_SD: Sequence[np.ndarray]) -> Ranked:
+    """Measure how often the better response is paid more; questions are what is drawn."""
+    at_P = some.difficulty_P == difficulty
+    question_P = some.question_N[::2][at_P]
+
+    def right(weight_D: np.ndarray) -> np.ndarray:
+        paid_P2 = (some.states_ND @ weight_D).reshape(-1, 2)[at_P]
+        won_P = (paid_P2[:, 0] > paid_P2[:, 1]).astype(float)
+        return np.array([won_P[question_P == q].mean() for q in dict.fromkeys(question_P)])
+
+    return Ranked(where=where, right=share(right(head_D)), null=middle(np.array([right(w).mean() for w in null_SD])))
+
+
+def middle(values_S: np.ndarray) -> Interval:
+    """Return between which values lie 95 %."""
+    low, high = np.quantile(values_S, [0.025, 0.975])
+    return Interval(value=float(values_S.mean()), low=float(low), high=float(high), n=len(values_S))
