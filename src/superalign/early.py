@@ -61,6 +61,13 @@ def graded_named(name: str) -> None:
     text_named(name)
 
 
+def preferences_named(names: str) -> None:
+    """Check that the files of preferences can be read; another name is left to the study, which says what it needs."""
+    for name in filter(None, names.split(",")):
+        if name.startswith("preferences:"):
+            problems.named(name)
+
+
 def instructions_named(name: str) -> None:
     """Check that the files of requests can be read; another name is left to the study, which says what it needs."""
     if name.startswith(REQUESTS):
@@ -205,6 +212,12 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "circuits": {"policy": check_weights, "bases": bundled, "pairs": read_pairs},
     "explain": {"policy": check_weights, "corpora": corpora_named},
     "easy-to-hard": {"policy": check_weights, "problems": graded_named, "bases": bundled},
+    "reward-inside": {
+        "policy": check_weights,
+        "base": bundled,
+        "preferences": preferences_named,
+        "held": preferences_named,
+    },
     "weak-to-strong": {
         "policy": check_weights,
         "problems": statements_named,

@@ -6,11 +6,11 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from superalign.errors import BadInput
-from superalign.interp.compiled import HARD, compile_program
-from superalign.interp.compiled_programs import PROGRAMS, draw_pairs
 from superalign.interp.edges import edges, exact_edges, gradient_edges, joint_edges, ports
 from superalign.interp.patching import Pairs, components, exact_effects
-from superalign.interp.ranking import METHODS, exact_ranking, rank_components, rank_edges, scored
+from superalign.interp.ranking import METHODS, exact_ranking, rank_components, rank_edges
+from superalign.lab.compiled import HARD, compile_program, scored
+from superalign.lab.compiled_programs import PROGRAMS, draw_pairs
 
 
 def llama() -> LlamaForCausalLM:

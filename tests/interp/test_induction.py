@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from superalign.interp.compiled import Stack
 from superalign.interp.patching import patched, read
+from superalign.lab.compiled import Stack
 
 TOKENS, LENGTH, HEADS = 16, 21, 1
 PERIODS = range(5, 11)

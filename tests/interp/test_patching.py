@@ -8,8 +8,6 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from superalign.errors import TapError
-from superalign.interp.compiled import compile_program
-from superalign.interp.compiled_programs import PROGRAMS, draw_pairs
 from superalign.interp.patching import (
     Pairs,
     changed_by_corruption,
@@ -24,6 +22,8 @@ from superalign.interp.patching import (
     read,
 )
 from superalign.interp.ranking import agreement
+from superalign.lab.compiled import compile_program
+from superalign.lab.compiled_programs import PROGRAMS, draw_pairs
 
 
 def llama() -> Any:

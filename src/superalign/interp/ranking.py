@@ -16,7 +16,6 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import nn
 
-from superalign.interp.compiled import Compiled
 from superalign.interp.edges import edges, exact_edges, gradient_edges, joint_edges
 from superalign.interp.patching import (
     Pairs,
@@ -27,7 +26,7 @@ from superalign.interp.patching import (
     patched,
     read,
 )
-from superalign.stats import auroc, clopper_pearson
+from superalign.stats import clopper_pearson
 from superalign.types import Interval, Record, Unmeasured
 
 NOTHING = 1e-3  # an effect is called zero where it is below this share of what corruption changes
@@ -142,32 +141,6 @@ def _rechecked(
         joint=max((float(np.abs(together(g)).mean() / size) for g in groups), default=0.0),
         joint_expected=float(scores_C[zero].sum() / size),
     )
-
-
-def scored(
-    model: Compiled, pairs: Pairs, *, steps: int, check: int, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "M 2"], Float[np.ndarray, "M 2"]]:
-    """Hold the methods against the circuit of a compiled model.
-
-    Returns:
-        For each of `METHODS`, on components and on edges: the area under the ROC curve, and whether it is declared blind.
-    """
-    names, some = components(model.network), edges(model.network)
-    truths = ([n in model.nodes for n in names], [e in model.edges for e in some])
-    exact = (exact_effects(model.network, pairs), exact_edges(model.network, pairs))
-    area_M2, blind_M2 = np.zeros((len(METHODS), 2)), np.zeros((len(METHODS), 2))
-    for part, (rank, true_CB, truth) in enumerate(zip((rank_components, rank_edges), exact, truths, strict=True)):
-        labels = [str(i) for i in range(len(truth))]
-        rankings = [
-            exact_ranking(labels, true_CB),
-            *(rank(model.network, pairs, steps=s, check=check, rng=rng) for s in (0, steps)),
-            exact_ranking(labels, rng.random((len(labels), 1))),
-        ]
-        for m, ranking in enumerate(rankings):
-            scores_C, true_C = np.array(ranking.scores), np.array(truth)
-            area_M2[m, part] = auroc(scores_C[true_C], negatives=scores_C[~true_C])
-            blind_M2[m, part] = ranking.blind
-    return area_M2, blind_M2
 
 
 def agreement(guess_CB: Float[np.ndarray, "C B"], true_CB: Float[np.ndarray, "C B"]) -> Float[np.ndarray, " B"]:

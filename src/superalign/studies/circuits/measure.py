@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from superalign.interp import edges, patching, ranking
-from superalign.interp.compiled import HARD, SOFT, compile_program
-from superalign.interp.compiled_programs import PROGRAMS, accuracy, draw_pairs
 from superalign.interp.patching import Fill, Pairs
 from superalign.kit.evidence import Array, Estimate, curve_of
 from superalign.kit.run import Run
 from superalign.lab.circuit_inputs import inputs
+from superalign.lab.compiled import HARD, SOFT, compile_program, scored
+from superalign.lab.compiled_programs import PROGRAMS, accuracy, draw_pairs
 from superalign.models import open_weights
 from superalign.stats import mean_over, share
 from superalign.stats.streams import seed_for, stream
@@ -69,7 +69,7 @@ def compiled(job: CompiledJob) -> Scores:
     sharpness, leak = HARD if job.variant == "hard" else SOFT, job.leak if "noisy" in job.variant else 0.0
     model = compile_program(program, seed=job.seed, sharpness=sharpness, leak=leak)
     pairs = draw_pairs(program, n=job.inputs, rng=rng)
-    area_M2, blind_M2 = ranking.scored(model, pairs, steps=job.steps, check=job.recheck, rng=rng)
+    area_M2, blind_M2 = scored(model, pairs, steps=job.steps, check=job.recheck, rng=rng)
     return Scores(right=accuracy(model.network, program, n=100, rng=rng), area_M2=area_M2, blind_M2=blind_M2)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from superalign.interp.compiled import HARD, SOFT, compile_program
-from superalign.interp.compiled_programs import PROGRAMS, accuracy, draw_pairs
+from superalign.lab.compiled import HARD, SOFT, compile_program
+from superalign.lab.compiled_programs import PROGRAMS, accuracy, draw_pairs
 
 
 @pytest.mark.parametrize("sharpness", [HARD, SOFT])

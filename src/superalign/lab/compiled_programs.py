@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from superalign.interp.compiled import Attend, Bucket, Program, Table
 from superalign.interp.patching import Pairs
+from superalign.lab.compiled import Attend, Bucket, Program, Table
 
 LENGTH = 8  # positions, the start among them
 TOKENS = 8  # the start, letters, and last the padding
