@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: run test check bench mutate lock clean
+.PHONY: run test test-slow check bench mutate lock clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,10 @@ run: $(VENV)/installed
 test: $(VENV)/installed check
 	# A file a worker: what its tests share (a trained model, a whole run) is made once.
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# What takes more than ten seconds a test: the larger ground truth, and commands on a real model.
+test-slow: $(VENV)/installed
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --slow -m slow $(ARGS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check src tests benchmarks tools examples

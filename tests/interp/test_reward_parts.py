@@ -9,11 +9,11 @@ from superalign.interp.reward_parts import (
     TEXT_FEATURES,
     beside_twins,
     contributions,
-    discoveries,
     partial_effects,
     text_features,
     without,
 )
+from superalign.stats import discoveries
 
 
 def world(seed: int, *, shortcut: float = 0.3, prompts: int = 150) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:

@@ -313,21 +313,6 @@ def _picked(valid_s: np.ndarray, valid_on: np.ndarray, test_s: np.ndarray, test_
     return auprc, total / len(test_on), float(hit_test[best] / max(1, total + false_test[best])), float(precision[best])
 
 
-def adjusted(p_U: Float[np.ndarray, " U"]) -> Float[np.ndarray, " U"]:
-    """Adjust p-values for a false discovery rate over units (Benjamini and Hochberg, 1995); what is missing stays missing.
-
-    Example:
-        >>> adjusted(np.array([0.01, 0.04, 0.03])).round(3).tolist()
-        [0.03, 0.04, 0.04]
-    """
-    out = np.full(len(p_U), np.nan)
-    there = np.flatnonzero(~np.isnan(p_U))
-    order = there[np.argsort(p_U[there], kind="stable")]
-    stepped = p_U[order] * len(order) / np.arange(1, len(order) + 1)
-    out[order] = np.minimum.accumulate(stepped[::-1])[::-1].clip(max=1.0)
-    return out
-
-
 def twin_p(score_U: Float[np.ndarray, " U"], twin_T: Float[np.ndarray, " T"]) -> Float[np.ndarray, " U"]:
     """Return the share of a random twin's units that score at least as high: (1 + count) / (1 + T).
 

@@ -101,8 +101,13 @@ def from_text(text: str) -> Program:
     return read(json.loads(text))
 
 
-def in_english(program: Program, *, shown: int = 6) -> str:
+def in_english(program: Program, *, shown: int = 6, most: int = 99) -> str:
     """Say what a program says: rules in words, of which the first that fits counts; values in standard deviations.
+
+    Args:
+        program: What is said.
+        shown: Labels of a set that are named.
+        most: Rules that are written out.
 
     Example:
         >>> in_english(Ask("token before", ("the", "a"), (0.5, -0.5), End(2.0), End(-0.1)))
@@ -112,12 +117,13 @@ def in_english(program: Program, *, shown: int = 6) -> str:
     if not found:
         return "no rule found"
     parts = []
-    for clauses, value in found:
+    for clauses, value in found[:most]:
         before = sum(float(np.mean(adds)) for _, _, adds in clauses[:-1]) if clauses else 0.0
         words = [f"{column} is {_either(among, None, 0.0, shown)}" for column, among, _ in clauses[:-1]]
         column, among, adds = clauses[-1]
         parts.append(" and ".join([*words, f"{column} is {_either(among, adds, before + value, shown)}"]))
-    return "; ".join([*parts, f"else {rest:+.1f}"])
+    more = [f"{len(found) - most} more rules"] if len(found) > most else []
+    return "; ".join([*parts, *more, f"else {rest:+.1f}"])
 
 
 def _either(among: tuple[str, ...], adds: tuple[float, ...] | None, value: float, shown: int) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float, Shaped
 from scipy import stats as distributions
 
 from superalign.errors import BadInput
@@ -121,23 +121,6 @@ def _within(x_NK: np.ndarray, group_N: np.ndarray) -> np.ndarray:
     np.add.at(sum_GK, group_N, x_NK)
     out_NK: np.ndarray = x_NK - (sum_GK / np.bincount(group_N)[:, None])[group_N]
     return out_NK
-
-
-def discoveries(p_K: Float[np.ndarray, " K"], *, rate: float = 0.05) -> Bool[np.ndarray, " K"]:
-    """Say which hypotheses are rejected at a false discovery rate.
-
-    Example:
-        >>> discoveries(np.array([0.001, 0.8, 0.03, 0.9])).tolist()
-        [True, False, False, False]
-
-    Source:
-        Benjamini and Hochberg, Controlling the false discovery rate, 1995.
-    """
-    order_K = np.argsort(p_K)
-    passed_K = p_K[order_K] <= rate * np.arange(1, len(p_K) + 1) / len(p_K)
-    out_K = np.zeros(len(p_K), bool)
-    out_K[order_K[: int(np.flatnonzero(passed_K)[-1]) + 1 if passed_K.any() else 0]] = True
-    return out_K
 
 
 def beside_twins(of_K: Float[np.ndarray, " K"], twins_SK: Float[np.ndarray, "S K"]) -> Float[np.ndarray, " K"]:

@@ -21,12 +21,13 @@ from torch import Tensor
 from superalign import jobs
 from superalign.interp.dictionaries import Dictionary, DictionaryConfig, quality, train_dictionary
 from superalign.interp.directions import paired
-from superalign.interp.reward_parts import discoveries, partial_effects, without
+from superalign.interp.reward_parts import partial_effects, without
 from superalign.interp.sae_files import Made, read_dictionary, write_dictionary
 from superalign.kit.evidence import Array
 from superalign.models import Model, activations, open_weights
 from superalign.problems import arithmetic
 from superalign.problems.family import split_of
+from superalign.stats import discoveries
 from superalign.stats.streams import stream
 from superalign.types import Record
 

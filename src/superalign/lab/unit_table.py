@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from superalign.files import write_whole
-from superalign.interp.explaining import Explained, adjusted, twin_p
+from superalign.interp.explaining import Explained, twin_p
 from superalign.interp.programs import in_english, to_text
 from superalign.lab.explained_network import LayerUnits, NetworkDone
+from superalign.stats import discoveries
 
 KINDS = {"N": "neuron", "H": "head", "P": "permuted"}
 RATE = 0.05  # of false discoveries
@@ -71,7 +72,7 @@ def discovered(layers: Sequence[Judged]) -> list[np.ndarray]:
     """Say which units of all layers are beyond their twins, at a false discovery rate of 5 % over all; permuted ones apart."""
     real = [j.kind_U != "P" for j in layers]
     flat = np.concatenate([j.p_U[r] for j, r in zip(layers, real, strict=True)])
-    passed = iter(np.split(adjusted(flat) <= RATE, np.cumsum([r.sum() for r in real])[:-1]))
+    passed = iter(np.split(discoveries(flat, rate=RATE), np.cumsum([r.sum() for r in real])[:-1]))
     out = []
     for r in real:
         mine = np.zeros(len(r), bool)
@@ -99,7 +100,7 @@ def write_table(
         corpora: Names, in the order of the columns.
         effects: Share of a unit's effect that its simulation keeps, for those that were replaced.
         about: What the table is about.
-        programs: Whether programs are written, which take most of the room.
+        programs: Whether programs are written, and all of their rules in words, which takes most of the room.
     """
     text = io.StringIO()
     measures = ["r", "r_low", "r_high", "gain", "gain_low", "gain_high", "unigram", "bigram", "position"]
@@ -113,10 +114,12 @@ def write_table(
         numbers = np.column_stack(columns)
         for u in np.flatnonzero(j.kind_U != "P"):
             name, program = j.layer.name_U[u], f.programs[u]
-            said = [name, j.layer.number, KINDS[j.kind_U[u]], in_english(program), to_text(program) if programs else ""]
+            english = in_english(program) if programs else in_english(program, shown=3, most=3)
+            said = [name, j.layer.number, KINDS[j.kind_U[u]], english, to_text(program) if programs else ""]
             cells = ["" if np.isnan(x) else f"{x:.3g}" for x in numbers[u]]
+            passes = "" if np.isnan(j.p_U[u]) else int(passed[u])
             kept = f"{effects[name]:.3g}" if name in effects else ""
-            rows.writerow([*said, f"{f.bits_U[u]:.0f}", *cells, int(passed[u]), "", "", kept])
+            rows.writerow([*said, f"{f.bits_U[u]:.0f}", *cells, passes, "", "", kept])
     write_whole(folder / "units.csv.gz", gzip.compress(text.getvalue().encode(), mtime=0))
     (folder / "examples").mkdir(exist_ok=True)
     for number in done.layers:

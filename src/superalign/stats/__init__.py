@@ -4,7 +4,7 @@ Everything returns a number with its interval, or `Unmeasured` where there is no
 drawn independently from one population; an adversary who adapts to the instrument is not such a population.
 """
 
-from superalign.stats.comparisons import Alternative, holm
+from superalign.stats.comparisons import Alternative, discoveries, holm
 from superalign.stats.means import mean_interval, median_interval, paired_difference, ratio_interval
 from superalign.stats.power import (
     auroc_null_sd,
@@ -64,6 +64,7 @@ __all__ = [
     "detectable_paired",
     "detectable_two_proportions",
     "difference",
+    "discoveries",
     "flagged_fraction",
     "flags",
     "holm",

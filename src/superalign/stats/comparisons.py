@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
+from jaxtyping import Bool, Float
+from scipy.stats import false_discovery_control
 
 from superalign.errors import BadInput
 from superalign.stats.inputs import column
@@ -48,3 +50,24 @@ def holm(p_values: Sequence[float | Unmeasured]) -> tuple[float | Unmeasured, ..
     for rank, place in enumerate(order):
         adjusted[measured[int(place)][0]] = float(steps[rank])
     return tuple(adjusted)
+
+
+def discoveries(p_K: Float[np.ndarray, " K"], *, rate: float = 0.05) -> Bool[np.ndarray, " K"]:
+    """Say which hypotheses are rejected at a false discovery rate; one without a p-value (nan) is not asked.
+
+    Args:
+        p_K: One per hypothesis.
+        rate: Share of the rejected ones that may be true, on average.
+
+    Example:
+        >>> discoveries(np.array([0.001, 0.8, 0.03, np.nan])).tolist()
+        [True, False, True, False]
+
+    Source:
+        Benjamini and Hochberg, Controlling the false discovery rate, 1995.
+    """
+    asked_K = ~np.isnan(p_K)
+    out_K = np.zeros(len(p_K), bool)
+    if asked_K.any():
+        out_K[asked_K] = false_discovery_control(p_K[asked_K]) <= rate
+    return out_K

@@ -87,6 +87,7 @@ def test_a_real_model_is_patched_attributed_and_kept_in_part() -> None:
     assert metrics_2KB[0, 2].mean() > metrics_2KB[0, 0].mean()
 
 
+@pytest.mark.slow
 def test_it_runs_on_a_model_of_random_weights_and_finds_no_behaviour_to_keep(
     superalign: Callable[..., Any], tiny_chat: str, tmp_path: Path
 ) -> None:

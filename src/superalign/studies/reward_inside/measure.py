@@ -14,12 +14,12 @@ import numpy as np
 
 from superalign import jobs
 from superalign.interp.directions import paired
-from superalign.interp.reward_parts import TEXT_FEATURES, beside_twins, discoveries, partial_effects
+from superalign.interp.reward_parts import TEXT_FEATURES, beside_twins, partial_effects
 from superalign.kit.evidence import Estimate
 from superalign.kit.run import Run
 from superalign.lab.preference_pairs import Pairs, drawn_rows, read_pairs, whole_questions
 from superalign.lab.reward_models import MARKS, PERMUTED, Audited, heads, make_dictionary
-from superalign.stats import mean_over, share
+from superalign.stats import discoveries, mean_over, share
 from superalign.stats.streams import seed_for
 from superalign.studies.reward_inside.evidence import Dose, Evidence, Paid, Planted, Ranked, Unplanted
 from superalign.studies.reward_inside.study import CHAINS, Config
