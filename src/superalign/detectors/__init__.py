@@ -11,6 +11,7 @@ from superalign.detectors.cue_sweep import CueSweep
 from superalign.detectors.feature_search import FeatureSearch
 from superalign.detectors.instructed_directions import InstructedDirections
 from superalign.detectors.investigator import Investigator
+from superalign.detectors.latent_change import LatentChange
 from superalign.detectors.leaked_text import LeakedText
 from superalign.detectors.noise_injection import NoiseInjection
 from superalign.detectors.rare_behaviour import RareBehaviour
@@ -32,6 +33,7 @@ __all__ = [
     "FeatureSearch",
     "InstructedDirections",
     "Investigator",
+    "LatentChange",
     "LeakedText",
     "NoiseInjection",
     "RareBehaviour",
