@@ -411,6 +411,8 @@ def test_the_flags_are_frozen() -> None:
     }
     assert flags == {
         "run": ["--config", "--executor", "--out", "--quick", "--seed", "--set", "--workers"],
+        "explore": [],
+        "canada": ["--literal", "--others", "--seed", "--texts"],
         "audit": [
             "--base",
             "--budget",

@@ -28,7 +28,7 @@ def test_a_tap_changes_nothing_and_fires(model: Model) -> None:
         hidden = model.network(tokens_BT, output_hidden_states=True).hidden_states
     assert torch.equal(plain, read)
     assert torch.equal(plain, after)
-    kinds = ("residual", "attention", "mlp", "neurons")
+    kinds = ("residual", "attention", "heads", "mlp", "neurons")
     assert set(seen) == {"embedding", *(f"{kind}.{i}" for kind in kinds for i in range(2))}
     assert torch.equal(seen["embedding"], hidden[0])
     assert torch.equal(seen["residual.0"], hidden[1])
