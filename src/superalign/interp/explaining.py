@@ -193,7 +193,9 @@ def score(
     rival = table_KU.argmax(0)
     drawn_KBU = np.stack([t.drawn() for t in tables.values()])
     rival_BU = np.take_along_axis(drawn_KBU, rival[None, None, :], 0)[0]
-    side_U = np.where((train_RU**3).sum(0) >= 0, 1.0, -1.0).astype(np.float32)  # the side on which a unit goes further
+    side_U = np.where((train_RU * train_RU * train_RU).sum(0) >= 0, 1.0, -1.0).astype(
+        np.float32
+    )  # the side on which a unit goes further
     cut_U = np.quantile((side_U * train_RU).T.copy(), 1 - ACTIVE, axis=1)
     on_UV, on_Un = ((side_U * x > cut_U).T.copy() for x in (valid_VU, test_nU))
     picked = [_picked(side_U[u] * said_UV[u], on_UV[u], side_U[u] * said_Un[u], on_Un[u]) for u in range(len(programs))]

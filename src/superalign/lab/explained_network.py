@@ -243,13 +243,15 @@ def _keep_examples(bank: Bank, layer: layers.Layer, units: LayerUnits, path: Pat
             "wrong": _largest(np.abs(value_n - simulate(program, bank.columns, test))),
         }
         whole = layer.neurons_NU if kind == "N" else layer.heads_NH
-        shown = []
-        for chosen, count in EXAMPLES:
-            rows = places.around(test[orders[chosen]], count)
-            for at in rows:
-                said = simulate(program, bank.columns, at)
-                value = (whole[at, number].astype(np.float32) - mean) / spread
-                shown.append({**places.shown(at), "chosen": chosen} | _rounded(values=value, predicted=said))
+        some = [(chosen, at) for chosen, count in EXAMPLES for at in places.around(test[orders[chosen]], count)]
+        rows = np.concatenate([at for _, at in some])
+        said = simulate(program, bank.columns, rows)
+        value = (whole[rows, number].astype(np.float32) - mean) / spread
+        ends = np.cumsum([len(at) for _, at in some])[:-1]
+        parts = zip(some, np.split(value, ends), np.split(said, ends), strict=True)
+        shown = [
+            {**places.shown(at), "chosen": chosen} | _rounded(values=v, predicted=p) for (chosen, at), v, p in parts
+        ]
         lines.append(json.dumps({"unit": name, "examples": shown}, ensure_ascii=False, separators=(",", ":")))
     write_whole(path, gzip.compress("\n".join(lines).encode(), mtime=0))
 
