@@ -10,7 +10,7 @@ import transformers as tf
 
 from superalign.errors import BadInput, TapError
 from superalign.interp.layers import calls_of, embedded, head_matrices, run_layer
-from superalign.interp.replaced import effects, neuron_set, next_token
+from superalign.interp.replaced import effects, neurons_changed, next_token
 from superalign.interp.texts import Texts, cut
 from superalign.models import Model, open_weights
 from superalign.models.taps import tapped
@@ -78,5 +78,5 @@ def test_a_neuron_that_is_set_to_its_own_values_changes_nothing(model: Model) ->
 
 
 def test_a_neuron_of_a_layer_that_does_not_run_is_an_error(model: Model) -> None:
-    with pytest.raises(TapError, match="was not run"), neuron_set(model.network, 9, 0, np.zeros((1, 1))):
+    with pytest.raises(TapError, match="was not run"), neurons_changed(model.network, 9, lambda x: x):
         pass

@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from superalign.errors import BadInput, TapError
+from superalign.errors import BadInput
+from superalign.interp.replaced import divergence, neurons_changed
 from superalign.models.model import Model
 from superalign.models.taps import last_matrix, layers_of, tap_module, tapped
 from superalign.stats import difference, mean_over, share
@@ -203,28 +204,14 @@ def _moved(
     model: Model, layer: int, units_U: np.ndarray, text: str, mean_U: Float[np.ndarray, " U"]
 ) -> Float[np.ndarray, "U 2"]:
     """Jensen-Shannon divergence of next-token distributions, mean over tokens, with each unit at its mean and at zero."""
-    module = tap_module(model.network, f"neurons.{layer}")
-    assert module is not None
-    fired: list[bool] = []
 
-    def replace(_: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        x_RTF = args[0].clone()
+    def change(x_RTF: Tensor) -> Tensor:
         for i, u in enumerate(units_U):
             x_RTF[1 + i, :, u], x_RTF[1 + len(units_U) + i, :, u] = float(mean_U[i]), 0.0
-        fired.append(True)
-        return (x_RTF,)
+        return x_RTF
 
-    handle = module.register_forward_pre_hook(replace)
-    try:
-        with torch.no_grad():
-            tokens = _tokens(model, text).expand(1 + 2 * len(units_U), -1)
-            log_RTV = model.network(input_ids=tokens, use_cache=False).logits.float().log_softmax(-1)
-    finally:
-        handle.remove()
-    if not fired:
-        raise TapError(f"The hook at L{layer} did not fire. Nothing was replaced. Use the network's own forward.")
-    base_TV = log_RTV[0]
-    middle_RTV = torch.logaddexp(log_RTV[1:], base_TV) - math.log(2)
-    apart = [(p.exp() * (p - middle_RTV)).sum(-1) for p in (log_RTV[1:], base_TV)]
-    js_R = (0.5 * (apart[0] + apart[1])).mean(-1).clamp(0.0, math.log(2))
+    with torch.no_grad(), neurons_changed(model.network, layer, change):
+        tokens = _tokens(model, text).expand(1 + 2 * len(units_U), -1)
+        log_RTV = model.network(input_ids=tokens, use_cache=False).logits.float().log_softmax(-1)
+    js_R = divergence(log_RTV[1:], log_RTV[:1].expand_as(log_RTV[1:])).mean(-1)
     return js_R.view(2, -1).T.cpu().numpy()

@@ -68,23 +68,8 @@ def bits_of(program: Program, columns: Columns) -> float:
 
 
 def sums_of(one_hot_CN: csr_array, values_NU: Float[np.ndarray, "N U"]) -> Float[np.ndarray, "C U"]:
-    """Sum the activations of all units over every category: one product, from which every correlation follows."""
+    """Sum the activations of all units over every category: one product for all questions."""
     return np.asarray(one_hot_CN @ values_NU)
-
-
-def correlations(
-    sum_CU: Float[np.ndarray, "C U"], count_C: Float[np.ndarray, " C"], sd_U: Float[np.ndarray, " U"], *, n: int
-) -> Float[np.ndarray, "C U"]:
-    """Return the Pearson correlation of every predicate with every unit whose values have mean 0.
-
-    Example:
-        >>> a = np.array([[1.0], [-1.0], [1.0], [-1.0]])
-        >>> float(correlations(np.array([[2.0]]), np.array([2.0]), a.std(0), n=4)[0, 0])
-        1.0
-    """
-    share_C = count_C / n
-    spread_C = np.sqrt(np.maximum(share_C * (1 - share_C), 1e-12))
-    return np.asarray(sum_CU / n / spread_C[:, None] / np.maximum(sd_U, 1e-12))
 
 
 def find(

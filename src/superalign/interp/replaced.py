@@ -5,7 +5,9 @@ Shape suffixes: W windows, T tokens of a window, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,28 +23,25 @@ from superalign.models.taps import tap_module
 
 
 @contextmanager
-def neuron_set(network: nn.Module, layer: int, neuron: int, values_WT: Float[np.ndarray, "W T"]) -> Iterator[None]:
-    """Put values in the place of one neuron's activation at every token, inside the block.
+def neurons_changed(network: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Put the activations of a layer's neurons through a function, inside the block; it is given a copy.
 
     Args:
         network: Any causal LM.
-        layer: Of the neuron.
-        neuron: Its number.
-        values_WT: What stands there instead.
+        layer: Of the neurons.
+        change: From what the MLP's last matrix reads to what it reads instead.
 
     Raises:
         TapError: On leaving, if the layer was not run.
     """
     module = tap_module(network, f"neurons.{layer}")
-    fired = []
+    fired: list[bool] = []
 
-    def change(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        x = args[0].clone()
-        x[..., neuron] = torch.from_numpy(values_WT).to(x.dtype).view(x.shape[:-1])
+    def put(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         fired.append(True)
-        return (x, *args[1:])
+        return (change(args[0].clone()), *args[1:])
 
-    handle = module.register_forward_pre_hook(change) if module is not None else None
+    handle = module.register_forward_pre_hook(put) if module is not None else None
     try:
         yield
     finally:
@@ -50,9 +49,22 @@ def neuron_set(network: nn.Module, layer: int, neuron: int, values_WT: Float[np.
             handle.remove()
     if not fired:
         raise TapError(
-            f"Nothing was put in the place of neuron {neuron} of layer {layer}: it was not run. What came out would be the "
-            "model's own. Run the network's own forward inside the block."
+            f"The neurons of layer {layer} were not changed: it was not run. What came out would be the model's own. Run the "
+            "network's own forward inside the block."
         )
+
+
+def divergence(first: Float[Tensor, "*N V"], second: Float[Tensor, "*N V"]) -> Float[Tensor, "*N"]:
+    """Return the Jensen-Shannon divergence of distributions from their log-probabilities, in nats, 0 to log 2.
+
+    Example:
+        >>> same = torch.zeros(1, 2).log_softmax(-1)
+        >>> divergence(same, same).item()
+        0.0
+    """
+    middle = torch.logaddexp(first, second) - math.log(2)
+    apart = sum(0.5 * (p.exp() * (p - middle)).sum(-1) for p in (first, second))
+    return torch.as_tensor(apart).clamp(0.0, math.log(2))
 
 
 def next_token(model: Model, tokens_WT: Int[np.ndarray, "W T"]) -> Float[Tensor, "W T V"]:
@@ -83,10 +95,14 @@ def effects(
     keep = torch.from_numpy(scored_WT)
     rows = []
     for value_WT in values:
-        with neuron_set(model.network, layer, neuron, value_WT):
+        with neurons_changed(model.network, layer, functools.partial(_set, neuron=neuron, value_WT=value_WT)):
             changed = next_token(model, tokens_WT)
-        middle = torch.logaddexp(unchanged, changed) - np.log(2)
-        apart_WT = sum(0.5 * (p.exp() * (p - middle)).sum(-1) for p in (unchanged, changed))
-        total_W = torch.where(keep, torch.as_tensor(apart_WT).clamp_min(0), 0.0).sum(1) / keep.sum(1).clamp_min(1)
+        apart_WT = divergence(unchanged, changed)
+        total_W = torch.where(keep, apart_WT, 0.0).sum(1) / keep.sum(1).clamp_min(1)
         rows.append(total_W.double().numpy())
     return np.stack(rows)
+
+
+def _set(x: Tensor, *, neuron: int, value_WT: np.ndarray) -> Tensor:
+    x[..., neuron] = torch.from_numpy(value_WT).to(x.dtype).view(x.shape[:-1])
+    return x
