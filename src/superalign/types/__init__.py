@@ -15,26 +15,33 @@ from superalign.types.detection import (
     Verdict,
 )
 from superalign.types.oversight import Instrument, Overseer, Signal
+from superalign.types.research import Answer, Choice, Finding, Metric, Plan, Question, Tier, Word
 from superalign.types.rollouts import Policy, Problem, Rollout, Rollouts, Split
 from superalign.types.subjects import Harmless, Misbehaviour, Organism, Plant, Subject
 
 __all__ = [
     "NOTHING_PLANTED",
     "NOT_YET",
+    "Answer",
     "Calibration",
+    "Choice",
     "Claim",
     "Decision",
     "Detector",
+    "Finding",
     "Harmless",
     "Instrument",
     "Interval",
+    "Metric",
     "Misbehaviour",
     "Organism",
     "Outcome",
     "Overseer",
+    "Plan",
     "Plant",
     "Policy",
     "Problem",
+    "Question",
     "Record",
     "Replies",
     "Rollout",
@@ -42,8 +49,10 @@ __all__ = [
     "Signal",
     "Split",
     "Subject",
+    "Tier",
     "Unmeasured",
     "Verdict",
+    "Word",
     "canonical_json",
     "digest_of",
     "rebuild",

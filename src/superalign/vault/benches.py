@@ -1,0 +1,96 @@
+"""What the vault owns of a question: inputs, hidden truth, and whether it is an impossible twin. A folder of arrays, no code.
+
+Shape suffixes: N items of one tier, S scores of an item where a method gives several.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Shaped
+
+from superalign.errors import DataError
+from superalign.types import Choice, Question, Tier, canonical_json, rebuild
+
+Arrays: TypeAlias = Mapping[str, np.ndarray]
+TIERS: tuple[Tier, ...] = ("climb", "confirm", "sealed")
+SECRET = "secret.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The items of one tier."""
+
+    inputs: Arrays  # what a method is given; first axis N in every array
+    truth_NS: Shaped[np.ndarray, "N ..."]  # what it is scored by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """A question with its answers."""
+
+    question: Question
+    public: (
+        Arrays  # what a researcher may read: training inputs with imperfect labels, a development set with true ones
+    )
+    parts: Mapping[Tier, Part]  # climb and confirm alike in distribution, sealed from a family that `public` lacks
+    twin: bool  # no honest method can beat the baseline
+    floor: float  # the weak reference's score on the sealed tier, where a share of a gap is told; else nan
+    ceiling: float
+
+
+def write_bench(bench: Bench, folder: Path) -> Path:
+    """Write a bench as arrays without pickles; return the folder that holds it."""
+    into = folder / bench.question.name
+    into.mkdir(parents=True, exist_ok=False)
+    (into / "question.json").write_text(canonical_json(bench.question))
+    (into / SECRET).write_text(json.dumps({"twin": bench.twin, "floor": bench.floor, "ceiling": bench.ceiling}))
+    _save(into / "public.npz", bench.public)
+    for tier, part in bench.parts.items():
+        _save(into / f"{tier}.npz", part.inputs)
+        _save(into / f"{tier}.truth.npz", {"truth": part.truth_NS})
+    return into
+
+
+def read_bench(folder: Path) -> Bench:
+    """Read what `write_bench` wrote.
+
+    Raises:
+        DataError: If something is missing or would have to be unpickled.
+    """
+    try:
+        secret = json.loads((folder / SECRET).read_text())
+        parts = {
+            t: Part(inputs=_load(folder / f"{t}.npz"), truth_NS=_load(folder / f"{t}.truth.npz")["truth"])
+            for t in TIERS
+        }
+        question = rebuild(
+            json.loads((folder / "question.json").read_text()), {n.__name__: n for n in (Question, Choice)}
+        )
+        return Bench(
+            question=question,
+            public=_load(folder / "public.npz"),
+            parts=parts,
+            twin=bool(secret["twin"]),
+            floor=float(secret["floor"]),
+            ceiling=float(secret["ceiling"]),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{folder} holds no question of a vault ({error}). Nothing can be scored without inputs and answers. "
+            "Write one with `vault.write_bench`."
+        ) from error
+
+
+def _save(file: Path, arrays: Arrays) -> None:
+    np.savez(file, allow_pickle=False, **arrays)
+
+
+def _load(file: Path) -> Arrays:
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
