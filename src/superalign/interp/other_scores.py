@@ -44,7 +44,7 @@ def weighted_correlation(
     """
     first, rest = _parts(a_SL, top)
     drawn = rng.choice(rest, min(random, len(rest)), replace=False)
-    weight = np.concatenate([np.ones(len(first)), np.full(len(drawn), len(rest) / len(drawn))])
+    weight = np.concatenate([np.ones(len(first)), np.full(len(drawn), len(rest) / max(1, len(drawn)))])
     some = np.concatenate([first, drawn])
     w = np.repeat(weight, a_SL.shape[1])
     a, s = a_SL[some].ravel(), s_SL[some].ravel()

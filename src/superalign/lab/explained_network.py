@@ -12,7 +12,7 @@ import functools
 import gzip
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -21,10 +21,13 @@ import torch
 from sklearn.cluster import MiniBatchKMeans
 
 from superalign import inputs, jobs
+from superalign.errors import BadInput
 from superalign.files import write_whole
 from superalign.interp import explaining, layers
+from superalign.interp.dictionaries import Dictionary, DictionaryConfig, train_dictionary
 from superalign.interp.explaining import Bank, Explained
 from superalign.interp.programs import from_text, simulate, to_text
+from superalign.interp.sae_files import read_dictionary
 from superalign.interp.texts import TEST, Texts
 from superalign.lab.corpora import Reading, read_texts
 from superalign.models import Model, open_weights
@@ -41,6 +44,8 @@ EXAMPLES = (("top", 4), ("random", 2), ("wrong", 2))
 LOOKED = 50  # tokens among which examples are chosen, no window twice
 PERMUTED = 16  # units of a layer whose activations are permuted
 AROUND, AFTER = 10, 4  # tokens before an example's token and after it
+LEARNT = 1_000  # updates of a dictionary
+CODED = 65_536  # tokens whose codes are read at once
 FASTER = 1.2  # by how much products in 16 bits must be
 
 
@@ -57,6 +62,8 @@ class NetworkJob:
     each: int = 0  # units of a layer, neurons and heads, drawn at random; 0 for all
     ends: int = 8
     half: bool = True
+    latents: int = 0  # of a dictionary of the stream behind each layer, trained here; 0 for none
+    dictionary: str = ""  # LAYER=FOLDER of SAELens: read at that layer instead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +97,7 @@ def explain_network(job: NetworkJob) -> NetworkDone:
     texts = bank.texts
     if job.twin:
         permute(model, job.twin)
+    given = given_dictionary(job.dictionary, model) if job.dictionary and not job.twin else None
     folder = Path(job.folder) / digest_of({"job": to_plain(job), "code": inputs.code()})[:16]
     folder.mkdir(parents=True, exist_ok=True)
     half = job.half and products_gain(plain(model.network).config.hidden_size) > FASTER
@@ -98,14 +106,15 @@ def explain_network(job: NetworkJob) -> NetworkDone:
     spent = []
     for number, layer, forward_s in _layers(model, texts, folder, half, wanted):
         before = time.process_time()
-        units = _explained(bank, layer, job)
+        values = values_of(layer, bank, job, given)
+        units = _explained(bank, number, values, job)
         if not job.twin:
-            _keep_examples(bank, layer, units, folder / f"L{number}.jsonl.gz")
+            _keep_examples(bank, values, units, folder / f"L{number}.jsonl.gz")
         spent.append((forward_s, time.process_time() - before))
         _keep(units, folder / f"L{number}.npz", spent[-1])
         who = f"{job.policy}, twin {job.twin}" if job.twin else job.policy
         print(f"{who}: layer {number + 1} of {n}, {sum(spent[-1]):.0f} s", flush=True)
-        del layer  # before the next one is made: both would be gigabytes
+        del layer, values  # before the next one is made: both would be gigabytes
     (folder / "stream.pt").unlink(missing_ok=True)
     some = [np.load(folder / f"L{i}.npz") for i in wanted]
     test_D = texts.split_D == TEST
@@ -171,23 +180,57 @@ def _layers(
         scratch.replace(kept)
 
 
-def _explained(bank: Bank, layer: layers.Layer, job: NetworkJob) -> LayerUnits:
+def given_dictionary(spec: str, model: Model) -> tuple[int, Dictionary]:
+    """Read a dictionary for one layer, as LAYER=FOLDER.
+
+    Raises:
+        BadInput: If there is no such layer.
+        DataError: If it is none, or of another width.
+    """
+    number, _, folder = spec.partition("=")
+    if not number.isdigit() or int(number) >= (n := len(layers_of(model.network))):
+        raise BadInput(
+            f"dictionary={spec!r} names no layer from 0 to {n - 1} of this model. Its latents would be read somewhere else. "
+            "Give LAYER=FOLDER, such as 3=PATH."
+        )
+    width = int(model.network.get_input_embeddings().weight.shape[1])
+    return int(number), read_dictionary(Path(folder), width=width)[0]
+
+
+def values_of(
+    layer: layers.Layer, bank: Bank, job: NetworkJob, given: tuple[int, Dictionary] | None = None
+) -> dict[str, np.ndarray]:
+    """Return what each kind of unit of a layer does on all scored tokens: neurons, heads, directions of a dictionary."""
+    out = {"N": layer.neurons_NU, "H": layer.heads_NH}
+    if not job.latents and (given is None or given[0] != layer.number):
+        return out
+    x_ND = layer.stream_WTD[torch.from_numpy(bank.texts.scored_WT)].float().numpy()
+    if given is not None and given[0] == layer.number:
+        found = given[1]
+    else:
+        rows = bank.train_R[: DictionaryConfig(latents=1).batch * LEARNT]
+        found = train_dictionary(x_ND[rows], DictionaryConfig(latents=job.latents, steps=LEARNT, seed=job.reading.seed))
+    codes = [found.encode(x_ND[s : s + CODED]).astype(np.float16) for s in range(0, len(x_ND), CODED)]
+    return out | {"D": np.concatenate(codes)}
+
+
+def _explained(bank: Bank, number: int, values: Mapping[str, np.ndarray], job: NetworkJob) -> LayerUnits:
     """Explain a layer's units, some at a time."""
-    rng = stream(job.reading.seed, "units", layer.number)
+    rng = stream(job.reading.seed, "units", number)
     names, parts = [], []
-    for kind, values_NU in (("N", layer.neurons_NU), ("H", layer.heads_NH)):
+    for kind, values_NU in values.items():
         pick = np.arange(values_NU.shape[1])
         if job.each and job.each < len(pick):
             pick = np.sort(rng.choice(pick, job.each, replace=False))
         for start in range(0, len(pick), BLOCK):
             some = pick[start : start + BLOCK]
             parts.append(explaining.explain(bank, values_NU[:, some], most=job.ends))
-            names += [f"L{layer.number}.{kind}{u}" for u in some]
+            names += [f"L{number}.{kind}{u}" for u in some]
     # The null: activations that are dealt anew over the tokens, so that no program can be right.
-    some = rng.choice(layer.neurons_NU.shape[1], min(PERMUTED, layer.neurons_NU.shape[1]), replace=False)
-    parts.append(explaining.explain(bank, rng.permutation(layer.neurons_NU[:, some]), most=job.ends))
-    names += [f"L{layer.number}.P{u}" for u in some]
-    return LayerUnits(number=layer.number, name_U=tuple(names), found=joined(parts))
+    some = rng.choice(values["N"].shape[1], min(PERMUTED, values["N"].shape[1]), replace=False)
+    parts.append(explaining.explain(bank, rng.permutation(values["N"][:, some]), most=job.ends))
+    names += [f"L{number}.P{u}" for u in some]
+    return LayerUnits(number=number, name_U=tuple(names), found=joined(parts))
 
 
 def joined(parts: list[Explained]) -> Explained:
@@ -225,11 +268,11 @@ def _largest(x: np.ndarray) -> np.ndarray:
     return some[np.argsort(-x[some], kind="stable")]
 
 
-def _keep_examples(bank: Bank, layer: layers.Layer, units: LayerUnits, path: Path) -> None:
+def _keep_examples(bank: Bank, values: Mapping[str, np.ndarray], units: LayerUnits, path: Path) -> None:
     """Write where in test documents each unit is strongest, somewhere at random, and where its program is most wrong."""
-    rng = stream(0, "examples", layer.number)
+    rng = stream(0, "examples", units.number)
     test, lines = bank.test_n, []
-    test_Un = {kind: x[test].T.copy() for kind, x in (("N", layer.neurons_NU), ("H", layer.heads_NH))}
+    test_Un = {kind: x[test].T.copy() for kind, x in values.items()}
     places = _places(bank.texts)
     for u, (name, program) in enumerate(zip(units.name_U, units.found.programs, strict=True)):
         kind, number = name.split(".")[1][0], int(name.split(".")[1][1:])
@@ -242,11 +285,10 @@ def _keep_examples(bank: Bank, layer: layers.Layer, units: LayerUnits, path: Pat
             "random": rng.integers(0, len(test), LOOKED),
             "wrong": _largest(np.abs(value_n - simulate(program, bank.columns, test))),
         }
-        whole = layer.neurons_NU if kind == "N" else layer.heads_NH
         some = [(chosen, at) for chosen, count in EXAMPLES for at in places.around(test[orders[chosen]], count)]
         rows = np.concatenate([at for _, at in some])
         said = simulate(program, bank.columns, rows)
-        value = (whole[rows, number].astype(np.float32) - mean) / spread
+        value = (values[kind][rows, number].astype(np.float32) - mean) / spread
         ends = np.cumsum([len(at) for _, at in some])[:-1]
         parts = zip(some, np.split(value, ends), np.split(said, ends), strict=True)
         shown = [

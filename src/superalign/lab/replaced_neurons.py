@@ -7,18 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 
 from superalign.interp.layers import AT_ONCE
-from superalign.interp.programs import from_text, simulate
+from superalign.interp.programs import from_text, simulate, to_text
 from superalign.interp.replaced import effects, next_token
 from superalign.interp.texts import TEST
 from superalign.kit.evidence import Array
 from superalign.lab.corpora import Reading
-from superalign.lab.explained_network import bank_of
+from superalign.lab.explained_network import LayerUnits, NetworkJob, bank_of
 from superalign.models import Model, open_weights
 from superalign.models.taps import tapped
 from superalign.stats.streams import stream
 from superalign.types import Record
+
+TOGETHER = 4  # neurons of a job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,42 @@ class Replaced(Record):
     own_UW: Array
     swapped_UW: Array
     mean_UW: Array
+
+
+def jobs_of(
+    units: LayerUnits, neurons_U: Bool[np.ndarray, " U"], network: NetworkJob, *, each: int, windows: int
+) -> list[ReplaceJob]:
+    """Draw neurons of a layer that have a program, a few to a job.
+
+    Args:
+        units: As they were explained.
+        neurons_U: Which units are neurons.
+        network: How they were explained.
+        each: Neurons of the layer.
+        windows: Test windows in which they are replaced.
+    """
+    able = np.flatnonzero(neurons_U & (units.found.bits_U > 0))
+    some = np.random.default_rng([network.reading.seed, units.number]).permutation(able)[:each]
+    blocks = [some[start : start + TOGETHER] for start in range(0, len(some) - 1, TOGETHER)]
+    return [
+        ReplaceJob(
+            policy=network.policy,
+            reading=network.reading,
+            explained_on=network.explained_on,
+            layer=units.number,
+            neurons=tuple(int(units.name_U[u].split(".N")[1]) for u in block),
+            programs=tuple(to_text(units.found.programs[u]) for u in block),
+            means=tuple(map(float, units.found.mean_U[block])),
+            spreads=tuple(map(float, units.found.spread_U[block])),
+            windows=windows,
+        )
+        for block in blocks
+    ]
+
+
+def kept_of(said_UW: Float[np.ndarray, "U W"], mean_UW: Float[np.ndarray, "U W"]) -> Float[np.ndarray, " U"]:
+    """Return 1 minus the divergence under a simulation over that under the mean, for each neuron."""
+    return np.asarray(1 - said_UW.mean(1) / np.maximum(mean_UW.mean(1), 1e-12))
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,23 +3,27 @@
 import csv
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from superalign import jobs
-from superalign.errors import DataError
+from superalign.errors import BadInput, DataError
+from superalign.interp.dictionaries import Dictionary
+from superalign.interp.sae_files import Made, write_dictionary
 from superalign.kit.run import Run
 from superalign.lab.corpora import Reading, documents
 from superalign.lab.explained_network import NetworkJob, explain_network, read_layer
 from superalign.ledger import Ledger
+from superalign.models import open_weights
 from superalign.studies.explain.measure import measure
 from superalign.studies.explain.page import page
 from superalign.studies.explain.study import Config
 from superalign.types import Interval
 
-CONFIG = Config(policy="small", tokens=3_000, each=24, twins=2, twin_units=16, causal=2, windows=4)
+CONFIG = Config(policy="small", tokens=3_000, each=24, twins=2, twin_units=16, latents=16, causal=2, windows=4)
 
 
 def value(found: object) -> float:
@@ -46,8 +50,10 @@ def test_the_study_from_end_to_end(folder: Path) -> None:
     assert "explained by programs" in found.headline
     with gzip.open(folder / "units.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 72 + 12
-    assert {r["kind"] for r in rows} == {"neuron", "head"}
+    assert len(rows) == 72 + 12 + 3 * 16
+    assert {r["kind"] for r in rows} == {"neuron", "head", "direction"}
+    ours = next(s for s in e.scores if s.name == "uniform correlation")
+    assert not {"half of it", "three times too broad", "at random"} & set(ours.fails.split(", "))
     assert sum(r["effect"] != "" for r in rows) == 6
     assert np.mean([float(r["r"]) for r in rows if r["kind"] == "neuron"]) == pytest.approx(value(neurons.r), abs=0.01)
     about = json.loads((folder / "about.json").read_text())
@@ -84,3 +90,29 @@ def test_corpora_are_read_and_what_is_none_is_refused(tmp_path: Path) -> None:
         documents(str(tmp_path / "noise.txt"))
     with pytest.raises(DataError, match="no corpus at"):
         documents("/nowhere")
+
+
+def test_a_dictionary_of_another_tool_is_read_at_its_layer_and_one_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    width = open_weights("small").network.config.hidden_size
+    eye = np.eye(width, dtype=np.float32)
+    zero = np.zeros(width, np.float32)
+    fits = Dictionary(centre_D=zero, encode_DK=eye, bias_K=zero, decode_KE=eye, offset_E=zero, threshold_K=zero)
+    made = Made(model="small", hook="blocks.1.hook_resid_post")
+    write_dictionary(fits, tmp_path / "fits", made)
+    job = NetworkJob(
+        policy="small",
+        reading=Reading(tokens=2_000, window=32),
+        explained_on=(),
+        folder=jobs.Into(tmp_path / "out"),
+        each=4,
+        dictionary=f"1={tmp_path / 'fits'}",
+    )
+    done = explain_network(job)
+    kinds = [{name.split(".")[1][0] for name in read_layer(done, n).name_U} for n in done.layers]
+    assert kinds == [{"N", "H", "P"}, {"N", "H", "D", "P"}, {"N", "H", "P"}]
+    with pytest.raises(BadInput, match="no layer from 0 to 2"):
+        explain_network(replace(job, dictionary=f"9={tmp_path / 'fits'}"))
+    narrow = replace(fits, centre_D=zero[1:], encode_DK=eye[1:], decode_KE=eye[:, 1:], offset_E=zero[1:])
+    write_dictionary(narrow, tmp_path / "narrow", made)
+    with pytest.raises(DataError, match="and not width"):
+        explain_network(replace(job, dictionary=f"1={tmp_path / 'narrow'}"))

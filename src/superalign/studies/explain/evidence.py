@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from superalign.kit.evidence import Estimate
 from superalign.types import Record
 
-NEURONS, HEADS = "neurons", "heads"
+NEURONS, HEADS, DIRECTIONS = "neurons", "heads", "directions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,15 @@ class Shown(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Score(Record):
+    """What one score says of right and wrong explanations of planted units, on average."""
+
+    name: str
+    versions: tuple[Estimate, ...]
+    fails: str  # which check, in words; empty if none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effect(Record):
     """What replacing neurons does to the next token, in nats of Jensen-Shannon divergence, by layer."""
 
@@ -78,6 +87,7 @@ class Evidence:
     nulls: tuple[Null, ...]
     shown: tuple[Shown, ...]  # the best of each layer
     drawn: tuple[Shown, ...]  # at random
+    scores: tuple[Score, ...]
     effects: tuple[Effect, ...]
     effect: Estimate  # over neurons: share of the effect that is kept
     effect_null: Estimate

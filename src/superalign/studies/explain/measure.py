@@ -11,21 +11,23 @@ from dataclasses import replace
 import numpy as np
 
 from superalign import jobs
+from superalign.interp.other_scores import LESS
 from superalign.interp.programs import in_english, to_text
 from superalign.kit.evidence import Estimate
 from superalign.kit.run import Run
 from superalign.lab.corpora import FAMILIES, Reading
 from superalign.lab.explained_network import NetworkJob, explain_network, read_layer
-from superalign.lab.replaced_neurons import Replaced, ReplaceJob, replace_neurons
-from superalign.lab.unit_table import RATE, Judged, discovered, judged, write_table
+from superalign.lab.replaced_neurons import Replaced, ReplaceJob, jobs_of, kept_of, replace_neurons
+from superalign.lab.score_checks import VERSIONS, Checked, ChecksJob, check_scores
+from superalign.lab.unit_table import RATE, Judged, about, discovered, judged, write_table
 from superalign.stats import mean_interval, median_interval, share
 from superalign.stats.streams import seed_for
-from superalign.studies.explain.evidence import HEADS, NEURONS, Effect, Evidence, Null, Shown, Units
+from superalign.studies.explain.evidence import DIRECTIONS, HEADS, NEURONS, Effect, Evidence, Null, Score, Shown, Units
 from superalign.studies.explain.study import Config
 from superalign.types import Unmeasured
 
-KIND = {NEURONS: "N", HEADS: "H"}
-AT_ONCE = 4  # neurons of a job that replaces them
+KIND = {NEURONS: "N", HEADS: "H", DIRECTIONS: "D"}
+PLANTED = 24  # programs of a layer that are planted as units
 EXAMPLES = 8  # units that are shown on the page, drawn at random
 
 
@@ -40,18 +42,29 @@ def measure(config: Config, run: Run) -> Evidence:
         folder=jobs.Into(run.folder / "layers"),
         each=config.each,
         ends=config.ends,
+        latents=config.latents,
+        dictionary=config.dictionary,
     )
-    twins = [replace(first, twin=seed_for(run.seed, "twin", s), each=config.twin_units) for s in range(config.twins)]
+    twins = [
+        replace(first, twin=seed_for(run.seed, "twin", s), each=config.twin_units, dictionary="")
+        for s in range(config.twins)
+    ]
     run.stage(f"every unit of {config.policy} and of {config.twins} random twins, layer by layer")
     done, *others = run.map(explain_network, [first, *twins], name="networks", progress="networks")
     apart = {n: [read_layer(o, n) for o in others] for n in done.layers}
     everywhere = [units for some in apart.values() for units in some]
     layers = [judged(read_layer(done, n), apart[n], everywhere) for n in done.layers]
     passed = discovered(layers)
-    todo = replacing(config, reading, layers)
+    todo = [
+        job for j in layers for job in jobs_of(j.layer, j.of("N"), first, each=config.causal, windows=config.windows)
+    ]
     run.stage(f"{sum(len(j.neurons) for j in todo)} neurons replaced by their simulations")
     replaced = run.map(replace_neurons, todo, name="replaced", progress="replacing")
     effects, kept = effects_of(todo, replaced)
+    run.stage("every score on planted units")
+    programs = tuple(to_text(p) for j in layers for p in np.array(j.layer.found.programs, object)[j.of("N")][:PLANTED])
+    job = ChecksJob(policy=config.policy, reading=reading, explained_on=config.explained_on, programs=programs)
+    (checked,) = run.map(check_scores, [job], name="scores", progress="scoring")
     whole = [(units_of(layers, passed, kind, -1), kind) for kind in KIND]
     e = Evidence(
         policy=config.policy,
@@ -73,28 +86,16 @@ def measure(config: Config, run: Run) -> Evidence:
             for j in layers
             for u in run.stream("shown", j.layer.number).choice(np.flatnonzero(j.kind_U == "N"), 2, replace=False)
         )[:EXAMPLES],
+        scores=scores_of(checked),
         effects=effects,
         effect=over_neurons(replaced, "own"),
         effect_null=over_neurons(replaced, "swapped"),
         forward_s=done.forward_s,
         search_s=done.search_s,
     )
-    write_table(run.folder, done, layers, names, kept, about(e, run.seed))
+    gained = {n.name: n.gained.value for n in e.nulls if not isinstance(n.gained, Unmeasured)}
+    write_table(run.folder, done, layers, names, kept, about(done, config.policy, names, seed=run.seed, null=gained))
     return e
-
-
-def about(e: Evidence, seed: int) -> dict[str, object]:
-    """Say what the table of units is about."""
-    return {
-        "model": e.policy,
-        "corpora": dict(zip(e.corpora, e.tokens, strict=True)),
-        "splits": "by document: 6 in 10 train, 2 validation, 2 test",
-        "seed": seed,
-        "dtype": "products in bfloat16" if e.half else "float32",
-        "made": "superalign run explain",
-        "false_discovery_rate": RATE,
-        "null": {n.name: n.gained.value for n in e.nulls if not isinstance(n.gained, Unmeasured)},
-    }
 
 
 def units_of(layers: Sequence[Judged], passed: Sequence[np.ndarray], kind: str, number: int) -> Units:
@@ -124,33 +125,16 @@ def units_of(layers: Sequence[Judged], passed: Sequence[np.ndarray], kind: str, 
 
 def nulls(layers: Sequence[Judged]) -> tuple[Null, ...]:
     """Look at permuted activations, and at each twin's units beside the other twins'."""
-    some = [j.of("P") for j in layers]
-    permuted = [np.concatenate([f(j)[k] for j, k in zip(layers, some, strict=True)]) for f in (_r, _gained, _p)]
+    some = [(j.found.r_U3[k, 0], j.found.gain_U3[k, 1] > 0, j.p_U[k]) for j in layers for k in [j.of("P")]]
+    r, gained, p = map(np.concatenate, zip(*some, strict=True))
     twin_p = np.concatenate([j.twin_p_T for j in layers])
     nothing = Unmeasured("this null is about the comparison with twins alone")
     found = share(twin_p <= RATE) if len(twin_p) else Unmeasured("one twin cannot be held against others")
+    permuted = "activations permuted over tokens"
     return (
-        Null(
-            name="activations permuted over tokens",
-            units=len(permuted[0]),
-            r=mean_interval(permuted[0]),
-            gained=share(permuted[1]),
-            found=share(permuted[2] <= RATE),
-        ),
+        Null(name=permuted, units=len(r), r=mean_interval(r), gained=share(gained), found=share(p <= RATE)),
         Null(name="a random twin beside other twins", units=len(twin_p), r=nothing, gained=nothing, found=found),
     )
-
-
-def _r(j: Judged) -> np.ndarray:
-    return np.asarray(j.found.r_U3[:, 0])
-
-
-def _gained(j: Judged) -> np.ndarray:
-    return np.asarray(j.found.gain_U3[:, 1] > 0)
-
-
-def _p(j: Judged) -> np.ndarray:
-    return j.p_U
 
 
 def shown(j: Judged, u: int) -> Shown:
@@ -165,29 +149,19 @@ def shown(j: Judged, u: int) -> Shown:
     )
 
 
-def replacing(config: Config, reading: Reading, layers: Sequence[Judged]) -> list[ReplaceJob]:
-    """Draw neurons of each layer that have a program, a few to a job."""
-    out = []
-    for j in layers:
-        able = np.flatnonzero(j.of("N") & (j.found.bits_U > 0))
-        rng = np.random.default_rng([reading.seed, j.layer.number])
-        some = rng.permutation(able)[: config.causal]
-        for start in range(0, len(some) - 1, AT_ONCE):
-            block = some[start : start + AT_ONCE]
-            out.append(
-                ReplaceJob(
-                    policy=config.policy,
-                    reading=reading,
-                    explained_on=config.explained_on,
-                    layer=j.layer.number,
-                    neurons=tuple(int(j.layer.name_U[u].split(".N")[1]) for u in block),
-                    programs=tuple(to_text(j.found.programs[u]) for u in block),
-                    means=tuple(map(float, j.found.mean_U[block])),
-                    spreads=tuple(map(float, j.found.spread_U[block])),
-                    windows=config.windows,
-                )
-            )
-    return out
+def scores_of(checked: Checked) -> tuple[Score, ...]:
+    """Average each score over planted units, and say which check it fails: to fall by a tenth for each wrong version."""
+    mean_CV = (
+        checked.value_UCV.mean(0) if len(checked.value_UCV) else np.full((len(checked.scores), len(VERSIONS)), np.nan)
+    )
+    return tuple(
+        Score(
+            name=name,
+            versions=tuple(mean_interval(checked.value_UCV[:, c, v]) for v in range(len(VERSIONS))),
+            fails=", ".join(w for v, w in enumerate(VERSIONS) if v and not mean_CV[c, 0] - mean_CV[c, v] >= LESS),
+        )
+        for c, name in enumerate(checked.scores)
+    )
 
 
 def effects_of(todo: Sequence[ReplaceJob], done: Sequence[Replaced]) -> tuple[tuple[Effect, ...], dict[str, float]]:
@@ -217,8 +191,3 @@ def over_neurons(done: Sequence[Replaced], which: str) -> Estimate:
     if not done:
         return Unmeasured("no neuron was replaced")
     return median_interval(np.concatenate([kept_of(getattr(d, f"{which}_UW"), d.mean_UW) for d in done]))
-
-
-def kept_of(said_UW: np.ndarray, mean_UW: np.ndarray) -> np.ndarray:
-    """Return 1 minus the divergence under a simulation over that under the mean, for each neuron."""
-    return np.asarray(1 - said_UW.mean(1) / np.maximum(mean_UW.mean(1), 1e-12))

@@ -29,6 +29,10 @@ class Config:
     """Neurons and heads of a layer that are explained, drawn at random; 0 for all."""
     ends: Annotated[int, Ge(2), Le(16)] = 8
     """Rules of a program, with the last that always fits."""
+    latents: CountOrNone = 128
+    """Latents of a sparse dictionary of each layer's output, trained on training documents: directions; 0 for none."""
+    dictionary: str = ""
+    """A dictionary of SAELens for one layer, as LAYER=FOLDER, instead of one that is trained."""
     twins: Count = 5
     """Random twins: the same network with the weights of each tensor permuted."""
     twin_units: Count = 64
@@ -64,6 +68,15 @@ STUDY = Study(
     question="What does each neuron and head respond to, said as a small program, and how much of it does that explain?",
     paper="Bills et al., Language models can explain neurons in language models, 2023; OpenAI",
     config=Config,
-    quick={"policy": "small", "tokens": 6_000, "each": 48, "twins": 2, "twin_units": 24, "causal": 2, "windows": 8},
+    quick={
+        "policy": "small",
+        "tokens": 6_000,
+        "each": 48,
+        "twins": 2,
+        "twin_units": 24,
+        "latents": 32,
+        "causal": 2,
+        "windows": 8,
+    },
     check=check,
 )
