@@ -6,13 +6,19 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: run test test-slow check bench mutate lock clean
+.PHONY: run test test-slow isolation check bench mutate lock clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,trl,eval,dev]'
 	touch $@
+
+# What code that nobody trusts runs in (`run research`, `vault serve`): bubblewrap, and three users of the system that cannot
+# read one another. Needs root, and a package manager of Debian where bubblewrap is missing.
+isolation: $(VENV)/installed
+	command -v bwrap > /dev/null || { apt-get update -qq && apt-get install --yes -qq bubblewrap; }
+	$(BIN)/superalign vault setup
 
 run: $(VENV)/installed
 	$(BIN)/superalign run $(ARGS)
