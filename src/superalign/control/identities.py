@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import pwd
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from superalign.types import Record
 
 VAULT, RUNNER, RESEARCHER = "superalign-vault", "superalign-runner", "superalign-researcher"
 PACKAGE = Path(__file__).resolve().parents[1]
+MAKE = ("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin")
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here, so that nothing is imported between a fork and an exec
 _NEW_MOUNTS, _BIND, _SLAVE_ALL = 0x20000, 0x1000, 0x84000
 _DIES_WITH, _DUMPABLE, _NO_NEW_PRIVILEGES = 1, 4, 38
@@ -37,29 +37,22 @@ class User(Record):
 
 
 def user(name: str) -> User:
-    """Return the user of this name.
-
-    Raises:
-        BadInput: If there is none, with what to run.
-    """
+    """Return the user of this name, or raise `BadInput` with what to run."""
     try:
         found = pwd.getpwnam(name)
     except KeyError:
         raise BadInput(
             f"This system has no user {name}. Whoever shares a user with the answers can read them, so nothing runs "
-            f"without. As root, run: useradd --system --no-create-home --shell /usr/sbin/nologin {name}"
+            f"without. As root, run: {' '.join(MAKE)} {name}"
         ) from None
     return User(name=found.pw_name, uid=found.pw_uid, gid=found.pw_gid)
 
 
 def make_users(names: Sequence[str] = (VAULT, RUNNER, RESEARCHER)) -> tuple[User, ...]:
     """Make the users that are missing; return all of them."""
-    have = {entry.pw_name for entry in pwd.getpwall()}
-    for name in names:
-        if name not in have:
-            _root_only(f"making the user {name}")
-            command = ("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name)
-            subprocess.run(command, check=True)
+    for name in sorted(set(names) - {entry.pw_name for entry in pwd.getpwall()}):
+        _root_only(f"making the user {name}")
+        subprocess.run((*MAKE, name), check=True)
     return tuple(user(name) for name in names)
 
 
@@ -71,52 +64,44 @@ def become(who: User) -> None:
         os.setresgid(who.gid, who.gid, who.gid)
         os.setresuid(who.uid, who.uid, who.uid)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    if os.getresuid() != (who.uid,) * 3 or os.getresgid() != (who.gid,) * 3:
+    if _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or os.getresuid() != (who.uid,) * 3:
         raise PermissionError(f"still not {who.name} alone")
 
 
 def start_as(who: User, function: Callable[..., object], *args: Any, reach: Sequence[Path] = ()) -> BaseProcess:
-    """Start a process that becomes a user, then calls a function. It ends with this one, even if this one is killed.
+    """Start a process that becomes a user, then calls a function. It ends with the thread that started it.
 
-    Args:
-        who: Whom to become; this process is root.
-        function: What to call. A fork: it needs no pickle, and sees what this process has open.
-        args: Its arguments.
-        reach: Folders that it needs below folders that are closed to it; Python's own are always reached.
+    It is a fork, so it keeps what is open here; `reach` are paths that it needs below folders that are closed to it.
     """
     _root_only(f"becoming {who.name}")
-    process = multiprocessing.get_context("fork").Process(
-        target=_run_as, args=(who, (*reach, *python_folders()), os.getpid(), function, args), daemon=True
-    )
+    given = (who, (*reach, *python_folders()), os.getpid(), function, args)
+    process = multiprocessing.get_context("fork").Process(target=_run_as, args=given, daemon=True)
     process.start()
     return process
 
 
 def _run_as(
-    who: User, reach: Sequence[Path], parent: int, function: Callable[..., object], args: tuple[Any, ...]
+    who: User, reach: Sequence[Path], parent: int, function: Callable[..., object], args: Sequence[Any]
 ) -> None:
     reveal(reach, who)
     become(who)
     _LIBC.prctl(_DUMPABLE, 0, 0, 0, 0)  # its memory is not even for others of the same user
-    _LIBC.prctl(_DIES_WITH, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        return
+    _LIBC.prctl(_DIES_WITH, signal.SIGKILL, 0, 0, 0)  # also if the parent is killed
     os.environ.clear()
-    function(*args)
+    if os.getppid() == parent:
+        function(*args)
 
 
 def python_folders() -> tuple[Path, ...]:
     """List the folders that Python and this package need to run: never one that holds runs, vaults or data."""
-    real = Path(sys.executable).resolve().parents[1]
-    own = {Path(p) for p in (sys.prefix, sys.base_prefix)} | {real, PACKAGE}
-    return tuple(sorted(path for path in own if path != Path("/usr")))
+    own = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parents[1], PACKAGE}
+    return tuple(sorted(own - {Path("/usr")}))
 
 
 def reveal(paths: Sequence[Path], who: User) -> None:
-    """Let a user reach paths below closed folders, for this process alone and without opening those folders.
+    """Let a user reach paths below closed folders, in this process's own view of the files and without opening the folders.
 
-    In a view of the file system of its own, root covers each closed folder by an empty one that holds these paths only.
+    Root covers each closed folder by an empty one that holds these paths only. Python's own may lie below /root.
     """
     closed = {path: top for path in paths if (top := _closed(path, who)) is not None}
     if not closed:
@@ -128,17 +113,15 @@ def reveal(paths: Sequence[Path], who: User) -> None:
     for top in set(closed.values()):
         _call("mount", b"none", bytes(top), b"tmpfs", ctypes.c_ulong(0), b"mode=755,size=1m")
     for path, handle in handles.items():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        if os.path.isdir(f"/proc/self/fd/{handle}"):
-            path.mkdir(exist_ok=True)
-        else:
-            path.touch()
-        _call("mount", f"/proc/self/fd/{handle}".encode(), bytes(path), None, ctypes.c_ulong(_BIND), None)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        source = f"/proc/self/fd/{handle}"
+        path.mkdir(exist_ok=True) if os.path.isdir(source) else path.touch()
+        _call("mount", source.encode(), bytes(path), None, ctypes.c_ulong(_BIND), None)
         os.close(handle)
 
 
 def _closed(path: Path, who: User) -> Path | None:
-    """The outermost folder on the way to a path that a user may not pass."""
+    """Return the outermost folder on the way to a path that a user may not pass."""
     for parent in reversed(path.parents):
         found = parent.stat()
         if not found.st_mode & (0o100 if found.st_uid == who.uid else 0o001):
@@ -154,6 +137,6 @@ def _call(name: str, *args: object) -> None:
 def _root_only(what: str) -> None:
     if os.getuid() != 0:
         raise BadInput(
-            f"Only root may do this: {what}. Users that must not read one another need root once, to be set apart. "
-            f"Run the same command as root (sudo {shutil.which('superalign') or 'superalign'} ...)."
+            f"Only root may do this: {what}. Users that must not read one another have to be set apart by it. "
+            "Run the same command as root (sudo)."
         )

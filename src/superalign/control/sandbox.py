@@ -32,9 +32,10 @@ from superalign.errors import BadInput
 from superalign.types import Record
 
 Ended: TypeAlias = Literal["finished", "failed", "out of time", "out of memory", "out of disk", "killed"]
-MB, TICK_S, OPEN_FILES = 1 << 20, 0.05, 256
+MB, TICK_S = 1 << 20, 0.05
 HARNESS = Path(__file__).with_name("harness.py")
 _HERTZ, _PAGE = os.sysconf("SC_CLK_TCK"), resource.getpagesize()
+WALLS = ("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--clearenv")
 SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib64", "/bin", "/sbin", "/lib", "/lib64")
 # System calls that are refused: memfd_create memfd_secret shmget (memory that no limit counts) keyctl add_key request_key
 # ptrace process_vm_readv process_vm_writev pidfd_getfd bpf perf_event_open userfaultfd io_uring_setup unshare mount.
@@ -52,7 +53,7 @@ FAMILIES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Record):
-    """What code may take. Disk: its folder, and as much again in /tmp. Memory and processor time: of all its processes."""
+    """What code may take: memory and processor time of all its processes, disk in its folder and as much in /tmp."""
 
     wall_s: float = 60
     cpu_s: float = 60
@@ -76,8 +77,8 @@ class Outcome(Record):
 
     ended: Ended
     code: int
-    out: str
-    err: str
+    out: str = ""
+    err: str = ""
     wall_s: float
     cpu_s: float
     peak_mb: float
@@ -88,20 +89,18 @@ class Outcome(Record):
 @functools.cache
 def sandbox_missing() -> str:
     """Say what is missing for a sandbox on this machine, why that matters and what to do; empty if nothing is."""
-    fault = ""
+    command = (shutil.which("bwrap") or "", *WALLS, "--ro-bind", "/", "/", "--proc", "/proc", "true")
     if platform.machine() not in MACHINES:
         fault = f"the numbers of system calls are not known for {platform.machine()}. Use x86_64 or aarch64"
-    elif (bwrap := shutil.which("bwrap")) is None:
+    elif not command[0]:
         fault = "bubblewrap is not installed. Install it (apt-get install bubblewrap)"
+    elif (tried := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
+        fault = (
+            f"bubblewrap fails ({tried.stderr.strip()[:200]}). Allow user namespaces, and have its version .8 or later"
+        )
     else:
-        walls = ("--unshare-all", "--unshare-user", "--disable-userns", "--ro-bind", "/", "/", "--proc", "/proc")
-        tried = subprocess.run((bwrap, *walls, "true"), capture_output=True, text=True, check=False)
-        if tried.returncode:
-            fault = (
-                f"bubblewrap does not start ({tried.stderr.strip()[:200]}). It needs version .8 and user namespaces "
-                "(sysctl user.max_user_namespaces; in a container, a profile that allows them)"
-            )
-    return fault and f"Code that nobody trusts cannot run here: {fault}. It is never run without a sandbox instead."
+        return ""
+    return f"Code that nobody trusts cannot run here: {fault}. Without a sandbox it is never run."
 
 
 def confined(
@@ -118,17 +117,13 @@ def confined(
     """Run a command in the sandbox until it ends or takes more than it may; nothing of it is left running.
 
     Args:
-        argv: The command. With `trace`, a Python and a script.
+        argv: The command; with `trace`, a Python and a script, and what it asks Python to do is recorded.
         folder: Its own, at the same path inside: the only place it can write, but for a /tmp that is not kept.
         limits: What it may take.
         read: Further files and folders that it can read.
         sockets: Unix sockets of others that it can connect to.
-        user: Whom it runs as, where this process is root; empty where this process is not: as this process's user.
+        user: Whom root runs it as; empty where this process is not root: as this process's user.
         stdin: What it is given to read.
-        trace: Record what it asks Python to do. Native code evades this.
-
-    Raises:
-        BadInput: If there is no sandbox, no such user, or something that is to be seen inside does not exist.
     """
     if missing := sandbox_missing():
         raise BadInput(missing)
@@ -142,45 +137,30 @@ def confined(
         traced = ("-I", "-B", str(HARNESS), str(events.fileno())) if trace else ()
         fds = [file.fileno() for file in (note, calls, *((events,) if trace else ()))]
         handed = ("--info-fd", str(fds[0]), "--seccomp", str(fds[1]), "--", argv[0], *traced, *argv[1:])
+        seen = (*python_folders(), *(p.absolute() for p in (*read, *sockets, own)))
         command = (*_walls(own, limits, read, sockets), *handed)
-        # What runs between fork and exec imports nothing and waits for no lock of another thread.
-        drop = functools.partial(
-            _drop, who, limits, (*python_folders(), *(p.absolute() for p in (*read, *sockets, own)))
-        )
+        drop = functools.partial(_drop, who, limits, seen)  # waits for no lock of another thread, imports nothing
         process = subprocess.Popen(command, stdin=given, stdout=out, stderr=err, env={}, pass_fds=fds, preexec_fn=drop)
-        why = _watched(process, (out, err), note, own, limits)
+        found = _watched(process, (out, err), note, own, limits)
         texts = [os.pread(f.fileno(), limits.output_kb * 1024, 0).decode(errors="replace") for f in (out, err)]
         files = tuple(sorted(name for name, _ in _files(own)))
-        return replace(why, out=texts[0], err=texts[1], files=files, events=_events(events) if trace else ())
+        return replace(found, out=texts[0], err=texts[1], files=files, events=tuple(_events(events)))
 
 
 def read_left(folder: Path, name: str, *, at_most: int) -> bytes:
-    """Read a file that code left in its folder: never through a link, never what has a second name, never too much.
-
-    Raises:
-        BadInput: If it is anything else than a plain file of at most so many bytes.
-    """
-    handles = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)]
-    try:
-        *above, last = Path(name).parts
-        for part in above:
-            handles.append(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handles[-1]))
-        handles.append(os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=handles[-1]))
+    """Read a file that code left in its folder; raise `BadInput` for a link, a second name of a file, or too much."""
+    handles, data = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)], None
+    with contextlib.suppress(OSError):
+        for part in Path(name).parts:
+            handles.append(os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=handles[-1]))
         found = os.fstat(handles[-1])
-        fault = (
-            "" if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and ".." not in above else "it is no plain file"
-        )
-        data = b"" if fault else os.read(handles[-1], at_most + 1)
-        fault = fault or ("it is too large" if len(data) > at_most else "")
-    except (OSError, ValueError) as error:
-        fault = str(error)
-    finally:
-        for handle in handles:
-            os.close(handle)
-    if fault:
+        data = os.read(handles[-1], at_most + 1) if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else None
+    for handle in handles:
+        os.close(handle)
+    if data is None or len(data) > at_most or ".." in Path(name).parts or name.startswith("/"):
         raise BadInput(
-            f"{name!r} of a sandbox is not read: {fault}. A link or a pipe could stand for what its writer may not read. "
-            f"Leave a plain file of at most {at_most} bytes."
+            f"{name!r} is not read: what code leaves could stand for what it may not read. "
+            f"Leave a plain file of at most {at_most} bytes, no link."
         )
     return data
 
@@ -191,8 +171,14 @@ def refused_calls() -> bytes:
     step = functools.partial(struct.pack, "=HBBI")  # what to do, steps to skip if true, if false, with which number
     allow, refuse = step(6, 0, 0, 0x7FFF0000), step(6, 0, 0, 0x00050001)
     # Field 4 is the machine, 0 the call; from 0x40000000 on there is a second table of numbers on the same machine.
-    steps = [step(0x20, 0, 0, 4), step(0x15, 1, 0, audit), refuse, step(0x20, 0, 0, 0)]
-    steps += [step(0x35, 0, 1, 0x40000000), refuse]
+    steps = [
+        step(0x20, 0, 0, 4),
+        step(0x15, 1, 0, audit),
+        refuse,
+        step(0x20, 0, 0, 0),
+        step(0x35, 0, 1, 1 << 30),
+        refuse,
+    ]
     steps += [part for number in numbers for part in (step(0x15, 0, 1, number), refuse)]
     steps += [step(0x15, 1, 0, socket), allow, step(0x20, 0, 0, 16)]
     steps += [part for family in FAMILIES for part in (step(0x15, 0, 1, family), allow)]
@@ -213,31 +199,25 @@ def _who(name: str) -> User:
 
 def _hand_over(folder: Path, who: User) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        if os.fstat(handle).st_uid != who.uid:
-            os.fchown(handle, who.uid, who.gid)
-        os.fchmod(handle, 0o700)
-    finally:
-        os.close(handle)
+    if os.fstat(handle).st_uid != who.uid:
+        os.fchown(handle, who.uid, who.gid)
+    os.fchmod(handle, 0o700)
+    os.close(handle)
 
 
 def _walls(folder: Path, limits: Limits, read: Sequence[Path], sockets: Sequence[Path]) -> Iterator[str]:
-    yield from (shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user", "--disable-userns")
-    yield from ("--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox", "--proc", "/proc")
-    yield from ("--dev", "/dev", "--perms", "1777", "--size", str(limits.disk_mb * MB), "--tmpfs", "/tmp")
-    for path in SYSTEM:
-        if os.path.islink(path):
-            yield from ("--symlink", os.readlink(path), path)
-        elif os.path.isdir(path):
-            yield from ("--ro-bind", path, path)
+    yield from (shutil.which("bwrap") or "bwrap", *WALLS, "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev")
+    yield from ("--perms", "1777", "--size", str(limits.disk_mb * MB), "--tmpfs", "/tmp")
+    for path in filter(os.path.isdir, SYSTEM):
+        yield from ("--symlink", os.readlink(path), path) if os.path.islink(path) else ("--ro-bind", path, path)
     for place in (*python_folders(), *read):
         yield from ("--ro-bind", str(place.absolute()), str(place.absolute()))
     for place in (*sockets, folder):
         yield from ("--bind", str(place.absolute()), str(place.absolute()))
     yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(folder))
     variables = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8", "PYTHONPATH": str(PACKAGE.parent)}
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    for name, value in (variables | threads | {"PYTHONDONTWRITEBYTECODE": "1"}).items():
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    for name, value in (variables | threads).items():
         yield from ("--setenv", name, value)
 
 
@@ -245,21 +225,14 @@ def _drop(who: User, limits: Limits, seen: Sequence[Path]) -> None:
     if os.getuid() == 0:
         reveal(seen, who)
     become(who)
-    bounds = {
-        resource.RLIMIT_CPU: int(limits.cpu_s) + 1,
-        resource.RLIMIT_DATA: limits.memory_mb * MB,
-        resource.RLIMIT_NPROC: limits.processes,
-        resource.RLIMIT_FSIZE: limits.disk_mb * MB,
-        resource.RLIMIT_NOFILE: OPEN_FILES,
-    }
-    for name, value in bounds.items():
-        resource.setrlimit(name, (value, value))
+    most = {"CPU": int(limits.cpu_s) + 1, "DATA": limits.memory_mb * MB, "FSIZE": limits.disk_mb * MB}
+    for name, value in (most | {"NPROC": limits.processes, "NOFILE": 256}).items():
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
 
 def _watched(
     process: subprocess.Popen[bytes], written: Sequence[IO[bytes]], note: IO[bytes], folder: Path, limits: Limits
 ) -> Outcome:
-    """Wait until it ends, or end it."""
     started, ended, cpu_s, peak_mb = time.monotonic(), None, 0.0, 0.0
     ends = os.pidfd_open(process.pid)
     while ended is None and not select.select([ends], [], [], TICK_S)[0]:
@@ -272,58 +245,48 @@ def _watched(
             "killed": any(os.fstat(file.fileno()).st_size > limits.output_kb * 1024 for file in written),
         }
         ended = next((name for name, true in over.items() if true), None)
-    first = _first(note)  # all processes of its namespace end with it
+    first = _first(note, ends)  # all processes of its namespace end with it
     if ended is not None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(ends if first is None else first, signal.SIGKILL)
-    code = process.wait()
-    wall_s = time.monotonic() - started
-    if first is not None:
-        select.select([first], [], [], 10)
-        os.close(first)
-    os.close(ends)
+        signal.pidfd_send_signal(first, signal.SIGKILL)
+    code, wall_s = process.wait(), time.monotonic() - started
+    select.select([first], [], [], 10)
+    for handle in {first, ends}:
+        os.close(handle)
     ended = ended or ("finished" if code == 0 else "failed")
-    return Outcome(ended=ended, code=code, out="", err="", wall_s=wall_s, cpu_s=cpu_s, peak_mb=peak_mb)
+    return Outcome(ended=ended, code=code, wall_s=wall_s, cpu_s=cpu_s, peak_mb=peak_mb)
 
 
-def _first(note: IO[bytes]) -> int | None:
-    """Open the first process of the sandbox; None where it is gone, or never was."""
+def _first(note: IO[bytes], ends: int) -> int:
+    """Open the first process inside; if it is gone, or never was, return the one outside."""
     found = re.search(rb'"child-pid": *(\d+)', os.pread(note.fileno(), 4096, 0))
     with contextlib.suppress(ProcessLookupError):
-        return os.pidfd_open(int(found[1])) if found else None
-    return None
+        return os.pidfd_open(int(found[1])) if found else ends
+    return ends
 
 
 def _taken(top: int) -> tuple[float, float]:
     """Sum processor seconds and MB in memory over a process and all below it."""
-    parents: dict[int, tuple[int, float, float]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
-                ticks = sum(map(int, fields[11:15]))
-                parents[int(name)] = int(fields[1]), ticks / _HERTZ, int(fields[21]) * _PAGE / MB
-    mine = {top}
-    for pid in sorted(parents):
-        if parents[pid][0] in mine:
-            mine.add(pid)
-    return sum(parents[p][1] for p in mine & set(parents)), sum(parents[p][2] for p in mine & set(parents))
+    found: dict[int, tuple[int, float, float]] = {}
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            found[pid] = int(fields[1]), sum(map(int, fields[11:15])) / _HERTZ, int(fields[21]) * _PAGE / MB
+    mine: set[int] = set()
+    while more := {pid for pid, (above, *_) in found.items() if pid == top or above in mine} - mine:
+        mine |= more
+    return sum(found[pid][1] for pid in mine), sum(found[pid][2] for pid in mine)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
     """List what lies in a folder, with its bytes; links are not followed."""
     for above, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            path = os.path.join(above, name)
+        for path in (os.path.join(above, name) for name in (*folders, *names)):
             with contextlib.suppress(OSError):
-                found = os.lstat(path)
-                yield os.path.relpath(path, folder), max(found.st_blocks * 512, 4096)
+                yield os.path.relpath(path, folder), max(os.lstat(path).st_blocks * 512, 4096)
 
 
-def _events(file: IO[bytes]) -> tuple[Event, ...]:
-    found = []
+def _events(file: IO[bytes]) -> Iterator[Event]:
     for line in os.pread(file.fileno(), MB, 0).splitlines():
         with contextlib.suppress(ValueError, TypeError):
             name, what = json.loads(line)
-            found.append(Event(name=str(name), what=str(what)))
-    return tuple(found)
+            yield Event(name=str(name), what=str(what))
