@@ -19,27 +19,31 @@ def main() -> None:
     """Run the artefact on each job; write its scores as float64 and the names of functions that are not as before."""
     folder = Path(sys.argv[1])
     before = functions()
-    jobs = json.loads((folder / "jobs.json").read_text())
-    solve = weights(folder / "artefact") if jobs["form"] == "weights" else code(folder / "artefact")
-    for number, (public, inputs, seed) in enumerate(jobs["jobs"]):
-        scores = solve(arrays(folder / public), arrays(folder / inputs), seed)
+    given = json.loads((folder / "jobs.json").read_text())
+    jobs = [(arrays(folder / public), arrays(folder / inputs), seed) for public, inputs, seed in given["jobs"]]
+    body = (folder / "artefact").read_bytes()
+    for file in folder.iterdir():  # it is called as it would be in use: with arrays, and without a list of what comes next
+        file.unlink()
+    solve = weights(body) if given["form"] == "weights" else code(body)
+    for number, (public, inputs, seed) in enumerate(jobs):
+        scores = solve(public, inputs, seed)
         (folder / f"scores-{number}").write_bytes(np.ascontiguousarray(scores, dtype="<f8").tobytes())
     after = functions()
-    (folder / "changed.json").write_text(json.dumps([name for name in before if after.get(name) != before[name]]))
+    (folder / "changed").write_text("\n".join(name for name in before if after.get(name) != before[name]))
 
 
-def code(file: Path) -> Callable[[Arrays, Arrays, int], np.ndarray]:
+def code(body: bytes) -> Callable[[Arrays, Arrays, int], np.ndarray]:
     """Return the `solve` that a source defines."""
     found: dict[str, Any] = {"__name__": "artefact"}
-    exec(compile(file.read_bytes(), "artefact", "exec"), found)
+    exec(compile(body, "artefact", "exec"), found)
     return found["solve"]
 
 
-def weights(file: Path) -> Callable[[Arrays, Arrays, int], np.ndarray]:
-    """Return a linear score of the features `x` by the weights of a file."""
+def weights(body: bytes) -> Callable[[Arrays, Arrays, int], np.ndarray]:
+    """Return a linear score of the features `x` by the weights of a safetensors file."""
     from safetensors.numpy import load
 
-    kept = load(file.read_bytes())
+    kept = load(body)
     return lambda public, inputs, seed: inputs["x"] @ kept["w"] + kept["b"]
 
 

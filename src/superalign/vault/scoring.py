@@ -5,7 +5,9 @@ Shape suffixes: N items, S scores of an item (steps of a response) where a metho
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,7 +152,12 @@ def resampled_gain(
     return interval_from_draws(draws_B, value=whole, n=units, confidence=confidence)
 
 
-def behaviour(scores_NS: Scores) -> bytes:
-    """Return what scores do, whatever their scale: the order of items, and which lie above zero."""
-    ranks = rankdata(np.round(scores_NS, 9), method="dense")
-    return ranks.astype("<i4").tobytes() + np.packbits(scores_NS.ravel() > 0).tobytes()
+def behaviour(scores: Sequence[float]) -> bytes:
+    """Return a digest of what scores do, whatever their scale: the order of items, and which lie above zero.
+
+    Example:
+        >>> behaviour([1.0, 2.0]) == behaviour([3.0, 9.0]), behaviour([1.0, 2.0]) == behaviour([-1.0, 2.0])
+        (True, False)
+    """
+    ranks = rankdata(np.round(scores, 9), method="dense").astype("<i4")
+    return hashlib.sha256(ranks.tobytes() + np.packbits(np.asarray(scores) > 0).tobytes()).digest()
