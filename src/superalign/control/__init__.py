@@ -1,0 +1,1 @@
+"""Keep an untrusted researcher in bounds: sandbox, identities, canaries, monitors, approval. It knows no study."""
