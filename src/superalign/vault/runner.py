@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from superalign.control.monitoring import Trace
 from superalign.control.sandbox import Limits, confined
@@ -49,7 +48,7 @@ class Ran:
     """What an artefact did on its jobs."""
 
     trace: Trace
-    scores: tuple[Float[np.ndarray, "..."], ...]  # one for each job; none at all where one of them failed
+    scores: tuple[np.ndarray, ...]  # one for each job; none at all where one of them failed
 
 
 def run(to: Connection, artefact: bytes, form: Form, jobs: Sequence[Job]) -> Ran:
