@@ -15,11 +15,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from superalign.control import approval
+from superalign.control.approval import Request, risk_of
 from superalign.control.identities import RUNNER, VAULT, start_as, user
-from superalign.control.monitoring import Monitor
+from superalign.control.monitoring import Monitor, Reading, Submission, verdict
 from superalign.control.sandbox import Limits, sandbox_missing
 from superalign.errors import BadInput
 from superalign.ledger import Ledger
+from superalign.types import Word
 from superalign.vault import runner
 from superalign.vault.benches import Bench, read_bench, write_bench
 from superalign.vault.desk import Desk, Rules
@@ -115,7 +118,7 @@ def open_vault(
         for bench in benches:
             write_bench(bench, folder / "vault" / "benches")
         for name, who, mode in (("vault", VAULT, 0o700), ("runner", RUNNER, 0o700), ("public", "root", 0o755)):
-            (folder / name).mkdir(exist_ok=True)
+            (folder / name / "queue" if who == VAULT else folder / name).mkdir(exist_ok=True)
             for path in ((folder / name), *(folder / name).rglob("*")):
                 shutil.chown(path, who)
                 path.chmod(mode if path.is_dir() else 0o600)
@@ -131,6 +134,26 @@ def ask(at: Path, message: Mapping[str, object]) -> Mapping[str, Any]:
             first = json.loads(stream.readline() or b"{}")
             pieces = [first, *(json.loads(stream.readline()) for _ in range(first.get("of", 1) - 1))]
     return dict(json.loads("".join(piece["text"] for piece in pieces)) if "part" in first else first)
+
+
+def ask_person(queue: Path, *, within_s: float) -> Allow:
+    """Make a rule for what may run that asks a person of whatever a monitor flags; silence denies.
+
+    Args:
+        queue: The folder that `superalign vault approve` reads.
+        within_s: Seconds that a person has.
+    """
+
+    def allow(submission: Submission, readings: Sequence[Reading]) -> Word | None:
+        if verdict(readings) == "unmeasured":
+            return "unmeasured"
+        risk = risk_of(submission, readings)
+        if risk == "ask":
+            asked = approval.ask(queue, Request(submission=submission, readings=tuple(readings)), within_s=within_s)
+            return None if asked.allowed else "refused"
+        return None if risk == "auto" else "refused"
+
+    return allow
 
 
 def _check(folder: Path, *, new: bool) -> None:
