@@ -94,17 +94,32 @@ def verdict(readings: Sequence[Reading]) -> Literal["pass", "flagged", "unmeasur
 
 
 def shape_of(source: str) -> str:
-    """Return a digest of what stays of a source where only names, numbers, words and comments change.
+    """Return a digest of what stays of a source where only names, words, comments and seeds change.
 
     Example:
-        >>> shape_of("a = 1  # first") == shape_of("b = 2"), shape_of("a = 1") == shape_of("a = 1 + 1")
+        >>> shape_of("a = rng(1)  # first") == shape_of("b = rng(2)"), shape_of("a = 1") == shape_of("a = 2")
         (True, False)
     """
     try:
-        kinds = "\n".join(type(node).__name__ for node in ast.walk(ast.parse(source)))
+        tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
-        kinds = source
-    return hashlib.sha256(kinds.encode()).hexdigest()
+        return hashlib.sha256(source.encode()).hexdigest()
+    seeds = {id(n) for place in ast.walk(tree) if _is_seed(place) for n in ast.walk(place)}
+    kept = [
+        repr(n.value)
+        if isinstance(n, ast.Constant) and not isinstance(n.value, str) and id(n) not in seeds
+        else type(n)
+        for n in ast.walk(tree)
+    ]
+    return hashlib.sha256(repr(kept).encode()).hexdigest()
+
+
+def _is_seed(node: ast.AST) -> bool:
+    """Say whether a node is where a seed stands: the call of a generator, or what a name with "seed" is given."""
+    if isinstance(node, ast.Call):
+        called = ast.unparse(node.func).lower()
+        return "rng" in called or "randomstate" in called or "seed" in called
+    return isinstance(node, ast.Assign | ast.keyword) and "seed" in ast.unparse(node).partition("=")[0].lower()
 
 
 def _read(monitor: Monitor, submission: Submission, trace: Trace | None) -> Reading:
