@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from superalign.errors import BadInput
@@ -21,12 +22,9 @@ def main(arguments: list[str]) -> None:
     except (IndexError, OSError, ValueError, TypeError, AttributeError) as error:
         why = error if isinstance(error, BadInput) else f"No settings can be read ({error}). Name a JSON file of them."
         sys.exit(str(why))
-    campaign = Campaign(settings=settings, vault=Client(settings.vault), researchers=researchers, log=_say)
+    log = partial(print, file=sys.stderr, flush=True)
+    campaign = Campaign(settings=settings, vault=Client(settings.vault), researchers=researchers, log=log)
     print(canonical_json(campaign.run()), flush=True)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

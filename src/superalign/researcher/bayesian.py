@@ -5,15 +5,13 @@ The shared notebook is replayed into a fresh estimator each time, so that nothin
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from superalign.errors import ConfigError
 from superalign.researcher.notebook import Notebook
-from superalign.researcher.programs import Program, dials, plainest, program_of, settings_of
-from superalign.researcher.proposing import Bench, Proposal, best_of, draws
-from superalign.researcher.rehearsing import Arrays
+from superalign.researcher.programs import Program, dials, plainest, settings_of
+from superalign.researcher.proposing import Arrays, Bench, Proposal, best_of, draws
 from superalign.types import Question, Record, Unmeasured
 
 
@@ -30,9 +28,8 @@ class Bayesian(Record):
         optuna = optuna_or_say()
         rng, space, bench = draws(self.seed, self.name, question, history), dials(question), Bench(question, public)
         kinds = {name: optuna.distributions.CategoricalDistribution(options) for name, options in space.items()}
-        study = optuna.create_study(
-            direction="maximize", sampler=optuna.samplers.TPESampler(seed=int(rng.integers(2**31)))
-        )
+        sampler = optuna.samplers.TPESampler(seed=int(rng.integers(2**31)))
+        study = optuna.create_study(direction="maximize", sampler=sampler)
         for program, value in history.programs(question.name):
             settings = settings_of(program)
             if all(settings[name] in options for name, options in space.items()):
@@ -40,7 +37,7 @@ class Bayesian(Record):
         level, brood = history.level(question.name), list[Program]()
         for _ in range(self.asked):
             trial = study.ask(kinds)
-            brood.append(plainest(program_of(trial.params)))
+            brood.append(plainest(Program(**trial.params)))
             study.tell(trial, level + bench.gain(brood[-1]))
         return best_of(brood, bench, history)
 
@@ -52,9 +49,7 @@ def optuna_or_say() -> Any:
         ConfigError: If it is not installed.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import optuna
+        import optuna
     except ImportError:
         raise ConfigError(
             "Optuna is not installed, and Bayesian search is its estimator. That researcher cannot propose anything. Run "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,17 @@ import numpy as np
 from superalign.errors import ConfigError
 from superalign.researcher.bayesian import Bayesian, optuna_or_say
 from superalign.researcher.client import Client, VaultError
-from superalign.researcher.evolution import Evolution
-from superalign.researcher.language_model import LanguageModel, relayed
+from superalign.researcher.evolution import Evolution, random_search
+from superalign.researcher.language_model import LanguageModel, gives_orders, relayed
 from superalign.researcher.notebook import Entry, Notebook, effective_ideas
-from superalign.researcher.proposing import Proposal, Researcher
-from superalign.researcher.random_search import RandomSearch
-from superalign.researcher.rehearsing import Arrays
-from superalign.researcher.tree_search import Programs, Shelf, TreeSearch
+from superalign.researcher.proposing import Arrays, Proposal, Researcher
+from superalign.researcher.tree_search import Shelf, TreeSearch
 from superalign.types import Answer, Choice, Finding, Interval, Plan, Question, Record, Unmeasured, rebuild, to_plain
 
 NOUNS: Mapping[str, type[Any]] = {n.__name__: n for n in (Answer, Choice, Finding, Interval, Plan, Question)}
 REFRESH = 10  # submissions after which the notebook is asked for anew: others write into it too
-NAMES = ("random", "bayesian", "evolution", "tree", "model", "model-tree")
+MODELS = ("tree", "model")  # researchers that need a relay
+NAMES = ("random", "bayesian", "evolution", *MODELS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,24 +67,23 @@ def researchers_of(settings: Settings) -> list[Researcher]:
         raise ConfigError(
             f"There is no researcher {', '.join(wrong) or 'at all'}. Nothing would be proposed. Name some of {', '.join(NAMES)}."
         )
-    if not settings.relay and any("model" in name for name in settings.researchers):
+    if not settings.relay and set(MODELS) & set(settings.researchers):
         raise ConfigError(
             "A language model is asked for, and no relay is named. The sandbox has no network, so that nobody would answer. Name "
-            "the relay's socket, or leave out `model` and `model-tree`."
+            "the relay's socket, or leave out `tree` and `model`."
         )
     if "bayesian" in settings.researchers:
         optuna_or_say()
     seed, shelf = settings.seed, Shelf(folder=Path(settings.folder))
-    model = LanguageModel(seed=seed, say=relayed(settings.relay))
-    made: list[Researcher] = [
-        RandomSearch(seed=seed),
-        Bayesian(seed=seed),
-        Evolution(seed=seed),
-        TreeSearch(seed=seed, shelf=shelf, writer=Programs()),
-        model,
-        TreeSearch(seed=seed, shelf=shelf, writer=model, name="model-tree"),
-    ]
-    return [made[NAMES.index(name)] for name in settings.researchers]
+    model = LanguageModel(say=relayed(settings.relay))
+    made: Mapping[str, Researcher] = {
+        "random": random_search(seed),
+        "bayesian": Bayesian(seed=seed),
+        "evolution": Evolution(seed=seed),
+        "tree": TreeSearch(shelf=shelf, writer=model),
+        "model": TreeSearch(shelf=shelf, writer=model, drafts=10**6, name="model"),
+    }
+    return [made[name] for name in settings.researchers]
 
 
 @dataclass(kw_only=True)
@@ -111,11 +109,12 @@ class Campaign:
             if self.settings.questions == () or question.name in self.settings.questions:
                 self._climb(question)
                 self._confirm(question)
+        self.lost["orders in the notebook"] += sum(gives_orders(e.plan.hypothesis) for e in self.notebook.entries)
         words = Counter(f"{e.plan.tier} {e.answer.word}" for e in self.notebook.entries if e.answer)
         ideas = effective_ideas(e.plan.family for e in self.notebook.entries if e.plan.tier == "climb")
         return Totals(
             words=tuple(sorted(words.items())),
-            lost=tuple(sorted(self.lost.items())),
+            lost=tuple(sorted((+self.lost).items())),
             ideas=ideas,
             findings=tuple(self.findings.values()),
         )
@@ -140,7 +139,9 @@ class Campaign:
             who = self.researchers[(done + lost) % len(self.researchers)]
             made = who.propose(question, public, self.notebook)
             answer = (
-                self._send(self._planned(question, who.name, made), made.source) if isinstance(made, Proposal) else made
+                made
+                if isinstance(made, Unmeasured)
+                else self._send(self._planned(question, who.name, made), made.source)
             )
             if isinstance(answer, Unmeasured):
                 lost += 1
@@ -153,16 +154,11 @@ class Campaign:
         for entry, _ in self.notebook.released(question.name):
             tried = self.notebook.about(question.name, tier="confirm")
             source = self.shelf.get(entry.plan.artefact)
-            if (
-                any(e.answer and e.answer.word == "passed" for e in tried)
-                or len(tried) >= question.tries
-                or self._late()
-            ):
+            if len(tried) >= question.tries or _passed(tried) or self._late():
                 break
             if source and entry.plan.artefact not in {e.plan.artefact for e in tried}:
                 self._send(replace(entry.plan, tier="confirm", number=self._number(entry.plan.researcher)), source)
-        tried = self.notebook.about(question.name, tier="confirm")
-        passed = [e.plan for e in tried if e.answer and e.answer.word == "passed"]
+        passed = _passed(self.notebook.about(question.name, tier="confirm"))
         if passed and question.name not in self.findings:
             self._reveal(replace(passed[0], tier="sealed", number=self._number(passed[0].researcher)))
 
@@ -218,3 +214,7 @@ class Campaign:
 
     def _late(self) -> bool:
         return 0 < self.settings.minutes * 60 < time.monotonic() - self.began
+
+
+def _passed(entries: Iterable[Entry]) -> list[Plan]:
+    return [e.plan for e in entries if e.answer and e.answer.word == "passed"]

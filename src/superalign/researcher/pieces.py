@@ -3,6 +3,8 @@
 They need NumPy alone. Shape suffixes: M training items, N inputs, D features, E features after a change.
 """
 
+from typing import Any
+
 import numpy as np
 
 
@@ -118,6 +120,21 @@ def own(said_M: np.ndarray, y_M: np.ndarray) -> np.ndarray:
     """Move labels half way to what a fit itself says, as many positives as before."""
     cut = np.quantile(said_M, 1 - min(max(float(y_M.mean()), 0.02), 0.98))
     return (y_M + (said_M > cut)) / 2
+
+
+def several(train: "Any", new_ND: np.ndarray, members: int, resample: str, seed: int, *sets: np.ndarray) -> np.ndarray:
+    """Add up the scores of fits to drawn rows, or to halves of the features."""
+    (x_MD, y_M, weight_M), rng, score_N = sets, np.random.default_rng(seed), np.zeros(len(new_ND))
+    for _ in range(members):
+        rows, columns = np.arange(len(x_MD)), np.arange(x_MD.shape[1])
+        if resample == "rows":
+            rows = rng.integers(0, len(x_MD), len(x_MD))
+        else:
+            columns = rng.permutation(len(columns))[: (len(columns) + 1) // 2]
+        w_D, b = train(x_MD[rows][:, columns], y_M[rows], weight_M[rows])
+        part_N = new_ND[:, columns] @ w_D + b
+        score_N += part_N / (part_N.std() + 1e-9)
+    return score_N
 
 
 def area(score_N: np.ndarray, truth_N: np.ndarray) -> float:

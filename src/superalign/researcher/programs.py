@@ -8,32 +8,37 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias, get_args, get_type_hints
 
 import numpy as np
 
-from superalign.errors import BadInput
 from superalign.types import Question, Record
 
-Setting: TypeAlias = str | int | float
+Setting: TypeAlias = str | int
+Space: TypeAlias = Mapping[str, tuple[Setting, ...]]
 
-# Every setting of a program with what it may be, in the order in which a method is read.
-DIALS: Mapping[str, tuple[Setting, ...]] = {
-    "centre": ("none", "group"),
-    "scale": ("none", "standard", "whiten"),
-    "components": (0, 4, 8, 16, 32),  # 0 keeps all; whitening alone heeds it
-    "labels": ("hard", "soft", "sharp", "confident", "smooth", "agreed"),
-    "fit": ("logistic", "ridge", "mean", "lda", "contrast"),
-    "penalty": (0.1, 1.0, 10.0, 100.0),
-    "rounds": (0, 1, 3),
-    "members": (1, 5, 9),
-    "resample": ("rows", "columns"),
-    "development": ("unused", "chosen", "joined"),
-    "cut": ("fit", "weak", "development"),
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program(Record):
+    """One method. Every setting with what it may be, in the order in which a method is read."""
+
+    centre: Literal["none", "group"] = "none"
+    scale: Literal["none", "standard", "whiten"] = "standard"
+    components: Literal[0, 4, 8, 16, 32] = 0  # 0 keeps all; whitening alone heeds it
+    labels: Literal["hard", "soft", "sharp", "confident", "smooth", "agreed"] = "soft"
+    fit: Literal["logistic", "ridge", "mean", "lda", "contrast"] = "logistic"
+    penalty: Literal[1, 10, 100] = 1
+    rounds: Literal[0, 1, 3] = 0  # of self-training
+    members: Literal[1, 5, 9] = 1
+    resample: Literal["rows", "columns"] = "rows"  # what the members differ in
+    development: Literal["unused", "chosen", "joined"] = "unused"
+    cut: Literal["fit", "weak", "development"] = "fit"  # where a score of 0 lies
+
+
+DIALS: Space = {name: get_args(hint) for name, hint in get_type_hints(Program).items()}
 ENGLISH: Mapping[str, str] = {
     "hard": "weak labels rounded",
     "soft": "weak labels as probabilities",
@@ -54,82 +59,49 @@ ENGLISH: Mapping[str, str] = {
 _CODE = re.compile(r"\[settings ([0-9]+)\]")  # in words, the settings would say what a method does without
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program(Record):
-    """One method; see `DIALS`."""
-
-    centre: str = "none"
-    scale: str = "standard"
-    components: int = 0
-    labels: str = "soft"
-    fit: str = "logistic"
-    penalty: float = 1.0
-    rounds: int = 0
-    members: int = 1
-    resample: str = "rows"
-    development: str = "unused"
-    cut: str = "fit"
-
-    def __post_init__(self) -> None:
-        wrong = [name for name, options in DIALS.items() if getattr(self, name) not in options]
-        if wrong:
-            raise BadInput(
-                f"A program has no such {', '.join(wrong)}: {', '.join(repr(getattr(self, n)) for n in wrong)}. Its source "
-                "would not run. Take one of the options in `programs.DIALS`."
-            )
-
-
-def settings_of(program: Program) -> dict[str, Setting]:
+def settings_of(program: Program) -> dict[str, Any]:
     """Return a program's settings by name."""
-    return {f.name: getattr(program, f.name) for f in fields(program)}
+    return {name: getattr(program, name) for name in DIALS}
 
 
-def dials(question: Question) -> dict[str, tuple[Setting, ...]]:
+def dials(question: Question) -> Space:
     """Return what may be set for a question: all, or what its own space leaves; where to cut matters for shares alone."""
     space = {choice.name: choice.options for choice in question.space}
-    found = {}
-    for name, options in DIALS.items():
-        left = tuple(o for o in options if str(o) in space[name]) if name in space else options
-        found[name] = left or options
-    return found if question.metric == "share" else found | {"cut": ("fit",)}
+    left = {name: tuple(o for o in options if str(o) in space.get(name, (str(o),))) for name, options in DIALS.items()}
+    cut = {} if question.metric == "share" else {"cut": ("fit",)}
+    return {name: left[name] or options for name, options in DIALS.items()} | cut
 
 
-def random_program(rng: np.random.Generator, space: Mapping[str, tuple[Setting, ...]]) -> Program:
+def random_program(rng: np.random.Generator, space: Space) -> Program:
     """Draw every setting by itself."""
-    return plainest(program_of({name: options[int(rng.integers(len(options)))] for name, options in space.items()}))
+    return plainest(Program(**{name: _drawn(options, rng) for name, options in space.items()}))
 
 
-def mutate(program: Program, rng: np.random.Generator, space: Mapping[str, tuple[Setting, ...]]) -> Program:
+def mutate(program: Program, rng: np.random.Generator, space: Space) -> Program:
     """Set one setting, or with odds of one in three two, to something else."""
     changed = settings_of(program)
-    free = [name for name, options in space.items() if len(options) > 1]
-    for name in rng.permutation(free)[: 1 + int(rng.random() < 1 / 3)] if free else ():
-        others = [o for o in space[name] if o != changed[name]]
-        changed[name] = others[int(rng.integers(len(others)))]
-    return plainest(program_of(changed))
+    free = [name for name, options in space.items() if set(options) - {changed[name]}]
+    for name in rng.permutation(free)[: 1 + int(rng.random() < 1 / 3)]:
+        changed[name] = _drawn([o for o in space[name] if o != changed[name]], rng)
+    return plainest(Program(**changed))
 
 
 def cross(one: Program, other: Program, rng: np.random.Generator) -> Program:
     """Take each setting from one of two programs."""
-    pair = settings_of(one), settings_of(other)
-    return plainest(program_of({name: pair[int(rng.integers(2))][name] for name in pair[0]}))
+    return plainest(Program(**{name: _drawn((getattr(one, name), getattr(other, name)), rng) for name in DIALS}))
+
+
+def _drawn(options: Sequence[Setting], rng: np.random.Generator) -> Any:
+    return options[int(rng.integers(len(options)))]
 
 
 def plainest(program: Program) -> Program:
     """Return the program that does the same with idle settings at their defaults: alike in behaviour is alike in name."""
-    if program.members == 1:
-        program = replace(program, resample="rows")
-    if program.scale != "whiten":
-        program = replace(program, components=0)
+    idle: dict[str, Any] = {"resample": "rows"} if program.members == 1 else {}
+    idle |= {"components": 0} if program.scale != "whiten" else {}
     if program.fit in ("mean", "contrast"):
-        idle = "unused" if program.development == "chosen" else program.development
-        program = replace(program, penalty=1.0, development=idle)
-    return program
-
-
-def program_of(settings: Mapping[str, Setting]) -> Program:
-    """Build a program from its settings by name."""
-    return Program(**settings)  # type: ignore[arg-type]  # checked by the program itself
+        idle |= {"penalty": 1} | ({"development": "unused"} if program.development == "chosen" else {})
+    return replace(program, **idle)
 
 
 def family(program: Program) -> str:
@@ -168,38 +140,31 @@ def read_program(text: str) -> Program | None:
         True
     """
     found = _CODE.search(text)
-    if found is None or len(found[1]) != len(DIALS):
+    if found is None:
         return None
-    chosen = zip(DIALS.items(), map(int, found[1]), strict=True)
-    settings = {name: options[i] for (name, options), i in chosen if i < len(options)}
-    return program_of(settings) if len(settings) == len(DIALS) else None
+    pairs = [(name, options[int(i) : int(i) + 1]) for i, (name, options) in zip(found[1], DIALS.items(), strict=False)]
+    settings: dict[str, Any] = {name: option[0] for name, option in pairs if option}
+    return Program(**settings) if len(settings) == len(DIALS) else None
 
 
 def source_of(program: Program) -> str:
     """Render a program as the source of an artefact."""
+    text = Path(__file__).with_name("pieces.py").read_text()
+    found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
+    pieces = {n.name: ast.get_source_segment(text, n) or "" for n in found}
     body = "".join(f"    {line}\n" for line in _lines(program))
-    solve = f"def solve(public, inputs, seed):\n{body}"
-    text = (Path(__file__).with_name("pieces.py")).read_text()
-    pieces = {
-        n.name: ast.get_source_segment(text, n) or "" for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)
-    }
-    needed, look = dict[str, str](), [solve]
-    while look:
-        called = {n.id for n in ast.walk(ast.parse(look.pop())) if isinstance(n, ast.Name)} & (
-            pieces.keys() - needed.keys()
-        )
-        needed |= {name: pieces[name] for name in called}
-        look += [pieces[name] for name in called]
-    kept = [pieces[name] for name in pieces if name in needed]
-    return "\n\n\n".join([f"# {english(program)}\nimport numpy as np", *kept, solve])
+    kept = [f"def solve(public, inputs, seed):\n{body}"]
+    for _ in range(3):  # pieces call pieces, no deeper than this
+        said = "\n".join(kept)
+        kept = [t for name, t in pieces.items() if re.search(rf"(?<![.\w]){name}\(", said)] + kept[-1:]
+    return "\n\n\n".join([f"# {english(program)}\nimport numpy as np", *kept])
 
 
 def _lines(p: Program) -> list[str]:
     """Return the lines of `solve`, each only where a program needs it."""
     sets = ["x", "new", "dev"] if p.development != "unused" else ["x", "new"]
     lines = [
-        "x, new = flat(public['x']), flat(inputs['x'])",
-        "weak = np.clip(np.ravel(public['weak']).astype(float), 0, 1)",
+        "x, new, weak = flat(public['x']), flat(inputs['x']), np.clip(np.ravel(public['weak']).astype(float), 0, 1)"
     ]
     if "dev" in sets:
         lines += ["dev, true = flat(public['dev_x']), np.ravel(public['dev_true']).astype(float)"]
@@ -222,24 +187,13 @@ def _lines(p: Program) -> list[str]:
     if p.development == "chosen":
         lines += ["tried = [penalty, penalty / 30, penalty / 3, penalty * 3, penalty * 30]"]
         lines += ["penalty = max(tried, key=lambda t: area(dev @ train(x, y, weight, t)[0], true))"]
-    lines += _ensemble(p) if p.members > 1 else ["w, b = train(x, y, weight, penalty)", "score = new @ w + b"]
+    if p.members > 1:
+        lines += [
+            f"score = several(lambda *sets: train(*sets, penalty), new, {p.members}, {p.resample!r}, seed, x, y, weight)"
+        ]
+    else:
+        lines += ["w, b = train(x, y, weight, penalty)", "score = new @ w + b"]
     if p.cut != "fit":
         share = "weak" if p.cut == "weak" else "np.ravel(public['dev_true'])"
         lines += [f"score = score - np.quantile(score, 1 - {share}.mean())"]
     return [*lines, "return score.reshape(inputs['x'].shape[:-1])"]
-
-
-def _ensemble(p: Program) -> list[str]:
-    """Return the lines that add up several fits."""
-    drawn = "rng.integers(0, len(x), len(x))" if p.resample == "rows" else "np.arange(len(x))"
-    halves = (
-        "rng.permutation(x.shape[1])[: (x.shape[1] + 1) // 2]" if p.resample == "columns" else "np.arange(x.shape[1])"
-    )
-    return [
-        "rng, score = np.random.default_rng(seed), np.zeros(len(new))",
-        f"for member in range({p.members}):",
-        f"    rows, columns = {drawn}, {halves}",
-        "    w, b = train(x[rows][:, columns], y[rows], weight[rows], penalty)",
-        "    part = new[:, columns] @ w + b",
-        "    score = score + part / (part.std() + 1e-9)",
-    ]

@@ -12,7 +12,8 @@ import numpy as np
 
 from superalign.researcher.notebook import Notebook
 from superalign.researcher.programs import Program, english, family, source_of
-from superalign.researcher.rehearsing import Arrays, rehearse, solve_of
+from superalign.researcher.rehearsing import Arrays as Arrays
+from superalign.researcher.rehearsing import rehearse, solve_of
 from superalign.stats.streams import stream
 from superalign.types import Question, Record, Unmeasured
 
@@ -57,9 +58,7 @@ class Bench:
     def less(self) -> Arrays:
         """The arrays with no more training items than a rehearsal needs."""
         n = len(self.public["weak"])
-        kept = np.random.default_rng(0).permutation(n)[:ROWS]
-        mine = {k: v[kept] for k, v in self.public.items() if len(v) == n and not k.startswith("dev_")}
-        return {**self.public, **mine}
+        return {k: v[:ROWS] if len(v) == n and not k.startswith("dev_") else v for k, v in self.public.items()}
 
     @cached_property
     def baseline(self) -> float | Unmeasured:

@@ -1,6 +1,6 @@
 """Tree search over scripts: draft a few, improve the best one that is not exhausted, debug what crashes (after AIDE).
 
-Who writes them is a seam: programs, or a language model. The tree stands in the notebook: a script cites its parent.
+A language model writes them. The tree stands in the notebook: a script cites its parent.
 """
 
 from __future__ import annotations
@@ -8,41 +8,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
 
-import numpy as np
-
+from superalign.researcher.language_model import LanguageModel
 from superalign.researcher.notebook import Notebook
-from superalign.researcher.programs import Program, dials, mutate, random_program, read_program
-from superalign.researcher.proposing import Bench, Proposal, draws, proposal_of
-from superalign.researcher.rehearsing import Arrays, rehearse_apart
+from superalign.researcher.proposing import Arrays, Bench, Proposal
+from superalign.researcher.rehearsing import rehearse_apart
 from superalign.types import Question, Unmeasured
 
-Move: TypeAlias = Literal["draft", "improve", "debug"]
-DRAFTS, CHILDREN, DEBUGS = 3, 3, 2  # roots; improvements of one script; attempts to mend one
-
-
-class Writer(Protocol):
-    """Whoever writes scripts."""
-
-    def write(
-        self, move: Move, question: Question, history: Notebook, source: str, why: str, rng: np.random.Generator
-    ) -> Proposal | Unmeasured:
-        """Write a script: a new one, a better one than `source`, or `source` without what went wrong with it."""
-
-
-class Programs:
-    """Writes scripts that are programs: needs neither a key nor a network."""
-
-    def write(
-        self, move: Move, question: Question, history: Notebook, source: str, why: str, rng: np.random.Generator
-    ) -> Proposal | Unmeasured:
-        """Draw a program, change one setting of one, or go back to the plainest one."""
-        if move == "debug":
-            return proposal_of(Program(), 0.0)
-        parent = read_program(source.partition("\n")[0]) if move == "improve" else None
-        space = dials(question)
-        return proposal_of(mutate(parent, rng, space) if parent else random_program(rng, space), 0.0)
+CHILDREN, DEBUGS = 3, 2  # improvements of one script; attempts to mend one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,42 +37,40 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeSearch:
-    """Best first, over its own scripts."""
+    """Best first, over its own scripts. With more drafts than there are submissions, one new idea after another."""
 
-    seed: int
     shelf: Shelf
-    writer: Writer
+    writer: LanguageModel
+    drafts: int = 3
     name: str = "tree"
 
     def propose(self, question: Question, public: Arrays, history: Notebook) -> Proposal | Unmeasured:
-        """Return the next script that ran in rehearsal."""
-        rng, bench = draws(self.seed, self.name, question, history), Bench(question, public)
+        """Return the next script that ran in rehearsal and that its writer wants to submit."""
         own = history.about(question.name, researcher=self.name)
         cited = [ticket for e in own for ticket in e.plan.cites]
         worth = {e.ticket: value for e, value in history.values(question.name)}
-        open_ = [
-            e for e in own if e.ticket in worth and cited.count(e.ticket) < CHILDREN and self.shelf.get(e.plan.artefact)
-        ]
-        best = max(open_, key=lambda e: worth[e.ticket]) if open_ and len(own) >= DRAFTS else None
-        move: Move = "improve" if best else "draft"
+        free = [e for e in own if e.ticket in worth and cited.count(e.ticket) < CHILDREN]
+        best = max(free, key=lambda e: worth[e.ticket]) if free and len(own) >= self.drafts else None
         source = self.shelf.get(best.plan.artefact) if best else ""
-        made = self.writer.write(move, question, history, source, best.plan.hypothesis if best else "", rng)
-        made = mended(made, self.writer, bench, history, rng)
-        if isinstance(made, Unmeasured) or made.artefact in history.artefacts(question.name):
-            return made if isinstance(made, Unmeasured) else Unmeasured("the script had been submitted before")
-        return replace(made, cites=(best.ticket,) if best else ())
-
-
-def mended(
-    made: Proposal | Unmeasured, writer: Writer, bench: Bench, history: Notebook, rng: np.random.Generator
-) -> Proposal | Unmeasured:
-    """Rehearse a script, have it debugged where it crashes, and return it with its rehearsed gain."""
-    for attempt in range(DEBUGS + 1):
+        if best and source:
+            made = self.writer.write("improve", question, history, source, best.plan.hypothesis)
+        else:
+            made = self.writer.write("draft", question, history, "", "")
+        made = self._rehearsed(made, Bench(question, public), history)
         if isinstance(made, Unmeasured):
             return made
-        score = rehearse_apart(made.source, bench.less, bench.question.metric)
-        if not isinstance(score, Unmeasured):
-            return replace(made, predicted=bench.over(score))
-        if attempt < DEBUGS:
-            made = writer.write("debug", bench.question, history, made.source, score.why, rng)
-    return Unmeasured("the script did not run, and could not be mended")
+        if made.artefact in history.artefacts(question.name):
+            return Unmeasured("the script had been submitted before")
+        return self.writer.decide(replace(made, cites=(best.ticket,) if best and source else ()), question)
+
+    def _rehearsed(self, made: Proposal | Unmeasured, bench: Bench, history: Notebook) -> Proposal | Unmeasured:
+        """Rehearse a script, have it debugged where it crashes, and return it with its rehearsed gain."""
+        for attempt in range(DEBUGS + 1):
+            if isinstance(made, Unmeasured):
+                return made
+            score = rehearse_apart(made.source, bench.less, bench.question.metric)
+            if not isinstance(score, Unmeasured):
+                return replace(made, predicted=bench.over(score))
+            if attempt < DEBUGS:
+                made = self.writer.write("debug", bench.question, history, made.source, score.why)
+        return Unmeasured("the script did not run, and could not be mended")
