@@ -1,0 +1,52 @@
+"""Evolution over programs: parents are what seems best in the shared notebook, of the children the best in rehearsal goes on.
+
+Without parents and with a brood of one it is random search, which all other researchers are compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from superalign.researcher.notebook import Notebook
+from superalign.researcher.programs import Program, cross, dials, mutate, random_program
+from superalign.researcher.proposing import Arrays, Bench, Proposal, best_of, draws
+from superalign.types import Question, Record, Unmeasured
+
+ROUND = 3  # programs that a parent is the best of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evolution(Record):
+    """Mutates and crosses programs of everybody's."""
+
+    seed: int
+    name: str = "evolution"
+    brood: int = 6  # children that are rehearsed for one submission
+    founders: int = 4  # programs in the notebook from which on there are parents
+
+    def propose(self, question: Question, public: Arrays, history: Notebook) -> Proposal | Unmeasured:
+        """Return the child that rehearses best."""
+        rng, space = draws(self.seed, self.name, question, history), dials(question)
+        pool = history.programs(question.name)
+        brood = []
+        for _ in range(self.brood):
+            if len(pool) < self.founders:
+                brood.append(random_program(rng, space))
+                continue
+            child = _parent(pool, rng)
+            child = cross(child, _parent(pool, rng), rng) if rng.random() < 1 / 3 else child
+            brood.append(mutate(child, rng, space))
+        return best_of(brood, Bench(question, public), history)
+
+
+def random_search(seed: int) -> Evolution:
+    """Return the researcher that draws every setting of one program by itself, whatever was submitted before."""
+    return Evolution(seed=seed, name="random", brood=1, founders=2**62)
+
+
+def _parent(pool: Sequence[tuple[Program, float]], rng: np.random.Generator) -> Program:
+    """Return the best of a few that are drawn."""
+    return max((pool[int(i)] for i in rng.integers(0, len(pool), ROUND)), key=lambda pair: pair[1])[0]

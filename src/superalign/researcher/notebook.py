@@ -1,0 +1,108 @@
+"""The notebook that all researchers share: the plans and answers that the vault keeps. Nobody reports results of their own."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from superalign import stats
+from superalign.researcher.programs import Program, read_program
+from superalign.types import Answer, Interval, Plan, Record, Tier, Unmeasured
+
+LEARNED = ("better", "not better")  # words of the climb tier that say something of a method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Record):
+    """One plan, and its answer once there is one."""
+
+    ticket: str
+    plan: Plan
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notebook(Record):
+    """Plans and answers of everybody, in the order of registration."""
+
+    entries: tuple[Entry, ...] = ()
+
+    def about(self, question: str, *, tier: Tier = "climb", researcher: str = "") -> tuple[Entry, ...]:
+        """Return the entries of a question and tier, of one researcher or of all."""
+        return tuple(
+            e
+            for e in self.entries
+            if (e.plan.question, e.plan.tier) == (question, tier) and researcher in ("", e.plan.researcher)
+        )
+
+    def best(self, question: str) -> float | Unmeasured:
+        """Return the best score that was released at the climb tier; it is biased, and steers alone."""
+        scores = [s for _, s in self.released(question)]
+        return max(scores) if scores else Unmeasured("no score of this question was released yet")
+
+    def released(self, question: str) -> tuple[tuple[Entry, float], ...]:
+        """Return the entries whose own score was released, best first."""
+        found = [(e, float(e.answer.score)) for e in self.about(question) if e.answer and e.answer.word == "better"]
+        return tuple(sorted(found, key=lambda pair: -pair[1]))
+
+    def level(self, question: str) -> float:
+        """Return by how much released scores lie above the gains that were predicted for them: one scale for both."""
+        released = self.released(question)
+        return sum(score - e.plan.predicted for e, score in released) / len(released) if released else 0.0
+
+    def values(self, question: str) -> tuple[tuple[Entry, float], ...]:
+        """Return what each submission seems to be worth, in units of the released score.
+
+        A released score stands for itself. "Not better" says that the score is no higher than the best was, so the prediction
+        on the same scale is cut there.
+        """
+        level, found = self.level(question), []
+        for e in self.about(question):
+            if e.answer is None or e.answer.word not in LEARNED:
+                continue
+            known = math.inf if isinstance(e.answer.score, Unmeasured) else float(e.answer.score)
+            found.append((e, known if e.answer.word == "better" else min(level + e.plan.predicted, known)))
+        return tuple(found)
+
+    def programs(self, question: str) -> tuple[tuple[Program, float], ...]:
+        """Return the programs among the submissions, with what each seems to be worth."""
+        read = [(read_program(e.plan.hypothesis), value) for e, value in self.values(question)]
+        return tuple((program, value) for program, value in read if program is not None)
+
+    def artefacts(self, question: str) -> frozenset[str]:
+        """Return the digests of everything that was planned for a question's climb: a second time it would be wasted."""
+        return frozenset(e.plan.artefact for e in self.about(question))
+
+
+def effective_ideas(families: Iterable[str]) -> float:
+    """Return the effective number of ideas: the exponential of the entropy over families of methods.
+
+    Example:
+        >>> round(effective_ideas(["a"] * 98 + ["b"] * 2), 1), effective_ideas([])
+        (1.1, 0.0)
+    """
+    counts = Counter(families)
+    n = counts.total()
+    return math.exp(-sum(c / n * math.log(c / n) for c in counts.values())) if n else 0.0
+
+
+def uplift(notebook: Notebook, researcher: str, over: str = "random") -> Interval | Unmeasured:
+    """Estimate how much more often a researcher's submissions are better than the best so far than those of another.
+
+    The unit is the question: submissions to one question build on one another. Researchers that share a notebook also share
+    its best score, so this compares them within one campaign.
+    """
+    shares = []
+    for question in dict.fromkeys(e.plan.question for e in notebook.entries):
+        own, other = (notebook.about(question, researcher=who) for who in (researcher, over))
+        if own and other:
+            shares.append(_share_better(own) - _share_better(other))
+    if len(shares) < 2:
+        return Unmeasured(f"{len(shares)} questions on which both submitted, and two are the least")
+    return stats.mean_interval(shares)
+
+
+def _share_better(entries: tuple[Entry, ...]) -> float:
+    return sum(e.answer is not None and e.answer.word == "better" for e in entries) / len(entries)

@@ -1,0 +1,96 @@
+"""Try a method on the public development set before it is submitted: half of it is held out, and then the other half.
+
+Code that a language model wrote runs in a process of its own, within limits. That is against accidents, not against an attacker:
+the wall is around the researcher, and the vault has its own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from superalign.canonical import Unmeasured
+from superalign.researcher.pieces import area
+
+Arrays: TypeAlias = Mapping[str, np.ndarray]
+Solve: TypeAlias = Callable[[Arrays, Arrays, int], np.ndarray]
+SPLITS = 2  # of the development set, each used both ways
+TRUE, DEV = "dev_true", "dev_"
+
+
+def rehearse(solve: Solve, public: Arrays, metric: str, *, seed: int = 0) -> float | Unmeasured:
+    """Return a method's score on the development set, the labels of a half unknown to it whenever that half is scored."""
+    n = len(public[TRUE])
+    scores = []
+    for split in range(SPLITS):
+        first_P = np.random.default_rng([seed, split]).permutation(n) < n // 2
+        for held_P in (first_P, ~first_P):
+            dev = {k: v for k, v in public.items() if k.startswith(DEV) and len(v) == n}
+            known = {**public, **{k: v[~held_P] for k, v in dev.items()}}
+            inputs = {k.removeprefix(DEV): v[held_P] for k, v in dev.items() if k != TRUE}
+            inputs.setdefault("group", np.zeros(int(held_P.sum()), int))
+            said = np.asarray(solve(known, inputs, seed), float)
+            if said.shape != dev[TRUE][held_P].shape or not np.isfinite(said).all():
+                return Unmeasured(f"scores of shape {said.shape}, or not finite")
+            scores.append(scored(said.ravel(), dev[TRUE][held_P].ravel() > 0.5, metric))
+    return float(np.mean(scores))
+
+
+def scored(score_N: np.ndarray, true_N: np.ndarray, metric: str) -> float:
+    """Score by the question's own metric, as far as single items allow: picks among steps count as their ranking."""
+    if metric == "share":
+        return float(((score_N > 0) == true_N).mean())
+    if metric == "recall" and 0 < true_N.sum() < len(true_N):
+        return float((score_N[true_N] > np.quantile(score_N[~true_N], 0.99)).mean())
+    return area(score_N, true_N)
+
+
+def solve_of(source: str) -> Solve:
+    """Return the function `solve` of a source, run here: for sources of one's own, and the published baseline.
+
+    Raises:
+        Exception: Whatever the source raises.
+    """
+    names: dict[str, Any] = {"__name__": "artefact"}
+    exec(compile(source, "artefact", "exec"), names)
+    return names["solve"]
+
+
+def rehearse_apart(source: str, public: Arrays, metric: str, *, limit_s: int = 60) -> float | Unmeasured:
+    """Rehearse a source in a process of its own, and return its score, or why there is none: the last line of its error."""
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **public)
+    head = json.dumps([source, metric, limit_s]).encode()
+    command = [sys.executable, "-c", "from superalign.researcher.rehearsing import child; child()"]
+    try:
+        done = subprocess.run(
+            command, input=head + b"\n" + packed.getvalue(), capture_output=True, timeout=limit_s + 20
+        )
+        return float(json.loads(done.stdout))
+    except subprocess.TimeoutExpired:
+        return Unmeasured(f"it took longer than {limit_s} s")
+    except (ValueError, TypeError):
+        error = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        return Unmeasured(error[-1][:200] if error else f"it ended with code {done.returncode} and no scores")
+
+
+def child() -> None:
+    """Rehearse what stands on standard input and print its score: the other end of `rehearse_apart`."""
+    head, _, packed = sys.stdin.buffer.read().partition(b"\n")
+    source, metric, limit_s = json.loads(head)
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        public = {name: arrays[name] for name in arrays.files}
+    resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s + 1))
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    real, sys.stdout = sys.stdout, io.StringIO()  # what it prints is no score
+    found = rehearse(solve_of(source), public, metric)
+    if isinstance(found, Unmeasured):
+        sys.exit(found.why)
+    real.write(json.dumps(found))
