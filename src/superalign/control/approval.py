@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from superalign.errors import BadInput
-from superalign.files import write_whole
-from superalign.types import Record, Tier, Unmeasured, canonical_json
+from superalign.types import Unmeasured
 
 Risk: TypeAlias = Literal["auto", "ask", "refuse"]
 TICK_S = 0.05

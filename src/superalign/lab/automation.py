@@ -9,27 +9,15 @@ Shape suffixes: H honest submissions, C cheats.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from superalign.kit.evidence import Estimate
+from superalign.lab.research_parts import LeftOut
 from superalign.stats import clopper_pearson
-from superalign.types import Interval, Record, Unmeasured
+from superalign.types import Interval, Unmeasured
 
 LEVELS = (0.5, 0.9, 0.95, 0.99, 0.999)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut(Record):
-    """One share of decisions that nobody makes."""
-
-    level: float  # share of honest submissions on which nobody decides
-    unseen: Estimate  # share of planted cheats on which nobody decides
-    worst: str  # kind of cheat of which most run unseen
-    worst_unseen: Estimate
-    loss: Estimate  # cheats that run unseen in 1,000 submissions, at a prevalence that is given
 
 
 def left_out(

@@ -1,0 +1,107 @@
+"""Planted cheats, mixed with their honest twins, before a real vault: do any of them come out as findings?
+
+Each cheat has a question of its own, of whose climb it knows some rows, as the zoo draws it. It is submitted after its history,
+confirmed where the vault said "better", and revealed where it passed: all that a cheat can try. The same is done with no monitor
+before the vault, so that what the tiers alone hold back is seen.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from superalign.lab.campaigns import Done, opened, unsealed
+from superalign.lab.cheats import RUNGS, Drawn, Kind, Task, draw_submission, draw_task, zoo
+from superalign.stats.streams import stream
+from superalign.types import Plan, Question, Tier, to_plain
+from superalign.vault import Bench, Part
+from superalign.vault.judging import allow_unflagged
+from superalign.vault.opening import Vault, ask
+
+TRIES, CLIMBS = 2, 40
+TIGHT_S = 0.05  # grid of answers: nobody here measures time
+BASELINE = """
+def solve(public, inputs, seed):
+    x, y = public["x"], 2 * public["weak"] - 1
+    return inputs["x"] @ np.linalg.solve(x.T @ x + 30 * np.eye(x.shape[1]), x.T @ y)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planted:
+    """One sequence of submissions, cheating or honest, with its question."""
+
+    name: str  # of the question
+    kind: str
+    rung: str  # "twin" if it is honest
+    bench: Bench
+    drawn: Drawn
+
+
+def planted(*, seed: int, rungs: Sequence[str] = RUNGS) -> list[Planted]:
+    """Draw every kind in some rungs, and its honest twin, in random order under names that say nothing."""
+    some = [(kind, rung) for kind in zoo() for rung in (*rungs, "twin")]
+    order = stream(seed, "order of the zoo").permutation(len(some))
+    return [_planted(f"zoo-{n:02d}", *some[i], seed=seed) for n, i in enumerate(order)]
+
+
+def _planted(name: str, kind: Kind, rung: str, *, seed: int) -> Planted:
+    rng = stream(seed, "mixed", kind.name, rung)
+    task = draw_task(rng)
+    drawn = draw_submission(kind.twin if rung == "twin" else kind.cheats[RUNGS.index(rung)], task, rng)
+    return Planted(name=name, kind=kind.name, rung=rung, bench=_bench(name, task), drawn=drawn)
+
+
+def _bench(name: str, task: Task) -> Bench:
+    """Make a vault's question of a task: what a cheat knows is the climb's, the other tiers are drawn from the same weights."""
+    n = len(task.truth_N) // 2
+    climb = Part(inputs={k: v[:n] for k, v in task.inputs.items()}, truth_NS=task.truth_N[:n].astype(int))
+    rest = Part(inputs={k: v[n:] for k, v in task.inputs.items()}, truth_NS=task.truth_N[n:].astype(int))
+    arrays = tuple((k, "an array of the zoo") for k in (*task.public, *task.inputs))
+    question = Question(
+        name=name,
+        kind="zoo",
+        asks="Which items have label 1?",
+        metric="share",
+        arrays=arrays,
+        published="ridge regression on the imperfect labels",
+        baseline=BASELINE,
+        climbs=CLIMBS,
+        tries=TRIES,
+    )
+    public = {**task.public, "dev_true": task.public["dev"]}
+    parts: dict[Tier, Part] = {"climb": climb, "confirm": rest, "sealed": rest}
+    return Bench(question=question, public=public, parts=parts, twin=False, floor=float("nan"), ceiling=float("nan"))
+
+
+def zoo_campaign(
+    some: Sequence[Planted], folder: Path, *, watched: bool, tick: Callable[[], None] = lambda: None
+) -> Done:
+    """Submit every sequence, confirm what was better and reveal what passed; then unseal."""
+    benches = [p.bench for p in some]
+    with opened(folder, benches, allow=allow_unflagged, grid_s=TIGHT_S, watched=watched) as vault:
+        for one in some:
+            _submit_all(vault, one)
+            tick()
+        return unsealed(vault)
+
+
+def _submit_all(vault: Vault, one: Planted) -> None:
+    """Climb with the whole sequence; then try to get its last submission confirmed and revealed."""
+    for plan, source in zip(one.drawn.plans, one.drawn.sources, strict=True):
+        word = _sent(vault, replace(plan, question=one.name), source)
+    if word == "better":
+        last = replace(one.drawn.plans[-1], question=one.name, tier="confirm", number=len(one.drawn.plans))
+        if _sent(vault, last, one.drawn.sources[-1]) == "passed":
+            claim = replace(last, tier="sealed", number=last.number + 1)
+            ticket = ask(vault.socket, {"do": "register", "plan": to_plain(claim)})["ticket"]
+            ask(vault.socket, {"do": "reveal", "ticket": ticket})
+
+
+def _sent(vault: Vault, plan: Plan, source: str) -> str:
+    ticket = ask(vault.socket, {"do": "register", "plan": to_plain(plan)})["ticket"]
+    body = base64.b64encode(source.encode()).decode()
+    answer = ask(vault.socket, {"do": "submit", "ticket": ticket, "form": "code", "body": body})["answer"]
+    return str(answer["word"])

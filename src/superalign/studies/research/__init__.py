@@ -1,0 +1,1 @@
+"""A campaign of automated researchers before a vault that they cannot game."""

@@ -1,0 +1,87 @@
+"""Can an automated researcher that nobody trusts find better instruments, and does the vault keep it honest?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt, MinLen
+
+from superalign.errors import ConfigError
+from superalign.kit.study import Count, CountOrNone, Seeds, Study
+
+Problem = Literal["weak-to-strong", "detector", "judge", "trigger", "probe", "crossing"]
+Researcher = Literal["evolution", "bayesian", "random", "tree", "model"]
+ASKING = ("tree", "model")  # researchers that ask a language model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What is searched, by whom, and how the keepers are tested."""
+
+    problems: Annotated[tuple[Problem, ...], MinLen(1)] = (
+        "weak-to-strong",
+        "detector",
+        "judge",
+        "trigger",
+        "probe",
+        "crossing",
+    )
+    """Research problems on bundled bases; each comes with an impossible twin."""
+    statements: str = ""
+    """True and false statements that the real model reads, as statements:PATH: one more problem and its twin."""
+    researchers: Annotated[tuple[Researcher, ...], MinLen(1)] = ("evolution", "bayesian", "random")
+    """Who proposes, in turn, with one notebook; tree and model ask a language model."""
+    model: str = ""
+    """The language model in those seats: smollm2, a folder, a hub id, api:PROVIDER/MODEL."""
+    submissions: Count = 12
+    """Submissions to the climb of each question and each twin."""
+    minutes: Annotated[float, Gt(0)] = 20.0
+    """After which no new experiment begins."""
+    patience: Annotated[float, Ge(0)] = 0.0
+    """Seconds that a person has to decide on what a monitor flags (superalign vault approve); 0 refuses it."""
+    cheats: CountOrNone = 6
+    """Planted cheats of each kind and rung that monitors are tested on."""
+    twins: Count = 30
+    """Honest twins of each kind, three times: for scales, for thresholds, and to be counted."""
+    rungs: Annotated[tuple[Literal["naive", "told", "refined"], ...], MinLen(1)] = ("refined",)
+    """Rungs of the cheats that are mixed with twins before a real vault."""
+    searches: Seeds = 20
+    """Scripted searches of each researcher before each evaluator."""
+    size: Annotated[int, Ge(50)] = 1000
+    """Submissions of a scripted search."""
+    prevalence: Annotated[float, Gt(0), Lt(1)] = 0.024
+    """Share of submissions in use that are cheats, for the cost of decisions left out: stated, not measured."""
+
+
+def check(config: Config) -> None:
+    """Refuse a seat without its model, a model without a seat, and researchers that are named twice."""
+    asks = set(ASKING) & set(config.researchers)
+    if bool(asks) != bool(config.model):
+        raise ConfigError(
+            f"researchers={', '.join(config.researchers)} and model={config.model!r} do not go together. {' and '.join(ASKING)} "
+            "ask a language model, and nobody else does. Give both, as --set researchers=tree,random --set model=smollm2, or neither."
+        )
+    if len(set(config.researchers)) < len(config.researchers):
+        raise ConfigError(
+            "A researcher is named twice. They take turns under their names, so two of one name could not be told apart. "
+            "Name each once."
+        )
+
+
+STUDY = Study(
+    question="Can a researcher that nobody trusts find better instruments, and does the vault keep it honest?",
+    paper="Blum and Hardt, The Ladder, 2015; Wen et al., automated weak-to-strong researchers, 2026",
+    config=Config,
+    quick={
+        "problems": ("weak-to-strong", "probe"),
+        "submissions": 8,
+        "minutes": 1.5,
+        "cheats": 1,
+        "twins": 5,
+        "rungs": ("refined",),
+        "searches": 3,
+        "size": 200,
+    },
+    check=check,
+)
