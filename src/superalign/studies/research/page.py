@@ -36,7 +36,8 @@ def page(e: Evidence) -> Findings:
     return findings(
         f"{count} submissions in {e.wall_s / 60:.0f} minutes: {len(found)} of {len(real)} questions have a finding that "
         f"held on the sealed family ({said}), {sum(a.replicated is True for a in e.asked if a.twin)} of "
-        f"{len(e.asked) - len(real)} impossible twins do; {escaped} of {sum(w.tried for w in e.walls)} attempts to escape got through; monitors catch "
+        f"{len(e.asked) - len(real)} impossible twins do; {escaped} of {sum(w.tried for w in e.walls)} attempts to escape "
+        f"got through; monitors catch "
         f"{percent(e.worst[-1].flagged)} of the worst kind of planted cheat.",
         [
             campaign(e),
@@ -64,7 +65,7 @@ def campaign(e: Evidence) -> Part:
     rows = [
         (
             a.kind,
-            "twin" if a.twin else "real",
+            which[a.twin],
             a.submissions,
             a.better,
             a.released,
@@ -81,8 +82,8 @@ def campaign(e: Evidence) -> Part:
     return part(
         "What was searched and found",
         "Each question has an impossible twin, where no method can beat the baseline; nobody was told which is which. "
-        "The best by released score were confirmed on fresh items; the first that passed was revealed once, on a family that is in "
-        "no other tier, under five seeds drawn afterwards. A gain is over the published baseline on the same items.",
+        "The best by released score were confirmed on fresh items; the first that passed was revealed once, on a family "
+        "that is in no other tier, under five seeds drawn afterwards. A gain is over the published baseline on the same items.",
         beyond_chance(
             "More real questions than impossible twins have a replicated finding",
             e.found,

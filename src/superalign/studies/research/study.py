@@ -60,7 +60,7 @@ def check(config: Config) -> None:
     if bool(asks) != bool(config.model):
         raise ConfigError(
             f"researchers={', '.join(config.researchers)} and model={config.model!r} do not go together. {' and '.join(ASKING)} "
-            "ask a language model, and nobody else does. Give both, as --set researchers=tree,random --set model=smollm2, or neither."
+            "ask a language model, and nobody else does. Give both (--set researchers=tree --set model=smollm2), or neither."
         )
     if len(set(config.researchers)) < len(config.researchers):
         raise ConfigError(

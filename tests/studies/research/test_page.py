@@ -1,0 +1,134 @@
+"""What the page claims of a campaign follows from what was kept of it, and of nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from superalign.lab.research_parts import ALL, TWIN, Arm, LeftOut, Mixed, Rate, Wall
+from superalign.stats import share
+from superalign.studies.research.evidence import Asked, Evidence, Sitting
+from superalign.studies.research.page import page
+from superalign.types import Claim, Interval, Unmeasured
+
+NONE = Unmeasured("not opened: nothing passed its confirmation")
+
+
+def around(value: float, half: float = 0.02, n: int = 400) -> Interval:
+    return Interval(value=value, low=value - half, high=value + half, n=n)
+
+
+def asked(kind: str, *, twin: bool, gain: Interval | Unmeasured = NONE) -> Asked:
+    return Asked(
+        name=f"{kind}-{'b' if twin else 'a'}",
+        kind=kind,
+        twin=twin,
+        published="vanilla fine-tuning",
+        submissions=12,
+        better=2,
+        released=0.71,
+        tries=1,
+        passed=int(isinstance(gain, Interval)),
+        gain=gain,
+        baseline=around(0.6),
+        replicated=gain.low > 0 if isinstance(gain, Interval) else gain,
+        predicted=0.03,
+        method="class means on centred features",
+        by="evolution",
+    )
+
+
+def evidence() -> Evidence:
+    rates = tuple(
+        Rate(monitor=m, kind=k, rung=r, at=at, flagged=share([r != TWIN] * 40))
+        for at in (0.01, 0.05)
+        for m in (ALL, "rules")
+        for k, r in (("seed picking", "refined"), ("score probing", "refined"), (ALL, TWIN))
+    )
+    mixed = Mixed(
+        watched=True,
+        cheats=12,
+        twins=12,
+        stopped=share([1] * 12),
+        alarms=share([0] * 12),
+        passed=share([0] * 12),
+        findings=(),
+    )
+    arm = Arm(
+        researcher="honest search",
+        evaluator="vault",
+        twin=False,
+        claims=around(0.8),
+        claimed=around(0.3),
+        true=around(0.3),
+        false=share([0] * 20),
+        covered=around(0.95),
+    )
+    return Evidence(
+        asked=(asked("probe", twin=False, gain=around(0.08)), asked("probe", twin=True), asked("judge", twin=False)),
+        sitting=(Sitting(name="evolution", submissions=36, better=4, unmeasured=1, ideas=3.2, uplift=around(0.1)),),
+        ideas=4.0,
+        found=share([1] * 30),
+        found_null=share([0] * 30),
+        flagged=share([0] * 36),
+        words=(("climb: better", 4),),
+        lost=(),
+        used=(),
+        ended="finished",
+        cpu_s=60.0,
+        wall_s=600.0,
+        people=0,
+        human_s=0.0,
+        walls=(Wall(aim="answers", tried=10, shown=9, escaped=0),),
+        rates=rates,
+        worst=tuple(
+            Rate(monitor=ALL, kind="score probing", rung="refined", at=at, flagged=share([1] * 40))
+            for at in (0.01, 0.05)
+        ),
+        mixed=(mixed,),
+        prevalence=around(0.0),
+        stated=0.024,
+        left=(
+            LeftOut(level=0.9, unseen=around(0.1), worst="score probing", worst_unseen=around(0.3), loss=around(2.0)),
+        )
+        * 2,
+        arms=(arm,),
+        null=share([0] * 100),
+        best=((1000, 0.18),),
+        head="0" * 64,
+    )
+
+
+def claim(e: Evidence, begins: str) -> Claim:
+    return next(c for c in page(e).claims if c.name.startswith(begins))
+
+
+def test_the_headline_says_what_was_found_and_what_was_not() -> None:
+    e = evidence()
+    said = page(e).headline
+    assert "1 of 2 questions" in said
+    assert "0 of 1 impossible" in said
+    nothing = page(replace(e, asked=(e.asked[1], e.asked[2]))).headline
+    assert "none of its methods beats a published baseline" in nothing
+
+
+def test_findings_count_only_beyond_impossible_twins() -> None:
+    e = evidence()
+    assert claim(e, "More real questions").holds is True
+    assert claim(replace(e, found_null=e.found), "More real questions").holds is False
+    assert claim(replace(e, found_null=e.found), "Impossible twins have no finding").holds is False
+
+
+def test_a_cheat_that_passes_is_said() -> None:
+    e = evidence()
+    assert claim(e, "No cheat passes").holds is True
+    leaked = replace(e.mixed[0], passed=share([1] * 6 + [0] * 6), findings=("score probing, refined",))
+    assert claim(replace(e, mixed=(leaked,)), "No cheat passes").holds is False
+
+
+@pytest.mark.parametrize("caught", [0.0, 1.0])
+def test_the_worst_kind_decides(caught: float) -> None:
+    e = evidence()
+    worst = tuple(replace(w, flagged=share([caught] * 40)) for w in e.worst)
+    assert claim(replace(e, worst=worst), "Of the worst kind").holds is (caught == 1.0)
