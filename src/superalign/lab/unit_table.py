@@ -21,6 +21,7 @@ from superalign.stats import discoveries
 
 KINDS = {"N": "neuron", "H": "head", "D": "direction", "P": "permuted"}
 RATE = 0.05  # of false discoveries
+ENOUGH = 300  # units of twins in one layer, to hold that layer's neurons against them alone
 SHARED = ("unit", "layer", "kind", "explanation", "program", "bits")
 
 
@@ -49,13 +50,15 @@ def judged(layer: LayerUnits, twins: Sequence[LayerUnits], everywhere: Sequence[
     Args:
         layer: As it was explained.
         twins: The same layer of each twin, for neurons.
-        everywhere: All layers of the twins, for heads and directions: there are too few in one layer.
+        everywhere: All layers of the twins: for heads and directions, of which there are too few in one layer, and for neurons
+            too where a layer has fewer than `ENOUGH` of the twins' units. The smallest p is 1 over their number, and of tens of
+            thousands of units none could pass.
     """
     kind_U = np.array([name.split(".")[1][0] for name in layer.name_U])
     p_U = np.full(len(kind_U), np.nan)
     neurons = [_gains(t, ".N") for t in twins]
-    compared = {"N": np.concatenate(neurons), "P": np.concatenate(neurons)}
-    compared |= {kind: np.concatenate([_gains(t, f".{kind}") for t in everywhere]) for kind in "HD"}
+    near = np.concatenate(neurons) if sum(map(len, neurons)) >= ENOUGH else _all(everywhere, ".N")
+    compared = {"N": near, "P": near, "H": _all(everywhere, ".H"), "D": _all(everywhere, ".D")}
     for kind, gains in ((k, g) for k, g in compared.items() if len(g)):
         p_U[kind_U == kind] = twin_p(layer.found.gain_U3[kind_U == kind, 0], gains)
     others = [
@@ -64,20 +67,25 @@ def judged(layer: LayerUnits, twins: Sequence[LayerUnits], everywhere: Sequence[
     return Judged(layer=layer, kind_U=kind_U, p_U=p_U, twin_p_T=np.concatenate([np.empty(0), *others]))
 
 
+def _all(units: Sequence[LayerUnits], kind: str) -> np.ndarray:
+    return np.concatenate([np.empty(0), *(_gains(u, kind) for u in units)])
+
+
 def _gains(units: LayerUnits, kind: str) -> np.ndarray:
     return np.asarray(units.found.gain_U3[np.array([kind in n for n in units.name_U]), 0])
 
 
 def discovered(layers: Sequence[Judged]) -> list[np.ndarray]:
-    """Say which units of all layers are beyond their twins, at a false discovery rate of 5 % over all; permuted ones apart."""
-    real = [j.kind_U != "P" for j in layers]
-    flat = np.concatenate([j.p_U[r] for j, r in zip(layers, real, strict=True)])
-    passed = iter(np.split(discoveries(flat, rate=RATE), np.cumsum([r.sum() for r in real])[:-1]))
-    out = []
-    for r in real:
-        mine = np.zeros(len(r), bool)
-        mine[r] = next(passed)
-        out.append(mine)
+    """Say which units of all layers are beyond their twins, at a false discovery rate of 5 % over all units of a kind.
+
+    Kinds apart: of heads there are so few, in the twins too, that beside tens of thousands of neurons none could pass.
+    """
+    out = [np.zeros(len(j.kind_U), bool) for j in layers]
+    for kind in set(KINDS) - {"P"}:
+        mine = [j.kind_U == kind for j in layers]
+        passed = discoveries(np.concatenate([j.p_U[m] for j, m in zip(layers, mine, strict=True)]), rate=RATE)
+        for whole, m, some in zip(out, mine, np.split(passed, np.cumsum([m.sum() for m in mine])[:-1]), strict=True):
+            whole[m] = some
     return out
 
 
