@@ -95,6 +95,17 @@ def test_a_trace_tells_what_a_script_asks_for_and_not_what_libraries_do(tmp_path
 
 
 @needs_root
+def test_a_trace_is_not_taken_back_and_what_is_forged_is_seen(tmp_path: Path) -> None:
+    code = "import os\nos.system('true')\nto = [n for n in range(3, 99) if os.path.exists(f'/proc/self/fd/{n}')][0]\n"
+    code += (
+        "for act in (lambda: os.ftruncate(to, 0), lambda: os.lseek(to, 0, 0), lambda: os.write(to, b'forged\\n')):\n"
+    )
+    code += "  try: act()\n  except OSError: pass\n"
+    names = [event.name for event in run(code, tmp_path, trace=True).events]
+    assert {"os.system", "unreadable"} <= set(names)
+
+
+@needs_root
 def test_a_socket_is_reached_and_sees_who_asks(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     folder = tmp_path / "own"
