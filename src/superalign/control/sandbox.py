@@ -149,7 +149,7 @@ def confined(
         process = subprocess.Popen(command, stdin=given, stdout=out, stderr=err, env={}, pass_fds=fds, preexec_fn=drop)
         kept.callback(process.kill)  # where this is interrupted
         tells.close()
-        found = _watched(process, (out, err), note, told, own, limits)
+        found = _watched(process, (out, err, note, told), own, limits)
         texts = [os.pread(f.fileno(), limits.output_kb * 1024, 0).decode(errors="replace") for f in (out, err)]
         files = tuple(sorted(name for name, _ in _files(own)))
         return replace(found, out=texts[0], err=texts[1], files=files)
@@ -239,14 +239,8 @@ def _drop(who: User, limits: Limits, seen: Sequence[Path], parent: int) -> None:
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
 
-def _watched(
-    process: subprocess.Popen[bytes],
-    written: Sequence[IO[bytes]],
-    note: IO[bytes],
-    told: IO[bytes],
-    folder: Path,
-    limits: Limits,
-) -> Outcome:
+def _watched(process: subprocess.Popen[bytes], pipes: Sequence[IO[bytes]], folder: Path, limits: Limits) -> Outcome:
+    out, err, note, told = pipes
     started, ended, cpu_s, peak_mb = time.monotonic(), None, 0.0, 0.0
     ends, trace = os.pidfd_open(process.pid), b""
     os.set_blocking(told.fileno(), False)
@@ -262,7 +256,7 @@ def _watched(
             "out of memory": memory_mb > limits.memory_mb,
             # What was deleted and is still held is in no folder, so what was written counts as well.
             "out of disk": sent_mb > 4 * limits.disk_mb or sum(sizes) > limits.disk_mb * MB,
-            "killed": any(os.fstat(file.fileno()).st_size > limits.output_kb * 1024 for file in written),
+            "killed": any(os.fstat(file.fileno()).st_size > limits.output_kb * 1024 for file in (out, err)),
         }
         ended = next((name for name, true in over.items() if true), None)
     first = _first(note, ends)  # all processes of its namespace end with it
