@@ -61,7 +61,7 @@ def test_code_computes_reads_what_it_is_given_and_leaves_files(tmp_path: Path) -
             "import mmap\nm = mmap.mmap(-1, 1 << 28)\nfor _ in range(256): m.write(bytes(1 << 20))\nimport time; time.sleep(9)",
             {"memory_mb": 128},
         ),
-        ("out of disk", "import time\nfor n in range(9999): open(str(n), 'w')\ntime.sleep(9)", {"disk_mb": 4}),
+        ("out of disk", "import time\nfor n in range(9999): open(str(n), 'w')\ntime.sleep(9)", {"disk_mb": 1}),
         (
             "out of disk",  # deleted, so in no folder, and held by no descriptor
             "import mmap, os, time\nfor n in range(99):\n  f = open('x', 'w+b'); os.unlink('x'); f.truncate(1 << 20)\n"
