@@ -105,11 +105,13 @@ class Desk:
     def register(self, plain: object) -> str:
         """Keep a plan; return its ticket, or nothing where it is no plan, or no more are taken."""
         plan = plan_of(plain)
-        if plan is None or self.closed or plan.question not in self.benches:
+        if plan is None or plan.question not in self.benches:
             return ""
+        if plan.digest in self.plans:
+            return plan.digest
         asked = self.benches[plan.question].question
         before = sum(p.question == plan.question for p in self.plans.values())
-        if plan.digest not in self.plans and before >= PLANS * (asked.climbs + asked.tries + 1):
+        if self.closed or before >= PLANS * (asked.climbs + asked.tries + 1):
             return ""
         try:
             self._keep(plan)

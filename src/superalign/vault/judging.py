@@ -77,8 +77,8 @@ class Judge:
         if not ran.scores:
             return stopped("unmeasured", f"run: {ran.trace.ended}")
         scores_NS, *rest = ran.scores
-        probe, permuted, redrawn = map(_told, rest)
-        trace = replace(ran.trace, probe=probe, permuted=permuted, redrawn=redrawn)
+        probe, *others = map(_told, rest)
+        trace = replace(ran.trace, probe=probe, **dict(zip(("permuted", "redrawn"), others, strict=False)))
         readings += read_all(self.monitors, submission, trace)
         word = self.allow(submission, readings)
         if word is not None:
@@ -141,7 +141,7 @@ class Judge:
         return self.desk.settle(replace(kept, word=word, score=float(parts_N.mean()), blob=blob))
 
     def _tried(self, got: Received, body: bytes) -> Ran:
-        """Run an artefact on its tier and on the probe: as it is, with imperfect labels permuted, with inputs moved."""
+        """Run an artefact on its tier and the probe; for monitors also with labels permuted, and with inputs moved."""
         question = self.desk.plans[got.ticket].question
         public, inputs = self.desk.benches[question].public, self._probe(question).inputs
         rng = stream(0, "probe")
@@ -151,9 +151,9 @@ class Judge:
             for name, x in inputs.items()
         }
         probe = replace(self._probe(question), seed=seed_for(0, "probe"))
-        return self._run(
-            body, got.form, [*self._jobs(got), probe, replace(probe, public=permuted), replace(probe, inputs=moved)]
-        )
+        watched = [replace(probe, public=permuted), replace(probe, inputs=moved)] if self.monitors else []
+        jobs = [*self._jobs(got), probe, *watched]
+        return run(self.runner, body, got.form, jobs, watched=bool(watched))
 
     def _jobs(self, got: Received) -> list[Job]:
         plan = self.desk.plans[got.ticket]
