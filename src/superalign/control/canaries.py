@@ -25,7 +25,7 @@ from pathlib import Path
 from superalign.types import Record
 
 MARK, MOST, DEPTH = "canary", 1 << 24, 4  # most bytes that are unpacked from one thing, and how deep
-UNPACK = {b"\x1f\x8b": gzip.GzipFile, b"BZ": bz2.BZ2File, b"\xfd7": lzma.LZMAFile}
+UNPACK = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +92,8 @@ def _unpacked(data: bytes, dense: bytes) -> Iterator[bytes]:
     with contextlib.suppress(OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError):
         if data[:2] in UNPACK:
             yield UNPACK[data[:2]](io.BytesIO(data)).read(MOST)
+        elif data[:1] == b"x":
+            yield zlib.decompressobj().decompress(data, MOST)
         elif zipfile.is_zipfile(io.BytesIO(data)):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 yield from (archive.open(name).read(MOST) for name in archive.namelist())
