@@ -1,1 +1,1 @@
-"""Keep an untrusted researcher in bounds: sandbox, identities, canaries, monitors, approval. It knows no study."""
+"""Keep an untrusted researcher inside: users, a sandbox, canaries, approval, and attempts that show whether it holds."""

@@ -1,4 +1,4 @@
-"""What the vault knows of a campaign: plans, what was charged, what was answered. All of it is in its ledger, and read from there.
+"""What the vault knows of a campaign: plans, what was charged, what was answered. All of it is read from its ledger.
 
 A record is appended first and counts only then, so a vault that was killed knows on its return what it knew before. All who ask
 share their answers: budgets, ladders and what was seen before are of a question and tier, whoever asks.

@@ -22,7 +22,9 @@ def main() -> None:
     given = json.loads((folder / "jobs.json").read_text())
     jobs = [(arrays(folder / public), arrays(folder / inputs), seed) for public, inputs, seed in given["jobs"]]
     body = (folder / "artefact").read_bytes()
-    for file in folder.iterdir():  # it is called as it would be in use: with arrays, and without a list of what comes next
+    for (
+        file
+    ) in folder.iterdir():  # it is called as it would be in use: with arrays, and without a list of what comes next
         file.unlink()
     solve = weights(body) if given["form"] == "weights" else code(body)
     for number, (public, inputs, seed) in enumerate(jobs):

@@ -32,7 +32,7 @@ Allow = Callable[[Submission, Sequence[Reading]], Word | None]
 
 def allow_unflagged(submission: Submission, readings: Sequence[Reading]) -> Word | None:
     """Return why a submission may not run, if it may not: what a monitor flags is refused, what it cannot read unmeasured."""
-    return {"pass": None, "flagged": "refused", "unmeasured": "unmeasured"}[verdict(readings)]  # type: ignore[return-value]
+    return {"pass": None, "flagged": "refused", "unmeasured": "unmeasured"}[verdict(readings)]
 
 
 @dataclass
@@ -125,9 +125,7 @@ class Judge:
         """Score a run against the baseline's, which is run first where it has not been."""
         plan = self.desk.plans[got.ticket]
         scale = self.desk.scale(plan.question, plan.tier)
-        kept = Scored(
-            ticket=got.ticket, word="unmeasured", score=0.0, shape=shape, probe=probe, readings=readings
-        )
+        kept = Scored(ticket=got.ticket, word="unmeasured", score=0.0, shape=shape, probe=probe, readings=readings)
         base_NS = self._baseline(plan.question, plan.tier)
         if base_NS is None:
             return self.desk.settle(replace(kept, score=Unmeasured("the baseline"), why="the baseline did not run"))
@@ -143,13 +141,14 @@ class Judge:
         return self.desk.settle(replace(kept, word=word, score=float(parts_N.mean()), blob=blob))
 
     def _tried(self, got: Received, body: bytes) -> Ran:
-        """Run an artefact on its tier, then on the probe: as it is, with imperfect labels permuted, with inputs moved a little."""
+        """Run an artefact on its tier and on the probe: as it is, with imperfect labels permuted, with inputs moved."""
         question = self.desk.plans[got.ticket].question
         public, inputs = self.desk.benches[question].public, self._probe(question).inputs
         rng = stream(0, "probe")
         permuted = {name: rng.permutation(x) if name == LABELS else x for name, x in public.items()}
         moved = {
-            name: x + NUDGE * x.std() * rng.normal(size=x.shape) if x.dtype.kind == "f" else x for name, x in inputs.items()
+            name: x + NUDGE * x.std() * rng.normal(size=x.shape) if x.dtype.kind == "f" else x
+            for name, x in inputs.items()
         }
         probe = replace(self._probe(question), seed=seed_for(0, "probe"))
         return self._run(

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from superalign.control.monitoring import Trace
-from superalign.control.sandbox import Limits, confined
+from superalign.control.sandbox import Limits, confined, read_left
 from superalign.types import canonical_json, rebuild
 from superalign.types.research import Form
 from superalign.vault.benches import Arrays
@@ -30,6 +29,7 @@ from superalign.vault.benches import Arrays
 MOST_CODE, MOST_WEIGHTS = 64_000, 1_000_000  # bytes of an artefact
 LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=1024, disk_mb=64)
 SCRIPT = Path(__file__).with_name("inside.py")
+MOST_SCORES = 1 << 24
 # What Python does to import what an artefact may use is no act of the artefact's.
 IMPORTS = b"import numpy, scipy.linalg, scipy.optimize, scipy.special, scipy.stats, safetensors.numpy\nsolve = None\n"
 
@@ -49,7 +49,7 @@ class Ran:
     """What an artefact did on its jobs."""
 
     trace: Trace
-    scores: tuple[Float[np.ndarray, "..."], ...]  # one for each job; none at all where one of them failed
+    scores: tuple[np.ndarray, ...]  # one for each job; none at all where one of them failed
 
 
 def run(to: Connection, artefact: bytes, form: Form, jobs: Sequence[Job]) -> Ran:
@@ -106,8 +106,8 @@ def _run_in(
             (folder / inputs).write_bytes(arrays[1])
         command = (sys.executable, str(SCRIPT), str(folder))
         done = confined(command, folder=folder, limits=limits, read=(SCRIPT,), trace=True)
-        scores = [_read(folder / f"scores-{i}") for i in range(len(jobs))]
-        changed = _read(folder / "changed").decode(errors="replace").split()
+        scores = [read_left(folder, f"scores-{i}", at_most=MOST_SCORES) for i in range(len(jobs))]
+        changed = read_left(folder, "changed", at_most=MOST_CODE).decode(errors="replace").split()
         trace = Trace(
             ended=done.ended,
             seconds=done.wall_s,
@@ -124,16 +124,6 @@ def _less(events: tuple[tuple[str, str], ...], usual: set[tuple[str, str]]) -> t
     """Leave out what every run does: imports, and reading and writing our own files in its folder."""
     own = re.compile(r"'/(artefact|jobs\.json|changed|(public|inputs)-\d+\.npz|scores-\d+)'")
     return tuple(e for e in events if e not in usual and not own.search(e[1]))
-
-
-def _read(file: Path) -> bytes:
-    """Read a file that an artefact may have made: no link, no pipe, not more than may be there."""
-    try:
-        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as opened:
-            return opened.read(1 << 24)
-    except OSError:
-        return b""
 
 
 def _packed(arrays: Arrays) -> bytes:

@@ -67,7 +67,7 @@ def recall_parts(scores_N: Float[np.ndarray, " N"], *, positive_N: Bool[np.ndarr
 
 
 def judged_parts(
-    scores_NS: Float[np.ndarray, "N S"], *, truth_NS: Num[np.ndarray, "N S"], budget: Int[np.ndarray, "..."]
+    scores_NS: Float[np.ndarray, "N S"], *, truth_NS: Num[np.ndarray, "N S"], budget: Int[np.ndarray, "*N"]
 ) -> Float[np.ndarray, " N"]:
     """Check the steps of each response that score highest; the verdict is "wrong" if one of them is. 1 where it is right.
 

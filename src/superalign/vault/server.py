@@ -7,7 +7,6 @@ the clock passes a multiple of the grid. Who asks is told by the kernel, and is 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import io
@@ -81,7 +80,9 @@ class Server:
 
     def _accept(self, selector: Selector, peers: dict[int, Peer]) -> None:
         channel, _ = self.listening.accept()
-        _, uid, _ = struct.unpack("3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        _, uid, _ = struct.unpack(
+            "3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        )
         if uid == os.getuid() or len(peers) >= MOST_PEERS:
             channel.close()
             return

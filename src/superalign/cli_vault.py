@@ -1,0 +1,111 @@
+"""The command `superalign vault`: users, serving a vault, deciding what waits, looking for leaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from superalign.errors import BadInput
+from superalign.exits import exit_codes
+
+vault = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Answers and seals, held by another process under another user.",
+)
+Folder = Annotated[Path, typer.Argument(help="The folder of the vault.", show_default=False)]
+
+
+@vault.command()
+def setup() -> None:
+    """Make the users of vault, runner and researcher; needs root."""
+    with exit_codes():
+        from superalign.control.identities import make_users
+        from superalign.control.sandbox import sandbox_missing
+
+        for made in make_users():
+            print(f"{made.name}: {made.uid}")
+        if missing := sandbox_missing():
+            raise BadInput(missing)
+
+
+@vault.command()
+def serve(
+    folder: Folder,
+    socket: Annotated[Path | None, typer.Option("--socket", help="Where to listen.", show_default=False)] = None,
+    grid: Annotated[float, typer.Option("--grid", min=0.01, help="Seconds between answers.")] = 1.0,
+    patience: Annotated[float, typer.Option("--patience", min=0, help="Seconds that a person has to decide.")] = 600.0,
+) -> None:
+    """Serve a vault that a study made until it is interrupted; killed at any point, the same command goes on."""
+    with exit_codes():
+        _there(folder)
+        from superalign.control.monitors import MONITORS
+        from superalign.vault.opening import ask_person, open_vault
+
+        allow = ask_person(folder / "vault" / "queue", within_s=patience)
+        with open_vault(folder, at=socket, grid_s=grid, monitors=MONITORS, allow=allow) as opened:
+            print(f"listening: {opened.socket}", flush=True)
+            opened.processes[0].join()
+
+
+@vault.command()
+def approve(
+    folder: Folder,
+    ticket: Annotated[str, typer.Argument(help="Which to decide; none lists what waits.")] = "",
+    deny: Annotated[bool, typer.Option("--deny", help="Deny it instead.")] = False,
+    why: Annotated[str, typer.Option("--why", help="A reason, for the record.")] = "",
+) -> None:
+    """List what waits for a person, or decide it. Silence denies."""
+    with exit_codes():
+        queue = _there(folder) / "queue"
+        import getpass
+
+        from superalign.control.approval import decide, waiting
+
+        if ticket:
+            print(decide(queue, ticket, allowed=not deny, by=getpass.getuser(), why=why))
+            return
+        for name, request in waiting(queue):
+            flags = ", ".join(f"{r.monitor}: {r.why}" for r in request.readings if r.flagged)
+            print(f"{name}\n  {request.submission.plan.hypothesis!r}\n  {flags!r}\n{request.submission.source!r}")
+
+
+@vault.command()
+def check(
+    folder: Folder,
+    image: Annotated[
+        list[Path] | None, typer.Option("--image", help="What a researcher can read; repeatable.", show_default=False)
+    ] = None,
+) -> None:
+    """Verify a vault's ledger and look for its answers in what a researcher can read; code 2 where there are any."""
+    with exit_codes():
+        kept = _there(folder)
+        for path in image or ():
+            if not path.exists():
+                raise BadInput(f"{path} does not exist. Nothing can be found there. Name what a researcher can read.")
+        from superalign.ledger import describe, verify
+        from superalign.vault.benches import read_bench
+        from superalign.vault.leaks import Reach, label_canaries, leaks
+
+        if (kept / "ledger").exists():
+            print(describe(verify(kept / "ledger")))
+        canaries = label_canaries([read_bench(path) for path in sorted((kept / "benches").iterdir())])
+        seen = leaks(canaries, Reach(folders=[folder / "public", *(image or ())]))
+        if seen:
+            lines = "\n".join(f"  {leak.what}: {leak.where}" for leak in seen)
+            raise BadInput(f"Answers can be read:\n{lines}\nWhoever reads them needs no method. Take them away.")
+        print(f"none of {len(canaries)} rows of labels found")
+
+
+def _there(folder: Path) -> Path:
+    """Return the closed folder of a vault, or say what is wrong."""
+    kept = folder / "vault"
+    if not (kept / "benches").is_dir():
+        raise BadInput(
+            f"{folder} holds no vault, or one that this user may not read. There are no questions to answer then. Name a "
+            "folder that a study made a vault in, as root."
+        )
+    return kept
