@@ -90,9 +90,12 @@ def test_nothing_is_told_of_what_is_wrong_with_a_message(opened, toys):
 
 def test_lines_have_one_size_and_come_on_the_grid(opened, toys):
     grid, sizes, late = 0.2, set(), []
-    with opened(toys.make_bench(), grid_s=grid) as vault, socket.socket(socket.AF_UNIX) as channel:
+    with (
+        opened(toys.make_bench(), grid_s=grid) as vault,
+        socket.socket(socket.AF_UNIX) as channel,
+        channel.makefile("rb") as stream,
+    ):
         channel.connect(str(vault.socket))
-        stream = channel.makefile("rb")
         ticket = ask(vault.socket, {"do": "register", "plan": toys.plan(toys.GOOD, "climb")})["ticket"]
         body = base64.b64encode(toys.GOOD).decode()
         asked = [{"do": "reveal", "ticket": "x"}, {"do": "submit", "ticket": ticket, "form": "code", "body": body}, {}]
