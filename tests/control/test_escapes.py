@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
     os.getuid() != 0 or sandbox_missing() != "", reason=f"needs root and bubblewrap: {sandbox_missing()}"
 )
 NAMES = [line.split("|")[1].strip() for line in attempts.INSIDE.strip().splitlines()]
-NAMES += [*attempts.ALONE, "outlive the sandbox"]
+NAMES += [*attempts.ALONE, attempts.OUTLIVES]
 # What cannot be shown to succeed without a wall, or not without harm: the machine may lack the device; the clock is everybody's.
 NOT_COUNTED = {"the machine's memory", "the kernel's memory", "the clock", "TCP to the host, IPv6", "a way out"}
 SECRETS = {

@@ -18,14 +18,20 @@ import secrets
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from superalign.types import Record
 
-MARK, MOST, DEPTH = "canary", 1 << 24, 4  # most bytes that are unpacked from one thing, and how deep
-UNPACK = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+MARK, MOST, MANY, DEPTH = (
+    "canary",
+    1 << 24,
+    256,
+    4,
+)  # most bytes and files that are unpacked from one thing, and how deep
+UNPACK: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +54,7 @@ def plant(folder: Path, names: Sequence[str]) -> tuple[Canary, ...]:
 def found(canaries: Sequence[Canary], *places: bytes | str | Path) -> list[tuple[Canary, str]]:
     """List which canaries stand where: in bytes, in a text (a variable, an argument), in a file or anywhere in a folder.
 
-    As text of any width, in hex, in base64 at every alignment, and inside of gzip, bzip2, xz, zip, npz and tar, four deep.
+    As text of any width, in hex, in base64 at every alignment, and inside of gzip, zlib, bzip2, xz, zip, npz and tar.
     """
     needles = [(canary, _forms(canary.token.encode())) for canary in canaries]
     seen: list[tuple[Canary, str]] = []
@@ -89,17 +95,19 @@ def _layers(data: bytes, depth: int) -> Iterator[bytes]:
 
 
 def _unpacked(data: bytes, dense: bytes) -> Iterator[bytes]:
-    with contextlib.suppress(OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError):
+    with contextlib.suppress(Exception):  # what cannot be unpacked holds no more than its bytes
         if data[:2] in UNPACK:
             yield UNPACK[data[:2]](io.BytesIO(data)).read(MOST)
         elif data[:1] == b"x":
             yield zlib.decompressobj().decompress(data, MOST)
         elif zipfile.is_zipfile(io.BytesIO(data)):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                yield from (archive.open(name).read(MOST) for name in archive.namelist())
+                yield from (archive.open(name).read(MOST) for name in archive.namelist()[:MANY])
         elif data[257:262] == b"ustar":
             with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-                yield from (file.read(MOST) for m in archive if (file := archive.extractfile(m)) is not None)
+                yield from (
+                    file.read(MOST) for m in archive.getmembers()[:MANY] if (file := archive.extractfile(m)) is not None
+                )
     with contextlib.suppress(binascii.Error):
         if re.fullmatch(rb"[0-9a-fA-F]{32,}", dense):
             yield binascii.unhexlify(dense[: len(dense) // 2 * 2])

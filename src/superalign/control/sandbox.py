@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import itertools
 import json
 import os
 import platform
@@ -242,11 +243,14 @@ def _watched(
     while ended is None and not select.select([ends], [], [], TICK_S)[0]:
         took_s, memory_mb, sent_mb = _taken(process.pid)
         cpu_s, peak_mb = max(cpu_s, took_s), max(peak_mb, memory_mb)
+        sizes = [
+            size for _, size in itertools.islice(_files(folder), limits.disk_mb * 256 + 1)
+        ]  # as many as are too much
         over: dict[Ended, bool] = {
             "out of time": time.monotonic() - started > limits.wall_s or took_s > limits.cpu_s,
             "out of memory": memory_mb > limits.memory_mb,
-            # Files that were deleted and are still held are in no folder, so what was written counts as well.
-            "out of disk": sent_mb > 4 * limits.disk_mb or not _fits(folder, limits.disk_mb * MB),
+            # What was deleted and is still held is in no folder, so what was written counts as well.
+            "out of disk": sent_mb > 4 * limits.disk_mb or sum(sizes) > limits.disk_mb * MB,
             "killed": any(os.fstat(file.fileno()).st_size > limits.output_kb * 1024 for file in written),
         }
         ended = next((name for name, true in over.items() if true), None)
@@ -301,14 +305,6 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 yield error.filename, 1 << 60
-
-
-def _fits(folder: Path, left: int) -> bool:
-    for _, size in _files(folder):
-        left -= size
-        if left < 0:
-            return False  # at the first byte too many: nobody is kept busy by counting
-    return True
 
 
 def _events(file: IO[bytes]) -> Iterator[Event]:

@@ -15,10 +15,11 @@ from jaxtyping import Float
 from scipy.stats import multivariate_normal, norm
 
 from superalign.kit.evidence import Estimate, or_mean
+from superalign.lab.oracles import Exact
 from superalign.stats import mean_interval, mean_over, share
 from superalign.stats.streams import stream
 from superalign.types import Interval, Record, Unmeasured
-from superalign.vault.ladder import Exact, Ladder
+from superalign.vault.ladder import Ladder
 
 Researcher: TypeAlias = Literal["honest search", "score prober", "seed picker", "liar", "label reader"]
 Evaluator: TypeAlias = Literal["exact score, own report", "weights, exact score", "vault"]

@@ -74,12 +74,9 @@ def batches(*, each: int, twins: int, seed: int) -> list[Batch]:
         twins: Of a kind that are counted, and half of those that set thresholds; 299 of these support 1 %, and 59 support 5 %.
         seed: Of all that is drawn.
     """
+    sizes: dict[Set, int] = {"threshold": 2 * twins, "counted": twins}
     cheats = [Batch(kind=k.name, rung=r, set="counted", n=each, seed=seed) for k in zoo() for r in RUNGS]
-    return cheats + [
-        Batch(kind=k.name, rung="twin", set=s, n=n, seed=seed)
-        for k in zoo()
-        for s, n in (("threshold", 2 * twins), ("counted", twins))
-    ]
+    return cheats + [Batch(kind=k.name, rung="twin", set=s, n=n, seed=seed) for k in zoo() for s, n in sizes.items()]
 
 
 def read_batch(batch: Batch) -> Readings:
