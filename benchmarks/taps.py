@@ -8,7 +8,8 @@ Peers read the same sites of the same weights, where they are installed: nnsight
 TransformerLens' `run_with_cache` keeps whole activations, of the same sites or, as it does by default, of all of its
 own. Before a peer is timed, its numbers are compared with ours.
 
-Usage: python benchmarks/taps.py [--repeats 11] [--shapes 8x40,32x60]    (sequences x tokens)
+Usage: python benchmarks/taps.py [--repeats 11] [--shapes 8x40,32x60] [--model middle]    (sequences x tokens; a bundled base
+or smollm2 in place of random weights)
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ import torch
 import transformers
 from torch import Tensor
 
-from superalign.models import Model, sites, tapped
-from superalign.models.taps import Reducer, reducer
+from superalign.models import Model, open_weights, sites, tapped
+from superalign.models.taps import Reducer, layers_of, reducer
 from superalign.models.tokenizer import build_tokenizer
 from superalign.types import Subject
 
@@ -122,10 +123,10 @@ def lenses(model: Model, tokens_BT: Tensor, mask_BT: Tensor) -> dict[str, Read]:
     with tempfile.TemporaryDirectory() as folder:
         model.network.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
-        bridge = TransformerBridge.boot_transformers(folder, device="cpu", tokenizer=build_tokenizer())
+        bridge = TransformerBridge.boot_transformers(folder, device="cpu", tokenizer=model.tokenizer)
     reduce = reducer("mean")
     names = {"embedding": "blocks.0.hook_resid_pre"}
-    for i in range(LAYERS):
+    for i in range(len(layers_of(model.network))):
         places = (("attention", "attn_out"), ("mlp", "mlp_out"), ("residual", "resid_post"))
         names |= {f"{kind}.{i}": f"blocks.{i}.hook_{hook}" for kind, hook in places}
 
@@ -170,11 +171,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--shapes", default="8x40,32x60")
+    parser.add_argument("--model", default="", help="a bundled base or smollm2; random weights if not given")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
-    model = model_of(WIDTH, LAYERS)
+    model = open_weights(args.model) if args.model else model_of(WIDTH, LAYERS)
     parameters = sum(p.numel() for p in model.network.parameters())
     print(
         f"{parameters / 1e6:.2f} million parameters, {len(sites(model))} sites; CPU time over that of a plain forward"
@@ -200,7 +202,7 @@ def main() -> None:
                 flush=True,
             )
     machine = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__, "threads": 1}
-    print(json.dumps({"benchmark": "taps", "repeats": args.repeats, **machine, "rows": rows}))
+    print(json.dumps({"benchmark": "taps", "model": args.model or "random", "repeats": args.repeats, **machine, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from superalign.errors import BadInput
-from superalign.interp.edges import edges, exact_edges, gradient_edges, joint_edges, ports
+from superalign.interp.edges import edges, exact_edges, gradient_edges, joint_edges, ports, runs_of
 from superalign.interp.patching import Pairs, components, exact_effects
 from superalign.interp.ranking import METHODS, exact_ranking, rank_components, rank_edges
 from superalign.lab.compiled import HARD, compile_program, scored
@@ -57,6 +57,29 @@ def test_gradients_of_edges_are_slopes_of_the_exact_effect() -> None:
         weight.copy_(weight[0] + 1e-3 * (weight - weight[0]))
     assert np.allclose(gradient_edges(network, near, some), exact_edges(network, near, some), rtol=0.05, atol=5e-5)
     assert np.abs(guess).max() > 0
+
+
+def test_all_edges_at_once_have_the_numbers_that_each_has_by_itself() -> None:
+    network, some = llama().double(), edges(llama())
+    runs = runs_of(network, pairs())
+    whole = gradient_edges(network, pairs(), steps=2)
+    single = [gradient_edges(network, pairs(), [e], steps=2, runs=runs)[0] for e in some]
+    assert np.abs(whole).mean() > 1e-2
+    assert np.allclose(whole, np.array(single), rtol=1e-9, atol=1e-12)
+    both = [joint_edges(network, pairs(), [e], runs=runs) for e in some]
+    assert np.allclose(exact_edges(network, pairs(), some, runs=runs), np.array(both), rtol=1e-9, atol=1e-12)
+
+
+def test_what_a_head_reads_is_told_apart_by_its_own_rows() -> None:
+    network = llama().double()
+    whole = exact_edges(network, pairs(), [("embed", "L0.H1.q")])
+    with torch.no_grad():
+        network.model.layers[0].self_attn.q_proj.weight[8:16] = 0.0  # head 1
+    assert np.abs(whole).max() > 1e-3
+    for found in (exact_edges, gradient_edges):
+        effects = found(network, pairs(), [("embed", "L0.H1.q"), ("embed", "L0.H2.q")])
+        assert not effects[0].any()
+        assert effects[1].any()
 
 
 def test_nothing_is_changed_where_corrupt_is_clean() -> None:

@@ -17,13 +17,13 @@ from superalign.interp.patching import (
     fills,
     gradient_effects,
     kept_alone,
-    meddled,
     patched,
     read,
 )
 from superalign.interp.ranking import agreement
 from superalign.lab.compiled import compile_program
 from superalign.lab.compiled_programs import PROGRAMS, draw_pairs
+from superalign.models.taps import changed
 
 
 def llama() -> Any:
@@ -126,5 +126,5 @@ def test_what_corruption_changes_is_zero_where_it_changes_nothing() -> None:
 
 def test_a_hook_that_does_not_fire_is_an_error() -> None:
     network = llama()
-    with pytest.raises(TapError, match="did not fire"), meddled(network, lambda _, x: x):
+    with pytest.raises(TapError, match="did not fire"), changed(network, {"mlp.1": lambda x: x}):
         network.model.embed_tokens(torch.tensor([[1]]))

@@ -11,9 +11,9 @@ Shape suffixes: B pairs, T tokens, D width, K width of a head, H heads, C compon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from superalign.errors import BadInput, TapError
-from superalign.models.taps import last_matrix, layers_of, tap_module
+from superalign.errors import BadInput
+from superalign.models.taps import changed, layers_of, tap_module, tapped
 from superalign.models.weights import plain
 
 EMBED, OUT = "embed", "out"
@@ -65,70 +65,43 @@ def components(network: nn.Module) -> tuple[str, ...]:
     Raises:
         BadInput: If a layer has no attention or MLP that ends in one matrix.
     """
-    heads = int(plain(network).config.num_attention_heads)
-    return tuple(
-        n for i in range(len(sites_of(network)) // 2) for n in (*(f"L{i}.H{h}" for h in range(heads)), f"L{i}.mlp")
-    )
+    return tuple(name for site in sites_of(network)[1:] for name in names_at(network, site))
 
 
-def sites_of(network: nn.Module) -> dict[str, nn.Module]:
-    """Find the output matrix of each attention, each MLP, and the first layer, whose input is the embedding."""
-    layers, found = layers_of(network), dict[str, nn.Module]()
-    for i in range(len(layers)):
-        attention, mlp = tap_module(network, f"attention.{i}"), tap_module(network, f"mlp.{i}")
-        matrix = None if attention is None else last_matrix(attention)
-        if matrix is None or mlp is None:
+def sites_of(network: nn.Module) -> tuple[str, ...]:
+    """Name the taps at the embedding, and at all heads and the MLP of each layer."""
+    layers = layers_of(network)
+    found = [f"{kind}.{i}" for i in range(len(layers)) for kind in ("heads", "mlp")]
+    for site in found:
+        if tap_module(layers, site) is None:
             raise BadInput(
-                f"Layer {i} of {type(plain(network)).__name__} has no attention and MLP that end in one matrix each. What a "
-                "single head adds cannot be told. Use a model of the Llama, Qwen, Mistral or GPT-2 shape."
+                f"{type(plain(network)).__name__} has no {site}: no attention and MLP in this layer that end in one matrix "
+                "each. What a single head adds cannot be told. Use a model of the Llama, Qwen, Mistral or GPT-2 shape."
             )
-        found |= {f"L{i}.heads": matrix, f"L{i}.mlp": mlp}
-    return {**found, EMBED: layers[0]}
+    return ("embedding", *found)
+
+
+def names_at(network: Any, site: str) -> tuple[str, ...]:
+    """Name the components at a site."""
+    kind, _, number = site.partition(".")
+    heads = range(int(plain(network).config.num_attention_heads))
+    return {"heads": tuple(f"L{number}.H{h}" for h in heads), "mlp": (f"L{number}.mlp",), "embedding": (EMBED,)}[kind]
 
 
 def place_of(name: str) -> tuple[str, int | None]:
     """Return the site of a component, and which head it is."""
-    layer, _, part = name.partition(".")
-    return (f"{layer}.heads", int(part[1:])) if part.startswith("H") else (name, None)
+    layer, _, part = name[1:].partition(".")
+    if name == EMBED:
+        return "embedding", None
+    return (f"heads.{layer}", int(part[1:])) if part.startswith("H") else (f"mlp.{layer}", None)
 
 
-@contextmanager
-def meddled(network: nn.Module, change: Callable[[str, Tensor], Tensor], *, only: Iterable[str] = ()) -> Iterator[None]:
-    """Put what flows at each site through a function: L0.heads (all heads, side by side), L0.mlp, ..., and "embed".
-
-    Raises:
-        TapError: On leaving, if a hook did not fire.
-    """
-    chosen, fired = set(only), set()
-    sites = {site: m for site, m in sites_of(network).items() if not chosen or site in chosen}
-
-    def hook(site: str, module: nn.Module) -> Any:
-        if site.endswith(".mlp"):
-
-            def after(_: nn.Module, __: Any, out: Tensor) -> Tensor:
-                fired.add(site)
-                return change(site, out)
-
-            return module.register_forward_hook(after)
-
-        def before(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            fired.add(site)
-            return (change(site, args[0]), *args[1:])
-
-        return module.register_forward_pre_hook(before)
-
-    handles = [hook(site, module) for site, module in sites.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-    silent = [site for site in sites if site not in fired]
-    if silent:
-        raise TapError(
-            f"The hook at {', '.join(silent)} did not fire, so nothing was patched there. The forward went around the module, "
-            "or none was run. Run the network's own forward inside the block."
-        )
+def head_matrices(network: Any, number: int) -> Float[Tensor, "H K D"]:
+    """Return what each head of a layer writes with: its part of attention's last matrix, one number that it reads a row."""
+    matrix: Any = tap_module(network, f"heads.{number}")
+    weight = matrix.weight.detach()
+    weight = weight if type(matrix).__name__ == "Conv1D" else weight.T  # GPT-2 keeps (in, out)
+    return weight.unflatten(0, (int(plain(network).config.num_attention_heads), -1))
 
 
 def logits_of(network: Any, tokens_BT: Tensor) -> Tensor:
@@ -146,14 +119,11 @@ def read(network: nn.Module, tokens_BT: Int[Tensor, "B T"]) -> tuple[Values, Flo
     """Read what every component returns, the embedding too, and the logits."""
     values: dict[str, Tensor] = {}
 
-    def keep(site: str, x: Tensor) -> Tensor:
-        if site.endswith(".heads"):
-            values.update({f"{site[:-6]}.H{h}": v for h, v in enumerate(by_head(network, x.detach()).unbind(-2))})
-        else:
-            values[site] = x.detach()
-        return x
+    def keep(x: Tensor, site: str) -> None:
+        parts = by_head(network, x).unbind(-2) if site.startswith("heads") else [x]
+        values.update(zip(names_at(network, site), parts, strict=True))
 
-    with torch.no_grad(), meddled(network, keep):
+    with torch.no_grad(), tapped(network, {site: partial(keep, site=site) for site in sites_of(network)}):
         logits = logits_of(network, tokens_BT)
     return values, logits
 
@@ -175,14 +145,14 @@ def patched(
         wanted.setdefault(site, []).append((head, value))
     where = slice(None) if at is None else slice(at, at + 1)
 
-    def change(site: str, x: Tensor) -> Tensor:
+    def change(x: Tensor, site: str) -> Tensor:
         x = x.clone()
         for head, value in wanted[site]:
             part = x if head is None else by_head(network, x)[..., head, :]
             part[:, where] = value.expand_as(part)[:, where]
         return x
 
-    with torch.no_grad(), meddled(network, change, only=wanted) if wanted else ExitStack():
+    with torch.no_grad(), changed(network, {site: partial(change, site=site) for site in wanted}):
         return logits_of(network, tokens_BT)
 
 
@@ -225,16 +195,17 @@ def gradient_effects(network: nn.Module, pairs: Pairs, *, steps: int = 0) -> Flo
     """
     (clean, _), (corrupt, _) = (read(network, t) for t in (pairs.clean_BT, pairs.corrupt_BT))
     total: dict[str, Tensor] = {}
+    leaves: dict[str, Tensor] = {}
+
+    def add(x: Tensor, site: str, way: float) -> Tensor:
+        if site == "embedding":
+            return torch.lerp(clean[EMBED], corrupt[EMBED], way)
+        leaves[site] = torch.zeros_like(x, requires_grad=True)
+        return x + leaves[site]
+
     for way in on_the_way(steps):
-        leaves: dict[str, Tensor] = {}
-
-        def add(site: str, x: Tensor, way: float = way, leaves: dict[str, Tensor] = leaves) -> Tensor:
-            if site == EMBED:
-                return torch.lerp(clean[EMBED], corrupt[EMBED], way)
-            leaves[site] = torch.zeros_like(x, requires_grad=True)
-            return x + leaves[site]
-
-        with torch.enable_grad(), meddled(network, add):
+        adding = {site: partial(add, site=site, way=way) for site in sites_of(network)}
+        with torch.enable_grad(), changed(network, adding):
             found = torch.autograd.grad(pairs.metric(logits_of(network, pairs.clean_BT)).sum(), list(leaves.values()))
         for site, g in zip(leaves, found, strict=True):
             total[site] = total.get(site, 0) + g / len(on_the_way(steps))

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import nn
 
-from superalign.interp.edges import edges, exact_edges, gradient_edges, joint_edges
+from superalign.interp.edges import edges, exact_edges, gradient_edges, joint_edges, runs_of
 from superalign.interp.patching import (
     Pairs,
     changed_by_corruption,
@@ -100,16 +100,17 @@ def rank_edges(
     network: nn.Module, pairs: Pairs, *, steps: int = 0, check: int = 16, rng: np.random.Generator
 ) -> Ranking:
     """Rank edges by gradient, with an exact recheck of what it calls zero; arguments as those of `rank_components`."""
-    some, effects_EB = edges(network), gradient_edges(network, pairs, steps=steps)
+    some, runs = edges(network), runs_of(network, pairs)
+    effects_EB = gradient_edges(network, pairs, some, steps=steps, runs=runs)
 
     def together(which: list[int]) -> np.ndarray:
-        return joint_edges(network, pairs, [some[i] for i in which])
+        return joint_edges(network, pairs, [some[i] for i in which], runs=runs)
 
     def exact(which: list[int]) -> np.ndarray:
-        return exact_edges(network, pairs, [some[i] for i in which])
+        return exact_edges(network, pairs, [some[i] for i in which], runs=runs)
 
     names = [" to ".join(e) for e in some]
-    return _rechecked(names, effects_EB, changed_by_corruption(network, pairs), exact, together, check, rng)
+    return _rechecked(names, effects_EB, (runs.clean_B - runs.corrupt_B).numpy(), exact, together, check, rng)
 
 
 def _rechecked(
@@ -123,12 +124,12 @@ def _rechecked(
 ) -> Ranking:
     scores_C, size = np.abs(effects_CB).mean(1), float(np.abs(change_B).mean()) or 1.0
     zero_C = np.flatnonzero(scores_C <= NOTHING * size)
-    zero = [int(i) for i in zero_C]
+    zero: list[int] = zero_C.tolist()
     some = sorted(rng.permutation(zero_C)[:check].tolist())
     found = np.abs(exact(some)).mean(1) / size if some else np.zeros(0)
     missed = int((found > SOMETHING).sum())
     # Effects of all at once may cancel: two that only together put things back are parted by some random half.
-    halves = [[i for i in zero if rng.random() < 0.5] for _ in range(HALVES)]
+    halves = [zero_C[rng.random(len(zero)) < 0.5].tolist() for _ in range(HALVES)]
     groups = [zero, *halves] if zero else []
     return Ranking(
         names=tuple(names),

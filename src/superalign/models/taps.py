@@ -1,4 +1,4 @@
-"""Activation taps: read the residual stream, attention and MLP of any causal LM while it runs, and change nothing.
+"""Activation taps: read the residual stream, attention and MLP of any causal LM while it runs, or put something in their place.
 
 Taps are forward hooks on modules that are found by structure: the list of decoder layers, and in each layer the child
 that attends and the child that is the MLP. What a tap sees is reduced at once; raw activations are not kept. A tap that
@@ -28,6 +28,7 @@ from superalign.models.model import Model, encode
 from superalign.models.weights import plain
 
 Read: TypeAlias = Callable[[Tensor], None]
+Change: TypeAlias = Callable[[Tensor], Tensor | None]  # what flows -> what flows instead; None leaves it
 # Called with activations (B, T, D) and the mask (B, T) of response tokens; returns one line per sequence.
 Reducer: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Reduce: TypeAlias = Literal["mean", "last"] | Sequence[int] | Reducer
@@ -44,7 +45,7 @@ def layers_of(network: nn.Module) -> nn.ModuleList:
     """
     inner = plain(network)
     count = getattr(inner.config, "num_hidden_layers", None)
-    lists = [m for m in inner.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    lists = list(_lists(inner, count))
     if not lists:
         raise BadInput(
             f"{type(inner).__name__} has no list of {count} decoder layers. Without it nobody knows where to tap. "
@@ -53,6 +54,15 @@ def layers_of(network: nn.Module) -> nn.ModuleList:
     if len(lists) == 1:
         return lists[0]
     return max(lists, key=lambda m: sum(p.numel() for p in m.parameters()))
+
+
+def _lists(module: nn.Module, count: int | None) -> Iterator[nn.ModuleList]:
+    """Lists of so many modules; what is inside of one is not searched, so that this takes no time in a large network."""
+    if isinstance(module, nn.ModuleList) and len(module) == count:
+        yield module
+        return
+    for child in module.children():
+        yield from _lists(child, count)
 
 
 def _child(layer: nn.Module, words: Sequence[str]) -> nn.Module | None:
@@ -90,9 +100,19 @@ def _place(layers: nn.ModuleList, site: str) -> tuple[nn.Module, bool] | None:
 
 
 def tap_module(network: nn.Module, site: str) -> nn.Module | None:
-    """Find the module that a tap at a site sits on; None if there is no such site."""
-    place = _place(layers_of(network), site)
+    """Find the module that a tap at a site sits on; None if there is no such site.
+
+    Args:
+        network: Any causal LM; or its layers, as `layers_of` finds them, to ask for many sites.
+        site: Where.
+    """
+    place = _place(network if isinstance(network, nn.ModuleList) else layers_of(network), site)
     return None if place is None else place[0]
+
+
+def width_read(matrix: Any) -> int:
+    """Return how many numbers a matrix reads: a Linear lays its weight out as (out, in), GPT-2's Conv1D as (in, out)."""
+    return int(matrix.weight.shape[0 if type(matrix).__name__ == "Conv1D" else 1])
 
 
 def sites(model: Model) -> tuple[str, ...]:
@@ -115,8 +135,31 @@ def tapped(network: nn.Module, readers: Mapping[str, Read]) -> Iterator[None]:
         BadInput: If there is no such site.
         TapError: On leaving, if a tap did not fire.
     """
+
+    def seeing(read: Read) -> Change:
+        def see(values: Tensor) -> None:
+            read(values.detach())
+
+        return see
+
+    with changed(network, {site: seeing(read) for site, read in readers.items()}):
+        yield
+
+
+@contextmanager
+def changed(network: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]:
+    """Put what flows at each site through a function, on every forward inside the block; gradients flow through it.
+
+    Args:
+        network: Any causal LM.
+        changes: For each site, from what flows there to what flows instead. A function must not write into what it is given.
+
+    Raises:
+        BadInput: If there is no such site.
+        TapError: On leaving, if a tap did not fire.
+    """
     layers = layers_of(network)
-    places = {site: _place(layers, site) for site in readers}
+    places = {site: _place(layers, site) for site in changes}
     for site, place in places.items():
         if place is None:
             raise BadInput(
@@ -124,34 +167,41 @@ def tapped(network: nn.Module, readers: Mapping[str, Read]) -> Iterator[None]:
                 f"else. Its sites are embedding, and residual, attention, heads, mlp and neurons from .0 to .{len(layers) - 1}."
             )
     fired: set[str] = set()
-    handles = [_hook(*place, site, readers[site], fired) for site, place in places.items() if place is not None]
+    handles = [_hook(*place, site, changes[site], fired) for site, place in places.items() if place is not None]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-    silent = [site for site in readers if site not in fired]
+    silent = [site for site in changes if site not in fired]
     if silent:
         raise TapError(
-            f"The tap at {', '.join(silent)} did not fire, so there is nothing to return. The forward went around the "
+            f"The tap at {', '.join(silent)} did not fire, so nothing was read or changed there. The forward went around the "
             "module, or none was run. Run the network's own forward inside the block."
         )
 
 
-def _hook(module: nn.Module, of_input: bool, site: str, read: Read, fired: set[str]) -> Any:
-    def see(value: Any) -> None:
-        tensor = value[0] if isinstance(value, tuple | list) else value
-        if isinstance(tensor, Tensor):
-            fired.add(site)
-            read(tensor.detach())
+def _hook(module: nn.Module, of_input: bool, site: str, change: Change, fired: set[str]) -> Any:
+    def new(value: Any) -> Any:
+        """What goes on instead, in the same wrapping; None for what is there."""
+        wrapped = isinstance(value, tuple | list)
+        tensor = value[0] if wrapped else value
+        if not isinstance(tensor, Tensor):
+            return None
+        fired.add(site)
+        out = change(tensor)
+        return (out, *value[1:]) if wrapped and out is not None else out
 
     if of_input:
 
-        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            see(args[0] if args else kwargs.get("hidden_states"))
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            out = new(args or kwargs.get("hidden_states"))
+            if out is None:
+                return None
+            return (out, kwargs) if args else (args, {**kwargs, "hidden_states": out})
 
         return module.register_forward_pre_hook(before, with_kwargs=True)
-    return module.register_forward_hook(lambda _, __, out: see(out))
+    return module.register_forward_hook(lambda _, __, out: new(out))
 
 
 def _once_per_mask(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -1,6 +1,7 @@
 """Inputs of real models, circuits of them, and the whole study on a model of random weights."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,25 @@ def test_it_runs_on_a_model_of_random_weights_and_finds_no_behaviour_to_keep(
     assert done.returncode == 0, done
     claims = json.loads((tmp_path / "run" / "result.json").read_text())["claims"]
     assert any("exact patching" in c["name"] for c in claims)
+
+
+def real_pairs() -> str:
+    repository = Path(__file__).resolve().parents[3]
+    for folder in (repository.parent / "shared" / "data", Path(os.environ.get("SUPERALIGN_DATA", "/nowhere"))):
+        path = folder / "feature-circuits" / "simple_train.jsonl"
+        if path.is_file():
+            return str(path)
+    pytest.skip("feature-circuits is neither in ../shared/data nor in $SUPERALIGN_DATA")
+
+
+@pytest.mark.slow
+def test_it_finds_what_carries_agreement_in_a_real_model_by_few_pairs(
+    superalign: Callable[..., Any], smollm2: str, tmp_path: Path
+) -> None:
+    given = {"policy": smollm2, "pairs": real_pairs(), "train": 4, "test": 4, "size": 0.25}
+    words = ["run", "circuits", "--quick", "--workers", "1", "--out", str(tmp_path / "run")]
+    done = superalign(*words, *(part for k, v in given.items() for part in ("--set", f"{k}={v}")))
+    assert done.returncode == 0, done
+    claims = json.loads((tmp_path / "run" / "result.json").read_text())["claims"]
+    exact = next(c for c in claims if "exact patching" in c["name"])
+    assert exact["value"]["value"] > 0.0
