@@ -7,6 +7,7 @@ not do, its source does not hold: a reader can compare it with its plan.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -149,15 +150,20 @@ def read_program(text: str) -> Program | None:
 
 def source_of(program: Program) -> str:
     """Render a program as the source of an artefact."""
-    text = Path(__file__).with_name("pieces.py").read_text()
-    found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
-    pieces = {n.name: ast.get_source_segment(text, n) or "" for n in found}
-    body = "".join(f"    {line}\n" for line in _lines(program))
+    pieces, body = _pieces(), "".join(f"    {line}\n" for line in _lines(program))
     kept = [f"def solve(public, inputs, seed):\n{body}"]
     for _ in range(3):  # pieces call pieces, no deeper than this
         said = "\n".join(kept)
         kept = [t for name, t in pieces.items() if re.search(rf"(?<![.\w]){name}\(", said)] + kept[-1:]
     return "\n\n\n".join([f"# {english(program)}\nimport numpy as np", *kept])
+
+
+@functools.cache
+def _pieces() -> Mapping[str, str]:
+    """Return the source of every piece."""
+    text = Path(__file__).with_name("pieces.py").read_text()
+    found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
+    return {n.name: ast.get_source_segment(text, n) or "" for n in found}
 
 
 def _lines(p: Program) -> list[str]:
@@ -182,7 +188,7 @@ def _lines(p: Program) -> list[str]:
         lines += ["x, y = np.vstack([x, dev]), np.append(y, true)"]
     lines += ["def train(x, y, weight, penalty):", f"    w, b = {p.fit}(x, y, weight, penalty)"]
     if p.rounds:
-        lines += [f"    for turn in range({p.rounds}):", f"        w, b = {p.fit}(x, own(x @ w, y), weight, penalty)"]
+        lines += [f"    for _ in range({p.rounds}):", f"        w, b = {p.fit}(x, own(x @ w, y), weight, penalty)"]
     lines += ["    return w, b", f"penalty = {p.penalty}"]
     if p.development == "chosen":
         lines += ["tried = [penalty, penalty / 30, penalty / 3, penalty * 3, penalty * 30]"]

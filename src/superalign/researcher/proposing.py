@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class Proposal(Record):
         return hashlib.sha256(self.source.encode()).hexdigest()
 
 
+@runtime_checkable
 class Researcher(Protocol):
     """Anything that proposes. What it drew before must not matter: a campaign that was killed goes on from the notebook."""
 
