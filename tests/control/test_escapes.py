@@ -101,8 +101,15 @@ def test_the_vault_still_runs_and_attempts_are_records(
 
 def test_nothing_that_a_researcher_sees_holds_a_canary(vault: tuple[Path, int, Canary], tmp_path: Path) -> None:
     everything = "import os, sys\nfor above, folders, names in os.walk('/'):\n  print(above, names)\n"
-    everything += "  folders[:] = [n for n in folders if os.path.join(above, n) not in ('/usr', '/proc', *sys.argv[1:])]\n"
-    look = confined((sys.executable, "-c", everything, sys.prefix, sys.base_prefix), folder=tmp_path, limits=Limits(), user=RESEARCHER)
+    everything += (
+        "  folders[:] = [n for n in folders if os.path.join(above, n) not in ('/usr', '/proc', *sys.argv[1:])]\n"
+    )
+    look = confined(
+        (sys.executable, "-c", everything, sys.prefix, sys.base_prefix),
+        folder=tmp_path,
+        limits=Limits(),
+        user=RESEARCHER,
+    )
     assert "/dev/pts" in look.out
     assert "vault" not in look.out.replace("superalign/vault", "").replace("studies/vault", "")
     assert str(Path(__file__).parents[2] / "tests") not in look.out
