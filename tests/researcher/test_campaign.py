@@ -26,27 +26,27 @@ def counts(totals: Totals) -> dict[str, int]:
 
 def test_it_improves_on_the_baseline_and_claims_nothing_on_the_twin(tmp_path: Path) -> None:
     vault = StandIn(Bench(0), Bench(100, twin=True, name="toy-q"))
-    done = campaign(vault, tmp_path, submissions=8)
+    done = campaign(vault, tmp_path, submissions=6)
     found = counts(done.run())
-    assert found["climb better"] + found["climb not better"] == 16
+    assert found["climb better"] + found["climb not better"] == 12
     assert set(vault.findings) == {"toy-k"}
     gain = vault.findings["toy-k"].gain
     assert isinstance(gain, Interval)
     assert gain.low > 0.05
     assert not done.notebook.released("toy-q")
-    again = campaign(vault, tmp_path, submissions=8)
+    again = campaign(vault, tmp_path, submissions=6)
     assert counts(again.run()) == found  # all is done: a second start submits nothing
 
 
 def test_a_kill_between_any_two_requests_loses_and_doubles_nothing(tmp_path: Path) -> None:
     whole = StandIn(Bench(0, n=200))
-    campaign(whole, tmp_path / "whole", submissions=5).run()
+    campaign(whole, tmp_path / "whole", submissions=3).run()
     broken = StandIn(Bench(0, n=200))
     kills = 0
     while True:
-        broken.kill_after = broken.asked + 6 + kills % 3
+        broken.kill_after = broken.asked + 5 + kills % 2
         try:
-            campaign(broken, tmp_path / "broken", submissions=5).run()
+            campaign(broken, tmp_path / "broken", submissions=3).run()
             break
         except KeyboardInterrupt:
             kills += 1
@@ -91,7 +91,7 @@ def test_wrong_settings_are_refused_first(tmp_path: Path, changes: dict[str, Any
 def test_bayesian_search_improves_too(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     vault = StandIn(Bench(1, n=200))
-    done = campaign(vault, tmp_path, submissions=4, researchers=("bayesian",))
+    done = campaign(vault, tmp_path, submissions=2, researchers=("bayesian",))
     done.run()
     assert done.notebook.released("toy-k")
 

@@ -66,7 +66,6 @@ def test_it_connects_again_and_puts_parts_together(server: Scripted, at: Path) -
     assert client.history() == LONG
     assert client.register({"question": "q"}) == "t"
     assert [a["do"] for a in server.asked] == ["register", "history", "register"]
-    client.close()
 
 
 def test_what_is_not_understood_is_raised_at_once(server: Scripted, at: Path) -> None:
@@ -74,7 +73,6 @@ def test_what_is_not_understood_is_raised_at_once(server: Scripted, at: Path) ->
     with pytest.raises(VaultError, match="not understood"):
         client.reveal("t")
     assert len(server.asked) == 1
-    client.close()
 
 
 def test_nobody_there(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def bench(planted: Planted) -> Bench:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[tuple[Any, Path]]:
+def place() -> Iterator[tuple[Any, Path]]:
     if os.getuid() != 0:
         pytest.skip("only root can run vault and researcher as other users")
     try:
@@ -37,13 +38,13 @@ def place(tmp_path: Path) -> Iterator[tuple[Any, Path]]:
         pytest.skip(str(error))
     if sandbox_missing():
         pytest.skip(sandbox_missing())
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    mine = tmp_path / "mine"
-    mine.mkdir()
     planted = Planted(0), Planted(100, twin=True, name="toy-q")
-    with open_vault(tmp_path / "v", [bench(p) for p in planted], grid_s=0.05) as vault:
-        yield vault, mine
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users
+        Path(name).chmod(0o755)
+        mine = Path(name) / "mine"
+        mine.mkdir()
+        with open_vault(Path(name) / "v", [bench(p) for p in planted], grid_s=0.05) as vault:
+            yield vault, mine
 
 
 def sandboxed(code: str, vault: Any, folder: Path) -> Any:
@@ -56,6 +57,7 @@ def sandboxed(code: str, vault: Any, folder: Path) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_the_stub_runs_through_all_tiers(place: tuple[Any, Path]) -> None:
     vault, mine = place
     stub = (ROOT / "examples" / "stub_researcher.py").read_text()

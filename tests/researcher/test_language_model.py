@@ -9,7 +9,7 @@ from superalign.researcher.campaign import Campaign, Settings
 from superalign.researcher.language_model import LanguageModel, Said, code_in, usable
 from superalign.researcher.notebook import Notebook
 from superalign.researcher.programs import Program, source_of
-from superalign.researcher.tree_search import Shelf, TreeSearch
+from superalign.researcher.tree_search import TreeSearch
 from superalign.types import Unmeasured
 from tests.researcher.standing_in import Bench, StandIn
 
@@ -34,8 +34,7 @@ class Model:
 
 
 def campaign(say: Callable[[str, int], Said | Unmeasured], folder: Path, *, drafts: int = 3, n: int = 1) -> Campaign:
-    shelf = Shelf(folder=folder)
-    tree = TreeSearch(shelf=shelf, writer=LanguageModel(say=say), drafts=drafts)
+    tree = TreeSearch(folder=folder, writer=LanguageModel(say=say), drafts=drafts)
     settings = Settings(vault="", folder=str(folder), submissions=n)
     return Campaign(settings=settings, vault=StandIn(Bench(0, n=200)), researchers=[tree], log=lambda _: None)
 
@@ -128,7 +127,7 @@ def test_the_model_may_drop_its_own_idea(tmp_path: Path) -> None:
 
 
 def test_no_script_is_improved_that_is_not_on_the_shelf(tmp_path: Path) -> None:
-    tree = TreeSearch(shelf=Shelf(folder=tmp_path), writer=LanguageModel(say=Model(lambda *_: GOOD)), drafts=0)
+    tree = TreeSearch(folder=tmp_path, writer=LanguageModel(say=Model(lambda *_: GOOD)), drafts=0)
     bench = Bench(0, n=50)
     made = tree.propose(bench.question, bench.public, Notebook())
     assert not isinstance(made, Unmeasured)

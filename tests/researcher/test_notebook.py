@@ -32,8 +32,7 @@ def test_not_better_says_no_more_than_that_a_score_is_no_higher_than_the_best() 
     lost = [entry(3, word) for word in ("unmeasured", "refused", "")]
     notebook = Notebook(entries=(first, low, high, *lost, entry(9, "better", 0.9, question="other")))
     assert [pytest.approx(v) for _, v in notebook.values("q")] == [0.7, 0.6, 0.7]
-    assert notebook.best("q") == 0.7
-    assert isinstance(notebook.best("none"), Unmeasured)
+    assert [e for e, _ in notebook.released("q")] == [first]
 
 
 def test_programs_are_read_from_what_is_written_of_them() -> None:

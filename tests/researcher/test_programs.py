@@ -48,7 +48,7 @@ def drawn(n: int) -> list[Program]:
 
 
 def test_programs_run_say_what_they_are_and_are_read_again() -> None:
-    for program in drawn(60):
+    for program in drawn(30):
         assert read_program(english(program)) == program == plainest(program)
         scores = BENCH.score(source_of(program), "climb")
         assert scores.shape == (200,)

@@ -37,11 +37,6 @@ class Notebook(Record):
             if (e.plan.question, e.plan.tier) == (question, tier) and researcher in ("", e.plan.researcher)
         )
 
-    def best(self, question: str) -> float | Unmeasured:
-        """Return the best score that was released at the climb tier; it is biased, and steers alone."""
-        scores = [s for _, s in self.released(question)]
-        return max(scores) if scores else Unmeasured("no score of this question was released yet")
-
     def released(self, question: str) -> tuple[tuple[Entry, float], ...]:
         """Return the entries whose own score was released, best first."""
         found = [(e, float(e.answer.score)) for e in self.about(question) if e.answer and e.answer.word == "better"]
@@ -71,10 +66,6 @@ class Notebook(Record):
         read = [(read_program(e.plan.hypothesis), value) for e, value in self.values(question)]
         return tuple((program, value) for program, value in read if program is not None)
 
-    def artefacts(self, question: str) -> frozenset[str]:
-        """Return the digests of everything that was planned for a question's climb: a second time it would be wasted."""
-        return frozenset(e.plan.artefact for e in self.about(question))
-
 
 def effective_ideas(families: Iterable[str]) -> float:
     """Return the effective number of ideas: the exponential of the entropy over families of methods.
@@ -96,13 +87,7 @@ def uplift(notebook: Notebook, researcher: str, over: str = "random") -> Interva
     """
     shares = []
     for question in dict.fromkeys(e.plan.question for e in notebook.entries):
-        own, other = (notebook.about(question, researcher=who) for who in (researcher, over))
-        if own and other:
-            shares.append(_share_better(own) - _share_better(other))
-    if len(shares) < 2:
-        return Unmeasured(f"{len(shares)} questions on which both submitted, and two are the least")
+        pair = [notebook.about(question, researcher=who) for who in (researcher, over)]
+        better = [[e.answer is not None and e.answer.word == "better" for e in entries] for entries in pair]
+        shares += [sum(better[0]) / len(better[0]) - sum(better[1]) / len(better[1])] if all(pair) else []
     return stats.mean_interval(shares)
-
-
-def _share_better(entries: tuple[Entry, ...]) -> float:
-    return sum(e.answer is not None and e.answer.word == "better" for e in entries) / len(entries)

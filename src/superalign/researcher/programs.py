@@ -57,6 +57,8 @@ ENGLISH: Mapping[str, str] = {
     "rows": "a bootstrap of rows",
     "columns": "random halves of the features",
 }
+SAID = {"soft": "weak", "sharp": "weak**2 / (weak**2 + (1 - weak) ** 2)", "smooth": "smooth(x, weak)"}
+COUNTS = {"agreed": "agreed(x, weak)", "confident": "(abs(weak - 0.5) >= np.median(abs(weak - 0.5))) * 1.0"}
 _CODE = re.compile(r"\[settings ([0-9]+)\]")  # in words, the settings would say what a method does without
 
 
@@ -107,17 +109,15 @@ def plainest(program: Program) -> Program:
 
 def family(program: Program) -> str:
     """Name the idea that sets a program apart most, in one word of a fixed list."""
-    if program.fit == "contrast":
-        return "unsupervised"
-    if program.development != "unused":
-        return "development"
-    if program.rounds:
-        return "self-training"
-    if program.centre == "group":
-        return "invariance"
-    if program.labels in ("confident", "smooth", "agreed"):
-        return "label-cleaning"
-    return "ensemble" if program.members > 1 else program.fit
+    ideas = {
+        "unsupervised": program.fit == "contrast",
+        "development": program.development != "unused",
+        "self-training": program.rounds > 0,
+        "invariance": program.centre == "group",
+        "label-cleaning": program.labels in ("confident", "smooth", "agreed"),
+        "ensemble": program.members > 1,
+    }
+    return next((idea for idea, holds in ideas.items() if holds), program.fit)
 
 
 def english(program: Program) -> str:
@@ -178,11 +178,9 @@ def _lines(p: Program) -> list[str]:
         lines += ["x, new = centred(x, public['group']), centred(new, inputs['group'])"]
         lines += ["dev = centred(dev, public.get('dev_group', np.zeros(len(dev))))"] if "dev" in sets else []
     if p.scale != "none":
-        made = "standard(x)" if p.scale == "standard" else f"whitened(x, {p.components})"
+        made = "np.diag(1 / (x.std(0) + 1e-6))" if p.scale == "standard" else f"whitened(x, {p.components})"
         lines += [f"middle, matrix = x.mean(0), {made}", *(f"{name} = ({name} - middle) @ matrix" for name in sets)]
-    said = {"soft": "weak", "sharp": "sharp(weak)", "smooth": "smooth(x, weak)"}.get(p.labels, "(weak > 0.5) * 1.0")
-    counts = {"confident": "confident(weak)", "agreed": "agreed(x, weak)"}.get(p.labels, "np.ones(len(x))")
-    lines += [f"y, weight = {said}, {counts}"]
+    lines += [f"y = {SAID.get(p.labels, '(weak > 0.5) * 1.0')}", f"weight = {COUNTS.get(p.labels, 'np.ones(len(x))')}"]
     if p.development == "joined":  # true labels are few: together they count half as much as all the others
         lines += ["weight = np.append(weight, np.full(len(dev), max(1.0, len(x) / (2 * len(dev)))))"]
         lines += ["x, y = np.vstack([x, dev]), np.append(y, true)"]
