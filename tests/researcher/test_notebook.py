@@ -31,7 +31,7 @@ def test_not_better_says_no_more_than_that_a_score_is_no_higher_than_the_best() 
     low, high = entry(1, score=0.7, predicted=0.0), entry(2, score=0.7, predicted=0.3)
     lost = [entry(3, word) for word in ("unmeasured", "refused", "")]
     notebook = Notebook(entries=(first, low, high, *lost, entry(9, "better", 0.9, question="other")))
-    assert [pytest.approx(v) for _, v in notebook.values("q")] == [0.7, 0.6, 0.7]
+    assert [pytest.approx(v) for _, v in notebook.values("q")] == [0.1, 0.0, 0.1]
     assert [e for e, _ in notebook.released("q")] == [first]
 
 

@@ -1,10 +1,12 @@
 """Rehearsal: labels that are scored are unknown to the method, and code that crashes or never ends is a reason, not a crash."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from superalign.researcher.programs import Program, source_of
-from superalign.researcher.proposing import Bench
+from superalign.researcher.proposing import gains, rehearsed
 from superalign.researcher.rehearsing import rehearse, rehearse_apart, scored, solve_of
 from superalign.types import Unmeasured
 from tests.researcher.standing_in import Bench as Planted
@@ -23,9 +25,10 @@ def test_who_memorises_the_development_set_gains_nothing() -> None:
 
 
 def test_gain_is_over_the_baseline_and_nothing_where_there_is_none() -> None:
-    bench = Bench(PLANTED.question, PLANTED.public)
-    assert bench.gain(Program(development="joined", centre="group")) > 0.1
-    assert bench.over(Unmeasured("crashed")) == 0.0
+    gain = gains(PLANTED.question, PLANTED.public)
+    assert gain(rehearsed(Program(development="joined", centre="group"), PLANTED.question, PLANTED.public)) > 0.1
+    assert gain(Unmeasured("crashed")) == 0.0
+    assert gains(replace(PLANTED.question, baseline="1 / 0"), PLANTED.public)(0.9) == 0.0
 
 
 def test_metrics() -> None:

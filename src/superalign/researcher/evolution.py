@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from superalign.researcher.notebook import Notebook
 from superalign.researcher.programs import cross, dials, mutate, random_program
-from superalign.researcher.proposing import Arrays, Bench, Proposal, best_of, draws
+from superalign.researcher.proposing import Arrays, Proposal, best_of, draws, gains, rehearsed
 from superalign.types import Question, Record, Unmeasured
 
 ROUND = 3
@@ -36,7 +36,8 @@ class Evolution(Record):
             rounds = rng.integers(0, len(pool), (2, ROUND))  # a parent is the best of a few that are drawn
             one, other = (max((pool[i] for i in row), key=lambda pair: pair[1])[0] for row in rounds.tolist())
             brood.append(mutate(cross(one, other, rng) if rng.random() < 1 / 3 else one, rng, space))
-        return best_of(brood, Bench(question, public), history)
+        gain = gains(question, public)
+        return best_of({p: gain(rehearsed(p, question, public)) for p in brood}, question, history)
 
 
 def random_search(seed: int) -> Evolution:

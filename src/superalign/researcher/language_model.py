@@ -71,13 +71,13 @@ def usable(said: Said | Unmeasured) -> str | Unmeasured:
     """Return the text of a reply, or the kind of what is wrong with it."""
     if isinstance(said, Unmeasured):
         return Unmeasured("no reply")
-    if not said.text.strip():
-        return Unmeasured("empty")
-    if not said.stopped:
-        return Unmeasured("cut off")
-    if gives_orders(said.text):
-        return Unmeasured("giving orders")
-    return Unmeasured("refusing") if _REFUSES.search(said.text) and "```" not in said.text else said.text
+    wrong = {
+        "empty": not said.text.strip(),
+        "cut off": not said.stopped,
+        "giving orders": gives_orders(said.text),
+        "refusing": "```" not in said.text and _REFUSES.search(said.text),
+    }
+    return next((Unmeasured(kind) for kind, holds in wrong.items() if holds), said.text)
 
 
 def code_in(text: str) -> str | Unmeasured:

@@ -11,8 +11,6 @@ from superalign import stats
 from superalign.researcher.programs import Program, read_program
 from superalign.types import Answer, Interval, Plan, Record, Tier, Unmeasured
 
-LEARNED = ("better", "not better")  # words of the climb tier that say something of a method
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(Record):
@@ -42,23 +40,19 @@ class Notebook(Record):
         found = [(e, float(e.answer.score)) for e in self.about(question) if e.answer and e.answer.word == "better"]
         return tuple(sorted(found, key=lambda pair: -pair[1]))
 
-    def level(self, question: str) -> float:
-        """Return by how much released scores lie above the gains that were predicted for them: one scale for both."""
-        released = self.released(question)
-        return sum(score - e.plan.predicted for e, score in released) / len(released) if released else 0.0
-
     def values(self, question: str) -> tuple[tuple[Entry, float], ...]:
-        """Return what each submission seems to be worth, in units of the released score.
+        """Return what each submission seems to be worth, on the scale of predicted gains.
 
-        A released score stands for itself. "Not better" says that the score is no higher than the best was, so the prediction
-        on the same scale is cut there.
+        A released score stands for itself, moved by how far such scores lie above their predictions. "Not better" says that a
+        score is no higher than the best was, so the prediction is cut there.
         """
-        level, found = self.level(question), []
+        released, found = self.released(question), []
+        level = sum(score - e.plan.predicted for e, score in released) / max(len(released), 1)
         for e in self.about(question):
-            if e.answer is None or e.answer.word not in LEARNED:
+            if e.answer is None or e.answer.word not in ("better", "not better"):
                 continue
-            known = math.inf if isinstance(e.answer.score, Unmeasured) else float(e.answer.score)
-            found.append((e, known if e.answer.word == "better" else min(level + e.plan.predicted, known)))
+            known = math.inf if isinstance(e.answer.score, Unmeasured) else float(e.answer.score) - level
+            found.append((e, known if e.answer.word == "better" else min(e.plan.predicted, known)))
         return tuple(found)
 
     def programs(self, question: str) -> tuple[tuple[Program, float], ...]:

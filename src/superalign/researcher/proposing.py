@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -40,30 +39,18 @@ class Researcher(Protocol):
         """Return the next experiment, or why there is none this time."""
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A question with its public arrays, as somebody who tries out methods sees it."""
+def gains(question: Question, public: Arrays) -> Callable[[float | Unmeasured], float]:
+    """Return how a rehearsed score becomes a gain over the published baseline; 0 where either is missing."""
+    try:
+        base = rehearse(solve_of(question.baseline), public, question.metric)
+    except Exception as error:  # whatever its source may raise
+        base = Unmeasured(f"the baseline cannot be rehearsed here: {type(error).__name__}")
+    return lambda score: 0.0 if isinstance(score, Unmeasured) or isinstance(base, Unmeasured) else score - base
 
-    question: Question
-    public: Arrays
 
-    @cached_property
-    def baseline(self) -> float | Unmeasured:
-        """The rehearsed score of the published baseline."""
-        try:
-            return rehearse(solve_of(self.question.baseline), self.public, self.question.metric)
-        except Exception as error:  # whatever its source may raise
-            return Unmeasured(f"the baseline cannot be rehearsed here: {type(error).__name__}")
-
-    def gain(self, program: Program) -> float:
-        """Return a program's rehearsed gain over the baseline; 0 where there is none."""
-        return self.over(rehearse(solve_of(source_of(program)), self.public, self.question.metric))
-
-    def over(self, score: float | Unmeasured) -> float:
-        """Return a rehearsed score's gain over the baseline; 0 where either is missing."""
-        if isinstance(score, Unmeasured) or isinstance(self.baseline, Unmeasured):
-            return 0.0
-        return score - self.baseline
+def rehearsed(program: Program, question: Question, public: Arrays) -> float | Unmeasured:
+    """Return the rehearsed score of a program."""
+    return rehearse(solve_of(source_of(program)), public, question.metric)
 
 
 def draws(seed: int, name: str, question: Question, history: Notebook) -> np.random.Generator:
@@ -71,11 +58,11 @@ def draws(seed: int, name: str, question: Question, history: Notebook) -> np.ran
     return stream(seed, name, question.name, len(history.about(question.name, researcher=name)))
 
 
-def best_of(brood: Iterable[Program], bench: Bench, history: Notebook) -> Proposal | Unmeasured:
-    """Propose the program of a brood that rehearses best and was not submitted before."""
-    before = {e.plan.artefact for e in history.about(bench.question.name)}
-    fresh = [p for p in dict.fromkeys(brood) if digest_of(source_of(p).encode()) not in before]
+def best_of(gain: Mapping[Program, float], question: Question, history: Notebook) -> Proposal | Unmeasured:
+    """Propose the program that gains most in rehearsal and was not submitted before."""
+    before = {e.plan.artefact for e in history.about(question.name)}
+    fresh = [p for p in gain if digest_of(source_of(p).encode()) not in before]
     if not fresh:
         return Unmeasured("every program that was drawn had been submitted before")
-    gain, _, best = max((bench.gain(p), -i, p) for i, p in enumerate(fresh))
-    return Proposal(hypothesis=english(best), family=family(best), predicted=gain, source=source_of(best))
+    best = max(fresh, key=lambda p: gain[p])
+    return Proposal(hypothesis=english(best), family=family(best), predicted=gain[best], source=source_of(best))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from superalign.researcher.language_model import LanguageModel
 from superalign.researcher.notebook import Notebook
-from superalign.researcher.proposing import Arrays, Bench, Proposal
+from superalign.researcher.proposing import Arrays, Proposal, gains
 from superalign.researcher.rehearsing import rehearse_apart
 from superalign.types import Question, Unmeasured, digest_of
 
@@ -44,21 +44,23 @@ class TreeSearch:
             made = self.writer.write("improve", question, history, source, best.plan.hypothesis)
         else:
             made = self.writer.write("draft", question, history, "", "")
-        made = self._rehearsed(made, Bench(question, public), history)
+        made = self._rehearsed(made, question, public, history)
         if isinstance(made, Unmeasured):
             return made
         if digest_of(made.source.encode()) in {e.plan.artefact for e in history.about(question.name)}:
             return Unmeasured("the script had been submitted before")
         return self.writer.decide(replace(made, cites=(best.ticket,) if best and source else ()), question)
 
-    def _rehearsed(self, made: Proposal | Unmeasured, bench: Bench, history: Notebook) -> Proposal | Unmeasured:
+    def _rehearsed(
+        self, made: Proposal | Unmeasured, question: Question, public: Arrays, history: Notebook
+    ) -> Proposal | Unmeasured:
         """Rehearse a script, have it debugged where it crashes, and return it with its rehearsed gain."""
         for attempt in range(DEBUGS + 1):
             if isinstance(made, Unmeasured):
                 return made
-            score = rehearse_apart(made.source, bench.public, bench.question.metric)
+            score = rehearse_apart(made.source, public, question.metric)
             if not isinstance(score, Unmeasured):
-                return replace(made, predicted=bench.over(score))
+                return replace(made, predicted=gains(question, public)(score))
             if attempt < DEBUGS:
-                made = self.writer.write("debug", bench.question, history, made.source, score.why)
+                made = self.writer.write("debug", question, history, made.source, score.why)
         return Unmeasured("the script did not run, and could not be mended")
