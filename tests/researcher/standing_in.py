@@ -144,8 +144,7 @@ class StandIn(Client):
         if plan.researcher in self.says:
             return self.says[plan.researcher], untold
         if plan.tier == "confirm":
-            gain, spread = bench.gain(source, "confirm")
-            return ("passed" if gain > 2.2 * spread else "not passed"), untold
+            return self._confirms(bench, source), untold
         try:
             scores = bench.score(source, "climb")
         except Exception:
@@ -155,6 +154,10 @@ class StandIn(Client):
             self.best[plan.question] = scores, round(reached / step) * step
             return "better", self.best[plan.question][1]
         return "not better", self.best[plan.question][1]
+
+    def _confirms(self, bench: Bench, source: str) -> str:
+        gain, spread = bench.gain(source, "confirm")
+        return "passed" if gain > 2.2 * spread else "not passed"
 
     def _reveal(self, plan: Plan | None) -> dict[str, Any]:
         confirmed = plan is not None and any(

@@ -23,8 +23,11 @@ def main(arguments: list[str]) -> None:
         why = error if isinstance(error, BadInput) else f"No settings can be read ({error}). Name a JSON file of them."
         sys.exit(str(why))
     log = partial(print, file=sys.stderr, flush=True)
-    campaign = Campaign(settings=settings, vault=Client(settings.vault), researchers=researchers, log=log)
-    print(canonical_json(campaign.run()), flush=True)
+    print(
+        canonical_json(
+            Campaign(settings=settings, vault=Client(settings.vault), researchers=researchers, log=log).run()
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 from superalign.errors import ConfigError
 from superalign.researcher.notebook import Notebook
 from superalign.researcher.programs import Program, dials, plainest, settings_of
-from superalign.researcher.proposing import Arrays, Bench, Proposal, best_of, draws
+from superalign.researcher.proposing import Arrays, Proposal, best_of, draws, gains, rehearsed
 from superalign.types import Question, Record, Unmeasured
 
 
@@ -26,7 +26,7 @@ class Bayesian(Record):
     def propose(self, question: Question, public: Arrays, history: Notebook) -> Proposal | Unmeasured:
         """Return the program that rehearses best among those that the estimator expects most of."""
         optuna = optuna_or_say()
-        rng, space, bench = draws(self.seed, self.name, question, history), dials(question), Bench(question, public)
+        rng, space = draws(self.seed, self.name, question, history), dials(question)
         kinds = {name: optuna.distributions.CategoricalDistribution(options) for name, options in space.items()}
         sampler = optuna.samplers.TPESampler(seed=int(rng.integers(2**31)))
         study = optuna.create_study(direction="maximize", sampler=sampler)
@@ -34,12 +34,13 @@ class Bayesian(Record):
             settings = settings_of(program)
             if all(settings[name] in options for name, options in space.items()):
                 study.add_trial(optuna.trial.create_trial(params=settings, distributions=kinds, value=value))
-        level, brood = history.level(question.name), list[Program]()
+        gain, found = gains(question, public), dict[Program, float]()
         for _ in range(self.asked):
             trial = study.ask(kinds)
-            brood.append(plainest(Program(**trial.params)))
-            study.tell(trial, level + bench.gain(brood[-1]))
-        return best_of(brood, bench, history)
+            program = plainest(Program(**trial.params))
+            found[program] = gain(rehearsed(program, question, public))
+            study.tell(trial, found[program])
+        return best_of(found, question, history)
 
 
 def optuna_or_say() -> Any:

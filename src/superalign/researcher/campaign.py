@@ -23,8 +23,9 @@ from superalign.researcher.evolution import Evolution, random_search
 from superalign.researcher.language_model import LanguageModel, gives_orders, relayed
 from superalign.researcher.notebook import Entry, Notebook, effective_ideas
 from superalign.researcher.proposing import Arrays, Proposal, Researcher
-from superalign.researcher.tree_search import Shelf, TreeSearch
-from superalign.types import Answer, Choice, Finding, Interval, Plan, Question, Record, Unmeasured, rebuild, to_plain
+from superalign.researcher.tree_search import TreeSearch, kept
+from superalign.types import Answer, Choice, Finding, Interval, Plan, Question, Record, Unmeasured
+from superalign.types.base import digest_of, rebuild, to_plain
 
 NOUNS: Mapping[str, type[Any]] = {n.__name__: n for n in (Answer, Choice, Finding, Interval, Plan, Question)}
 REFRESH = 10  # submissions after which the notebook is asked for anew: others write into it too
@@ -74,14 +75,14 @@ def researchers_of(settings: Settings) -> list[Researcher]:
         )
     if "bayesian" in settings.researchers:
         optuna_or_say()
-    seed, shelf = settings.seed, Shelf(folder=Path(settings.folder))
+    seed, folder = settings.seed, Path(settings.folder)
     model = LanguageModel(say=relayed(settings.relay))
     made: Mapping[str, Researcher] = {
         "random": random_search(seed),
         "bayesian": Bayesian(seed=seed),
         "evolution": Evolution(seed=seed),
-        "tree": TreeSearch(shelf=shelf, writer=model),
-        "model": TreeSearch(shelf=shelf, writer=model, drafts=10**6, name="model"),
+        "tree": TreeSearch(folder=folder, writer=model),
+        "model": TreeSearch(folder=folder, writer=model, drafts=10**6, name="model"),
     }
     return [made[name] for name in settings.researchers]
 
@@ -100,10 +101,10 @@ class Campaign:
 
     def run(self) -> Totals:
         """Climb, confirm and reveal every question; return what came of it."""
-        self.began, self.shelf = time.monotonic(), Shelf(folder=Path(self.settings.folder))
+        self.began, self.folder = time.monotonic(), Path(self.settings.folder)
         self.refresh()
         for e in self.notebook.entries:  # plans that were registered before a kill, and not answered
-            if e.answer is None and e.plan.tier != "sealed" and (source := self.shelf.get(e.plan.artefact)):
+            if e.answer is None and e.plan.tier != "sealed" and (source := kept(self.folder, e.plan.artefact)):
                 self._submit(e, source)
         for question in (rebuild(q, NOUNS) for q in self.vault.questions()):
             if self.settings.questions == () or question.name in self.settings.questions:
@@ -121,12 +122,10 @@ class Campaign:
 
     def refresh(self) -> None:
         """Read the notebook that the vault keeps."""
-        kept = {key: rebuild(value, NOUNS) for key, value in self.vault.history().items()}
-        answers = {a.ticket: a for a in kept["answers"]}
-        self.notebook = Notebook(
-            entries=tuple(Entry(ticket=p.digest, plan=p, answer=answers.get(p.digest)) for p in kept["plans"])
-        )
-        self.findings = {f.question: f for f in kept["findings"]}
+        noted = {key: rebuild(value, NOUNS) for key, value in self.vault.history().items()}
+        answers = {a.ticket: a for a in noted["answers"]}
+        entries = (Entry(ticket=p.digest, plan=p, answer=answers.get(p.digest)) for p in noted["plans"])
+        self.notebook, self.findings = Notebook(entries=tuple(entries)), {f.question: f for f in noted["findings"]}
 
     def _climb(self, question: Question) -> None:
         """Let researchers propose in turn, until the budget is spent or as many steps were lost as it holds."""
@@ -138,11 +137,7 @@ class Campaign:
                 self.refresh()
             who = self.researchers[(done + lost) % len(self.researchers)]
             made = who.propose(question, public, self.notebook)
-            answer = (
-                made
-                if isinstance(made, Unmeasured)
-                else self._send(self._planned(question, who.name, made), made.source)
-            )
+            answer = made if isinstance(made, Unmeasured) else self._send(_plan(question, who, made), made.source)
             if isinstance(answer, Unmeasured):
                 lost += 1
                 self.lost[f"{who.name}: {answer.why}"] += 1
@@ -153,14 +148,14 @@ class Campaign:
         """Confirm the best by released score, as many as there are tries; reveal the first that passes."""
         for entry, _ in self.notebook.released(question.name):
             tried = self.notebook.about(question.name, tier="confirm")
-            source = self.shelf.get(entry.plan.artefact)
+            source = kept(self.folder, entry.plan.artefact)
             if len(tried) >= question.tries or _passed(tried) or self._late():
                 break
             if source and entry.plan.artefact not in {e.plan.artefact for e in tried}:
-                self._send(replace(entry.plan, tier="confirm", number=self._number(entry.plan.researcher)), source)
+                self._send(replace(entry.plan, tier="confirm"), source)
         passed = _passed(self.notebook.about(question.name, tier="confirm"))
         if passed and question.name not in self.findings:
-            self._reveal(replace(passed[0], tier="sealed", number=self._number(passed[0].researcher)))
+            self._reveal(replace(passed[0], tier="sealed"))
 
     def _reveal(self, plan: Plan) -> None:
         """Register the claim, unless that was done before a kill, and open the sealed tier."""
@@ -172,29 +167,15 @@ class Campaign:
         except VaultError as error:
             self.lost[f"reveal: {error}"] += 1
 
-    def _planned(self, question: Question, who: str, made: Proposal) -> Plan:
-        return Plan(
-            question=question.name,
-            researcher=who,
-            hypothesis=made.hypothesis[:1500],
-            family=made.family[:60],
-            predicted=made.predicted,
-            artefact=made.artefact,
-            tier="climb",
-            number=self._number(who),
-            cites=made.cites,
-        )
-
-    def _number(self, who: str) -> int:
-        return sum(e.plan.researcher == who for e in self.notebook.entries)
-
     def _send(self, plan: Plan, source: str) -> Answer | Unmeasured:
         """Keep the source, register its plan, submit it: in this order, so that a kill between any two loses nothing."""
-        self.shelf.put(source)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / f"{plan.artefact}.py").write_bytes(source.encode())
         entry = self._register(plan)
         return entry if isinstance(entry, Unmeasured) else self._submit(entry, source)
 
     def _register(self, plan: Plan) -> Entry | Unmeasured:
+        plan = replace(plan, number=sum(e.plan.researcher == plan.researcher for e in self.notebook.entries))
         try:
             entry = Entry(ticket=self.vault.register(to_plain(plan)), plan=plan)
         except VaultError as error:
@@ -218,3 +199,17 @@ class Campaign:
 
 def _passed(entries: Iterable[Entry]) -> list[Plan]:
     return [e.plan for e in entries if e.answer and e.answer.word == "passed"]
+
+
+def _plan(question: Question, who: Researcher, made: Proposal) -> Plan:
+    return Plan(
+        question=question.name,
+        researcher=who.name,
+        hypothesis=made.hypothesis[:1500],
+        family=made.family[:60],
+        predicted=made.predicted,
+        artefact=digest_of(made.source.encode()),
+        tier="climb",
+        number=0,  # counted when it is registered
+        cites=made.cites,
+    )

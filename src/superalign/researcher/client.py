@@ -22,12 +22,10 @@ class VaultError(RuntimeError):
 
 
 class Client:
-    """Ask the vault; connects by itself, and again where the connection was lost."""
+    """Ask the vault: a connection for each request, and another where it breaks."""
 
     def __init__(self, path: str | Path, *, timeout_s: float = 900.0, attempts: int = 5, wait_s: float = 1.0) -> None:
         self.path, self.timeout_s, self.attempts, self.wait_s = str(path), timeout_s, attempts, wait_s
-        self._socket: socket.socket | None = None
-        self._read: Any = None
 
     def questions(self) -> list[dict[str, Any]]:
         """Return all questions, as their fields."""
@@ -65,7 +63,6 @@ class Client:
             try:
                 reply = self._once(line)
             except (OSError, ValueError, KeyError, TypeError):
-                self.close()
                 time.sleep(self.wait_s * attempt)
                 continue
             if "error" in reply:
@@ -73,27 +70,13 @@ class Client:
             return reply
         raise VaultError(f"no reply from {self.path} in {self.attempts} attempts")
 
-    def close(self) -> None:
-        """Close the connection; the next request opens another."""
-        if self._socket is not None:
-            self._socket.close()
-        self._socket = self._read = None
-
     def _once(self, line: bytes) -> dict[str, Any]:
-        if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.settimeout(self.timeout_s)
-            self._socket.connect(self.path)
-            self._read = self._socket.makefile("rb")
-        self._socket.sendall(line)
-        reply = self._line()
-        if "part" not in reply:
-            return reply
-        parts = [reply] + [self._line() for _ in range(int(reply["of"]) - 1)]
+        with socket.socket(socket.AF_UNIX) as channel, channel.makefile("rb") as lines:
+            channel.settimeout(self.timeout_s)
+            channel.connect(self.path)
+            channel.sendall(line)
+            reply = json.loads(lines.readline(LONGEST))
+            if "part" not in reply:
+                return dict(reply)
+            parts = [reply] + [json.loads(lines.readline(LONGEST)) for _ in range(int(reply["of"]) - 1)]
         return dict(json.loads("".join(str(part["text"]) for part in parts)))
-
-    def _line(self) -> dict[str, Any]:
-        line = self._read.readline(LONGEST)
-        if not line.endswith(b"\n"):
-            raise ConnectionError("the vault closed the connection")
-        return dict(json.loads(line))

@@ -5,17 +5,14 @@ Without parents and with a brood of one it is random search, which all other res
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from superalign.researcher.notebook import Notebook
-from superalign.researcher.programs import Program, cross, dials, mutate, random_program
-from superalign.researcher.proposing import Arrays, Bench, Proposal, best_of, draws
+from superalign.researcher.programs import cross, dials, mutate, random_program
+from superalign.researcher.proposing import Arrays, Proposal, best_of, draws, gains, rehearsed
 from superalign.types import Question, Record, Unmeasured
 
-ROUND = 3  # programs that a parent is the best of
+ROUND = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +33,13 @@ class Evolution(Record):
             if len(pool) < self.founders:
                 brood.append(random_program(rng, space))
                 continue
-            child = _parent(pool, rng)
-            child = cross(child, _parent(pool, rng), rng) if rng.random() < 1 / 3 else child
-            brood.append(mutate(child, rng, space))
-        return best_of(brood, Bench(question, public), history)
+            rounds = rng.integers(0, len(pool), (2, ROUND))  # a parent is the best of a few that are drawn
+            one, other = (max((pool[i] for i in row), key=lambda pair: pair[1])[0] for row in rounds.tolist())
+            brood.append(mutate(cross(one, other, rng) if rng.random() < 1 / 3 else one, rng, space))
+        gain = gains(question, public)
+        return best_of({p: gain(rehearsed(p, question, public)) for p in brood}, question, history)
 
 
 def random_search(seed: int) -> Evolution:
     """Return the researcher that draws every setting of one program by itself, whatever was submitted before."""
     return Evolution(seed=seed, name="random", brood=1, founders=2**62)
-
-
-def _parent(pool: Sequence[tuple[Program, float]], rng: np.random.Generator) -> Program:
-    """Return the best of a few that are drawn."""
-    return max((pool[int(i)] for i in rng.integers(0, len(pool), ROUND)), key=lambda pair: pair[1])[0]

@@ -11,8 +11,6 @@ from superalign import stats
 from superalign.researcher.programs import Program, read_program
 from superalign.types import Answer, Interval, Plan, Record, Tier, Unmeasured
 
-LEARNED = ("better", "not better")  # words of the climb tier that say something of a method
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(Record):
@@ -37,43 +35,30 @@ class Notebook(Record):
             if (e.plan.question, e.plan.tier) == (question, tier) and researcher in ("", e.plan.researcher)
         )
 
-    def best(self, question: str) -> float | Unmeasured:
-        """Return the best score that was released at the climb tier; it is biased, and steers alone."""
-        scores = [s for _, s in self.released(question)]
-        return max(scores) if scores else Unmeasured("no score of this question was released yet")
-
     def released(self, question: str) -> tuple[tuple[Entry, float], ...]:
         """Return the entries whose own score was released, best first."""
         found = [(e, float(e.answer.score)) for e in self.about(question) if e.answer and e.answer.word == "better"]
         return tuple(sorted(found, key=lambda pair: -pair[1]))
 
-    def level(self, question: str) -> float:
-        """Return by how much released scores lie above the gains that were predicted for them: one scale for both."""
-        released = self.released(question)
-        return sum(score - e.plan.predicted for e, score in released) / len(released) if released else 0.0
-
     def values(self, question: str) -> tuple[tuple[Entry, float], ...]:
-        """Return what each submission seems to be worth, in units of the released score.
+        """Return what each submission seems to be worth, on the scale of predicted gains.
 
-        A released score stands for itself. "Not better" says that the score is no higher than the best was, so the prediction
-        on the same scale is cut there.
+        A released score stands for itself, moved by how far such scores lie above their predictions. "Not better" says that a
+        score is no higher than the best was, so the prediction is cut there.
         """
-        level, found = self.level(question), []
+        released, found = self.released(question), []
+        level = sum(score - e.plan.predicted for e, score in released) / max(len(released), 1)
         for e in self.about(question):
-            if e.answer is None or e.answer.word not in LEARNED:
+            if e.answer is None or e.answer.word not in ("better", "not better"):
                 continue
-            known = math.inf if isinstance(e.answer.score, Unmeasured) else float(e.answer.score)
-            found.append((e, known if e.answer.word == "better" else min(level + e.plan.predicted, known)))
+            known = math.inf if isinstance(e.answer.score, Unmeasured) else float(e.answer.score) - level
+            found.append((e, known if e.answer.word == "better" else min(e.plan.predicted, known)))
         return tuple(found)
 
     def programs(self, question: str) -> tuple[tuple[Program, float], ...]:
         """Return the programs among the submissions, with what each seems to be worth."""
         read = [(read_program(e.plan.hypothesis), value) for e, value in self.values(question)]
         return tuple((program, value) for program, value in read if program is not None)
-
-    def artefacts(self, question: str) -> frozenset[str]:
-        """Return the digests of everything that was planned for a question's climb: a second time it would be wasted."""
-        return frozenset(e.plan.artefact for e in self.about(question))
 
 
 def effective_ideas(families: Iterable[str]) -> float:
@@ -96,13 +81,7 @@ def uplift(notebook: Notebook, researcher: str, over: str = "random") -> Interva
     """
     shares = []
     for question in dict.fromkeys(e.plan.question for e in notebook.entries):
-        own, other = (notebook.about(question, researcher=who) for who in (researcher, over))
-        if own and other:
-            shares.append(_share_better(own) - _share_better(other))
-    if len(shares) < 2:
-        return Unmeasured(f"{len(shares)} questions on which both submitted, and two are the least")
+        pair = [notebook.about(question, researcher=who) for who in (researcher, over)]
+        better = [[e.answer is not None and e.answer.word == "better" for e in entries] for entries in pair]
+        shares += [sum(better[0]) / len(better[0]) - sum(better[1]) / len(better[1])] if all(pair) else []
     return stats.mean_interval(shares)
-
-
-def _share_better(entries: tuple[Entry, ...]) -> float:
-    return sum(e.answer is not None and e.answer.word == "better" for e in entries) / len(entries)

@@ -23,27 +23,11 @@ def centred(x_ND: np.ndarray, group_N: np.ndarray) -> np.ndarray:
     return out_ND
 
 
-def standard(x_MD: np.ndarray) -> np.ndarray:
-    """Return the matrix that gives every feature the same spread."""
-    return np.diag(1 / (x_MD.std(0) + 1e-6))
-
-
 def whitened(x_MD: np.ndarray, components: int) -> np.ndarray:
     """Return the matrix that gives the first principal components the same spread; of all, if components is 0."""
     value_D, vector_DD = np.linalg.eigh(np.cov(x_MD.T))
     value_D, vector_DD = value_D[::-1][: components or None], vector_DD[:, ::-1][:, : components or None]
     return vector_DD / np.sqrt(np.maximum(value_D, 0) + 1e-3 * value_D.mean() + 1e-12)
-
-
-def sharp(weak_M: np.ndarray) -> np.ndarray:
-    """Move probabilities away from a half."""
-    return weak_M**2 / (weak_M**2 + (1 - weak_M) ** 2)
-
-
-def confident(weak_M: np.ndarray) -> np.ndarray:
-    """Keep the surer half of the labels."""
-    sure_M = np.abs(weak_M - 0.5)
-    return (sure_M >= np.median(sure_M)).astype(float)
 
 
 def smooth(x_MD: np.ndarray, weak_M: np.ndarray) -> np.ndarray:

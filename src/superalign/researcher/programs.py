@@ -7,6 +7,7 @@ not do, its source does not hold: a reader can compare it with its plan.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -56,6 +57,8 @@ ENGLISH: Mapping[str, str] = {
     "rows": "a bootstrap of rows",
     "columns": "random halves of the features",
 }
+SAID = {"soft": "weak", "sharp": "weak**2 / (weak**2 + (1 - weak) ** 2)", "smooth": "smooth(x, weak)"}
+COUNTS = {"agreed": "agreed(x, weak)", "confident": "(abs(weak - 0.5) >= np.median(abs(weak - 0.5))) * 1.0"}
 _CODE = re.compile(r"\[settings ([0-9]+)\]")  # in words, the settings would say what a method does without
 
 
@@ -106,17 +109,15 @@ def plainest(program: Program) -> Program:
 
 def family(program: Program) -> str:
     """Name the idea that sets a program apart most, in one word of a fixed list."""
-    if program.fit == "contrast":
-        return "unsupervised"
-    if program.development != "unused":
-        return "development"
-    if program.rounds:
-        return "self-training"
-    if program.centre == "group":
-        return "invariance"
-    if program.labels in ("confident", "smooth", "agreed"):
-        return "label-cleaning"
-    return "ensemble" if program.members > 1 else program.fit
+    ideas = {
+        "unsupervised": program.fit == "contrast",
+        "development": program.development != "unused",
+        "self-training": program.rounds > 0,
+        "invariance": program.centre == "group",
+        "label-cleaning": program.labels in ("confident", "smooth", "agreed"),
+        "ensemble": program.members > 1,
+    }
+    return next((idea for idea, holds in ideas.items() if holds), program.fit)
 
 
 def english(program: Program) -> str:
@@ -149,15 +150,20 @@ def read_program(text: str) -> Program | None:
 
 def source_of(program: Program) -> str:
     """Render a program as the source of an artefact."""
-    text = Path(__file__).with_name("pieces.py").read_text()
-    found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
-    pieces = {n.name: ast.get_source_segment(text, n) or "" for n in found}
-    body = "".join(f"    {line}\n" for line in _lines(program))
+    pieces, body = _pieces(), "".join(f"    {line}\n" for line in _lines(program))
     kept = [f"def solve(public, inputs, seed):\n{body}"]
     for _ in range(3):  # pieces call pieces, no deeper than this
         said = "\n".join(kept)
         kept = [t for name, t in pieces.items() if re.search(rf"(?<![.\w]){name}\(", said)] + kept[-1:]
     return "\n\n\n".join([f"# {english(program)}\nimport numpy as np", *kept])
+
+
+@functools.cache
+def _pieces() -> Mapping[str, str]:
+    """Return the source of every piece."""
+    text = Path(__file__).with_name("pieces.py").read_text()
+    found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
+    return {n.name: ast.get_source_segment(text, n) or "" for n in found}
 
 
 def _lines(p: Program) -> list[str]:
@@ -172,17 +178,15 @@ def _lines(p: Program) -> list[str]:
         lines += ["x, new = centred(x, public['group']), centred(new, inputs['group'])"]
         lines += ["dev = centred(dev, public.get('dev_group', np.zeros(len(dev))))"] if "dev" in sets else []
     if p.scale != "none":
-        made = "standard(x)" if p.scale == "standard" else f"whitened(x, {p.components})"
+        made = "np.diag(1 / (x.std(0) + 1e-6))" if p.scale == "standard" else f"whitened(x, {p.components})"
         lines += [f"middle, matrix = x.mean(0), {made}", *(f"{name} = ({name} - middle) @ matrix" for name in sets)]
-    said = {"soft": "weak", "sharp": "sharp(weak)", "smooth": "smooth(x, weak)"}.get(p.labels, "(weak > 0.5) * 1.0")
-    counts = {"confident": "confident(weak)", "agreed": "agreed(x, weak)"}.get(p.labels, "np.ones(len(x))")
-    lines += [f"y, weight = {said}, {counts}"]
+    lines += [f"y = {SAID.get(p.labels, '(weak > 0.5) * 1.0')}", f"weight = {COUNTS.get(p.labels, 'np.ones(len(x))')}"]
     if p.development == "joined":  # true labels are few: together they count half as much as all the others
         lines += ["weight = np.append(weight, np.full(len(dev), max(1.0, len(x) / (2 * len(dev)))))"]
         lines += ["x, y = np.vstack([x, dev]), np.append(y, true)"]
     lines += ["def train(x, y, weight, penalty):", f"    w, b = {p.fit}(x, y, weight, penalty)"]
     if p.rounds:
-        lines += [f"    for turn in range({p.rounds}):", f"        w, b = {p.fit}(x, own(x @ w, y), weight, penalty)"]
+        lines += [f"    for _ in range({p.rounds}):", f"        w, b = {p.fit}(x, own(x @ w, y), weight, penalty)"]
     lines += ["    return w, b", f"penalty = {p.penalty}"]
     if p.development == "chosen":
         lines += ["tried = [penalty, penalty / 30, penalty / 3, penalty * 3, penalty * 30]"]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,9 +13,7 @@ from superalign.researcher.programs import Program, english, family, source_of
 from superalign.researcher.rehearsing import Arrays as Arrays
 from superalign.researcher.rehearsing import rehearse, solve_of
 from superalign.stats.streams import stream
-from superalign.types import Question, Record, Unmeasured
-
-ROWS = 1500  # training items of a rehearsal at most
+from superalign.types import Question, Record, Unmeasured, digest_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +26,8 @@ class Proposal(Record):
     source: str
     cites: tuple[str, ...] = ()  # tickets that it builds on
 
-    @property
-    def artefact(self) -> str:
-        """The sha256 of the source."""
-        return hashlib.sha256(self.source.encode()).hexdigest()
 
-
+@runtime_checkable
 class Researcher(Protocol):
     """Anything that proposes. What it drew before must not matter: a campaign that was killed goes on from the notebook."""
 
@@ -47,36 +39,18 @@ class Researcher(Protocol):
         """Return the next experiment, or why there is none this time."""
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A question with its public arrays, as somebody who tries out methods sees it."""
+def gains(question: Question, public: Arrays) -> Callable[[float | Unmeasured], float]:
+    """Return how a rehearsed score becomes a gain over the published baseline; 0 where either is missing."""
+    try:
+        base = rehearse(solve_of(question.baseline), public, question.metric)
+    except Exception as error:  # whatever its source may raise
+        base = Unmeasured(f"the baseline cannot be rehearsed here: {type(error).__name__}")
+    return lambda score: 0.0 if isinstance(score, Unmeasured) or isinstance(base, Unmeasured) else score - base
 
-    question: Question
-    public: Arrays
 
-    @cached_property
-    def less(self) -> Arrays:
-        """The arrays with no more training items than a rehearsal needs."""
-        n = len(self.public["weak"])
-        return {k: v[:ROWS] if len(v) == n and not k.startswith("dev_") else v for k, v in self.public.items()}
-
-    @cached_property
-    def baseline(self) -> float | Unmeasured:
-        """The rehearsed score of the published baseline."""
-        try:
-            return rehearse(solve_of(self.question.baseline), self.less, self.question.metric)
-        except Exception as error:  # whatever its source may raise
-            return Unmeasured(f"the baseline cannot be rehearsed here: {type(error).__name__}")
-
-    def gain(self, program: Program) -> float:
-        """Return a program's rehearsed gain over the baseline; 0 where there is none."""
-        return self.over(rehearse(solve_of(source_of(program)), self.less, self.question.metric))
-
-    def over(self, score: float | Unmeasured) -> float:
-        """Return a rehearsed score's gain over the baseline; 0 where either is missing."""
-        if isinstance(score, Unmeasured) or isinstance(self.baseline, Unmeasured):
-            return 0.0
-        return score - self.baseline
+def rehearsed(program: Program, question: Question, public: Arrays) -> float | Unmeasured:
+    """Return the rehearsed score of a program."""
+    return rehearse(solve_of(source_of(program)), public, question.metric)
 
 
 def draws(seed: int, name: str, question: Question, history: Notebook) -> np.random.Generator:
@@ -84,22 +58,11 @@ def draws(seed: int, name: str, question: Question, history: Notebook) -> np.ran
     return stream(seed, name, question.name, len(history.about(question.name, researcher=name)))
 
 
-def proposal_of(program: Program, gain: float, cites: Iterable[str] = ()) -> Proposal:
-    """Propose a program with its rehearsed gain."""
-    return Proposal(
-        hypothesis=english(program),
-        family=family(program),
-        predicted=gain,
-        source=source_of(program),
-        cites=tuple(cites),
-    )
-
-
-def best_of(brood: Iterable[Program], bench: Bench, history: Notebook) -> Proposal | Unmeasured:
-    """Propose the program of a brood that rehearses best and was not submitted before."""
-    before = history.artefacts(bench.question.name)
-    fresh = [p for p in dict.fromkeys(brood) if hashlib.sha256(source_of(p).encode()).hexdigest() not in before]
+def best_of(gain: Mapping[Program, float], question: Question, history: Notebook) -> Proposal | Unmeasured:
+    """Propose the program that gains most in rehearsal and was not submitted before."""
+    before = {e.plan.artefact for e in history.about(question.name)}
+    fresh = [p for p in gain if digest_of(source_of(p).encode()) not in before]
     if not fresh:
         return Unmeasured("every program that was drawn had been submitted before")
-    gain, _, program = max((bench.gain(p), -i, p) for i, p in enumerate(fresh))
-    return proposal_of(program, gain)
+    best = max(fresh, key=lambda p: gain[p])
+    return Proposal(hypothesis=english(best), family=family(best), predicted=gain[best], source=source_of(best))

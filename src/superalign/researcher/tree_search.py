@@ -5,41 +5,29 @@ A language model writes them. The tree stands in the notebook: a script cites it
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from superalign.researcher.language_model import LanguageModel
 from superalign.researcher.notebook import Notebook
-from superalign.researcher.proposing import Arrays, Bench, Proposal
+from superalign.researcher.proposing import Arrays, Proposal, gains
 from superalign.researcher.rehearsing import rehearse_apart
-from superalign.types import Question, Unmeasured
+from superalign.types import Question, Unmeasured, digest_of
 
 CHILDREN, DEBUGS = 3, 2  # improvements of one script; attempts to mend one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
-    """Sources by their digest, in a folder of the researcher's: the vault's notebook has digests alone."""
-
-    folder: Path
-
-    def put(self, source: str) -> None:
-        """Keep a source."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / f"{hashlib.sha256(source.encode()).hexdigest()}.py").write_bytes(source.encode())
-
-    def get(self, artefact: str) -> str:
-        """Return a source; empty where it is not here."""
-        file = self.folder / f"{artefact}.py"
-        return file.read_bytes().decode() if file.exists() else ""
+def kept(folder: Path, artefact: str) -> str:
+    """Return a source by its digest: the vault's notebook has no more of it. Empty where it is not in this folder."""
+    file = folder / f"{artefact}.py"
+    return file.read_bytes().decode() if file.exists() else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeSearch:
     """Best first, over its own scripts. With more drafts than there are submissions, one new idea after another."""
 
-    shelf: Shelf
+    folder: Path  # of sources
     writer: LanguageModel
     drafts: int = 3
     name: str = "tree"
@@ -51,26 +39,28 @@ class TreeSearch:
         worth = {e.ticket: value for e, value in history.values(question.name)}
         free = [e for e in own if e.ticket in worth and cited.count(e.ticket) < CHILDREN]
         best = max(free, key=lambda e: worth[e.ticket]) if free and len(own) >= self.drafts else None
-        source = self.shelf.get(best.plan.artefact) if best else ""
+        source = kept(self.folder, best.plan.artefact) if best else ""
         if best and source:
             made = self.writer.write("improve", question, history, source, best.plan.hypothesis)
         else:
             made = self.writer.write("draft", question, history, "", "")
-        made = self._rehearsed(made, Bench(question, public), history)
+        made = self._rehearsed(made, question, public, history)
         if isinstance(made, Unmeasured):
             return made
-        if made.artefact in history.artefacts(question.name):
+        if digest_of(made.source.encode()) in {e.plan.artefact for e in history.about(question.name)}:
             return Unmeasured("the script had been submitted before")
         return self.writer.decide(replace(made, cites=(best.ticket,) if best and source else ()), question)
 
-    def _rehearsed(self, made: Proposal | Unmeasured, bench: Bench, history: Notebook) -> Proposal | Unmeasured:
+    def _rehearsed(
+        self, made: Proposal | Unmeasured, question: Question, public: Arrays, history: Notebook
+    ) -> Proposal | Unmeasured:
         """Rehearse a script, have it debugged where it crashes, and return it with its rehearsed gain."""
         for attempt in range(DEBUGS + 1):
             if isinstance(made, Unmeasured):
                 return made
-            score = rehearse_apart(made.source, bench.less, bench.question.metric)
+            score = rehearse_apart(made.source, public, question.metric)
             if not isinstance(score, Unmeasured):
-                return replace(made, predicted=bench.over(score))
+                return replace(made, predicted=gains(question, public)(score))
             if attempt < DEBUGS:
-                made = self.writer.write("debug", bench.question, history, made.source, score.why)
+                made = self.writer.write("debug", question, history, made.source, score.why)
         return Unmeasured("the script did not run, and could not be mended")
