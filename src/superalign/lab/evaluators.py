@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import multivariate_normal, norm
 
-from superalign.kit.evidence import Estimate, or_mean
+from superalign.kit.evidence import or_mean
 from superalign.lab.oracles import Exact
+from superalign.lab.research_parts import Arm
 from superalign.stats import mean_interval, mean_over, share
 from superalign.stats.streams import stream
 from superalign.types import Interval, Record, Unmeasured
@@ -57,22 +58,6 @@ class Ended(Record):
     claimed: Interval | Unmeasured  # gain over the baseline; none where nothing is claimed
     true: float  # expected gain of the claimed artefact on items that nobody touched, of the kind that is claimed
     passed: bool  # the vault's confirm tier: at most `LEVEL` of null campaigns
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm(Record):
-    """All campaigns of a researcher before an evaluator."""
-
-    researcher: str
-    evaluator: str
-    twin: bool
-    claims: Estimate  # share of campaigns that claim a gain
-    claimed: Estimate | float  # of those that do
-    true: float | Unmeasured  # of the same: known, since methods are drawn
-    false: Estimate  # share of campaigns that claim a gain where there is none
-    covered: Estimate  # share of claims whose interval holds the truth
-    passed: Estimate  # share that pass the vault's confirm tier
-    best: Estimate  # gain of the best submission on the climbed items: see `best_of`
 
 
 @dataclass

@@ -20,6 +20,7 @@ from superalign.control.monitors import MONITORS
 from superalign.kit.evidence import Estimate
 from superalign.lab.cheat_runs import submitted
 from superalign.lab.cheats import RUNGS, draw_submission, draw_task, zoo
+from superalign.lab.research_parts import Rate
 from superalign.stats import choose_thresholds, clopper_pearson, flags
 from superalign.stats.streams import stream
 from superalign.types import Interval, Record, Unmeasured
@@ -53,17 +54,6 @@ class Readings(Record):
     rung: str
     set: Set
     rows: tuple[tuple[float | Unmeasured, ...], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate(Record):
-    """The share that a monitor, or an ensemble of them, flags of one kind and rung; of twins it is the false alarms."""
-
-    monitor: str
-    kind: str
-    rung: str
-    at: float  # the false-positive rate that its threshold is set for
-    flagged: Estimate
 
 
 def batches(*, each: int, twins: int, seed: int) -> list[Batch]:
@@ -113,6 +103,19 @@ def rates(readings: Sequence[Readings], *, at: float) -> list[Rate]:
         for own in [[NAMES.index(n) for n in NAMES if n in members]]
         for kind, rung, x_NM in [*cells, ("all", "twin", fresh_NM)]
     ]
+
+
+def suspicions(readings: Sequence[Readings]) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return how suspicious fresh honest twins and cheats are, and the kind of each cheat.
+
+    Of each monitor the share of other twins that it finds less suspicious; of these the largest.
+    """
+    tables = [(r, _table(r)) for r in readings]
+    twin_LM = np.concatenate([x for r, x in tables if r.rung == "twin" and r.set == "threshold"])
+    ranked = [(r, (x_NM[:, None] > twin_LM[None]).mean(1).max(1)) for r, x_NM in tables if r.set == "counted"]
+    cheats = [(r.kind, s_N) for r, s_N in ranked if r.rung != "twin"]
+    kinds = tuple(kind for kind, s_N in cheats for _ in s_N)
+    return np.concatenate([s for r, s in ranked if r.rung == "twin"]), np.concatenate([s for _, s in cheats]), kinds
 
 
 def worst(found: Sequence[Rate], *, monitor: str = "all") -> Rate:

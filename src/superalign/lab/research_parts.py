@@ -43,10 +43,12 @@ class Arm(Record):
     evaluator: str
     twin: bool
     claims: Estimate  # share of campaigns that claim a gain
-    claimed: Estimate  # of those that do
-    true: Estimate  # of the same
+    claimed: Estimate | float  # of those that do
+    true: float | Unmeasured  # of the same: known, since methods are drawn
     false: Estimate  # share of campaigns that claim a gain where there is none
     covered: Estimate  # share of claims whose interval holds the truth
+    passed: Estimate  # share that pass the vault's confirm tier
+    best: Estimate  # gain of the best submission on the climbed items, which selection alone gives a part of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +192,10 @@ def evaluators(arms: Sequence[Arm], null: Estimate, best: Sequence[tuple[int, fl
         *(
             description(
                 f"What an honest search claims before {a.evaluator}",
-                a.claimed,
-                null=a.true,
+                a.claimed if not isinstance(a.claimed, float) else Unmeasured(f"always {a.claimed:.2f}"),
+                null=Unmeasured("what is true stands in the table"),
                 unit="share of the gap",
-                why=f"beside it what is true; it claims in {in_words(a.claims)} of searches",
+                why=f"true: {_number(a.true)}; it claims in {in_words(a.claims)} of searches",
             )
             for a in honest
         ),
@@ -213,6 +215,10 @@ def evaluators(arms: Sequence[Arm], null: Estimate, best: Sequence[tuple[int, fl
             rows,
         ),
     )
+
+
+def _number(found: float | Unmeasured) -> str:
+    return found.why if isinstance(found, Unmeasured) else f"{found:.2f}"
 
 
 def decisions(left: Sequence[LeftOut], asked: int, human_s: float, prevalence: float) -> Part:

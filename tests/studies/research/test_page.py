@@ -61,9 +61,11 @@ def evidence() -> Evidence:
         twin=False,
         claims=around(0.8),
         claimed=around(0.3),
-        true=around(0.3),
+        true=0.3,
         false=share([0] * 20),
         covered=around(0.95),
+        passed=around(0.8),
+        best=around(0.4),
     )
     return Evidence(
         asked=(asked("probe", twin=False, gain=around(0.08)), asked("probe", twin=True), asked("judge", twin=False)),

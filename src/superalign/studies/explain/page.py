@@ -76,7 +76,7 @@ def scores(e: Evidence) -> Part:
                 null=twins.found,
                 unit=UNIT,
                 bar=RATE,
-                why="at a false discovery rate of 5 % over all units of the kind; null: a twin's units beside other twins', p up to .05",
+                why="at a false discovery rate of 5 % over the kind; null: a twin's units beside other twins', p up to .05",
             )
             for u in e.all
             if not isinstance(twins.found, Unmeasured)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+import superalign.lab.evaluators as evaluators
 from superalign.control.attempts import Attempt
 from superalign.control.monitoring import verdict
 from superalign.kit.run import Run
-from superalign.lab import evaluators
 from superalign.lab.automation import left_out
 from superalign.lab.campaigns import Campaign, Done, Sat, campaign, notebook_of
 from superalign.lab.monitor_rates import Readings, batches, prevalence, rates, read_batch, suspicions, worst
@@ -30,8 +30,9 @@ SELECTED = (10, 100, 1000)  # submissions, for what selection alone gives
 
 def measure(config: Config, run: Run) -> Evidence:
     """Search, unseal, and test the keepers."""
-    run.stage(f"{len(config.problems) + bool(config.statements)} research problems, each with its impossible twin")
-    asked = benches(config.problems, statements=config.statements, seed=seed_for(run.seed, "benches"), run=run)
+    problems = (*config.problems, *([config.statements] if config.statements else ()))
+    run.stage(f"{len(problems)} research problems, each with its impossible twin")
+    asked = benches(problems, seed=seed_for(run.seed, "benches"), run=run, quick=config.few)
     setting = Campaign(
         researchers=config.researchers,
         submissions=config.submissions,

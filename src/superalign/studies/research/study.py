@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from annotated_types import Ge, Gt, Lt, MinLen
 
 from superalign.errors import ConfigError
 from superalign.kit.study import Count, CountOrNone, Seeds, Study
 
-Problem = Literal["weak-to-strong", "detector", "judge", "trigger", "probe", "crossing"]
+Problem = Literal["weak-to-strong", "misbehaviour", "judge", "trigger", "truth", "disagreement"]
+ALL: tuple[Problem, ...] = get_args(Problem)
 Researcher = Literal["evolution", "bayesian", "random", "tree", "model"]
 ASKING = ("tree", "model")  # researchers that ask a language model
 
@@ -19,17 +20,12 @@ ASKING = ("tree", "model")  # researchers that ask a language model
 class Config:
     """What is searched, by whom, and how the keepers are tested."""
 
-    problems: Annotated[tuple[Problem, ...], MinLen(1)] = (
-        "weak-to-strong",
-        "detector",
-        "judge",
-        "trigger",
-        "probe",
-        "crossing",
-    )
+    problems: Annotated[tuple[Problem, ...], MinLen(1)] = ALL
     """Research problems on bundled bases; each comes with an impossible twin."""
     statements: str = ""
     """True and false statements that the real model reads, as statements:PATH: one more problem and its twin."""
+    few: bool = False
+    """Few items of each problem: shows that it runs, and no more."""
     researchers: Annotated[tuple[Researcher, ...], MinLen(1)] = ("evolution", "bayesian", "random")
     """Who proposes, in turn, with one notebook; tree and model ask a language model."""
     model: str = ""
@@ -74,7 +70,8 @@ STUDY = Study(
     paper="Blum and Hardt, The Ladder, 2015; Wen et al., automated weak-to-strong researchers, 2026",
     config=Config,
     quick={
-        "problems": ("weak-to-strong", "probe"),
+        "problems": ("weak-to-strong", "truth"),
+        "few": True,
         "submissions": 8,
         "minutes": 1.5,
         "cheats": 1,
