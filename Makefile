@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM ?= false
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,trl,eval,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,trl,eval,research,dev]'
 	touch $@
 
 # What code that nobody trusts runs in (`run research`, `vault serve`): bubblewrap, and three users of the system that cannot

@@ -38,6 +38,7 @@ SHAPES = {
     "lab.planted_page",
     "lab.players",
     "lab.responses",
+    "lab.research_parts",
     "lab.right_answers",
     "lab.stated",
     "lab.to_read",
@@ -148,6 +149,7 @@ TABLE: dict[str, set[str]] = {
     "cli_packs": {"exits", "lab", "options", "policy_names", "sealed_folder"},
     "cli_units": {"exits", "files", "interp", "models", "options", "policy_names", "report"},
     "cli_models": {"exits", "models", "named_models", "policy_names"},
+    "cli_vault": {"control", "exits", "ledger", "vault"},
     "cli": EVERYTHING,
     "__main__": {"cli"},
 }

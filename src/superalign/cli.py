@@ -12,6 +12,7 @@ import typer
 from superalign.cli_models import models
 from superalign.cli_packs import packs
 from superalign.cli_units import units
+from superalign.cli_vault import vault
 from superalign.errors import BadInput
 from superalign.exits import INTERRUPTED, exit_codes, say
 from superalign.named_models import is_named
@@ -49,9 +50,8 @@ app = typer.Typer(
     help="superalign: is this model aligned, or does it only look aligned, and how sure can we be?",
 )
 
-app.add_typer(models, name="models")
-app.add_typer(packs, name="pack")
-app.add_typer(units)
+for commands, name in ((models, "models"), (packs, "pack"), (vault, "vault"), (units, None)):
+    app.add_typer(commands, name=name)
 
 
 @app.command()

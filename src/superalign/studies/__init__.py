@@ -34,6 +34,7 @@ STUDIES: dict[str, str] = {
     "prover-verifier": "superalign.studies.prover_verifier.study",
     "recursive": "superalign.studies.recursive.study",
     "redteam": "superalign.studies.redteam.study",
+    "research": "superalign.studies.research.study",
     "reward-inside": "superalign.studies.reward_inside.study",
     "sandwich": "superalign.studies.sandwich.study",
     "self-critique": "superalign.studies.self_critique.study",
