@@ -181,7 +181,7 @@ def _run(
 def _bait(vault: Path, pid: int, *, wall: bool) -> Iterator[dict[str, Any]]:
     """Lay out what the host has and a sandbox must not reach; yield what an attacker is told of it."""
     libc, token, key = ctypes.CDLL(None), f"canary-{secrets.token_hex(8)}", secrets.randbelow(1 << 30) + 1
-    inside = sorted(path for path in vault.iterdir() if path.is_file())
+    inside = sorted(path for path in vault.rglob("*") if path.is_file())
     known: dict[str, Any] = {"wall": wall, "pid": pid, "vault": str(vault), "file": str([*inside, vault][0])}
     known |= {"uid": vault.stat().st_uid, "abstract": token, "key": key, "tcp6": 0}
     with contextlib.ExitStack() as kept:

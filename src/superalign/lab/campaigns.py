@@ -138,6 +138,7 @@ def walls(
 ) -> tuple[tuple[Attempt, ...], tuple[Attempt, ...]]:
     """Try to get out of the researcher's sandbox, with the wall removed and with it; return both."""
     stage("the walls: everything that must fail is tried")
+    ask(vault.socket, {"do": "questions"})  # it answers, so its secrets are in its memory
     pid = vault.processes[0].pid
     assert pid is not None
     found = []
