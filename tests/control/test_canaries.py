@@ -1,14 +1,11 @@
 """Tokens are found however they are written or packed, and where there are none, none is found."""
 
 import base64
-import bz2
 import gzip
 import io
-import lzma
 import os
 import tarfile
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +53,6 @@ def saved(*values: str) -> bytes:
         base64.encodebytes(b"x" * 100 + TOKEN),
         b'{"text": "' + base64.b64encode(b"a" + TOKEN) + b'"}',
         gzip.compress(TOKEN),
-        bz2.compress(TOKEN),
-        lzma.compress(TOKEN),
-        zlib.compress(TOKEN * 2),
         zipped(TOKEN),
         zipped(b"", name=CANARY.token),
         tarred(TOKEN),

@@ -133,28 +133,30 @@ class Attempt(Record):
 
 
 def self_test(vault: Path, vault_pid: int, folder: Path, user: str, *, wall: bool = True) -> tuple[Attempt, ...]:
-    """Try to get at a vault from a sandbox with this folder and user; this process is root.
+    """Try to get at a vault from a sandbox below this folder, as this user; this process is root.
 
     With `wall` off, root tries the same in no sandbox: what does not get through then is no evidence of a wall.
     """
-    run = functools.partial(_run, folder=folder, user=user, wall=wall)
-    with _bait(vault, vault_pid, wall=wall) as known:
+    with tempfile.TemporaryDirectory(dir=folder) as own, _bait(vault, vault_pid, wall=wall) as known:
+        run = functools.partial(_run, folder=Path(own), user=user, wall=wall)
         table = [[part.strip() for part in line.split("|", 2)] for line in INSIDE.strip().splitlines()]
         given = {"known": known, "attempts": [code for *_, code in table]}
         ended, out, _ = run((str(ATTACKER),), stdin=json.dumps(given).encode())
         if ended != "finished":
             raise BadInput(
-                f"The attempts to escape {ended}. No wall is known to hold. Mend what stopped them, and try again."
+                f"The attempts to escape: {ended}. No wall is known to hold. Mend what stopped them, and try again."
             )
         taken = b""
         with contextlib.suppress(BadInput):  # the link that an attempt left, read by whoever takes its results
-            taken = read_left(folder, "left", at_most=MB) if wall else (folder / "left").read_bytes()
+            taken = read_left(Path(own), "left", at_most=MB) if wall else (Path(own) / "left").read_bytes()
         rows = [
             (aim, name, "through" if name == FOLLOWED and taken else said, seconds)
             for (aim, name, _), (said, seconds) in zip(table, json.loads(out), strict=True)
         ]
-    rows += [("limits", name, *run(("-c", code), limits=TIGHT.get(name, LIMITS))[::2]) for name, code in ALONE.items()]
-    rows.append(("limits", OUTLIVES, *_outlives(run)))
+        for name, code in ALONE.items():
+            said, _, seconds = run(("-c", code), limits=TIGHT.get(name, LIMITS))
+            rows.append(("limits", name, said, seconds))
+        rows.append(("limits", OUTLIVES, *_outlives(run)))
     return tuple(
         Attempt(name=name, aim=aim, escaped=said.startswith(THROUGH), seconds=seconds, wall=wall, said=said)
         for aim, name, said, seconds in rows
