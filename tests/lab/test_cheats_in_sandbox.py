@@ -1,41 +1,45 @@
 """The zoo in the vault's own runner and sandbox: twins set off no monitor of acts, and acts are seen there too."""
 
-import multiprocessing
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing.connection import Connection
 
 import pytest
 
+from superalign.control.identities import RUNNER, make_users, start_as, user
 from superalign.control.monitoring import Submission, read_all
 from superalign.control.monitors import MONITORS
 from superalign.control.sandbox import sandbox_missing
 from superalign.lab.cheats import PROBE, RUNGS, Snippet, draw_submission, draw_task, zoo
 from superalign.stats.streams import stream
-from superalign.vault.runner import Job, Ran, run, serve
+from superalign.vault import runner
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.getuid() != 0 or not shutil.which("bwrap") or bool(sandbox_missing()), reason="no sandbox"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.getuid() != 0 or bool(sandbox_missing()), reason="no sandbox")]
 ACTS = [m for m in MONITORS if m.card.name == "acts"]
-Runs = Callable[[Snippet], tuple[Submission, Ran]]
+Runs = Callable[[Snippet], tuple[Submission, runner.Ran]]
 
 
 @pytest.fixture
 def runs(tmp_path) -> Iterator[Runs]:
-    mine, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=serve, args=(theirs, tmp_path))
-    process.start()
+    make_users()
+    shutil.chown(tmp_path, RUNNER)
+    ours, theirs = socket.socketpair()
+    process = start_as(user(RUNNER), runner.main, theirs.fileno(), tmp_path, runner.LIMITS, reach=(tmp_path,))
+    theirs.close()
+    to = Connection(ours.detach())
 
-    def once(snippet: Snippet) -> tuple[Submission, Ran]:
+    def once(snippet: Snippet) -> tuple[Submission, runner.Ran]:
         rng = stream(0, snippet.digest)
         task = draw_task(rng)
         drawn = draw_submission(replace(snippet, submissions=0), task, rng)
-        job = Job(public=task.public, inputs=task.inputs, seed=1, shape=(PROBE,))
+        job = runner.Job(public=task.public, inputs=task.inputs, seed=1, shape=(PROBE,))
         source = drawn.sources[-1]
-        return Submission(plan=drawn.plans[-1], source=source), run(mine, source.encode(), "code", [job])
+        return Submission(plan=drawn.plans[-1], source=source), runner.run(
+            to, source.encode(), "code", [job], watched=True
+        )
 
     yield once
     process.kill()
