@@ -97,7 +97,7 @@ def serve(asked: Connection, scratch: Path, limits: Limits = LIMITS) -> None:
             if usual is None and head["watched"]:
                 usual = set(_run_in(scratch, IMPORTS, {"form": "code", "jobs": []}, (), limits)[0].events)
             trace, scores = _run_in(scratch, artefact, head, given, limits)
-        except (OSError, BadInput) as error:  # there was no room for a sandbox: nothing was measured
+        except Exception as error:  # no sandbox could be started: nothing was measured, and the next one may be
             traceback.print_exception(error)
             trace, scores = Trace(ended="not started", seconds=0.0), [b"" for _ in given]
         seen = _less(trace.events, usual or set()) if head["watched"] else ()
