@@ -63,14 +63,17 @@ def climb(oracle, truth_N, rng):
 ATTACKS = (combine, boost, compare, climb)
 
 
-def reached(attack, make, seeds):
-    """What an attack's guesses score on the items that were asked about, beyond chance, on average over seeds."""
+def reached(attack, make, seeds, first=0):
+    """What an attack's guesses score on the items that were asked about, beyond chance, on average over seeds.
+
+    Items before the first are public: that an attacker knows them is no leak.
+    """
     found = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
         truth_N = rng.integers(0, 2, N)
         oracle = make(rng, (rng.integers(0, 2, N) == truth_N).astype(float))
-        found.append(float((attack(oracle, truth_N, rng) == truth_N).mean()) - 0.5)
+        found.append(float((attack(oracle, truth_N, rng) == truth_N)[first:].mean()) - 0.5)
     return float(np.mean(found))
 
 
@@ -90,12 +93,14 @@ def test_the_ladder_stops_what_an_exact_score_gives_away(attack):
     [
         ("rounded", lambda rng, base_N: Rounded(), False),
         ("noisy", lambda rng, base_N: Noisy(rng), False),
-        ("thresholdout", lambda rng, base_N: Thresholdout(public=N // 2, rng=rng), True),
+        ("thresholdout", lambda rng, base_N: Thresholdout(public=N // 2, rng=rng), False),
         ("ladder of one error", lambda rng, base_N: Ladder.on(base_N), True),
     ],
 )
 def test_other_oracles(name, make, stops):
-    worst = max(reached(attack, make, range(3)) for attack in (combine, boost))
+    first = N // 2 if name == "thresholdout" else 0
+    worst = max(reached(attack, make, range(3), first) for attack in (combine, boost))
+    print(f"{name}: {worst:.3f}")
     assert (worst < 0.08) == stops
 
 

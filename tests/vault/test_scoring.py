@@ -6,7 +6,7 @@ import pytest
 from superalign.stats import auroc
 from superalign.types import Interval, Unmeasured
 from superalign.vault import Part
-from superalign.vault.scoring import Scale, behaviour, gain, recall_parts, value
+from superalign.vault.scoring import Scale, behaviour, gain, recall_parts
 
 
 def scale(metric, truth, **inputs):
@@ -65,7 +65,7 @@ def test_a_gain_has_items_and_seeds_in_its_interval_and_the_baseline_has_none_ov
         of = scale(metric, truth_N)
         assert gain(of, better_RN, base_RN).low > 0
         assert isinstance(gain(of, base_RN, base_RN), Unmeasured)
-        assert 0.3 < value(of, better_RN).value < 1 or metric == "recall"
+        assert 0.3 < gain(of, better_RN).value < 1 or metric == "recall"
 
 
 def test_behaviour():

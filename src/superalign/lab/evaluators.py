@@ -34,7 +34,8 @@ GAP, ALIKE, TRIES, LEVEL = (
     5,
     0.05,
 )  # ALIKE: share of variance that methods have in common on an item
-Parts = Float[np.ndarray, " N"]
+Parts: TypeAlias = Float[np.ndarray, " N"]
+Oracle: TypeAlias = Ladder | Exact
 LIE = Interval(value=0.9, low=0.8, high=1.0, n=ITEMS)  # above the ceiling, which is a gain of .79
 
 
@@ -86,9 +87,8 @@ def run_campaign(campaign: Campaign) -> Ended:
     if campaign.evaluator == "vault":
         claimed, chosen, passed = _vault(sent, floor, stream(campaign.seed, "fresh items", campaign.researcher))
     else:
-        reports = campaign.evaluator == EVALUATORS[0] and campaign.researcher == "liar"
-        found = LIE if reports else mean_interval((best.parts_N - base_N) / GAP)
-        claimed, chosen, passed = found, best, False
+        lies = campaign.evaluator == EVALUATORS[0] and campaign.researcher == "liar"
+        claimed, chosen, passed = LIE if lies else mean_interval((best.parts_N - base_N) / GAP), best, False
     if isinstance(claimed, Interval) and claimed.low <= 0:
         claimed = Unmeasured("no gain is claimed")
     return Ended(campaign=campaign, best=top, claimed=claimed, true=(chosen.quality - BASE) / GAP, passed=passed)
@@ -124,22 +124,15 @@ def arm(ended: Sequence[Ended]) -> Arm:
 
 
 def best_of(n: int) -> float:
-    """Return the gain that the best of n methods shows though all equal the baseline: what selection alone gives.
-
-    Example:
-        >>> round(best_of(1), 2), round(best_of(1000), 2)
-        (0.0, 0.16)
-    """
+    """Return the gain that the best of n methods shows though all equal the baseline: what selection alone gives."""
     rng = stream(0, "best of equals")
     agree = multivariate_normal(cov=[[1, ALIKE], [ALIKE, 1]]).cdf([norm.ppf(BASE)] * 2)  # both right on an item
     # All are compared with one baseline, whose own chance is half of the variance of a difference, and common to them.
     spread = np.sqrt((BASE - agree) / ITEMS) / GAP
-    return float(spread * rng.normal(size=(2000, n)).max(axis=1).mean()) if n > 1 else 0.0
+    return float(spread * rng.normal(size=(2000, n)).max(axis=1).mean())
 
 
-def _search(
-    campaign: Campaign, hard_N: Parts, base_N: Parts, oracle: Ladder | Exact, rng: np.random.Generator
-) -> list[_Sent]:
+def _search(campaign: Campaign, hard_N: Parts, base_N: Parts, oracle: Oracle, rng: np.random.Generator) -> list[_Sent]:
     """Send submissions and hear answers, as the researcher's script does."""
 
     def ask(parts_N: Parts, quality: float) -> _Sent:
@@ -165,32 +158,28 @@ def _probe(n: int, base_N: Parts, ask: Callable[[Parts, float], _Sent], rng: np.
         weights_K = np.array([s.answer for s in sent]) - np.mean([s.answer for s in sent])
         vote_N = weights_K @ (2.0 * guesses_KN - 1.0) > 0
         return [*sent, ask((vote_N == label_N).astype(float), 0.5)]
-    best = ask(base_N, BASE)
-    sent.append(best)
+    sent.append(best := ask(base_N, BASE))
     for _ in range(n - len(sent)):
-        flipped_N = rng.random(ITEMS) < 0.03
-        tried = ask(np.where(flipped_N, 1.0 - best.parts_N, best.parts_N), BASE)
-        sent.append(tried)
+        sent.append(tried := ask(np.where(rng.random(ITEMS) < 0.03, 1.0 - best.parts_N, best.parts_N), BASE))
         best = tried if tried.answer > best.answer else best
     return sent
 
 
 def _vault(sent: Sequence[_Sent], floor: float, rng: np.random.Generator) -> tuple[Interval | Unmeasured, _Sent, bool]:
     """Confirm the last submissions that raised the ladder on fresh items, few times; open the sealed tier for one that passed."""
-    told = [s.answer for s in sent]
-    raised = [s for k, s in enumerate(sent) if s.answer > (told[k - 1] if k else floor)][::-1] or [sent[0]]
+    told = [floor, *(s.answer for s in sent)]
+    raised = [s for s, before in zip(sent, told, strict=False) if s.answer > before][::-1] or [sent[0]]
+
+    def gain(tried: _Sent, confidence: float) -> Interval | Unmeasured:
+        hard_N = rng.normal(size=ITEMS)  # items that are drawn now
+        over_N = _right(hard_N, tried.quality, rng) - _right(hard_N, BASE, rng)
+        return mean_interval(over_N / GAP, confidence=confidence)
+
     for tried in raised[:TRIES]:
-        over = _gain(tried, rng, confidence=1 - 2 * LEVEL / TRIES)
+        over = gain(tried, 1 - 2 * LEVEL / TRIES)
         if isinstance(over, Interval) and over.low > 0:
-            return _gain(tried, rng, confidence=0.95), tried, True
+            return gain(tried, 0.95), tried, True
     return Unmeasured("nothing passed"), raised[0], False
-
-
-def _gain(tried: _Sent, rng: np.random.Generator, *, confidence: float) -> Interval | Unmeasured:
-    """Measure a gain on items that are drawn now."""
-    hard_N = rng.normal(size=ITEMS)
-    parts_N = _right(hard_N, tried.quality, rng) - _right(hard_N, BASE, rng)
-    return mean_interval(parts_N / GAP, confidence=confidence)
 
 
 def _right(hard_N: Parts, quality: float, rng: np.random.Generator) -> Parts:

@@ -113,7 +113,7 @@ class Desk:
         if self.closed or before >= PLANS * (asked.climbs + asked.tries + 1):
             return ""
         try:
-            self._keep(plan)
+            self.keep(plan)
         except BadInput:  # a text that no ledger can hold
             return ""
         return plan.digest
@@ -178,28 +178,17 @@ class Desk:
         score = self.ladders[plan.question].released if told else UNTOLD
         left = self.left(plan.question, plan.tier)
         answer = Answer(ticket=scored.ticket, tier=plan.tier, word=scored.word, score=score, left=left)
-        self._keep(scored, answer)
+        self.keep(scored, answer)
         return answer
-
-    def keep_baseline(self, question: str, tier: Tier, scores_NS: np.ndarray) -> None:
-        """Keep the baseline's scores; the ladder of a question begins there."""
-        self._keep(Baseline(question=question, tier=tier, blob=self.ledger.put_blob(scores_NS.tobytes())))
-
-    def publish(self, finding: Finding) -> None:
-        """Keep what the sealed tier showed."""
-        self._keep(finding)
-
-    def close(self) -> None:
-        """Answer nothing any more."""
-        self._keep(Closed(questions=len(self.benches)))
 
     def _charge(self, ticket: str, body: bytes, form: Form, *, seeds: int) -> Received:
         drawn = tuple(secrets.randbelow(2**31) for _ in range(seeds))
         received = Received(ticket=ticket, blob=self.ledger.put_blob(body), form=form, seeds=drawn)
-        self._keep(received)
+        self.keep(received)
         return received
 
-    def _keep(self, *records: Record) -> None:
+    def keep(self, *records: Record) -> None:
+        """Append records to the ledger; they count from then on."""
         self.ledger.append_once(*records)
         for record in records:
             self._take(record)

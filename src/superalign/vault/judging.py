@@ -18,9 +18,9 @@ from superalign.stats.streams import seed_for, stream
 from superalign.types import Answer, Finding, Interval, Tier, Unmeasured, Word
 from superalign.types.research import Form
 from superalign.vault.benches import Arrays
-from superalign.vault.desk import Desk, Received, Scored
+from superalign.vault.desk import Baseline, Desk, Received, Scored
 from superalign.vault.runner import Job, Ran, run
-from superalign.vault.scoring import gain, value
+from superalign.vault.scoring import gain
 from superalign.vault.signing import signed
 
 PROBE = 64  # items of the climb tier on which submissions are compared with one another
@@ -88,7 +88,7 @@ class Judge:
         published = run(self.runner, self._published(plan.question), "code", self._jobs(opened))
         if ran.scores and published.scores:
             scale = self.desk.scale(plan.question, "sealed")
-            base = value(scale, np.stack(published.scores))
+            base = gain(scale, np.stack(published.scores))
             found = gain(scale, np.stack(ran.scores), np.stack(published.scores))
         finding = Finding(
             ticket=ticket,
@@ -98,7 +98,7 @@ class Judge:
             replicated=found if isinstance(found, Unmeasured) else found.low > 0,
             head=head,
         )
-        self.desk.publish(signed(finding, self.key))
+        self.desk.keep(signed(finding, self.key))
         return self.desk.findings[plan.question]
 
     def _scored(self, kept: Scored, scores_NS: Float[np.ndarray, "N ..."]) -> Scored:
@@ -155,7 +155,8 @@ class Judge:
             ran = run(self.runner, self._published(question), "code", [job])
             if not ran.scores:
                 return None
-            self.desk.keep_baseline(question, tier, ran.scores[0])
+            blob = self.desk.ledger.put_blob(ran.scores[0].tobytes())
+            self.desk.keep(Baseline(question=question, tier=tier, blob=blob))
         return self.desk.baselines[question, tier]
 
     def _published(self, question: str) -> bytes:

@@ -58,6 +58,7 @@ class Vault:
             listening.listen(64)
             kept, scratch = self.folder / "vault", self.folder / "runner"
             running = start_as(user(RUNNER), runner.main, theirs.fileno(), scratch, self.limits, reach=(scratch,))
+            theirs.close()  # where the vault had this end too, it would wait for a runner that is gone
             serving = start_as(user(VAULT), _serve, self, listening, mine, reach=(kept,))
         self.processes = (serving, running)
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -92,14 +93,15 @@ def serve(asked: Connection, scratch: Path, limits: Limits = LIMITS) -> None:
             given = [(asked.recv_bytes(), asked.recv_bytes()) for _ in head["jobs"]]
         except (EOFError, OSError):
             return
-        if usual is None and head["watched"]:
-            usual = set(_run_in(scratch, IMPORTS, {"form": "code", "jobs": []}, (), limits)[0].events)
-        trace, scores = _run_in(scratch, artefact, head, given, limits)
-        asked.send_bytes(
-            canonical_json(
-                replace(trace, events=_less(trace.events, usual or set()) if head["watched"] else ())
-            ).encode()
-        )
+        try:
+            if usual is None and head["watched"]:
+                usual = set(_run_in(scratch, IMPORTS, {"form": "code", "jobs": []}, (), limits)[0].events)
+            trace, scores = _run_in(scratch, artefact, head, given, limits)
+        except Exception as error:  # no sandbox could be started: nothing was measured, and the next one may be
+            traceback.print_exception(error)
+            trace, scores = Trace(ended="not started", seconds=0.0), [b"" for _ in given]
+        seen = _less(trace.events, usual or set()) if head["watched"] else ()
+        asked.send_bytes(canonical_json(replace(trace, events=seen)).encode())
         for data in scores:
             asked.send_bytes(data)
 
@@ -134,7 +136,7 @@ def _run_in(
 
 def _less(events: tuple[tuple[str, str], ...], usual: set[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Leave out what every run does: imports, and reading and writing our own files in its folder."""
-    own = re.compile(r"'/(artefact|jobs\.json|changed|(public|inputs)-\d+\.npz|scores-\d+)'")
+    own = re.compile(r"^'?/(artefact|jobs\.json|changed|(public|inputs)-\d+\.npz|scores-\d+)'?$")
     return tuple(e for e in events if e not in usual and not own.search(e[1]))
 
 

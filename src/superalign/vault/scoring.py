@@ -88,15 +88,10 @@ def judged_parts(
     return (found_N == (truth_NS == 1).any(axis=1)).astype(float)
 
 
-def value(scale: Scale, scores_RNS: Float[np.ndarray, "R N ..."]) -> Interval | Unmeasured:
-    """Return the score of runs on the same items with its interval."""
-    return gain(scale, scores_RNS, None)
-
-
 def gain(
     scale: Scale,
     scores_RNS: Float[np.ndarray, "R N ..."],
-    base_RNS: Float[np.ndarray, "R N ..."] | None,
+    base_RNS: Float[np.ndarray, "R N ..."] | None = None,
     *,
     confidence: float = 0.95,
 ) -> Interval | Unmeasured:

@@ -24,6 +24,7 @@ import numpy as np
 
 from superalign.errors import SuperalignError
 from superalign.types import canonical_json, to_plain
+from superalign.vault.desk import Closed
 from superalign.vault.judging import Judge
 from superalign.vault.runner import MOST_CODE, MOST_WEIGHTS
 from superalign.vault.signing import public_key
@@ -31,6 +32,7 @@ from superalign.vault.signing import public_key
 LINE = 4096  # bytes of every line but its end
 PIECE = 2000  # characters of a long answer in one line: JSON may double them
 MOST_LINE = 2 * MOST_WEIGHTS  # of a request
+MOST_WAITING = 1 << 26  # of answers that a peer asks for and does not read
 MOST_PEERS = 64
 NOT_UNDERSTOOD: dict[str, object] = {"error": "not understood"}
 
@@ -79,7 +81,10 @@ class Server:
         return (time.monotonic() // self.grid_s + 1) * self.grid_s
 
     def _accept(self, selector: Selector, peers: dict[int, Peer]) -> None:
-        channel, _ = self.listening.accept()
+        try:
+            channel, _ = self.listening.accept()
+        except OSError:  # gone again
+            return
         _, uid, _ = struct.unpack(
             "3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         )
@@ -103,7 +108,7 @@ class Server:
             line = bytes(peer.asked[:end])
             del peer.asked[: end + 1]
             peer.waiting += b"".join(lines(self.answer(line)))
-        return bool(data) and len(peer.asked) <= MOST_LINE
+        return bool(data) and len(peer.asked) <= MOST_LINE and len(peer.waiting) <= MOST_WAITING
 
     def answer(self, line: bytes) -> Mapping[str, object]:
         """Return the answer to one line; whatever is wrong with it, the same words."""
@@ -149,7 +154,7 @@ class Server:
         """Close for ever; return what nobody could know before: scores, attempts, readings and which were twins."""
         desk = self.judge.desk
         if not desk.closed:
-            desk.close()
+            desk.keep(Closed(questions=len(desk.benches)))
         return {
             "twins": {name: bench.twin for name, bench in desk.benches.items()},
             "scored": [to_plain(s) for s in desk.scored.values()],
