@@ -38,8 +38,10 @@ class Bayesian(Record):
         for _ in range(self.asked):
             trial = study.ask(kinds)
             program = plainest(Program(**trial.params))
-            found[program] = gain(rehearsed(program, question, public))
-            study.tell(trial, found[program])
+            score = rehearsed(program, question, public)
+            if not isinstance(score, Unmeasured):
+                found[program] = gain(score)
+            study.tell(trial, found.get(program, -1.0))
         return best_of(found, question, history)
 
 
