@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from superalign.control import attempts
+from superalign.control import attempts, sandbox
 from superalign.control.attempts import Attempt, self_test
 from superalign.control.canaries import Canary, found, plant
 from superalign.control.identities import RESEARCHER, VAULT, become, make_users, python_folders, reveal
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
     os.getuid() != 0 or sandbox_missing() != "", reason=f"needs root and bubblewrap: {sandbox_missing()}"
 )
 NAMES = [line.split("|")[1].strip() for line in attempts.INSIDE.strip().splitlines()]
-NAMES += [*attempts.ALONE, "outlive the sandbox"]
+NAMES += [*attempts.ALONE, attempts.OUTLIVES]
 # What cannot be shown to succeed without a wall, or not without harm: the machine may lack the device; the clock is everybody's.
 NOT_COUNTED = {"the machine's memory", "the kernel's memory", "the clock", "TCP to the host, IPv6", "a way out"}
 SECRETS = {
@@ -87,6 +87,21 @@ def test_an_attempt_fails(name: str, inside: dict[str, Attempt]) -> None:
 def test_it_succeeds_without_the_wall(name: str, without: dict[str, Attempt]) -> None:
     assert without[name].escaped, without[name]
     assert name not in SECRETS or without[name].said == "a canary"  # it is the answers that are read, not some file
+
+
+def test_a_hole_is_found(vault: tuple[Path, int, Canary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same sandbox, but with the host's network, and with one file of the vault's user let in."""
+    unshared = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts")
+    monkeypatch.setattr(sandbox, "WALLS", (*unshared, *sandbox.WALLS[1:]))
+    monkeypatch.setattr(sandbox, "SYSTEM", (*sandbox.SYSTEM, "/etc"))
+    monkeypatch.setattr(attempts, "ALONE", {})
+    through = {attempt.name for attempt in self_test(vault[0], vault[1], tmp_path, RESEARCHER) if attempt.escaped}
+    network = {"TCP to the host", "UDP to the host", "a socket without a file"}
+    assert network <= through
+    assert "folders of the host" in through
+    assert through <= network | {"folders of the host", "who knows names", "TCP to the host, IPv6", "a way out"} | {
+        "UDP to another machine"
+    }
 
 
 def test_the_vault_still_runs_and_attempts_are_records(

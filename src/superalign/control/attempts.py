@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from superalign.errors import BadInput
 from superalign.types import Record
 
 ATTACKER = Path(__file__).with_name("attacker.py")
-LIMITS = Limits(wall_s=30, cpu_s=20, memory_mb=256, processes=24, disk_mb=16, output_kb=64)
+LIMITS = Limits(wall_s=30, cpu_s=20, memory_mb=128, processes=24, disk_mb=16, output_kb=64)
 # What is aimed at, a name, and an expression over what an attacker knows. At a wall it raises or is empty; it harms nothing.
 INSIDE = """
 answers | list the vault's folder | os.listdir(vault)
@@ -35,7 +36,7 @@ answers | a second name of the vault's file | os.link(file, 'linked') or read('l
 answers | through the vault's root | os.listdir(f'/proc/{pid}/root{vault}')
 answers | through the vault's working folder | os.listdir(f'/proc/{pid}/cwd/')
 answers | what the vault has open | [read(f'/proc/{pid}/fd/{n}') for n in os.listdir(f'/proc/{pid}/fd') if int(n) > 2]
-answers | a link, followed by its reader | os.symlink(file, 'left')
+answers | follow a link that it left | os.symlink(file, 'left')
 answers | take over a descriptor | call('syscall', 438, os.pidfd_open(pid), 0, 0) >= 0
 answers | descriptors left open | [n for n in range(3, 99) if n != into and os.path.exists(f'/proc/self/fd/{n}')]
 memory | the vault's memory | memory(pid)
@@ -94,22 +95,21 @@ network | the machine that runs this one | socket.socket(40, socket.SOCK_STREAM)
 network | a socket of others | unix(listening)
 network | a socket without a file | unix(chr(0) + abstract)
 limits | processes | forks(25)
-limits | memory | len(bytearray(256 << 20))
+limits | memory | len(bytearray(192 << 20))
 limits | a full /tmp | fill(scratch, 17)
 """
 # Code that ends well only if it took more than it may, each in a sandbox of its own.
-LINK = "a link, followed by its reader"
+FOLLOWED, OUTLIVES, THROUGH = "follow a link that it left", "outlive the sandbox", ("a canary", "through", "finished")
 PAUSE = "\nimport time; time.sleep(.3)"
 ALONE = {
-    "processor time": "import signal, time; signal.signal(24, signal.SIG_IGN)\nwhile time.process_time() < 1: pass",
-    "time": "import signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); time.sleep(1.5)",
-    "shared memory": "import mmap; m = mmap.mmap(-1, 300 << 20); m.write(bytes(1 << 20) * 150); m.write(bytes(150 << 20))"
-    + PAUSE,
+    "processor time": "import signal, time; signal.signal(24, signal.SIG_IGN)\nwhile time.process_time() < .7: pass",
+    "time": "import signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); time.sleep(1.2)",
+    "shared memory": "import mmap; m = mmap.mmap(-1, 1 << 28); [m.write(bytes(1 << 25)) for _ in range(8)]" + PAUSE,
     "output": "print('x' * (1 << 20), flush=True)" + PAUSE,
     "a large file": "open('large', 'wb').write(bytes(17 << 20))",
     "disk": "for n in range(40): open(f'f{n}', 'wb').write(bytes(1 << 20))" + PAUSE,
 }
-TIGHT = {"processor time": replace(LIMITS, cpu_s=0.3), "time": replace(LIMITS, wall_s=0.7)}
+TIGHT = {"processor time": replace(LIMITS, cpu_s=0.2), "time": replace(LIMITS, wall_s=0.6)}
 OUTLIVE = """import os, sys
 for _ in "ab":
     if os.fork():
@@ -129,120 +129,96 @@ class Attempt(Record):
     escaped: bool
     seconds: float
     wall: bool
-    said: str = ""  # "a canary", "through", or how it was ended
+    said: str  # "a canary", "through", or how it ended
 
 
 def self_test(vault: Path, vault_pid: int, folder: Path, user: str, *, wall: bool = True) -> tuple[Attempt, ...]:
-    """Try to get at a vault from a sandbox with this folder and user; this process is root.
+    """Try to get at a vault from a sandbox below this folder, as this user; this process is root.
 
     With `wall` off, root tries the same in no sandbox: what does not get through then is no evidence of a wall.
     """
-    attempts = []
-    with _bait(vault, vault_pid, wall=wall) as known:
+    with tempfile.TemporaryDirectory(dir=folder) as own, _bait(vault, vault_pid, wall=wall) as known:
+        run = functools.partial(_run, folder=Path(own), user=user, wall=wall)
         table = [[part.strip() for part in line.split("|", 2)] for line in INSIDE.strip().splitlines()]
-        given = json.dumps({"known": known, "attempts": [code for *_, code in table]}).encode()
-        ended, out, _ = _run((str(ATTACKER),), folder, user, LIMITS, given, wall=wall)
+        given = {"known": known, "attempts": [code for *_, code in table]}
+        ended, out, _ = run((str(ATTACKER),), stdin=json.dumps(given).encode())
         if ended != "finished":
             raise BadInput(
-                f"The attempts to escape did not end ({ended}). A wall is not known to hold. Run them again."
+                f"The attempts to escape: {ended}. No wall is known to hold. Mend what stopped them, and try again."
             )
-        for (aim, name, _), (said, seconds) in zip(table, json.loads(out), strict=True):
-            said = said if name != LINK else _followed(folder, wall=wall)
-            attempts.append(Attempt(name=name, aim=aim, escaped=said != "", seconds=seconds, wall=wall, said=said))
-    for name, code in ALONE.items():
-        said, _, seconds = _run(("-c", code), folder, user, TIGHT.get(name, LIMITS), b"", wall=wall)
-        escaped = said == "finished"
-        attempts.append(Attempt(name=name, aim="limits", escaped=escaped, seconds=seconds, wall=wall, said=said))
-    return (*attempts, _outlives(folder, user, wall=wall))
+        taken = b""
+        with contextlib.suppress(BadInput):  # the link that an attempt left, read by whoever takes its results
+            taken = read_left(Path(own), "left", at_most=MB) if wall else (Path(own) / "left").read_bytes()
+        rows = [
+            (aim, name, "through" if name == FOLLOWED and taken else said, seconds)
+            for (aim, name, _), (said, seconds) in zip(table, json.loads(out), strict=True)
+        ]
+        for name, code in ALONE.items():
+            said, _, seconds = run(("-c", code), limits=TIGHT.get(name, LIMITS))
+            rows.append(("limits", name, said, seconds))
+        rows.append(("limits", OUTLIVES, *_outlives(run)))
+    return tuple(
+        Attempt(name=name, aim=aim, escaped=said.startswith(THROUGH), seconds=seconds, wall=wall, said=said)
+        for aim, name, said, seconds in rows
+    )
 
 
 def _run(
-    args: Sequence[str], folder: Path, user: str, limits: Limits, stdin: bytes, *, wall: bool
+    args: Sequence[str], *, folder: Path, user: str, wall: bool, limits: Limits = LIMITS, stdin: bytes = b""
 ) -> tuple[str, str, float]:
     """Run Python in the sandbox, or without a wall; return how it ended, what it wrote and its seconds."""
     command, started = (sys.executable, *args), time.monotonic()
     for path in folder.iterdir():
-        if path.name != "left":
-            path.unlink()
+        path.unlink()
     if wall:
         found = confined(command, folder=folder, limits=limits, user=user, stdin=stdin)
         return found.ended, found.out, found.wall_s
     free = subprocess.run(command, cwd=folder, input=stdin, capture_output=True, close_fds=False, check=False)
-    return "finished" if free.returncode == 0 else "failed", free.stdout.decode(), time.monotonic() - started
+    return "failed" if free.returncode else "finished", free.stdout.decode(), time.monotonic() - started
 
 
 @contextlib.contextmanager
 def _bait(vault: Path, pid: int, *, wall: bool) -> Iterator[dict[str, Any]]:
     """Lay out what the host has and a sandbox must not reach; yield what an attacker is told of it."""
-    libc, token = ctypes.CDLL(None), f"canary-{secrets.token_hex(8)}"
+    libc, token, key = ctypes.CDLL(None), f"canary-{secrets.token_hex(8)}", secrets.randbelow(1 << 30) + 1
+    inside = sorted(path for path in vault.iterdir() if path.is_file())
+    known: dict[str, Any] = {"wall": wall, "pid": pid, "vault": str(vault), "file": str([*inside, vault][0])}
+    known |= {"uid": vault.stat().st_uid, "abstract": token, "key": key, "tcp6": 0}
     with contextlib.ExitStack() as kept:
-        tcp, tcp6 = (
-            kept.enter_context(socket.create_server((host, 0), family=family))
-            for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))
-        )
-        udp = kept.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        udp.bind(("127.0.0.1", 0))
         folder = Path(kept.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)
-        for address in (str(folder / "listening"), f"\0{token}"):
+        for name, place in (("temporary", folder), ("shared", Path("/dev/shm"))):
+            file = kept.enter_context(tempfile.NamedTemporaryFile(dir=place, buffering=0))
+            file.write(token.encode())
+            os.chmod(file.name, 0o644)
+            os.set_inheritable(file.fileno(), True)
+            known[name] = file.name
+        for name, family, host in (("tcp", socket.AF_INET, "127.0.0.1"), ("tcp6", socket.AF_INET6, "::1")):
+            with contextlib.suppress(OSError):
+                known[name] = kept.enter_context(socket.create_server((host, 0), family=family)).getsockname()[1]
+        udp = kept.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        udp.bind(("127.0.0.1", 0))
+        known |= {"udp4": udp.getsockname()[1], "listening": str(folder / "listening")}
+        known["scratch"] = "/tmp" if wall else str(folder)
+        for address in (known["listening"], f"\0{token}"):
             one = kept.enter_context(socket.socket(socket.AF_UNIX))
             one.bind(address)
             one.listen()
-        (folder / "listening").chmod(0o777)
-        (folder / "temporary").write_text(token)
-        shared = kept.enter_context(tempfile.NamedTemporaryFile(dir="/dev/shm"))
-        shared.write(token.encode())
-        shared.flush()
-        os.chmod(shared.name, 0o644)
-        os.set_inheritable(shared.fileno(), True)
-        key = secrets.randbelow(1 << 30) + 1
+        os.chmod(known["listening"], 0o777)
         kept.callback(libc.shmctl, libc.shmget(key, 4096, 0o1666), 0, None)
-        os.environ |= {"SUPERALIGN_BAIT": token, "superalign_proxy": "none"}
-        kept.callback(os.environ.pop, "SUPERALIGN_BAIT")
-        kept.callback(os.environ.pop, "superalign_proxy")
-        files = sorted(path for path in vault.iterdir() if path.is_file())
-        yield {
-            **{
-                "wall": wall,
-                "pid": pid,
-                "vault": str(vault),
-                "uid": vault.stat().st_uid,
-                "file": str(files[0] if files else vault),
-            },
-            **{
-                "tcp": tcp.getsockname()[1],
-                "tcp6": tcp6.getsockname()[1],
-                "udp4": udp.getsockname()[1],
-                "abstract": token,
-            },
-            **{
-                "listening": str(folder / "listening"),
-                "temporary": str(folder / "temporary"),
-                "shared": shared.name,
-                "key": key,
-            },
-            "scratch": "/tmp" if wall else str(folder),
-        }
+        for name in ("SUPERALIGN_BAIT", "SUPERALIGN_PROXY"):
+            os.environ[name] = token
+            kept.callback(os.environ.pop, name)
+        yield known
 
 
-def _outlives(folder: Path, user: str, *, wall: bool) -> Attempt:
-    token, started = secrets.token_hex(16), time.monotonic()
-    _run(("-c", OUTLIVE, token), folder, user, LIMITS, b"", wall=wall)
-    left = [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if token in _text(path)]
-    for pid in left:
-        os.kill(int(pid), signal.SIGKILL)
-    took = time.monotonic() - started
-    return Attempt(name="outlive the sandbox", aim="limits", escaped=bool(left), seconds=took, wall=wall)
-
-
-def _text(path: Path) -> str:
-    with contextlib.suppress(OSError):
-        return path.read_text()
-    return ""
-
-
-def _followed(folder: Path, *, wall: bool) -> str:
-    """Read the link that an attempt left, as whoever takes its results would."""
-    with contextlib.suppress(BadInput):
-        return "through" if (read_left(folder, "left", at_most=MB) if wall else (folder / "left").read_bytes()) else ""
-    return ""
+def _outlives(run: Callable[..., object]) -> tuple[str, float]:
+    """Leave a process behind; return whether it still runs, and the seconds."""
+    token, started, left = secrets.token_hex(16), time.monotonic(), False
+    run(("-c", OUTLIVE, token))
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if token in path.read_text():
+                left = True
+                os.kill(int(path.parent.name), signal.SIGKILL)
+    return "through" if left else "", time.monotonic() - started

@@ -85,11 +85,17 @@ def _run_as(
 ) -> None:
     reveal(reach, who)
     become(who)
+    end_with(parent)
     _LIBC.prctl(_DUMPABLE, 0, 0, 0, 0)  # its memory is not even for others of the same user
-    _LIBC.prctl(_DIES_WITH, signal.SIGKILL, 0, 0, 0)  # also if the parent is killed
     os.environ.clear()
-    if os.getppid() == parent:
-        function(*args)
+    function(*args)
+
+
+def end_with(parent: int) -> None:
+    """End when the parent does, even if that is killed."""
+    _LIBC.prctl(_DIES_WITH, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def python_folders() -> tuple[Path, ...]:

@@ -7,7 +7,9 @@ wall: nothing here guards against that, nor against what can be told from how fa
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import itertools
 import json
 import os
 import platform
@@ -27,7 +29,7 @@ from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
 from superalign.control import identities
-from superalign.control.identities import PACKAGE, User, become, python_folders, reveal
+from superalign.control.identities import PACKAGE, User, become, end_with, python_folders, reveal
 from superalign.errors import BadInput
 from superalign.types import Record
 
@@ -130,21 +132,27 @@ def confined(
     who, own = _who(user), folder.absolute()
     _hand_over(own, who)
     with contextlib.ExitStack() as kept:
-        given, out, err, note, events, calls = (kept.enter_context(tempfile.TemporaryFile()) for _ in range(6))
+        given, out, err, note, calls = (kept.enter_context(tempfile.TemporaryFile()) for _ in range(5))
+        told, tells = (
+            kept.enter_context(os.fdopen(fd, mode, 0)) for fd, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
+        )
         for file, data in ((given, stdin), (calls, refused_calls())):
             file.write(data)
             file.seek(0)
-        traced = ("-I", "-B", str(HARNESS), str(events.fileno())) if trace else ()
-        fds = [file.fileno() for file in (note, calls, *((events,) if trace else ()))]
+        traced = ("-I", "-B", str(HARNESS), str(tells.fileno())) if trace else ()
+        fds = [file.fileno() for file in (note, calls, *((tells,) if trace else ()))]
         handed = ("--info-fd", str(fds[0]), "--seccomp", str(fds[1]), "--", argv[0], *traced, *argv[1:])
         seen = (*python_folders(), *(p.absolute() for p in (*read, *sockets, own)))
         command = (*_walls(own, limits, read, sockets), *handed)
-        drop = functools.partial(_drop, who, limits, seen)  # waits for no lock of another thread, imports nothing
+        # Between fork and exec it waits for no lock of another thread, and imports nothing.
+        drop = functools.partial(_drop, who, limits, seen, os.getpid())
         process = subprocess.Popen(command, stdin=given, stdout=out, stderr=err, env={}, pass_fds=fds, preexec_fn=drop)
-        found = _watched(process, (out, err), note, own, limits)
+        kept.callback(process.kill)  # where this is interrupted
+        tells.close()
+        found = _watched(process, (out, err, note, told), own, limits)
         texts = [os.pread(f.fileno(), limits.output_kb * 1024, 0).decode(errors="replace") for f in (out, err)]
         files = tuple(sorted(name for name, _ in _files(own)))
-        return replace(found, out=texts[0], err=texts[1], files=files, events=tuple(_events(events)))
+        return replace(found, out=texts[0], err=texts[1], files=files)
 
 
 def read_left(folder: Path, name: str, *, at_most: int) -> bytes:
@@ -221,28 +229,34 @@ def _walls(folder: Path, limits: Limits, read: Sequence[Path], sockets: Sequence
         yield from ("--setenv", name, value)
 
 
-def _drop(who: User, limits: Limits, seen: Sequence[Path]) -> None:
+def _drop(who: User, limits: Limits, seen: Sequence[Path], parent: int) -> None:
     if os.getuid() == 0:
         reveal(seen, who)
     become(who)
+    end_with(parent)
     most = {"CPU": int(limits.cpu_s) + 1, "DATA": limits.memory_mb * MB, "FSIZE": limits.disk_mb * MB}
     for name, value in (most | {"NPROC": limits.processes, "NOFILE": 256}).items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
 
-def _watched(
-    process: subprocess.Popen[bytes], written: Sequence[IO[bytes]], note: IO[bytes], folder: Path, limits: Limits
-) -> Outcome:
+def _watched(process: subprocess.Popen[bytes], pipes: Sequence[IO[bytes]], folder: Path, limits: Limits) -> Outcome:
+    out, err, note, told = pipes
     started, ended, cpu_s, peak_mb = time.monotonic(), None, 0.0, 0.0
-    ends = os.pidfd_open(process.pid)
+    ends, trace = os.pidfd_open(process.pid), b""
+    os.set_blocking(told.fileno(), False)
     while ended is None and not select.select([ends], [], [], TICK_S)[0]:
-        took_s, memory_mb = _taken(process.pid)
+        trace += told.read(MB) or b""
+        took_s, memory_mb, sent_mb = _taken(process.pid)
         cpu_s, peak_mb = max(cpu_s, took_s), max(peak_mb, memory_mb)
+        sizes = [
+            size for _, size in itertools.islice(_files(folder), limits.disk_mb * 256 + 1)
+        ]  # as many as are too much
         over: dict[Ended, bool] = {
             "out of time": time.monotonic() - started > limits.wall_s or took_s > limits.cpu_s,
             "out of memory": memory_mb > limits.memory_mb,
-            "out of disk": sum(size for _, size in _files(folder)) > limits.disk_mb * MB,
-            "killed": any(os.fstat(file.fileno()).st_size > limits.output_kb * 1024 for file in written),
+            # What was deleted and is still held is in no folder, so what was written counts as well.
+            "out of disk": sent_mb > 4 * limits.disk_mb or sum(sizes) > limits.disk_mb * MB,
+            "killed": any(os.fstat(file.fileno()).st_size > limits.output_kb * 1024 for file in (out, err)),
         }
         ended = next((name for name, true in over.items() if true), None)
     first = _first(note, ends)  # all processes of its namespace end with it
@@ -253,7 +267,8 @@ def _watched(
     for handle in {first, ends}:
         os.close(handle)
     ended = ended or ("finished" if code == 0 else "failed")
-    return Outcome(ended=ended, code=code, wall_s=wall_s, cpu_s=cpu_s, peak_mb=peak_mb)
+    events = tuple(_events((trace + (told.read(MB) or b""))[:MB]))
+    return Outcome(ended=ended, code=code, wall_s=wall_s, cpu_s=cpu_s, peak_mb=peak_mb, events=events)
 
 
 def _first(note: IO[bytes], ends: int) -> int:
@@ -264,8 +279,8 @@ def _first(note: IO[bytes], ends: int) -> int:
     return ends
 
 
-def _taken(top: int) -> tuple[float, float]:
-    """Sum processor seconds and MB in memory over a process and all below it."""
+def _taken(top: int) -> tuple[float, float, float]:
+    """Sum processor seconds, MB in memory and MB sent to disk over a process and all below it."""
     found: dict[int, tuple[int, float, float]] = {}
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         with contextlib.suppress(OSError):
@@ -274,19 +289,34 @@ def _taken(top: int) -> tuple[float, float]:
     mine: set[int] = set()
     while more := {pid for pid, (above, *_) in found.items() if pid == top or above in mine} - mine:
         mine |= more
-    return sum(found[pid][1] for pid in mine), sum(found[pid][2] for pid in mine)
+    sent = 0
+    for pid in mine:
+        with contextlib.suppress(OSError):
+            sent += int(Path(f"/proc/{pid}/io").read_text().split()[11])
+    return sum(found[pid][1] for pid in mine), sum(found[pid][2] for pid in mine), sent / MB
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    """List what lies in a folder, with its bytes; links are not followed."""
-    for above, folders, names in os.walk(folder):
-        for path in (os.path.join(above, name) for name in (*folders, *names)):
-            with contextlib.suppress(OSError):
-                yield os.path.relpath(path, folder), max(os.lstat(path).st_blocks * 512, 4096)
+    """List what lies in a folder, with its bytes; what lies too deep to be counted counts as without end."""
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    yield (
+                        entry.path[len(str(folder)) + 1 :],
+                        max(entry.stat(follow_symlinks=False).st_blocks * 512, 4096),
+                    )
+                    waiting += [entry.path] if entry.is_dir(follow_symlinks=False) else []
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                yield error.filename, 1 << 60
 
 
-def _events(file: IO[bytes]) -> Iterator[Event]:
-    for line in os.pread(file.fileno(), MB, 0).splitlines():
-        with contextlib.suppress(ValueError, TypeError):
+def _events(trace: bytes) -> Iterator[Event]:
+    for line in trace.splitlines():
+        try:
             name, what = json.loads(line)
             yield Event(name=str(name), what=str(what))
+        except (ValueError, TypeError):
+            yield Event(name="unreadable", what="")  # something else than the hook wrote here
