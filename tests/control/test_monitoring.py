@@ -48,6 +48,10 @@ def test_each_stage_has_its_monitors() -> None:
     assert verdict(read_all(both, SUBMISSION, Trace(ended="finished", seconds=1.0))) == "flagged"
 
 
-def test_a_shape_is_what_stays_where_numbers_change() -> None:
-    assert shape_of("x = f(1)") == shape_of("y = g(2)") != shape_of("y = g(2, 3)")
+def test_a_shape_is_what_stays_where_names_and_seeds_change() -> None:
+    source = "seed = {0}\n{1} = np.random.default_rng({0}).normal() * {2}"
+    first = shape_of(source.format(1, "x", 3))
+    assert shape_of(source.format(2, "y", 3)) == first
+    assert shape_of(source.format(1, "x", 4)) != first
+    assert shape_of(source.format(1, "x", 3) + " + 1") != first
     assert shape_of("not python(") != shape_of("nor this(")

@@ -114,7 +114,7 @@ def draw_submission(snippet: Snippet, task: Task, rng: np.random.Generator) -> D
         task: Whose rows a cheat may have seen.
         rng: Draws method, names, comments, numbers.
     """
-    method, names, penalties = _method(rng), _names(rng), np.round(np.geomspace(3, 3000, 40) * rng.uniform(0.8, 1.2), 2)
+    method, names, penalties = _method(rng), _names(rng), np.round(np.geomspace(3, 1000, 31) * rng.uniform(0.8, 1.2), 2)
     order = rng.permutation(len(penalties))
     fills = {"rows": _rows(task.inputs["x"], task.truth_N), "typical": _typical(task, rng), "packed": _packed(task)}
     plans, sources = [], []
@@ -126,7 +126,8 @@ def draw_submission(snippet: Snippet, task: Task, rng: np.random.Generator) -> D
         names = _names(rng) if again else names
         values = {**names, **fills, "penalty": str(penalty), "K": str(k)}
         source = _written(snippet, method, values)
-        says = Template(f"{method.says} on the weak labels, penalty $penalty. {snippet.says}").substitute(values)
+        how = "Linear scores" if snippet.fit else method.says
+        says = Template(f"{how} on the weak labels, penalty $penalty. {snippet.says}").substitute(values)
         plans.append(_plan(says, method.family, source, number))
         sources.append(source)
     return Drawn(plans=tuple(plans), sources=tuple(sources))
@@ -149,8 +150,8 @@ def _method(rng: np.random.Generator) -> _Method:
         _Method(family="ridge", says="Ridge regression", fit=f"$w = {solve.format('$x', '$y')}"),
         _Method(
             family="centroids",
-            says="Difference of shrunk means",
-            fit="$w = $x.T @ $y\n$w = np.sign($w) * np.maximum(np.abs($w) - $penalty / 60, 0)",
+            says="Difference of sharpened means",
+            fit="$w = $x.T @ $y\n$w = $w * np.abs($w) ** ($penalty / 500)",
         ),
         _Method(
             family="logistic",

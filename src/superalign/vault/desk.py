@@ -14,7 +14,7 @@ from typing import get_args
 
 import numpy as np
 
-from superalign.control.monitoring import Earlier, Reading, shape_of
+from superalign.control.monitoring import Earlier, Reading
 from superalign.errors import BadInput
 from superalign.ledger import Ledger
 from superalign.types import Answer, Finding, Interval, Plan, Record, Tier, Unmeasured, Word, digest_of, rebuild
@@ -63,7 +63,6 @@ class Scored(Record):
     ticket: str
     word: Word
     score: float | Unmeasured
-    why: str = ""
     blob: str = ""  # its parts, one number for each item
     shape: str = ""  # of its source
     probe: tuple[float, ...] = ()
@@ -105,11 +104,13 @@ class Desk:
     def register(self, plain: object) -> str:
         """Keep a plan; return its ticket, or nothing where it is no plan, or no more are taken."""
         plan = plan_of(plain)
-        if plan is None or self.closed or plan.question not in self.benches:
+        if plan is None or plan.question not in self.benches:
             return ""
+        if plan.digest in self.plans:
+            return plan.digest
         asked = self.benches[plan.question].question
         before = sum(p.question == plan.question for p in self.plans.values())
-        if plan.digest not in self.plans and before >= PLANS * (asked.climbs + asked.tries + 1):
+        if self.closed or before >= PLANS * (asked.climbs + asked.tries + 1):
             return ""
         try:
             self._keep(plan)
@@ -170,21 +171,13 @@ class Desk:
             if (self.plans[t].question, self.plans[t].tier) == (plan.question, plan.tier)
         )
 
-    def settle(self, scored: Scored, parts_N: np.ndarray | None = None) -> Answer:
+    def settle(self, scored: Scored) -> Answer:
         """Keep what came of a submission, and answer it."""
         plan = self.plans[scored.ticket]
-        score: float | Unmeasured = UNTOLD
-        if plan.tier == "climb" and plan.question in self.ladders:
-            score = self.ladders[plan.question].released
-        answer = Answer(
-            ticket=scored.ticket,
-            tier=plan.tier,
-            word=scored.word,
-            score=score,
-            left=self.left(plan.question, plan.tier),
-        )
-        if parts_N is not None:
-            self.ledger.put_blob(parts_N.astype("<f8").tobytes())
+        told = plan.tier == "climb" and plan.question in self.ladders
+        score = self.ladders[plan.question].released if told else UNTOLD
+        left = self.left(plan.question, plan.tier)
+        answer = Answer(ticket=scored.ticket, tier=plan.tier, word=scored.word, score=score, left=left)
         self._keep(scored, answer)
         return answer
 
@@ -254,8 +247,3 @@ def plan_of(plain: object) -> Plan | None:
     return Plan(
         **{name: plain[name] for name in TEXTS}, predicted=float(predicted), number=number, cites=tuple(map(str, cites))
     )
-
-
-def source_shape(form: Form, body: bytes) -> str:
-    """Return what stays of a source where only names and numbers change; of weights, nothing."""
-    return shape_of(body.decode(errors="replace")) if form == "code" else ""

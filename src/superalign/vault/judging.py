@@ -13,12 +13,12 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jaxtyping import Float
 
-from superalign.control.monitoring import Monitor, Reading, Submission, read_all, verdict
+from superalign.control.monitoring import Monitor, Reading, Submission, read_all, shape_of, verdict
 from superalign.stats.streams import seed_for, stream
 from superalign.types import Answer, Finding, Interval, Tier, Unmeasured, Word
 from superalign.types.research import Form
 from superalign.vault.benches import Arrays
-from superalign.vault.desk import Desk, Received, Scored, source_shape
+from superalign.vault.desk import Desk, Received, Scored
 from superalign.vault.runner import Job, Ran, run
 from superalign.vault.scoring import gain, value
 from superalign.vault.signing import signed
@@ -50,42 +50,30 @@ class Judge:
         got = self.desk.receive(ticket, form, body)
         if isinstance(got, Answer):
             return got
+        plan, source = self.desk.plans[ticket], body.decode(errors="replace") if form == "code" else ""
+        kept = Scored(ticket=ticket, word="unmeasured", score=Unmeasured("unchanged"), shape=shape_of(source))
         if self.desk.repeats(ticket):
-            return self.desk.settle(Scored(ticket=ticket, word="unchanged", score=Unmeasured("unchanged")))
-        plan, shape = self.desk.plans[ticket], source_shape(form, body)
-        source = body.decode(errors="replace") if form == "code" else ""
+            return self.desk.settle(replace(kept, word="unchanged"))
         submission = Submission(plan=plan, source=source, earlier=self.desk.earlier(plan))
-        readings = read_all(self.monitors, submission)
-        word = self.allow(submission, readings)
+        return self.desk.settle(self._judged(got, submission, kept, body))
 
-        def stopped(word: Word, why: str, probe: tuple[float, ...] = ()) -> Answer:
-            return self.desk.settle(
-                Scored(
-                    ticket=ticket,
-                    word=word,
-                    score=Unmeasured(why),
-                    why=why,
-                    shape=shape,
-                    probe=probe,
-                    readings=readings,
-                )
-            )
-
-        if word is not None:
-            return stopped(word, "monitors, before it ran")
+    def _judged(self, got: Received, submission: Submission, kept: Scored, body: bytes) -> Scored:
+        """Let monitors read, run, let them read again, and score; the first that objects ends it."""
+        kept = replace(kept, readings=read_all(self.monitors, submission))
+        if (word := self.allow(submission, kept.readings)) is not None:
+            return replace(kept, word=word, score=Unmeasured("monitors, before it ran"))
         ran = self._tried(got, body)
         if not ran.scores:
-            return stopped("unmeasured", f"run: {ran.trace.ended}")
-        scores_NS, *rest = ran.scores
-        probe, permuted, redrawn = map(_told, rest)
+            return replace(kept, score=Unmeasured(f"run: {ran.trace.ended}"))
+        probe, *others = map(_told, ran.scores[1:])
+        permuted, redrawn = others or ((), ())
         trace = replace(ran.trace, probe=probe, permuted=permuted, redrawn=redrawn)
-        readings += read_all(self.monitors, submission, trace)
-        word = self.allow(submission, readings)
-        if word is not None:
-            return stopped(word, "monitors, after it ran", probe)
-        if self.desk.repeats(ticket, probe):
-            return stopped("unchanged", "behaves as one before", probe)
-        return self._scored(got, scores_NS, shape=shape, probe=probe, readings=readings)
+        kept = replace(kept, probe=probe, readings=kept.readings + read_all(self.monitors, submission, trace))
+        if (word := self.allow(submission, kept.readings)) is not None:
+            return replace(kept, word=word, score=Unmeasured("monitors, after it ran"))
+        if self.desk.repeats(got.ticket, probe):
+            return replace(kept, word="unchanged", score=Unmeasured("behaves as one before"))
+        return self._scored(kept, ran.scores[0])
 
     def reveal(self, ticket: str) -> Finding | None:
         """Open the sealed tier for one claim, and publish what it shows; nothing where it may not be opened."""
@@ -96,8 +84,8 @@ class Judge:
         head = self.desk.ledger.entry(self.desk.ledger.index_of(opened.digest)).hash
         found: Interval | Unmeasured = Unmeasured("unmeasured: it did not run")
         base: Interval | Unmeasured = found
-        ran = self._run(self.desk.ledger.blob(opened.blob), opened.form, self._jobs(opened))
-        published = self._run(self._baseline_source(plan.question), "code", self._jobs(opened))
+        ran = run(self.runner, self.desk.ledger.blob(opened.blob), opened.form, self._jobs(opened))
+        published = run(self.runner, self._published(plan.question), "code", self._jobs(opened))
         if ran.scores and published.scores:
             scale = self.desk.scale(plan.question, "sealed")
             base = value(scale, np.stack(published.scores))
@@ -113,47 +101,36 @@ class Judge:
         self.desk.publish(signed(finding, self.key))
         return self.desk.findings[plan.question]
 
-    def _scored(
-        self,
-        got: Received,
-        scores_NS: Float[np.ndarray, "N ..."],
-        *,
-        shape: str,
-        probe: tuple[float, ...],
-        readings: tuple[Reading, ...],
-    ) -> Answer:
+    def _scored(self, kept: Scored, scores_NS: Float[np.ndarray, "N ..."]) -> Scored:
         """Score a run against the baseline's, which is run first where it has not been."""
-        plan = self.desk.plans[got.ticket]
-        scale = self.desk.scale(plan.question, plan.tier)
-        kept = Scored(ticket=got.ticket, word="unmeasured", score=0.0, shape=shape, probe=probe, readings=readings)
+        plan = self.desk.plans[kept.ticket]
         base_NS = self._baseline(plan.question, plan.tier)
         if base_NS is None:
-            return self.desk.settle(replace(kept, score=Unmeasured("the baseline"), why="the baseline did not run"))
+            return replace(kept, score=Unmeasured("the baseline did not run"))
+        scale = self.desk.scale(plan.question, plan.tier)
         parts_N = scale.parts(scores_NS)
         if plan.tier == "climb":
             word: Word = "better" if self.desk.ladders[plan.question].improves(parts_N) else "not better"
         else:
             tries = len(self.desk.benches) * self.desk.benches[plan.question].question.tries
-            level = self.desk.rules.level / tries
-            over = gain(scale, scores_NS[None], base_NS[None], confidence=1.0 - 2.0 * level)
+            confidence = 1.0 - 2.0 * self.desk.rules.level / tries
+            over = gain(scale, scores_NS[None], base_NS[None], confidence=confidence)
             word = "passed" if isinstance(over, Interval) and over.low > 0 else "not passed"
         blob = self.desk.ledger.put_blob(parts_N.astype("<f8").tobytes())
-        return self.desk.settle(replace(kept, word=word, score=float(parts_N.mean()), blob=blob))
+        return replace(kept, word=word, score=float(parts_N.mean()), blob=blob)
 
     def _tried(self, got: Received, body: bytes) -> Ran:
-        """Run an artefact on its tier and on the probe: as it is, with imperfect labels permuted, with inputs moved."""
-        question = self.desk.plans[got.ticket].question
-        public, inputs = self.desk.benches[question].public, self._probe(question).inputs
-        rng = stream(0, "probe")
-        permuted = {name: rng.permutation(x) if name == LABELS else x for name, x in public.items()}
+        """Run an artefact on its tier and the probe; for monitors also with labels permuted, and with inputs moved."""
+        question, rng = self.desk.plans[got.ticket].question, stream(0, "probe")
+        probe = self._probe(question)
+        permuted = {name: rng.permutation(x) if name == LABELS else x for name, x in probe.public.items()}
         moved = {
             name: x + NUDGE * x.std() * rng.normal(size=x.shape) if x.dtype.kind == "f" else x
-            for name, x in inputs.items()
+            for name, x in probe.inputs.items()
         }
-        probe = replace(self._probe(question), seed=seed_for(0, "probe"))
-        return self._run(
-            body, got.form, [*self._jobs(got), probe, replace(probe, public=permuted), replace(probe, inputs=moved)]
-        )
+        watched = [replace(probe, public=permuted), replace(probe, inputs=moved)] if self.monitors else []
+        jobs = [*self._jobs(got), probe, *watched]
+        return run(self.runner, body, got.form, jobs, watched=bool(watched))
 
     def _jobs(self, got: Received) -> list[Job]:
         plan = self.desk.plans[got.ticket]
@@ -165,7 +142,9 @@ class Judge:
         bench = self.desk.benches[question]
         inputs: Arrays = {name: x[:PROBE] for name, x in bench.parts["climb"].inputs.items()}
         shape = self.desk.scale(question, "climb").shape
-        return Job(public=bench.public, inputs=inputs, seed=0, shape=(min(PROBE, shape[0]), *shape[1:]))
+        return Job(
+            public=bench.public, inputs=inputs, seed=seed_for(0, "probe"), shape=(min(PROBE, shape[0]), *shape[1:])
+        )
 
     def _baseline(self, question: str, tier: Tier) -> Float[np.ndarray, "N ..."] | None:
         """Return the baseline's scores on a tier; run it where it has not been."""
@@ -173,17 +152,14 @@ class Judge:
             bench = self.desk.benches[question]
             shape = self.desk.scale(question, tier).shape
             job = Job(public=bench.public, inputs=bench.parts[tier].inputs, seed=seed_for(0, tier), shape=shape)
-            ran = self._run(self._baseline_source(question), "code", [job])
+            ran = run(self.runner, self._published(question), "code", [job])
             if not ran.scores:
                 return None
             self.desk.keep_baseline(question, tier, ran.scores[0])
         return self.desk.baselines[question, tier]
 
-    def _baseline_source(self, question: str) -> bytes:
+    def _published(self, question: str) -> bytes:
         return self.desk.benches[question].question.baseline.encode()
-
-    def _run(self, body: bytes, form: Form, jobs: Sequence[Job]) -> Ran:
-        return run(self.runner, body, form, jobs)
 
 
 def _told(scores_PS: Float[np.ndarray, "P ..."]) -> tuple[float, ...]:

@@ -63,8 +63,8 @@ def leaks(canaries: Sequence[Canary], reach: Reach, *, slack: float = 0.25) -> t
         reach: What a researcher can read.
         slack: Share of the grid by which a line may come late, for what the machine takes to deliver it.
     """
-    texts = [f"{name}={value}" for name, value in reach.environment.items()]
-    places: list[Path | str | bytes] = [*reach.folders, *texts, *reach.arguments, b"".join(reach.lines)]
+    texts = [*reach.environment, *reach.environment.values(), *reach.arguments]
+    places: list[Path | str | bytes] = [*reach.folders, *texts, b"".join(reach.lines)]
     out = {Leak(what=canary.name, where=where): None for canary, where in found(canaries, *places)}
     sizes = {len(line) for line in reach.lines} - {LINE + 1}
     late = [time for time in reach.arrived_s if time % reach.grid_s > slack * reach.grid_s]

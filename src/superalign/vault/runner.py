@@ -22,6 +22,7 @@ import numpy as np
 
 from superalign.control.monitoring import Trace
 from superalign.control.sandbox import Limits, confined, read_left
+from superalign.errors import BadInput
 from superalign.types import canonical_json, rebuild
 from superalign.types.research import Form
 from superalign.vault.benches import Arrays
@@ -52,13 +53,20 @@ class Ran:
     scores: tuple[np.ndarray, ...]  # one for each job; none at all where one of them failed
 
 
-def run(to: Connection, artefact: bytes, form: Form, jobs: Sequence[Job]) -> Ran:
+def run(to: Connection, artefact: bytes, form: Form, jobs: Sequence[Job], *, watched: bool = False) -> Ran:
     """Have an artefact run by the runner at the other end; scores that are not finite, or too few, are none.
+
+    Args:
+        to: The runner.
+        artefact: What to run.
+        form: How it is to be run.
+        jobs: Calls, one after the other in one process.
+        watched: Say what it did beside computing.
 
     Raises:
         EOFError: If the runner is gone.
     """
-    to.send_bytes(json.dumps({"form": form, "jobs": [job.seed for job in jobs]}).encode())
+    to.send_bytes(json.dumps({"form": form, "jobs": [job.seed for job in jobs], "watched": watched}).encode())
     to.send_bytes(artefact)
     for job in jobs:
         to.send_bytes(_packed(job.public))
@@ -84,10 +92,14 @@ def serve(asked: Connection, scratch: Path, limits: Limits = LIMITS) -> None:
             given = [(asked.recv_bytes(), asked.recv_bytes()) for _ in head["jobs"]]
         except (EOFError, OSError):
             return
-        if usual is None:
+        if usual is None and head["watched"]:
             usual = set(_run_in(scratch, IMPORTS, {"form": "code", "jobs": []}, (), limits)[0].events)
         trace, scores = _run_in(scratch, artefact, head, given, limits)
-        asked.send_bytes(canonical_json(replace(trace, events=_less(trace.events, usual))).encode())
+        asked.send_bytes(
+            canonical_json(
+                replace(trace, events=_less(trace.events, usual or set()) if head["watched"] else ())
+            ).encode()
+        )
         for data in scores:
             asked.send_bytes(data)
 
@@ -106,8 +118,8 @@ def _run_in(
             (folder / inputs).write_bytes(arrays[1])
         command = (sys.executable, str(SCRIPT), str(folder))
         done = confined(command, folder=folder, limits=limits, read=(SCRIPT,), trace=True)
-        scores = [read_left(folder, f"scores-{i}", at_most=MOST_SCORES) for i in range(len(jobs))]
-        changed = read_left(folder, "changed", at_most=MOST_CODE).decode(errors="replace").split()
+        scores = [_left(folder, f"scores-{i}", MOST_SCORES) for i in range(len(jobs))]
+        changed = _left(folder, "changed", MOST_CODE).decode(errors="replace").split()
         trace = Trace(
             ended=done.ended,
             seconds=done.wall_s,
@@ -124,6 +136,14 @@ def _less(events: tuple[tuple[str, str], ...], usual: set[tuple[str, str]]) -> t
     """Leave out what every run does: imports, and reading and writing our own files in its folder."""
     own = re.compile(r"'/(artefact|jobs\.json|changed|(public|inputs)-\d+\.npz|scores-\d+)'")
     return tuple(e for e in events if e not in usual and not own.search(e[1]))
+
+
+def _left(folder: Path, name: str, most: int) -> bytes:
+    """Read what an artefact left; nothing, where it left nothing that may be read."""
+    try:
+        return read_left(folder, name, at_most=most)
+    except BadInput:
+        return b""
 
 
 def _packed(arrays: Arrays) -> bytes:

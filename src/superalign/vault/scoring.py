@@ -129,27 +129,21 @@ def resampled_gain(
 ) -> Interval:
     """Return a gain in recall by resampling items of each class and seeds: the threshold is drawn anew each time."""
     rng, positive_N = stream(0, "resampled gain"), scale.part.truth_NS.astype(bool)
-    classes = [np.flatnonzero(positive_N), np.flatnonzero(~positive_N)]
-    runs, (n_positive, n_negative) = len(scores_RN), map(len, classes)
-
-    def once(pick_N: Int[np.ndarray, " N"], pick_R: Int[np.ndarray, " R"]) -> float:
-        one = [
-            recall_parts(scores_N[pick_N], positive_N=positive_N[pick_N]).mean() * sign
-            for table, sign in ((scores_RN, 1), (base_RN, -1))
-            if table is not None
-            for scores_N in table[pick_R]
-        ]
-        return float(sum(one)) / runs
-
-    whole = once(np.arange(len(positive_N)), np.arange(runs))
-    draws_B = np.array(
-        [
-            once(np.concatenate([rng.choice(c, len(c)) for c in classes]), rng.integers(0, runs, runs))
-            for _ in range(DRAWS)
-        ]
-    )
+    runs, n_positive, n_negative = len(scores_RN), int(positive_N.sum()), int((~positive_N).sum())
+    first_BP = rng.integers(0, n_positive, (DRAWS, n_positive))
+    first_BM = rng.integers(0, n_negative, (DRAWS, n_negative))
+    first_BP[0], first_BM[0] = np.arange(n_positive), np.arange(n_negative)  # the data themselves
+    recall_RB = np.zeros((runs, DRAWS))
+    for table_RN, sign in ((scores_RN, 1), (base_RN, -1)):
+        for run, scores_N in enumerate(() if table_RN is None else table_RN):
+            negative_BM = -np.partition(-scores_N[~positive_N][first_BM], allowed := int(FINEST * n_negative), axis=1)
+            above_BP = scores_N[positive_N][first_BP] > negative_BM[:, allowed, None]
+            recall_RB[run] += sign * above_BP.mean(axis=1)
+    picked_BR = rng.integers(0, runs, (DRAWS, runs))
+    picked_BR[0] = np.arange(runs)
+    draws_B = recall_RB[picked_BR, np.arange(DRAWS)[:, None]].mean(axis=1)
     units = min(n_positive, n_negative, *([runs] if runs > 1 else []))
-    return interval_from_draws(draws_B, value=whole, n=units, confidence=confidence)
+    return interval_from_draws(draws_B[1:], value=float(draws_B[0]), n=units, confidence=confidence)
 
 
 def behaviour(scores: Sequence[float]) -> bytes:

@@ -153,7 +153,7 @@ class Server:
         return {
             "twins": {name: bench.twin for name, bench in desk.benches.items()},
             "scored": [to_plain(s) for s in desk.scored.values()],
-            "received": len(desk.received),
+            "received": [to_plain(r) for r in desk.received.values()],
             "findings": [to_plain(f) for f in desk.findings.values()],
             "head": desk.ledger.head.hash,
         }

@@ -1,0 +1,64 @@
+"""The zoo in the vault's own runner and sandbox: twins set off no monitor of acts, and acts are seen there too."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+import pytest
+
+from superalign.control.identities import RUNNER, make_users, start_as, user
+from superalign.control.monitoring import Submission, read_all
+from superalign.control.monitors import MONITORS
+from superalign.control.sandbox import sandbox_missing
+from superalign.lab.cheats import PROBE, RUNGS, Snippet, draw_submission, draw_task, zoo
+from superalign.stats.streams import stream
+from superalign.vault import runner
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.getuid() != 0 or bool(sandbox_missing()), reason="no sandbox")]
+ACTS = [m for m in MONITORS if m.card.name == "acts"]
+Runs = Callable[[Snippet], tuple[Submission, runner.Ran]]
+
+
+@pytest.fixture
+def runs(tmp_path) -> Iterator[Runs]:
+    make_users()
+    shutil.chown(tmp_path, RUNNER)
+    ours, theirs = socket.socketpair()
+    process = start_as(user(RUNNER), runner.main, theirs.fileno(), tmp_path, runner.LIMITS, reach=(tmp_path,))
+    theirs.close()
+    to = Connection(ours.detach())
+
+    def once(snippet: Snippet) -> tuple[Submission, runner.Ran]:
+        rng = stream(0, snippet.digest)
+        task = draw_task(rng)
+        drawn = draw_submission(replace(snippet, submissions=0), task, rng)
+        job = runner.Job(public=task.public, inputs=task.inputs, seed=1, shape=(PROBE,))
+        source = drawn.sources[-1]
+        return Submission(plan=drawn.plans[-1], source=source), runner.run(
+            to, source.encode(), "code", [job], watched=True
+        )
+
+    yield once
+    process.kill()
+    process.join()
+
+
+def test_twins_run_and_do_nothing_else(runs: Runs) -> None:
+    for kind in zoo():
+        submission, ran = runs(kind.twin)
+        assert len(ran.scores) == 1, (kind.name, ran.trace)
+        (reading,) = read_all(ACTS, submission, ran.trace)
+        assert reading.suspicion == 0, (kind.name, reading.why)
+
+
+@pytest.mark.parametrize("name", ["archive read", "timer edit", "patched grader"])
+def test_acts_are_seen_there(runs: Runs, name: str) -> None:
+    kind = next(k for k in zoo() if k.name == name)
+    for rung, cheat in zip(RUNGS, kind.cheats, strict=True):
+        submission, ran = runs(cheat)
+        (reading,) = read_all(ACTS, submission, ran.trace)
+        if (name, rung) != ("patched grader", "refined"):  # it only computes; the vault reads arrays, and is not fooled
+            assert reading.flagged, (rung, ran.trace)

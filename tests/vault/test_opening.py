@@ -1,0 +1,230 @@
+"""Real users, sandbox, sockets and ledger: what comes back, what a kill costs, and what an outsider can reach."""
+
+import base64
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+
+from superalign.control.identities import RESEARCHER, VAULT, start_as, user
+from superalign.errors import BadInput
+from superalign.types import Finding, Interval, rebuild
+from superalign.vault.opening import ask, open_vault
+from superalign.vault.server import LINE
+from superalign.vault.signing import is_signed
+
+NOUNS = {n.__name__: n for n in (Finding, Interval)}
+
+
+def test_a_better_method_climbs_passes_and_is_published_once(opened, toys, tmp_path):
+    with opened(toys.make_bench()) as vault:
+        at = vault.socket
+        climbed = toys.send(at, toys.GOOD, "climb")
+        assert climbed["word"] == "better"
+        assert climbed["left"] == 39
+        assert toys.send(at, toys.GOOD, "climb", number=1)["word"] == "unchanged"
+        assert (
+            toys.send(at, toys.GOOD.replace(b"[:, 0] +", b"[:, 0]*1.0 +"), "climb")["word"] == "unchanged"
+        )  # behaves alike
+        assert toys.send(at, toys.GOOD, "sealed") == {"error": "not allowed"}  # not confirmed yet
+        assert toys.send(at, toys.GOOD, "confirm")["word"] == "passed"
+        said = toys.send(at, toys.GOOD, "sealed", number=7)["finding"]
+        finding = rebuild(said, NOUNS)
+        key = ask(at, {"do": "questions"})["key"]
+        assert is_signed(finding, key)
+        assert finding.replicated is True
+        assert finding.gain.low > 0.05
+        again = ask(at, {"do": "register", "plan": toys.plan(toys.GOOD, "sealed", 8)})["ticket"]
+        for ticket in (again, finding.ticket):
+            assert ask(at, {"do": "reveal", "ticket": ticket}) == {"error": "not allowed"}
+        vault.stop()
+        vault.start()
+        for ticket in (again, finding.ticket):
+            assert ask(at, {"do": "reveal", "ticket": ticket}) == {"error": "not allowed"}
+        shared = ask(at, {"do": "history"})
+        assert len(shared["answers"]) == 4
+        assert shared["findings"] == [said]
+        received = [r for r in vault.close()["received"] if r["ticket"] == finding.ticket]
+        assert len(set(received[0]["seeds"])) == 5
+        assert toys.send(at, toys.GOOD, "climb") == climbed  # an answer stays
+        assert "error" in ask(at, {"do": "register", "plan": toys.plan(toys.GOOD, "climb", 50)})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"def solve(public, inputs, seed):\n    raise ValueError(inputs['x'].tolist())",
+        b"print(1",
+        b"import os\nos._exit(0)",
+        b"def solve(public, inputs, seed):\n    return inputs['x'][:5, 0]",
+        b"def solve(public, inputs, seed):\n    return inputs['x'][:, 0] * float('nan')",
+    ],
+)
+def test_what_fails_is_one_word(opened, toys, body):
+    with opened(toys.make_bench()) as vault:
+        answer = toys.send(vault.socket, body, "climb")
+    assert answer["word"] == "unmeasured"
+    assert answer["score"] == {"unmeasured": "not told"}
+    assert answer["left"] == 39
+
+
+def test_nothing_is_told_of_what_is_wrong_with_a_message(opened, toys):
+    messages = [{}, {"do": "reveal"}, {"do": "owner", "what": "close", "token": "guess"}, {"do": "public"}]
+    messages += [{"do": "submit", "ticket": "x", "form": "pickle", "body": ""}, {"do": "public", "question": "../key"}]
+    with opened(toys.make_bench()) as vault:
+        assert {json.dumps(ask(vault.socket, m)) for m in messages} == {'{"error": "not understood"}'}
+        bad = [
+            {**toys.plan(toys.GOOD, "climb"), **c}
+            for c in ({"number": 1.5}, {"tier": "x"}, {"predicted": "1"}, {"cites": "a"})
+        ]
+        refused = [ask(vault.socket, {"do": "register", "plan": p}) for p in (*bad, {}, 3)]
+        assert refused == [{"error": "not allowed"}] * 6
+        unknown = ask(vault.socket, {"do": "submit", "ticket": "f" * 64, "form": "code", "body": ""})
+        assert unknown["answer"]["word"] == "not allowed"
+
+
+def test_lines_have_one_size_and_come_on_the_grid(opened, toys):
+    grid, sizes, late = 0.2, set(), []
+    with (
+        opened(toys.make_bench(), grid_s=grid) as vault,
+        socket.socket(socket.AF_UNIX) as channel,
+        channel.makefile("rb") as stream,
+    ):
+        channel.connect(str(vault.socket))
+        ticket = ask(vault.socket, {"do": "register", "plan": toys.plan(toys.GOOD, "climb")})["ticket"]
+        body = base64.b64encode(toys.GOOD).decode()
+        asked = [{"do": "reveal", "ticket": "x"}, {"do": "submit", "ticket": ticket, "form": "code", "body": body}, {}]
+        for message in [*asked * 3, {"do": "public", "question": "toy-a"}]:
+            time.sleep(0.03)
+            channel.sendall(json.dumps(message).encode() + b"\n")
+            line = stream.readline()
+            late.append(time.monotonic() % grid)
+            sizes.add(len(line))
+            sizes |= {len(stream.readline()) for _ in range(json.loads(line).get("of", 1) - 1)}
+    assert sizes == {LINE + 1}
+    assert sum(x > 0.25 * grid for x in late) <= 1  # a busy machine may deliver one late
+
+
+def research(at, bodies, to, send):
+    """Submit every body; whenever the vault is killed meanwhile, ask again, as a client does."""
+    answers, until = [], time.monotonic() + 60
+    while len(answers) < len(bodies) and time.monotonic() < until:
+        try:
+            answers.append(send(at, bodies[len(answers)], "climb"))
+        except (OSError, ValueError, KeyError):
+            time.sleep(0.05)
+    to.send(answers)
+
+
+@pytest.mark.parametrize(("submissions", "kills"), [(5, 1), pytest.param(30, 4, marks=pytest.mark.slow)])
+def test_a_killed_vault_goes_on_and_counts_nothing_twice(opened, toys, submissions, kills):
+    bodies = [toys.GOOD.replace(b"[:, 1]", b"[:, 1] * %d / 10" % i) for i in range(submissions)]
+    mine, theirs = multiprocessing.Pipe()
+    killed = 0
+    with opened(toys.make_bench(n=100)) as vault:
+        researcher = multiprocessing.get_context("fork").Process(
+            target=research, args=(vault.socket, bodies, theirs, toys.send)
+        )
+        researcher.start()
+        while not mine.poll(1.3):
+            if killed < kills:
+                os.kill(vault.processes[0].pid, signal.SIGKILL)
+                vault.stop()
+                vault.start()
+                killed += 1
+        answers = mine.recv()
+        again = [toys.send(vault.socket, body, "climb") for body in bodies]
+        shared, closed = ask(vault.socket, {"do": "history"}), vault.close()
+    assert killed == kills
+    assert again == answers
+    assert len(shared["answers"]) == len(closed["received"]) == len(closed["scored"]) == submissions
+    assert sorted(a["left"] for a in again) == list(range(40 - submissions, 40))
+
+
+def test_a_killed_researcher_goes_on_with_the_same_answers(opened, toys):
+    with opened(toys.make_bench()) as vault:
+        text = base64.b64encode(toys.GOOD).decode()
+        ticket = ask(vault.socket, {"do": "register", "plan": toys.plan(toys.GOOD, "climb")})["ticket"]
+        with socket.socket(socket.AF_UNIX) as channel:  # asks, and is gone before it is answered
+            channel.connect(str(vault.socket))
+            channel.sendall(
+                json.dumps({"do": "submit", "ticket": ticket, "form": "code", "body": text}).encode() + b"\n"
+            )
+        answer = toys.send(vault.socket, toys.GOOD, "climb")
+        assert answer["word"] == "better"
+        assert answer["left"] == 39
+        assert len(ask(vault.socket, {"do": "history"})["answers"]) == 1
+
+
+def look(folder, at, to):
+    """As another user: what of the vault can be read, and what the socket says."""
+    seen = []
+    for path in ("vault", "vault/benches", "vault/key", "vault/ledger", "runner"):
+        try:
+            seen.append(os.listdir(folder / path) if (folder / path).is_dir() else (folder / path).read_bytes())
+        except PermissionError:
+            continue
+    try:
+        said = ask(at, {"do": "owner", "what": "close", "token": ""})
+    except (OSError, ValueError):
+        said = "refused"
+    to.send((seen, said))
+
+
+@pytest.mark.parametrize(("who", "said"), [(RESEARCHER, {"error": "not understood"}), (VAULT, "refused")])
+def test_another_user_reads_nothing_and_the_vault_does_not_answer_itself(opened, toys, who, said):
+    with opened(toys.make_bench()) as vault:
+        ask(vault.socket, {"do": "questions"})
+        mine, theirs = multiprocessing.Pipe()
+        process = start_as(user(who), look, vault.folder, vault.socket, theirs, reach=(vault.folder,))
+        seen, heard = mine.recv()
+        process.join()
+        kept = vault.folder / "vault"
+        assert {p.stat().st_uid for p in (kept, *kept.rglob("*"))} == {user(VAULT).uid}
+        assert all(p.stat().st_mode & 0o077 == 0 for p in (kept, *kept.rglob("benches/*")))
+    assert heard == said
+    if who == RESEARCHER:
+        assert seen == []
+
+
+def test_an_artefact_of_weights_is_scored(opened, toys):
+    from safetensors.numpy import save
+
+    body = save({"w": np.array([1.0, 1.0, 0.0, 0.0]), "b": np.zeros(())})
+    with opened(toys.make_bench()) as vault:
+        ticket = ask(vault.socket, {"do": "register", "plan": toys.plan(body, "climb")})["ticket"]
+        text = base64.b64encode(body).decode()
+        answer = ask(vault.socket, {"do": "submit", "ticket": ticket, "form": "weights", "body": text})["answer"]
+    assert answer["word"] == "better"
+
+
+def test_an_artefact_finds_no_answers_and_leaves_no_trace(opened, toys):
+    hunt = b"""
+import os
+def solve(public, inputs, seed):
+    seen = [os.path.join(d, f) for top in ("/tmp", "/work", "/home", "/root", "/proc/1") for d, _, n in os.walk(top) for f in n]
+    return inputs["x"][:, 0] + 10.0 * any(name.endswith((".truth.npz", "secret.json")) for name in seen)
+"""
+    with opened(toys.make_bench()) as vault:
+        assert toys.send(vault.socket, hunt, "climb")["word"] in ("not better", "unmeasured")
+        assert list((vault.folder / "runner").iterdir()) == []
+        assert vault.close()["scored"][0]["score"] == pytest.approx(baseline_score(toys), abs=0.001)
+
+
+def baseline_score(toys):
+    part = toys.make_bench().parts["climb"]
+    return float(((part.inputs["x"][:, 0] > 0) == (part.truth_NS == 1)).mean())
+
+
+def test_wrong_folders_are_refused(opened, toys, tmp_path):
+    with pytest.raises(BadInput, match="holds no vault"):
+        open_vault(tmp_path / "none")
+    with opened(toys.make_bench()), pytest.raises(BadInput, match="holds a vault already"):
+        open_vault(tmp_path / "v", [toys.make_bench()])
+    with pytest.raises(BadInput, match="more than 100 bytes"):
+        open_vault(tmp_path / "w", [toys.make_bench()], at=tmp_path / ("s" * 100))
