@@ -29,7 +29,6 @@ REACHING = {
     *("breakpoint", "os", "sys", "inspect", "ctypeslib", "load", "loads", "save", "memmap", "fromfile", "tofile"),
     *("genfromtxt", "loadtxt", "savez", "tb_frame", "f_back", "f_locals", "gi_frame", "environ", "perf_counter"),
 }
-QUIET_EVENTS = ("import", "object.__getattr__")
 LONG, PACKED, HUGE = 32, 4.6, 10**12  # numbers in a row; bits a character; an integer that holds answers
 # A step, how the code shows it, and how a plan would say it.
 STEPS = (
@@ -107,7 +106,9 @@ def uncounted_seeds(submission: Submission, trace: Trace | None) -> Found:
 def acts(submission: Submission, trace: Trace | None) -> Found:
     """Count what a run did beyond computing: files, processes, sockets, code made on the way; what it changed or left."""
     assert trace is not None
-    odd = [*(e for e, _ in trace.events if e not in QUIET_EVENTS), *trace.changed, *trace.left]
+    imported = {what.strip("'") for event, what in trace.events if event == "import"}
+    done = [event for event, _ in trace.events if event not in {"import", "object.__getattr__"}]
+    odd = [*done, *(n for n in imported if n.split(".")[0] not in ALLOWED), *trace.changed, *trace.left]
     return float(len(odd)), ", ".join(sorted(set(odd)))
 
 
