@@ -46,6 +46,7 @@ def test_metrics() -> None:
         ("def solve(public, inputs, seed):\n    return inputs['x'][:3, 0]", "shape"),
         ("def solve(public, inputs, seed):\n    while True:\n        pass", "code"),
         ("print(0.99)\nraise SystemExit", "no scores"),
+        ("import os\nos.write(1, b'NaN')\nos._exit(0)", "no score"),
     ],
 )
 def test_what_goes_wrong_is_said(source: str, why: str) -> None:
