@@ -1,7 +1,4 @@
-"""Evolution over programs: parents are what seems best in the shared notebook, of the children the best in rehearsal goes on.
-
-Without parents and with a brood of one it is random search, which all other researchers are compared with.
-"""
+"""Evolution over programs from the shared notebook; without parents it is random search, which all others are compared with."""
 
 from __future__ import annotations
 
