@@ -1,5 +1,8 @@
 """Programs: each renders as a source that runs, holds what its plan tells and no more, and passes honest reading."""
 
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -70,6 +73,29 @@ def test_steps_are_scored_one_by_one_and_more_features_than_items_are_fitted(pro
     scores = solve_of(source_of(program))(public, {"x": new, "group": np.arange(7) % 2}, 0)
     assert scores.shape == (7, 3)
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("scale", ["standard", "whiten"])
+def test_scores_of_known_instruments_are_features_where_there_are_any(scale: Literal["standard", "whiten"]) -> None:
+    rng = np.random.default_rng(0)
+    true, told = rng.random(80) < 0.5, rng.normal(size=(80, 1))
+    public = {
+        "x": rng.normal(size=(80, 4)),
+        "weak": true * 1.0,
+        "group": np.zeros(80),
+        "scores": told + 3.0 * true[:, None],
+    }
+    for use, least in (("x", 0.0), ("scores", 0.9), ("both", 0.9)):
+        solve = solve_of(source_of(Program(use=use, scale=scale)))
+        assert pieces.area(solve(public, public, 0), true) >= least
+    none = {**public, "scores": np.zeros((80, 0))}
+    np.testing.assert_array_equal(
+        solve_of(source_of(Program(use="scores")))(none, none, 0), solve_of(source_of(Program(use="x")))(none, none, 0)
+    )
+    assert "use" in [
+        name for name, options in dials(replace(question(), arrays=(("scores", ""),))).items() if len(options) > 1
+    ]
+    assert dials(question())["use"] == ("x",)
 
 
 def test_changes_stay_in_the_space_of_the_question() -> None:

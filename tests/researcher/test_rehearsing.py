@@ -25,9 +25,10 @@ def test_who_memorises_the_development_set_gains_nothing() -> None:
 
 
 def test_gain_is_over_the_baseline_and_nothing_where_there_is_none() -> None:
-    gain = gains(PLANTED.question, PLANTED.public)
-    assert gain(rehearsed(Program(development="joined", centre="group"), PLANTED.question, PLANTED.public)) > 0.1
-    assert gain(Unmeasured("crashed")) == 0.0
+    score = rehearsed(Program(development="joined", centre="group"), PLANTED.question, PLANTED.public)
+    assert gains(PLANTED.question, PLANTED.public)(score) > 0.1
+    empty = {**PLANTED.public, "x": PLANTED.public["x"][:, :0]}
+    assert isinstance(rehearsed(Program(), PLANTED.question, empty), Unmeasured)
     assert gains(replace(PLANTED.question, baseline="1 / 0"), PLANTED.public)(0.9) == 0.0
 
 
@@ -45,6 +46,7 @@ def test_metrics() -> None:
         ("def solve(public, inputs, seed):\n    return inputs['x'][:3, 0]", "shape"),
         ("def solve(public, inputs, seed):\n    while True:\n        pass", "code"),
         ("print(0.99)\nraise SystemExit", "no scores"),
+        ("import os\nos.write(1, b'NaN')\nos._exit(0)", "no score"),
     ],
 )
 def test_what_goes_wrong_is_said(source: str, why: str) -> None:

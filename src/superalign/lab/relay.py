@@ -1,7 +1,7 @@
 """The relay: how a researcher in a sandbox without a network reaches a language model. The parent runs it, and counts.
 
-One JSON object a line: {"messages": [{"role", "content"}, ...], "max_tokens": n} -> {"text", "stopped", "tokens"}, or {"error"}.
-What a provider says of an error may hold a key, so that no text of one is passed on.
+One JSON object a line: {"messages": [{"role", "content"}, ...], "max_tokens": n} -> {"text", "stopped", "tokens"}, or {"error"}
+in words of our own: a provider's may hold a key.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +24,6 @@ from superalign.policy_names import API
 from superalign.types import Problem
 
 Answer: TypeAlias = Callable[[str, int], Reply]  # what is asked, tokens at most
-LONGEST = 1 << 20  # bytes of a request
 
 
 @dataclass(kw_only=True)
@@ -33,7 +33,6 @@ class Relay:
     answer: Answer
     calls: int = 1000
     tokens: int = 1_000_000  # written, in all
-    most: int = 4000  # tokens of one reply
     used: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("calls", "tokens", "refused", "failed"), 0))
     lock: threading.Lock = field(default_factory=threading.Lock)  # one model, one question at a time
 
@@ -43,7 +42,7 @@ class Relay:
             try:
                 asked = json.loads(line)
                 said = [(str(m["role"]), str(m["content"])) for m in asked["messages"]]
-                limit = min(int(asked["max_tokens"]), self.most, self.tokens - self.used["tokens"])
+                limit = min(int(asked["max_tokens"]), self.tokens - self.used["tokens"])
             except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 said, limit = [], 0
             if not said or limit < 1 or self.used["calls"] >= self.calls:
@@ -65,7 +64,7 @@ def relaying(relay: Relay, at: Path) -> Iterator[Relay]:
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            while line := self.rfile.readline(LONGEST):
+            while line := self.rfile.readline(1 << 20):
                 self.wfile.write(json.dumps(relay.reply(line)).encode() + b"\n")
 
     with socketserver.ThreadingUnixStreamServer(str(at), Handler) as server:
@@ -74,17 +73,18 @@ def relaying(relay: Relay, at: Path) -> Iterator[Relay]:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield relay
         server.shutdown()
-    at.unlink()
 
 
 def answers_of(name: str) -> Answer:
-    """Return how a model is asked: `api:PROVIDER/MODEL` through Inspect, or one whose weights are here."""
-    model = None if name.startswith(API) else open_weights(name)
+    """Return how a model is asked, each time with another seed: `api:PROVIDER/MODEL` through Inspect, or weights here."""
+    model, asked = None if name.startswith(API) else open_weights(name), count()
 
     def answer(prompt: str, limit: int) -> Reply:
         sampling = Sampling(max_tokens=limit)
         policy = api_policy(name, sampling=sampling) if model is None else with_sampling(model, sampling)
-        found = policy.sample([Problem(prompt=prompt, family="relayed", difficulty=0, split="train")], n=1, seed=0)
+        found = policy.sample(
+            [Problem(prompt=prompt, family="relayed", difficulty=0, split="train")], n=1, seed=next(asked)
+        )
         if isinstance(found, ApiRollouts) and found.unmeasured:
             raise ConnectionError("no reply")
         return Reply(text=found.text_R[0], stopped=bool(found.stopped_R[0]), tokens=int(found.length_R[0]))

@@ -1,14 +1,11 @@
-"""Bayesian search (the tree-structured Parzen estimator of Optuna) over the settings of programs.
-
-The shared notebook is replayed into a fresh estimator each time, so that nothing but the notebook has to be kept.
-"""
+"""Bayesian search (Optuna's tree-structured Parzen estimator) over programs: the notebook is replayed into it each time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
-from superalign.errors import ConfigError
 from superalign.researcher.notebook import Notebook
 from superalign.researcher.programs import Program, dials, plainest, settings_of
 from superalign.researcher.proposing import Arrays, Proposal, best_of, draws, gains, rehearsed
@@ -25,7 +22,8 @@ class Bayesian(Record):
 
     def propose(self, question: Question, public: Arrays, history: Notebook) -> Proposal | Unmeasured:
         """Return the program that rehearses best among those that the estimator expects most of."""
-        optuna = optuna_or_say()
+        optuna: Any = import_module("optuna")  # `campaign.researchers_of` says what to do where it is missing
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         rng, space = draws(self.seed, self.name, question, history), dials(question)
         kinds = {name: optuna.distributions.CategoricalDistribution(options) for name, options in space.items()}
         sampler = optuna.samplers.TPESampler(seed=int(rng.integers(2**31)))
@@ -38,23 +36,8 @@ class Bayesian(Record):
         for _ in range(self.asked):
             trial = study.ask(kinds)
             program = plainest(Program(**trial.params))
-            found[program] = gain(rehearsed(program, question, public))
-            study.tell(trial, found[program])
+            score = rehearsed(program, question, public)
+            if not isinstance(score, Unmeasured):
+                found[program] = gain(score)
+            study.tell(trial, found.get(program, -1.0))
         return best_of(found, question, history)
-
-
-def optuna_or_say() -> Any:
-    """Import Optuna, quiet.
-
-    Raises:
-        ConfigError: If it is not installed.
-    """
-    try:
-        import optuna
-    except ImportError:
-        raise ConfigError(
-            "Optuna is not installed, and Bayesian search is its estimator. That researcher cannot propose anything. Run "
-            "`pip install 'superalign[research]'`, or leave `bayesian` out of the researchers."
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna

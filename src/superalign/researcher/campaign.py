@@ -6,6 +6,7 @@ the same command goes on, and no submission counts twice. Released scores choose
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from superalign.errors import ConfigError
-from superalign.researcher.bayesian import Bayesian, optuna_or_say
+from superalign.researcher.bayesian import Bayesian
 from superalign.researcher.client import Client, VaultError
 from superalign.researcher.evolution import Evolution, random_search
 from superalign.researcher.language_model import LanguageModel, gives_orders, relayed
@@ -73,8 +74,11 @@ def researchers_of(settings: Settings) -> list[Researcher]:
             "A language model is asked for, and no relay is named. The sandbox has no network, so that nobody would answer. Name "
             "the relay's socket, or leave out `tree` and `model`."
         )
-    if "bayesian" in settings.researchers:
-        optuna_or_say()
+    if "bayesian" in settings.researchers and importlib.util.find_spec("optuna") is None:
+        raise ConfigError(
+            "Optuna is not installed, and Bayesian search is its estimator. That researcher cannot propose anything. Run "
+            "`pip install 'superalign[research]'`, or leave `bayesian` out of the researchers."
+        )
     seed, folder = settings.seed, Path(settings.folder)
     model = LanguageModel(say=relayed(settings.relay))
     made: Mapping[str, Researcher] = {

@@ -1,7 +1,4 @@
-"""Evolution over programs: parents are what seems best in the shared notebook, of the children the best in rehearsal goes on.
-
-Without parents and with a brood of one it is random search, which all other researchers are compared with.
-"""
+"""Evolution over programs from the shared notebook; without parents it is random search, which all others are compared with."""
 
 from __future__ import annotations
 
@@ -36,8 +33,9 @@ class Evolution(Record):
             rounds = rng.integers(0, len(pool), (2, ROUND))  # a parent is the best of a few that are drawn
             one, other = (max((pool[i] for i in row), key=lambda pair: pair[1])[0] for row in rounds.tolist())
             brood.append(mutate(cross(one, other, rng) if rng.random() < 1 / 3 else one, rng, space))
-        gain = gains(question, public)
-        return best_of({p: gain(rehearsed(p, question, public)) for p in brood}, question, history)
+        gain, scores = gains(question, public), {p: rehearsed(p, question, public) for p in brood}
+        ran = {p: gain(score) for p, score in scores.items() if not isinstance(score, Unmeasured)}
+        return best_of(ran, question, history)
 
 
 def random_search(seed: int) -> Evolution:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 
-def flat(x: np.ndarray) -> np.ndarray:
-    """Return features as rows, steps of a response one by one."""
-    return np.asarray(x, float).reshape(-1, x.shape[-1])
+def taken(arrays: "Any", use: str, front: str = "") -> np.ndarray:
+    """Return features as rows, steps of a response one by one: x, scores of known instruments where there are any, or both."""
+    x, scores = arrays[front + "x"], arrays.get(front + "scores", arrays[front + "x"][..., :0])
+    kept = {"x": x, "scores": scores if scores.shape[-1] else x, "both": np.concatenate([x, scores], axis=-1)}[use]
+    return np.asarray(kept, float).reshape(-1, kept.shape[-1])
 
 
 def centred(x_ND: np.ndarray, group_N: np.ndarray) -> np.ndarray:
@@ -25,7 +27,7 @@ def centred(x_ND: np.ndarray, group_N: np.ndarray) -> np.ndarray:
 
 def whitened(x_MD: np.ndarray, components: int) -> np.ndarray:
     """Return the matrix that gives the first principal components the same spread; of all, if components is 0."""
-    value_D, vector_DD = np.linalg.eigh(np.cov(x_MD.T))
+    value_D, vector_DD = np.linalg.eigh(np.atleast_2d(np.cov(x_MD.T)))
     value_D, vector_DD = value_D[::-1][: components or None], vector_DD[:, ::-1][:, : components or None]
     return vector_DD / np.sqrt(np.maximum(value_D, 0) + 1e-3 * value_D.mean() + 1e-12)
 
@@ -95,7 +97,7 @@ def lda(x_MD: np.ndarray, y_M: np.ndarray, weight_M: np.ndarray, penalty: float)
 def contrast(x_MD: np.ndarray, y_M: np.ndarray, weight_M: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
     """Take the direction in which items differ most; labels say only which end is which."""
     up_D, down_D = ends(x_MD, y_M, weight_M)
-    w_D = np.linalg.eigh(np.cov(x_MD.T))[1][:, -1]
+    w_D = np.linalg.eigh(np.atleast_2d(np.cov(x_MD.T)))[1][:, -1]
     w_D = w_D if w_D @ (up_D - down_D) >= 0 else -w_D
     return w_D, float(-w_D @ (up_D + down_D) / 2)
 

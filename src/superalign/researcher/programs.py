@@ -26,6 +26,7 @@ Space: TypeAlias = Mapping[str, tuple[Setting, ...]]
 class Program(Record):
     """One method. Every setting with what it may be, in the order in which a method is read."""
 
+    use: Literal["x", "scores", "both"] = "x"  # features, scores of known instruments
     centre: Literal["none", "group"] = "none"
     scale: Literal["none", "standard", "whiten"] = "standard"
     components: Literal[0, 4, 8, 16, 32] = 0  # 0 keeps all; whitening alone heeds it
@@ -41,6 +42,8 @@ class Program(Record):
 
 DIALS: Space = {name: get_args(hint) for name, hint in get_type_hints(Program).items()}
 ENGLISH: Mapping[str, str] = {
+    "scores": "scores of known instruments",
+    "both": "x and scores of known instruments",
     "hard": "weak labels rounded",
     "soft": "weak labels as probabilities",
     "sharp": "weak labels sharpened",
@@ -68,11 +71,12 @@ def settings_of(program: Program) -> dict[str, Any]:
 
 
 def dials(question: Question) -> Space:
-    """Return what may be set for a question: all, or what its own space leaves; where to cut matters for shares alone."""
+    """Return what may be set for a question: all, or what its own space leaves. Where to cut matters for shares alone."""
     space = {choice.name: choice.options for choice in question.space}
     left = {name: tuple(o for o in options if str(o) in space.get(name, (str(o),))) for name, options in DIALS.items()}
-    cut = {} if question.metric == "share" else {"cut": ("fit",)}
-    return {name: left[name] or options for name, options in DIALS.items()} | cut
+    fixed: dict[str, tuple[Setting, ...]] = {} if question.metric == "share" else {"cut": ("fit",)}
+    fixed |= {} if any("scores" in name for name, _ in question.arrays) else {"use": ("x",)}
+    return {name: left[name] or options for name, options in DIALS.items()} | fixed
 
 
 def random_program(rng: np.random.Generator, space: Space) -> Program:
@@ -123,6 +127,7 @@ def family(program: Program) -> str:
 def english(program: Program) -> str:
     """Say in a line what a program does, with its settings behind it, so that others can build on it."""
     said = [f"{ENGLISH[program.fit]} on {ENGLISH[program.labels]}"]
+    said += [f"{ENGLISH[program.use]} as features"] if program.use != "x" else []
     said += ["features centred by group"] if program.centre == "group" else []
     said += [f"whitened features ({program.components or 'all'} components)"] if program.scale == "whiten" else []
     said += [f"{program.rounds} rounds of self-training"] if program.rounds else []
@@ -169,11 +174,10 @@ def _pieces() -> Mapping[str, str]:
 def _lines(p: Program) -> list[str]:
     """Return the lines of `solve`, each only where a program needs it."""
     sets = ["x", "new", "dev"] if p.development != "unused" else ["x", "new"]
-    lines = [
-        "x, new, weak = flat(public['x']), flat(inputs['x']), np.clip(np.ravel(public['weak']).astype(float), 0, 1)"
-    ]
+    lines = [f"x, new = taken(public, {p.use!r}), taken(inputs, {p.use!r})"]
+    lines += ["weak = np.clip(np.ravel(public['weak']).astype(float), 0, 1)"]
     if "dev" in sets:
-        lines += ["dev, true = flat(public['dev_x']), np.ravel(public['dev_true']).astype(float)"]
+        lines += [f"dev, true = taken(public, {p.use!r}, 'dev_'), np.ravel(public['dev_true']).astype(float)"]
     if p.centre == "group":
         lines += ["x, new = centred(x, public['group']), centred(new, inputs['group'])"]
         lines += ["dev = centred(dev, public.get('dev_group', np.zeros(len(dev))))"] if "dev" in sets else []

@@ -39,18 +39,21 @@ class Researcher(Protocol):
         """Return the next experiment, or why there is none this time."""
 
 
-def gains(question: Question, public: Arrays) -> Callable[[float | Unmeasured], float]:
-    """Return how a rehearsed score becomes a gain over the published baseline; 0 where either is missing."""
+def gains(question: Question, public: Arrays) -> Callable[[float], float]:
+    """Return how a rehearsed score becomes a gain over the published baseline; 0 where the baseline has none."""
     try:
         base = rehearse(solve_of(question.baseline), public, question.metric)
     except Exception as error:  # whatever its source may raise
         base = Unmeasured(f"the baseline cannot be rehearsed here: {type(error).__name__}")
-    return lambda score: 0.0 if isinstance(score, Unmeasured) or isinstance(base, Unmeasured) else score - base
+    return lambda score: 0.0 if isinstance(base, Unmeasured) else score - base
 
 
 def rehearsed(program: Program, question: Question, public: Arrays) -> float | Unmeasured:
-    """Return the rehearsed score of a program."""
-    return rehearse(solve_of(source_of(program)), public, question.metric)
+    """Return the rehearsed score of a program, or that its fit failed."""
+    try:
+        return rehearse(solve_of(source_of(program)), public, question.metric)
+    except (ValueError, ArithmeticError, LookupError) as error:  # a matrix without inverse, arrays of other shapes
+        return Unmeasured(f"it cannot be rehearsed: {type(error).__name__}")
 
 
 def draws(seed: int, name: str, question: Question, history: Notebook) -> np.random.Generator:
@@ -63,6 +66,6 @@ def best_of(gain: Mapping[Program, float], question: Question, history: Notebook
     before = {e.plan.artefact for e in history.about(question.name)}
     fresh = [p for p in gain if digest_of(source_of(p).encode()) not in before]
     if not fresh:
-        return Unmeasured("every program that was drawn had been submitted before")
+        return Unmeasured("every program that was drawn had been submitted before, or fails")
     best = max(fresh, key=lambda p: gain[p])
     return Proposal(hypothesis=english(best), family=family(best), predicted=gain[best], source=source_of(best))

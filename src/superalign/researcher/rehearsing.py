@@ -74,7 +74,8 @@ def rehearse_apart(source: str, public: Arrays, metric: str, *, limit_s: int = 6
         done = subprocess.run(
             command, input=head + b"\n" + packed.getvalue(), capture_output=True, timeout=limit_s + 20
         )
-        return float(json.loads(done.stdout))
+        score = float(json.loads(done.stdout))
+        return score if 0 <= score <= 1 else Unmeasured("it printed something that is no score")
     except subprocess.TimeoutExpired:
         return Unmeasured(f"it took longer than {limit_s} s")
     except (ValueError, TypeError):

@@ -1,7 +1,4 @@
-"""Tree search over scripts: draft a few, improve the best one that is not exhausted, debug what crashes (after AIDE).
-
-A language model writes them. The tree stands in the notebook: a script cites its parent.
-"""
+"""Tree search over a language model's scripts, after AIDE: draft, improve the best, debug. A script cites its parent."""
 
 from __future__ import annotations
 
