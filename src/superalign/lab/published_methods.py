@@ -17,15 +17,12 @@ LABELS = "soft"  # soft, hard, confident (the surer half), bootstrapped (mixed w
 CENTRE = "all"  # all, or group: each group about its own mean
 DEV = "unused"  # unused, added (to the training items, ten times) or alone
 RIDGE = "30"  # strength of the penalty on weights
-GROUPS = "shared"  # shared, or balanced: every group of training items weighs the same
 ADDED = 10.0
 ROUNDS = 3  # of bootstrapping
 
 
-def solve(
-    public: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray], seed: int
-) -> np.ndarray:  # the seed is not used: nothing is drawn
-    """Return scores, high where the hidden label is likely 1."""
+def solve(public: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
+    """Return scores, high where the hidden label is likely 1. Nothing is drawn: the seed is not used."""
     shape, D = inputs["x"].shape[:-1], inputs["x"].shape[-1]
     if FIT == "scores":
         given_NK = standard(public["scores"], inputs["scores"])
@@ -35,10 +32,6 @@ def solve(
     dev_ND = standard(x_ND, centred(public["dev_x"].reshape(-1, D), public["dev_group"]))
     x_ND, at_ND = standard(x_ND, x_ND), standard(x_ND, at_ND)
     p_N, weight_N = public["weak"].ravel().astype(float), np.ones(len(x_ND))
-    if GROUPS == "balanced":
-        group_N = np.repeat(public["group"], len(x_ND) // len(public["group"]))
-        counts = {g: (group_N == g).sum() for g in np.unique(group_N)}
-        weight_N = np.array([len(x_ND) / len(counts) / counts[g] for g in group_N])
     if LABELS == "hard":
         p_N = (p_N > 0.5).astype(float)
     if LABELS == "confident":
