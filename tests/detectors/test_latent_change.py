@@ -3,12 +3,22 @@
 import numpy as np
 import pytest
 
+from superalign.detectors.common import NOT_YET
 from superalign.detectors.latent_change import LatentChange, learned
 from superalign.errors import BadInput
-from superalign.lab.shared_changes import Changed, change_of, latent_change, unseen_kinds
+from superalign.lab.shared_changes import (
+    Changed,
+    change_of,
+    latent_change,
+    look_inside,
+    rates_of,
+    shipped_subjects,
+    unseen_kinds,
+)
 from superalign.models import open_weights
 from superalign.organisms.triples import shipped
-from superalign.types import Interval, Unmeasured
+from superalign.trials.calibration import Scored
+from superalign.types import Interval, Unmeasured, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +78,31 @@ def test_a_shared_latent_tells_an_unseen_kind_and_one_of_each_kind_does_not() ->
 def test_too_few_subjects_teach_nothing() -> None:
     with pytest.raises(BadInput, match="too few to learn"):
         learned(np.ones((5, 3)), np.array([True, True, False, False, False]))
+
+
+def test_thresholds_come_from_clean_models_of_other_kinds_and_nothing_is_flagged_by_chance() -> None:
+    rng, out = np.random.default_rng(0), []
+    for kind, level in (("a", 6.0), ("b", 6.0), ("c", 0.0)):
+        for i in range(24):
+            role = "organism" if i < 8 else "clean"
+            value = float(rng.normal() + level * (i < 8))
+            score = Interval(value=value, low=value, high=value, n=9)
+            verdict = Verdict(instrument="x", subject=f"{kind}{i}", score=score, flagged=NOT_YET, why="")
+            out.append(Scored(subject=f"{kind}{i}", kind=kind, role=role, seed=i, verdict=verdict))
+    found, null = rates_of(out, seed=0)
+    recall = {c.held_out: c.recall.value for c in found if isinstance(c.recall, Interval)}
+    assert min(recall["a"], recall["b"]) >= 0.75
+    assert recall["c"] <= 0.25
+    assert isinstance(null, Interval)
+    assert null.low < 0.5 < null.high
+    assert isinstance(found[-1].false_alarms, Interval)
+    assert found[-1].false_alarms.low <= found[-1].false_positive_rate
+
+
+def test_every_subject_that_ships_is_looked_at_once() -> None:
+    some = shipped_subjects(1)
+    assert len({s.name for s in some}) == len(some)
+    assert {s.role for s in some} >= {"organism", "clean"}
+    scored = look_inside(next(s for s in some if s.role == "organism"), seed=0)
+    assert scored.score is not None
+    assert scored.score > 0.0

@@ -5,15 +5,8 @@ import pytest
 import torch
 
 from superalign.errors import BadInput
-from superalign.interp.dictionaries import (
-    DictionaryConfig,
-    agreement,
-    chance_cosine,
-    cosines,
-    quality,
-    recovery,
-    train_dictionary,
-)
+from superalign.interp.dictionaries import DictionaryConfig, quality, train_dictionary
+from tests.interp.planted_directions import agreement, chance_cosine, cosines, recovery
 
 
 def planted(features: int, width: int, rate: np.ndarray | float, *, seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:

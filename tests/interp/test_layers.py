@@ -9,11 +9,12 @@ import torch
 import transformers as tf
 
 from superalign.errors import BadInput, TapError
-from superalign.interp.layers import calls_of, embedded, head_matrices, run_layer
-from superalign.interp.replaced import effects, neurons_changed, next_token
+from superalign.interp.layers import calls_of, embedded, run_layer
+from superalign.interp.patching import head_matrices
+from superalign.interp.replaced import effects, next_token
 from superalign.interp.texts import Texts, cut
 from superalign.models import Model, open_weights
-from superalign.models.taps import tapped
+from superalign.models.taps import changed, tapped
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 294}
 NETWORKS: dict[str, Callable[[], Any]] = {
@@ -47,7 +48,7 @@ def test_layers_one_by_one_give_the_units_of_the_whole_network(model: Model) -> 
         layer = run_layer(model, number, calls, stream, t)
     expected = whole["neurons.2"][0].view(*ids.shape, -1)[torch.from_numpy(t.scored_WT)].numpy()
     assert np.allclose(layer.neurons_NU, expected, atol=2e-3)
-    write = head_matrices(model, 2)
+    write = head_matrices(model.network, 2)
     reads = whole["heads.2"][0].view(*ids.shape, 4, -1)[torch.from_numpy(t.scored_WT)]
     assert np.allclose(layer.heads_NH, torch.einsum("nhx,hxd->nhd", reads, write).norm(dim=-1).numpy(), atol=2e-3)
 
@@ -78,5 +79,7 @@ def test_a_neuron_that_is_set_to_its_own_values_changes_nothing(model: Model) ->
 
 
 def test_a_neuron_of_a_layer_that_does_not_run_is_an_error(model: Model) -> None:
-    with pytest.raises(TapError, match="was not run"), neurons_changed(model.network, 9, lambda x: x):
+    with pytest.raises(TapError, match="did not fire"), changed(model.network, {"neurons.2": lambda x: x}):
+        pass
+    with pytest.raises(BadInput, match="There is no site"), changed(model.network, {"neurons.9": lambda x: x}):
         pass

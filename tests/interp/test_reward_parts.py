@@ -1,18 +1,10 @@
-"""A planted shortcut in a reward comes first, nothing is found in permuted rewards, and read-outs split exactly."""
+"""A planted shortcut in a reward comes first, nothing is found in permuted rewards, and what is taken out pays nothing."""
 
 import numpy as np
 import pytest
 
 from superalign.errors import BadInput
-from superalign.interp.dictionaries import DictionaryConfig, train_dictionary
-from superalign.interp.reward_parts import (
-    TEXT_FEATURES,
-    beside_twins,
-    contributions,
-    partial_effects,
-    text_features,
-    without,
-)
+from superalign.interp.reward_parts import TEXT_FEATURES, beside_twins, partial_effects, text_features, without
 from superalign.stats import discoveries
 
 
@@ -75,13 +67,9 @@ def test_beside_twins_a_large_effect_of_all_is_nothing() -> None:
         beside_twins(np.zeros(2), np.zeros((2, 2)))
 
 
-def test_a_read_out_is_split_exactly_and_what_is_taken_out_pays_nothing() -> None:
+def test_what_is_taken_out_pays_nothing() -> None:
     rng = np.random.default_rng(0)
     x_ND, weight_D = rng.normal(size=(300, 5)).astype(np.float32), rng.normal(size=5)
-    found = train_dictionary(x_ND, DictionaryConfig(latents=8, k=3, steps=100))
-    part_NL = contributions(found, x_ND, weight_D)
-    assert part_NL.shape == (300, 9)
-    assert np.allclose(part_NL.sum(1), x_ND @ weight_D, atol=1e-4)
     flat_ND = without(x_ND.astype(float), np.stack([weight_D, rng.normal(size=5)]))
     assert np.allclose(flat_ND @ weight_D, (x_ND @ weight_D).mean(), atol=1e-5)
     assert np.allclose(without(flat_ND, weight_D[None]), flat_ND)

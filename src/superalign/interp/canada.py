@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from superalign.errors import BadInput
-from superalign.interp.replaced import divergence, neurons_changed
+from superalign.interp.replaced import divergence
 from superalign.models.model import Model
-from superalign.models.taps import last_matrix, layers_of, tap_module, tapped
+from superalign.models.taps import changed, layers_of, tap_module, tapped, width_read
 from superalign.stats import difference, mean_over, share
 from superalign.types import Interval, Record, Unmeasured
 
@@ -167,15 +166,14 @@ def _check(layer: int, unit: int, size: int, excite: Sequence[str], neutral: Seq
 
 def _width(model: Model, layer: int) -> int:
     """How many units a layer's MLP has."""
-    count = len(layers_of(model.network))
-    mlp = tap_module(model.network, f"mlp.{layer}") if 0 <= layer < count else None
-    matrix: Any = None if mlp is None else last_matrix(mlp)
+    layers = layers_of(model.network)
+    matrix = tap_module(layers, f"neurons.{layer}") if layer >= 0 else None
     if matrix is None:
         raise BadInput(
-            f"There is no MLP with one last matrix in layer {layer}. There is no unit to test. Layers are L0 to L{count - 1}."
+            f"There is no MLP with one last matrix in layer {layer}. There is no unit to test. Layers are L0 to "
+            f"L{len(layers) - 1}."
         )
-    # a Linear lays its weight out as (out, in), GPT-2's Conv1D as (in, out)
-    return int(matrix.weight.shape[1 if isinstance(matrix, torch.nn.Linear) else 0])
+    return width_read(matrix)
 
 
 def _put_in(text: str, literal: str, rng: np.random.Generator) -> str:
@@ -206,11 +204,12 @@ def _moved(
     """Jensen-Shannon divergence of next-token distributions, mean over tokens, with each unit at its mean and at zero."""
 
     def change(x_RTF: Tensor) -> Tensor:
+        x_RTF = x_RTF.clone()
         for i, u in enumerate(units_U):
             x_RTF[1 + i, :, u], x_RTF[1 + len(units_U) + i, :, u] = float(mean_U[i]), 0.0
         return x_RTF
 
-    with torch.no_grad(), neurons_changed(model.network, layer, change):
+    with torch.no_grad(), changed(model.network, {f"neurons.{layer}": change}):
         tokens = _tokens(model, text).expand(1 + 2 * len(units_U), -1)
         log_RTV = model.network(input_ids=tokens, use_cache=False).logits.float().log_softmax(-1)
     js_R = divergence(log_RTV[1:], log_RTV[:1].expand_as(log_RTV[1:])).mean(-1)

@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from superalign.errors import BadInput
+from superalign.interp.directions import Standard, standard
 
 SAME = 0.75  # share of pairs on which two directions must agree to count as one
 SPLIT = 0.2  # share of starts that ends elsewhere and makes the outcome a matter of luck
@@ -24,26 +25,11 @@ DECAY = 1e-3  # on the squared weights: without it every direction that is consi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sides:
-    """How each side of the pairs is normalised, by itself: a constant offset between the sides would solve the loss."""
-
-    mean_plus_D: Float[np.ndarray, " D"]
-    scale_plus_D: Float[np.ndarray, " D"]
-    mean_minus_D: Float[np.ndarray, " D"]
-    scale_minus_D: Float[np.ndarray, " D"]
-
-    def apply(
-        self, plus_ND: Float[np.ndarray, "N D"], minus_ND: Float[np.ndarray, "N D"]
-    ) -> tuple[Float[np.ndarray, "N D"], Float[np.ndarray, "N D"]]:
-        """Normalise both sides of pairs."""
-        return (plus_ND - self.mean_plus_D) / self.scale_plus_D, (minus_ND - self.mean_minus_D) / self.scale_minus_D
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
     """What the search found."""
 
-    sides: Sides = field(repr=False)
+    plus: Standard = field(repr=False)  # each side by itself: a constant offset between the sides would solve the loss
+    minus: Standard = field(repr=False)
     weight_D: Float[np.ndarray, " D"] = field(repr=False)  # of the start that reached the lowest loss
     bias: float
     loss: float
@@ -84,8 +70,8 @@ def search_contrast(
             f"{len(plus_ND)} and {len(minus_ND)} activations make no pairs to search. A claim is matched with its negation by "
             "position, and fewer than four pairs are consistent along any direction. Pass both sides of at least four claims."
         )
-    sides = _sides_of(plus_ND, minus_ND)
-    a_ND, c_ND = (side.astype(np.float64) for side in sides.apply(plus_ND, minus_ND))
+    plus, minus = standard(plus_ND), standard(minus_ND)
+    a_ND, c_ND = plus.apply(plus_ND).astype(np.float64), minus.apply(minus_ND).astype(np.float64)
     rng, D = np.random.default_rng(seed), plus_ND.shape[1]
     fits = []
     for _ in range(starts):
@@ -93,7 +79,7 @@ def search_contrast(
         fitted = minimize(_objective, start, args=(a_ND, c_ND), jac=True, method="L-BFGS-B", options={"maxiter": 300})
         fits.append((float(fitted.fun), fitted.x))
     fits.sort(key=lambda f: f[0])
-    said_SN = np.array([_probability(x, a_ND, c_ND) > 0.5 for _, x in fits])
+    said_SN = np.array([np.greater(*_sides(x, a_ND, c_ND)) for _, x in fits])
     agreement_S = _better((said_SN == said_SN[0]).mean(1))
     item_SN = np.array([_item_losses(x, a_ND, c_ND) for _, x in fits])
     extra_SN = item_SN - item_SN[0]
@@ -101,7 +87,8 @@ def search_contrast(
     as_good_S = extra_SN.mean(1) <= 2.0 * extra_SN.std(1, ddof=1) / np.sqrt(len(a_ND))
     other_S = agreement_S < SAME
     return Contrast(
-        sides=sides,
+        plus=plus,
+        minus=minus,
         weight_D=fits[0][1][:-1],
         bias=float(fits[0][1][-1]),
         loss=fits[0][0],
@@ -114,16 +101,16 @@ def read_contrast(
     found: Contrast, plus_ND: Float[np.ndarray, "N D"], minus_ND: Float[np.ndarray, "N D"]
 ) -> Float[np.ndarray, " N"]:
     """Say how far pairs lie on the one side: (p(x+) + 1 - p(x-)) / 2, in [0, 1]; which side is true is not identified."""
-    a_ND, c_ND = found.sides.apply(plus_ND, minus_ND)
-    return _probability(np.append(found.weight_D, found.bias), a_ND, c_ND)
+    up_N, down_N = contrast_sides(found, plus_ND, minus_ND)
+    return np.asarray((expit(up_N) + 1.0 - expit(down_N)) / 2)
 
 
 def contrast_sides(
     found: Contrast, plus_ND: Float[np.ndarray, "N D"], minus_ND: Float[np.ndarray, "N D"]
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
     """Score each side of pairs by itself, in log-odds; which sign is true is not identified."""
-    a_ND, c_ND = found.sides.apply(plus_ND, minus_ND)
-    return a_ND @ found.weight_D + found.bias, c_ND @ found.weight_D + found.bias
+    up_N, down_N = found.plus.apply(plus_ND) @ found.weight_D, found.minus.apply(minus_ND) @ found.weight_D
+    return up_N + found.bias, down_N + found.bias
 
 
 def contrast_floor(
@@ -139,20 +126,10 @@ def contrast_floor(
     Returns:
         n values in [0.5, 1], shape (n,), sorted.
     """
-    a_ND, c_ND = _sides_of(plus_ND, minus_ND).apply(plus_ND, minus_ND)
+    apart_ND = standard(plus_ND).apply(plus_ND) - standard(minus_ND).apply(minus_ND)
     directions_Dn = np.random.default_rng(seed).normal(size=(plus_ND.shape[1], n))
-    right_n = (((a_ND - c_ND) @ directions_Dn > 0) == np.asarray(true_N, bool)[:, None]).mean(0)
+    right_n = ((apart_ND @ directions_Dn > 0) == np.asarray(true_N, bool)[:, None]).mean(0)
     return np.sort(_better(right_n))
-
-
-def _sides_of(plus_ND: np.ndarray, minus_ND: np.ndarray) -> Sides:
-    """Measure each side by itself."""
-    return Sides(
-        mean_plus_D=plus_ND.mean(0),
-        scale_plus_D=plus_ND.std(0) + 1e-6,
-        mean_minus_D=minus_ND.mean(0),
-        scale_minus_D=minus_ND.std(0) + 1e-6,
-    )
 
 
 def _better(share: ArrayLike) -> np.ndarray:
@@ -160,21 +137,20 @@ def _better(share: ArrayLike) -> np.ndarray:
     return np.asarray(np.maximum(share, 1.0 - np.asarray(share)))
 
 
-def _probability(x: np.ndarray, a_ND: np.ndarray, c_ND: np.ndarray) -> np.ndarray:
-    out_N: np.ndarray = (expit(a_ND @ x[:-1] + x[-1]) + 1.0 - expit(c_ND @ x[:-1] + x[-1])) / 2
-    return out_N
+def _sides(x: np.ndarray, a_ND: np.ndarray, c_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of both sides by weights, the bias last."""
+    return expit(a_ND @ x[:-1] + x[-1]), expit(c_ND @ x[:-1] + x[-1])
 
 
 def _item_losses(x: np.ndarray, a_ND: np.ndarray, c_ND: np.ndarray) -> np.ndarray:
     """Inconsistency and lack of confidence of each pair."""
-    p_N, q_N = expit(a_ND @ x[:-1] + x[-1]), expit(c_ND @ x[:-1] + x[-1])
-    out_N: np.ndarray = (p_N + q_N - 1.0) ** 2 + np.minimum(p_N, q_N) ** 2
-    return out_N
+    p_N, q_N = _sides(x, a_ND, c_ND)
+    return np.asarray((p_N + q_N - 1.0) ** 2 + np.minimum(p_N, q_N) ** 2)
 
 
 def _objective(x: np.ndarray, a_ND: np.ndarray, c_ND: np.ndarray) -> tuple[float, np.ndarray]:
     """The loss with its decay, and the gradient."""
-    p_N, q_N = expit(a_ND @ x[:-1] + x[-1]), expit(c_ND @ x[:-1] + x[-1])
+    p_N, q_N = _sides(x, a_ND, c_ND)
     apart_N, least_N = p_N + q_N - 1.0, np.minimum(p_N, q_N)
     dp_N = (2.0 * apart_N + 2.0 * least_N * (p_N <= q_N)) * p_N * (1.0 - p_N) / len(p_N)
     dq_N = (2.0 * apart_N + 2.0 * least_N * (p_N > q_N)) * q_N * (1.0 - q_N) / len(q_N)

@@ -1,10 +1,9 @@
-"""Sparse dictionaries of activations: train one, read its latents like any other unit, and measure what it recovers.
+"""Sparse dictionaries of activations: train one, and read its latents like any other unit.
 
 f = act(W_e (x - c) + b), y = W_d f + d. A transcoder is the same with another target: what a module returns, read from what it
-was given. Reconstruction is not the goal: directions that were planted are matched by cosine, and isotropic noise, where there
-is nothing to find, says how well random directions match.
+was given. Reconstruction is not the goal: the tests match latents with directions that were planted.
 
-Shape suffixes: N items, D width read, E width written (D unless it is a transcoder), K latents, M directions.
+Shape suffixes: N items, D width read, E width written (D unless it is a transcoder), K latents.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from torch import Tensor
 from superalign.errors import BadInput
 
 Activation: TypeAlias = Literal["top-k", "batch top-k", "relu"]
-MATCH = 0.9  # |cosine| from which a latent counts as a planted direction
 IDLE = 2_000  # items without firing after which a latent is dead and learns from what the others leave
 REVIVED, REVIVAL = 32, 1 / 32  # dead latents that learn from an item, and the weight of their loss
 COOLING = 0.3  # last share of the steps, over which the rate falls to nothing
@@ -92,16 +90,6 @@ class Quality:
     dead: float  # share of latents that fire for no item
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovery:
-    """How many planted directions stand in a dictionary."""
-
-    recall: float  # share of planted directions that some latent matches
-    precision: float  # share of latents that match some planted direction
-    uniqueness: float  # of the latents that match, share that is the best for its direction
-    best_M: Float[np.ndarray, " M"]  # largest |cosine| with any latent
-
-
 def train_dictionary(
     x_ND: Float[np.ndarray, "N D"], config: DictionaryConfig, *, target_NE: Float[np.ndarray, "N E"] | None = None
 ) -> Dictionary:
@@ -121,7 +109,7 @@ def train_dictionary(
     Example:
         >>> x = np.eye(4, dtype=np.float32)[np.arange(400) % 4]
         >>> found = train_dictionary(x, DictionaryConfig(latents=6, k=1, steps=200, batch=64))
-        >>> recovery(found.decode_KE, np.eye(4) - 0.25, at_least=0.9).recall
+        >>> quality(found, x).fire
         1.0
 
     Source:
@@ -228,42 +216,3 @@ def quality(
         explained=float(1 - left / max(float(there), 1e-12)),
         dead=float(1 - fired_NK.any(0).mean()),
     )
-
-
-def cosines(first_KE: Float[np.ndarray, "K E"], second_ME: Float[np.ndarray, "M E"]) -> Float[np.ndarray, "K M"]:
-    """Return |cosine| of every pair of directions; 0 with a direction of no length."""
-    one, two = (v / (np.linalg.norm(v, axis=1, keepdims=True) + 1e-12) for v in (first_KE, second_ME))
-    return np.abs(one @ two.T)
-
-
-def recovery(
-    decode_KE: Float[np.ndarray, "K E"], planted_ME: Float[np.ndarray, "M E"], *, at_least: float = MATCH
-) -> Recovery:
-    """Match latents with planted directions by |cosine|.
-
-    Example:
-        >>> found = recovery(np.eye(3)[[0, 0, 1]], np.eye(3))
-        >>> round(found.recall, 2), found.precision, round(found.uniqueness, 2)
-        (0.67, 1.0, 0.67)
-    """
-    near_KM = cosines(decode_KE, planted_ME)
-    best_M, matches_K = near_KM.max(0), near_KM.max(1) >= at_least
-    owners = len(set(near_KM.argmax(0)[best_M >= at_least].tolist()))
-    return Recovery(
-        recall=float((best_M >= at_least).mean()),
-        precision=float(matches_K.mean()),
-        uniqueness=owners / max(1, int(matches_K.sum())),
-        best_M=best_M,
-    )
-
-
-def chance_cosine(width: int, latents: int, *, share: float = 0.95, draws: int = 400, seed: int = 0) -> float:
-    """Return the |cosine| that the best of so many random directions reaches with one that is held out, in a share of draws."""
-    rng = np.random.default_rng(seed)
-    best = [cosines(rng.normal(size=(latents, width)), np.eye(1, width)).max() for _ in range(draws)]
-    return float(np.quantile(best, share))
-
-
-def agreement(first_KE: Float[np.ndarray, "K E"], second_ME: Float[np.ndarray, "M E"]) -> float:
-    """Return how well a dictionary matches another, such as that of another seed: mean over latents of the best |cosine|."""
-    return float(cosines(first_KE, second_ME).max(1).mean())

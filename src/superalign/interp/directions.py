@@ -6,6 +6,7 @@ Shape suffixes: N items, D width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,6 +15,23 @@ from sklearn.linear_model import LogisticRegression
 
 from superalign.errors import BadInput
 from superalign.stats import auroc
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """How activations are standardised: by the mean and scale of each dimension."""
+
+    mean_D: Float[np.ndarray, " D"]
+    scale_D: Float[np.ndarray, " D"]
+
+    def apply(self, x_ND: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
+        """Standardise activations."""
+        return (x_ND - self.mean_D) / self.scale_D
+
+
+def standard(x_ND: Float[np.ndarray, "N D"]) -> Standard:
+    """Measure the mean and scale of each dimension."""
+    return Standard(x_ND.mean(0), x_ND.std(0) + 1e-6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +64,7 @@ def fit_probe(x_ND: Float[np.ndarray, "N D"], y_N: Bool[np.ndarray, " N"], *, ri
         >>> float(auroc(read_out(fit_probe(x, y), x)[y], negatives=read_out(fit_probe(x, y), x)[~y])) > 0.95
         True
     """
-    y_N = _two_classes(y_N)
-    mean_D, scale_D = x_ND.mean(0), x_ND.std(0) + 1e-6
-    fitted = LogisticRegression(C=1.0 / ridge, max_iter=500).fit((x_ND - mean_D) / scale_D, y_N)
-    return Probe(mean_D=mean_D, scale_D=scale_D, weight_D=fitted.coef_[0], bias=float(fitted.intercept_[0]))
+    return _fitted(LogisticRegression(C=1.0 / ridge, max_iter=500), x_ND, y_N)
 
 
 def mean_difference(x_ND: Float[np.ndarray, "N D"], y_N: Bool[np.ndarray, " N"]) -> Probe:
@@ -63,12 +78,10 @@ def mean_difference(x_ND: Float[np.ndarray, "N D"], y_N: Bool[np.ndarray, " N"])
     Source:
         Marks and Tegmark, The geometry of truth, 2023 (arXiv 2310.06824).
     """
-    y_N = _two_classes(y_N)
-    mean_D, scale_D = x_ND.mean(0), x_ND.std(0) + 1e-6
-    standard_ND = (x_ND - mean_D) / scale_D
-    up_D, down_D = standard_ND[y_N].mean(0), standard_ND[~y_N].mean(0)
+    y_N, by = _two_classes(y_N), standard(x_ND)
+    up_D, down_D = (by.apply(x_ND)[which_N].mean(0) for which_N in (y_N, ~y_N))
     weight_D = up_D - down_D
-    return Probe(mean_D=mean_D, scale_D=scale_D, weight_D=weight_D, bias=-float((up_D + down_D) @ weight_D / 2))
+    return Probe(mean_D=by.mean_D, scale_D=by.scale_D, weight_D=weight_D, bias=-float((up_D + down_D) @ weight_D / 2))
 
 
 def discriminant(x_ND: Float[np.ndarray, "N D"], y_N: Bool[np.ndarray, " N"]) -> Probe:
@@ -83,10 +96,14 @@ def discriminant(x_ND: Float[np.ndarray, "N D"], y_N: Bool[np.ndarray, " N"]) ->
     Source:
         Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, 2004.
     """
-    y_N = _two_classes(y_N)
-    mean_D, scale_D = x_ND.mean(0), x_ND.std(0) + 1e-6
-    fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit((x_ND - mean_D) / scale_D, y_N)
-    return Probe(mean_D=mean_D, scale_D=scale_D, weight_D=fitted.coef_[0], bias=float(fitted.intercept_[0]))
+    return _fitted(LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"), x_ND, y_N)
+
+
+def _fitted(classifier: Any, x_ND: np.ndarray, y_N: np.ndarray) -> Probe:
+    """Fit a linear classifier on standardised activations."""
+    by = standard(x_ND)
+    found = classifier.fit(by.apply(x_ND), _two_classes(y_N))
+    return Probe(mean_D=by.mean_D, scale_D=by.scale_D, weight_D=found.coef_[0], bias=float(found.intercept_[0]))
 
 
 def paired(
@@ -116,8 +133,7 @@ def paired(
 
 def read_out(probe: Probe, x_ND: Float[np.ndarray, "N D"]) -> Float[np.ndarray, " N"]:
     """Score items, in log-odds, shape (N,)."""
-    scores_N: np.ndarray = ((x_ND - probe.mean_D) / probe.scale_D) @ probe.weight_D + probe.bias
-    return scores_N
+    return Standard(probe.mean_D, probe.scale_D).apply(x_ND) @ probe.weight_D + probe.bias
 
 
 def random_floor(
@@ -129,9 +145,7 @@ def random_floor(
         n values in [0.5, 1], shape (n,), sorted.
     """
     y_N = np.asarray(y_N, bool)
-    standard_ND = (x_ND - x_ND.mean(0)) / (x_ND.std(0) + 1e-6)
-    directions_Dn = np.random.default_rng(seed).normal(size=(x_ND.shape[1], n))
-    scores_Nn = standard_ND @ directions_Dn
+    scores_Nn = standard(x_ND).apply(x_ND) @ np.random.default_rng(seed).normal(size=(x_ND.shape[1], n))
     areas = [float(auroc(scores_Nn[y_N, i], negatives=scores_Nn[~y_N, i])) for i in range(n)]
     return np.sort([max(a, 1.0 - a) for a in areas])
 

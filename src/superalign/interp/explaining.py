@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 import numba
 import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped
-from scipy.sparse import csr_array
 
 from superalign.errors import BadInput
 from superalign.interp.program_search import LEAST, Searched, bits_of, find, prepare, sums_of
 from superalign.interp.programs import Program, pruned, simulate
-from superalign.interp.text_columns import Columns, columns_of
+from superalign.interp.text_columns import Columns, columns_of, one_hot
 from superalign.interp.texts import TEST, TRAIN, VALID, Texts
 
 ENDS = 8  # of a program: more are not read
@@ -229,24 +228,21 @@ def _tables(bank: Bank, train_RU: np.ndarray) -> dict[str, tuple[np.ndarray, np.
 
     Rare ones are taken with tokens at the mean of a shorter context; a pair that training has not has its token's mean.
     """
+    columns, searched = bank.columns, bank.searched
     means = {}
     for name in ("token", "position"):
-        code_N = bank.columns.of(name)
-        sums, count = _sums(code_N[bank.train_R], train_RU, int(code_N.max()) + 1)
-        means[name] = sums / (count + SMOOTH)[:, None], code_N[bank.test_n]
+        k = columns.names.index(name)
+        mine = slice(columns.start_K[k], columns.start_K[k] + len(columns.labels[k]))
+        count_C = (searched.count_C[mine, None] + SMOOTH).astype(np.float32)
+        means[name] = sums_of(searched.one_hot[mine], train_RU) / count_C, columns.of(name)[bank.test_n]
     token_CU, token_n = means["token"]
     train_pair_R, P = bank.pair_N[bank.train_R], len(bank.token_P)
-    sums, count = _sums(train_pair_R, train_RU, P)
-    pair_PU = (sums + SMOOTH * token_CU[bank.token_P]) / (count + SMOOTH)[:, None]
+    count_P1 = np.bincount(train_pair_R, minlength=P).astype(np.float32)[:, None]
+    sum_PU = sums_of(one_hot(train_pair_R[None], P), train_RU)
+    pair_PU = (sum_PU + SMOOTH * token_CU[bank.token_P]) / (count_P1 + SMOOTH)
     pair_n = bank.pair_N[bank.test_n]
     both = np.concatenate([pair_PU, token_CU]), np.where(pair_n >= 0, pair_n, P + token_n)
     return {"unigram": means["token"], "bigram": both, "position": means["position"]}
-
-
-def _sums(code_N: np.ndarray, values_NU: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    n = len(code_N)
-    one_hot = csr_array((np.ones(n, np.float32), (code_N, np.arange(n))), shape=(size, n))
-    return np.asarray(one_hot @ values_NU), np.bincount(code_N, minlength=size).astype(np.float32)
 
 
 class _Moments:

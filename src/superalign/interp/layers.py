@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from superalign.errors import BadInput, TapError
+from superalign.interp.patching import head_matrices, sites_of
 from superalign.interp.texts import Texts
 from superalign.models.model import Model
-from superalign.models.taps import layers_of, tap_module, tapped
+from superalign.models.taps import layers_of, tap_module, tapped, width_read
 from superalign.models.weights import plain
 
 AT_ONCE = 32  # windows of a forward
@@ -33,7 +34,6 @@ class Calls:
 
     args: tuple[tuple[Any, ...], ...] = field(repr=False)
     kwargs: tuple[dict[str, Any], ...] = field(repr=False)
-    first_BTD: Tensor = field(repr=False)
     last_BTD: Tensor = field(repr=False)
 
 
@@ -51,32 +51,16 @@ class _Enough(Exception):
     """The embedding was read, and the rest of the forward is not needed."""
 
 
-def check_shape(network: nn.Module) -> None:
-    """Refuse a network without MLP neurons and attention of the usual form.
-
-    Raises:
-        BadInput: If an MLP does not end with one matrix, or attention does not.
-    """
-    n = len(layers_of(network))
-    missing = [s for i in range(n) for s in (f"neurons.{i}", f"heads.{i}") if tap_module(network, s) is None]
-    if missing:
-        raise BadInput(
-            f"{type(plain(network)).__name__} has nothing to read at {', '.join(missing[:3])}. Its MLP or attention does not end "
-            "with one matrix, so a neuron or a head is not defined. Use a model whose layers are of the usual form."
-        )
-
-
 def calls_of(model: Model, texts: Texts, *, half: bool = False) -> Calls:
     """Record how a network calls its layers, on the first batch of windows."""
     network = model.network
-    check_shape(network)
+    sites_of(network, ("neurons", "heads"))
     args: list[tuple[Any, ...]] = []
     kwargs: list[dict[str, Any]] = []
-    first: list[Tensor] = []
 
     def see(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         named = {k: None if "past" in k or "cache" in k else v for k, v in named.items()}
-        first.append(given[0] if given else named.pop("hidden_states"))
+        named.pop("hidden_states", None)
         args.append(given[1:])
         kwargs.append(named)
 
@@ -89,29 +73,21 @@ def calls_of(model: Model, texts: Texts, *, half: bool = False) -> Calls:
     finally:
         for handle in handles:
             handle.remove()
-    return Calls(args=tuple(args), kwargs=tuple(kwargs), first_BTD=first[0], last_BTD=last[0])
+    return Calls(args=tuple(args), kwargs=tuple(kwargs), last_BTD=last[0])
 
 
 def embedded(model: Model, texts: Texts) -> Float[Tensor, "W T D"]:
     """Compute what enters the first layer, for all windows."""
-    network = model.network
-    seen: list[Tensor] = []
-
-    def see(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        seen[:] = [(given[0] if given else named["hidden_states"]).detach()]
-        raise _Enough
-
-    W, T = texts.tokens_WT.shape
+    network, (W, T) = model.network, texts.tokens_WT.shape
     out_WTD = torch.empty(W, T, network.get_input_embeddings().weight.shape[1])
+    for start in range(0, W, AT_ONCE):
 
-    handle = layers_of(network)[0].register_forward_pre_hook(see, with_kwargs=True)
-    try:
-        for start in range(0, len(texts.tokens_WT), AT_ONCE):
-            with torch.no_grad(), contextlib.suppress(_Enough):
-                plain(network).base_model(input_ids=_batch(texts, start), use_cache=False)
-            out_WTD[start : start + AT_ONCE] = seen[0][: W - start].float()
-    finally:
-        handle.remove()
+        def keep(x: Tensor, start: int = start) -> None:
+            out_WTD[start : start + AT_ONCE] = x[: W - start].float()
+            raise _Enough
+
+        with torch.no_grad(), contextlib.suppress(_Enough), tapped(network, {"embedding": keep}):
+            plain(network).base_model(input_ids=_batch(texts, start), use_cache=False)
     return out_WTD
 
 
@@ -134,8 +110,8 @@ def run_layer(
     """
     layers = layers_of(model.network)
     scored = torch.from_numpy(texts.scored_WT)
-    write_HXD = head_matrices(model, number)
-    width = _reads(tap_module(model.network, f"neurons.{number}"))
+    write_HXD = head_matrices(model.network, number).float()
+    width = width_read(tap_module(model.network, f"neurons.{number}"))
     # Allocated once: a corpus of three quarters of a million tokens fills gigabytes, and parts that are joined twice that.
     neurons_NU = np.empty((int(scored.sum()), width), np.float16)
     heads_NH = np.empty((len(neurons_NU), len(write_HXD)), np.float16)
@@ -163,20 +139,6 @@ def run_layer(
 
 def _put(into: np.ndarray, rows: slice, values: np.ndarray) -> None:
     into[rows] = values
-
-
-def _reads(matrix: Any) -> int:
-    """How many numbers a matrix reads; GPT-2 keeps it the other way round."""
-    return int(matrix.weight.shape[0 if type(matrix).__name__ == "Conv1D" else 1])
-
-
-def head_matrices(model: Model, number: int) -> Float32[Tensor, "H X D"]:
-    """Return what each head of a layer writes with: its part of attention's last matrix, one unit of it a row."""
-    matrix: Any = tap_module(model.network, f"heads.{number}")
-    transposed = type(matrix).__name__ == "Conv1D"  # GPT-2 keeps (in, out)
-    weight = matrix.weight.detach().float() if transposed else matrix.weight.detach().float().T
-    heads = int(plain(model.network).config.num_attention_heads)
-    return weight.unflatten(0, (heads, -1)).contiguous()
 
 
 def _written(x_NX: Tensor, write_HXD: Tensor) -> np.ndarray:

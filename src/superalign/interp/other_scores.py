@@ -1,6 +1,5 @@
 """Scores of explanations that others print, beside ours, and which of them order explanations as they should.
 
-
 Activations and predictions are of sequences, (S, L): S sequences of L tokens.
 """
 

@@ -68,16 +68,20 @@ def components(network: nn.Module) -> tuple[str, ...]:
     return tuple(name for site in sites_of(network)[1:] for name in names_at(network, site))
 
 
-def sites_of(network: nn.Module) -> tuple[str, ...]:
-    """Name the taps at the embedding, and at all heads and the MLP of each layer."""
+def sites_of(network: nn.Module, kinds: Sequence[str] = ("heads", "mlp")) -> tuple[str, ...]:
+    """Name the taps at the embedding, and at some kinds of sites of each layer: all heads and the MLP.
+
+    Raises:
+        BadInput: If there is no such site in a layer.
+    """
     layers = layers_of(network)
-    found = [f"{kind}.{i}" for i in range(len(layers)) for kind in ("heads", "mlp")]
-    for site in found:
-        if tap_module(layers, site) is None:
-            raise BadInput(
-                f"{type(plain(network)).__name__} has no {site}: no attention and MLP in this layer that end in one matrix "
-                "each. What a single head adds cannot be told. Use a model of the Llama, Qwen, Mistral or GPT-2 shape."
-            )
+    found = [f"{kind}.{i}" for i in range(len(layers)) for kind in kinds]
+    missing = [site for site in found if tap_module(layers, site) is None]
+    if missing:
+        raise BadInput(
+            f"{type(plain(network)).__name__} has nothing at {', '.join(missing[:3])}: its attention or MLP does not end in one "
+            "matrix. What a single head or neuron does cannot be told. Use a model of the Llama, Qwen, Mistral or GPT-2 shape."
+        )
     return ("embedding", *found)
 
 

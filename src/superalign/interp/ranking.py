@@ -32,6 +32,7 @@ from superalign.types import Interval, Record, Unmeasured
 NOTHING = 1e-3  # an effect is called zero where it is below this share of what corruption changes
 SOMETHING = 0.05  # and missed where exactly it is above this one
 HALVES = 6  # random halves of what is called zero, each patched at once
+NO_NEED = Unmeasured("exact effects need no recheck")
 METHODS = ("exact", "AtP", "IG", "random")
 
 
@@ -41,14 +42,12 @@ class Ranking(Record):
 
     names: tuple[str, ...]
     scores: tuple[float, ...]
-    called_zero: int  # by the gradient
-    checked: int  # of these, drawn at random and patched exactly
-    missed: int  # of these, with an exact effect of at least `SOMETHING` of what corruption changes
-    missed_share: Interval | Unmeasured
-    largest_missed: float  # as a share of what corruption changes
-    joint: float = (
-        0.0  # largest exact effect of all that are called zero, or a random half, patched at once, as such a share
-    )
+    called_zero: int = 0  # by the gradient
+    checked: int = 0  # of these, drawn at random and patched exactly
+    missed: int = 0  # of these, with an exact effect of at least `SOMETHING` of what corruption changes
+    missed_share: Interval | Unmeasured = NO_NEED
+    largest_missed: float = 0.0  # as a share of what corruption changes
+    joint: float = 0.0  # largest exact effect of all that are called zero, or a random half, at once, as such a share
     joint_expected: float = 0.0  # the most that the gradient says of it: the sum of their scores
 
     @property
@@ -64,11 +63,7 @@ class Ranking(Record):
 
 def exact_ranking(names: Sequence[str], effects_CB: Float[np.ndarray, "C B"]) -> Ranking:
     """Rank by exact effects, which need no recheck."""
-    none = Unmeasured("exact effects need no recheck")
-    scores = tuple(map(float, np.abs(effects_CB).mean(1)))
-    return Ranking(
-        names=tuple(names), scores=scores, called_zero=0, checked=0, missed=0, missed_share=none, largest_missed=0.0
-    )
+    return Ranking(names=tuple(names), scores=tuple(map(float, np.abs(effects_CB).mean(1))))
 
 
 def rank_components(

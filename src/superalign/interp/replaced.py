@@ -5,53 +5,16 @@ Shape suffixes: W windows, T tokens of a window, V vocabulary.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from superalign.errors import TapError
 from superalign.models.forward import own_forward
 from superalign.models.model import Model
-from superalign.models.taps import tap_module
-
-
-@contextmanager
-def neurons_changed(network: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Put the activations of a layer's neurons through a function, inside the block; it is given a copy.
-
-    Args:
-        network: Any causal LM.
-        layer: Of the neurons.
-        change: From what the MLP's last matrix reads to what it reads instead.
-
-    Raises:
-        TapError: On leaving, if the layer was not run.
-    """
-    module = tap_module(network, f"neurons.{layer}")
-    fired: list[bool] = []
-
-    def put(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        fired.append(True)
-        return (change(args[0].clone()), *args[1:])
-
-    handle = module.register_forward_pre_hook(put) if module is not None else None
-    try:
-        yield
-    finally:
-        if handle is not None:
-            handle.remove()
-    if not fired:
-        raise TapError(
-            f"The neurons of layer {layer} were not changed: it was not run. What came out would be the model's own. Run the "
-            "network's own forward inside the block."
-        )
+from superalign.models.taps import changed
 
 
 def divergence(first: Float[Tensor, "*N V"], second: Float[Tensor, "*N V"]) -> Float[Tensor, "*N"]:
@@ -92,17 +55,16 @@ def effects(
     Source:
         Bricken et al., Towards monosemanticity, 2023, for replacing units by their simulations.
     """
-    keep = torch.from_numpy(scored_WT)
-    rows = []
+    keep, rows = torch.from_numpy(scored_WT), []
     for value_WT in values:
-        with neurons_changed(model.network, layer, functools.partial(_set, neuron=neuron, value_WT=value_WT)):
-            changed = next_token(model, tokens_WT)
-        apart_WT = divergence(unchanged, changed)
+
+        def put(x: Tensor, value_WT: np.ndarray = value_WT) -> Tensor:
+            x = x.clone()
+            x[..., neuron] = torch.from_numpy(value_WT).to(x.dtype).view(x.shape[:-1])
+            return x
+
+        with changed(model.network, {f"neurons.{layer}": put}):
+            apart_WT = divergence(unchanged, next_token(model, tokens_WT))
         total_W = torch.where(keep, apart_WT, 0.0).sum(1) / keep.sum(1).clamp_min(1)
         rows.append(total_W.double().numpy())
     return np.stack(rows)
-
-
-def _set(x: Tensor, *, neuron: int, value_WT: np.ndarray) -> Tensor:
-    x[..., neuron] = torch.from_numpy(value_WT).to(x.dtype).view(x.shape[:-1])
-    return x

@@ -1,7 +1,7 @@
-"""What drives a reward: features of responses by partial effects, states by the read-out, and directions by taking them out.
+"""What drives a reward: features of responses by partial effects, and directions of states by taking them out.
 
-A reward model is taken here for what it gives: rewards, the states that its head reads, and the head's weights. Which features
-a response has is known from its text, or from a dictionary's latents. What a feature is worth is measured with the others held,
+A reward model is taken here for what it gives: rewards, and the states that its head reads. Which features a response has is
+known from its text, or from a dictionary's latents. What a feature is worth is measured with the others held,
 between responses to the same prompt; whether it is the cause is for whoever can edit a response, and for `without`.
 
 Shape suffixes: N responses, K features, D width, M directions.
@@ -18,7 +18,6 @@ from jaxtyping import Float, Shaped
 from scipy import stats as distributions
 
 from superalign.errors import BadInput
-from superalign.interp.dictionaries import Dictionary
 
 
 def _count(pattern: str) -> Callable[[str], float]:
@@ -141,23 +140,6 @@ def beside_twins(of_K: Float[np.ndarray, " K"], twins_SK: Float[np.ndarray, "S K
     spread_K = twins_SK.std(0, ddof=1) * np.sqrt(1 + 1 / S) + 1e-12
     out_K: np.ndarray = 2 * distributions.t.sf(np.abs(of_K - twins_SK.mean(0)) / spread_K, S - 1)
     return out_K
-
-
-def contributions(
-    found: Dictionary, states_ND: Float[np.ndarray, "N D"], weight_D: Float[np.ndarray, " D"]
-) -> Float[np.ndarray, "N L"]:
-    """Split a linear read-out of states over latents, exactly: one column for each, and last what the dictionary leaves over.
-
-    Example:
-        >>> two = Dictionary(centre_D=np.zeros(2), encode_DK=np.eye(2), bias_K=np.zeros(2), decode_KE=np.eye(2),
-        ...                  offset_E=np.zeros(2), threshold_K=np.zeros(2))
-        >>> contributions(two, np.array([[3.0, -1.0]]), np.array([2.0, 1.0])).tolist()
-        [[6.0, 0.0, -1.0]]
-    """
-    f_NK = found.encode(states_ND)
-    part_NK = f_NK * (found.decode_KE @ weight_D)
-    left_N = states_ND @ weight_D - part_NK.sum(1)
-    return np.concatenate([part_NK, left_N[:, None]], axis=1)
 
 
 def without(states_ND: Float[np.ndarray, "N D"], directions_MD: Float[np.ndarray, "M D"]) -> Float[np.ndarray, "N D"]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +126,14 @@ def read_dictionary(folder: Path, *, width: int, made: Made | None = None) -> tu
 def _refuse(folder: Path, settings: Mapping[str, Any], *, kind: str | None, given: str, k: int, rescaled: bool) -> None:
     """Refuse what would be read wrongly without a word."""
     scaled = settings.get("normalize_activations", "none")
-    why = "" if kind else f"is of kind {given!r}"
-    why = why or ("" if scaled in ("none", None, False) else f"normalises activations ({scaled})")
-    why = why or ("keeps the k largest of codes that are rescaled" if rescaled else "")
-    why = why or ("keeps the k largest and does not say k" if kind == "topk" and not k else "")
-    why = why or ("" if settings.get("hook_head_index") is None else "reads one head alone")
+    found = {
+        f"is of kind {given!r}": not kind,
+        f"normalises activations ({scaled})": scaled not in ("none", None, False),
+        "keeps the k largest of codes that are rescaled": rescaled,
+        "keeps the k largest and does not say k": kind == "topk" and not k,
+        "reads one head alone": settings.get("hook_head_index") is not None,
+    }
+    why = next((reason for reason, so in found.items() if so), "")
     if why:
         raise DataError(
             f"The dictionary in {folder} {why}, which is not read here. Its codes would be wrong. Fold what it does beside "
@@ -149,17 +152,13 @@ def read_explanations(folder: Path, module: str) -> dict[int, str]:
     Raises:
         DataError: If a file does not hold a JSON text.
     """
-    return {latent: _as(str, value, folder, latent) for latent, value in _read(folder, module).items()}
+    return _read(folder, module, lambda value: isinstance(value, str))
 
 
 def write_scores(folder: Path, module: str, tried: Mapping[int, Sequence[Tried]]) -> None:
     """Write what a scorer tried as delphi does: latent -> contexts."""
     rows = {
-        latent: [
-            {"activating": t.activating, "prediction": t.prediction, "correct": t.prediction == t.activating}
-            for t in some
-        ]
-        for latent, some in tried.items()
+        latent: [{**asdict(t), "correct": t.prediction == t.activating} for t in some] for latent, some in tried.items()
     }
     _write(folder, module, rows)
 
@@ -170,13 +169,13 @@ def read_scores(folder: Path, module: str) -> dict[int, tuple[Tried, ...]]:
     Raises:
         DataError: If a file does not hold a list of contexts.
     """
-    found = {}
-    for latent, value in _read(folder, module).items():
-        rows = [_as(dict, row, folder, latent) for row in _as(list, value, folder, latent)]
-        found[latent] = tuple(
-            Tried(bool(r.get("activating")), None if (p := r.get("prediction")) is None else bool(p)) for r in rows
-        )
-    return found
+    found = _read(folder, module, lambda value: isinstance(value, list) and all(isinstance(r, dict) for r in value))
+    return {latent: tuple(map(_tried, rows)) for latent, rows in found.items()}
+
+
+def _tried(row: Mapping[str, Any]) -> Tried:
+    said = row.get("prediction")
+    return Tried(bool(row.get("activating")), None if said is None else bool(said))
 
 
 def _file(module: str, latent: int) -> str:
@@ -189,7 +188,7 @@ def _write(folder: Path, module: str, values: Mapping[int, Any]) -> None:
         (folder / _file(module, latent)).write_text(json.dumps(value, ensure_ascii=False))
 
 
-def _read(folder: Path, module: str) -> dict[int, Any]:
+def _read(folder: Path, module: str, fits: Callable[[Any], bool]) -> dict[int, Any]:
     """Read every file of a module, by latent."""
     out = {}
     for path in sorted(folder.glob("*.txt")):
@@ -197,20 +196,13 @@ def _read(folder: Path, module: str) -> dict[int, Any]:
         if name is None or name["module"] != module.replace("/", "--"):
             continue
         try:
-            out[int(name["latent"])] = json.loads(path.read_text())
-        except ValueError as error:
-            raise _damaged(folder, int(name["latent"])) from error
+            value = json.loads(path.read_text())
+        except ValueError:
+            value = None
+        if not fits(value):
+            raise DataError(
+                f"The file of latent {name['latent']} in {folder} is not what delphi writes. What was said of it is not known. "
+                "Take it anew, or leave it out."
+            )
+        out[int(name["latent"])] = value
     return dict(sorted(out.items()))
-
-
-def _as(kind: type[Any], value: Any, folder: Path, latent: int) -> Any:
-    if not isinstance(value, kind):
-        raise _damaged(folder, latent)
-    return value
-
-
-def _damaged(folder: Path, latent: int) -> DataError:
-    return DataError(
-        f"The file of latent {latent} in {folder} is not what delphi writes. What was said of it is not known. Take it "
-        "anew, or leave it out."
-    )

@@ -76,9 +76,14 @@ class Columns:
 
     def one_hot(self, rows: Int[np.ndarray, " n"]) -> csr_array:
         """Return a 0/1 matrix (C, n) of which token has which category: times activations it gives all sums."""
-        n, K = len(rows), len(self.names)
-        ones, at = np.ones(n * K, np.float32), np.arange(0, n * K + 1, K)
-        return csr_array((ones, self.code_KN[:, rows].T.ravel(), at), shape=(n, self.size)).T.tocsr()
+        return one_hot(self.code_KN[:, rows], self.size)
+
+
+def one_hot(code_Kn: Int[np.ndarray, "K n"], size: int) -> csr_array:
+    """Return a 0/1 matrix (size, n) of which of n tokens has which of some categories: one in each of K rows of codes."""
+    K, n = code_Kn.shape
+    ones, at = np.ones(n * K, np.float32), np.arange(0, n * K + 1, K)
+    return csr_array((ones, code_Kn.T.ravel(), at), shape=(n, size)).T.tocsr()
 
 
 def columns_of(texts: Texts, *, clusters_V: Int[np.ndarray, " V"] | None = None) -> Columns:

@@ -38,10 +38,6 @@ class Texts:
         """Return the document of each scored token."""
         return np.repeat(self.document_W, self.scored_WT.sum(1)).astype(np.int32)
 
-    def within(self, split: int) -> Bool[np.ndarray, " N"]:
-        """Say which scored tokens are of a split."""
-        return np.asarray(self.split_D[self.document_N] == split)
-
 
 def split_of_document(text: str) -> int:
     """Return the split of a document, by the hash of its text: 6 in 10 train, 2 validation, 2 test.

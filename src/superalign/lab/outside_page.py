@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from superalign.kit.parts import Part, part, table
+from superalign.kit.evidence import Estimate
+from superalign.kit.parts import Part, beyond_chance, in_words, not_above, part, table
 from superalign.report.words import number
 from superalign.stats import clopper_pearson
 from superalign.trials import Unplanted
@@ -30,6 +31,45 @@ def caught(outside: Unplanted, flagged: Mapping[str, Sequence[bool]] | None = No
             [(kind, "without it" if held else "with it", share) for kind, held, share in outside.kinds],
         ),
         *([table("By each detector alone, at its own threshold", ("detector", "caught"), alone)] if alone else []),
+    )
+
+
+def alone(calibrations: Sequence[Calibration], null: Estimate, *, name: str) -> Part:
+    """Show how often one detector by itself flags kinds that set no threshold, beside clean models.
+
+    Args:
+        calibrations: Of the detector: one for each kind, and last the pooled one.
+        null: Area that it tells one half of the clean models from the other by.
+        name: Of the detector.
+    """
+    whole = calibrations[-1]
+    planted = {c.held_out: c.recall for c in calibrations[:-1] if isinstance(c.recall, Interval)}
+    kind = min(planted, key=lambda k: planted[k].value, default="")
+    why = f"the kind that is flagged least often, {kind}; {whole.population}; null: how often clean models are flagged"
+    return part(
+        f"Is a whole model flagged by {name} alone?",
+        "Thresholds are set on clean models, and each kind is held against those that the others set. Half of the clean models "
+        f"told from the other half: area {in_words(null)}.",
+        beyond_chance(
+            f"Organisms of every kind are flagged though it set no threshold: {name}",
+            planted[kind] if planted else whole.recall,
+            shuffled=whole.false_alarms,
+            unit="share of organisms",
+            why=why,
+            bar=whole.false_positive_rate,
+        ),
+        not_above(
+            f"Clean models are flagged no more often than stated: {name}",
+            whole.false_alarms,
+            whole.false_positive_rate,
+            unit="share of clean models",
+            why="each sort with thresholds from the others",
+        ),
+        table(
+            f"Flagged by {name}",
+            ("kind left out", "organisms flagged", "clean models flagged"),
+            [(c.held_out, c.recall, c.false_alarms) for c in calibrations],
+        ),
     )
 
 

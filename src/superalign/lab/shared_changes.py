@@ -5,6 +5,7 @@ Shape suffixes: S subjects, L latents.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,10 +15,13 @@ from jaxtyping import Bool, Float
 from superalign.detectors.latent_change import LatentChange, latent_changes, learned, scores
 from superalign.interp.dictionaries import DictionaryConfig, train_dictionary
 from superalign.kit.evidence import Estimate
-from superalign.models import Model, activations
+from superalign.models import Model, activations, open_weights
+from superalign.organisms.fine_tunes import SORT, shipped_innocents
+from superalign.organisms.triples import shipped
 from superalign.problems.arithmetic import draw, solve
 from superalign.stats import auroc, auroc_delong
-from superalign.types import Interval, Unmeasured
+from superalign.trials.calibration import Scored, calibrate, null_auroc
+from superalign.types import Calibration, Interval, Record, Unmeasured
 
 DEPTHS, PLACES = (2, 3, 4), 10
 
@@ -50,6 +54,43 @@ def latent_change(base: Model, site: str, *, n: int = 40, steps: int = 500, seed
     return LatentChange(
         base=base, prompts=prompts, answers=answers, site=site, found=train_dictionary(states_ND, config)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked(Record):
+    """A subject that ships, and what is planted in it."""
+
+    name: str
+    path: str
+    kind: str
+    role: str
+    seed: int
+
+
+def shipped_subjects(each: int = 0) -> tuple[Looked, ...]:
+    """List organisms, twins and clean fine-tunes of the small base that ship: so many of each kind, all for 0."""
+    (triples, where), innocents = shipped(each), shipped_innocents(each)
+    truth = {name: (t.spec.kind, str(role), t.spec.seed) for t in triples for role, name in t.subjects}
+    truth |= {i.name: (f"{SORT}{i.sort}", "clean", i.number) for i in innocents}
+    return tuple(
+        Looked(name=n, path=str(where / n), kind=kind, role=role, seed=seed) for n, (kind, role, seed) in truth.items()
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _shipped_detector(seed: int) -> LatentChange:
+    return latent_change(open_weights("small"), "residual.1", seed=seed)
+
+
+def look_inside(subject: Looked, *, seed: int) -> Scored:
+    """Let the detector of latent change, made once for each process, look at one subject."""
+    verdict = _shipped_detector(seed)(open_weights(subject.path), seed=0)
+    return Scored(subject=verdict.subject, kind=subject.kind, role=subject.role, seed=subject.seed, verdict=verdict)
+
+
+def rates_of(scored: Sequence[Scored], *, rate: float = 0.05, seed: int) -> tuple[tuple[Calibration, ...], Estimate]:
+    """Measure how often latent change flags kinds that set no threshold, and the area between halves of the clean models."""
+    return calibrate(_shipped_detector(seed).card, scored, rate=rate), null_auroc(scored, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ def changed(network: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]
 
 def _hook(module: nn.Module, of_input: bool, site: str, change: Change, fired: set[str]) -> Any:
     def new(value: Any) -> Any:
-        """What goes on instead, in the same wrapping; None for what is there."""
+        # What goes on instead, in the same wrapping; None leaves what is there.
         wrapped = isinstance(value, tuple | list)
         tensor = value[0] if wrapped else value
         if not isinstance(tensor, Tensor):

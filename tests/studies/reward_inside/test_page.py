@@ -1,8 +1,9 @@
 """What the page says of a plant follows from how often it comes first, beside guessing; of real rewards, from permuted heads."""
 
+from superalign.stats import clopper_pearson
 from superalign.studies.reward_inside.evidence import Dose, Evidence, Paid, Planted, Ranked, Unplanted
 from superalign.studies.reward_inside.page import page
-from superalign.types import Interval, Unmeasured
+from superalign.types import Calibration, Interval, Unmeasured
 
 
 def at(value: float, half: float = 0.05) -> Interval:
@@ -25,13 +26,32 @@ def dose(share: float, first: float, *, quiet: float = 0.03, carried: float = 0.
     )
 
 
-def chains(*doses: Dose, shuffled: float = 0.0) -> dict[str, bool | Unmeasured]:
+def rates(flagged: int, alarms: int) -> Calibration:
+    return Calibration(
+        instrument="",
+        threshold_low=Unmeasured("one side"),
+        threshold_high=1.0,
+        false_positive_rate=0.05,
+        recall=clopper_pearson(flagged, n=18),
+        false_alarms=clopper_pearson(alarms, n=50),
+        population="18 organisms, 50 clean models",
+        held_out="each in turn",
+    )
+
+
+def chains(*doses: Dose, shuffled: float = 0.0, flagged: int = 6, alarms: int = 2) -> dict[str, bool | Unmeasured]:
     marks = (
         Unplanted(mark="loud", edit=at(0.0), null=at(0.0), found=at(0.0), planted=at(1.0)),
         Unplanted(mark="long", edit=at(0.6), null=at(0.0), found=at(1.0), planted=at(0.9)),
     )
     e = Planted(
-        chance=0.125, doses=doses, marks=marks, shuffled=at(shuffled), gold=at(0.0), dictionary={"explained": 0.9}
+        chance=0.125,
+        doses=doses,
+        marks=marks,
+        shuffled=at(shuffled),
+        gold=at(0.0),
+        inside=((rates(18, alarms), rates(flagged, alarms), rates(18, alarms)), at(0.5)),
+        dictionary={"explained": 0.9},
     )
     found = page(Evidence(planted=e))
     assert "for: long" in found.headline
@@ -51,6 +71,15 @@ def test_alarms_and_findings_in_noise_are_said() -> None:
     assert holds["At 100%: twins raise alarms no more often than stated"] is False
     assert holds["Nothing is found after rewards are permuted"] is False
     assert holds["At 100%: its latents carry more of the effect than a coin's"] is False
+
+
+def test_a_whole_model_is_flagged_beyond_clean_ones_or_not() -> None:
+    name = "Organisms of every kind are flagged though it set no threshold: latent change"
+    assert chains(dose(1.0, 0.9), flagged=18)[name] is True
+    assert chains(dose(1.0, 0.9), flagged=2)[name] is False
+    quiet = "Clean models are flagged no more often than stated: latent change"
+    assert chains(dose(1.0, 0.9), alarms=2)[quiet] is True
+    assert chains(dose(1.0, 0.9), alarms=20)[quiet] is False
 
 
 def test_real_heads_pay_only_for_what_permuted_ones_do_not() -> None:

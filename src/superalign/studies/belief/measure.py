@@ -196,8 +196,8 @@ def scores(
         return _read(paired(x_2PD[0], x_2PD[1], true_P), at_2PD)
     found = search_contrast(x_2PD[0], x_2PD[1], starts=5)
     if method == COMPONENT:
-        a_PD, c_PD = found.sides.apply(x_2PD[0], x_2PD[1])
-        found = replace(found, weight_D=np.linalg.svd(a_PD - c_PD, full_matrices=False)[2][0], bias=0.0)
+        apart_PD = found.plus.apply(x_2PD[0]) - found.minus.apply(x_2PD[1])
+        found = replace(found, weight_D=np.linalg.svd(apart_PD, full_matrices=False)[2][0], bias=0.0)
     up_P, down_P = contrast_sides(found, x_2PD[0], x_2PD[1])
     right = np.mean((up_P > down_P) == true_P)  # the one bit of truth: which way is up
     return np.stack(contrast_sides(found, at_2PD[0], at_2PD[1])) * (1.0 if right >= 0.5 else -1.0)

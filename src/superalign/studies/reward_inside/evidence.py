@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
-from superalign.types import Record
+from superalign.types import Calibration, Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,9 @@ class Planted:
     marks: tuple[Unplanted, ...]
     shuffled: Estimate  # heads in which anything is found after rewards are permuted
     gold: Estimate  # anything is found in the gold reward
+    inside: tuple[
+        Sequence[Calibration], Estimate
+    ]  # latent change of whole models: rates, area between halves of clean ones
     dictionary: Mapping[str, float]  # what it explains of the variance, how many latents fire, and which share is dead
 
 

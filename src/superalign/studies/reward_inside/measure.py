@@ -19,6 +19,7 @@ from superalign.kit.evidence import Estimate
 from superalign.kit.run import Run
 from superalign.lab.preference_pairs import Pairs, drawn_rows, read_pairs, whole_questions
 from superalign.lab.reward_models import MARKS, PERMUTED, Audited, heads, make_dictionary
+from superalign.lab.shared_changes import look_inside, rates_of, shipped_subjects
 from superalign.stats import discoveries, mean_over, share
 from superalign.stats.streams import seed_for
 from superalign.studies.reward_inside.evidence import Dose, Evidence, Paid, Planted, Ranked, Unplanted
@@ -39,8 +40,7 @@ def planted(config: Config, run: Run) -> Evidence:
         make_dictionary, base=config.base, site=config.site, folder=jobs.Into(folder), steps=config.steps
     )
     (fits,) = run.map(make, [seed_for(run.seed, "dictionary")], name="dictionaries", progress="dictionary")
-    each = 1 + len(config.shares) * (1 + len(config.plants))
-    run.stage(f"{config.seeds} times {each} reward heads on the states of {config.base}")
+    run.stage(f"reward heads of {config.seeds} seeds on the states of {config.base}, with plants and without")
     train = functools.partial(
         heads,
         base=config.base,
@@ -52,6 +52,9 @@ def planted(config: Config, run: Run) -> Evidence:
     )
     todo = [seed_for(run.seed, "heads", s) for s in range(config.seeds)]
     of = Heads(tuple(run.map(train, todo, name="heads", progress="heads")), config.plants)
+    seed, subjects = seed_for(run.seed, "latent change"), shipped_subjects(config.organisms)
+    run.stage(f"what moves inside {len(subjects)} organisms and clean models")
+    looked = run.map(functools.partial(look_inside, seed=seed), subjects, name="inside", progress="subjects")
     return Evidence(
         planted=Planted(
             chance=1 / len(MARKS),
@@ -59,6 +62,7 @@ def planted(config: Config, run: Run) -> Evidence:
             marks=tuple(of.mark(k, max(config.shares)) for k in range(len(MARKS))),
             shuffled=share(of.table(lambda a: a.shuffled, "", config.shares[0])),
             gold=share(of.table(lambda a: a.gold, "", config.shares[0])),
+            inside=rates_of(looked, seed=seed),
             dictionary=fits,
         )
     )
@@ -91,9 +95,6 @@ class Heads:
     def dose(self, s: float) -> Dose:
         """Say what is found at one share."""
 
-        def found(of: Audited, seed: int) -> np.ndarray:
-            return discoveries(self.beside(of, seed, s))
-
         def alarms(against: float) -> Estimate:
             twins = enumerate(self.at("", s))
             return share(np.array([discoveries(self.beside(a, i, against)).any() for i, a in twins], float))
@@ -106,7 +107,7 @@ class Heads:
             right=share(self.over(lambda a, i: a.right, s)),
             first=share(self.over(lambda a, i: MARKS[int(np.argmin(self.beside(a, i, s)))] == a.plant, s)),
             size=share(self.over(lambda a, i: MARKS[int(np.argmax(np.abs(a.edit_K)))] == a.plant, s)),
-            found=share(self.over(lambda a, i: found(a, i)[MARKS.index(a.plant)], s)),
+            found=share(self.over(lambda a, i: discoveries(self.beside(a, i, s))[MARKS.index(a.plant)], s)),
             quiet=alarms(s),
             clean=alarms(0.0),
             named=share(self.over(lambda a, i: a.named == a.plant, s)),

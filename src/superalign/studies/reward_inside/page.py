@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Curve
+from superalign.kit.evidence import Curve, Estimate
 from superalign.kit.parts import (
     Part,
     beyond_chance,
@@ -16,9 +16,10 @@ from superalign.kit.parts import (
     percent,
     table,
 )
+from superalign.lab.outside_page import alone
 from superalign.report import Findings
 from superalign.studies.reward_inside.evidence import Evidence, Planted
-from superalign.types import Interval
+from superalign.types import Claim, Interval
 
 BETTER, RATE = "the better response", 0.05
 NOTHING = Interval(value=0.0, low=0.0, high=0.0, n=1)
@@ -99,6 +100,7 @@ def chains(e: Planted) -> Findings:
                 table("By share of labels", tuple(DOSES.values()), [[getattr(d, k) for k in DOSES] for d in e.doses]),
             ),
             unplanted(e),
+            alone(*e.inside, name="latent change"),
         ],
         means="Hold a reward model against others with as many odd labels: alone, what it pays for most is what the data "
         "made every model pay for.",
@@ -121,24 +123,19 @@ def unplanted(e: Planted) -> Part:
     )
 
 
+def shown(name: str, found: Estimate, null: Estimate, unit: str, bar: float) -> Claim:
+    """Claim that something lies beyond heads on permuted preferences."""
+    why = "over prompts; null: heads on permuted preferences"
+    return beyond_chance(name, found, shuffled=null, unit=unit, why=why, bar=bar)
+
+
 def preferences(e: Evidence) -> Findings:
     """Say what a head on real preferences pays for."""
-    named, why = {f"{p.feature}: {p.where}": p for p in e.paid}, "over prompts; null: heads on permuted preferences"
+    named, deviations = {f"{p.feature}: {p.where}": p for p in e.paid}, "standard deviations"
     able = [
-        beyond_chance(
-            f"The better response is paid more: {r.where}",
-            r.right,
-            shuffled=r.null,
-            unit="share of pairs",
-            why=why,
-            bar=0.5,
-        )
-        for r in e.ranked
+        shown(f"The better response is paid more: {r.where}", r.right, r.null, "share of pairs", 0.5) for r in e.ranked
     ]
-    paid = [
-        beyond_chance(f"It pays for {name}", p.effect, shuffled=p.null, unit="standard deviations", why=why, bar=0.0)
-        for name, p in named.items()
-    ]
+    paid = [shown(f"It pays for {name}", p.effect, p.null, deviations, 0.0) for name, p in named.items()]
     liked = [
         f"{p.feature} ({p.where}, {in_words(p.effect)})"
         for p, c in zip(e.paid, paid, strict=True)

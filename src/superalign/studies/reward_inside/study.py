@@ -55,6 +55,8 @@ class Config:
     """Updates of the dictionary."""
     permuted: Annotated[int, Ge(20)] = 40
     """Heads that are trained on permuted preferences."""
+    organisms: Annotated[int, Ge(0)] = 0
+    """Organisms of each kind, with twins and clean models, that whole models are looked at in beside heads; all for 0."""
 
 
 def check(config: Config) -> None:
@@ -81,6 +83,7 @@ STUDY = Study(
         "edited": 20,
         "steps": 200,
         "permuted": 20,
+        "organisms": 1,
     },
     check=check,
 )
