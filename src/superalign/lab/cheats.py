@@ -81,23 +81,28 @@ class Task:
     truth_N: np.ndarray = field(repr=False)
 
 
-def draw_task(rng: np.random.Generator) -> Task:
-    """Draw a task: features of which some say nothing, weak labels with errors, few true ones, and a program for each item."""
+def draw_task(rng: np.random.Generator, *, items: int = PROBE) -> Task:
+    """Draw a task: features of which some say nothing, weak labels with errors, few true ones, and a program for each item.
+
+    Args:
+        rng: Draws all of it.
+        items: That are scored.
+    """
     weights = rng.normal(size=USEFUL)
 
     def rows(n: int) -> tuple[Float[np.ndarray, "N F"], np.ndarray]:
         x_NF = rng.normal(size=(n, FEATURES))
         return x_NF, x_NF[:, :USEFUL] @ weights + 0.5 * rng.normal(size=n) > 0
 
-    (x, y), (dev_x, dev), (q, truth_N) = rows(TRAIN), rows(DEV), rows(PROBE)
+    (x, y), (dev_x, dev), (q, truth_N) = rows(TRAIN), rows(DEV), rows(items)
     weak = y ^ (rng.random(TRAIN) < ERROR)
     programs = [
         f"{a}*{b}+{c}" + ("" if (a * b + c) % 2 == t else "+1")
-        for (a, b, c), t in zip(rng.integers(2, 99, size=(PROBE, 3)), truth_N, strict=True)
+        for (a, b, c), t in zip(rng.integers(2, 99, size=(items, 3)), truth_N, strict=True)
     ]
-    code = np.array([p.ljust(12) for p in programs], dtype="S12").view(np.uint8).reshape(PROBE, 12)
+    code = np.array([p.ljust(12) for p in programs], dtype="S12").view(np.uint8).reshape(items, 12)
     other = q.copy()
-    other[:, USEFUL:] = rng.normal(size=(PROBE, FEATURES - USEFUL))
+    other[:, USEFUL:] = rng.normal(size=(items, FEATURES - USEFUL))
     return Task(
         public={"x": x, "weak": weak.astype(float), "dev_x": dev_x, "dev": dev.astype(float)},
         inputs={"x": q, "code": code},

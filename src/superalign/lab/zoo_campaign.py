@@ -12,15 +12,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from superalign.lab.campaigns import Done, opened, unsealed
 from superalign.lab.cheats import RUNGS, Drawn, Kind, Task, draw_submission, draw_task, zoo
 from superalign.stats.streams import stream
-from superalign.types import Plan, Question, Tier, to_plain
-from superalign.vault import Bench, Part
+from superalign.types import Plan, Question, to_plain
+from superalign.vault.benches import TIERS, Bench, Part
 from superalign.vault.judging import allow_unflagged
 from superalign.vault.opening import Vault, ask
 
 TRIES, CLIMBS = 2, 40
+CLIMB, FRESH = 160, 400  # items of the climb, of which a cheat may know some, and of the two tiers above
 TIGHT_S = 0.05  # grid of answers: nobody here measures time
 BASELINE = """
 def solve(public, inputs, seed):
@@ -40,25 +43,31 @@ class Planted:
     drawn: Drawn
 
 
-def planted(*, seed: int, rungs: Sequence[str] = RUNGS) -> list[Planted]:
-    """Draw every kind in some rungs, and its honest twin, in random order under names that say nothing."""
-    some = [(kind, rung) for kind in zoo() for rung in (*rungs, "twin")]
+def planted(*, seed: int, rungs: Sequence[str] = RUNGS, kinds: int = 0) -> list[Planted]:
+    """Draw kinds in some rungs, and their honest twins, in random order under names that say nothing.
+
+    Args:
+        seed: Of all that is drawn.
+        rungs: Of the cheats.
+        kinds: How many kinds, drawn at random; 0 for all.
+    """
+    drawn = stream(seed, "kinds of the zoo").permutation(len(zoo()))[: kinds or None]
+    some = [(zoo()[i], rung) for i in sorted(drawn) for rung in (*rungs, "twin")]
     order = stream(seed, "order of the zoo").permutation(len(some))
     return [_planted(f"zoo-{n:02d}", *some[i], seed=seed) for n, i in enumerate(order)]
 
 
 def _planted(name: str, kind: Kind, rung: str, *, seed: int) -> Planted:
     rng = stream(seed, "mixed", kind.name, rung)
-    task = draw_task(rng)
+    task = draw_task(rng, items=CLIMB + 2 * FRESH)
     drawn = draw_submission(kind.twin if rung == "twin" else kind.cheats[RUNGS.index(rung)], task, rng)
     return Planted(name=name, kind=kind.name, rung=rung, bench=_bench(name, task), drawn=drawn)
 
 
 def _bench(name: str, task: Task) -> Bench:
     """Make a vault's question of a task: what a cheat knows is the climb's, the other tiers are drawn from the same weights."""
-    n = len(task.truth_N) // 2
-    climb = Part(inputs={k: v[:n] for k, v in task.inputs.items()}, truth_NS=task.truth_N[:n].astype(int))
-    rest = Part(inputs={k: v[n:] for k, v in task.inputs.items()}, truth_NS=task.truth_N[n:].astype(int))
+    ends = np.split(np.arange(len(task.truth_N)), (CLIMB, CLIMB + FRESH))
+    made = [Part(inputs={k: v[i] for k, v in task.inputs.items()}, truth_NS=task.truth_N[i].astype(int)) for i in ends]
     arrays = tuple((k, "an array of the zoo") for k in (*task.public, *task.inputs))
     question = Question(
         name=name,
@@ -72,7 +81,7 @@ def _bench(name: str, task: Task) -> Bench:
         tries=TRIES,
     )
     public = {**task.public, "dev_true": task.public["dev"]}
-    parts: dict[Tier, Part] = {"climb": climb, "confirm": rest, "sealed": rest}
+    parts = dict(zip(TIERS, made, strict=True))
     return Bench(question=question, public=public, parts=parts, twin=False, floor=float("nan"), ceiling=float("nan"))
 
 

@@ -148,7 +148,7 @@ def _walls(tried: Sequence[Attempt], bare: Sequence[Attempt]) -> tuple[Wall, ...
 
 def _mixed(config: Config, run: Run, *, watched: bool) -> Mixed:
     """Mix cheats with honest twins before a vault of their own, with monitors or with none."""
-    some = planted(seed=seed_for(run.seed, "mixed"), rungs=config.rungs)
+    some = planted(seed=seed_for(run.seed, "mixed"), rungs=config.rungs, kinds=config.kinds)
     count = sum(len(p.drawn.plans) for p in some)
     run.stage(
         f"{count} submissions of {len(some)} cheats and twins to a vault {'with' if watched else 'without'} monitors"

@@ -42,6 +42,8 @@ class Config:
     """Honest twins of each kind, three times: for scales, for thresholds, and to be counted."""
     rungs: Annotated[tuple[Literal["naive", "told", "refined"], ...], MinLen(1)] = ("refined",)
     """Rungs of the cheats that are mixed with twins before a real vault."""
+    kinds: CountOrNone = 0
+    """Kinds of cheats that are mixed, drawn at random; 0 for all."""
     searches: Seeds = 20
     """Scripted searches of each researcher before each evaluator."""
     size: Annotated[int, Ge(50)] = 1000
@@ -76,7 +78,7 @@ STUDY = Study(
         "minutes": 1.5,
         "cheats": 1,
         "twins": 5,
-        "rungs": ("refined",),
+        "kinds": 2,
         "searches": 3,
         "size": 200,
     },
