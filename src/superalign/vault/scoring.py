@@ -58,8 +58,8 @@ def recall_parts(scores_N: Float[np.ndarray, " N"], *, positive_N: Bool[np.ndarr
     threshold's own spread counts too.
 
     Example:
-        >>> recall_parts(np.array([3.0, 1.0, 2.0, 0.0]), positive_N=np.array([True, True, False, False])).mean()
-        0.5
+        >>> recall_parts(np.array([3.0, 1.0, 2.0, 0.0]), positive_N=np.array([True, True, False, False])).tolist()
+        [2.0, 0.0, 0.0, 0.0]
     """
     negatives = np.sort(scores_N[~positive_N])[::-1]
     threshold = negatives[math.floor(FINEST * len(negatives))]
