@@ -17,9 +17,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from superalign.errors import TapError
+from superalign.interp.layers import AT_ONCE
 from superalign.models.forward import own_forward
 from superalign.models.model import Model
-from superalign.models.taps import tap_module
+from superalign.models.taps import tap_module, tapped
+from superalign.models.weights import plain
 
 
 @contextmanager
@@ -72,6 +74,21 @@ def next_token(model: Model, tokens_WT: Int[np.ndarray, "W T"]) -> Float[Tensor,
     ids = torch.from_numpy(np.asarray(tokens_WT, np.int64))
     with torch.no_grad():
         return own_forward(model.network, ids, None).log_softmax(-1)
+
+
+def neuron_at(
+    model: Model, tokens_WT: Int[np.ndarray, "W T"], at_W: Int[np.ndarray, " W"], *, layer: int, neuron: int
+) -> Float[np.ndarray, " W"]:
+    """Read what a neuron does at one token of each window; what stands far behind that token is not run."""
+    order, out_W = np.argsort(at_W), np.zeros(len(at_W))
+    for start in range(0, len(order), AT_ONCE):
+        some = order[start : start + AT_ONCE]
+        ids = torch.from_numpy(tokens_WT[some, : at_W[some].max() + 1]).long()
+        seen: list[Tensor] = []
+        with torch.no_grad(), tapped(model.network, {f"neurons.{layer}": seen.append}):
+            plain(model.network).base_model(input_ids=ids, use_cache=False)
+        out_W[some] = seen[0].view(*ids.shape, -1)[torch.arange(len(some)), at_W[some], neuron].float().numpy()
+    return out_W
 
 
 def effects(

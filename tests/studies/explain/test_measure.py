@@ -23,7 +23,7 @@ from superalign.studies.explain.page import page
 from superalign.studies.explain.study import Config
 from superalign.types import Interval
 
-CONFIG = Config(policy="small", tokens=3_000, each=24, twins=2, twin_units=16, latents=16, causal=2, windows=4)
+CONFIG = Config(policy="small", tokens=3_000, each=24, twins=2, twin_units=16, latents=16, causal=2, windows=12)
 
 
 def value(found: object) -> float:
@@ -55,6 +55,14 @@ def test_the_study_from_end_to_end(folder: Path) -> None:
     ours = next(s for s in e.scores if s.name == "uniform correlation")
     assert not {"half of it", "three times too broad", "at random"} & set(ours.fails.split(", "))
     assert sum(r["effect"] != "" for r in rows) == 6
+    tested = [r for r in rows if r["sufficiency"] or r["necessity"]]
+    assert tested
+    assert all(r["effect"] for r in tested)
+    assert all(-1 <= float(r[m] or 0) <= 1 for r in tested for m in ("sufficiency", "necessity"))
+    assert [x.measure for x in e.edits] == ["sufficiency", "necessity", "correlation"]
+    assert e.edited_windows > 4
+    assert len(e.counters) + e.unflipped == 6
+    assert "Does the neuron do what its program says" in str(found)
     assert np.mean([float(r["r"]) for r in rows if r["kind"] == "neuron"]) == pytest.approx(value(neurons.r), abs=0.01)
     about = json.loads((folder / "about.json").read_text())
     assert about["model"] == "small"

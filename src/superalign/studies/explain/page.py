@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.evidence import Curve
 from superalign.kit.parts import Part, claim, curves, description, findings, in_words, not_above, part, percent, table
 from superalign.report import Findings
-from superalign.studies.explain.evidence import Evidence, Shown, Units
+from superalign.studies.explain.evidence import Evidence
 from superalign.types import Unmeasured
 
 UNIT, RATE = "share of units", 0.05
+NULL = "mean over neurons; null: the same edits by another neuron's program of the layer"
 COLUMNS = (
     "kind|layer|units|r of the program|r of a token table|r of a table of pairs|least r of a corpus|above the token table|"
     "above the best of three tables|above the token table in each corpus|beyond the random twin|area under precision-recall"
@@ -34,7 +35,7 @@ def page(e: Evidence) -> Findings:
         f"{percent(first.gained)} better than the best of three tables, "
         f"{percent(first.found)} beyond a random twin, {percent(first.everywhere)} better than the token table in each of "
         f"{len(e.corpora)} corpora; the median neuron's simulation keeps {percent(e.effect)} of its effect.",
-        [scores(e), by_layer(e), causal(e), other_scores(e), examples(e)],
+        [scores(e), by_layer(e), causal(e), edited(e), other_scores(e), examples(e)],
         means="Trust an explanation as far as its own card goes: r beside the tables, the least corpus, the twin. A program that "
         "does not beat a table of tokens says which tokens, and nothing of the context.",
         limits=(
@@ -52,7 +53,6 @@ def scores(e: Evidence) -> Part:
     """Show all units, and what nothing gives."""
     tokens = ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.tokens, strict=True))
     permuted, twins = e.nulls
-    rows = [(n.name, n.units, n.r, n.gained, n.found) for n in e.nulls]
     return part(
         "How many units are explained",
         f"Scored tokens: {tokens}. Programs were searched on training documents of {', '.join(e.explained_on)}, pruned on "
@@ -88,15 +88,9 @@ def scores(e: Evidence) -> Part:
             unit=UNIT,
             why="a null control: at most 5 % may pass",
         ),
-        table("All units", COLUMNS, [row(u) for u in e.all]),
-        table("Where there is nothing to explain", ("what", "units", "r", "gain over tables", "beyond twins"), rows),
+        table("All units", COLUMNS, e.all),
+        table("Where there is nothing to explain", ("what", "units", "r", "gain over tables", "beyond twins"), e.nulls),
     )
-
-
-def row(u: Units) -> tuple[str | float | Estimate, ...]:
-    """Put one kind into a row."""
-    measured = (u.r, u.unigram, u.bigram, u.minimum, u.over_unigram, u.gained, u.everywhere, u.found, u.auprc)
-    return (u.kind, "all" if u.layer < 0 else u.layer, u.units, *measured)
 
 
 def by_layer(e: Evidence) -> Part:
@@ -111,13 +105,12 @@ def by_layer(e: Evidence) -> Part:
         "A program that explains early layers may say nothing of the middle. Bands: 95 % over units.",
         curves(f"Share of {e.all[0].kind} that pass", lines, x="layer", y="share of units"),
         curves("How well activations are predicted", means, x="layer", y="correlation on test documents"),
-        table("By layer", COLUMNS, [row(u) for u in e.layers if u.units]),
+        table("By layer", COLUMNS, [u for u in e.layers if u.units]),
     )
 
 
 def causal(e: Evidence) -> Part:
     """Show what replacing a neuron by its simulation keeps of its effect."""
-    rows = [(x.layer, x.neurons, x.kept, x.swapped, x.nats) for x in e.effects]
     return part(
         "Does the explanation keep the neuron's effect?",
         "Each neuron is set to what its program says, at every token of some test windows; then to another neuron's program; "
@@ -130,7 +123,34 @@ def causal(e: Evidence) -> Part:
             unit="share of the divergence",
             why="median over neurons; null: the program of another neuron of the layer",
         ),
-        table("By layer", ("layer", "neurons", "kept", "kept by another's program", "nats under the mean"), rows),
+        table("By layer", ("layer", "neurons", "kept", "kept by another's program", "nats under the mean"), e.effects),
+    )
+
+
+def edited(e: Evidence) -> Part:
+    """Show whether neurons do what their programs say of a changed token."""
+    means = {
+        "sufficiency": "fires once the program says so, less after an edit that leaves the program as it was",
+        "necessity": "stops once the program says so, less after such an edit",
+        "correlation": "of the change that the program says with the neuron's own, over all edits",
+    }
+    return part(
+        "Does the neuron do what its program says of a changed token?",
+        "One token of a test window is replaced, the neuron's own or one of the three before, by one of a training context. "
+        "Edits come in pairs, at one distance where that is possible: one flips what the program says, one does not. Firing is the "
+        f"strongest 1 % of training. {e.edited_windows} windows; {e.unflipped} neurons whose program no edit flips are left out.",
+        *(
+            claim(
+                f"One changed token: {x.measure}",
+                x.found,
+                null=x.null,
+                unit=x.measure,
+                why=f"{means[x.measure]}; {NULL}",
+            )
+            for x in e.edits
+        ),
+        table("Over neurons", ("measure", "own program", "another's"), e.edits),
+        table("Edits that contradict a program most, in standard deviations", ("neuron", "edit"), e.counters),
     )
 
 
@@ -165,11 +185,6 @@ def examples(e: Evidence) -> Part:
             unit="correlation",
             why=f"what looks explained on one corpus may not be on another; overall r {in_words(e.all[0].r)}",
         ),
-        table("The best of each layer", SHOWN, [cells(s) for s in e.shown]),
-        table("Drawn at random", SHOWN, [cells(s) for s in e.drawn]),
+        table("The best of each layer", SHOWN, e.shown),
+        table("Drawn at random", SHOWN, e.drawn),
     )
-
-
-def cells(s: Shown) -> tuple[str | float, ...]:
-    """Put one unit into a row."""
-    return (s.unit, s.explanation, s.r, s.best_table, s.minimum)
