@@ -1,6 +1,6 @@
 """What is left of a neuron's effect on the next token when its simulation stands in its place: the causal test of an explanation.
 
-Shape suffixes: W windows, T tokens of a window, V vocabulary.
+Shape suffixes: W windows, T tokens of a window, V vocabulary, U neurons.
 """
 
 from __future__ import annotations
@@ -89,6 +89,20 @@ def neuron_at(
             plain(model.network).base_model(input_ids=ids, use_cache=False)
         out_W[some] = seen[0].view(*ids.shape, -1)[torch.arange(len(some)), at_W[some], neuron].float().numpy()
     return out_W
+
+
+def neurons_over(
+    model: Model, tokens_WT: Int[np.ndarray, "W T"], *, layer: int, neurons: tuple[int, ...]
+) -> Float[np.ndarray, "W T U"]:
+    """Read some neurons of a layer at every token of some windows."""
+    parts: list[Tensor] = []
+    for start in range(0, len(tokens_WT), AT_ONCE):
+        ids = torch.from_numpy(tokens_WT[start : start + AT_ONCE]).long()
+        seen: list[Tensor] = []
+        with torch.no_grad(), tapped(model.network, {f"neurons.{layer}": seen.append}):
+            plain(model.network).base_model(input_ids=ids, use_cache=False)
+        parts.append(seen[0].view(*ids.shape, -1)[..., list(neurons)].float())
+    return torch.cat(parts).numpy()
 
 
 def effects(

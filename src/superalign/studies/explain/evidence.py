@@ -73,6 +73,14 @@ class Edits(NamedTuple):
     null: Estimate  # by another neuron's program of the same edits
 
 
+class Asked(NamedTuple):
+    """Programs of one origin for the neurons that a language model was asked about."""
+
+    origin: str
+    r: Estimate  # with the neurons on test documents
+    over_unigram: Estimate
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """One model, all units."""
@@ -98,5 +106,7 @@ class Evidence:
     unflipped: int  # neurons whose program no pair of edits flips
     edited_windows: int
     counters: tuple[tuple[str, str], ...]  # neuron, and the edit that contradicts its program most
+    asked: tuple[Asked, ...]  # as proposed, ours, another neuron's proposal; none if nobody was asked
+    replies: tuple[tuple[str, int], ...]  # what became of them: used, or why not
     forward_s: float
     search_s: float

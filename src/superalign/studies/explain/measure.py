@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,15 +14,18 @@ from superalign.kit.run import Run
 from superalign.lab.corpora import FAMILIES, Reading
 from superalign.lab.explained_network import NetworkJob, explain_network, read_layer
 from superalign.lab.minimal_pairs import MEASURES, change_tokens, over_neurons
+from superalign.lab.proposed_programs import ProposeJob, by_origin, propose
 from superalign.lab.replaced_neurons import jobs_of, kept_by_layer, kept_by_unit, median_kept, replace_neurons
 from superalign.lab.score_checks import ChecksJob, averaged, check_scores
 from superalign.lab.unit_table import Judged, about, discovered, judged, nulls, unit_row, write_table
+from superalign.policy_names import kind_of
 from superalign.stats import mean_interval, share
 from superalign.stats.streams import seed_for
 from superalign.studies.explain.evidence import (
     DIRECTIONS,
     HEADS,
     NEURONS,
+    Asked,
     Edits,
     Effect,
     Evidence,
@@ -40,6 +44,8 @@ EXAMPLES = 8  # units that are shown on the page, drawn at random
 
 def measure(config: Config, run: Run) -> Evidence:
     """Explain, hold against twins, replace."""
+    if config.proposer:
+        kind_of(config.proposer)  # a wrong name is refused before hours are spent
     names = tuple(spec.partition("=")[0] for spec in config.corpora) or tuple(FAMILIES)
     reading = Reading(corpora=config.corpora, tokens=config.tokens, window=config.window, seed=run.seed)
     first = NetworkJob(
@@ -69,6 +75,8 @@ def measure(config: Config, run: Run) -> Evidence:
     replaced = run.map(replace_neurons, todo, name="replaced", progress="replacing")
     run.stage("tokens of test windows changed, one at a time")
     held = [h for some in run.map(change_tokens, todo, name="edits", progress="edits") for h in some]
+    seats = [ProposeJob(neurons=job, proposer=config.proposer) for job in todo if config.proposer]
+    proposed = run.map(propose, seats, name="proposed", progress="asking")
     run.stage("every score on planted units")
     programs = tuple(to_text(p) for j in layers for p in np.array(j.layer.found.programs, object)[j.of("N")][:PLANTED])
     job = ChecksJob(policy=config.policy, reading=reading, explained_on=config.explained_on, programs=programs)
@@ -103,6 +111,8 @@ def measure(config: Config, run: Run) -> Evidence:
         unflipped=sum(not h.windows for h in held),
         edited_windows=len({w for h in held for w in h.windows}),
         counters=tuple((h.unit, h.counter) for h in held if h.counter)[:EXAMPLES],
+        asked=tuple(Asked(*x) for x in by_origin(proposed)) if proposed else (),
+        replies=tuple(Counter(why for p in proposed for why in p.replies).most_common()),
         forward_s=done.forward_s,
         search_s=done.search_s,
     )

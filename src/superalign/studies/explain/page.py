@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from superalign.kit.evidence import Curve
 from superalign.kit.parts import Part, claim, curves, description, findings, in_words, not_above, part, percent, table
-from superalign.report import Findings
+from superalign.report import Findings, Table
 from superalign.studies.explain.evidence import Evidence
 from superalign.types import Unmeasured
 
@@ -90,7 +90,15 @@ def scores(e: Evidence) -> Part:
         ),
         table("All units", COLUMNS, e.all),
         table("Where there is nothing to explain", ("what", "units", "r", "gain over tables", "beyond twins"), e.nulls),
+        *proposed(e),
     )
+
+
+def proposed(e: Evidence) -> list[Table]:
+    """Show what a language model's programs say of the same neurons, if one was asked."""
+    said = ", ".join(f"{why}: {n}" for why, n in e.replies)
+    title = f"Proposed by a language model; a reply that cannot be read has r 0 ({said})"
+    return [table(title, ("program", "r, mean over neurons", "above the token table"), e.asked)] if e.asked else []
 
 
 def by_layer(e: Evidence) -> Part:
@@ -137,8 +145,8 @@ def edited(e: Evidence) -> Part:
     return part(
         "Does the neuron do what its program says of a changed token?",
         "One token of a test window is replaced, the neuron's own or one of the three before, by one of a training context. "
-        "Edits come in pairs, at one distance where that is possible: one flips what the program says, one does not. Firing is the "
-        f"strongest 1 % of training. {e.edited_windows} windows; {e.unflipped} neurons whose program no edit flips are left out.",
+        "Edits come in pairs, at one distance where that is possible: one flips what the program says, one does not. Firing is "
+        f"the strongest 1 % of training. {e.edited_windows} windows; {e.unflipped} neurons whose program no edit flips are out.",
         *(
             claim(
                 f"One changed token: {x.measure}",
