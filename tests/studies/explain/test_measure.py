@@ -61,15 +61,15 @@ def test_the_study_from_end_to_end(folder: Path) -> None:
     assert tested
     assert all(r["effect"] for r in tested)
     assert all(-1 <= float(r[m] or 0) <= 1 for r in tested for m in ("sufficiency", "necessity"))
-    assert [x.measure for x in e.edits] == ["sufficiency", "necessity", "correlation"]
-    assert e.edited_windows > 4
-    assert len(e.counters) + e.unflipped == 6
+    assert [x.measure for x in e.tested.edits] == ["sufficiency", "necessity", "correlation"]
+    assert e.tested.edited_windows > 4
+    assert len(e.tested.counters) + e.tested.unflipped == 6
     assert "Does the neuron do what its program says" in str(found)
     assert np.mean([float(r["r"]) for r in rows if r["kind"] == "neuron"]) == pytest.approx(value(neurons.r), abs=0.01)
-    assert [x.origin for x in e.asked] == ["as proposed", "ours", "another neuron's proposal"]
-    assert sum(n for _, n in e.replies) == 6
+    assert [x.origin for x in e.tested.asked] == ["as proposed", "ours", "another neuron's proposal"]
+    assert sum(n for _, n in e.tested.replies) == 6
     assert "Proposed by a language model" in str(found)
-    assert value(e.asked[1].r) > value(e.asked[0].r)  # a base that knows no words proposes nothing
+    assert value(e.tested.asked[1].r) > value(e.tested.asked[0].r)  # a base that knows no words proposes nothing
     about = json.loads((folder / "about.json").read_text())
     assert about["model"] == "small"
 

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from superalign.kit.evidence import Estimate
 
-NEURONS, HEADS, DIRECTIONS = "neurons", "heads", "directions"
-
 
 class Units(NamedTuple):
     """The units of one kind in one layer, or in all: means and shares over units."""
@@ -81,6 +79,20 @@ class Asked(NamedTuple):
     over_unigram: Estimate
 
 
+class Tested(NamedTuple):
+    """What became of the neurons of each layer that were looked at more closely."""
+
+    effects: tuple[Effect, ...]
+    effect: Estimate  # over neurons: share of the effect that is kept
+    effect_null: Estimate
+    edits: tuple[Edits, ...]
+    unflipped: int  # neurons whose program no pair of edits flips
+    edited_windows: int
+    counters: tuple[tuple[str, str], ...]  # neuron, and the edit that contradicts its program most
+    asked: tuple[Asked, ...]  # as proposed, ours, another neuron's proposal; none if nobody was asked
+    replies: tuple[tuple[str, int], ...]  # what became of them: used, or why not
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """One model, all units."""
@@ -99,14 +111,6 @@ class Evidence:
     shown: tuple[Shown, ...]  # the best of each layer
     drawn: tuple[Shown, ...]  # at random
     scores: tuple[Score, ...]
-    effects: tuple[Effect, ...]
-    effect: Estimate  # over neurons: share of the effect that is kept
-    effect_null: Estimate
-    edits: tuple[Edits, ...]
-    unflipped: int  # neurons whose program no pair of edits flips
-    edited_windows: int
-    counters: tuple[tuple[str, str], ...]  # neuron, and the edit that contradicts its program most
-    asked: tuple[Asked, ...]  # as proposed, ours, another neuron's proposal; none if nobody was asked
-    replies: tuple[tuple[str, int], ...]  # what became of them: used, or why not
+    tested: Tested
     forward_s: float
     search_s: float

@@ -21,23 +21,11 @@ from superalign.lab.unit_table import Judged, about, discovered, judged, nulls, 
 from superalign.policy_names import kind_of
 from superalign.stats import mean_interval, share
 from superalign.stats.streams import seed_for
-from superalign.studies.explain.evidence import (
-    DIRECTIONS,
-    HEADS,
-    NEURONS,
-    Asked,
-    Edits,
-    Effect,
-    Evidence,
-    Null,
-    Score,
-    Shown,
-    Units,
-)
+from superalign.studies.explain.evidence import Asked, Edits, Effect, Evidence, Null, Score, Shown, Tested, Units
 from superalign.studies.explain.study import Config
 from superalign.types import Unmeasured
 
-KIND = {NEURONS: "N", HEADS: "H", DIRECTIONS: "D"}
+KIND = {"neurons": "N", "heads": "H", "directions": "D"}
 PLANTED = 24  # programs of a layer that are planted as units
 EXAMPLES = 8  # units that are shown on the page, drawn at random
 
@@ -68,20 +56,11 @@ def measure(config: Config, run: Run) -> Evidence:
     everywhere = [units for some in apart.values() for units in some]
     layers = [judged(read_layer(done, n), apart[n], everywhere) for n in done.layers]
     passed = discovered(layers)
-    todo = [
-        job for j in layers for job in jobs_of(j.layer, j.of("N"), first, each=config.causal, windows=config.windows)
-    ]
-    run.stage(f"{sum(len(j.neurons) for j in todo)} neurons replaced by their simulations")
-    replaced = run.map(replace_neurons, todo, name="replaced", progress="replacing")
-    run.stage("tokens of test windows changed, one at a time")
-    held = [h for some in run.map(change_tokens, todo, name="edits", progress="edits") for h in some]
-    seats = [ProposeJob(neurons=job, proposer=config.proposer) for job in todo if config.proposer]
-    proposed = run.map(propose, seats, name="proposed", progress="asking")
+    tested, causal = look_closely(config, run, first, layers)
     run.stage("every score on planted units")
     programs = tuple(to_text(p) for j in layers for p in np.array(j.layer.found.programs, object)[j.of("N")][:PLANTED])
     job = ChecksJob(policy=config.policy, reading=reading, explained_on=config.explained_on, programs=programs)
     (checked,) = run.map(check_scores, [job], name="scores", progress="scoring")
-    whole = [(units_of(layers, passed, kind, -1), kind) for kind in KIND]
     e = Evidence(
         policy=config.policy,
         corpora=names,
@@ -91,7 +70,7 @@ def measure(config: Config, run: Run) -> Evidence:
         predicates=done.predicates,
         half=done.half,
         ends=config.ends,
-        all=tuple(u for u, _ in whole if u.units),
+        all=tuple(u for kind in KIND if (u := units_of(layers, passed, kind, -1)).units),
         layers=tuple(units_of(layers, passed, k, n) for k in KIND for n in done.layers),
         nulls=tuple(Null(*x) for x in nulls(layers)),
         shown=tuple(
@@ -104,6 +83,28 @@ def measure(config: Config, run: Run) -> Evidence:
             for u in run.stream("shown", j.layer.number).choice(np.flatnonzero(j.kind_U == "N"), 2, replace=False)
         )[:EXAMPLES],
         scores=tuple(Score(*x) for x in averaged(checked)),
+        tested=tested,
+        forward_s=done.forward_s,
+        search_s=done.search_s,
+    )
+    gained = {n.name: n.gained.value for n in e.nulls if not isinstance(n.gained, Unmeasured)}
+    write_table(run.folder, done, layers, names, causal, about(done, config.policy, names, seed=run.seed, null=gained))
+    return e
+
+
+def look_closely(
+    config: Config, run: Run, first: NetworkJob, layers: Sequence[Judged]
+) -> tuple[Tested, dict[str, tuple[float | None, ...]]]:
+    """Replace some neurons, change tokens that they read, and ask for other programs; with what the table has of each."""
+    some = [jobs_of(j.layer, j.of("N"), first, each=config.causal, windows=config.windows) for j in layers]
+    todo = [job for part in some for job in part]
+    run.stage(f"{sum(len(j.neurons) for j in todo)} neurons replaced by their simulations")
+    replaced = run.map(replace_neurons, todo, name="replaced", progress="replacing")
+    run.stage("tokens of test windows changed, one at a time")
+    held = [h for part in run.map(change_tokens, todo, name="edits", progress="edits") for h in part]
+    seats = [ProposeJob(neurons=job, proposer=config.proposer) for job in todo if config.proposer]
+    proposed = run.map(propose, seats, name="proposed", progress="asking")
+    tested = Tested(
         effects=tuple(Effect(*x) for x in kept_by_layer(todo, replaced)),
         effect=median_kept(replaced, "own"),
         effect_null=median_kept(replaced, "swapped"),
@@ -113,14 +114,9 @@ def measure(config: Config, run: Run) -> Evidence:
         counters=tuple((h.unit, h.counter) for h in held if h.counter)[:EXAMPLES],
         asked=tuple(Asked(*x) for x in by_origin(proposed)) if proposed else (),
         replies=tuple(Counter(why for p in proposed for why in p.replies).most_common()),
-        forward_s=done.forward_s,
-        search_s=done.search_s,
     )
-    gained = {n.name: n.gained.value for n in e.nulls if not isinstance(n.gained, Unmeasured)}
     kept = kept_by_unit(todo, replaced)
-    causal = {h.unit: (*h.own[:2], kept[h.unit]) for h in held}
-    write_table(run.folder, done, layers, names, causal, about(done, config.policy, names, seed=run.seed, null=gained))
-    return e
+    return tested, {h.unit: (*h.own[:2], kept[h.unit]) for h in held}
 
 
 def units_of(layers: Sequence[Judged], passed: Sequence[np.ndarray], kind: str, number: int) -> Units:

@@ -34,7 +34,7 @@ def page(e: Evidence) -> Findings:
         f"{percent(first.over_unigram)} predict test documents better than a table of tokens, "
         f"{percent(first.gained)} better than the best of three tables, "
         f"{percent(first.found)} beyond a random twin, {percent(first.everywhere)} better than the token table in each of "
-        f"{len(e.corpora)} corpora; the median neuron's simulation keeps {percent(e.effect)} of its effect.",
+        f"{len(e.corpora)} corpora; the median neuron's simulation keeps {percent(e.tested.effect)} of its effect.",
         [scores(e), by_layer(e), causal(e), edited(e), other_scores(e), examples(e)],
         means="Trust an explanation as far as its own card goes: r beside the tables, the least corpus, the twin. A program that "
         "does not beat a table of tokens says which tokens, and nothing of the context.",
@@ -96,9 +96,13 @@ def scores(e: Evidence) -> Part:
 
 def proposed(e: Evidence) -> list[Table]:
     """Show what a language model's programs say of the same neurons, if one was asked."""
-    said = ", ".join(f"{why}: {n}" for why, n in e.replies)
+    said = ", ".join(f"{why}: {n}" for why, n in e.tested.replies)
     title = f"Proposed by a language model; a reply that cannot be read has r 0 ({said})"
-    return [table(title, ("program", "r, mean over neurons", "above the token table"), e.asked)] if e.asked else []
+    return (
+        [table(title, ("program", "r, mean over neurons", "above the token table"), e.tested.asked)]
+        if e.tested.asked
+        else []
+    )
 
 
 def by_layer(e: Evidence) -> Part:
@@ -126,12 +130,16 @@ def causal(e: Evidence) -> Part:
         "Neurons of a layer are drawn at random among those with a program.",
         claim(
             "The median simulation keeps a share of the effect",
-            e.effect,
-            null=e.effect_null,
+            e.tested.effect,
+            null=e.tested.effect_null,
             unit="share of the divergence",
             why="median over neurons; null: the program of another neuron of the layer",
         ),
-        table("By layer", ("layer", "neurons", "kept", "kept by another's program", "nats under the mean"), e.effects),
+        table(
+            "By layer",
+            ("layer", "neurons", "kept", "kept by another's program", "nats under the mean"),
+            e.tested.effects,
+        ),
     )
 
 
@@ -146,19 +154,14 @@ def edited(e: Evidence) -> Part:
         "Does the neuron do what its program says of a changed token?",
         "One token of a test window is replaced, the neuron's own or one of the three before, by one of a training context. "
         "Edits come in pairs, at one distance where that is possible: one flips what the program says, one does not. Firing is "
-        f"the strongest 1 % of training. {e.edited_windows} windows; {e.unflipped} neurons whose program no edit flips are out.",
+        f"the strongest 1 % of training. {e.tested.edited_windows} windows; left out are {e.tested.unflipped} neurons whose "
+        "program no edit flips.",
         *(
-            claim(
-                f"One changed token: {x.measure}",
-                x.found,
-                null=x.null,
-                unit=x.measure,
-                why=f"{means[x.measure]}; {NULL}",
-            )
-            for x in e.edits
+            claim(f"One changed token: {m}", found, null=null, unit=m, why=f"{means[m]}; {NULL}")
+            for m, found, null in e.tested.edits
         ),
-        table("Over neurons", ("measure", "own program", "another's"), e.edits),
-        table("Edits that contradict a program most, in standard deviations", ("neuron", "edit"), e.counters),
+        table("Over neurons", ("measure", "own program", "another's"), e.tested.edits),
+        table("Edits that contradict a program most, in standard deviations", ("neuron", "edit"), e.tested.counters),
     )
 
 
