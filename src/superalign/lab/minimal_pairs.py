@@ -91,9 +91,7 @@ def pairs_of(job: ReplaceJob, u: int, bank: Bank, clusters_V: np.ndarray | None)
     for p in range(len(rows_P)):
         mine = rng.permutation(np.flatnonzero(place_C == p))
         flip, left = mine[flips_C[mine]], mine[~flips_C[mine]]
-        if len(flip) and len(
-            left
-        ):  # at one distance if possible: another word instead of the only right one always flips
+        if len(flip) and len(left):  # at one distance if possible: where one word is right, any other flips
             c, d = divmod(int(np.abs(back_C[flip][:, None] - back_C[left]).argmin()), len(left))
             chosen.append((p, flip[c], left[d]))
     p_P, flip_P, left_P = np.array(chosen, int).reshape(-1, 3).T
