@@ -11,7 +11,7 @@ import transformers as tf
 from superalign.errors import BadInput, TapError
 from superalign.interp.layers import calls_of, embedded, run_layer
 from superalign.interp.patching import head_matrices
-from superalign.interp.replaced import effects, next_token
+from superalign.interp.replaced import effects, neuron_at, neurons_over, next_token
 from superalign.interp.texts import Texts, cut
 from superalign.models import Model, open_weights
 from superalign.models.taps import changed, tapped
@@ -83,3 +83,14 @@ def test_a_neuron_of_a_layer_that_does_not_run_is_an_error(model: Model) -> None
         pass
     with pytest.raises(BadInput, match="There is no site"), changed(model.network, {"neurons.9": lambda x: x}):
         pass
+
+
+def test_neurons_are_read_alike_at_single_tokens_and_over_whole_windows() -> None:
+    model = open_weights("small")
+    tokens = np.random.default_rng(0).integers(0, len(model.tokenizer), (70, 24)).astype(np.int32)
+    at = np.random.default_rng(1).integers(1, 24, 70)
+    whole = neurons_over(model, tokens, layer=1, neurons=(3, 7))
+    alone = neuron_at(model, tokens, at, layer=1, neuron=7)
+    assert whole.shape == (70, 24, 2)
+    assert np.allclose(alone, whole[np.arange(70), at, 1], atol=1e-5)
+    assert alone.std() > 0

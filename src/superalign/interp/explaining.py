@@ -74,6 +74,10 @@ class Explained:
     bits_U: Float[np.ndarray, " U"]
     mean_U: Float[np.ndarray, " U"]  # in training
     spread_U: Float[np.ndarray, " U"]  # training standard deviation; 0 of a unit that never changes
+    active_U3: Float[
+        np.ndarray, "U 3"
+    ]  # a unit counts as active where the first, a sign, times its value is above the second;
+    # its program says so where the sign times what it says is above the third, chosen in validation
 
 
 def bank(
@@ -198,7 +202,7 @@ def score(
     cut_U = np.quantile((side_U * train_RU).T.copy(), 1 - ACTIVE, axis=1)
     on_UV, on_Un = ((side_U * x > cut_U).T.copy() for x in (valid_VU, test_nU))
     picked = [_picked(side_U[u] * said_UV[u], on_UV[u], side_U[u] * said_Un[u], on_Un[u]) for u in range(len(programs))]
-    auprc, rate, iou, precision = np.array(picked).T
+    auprc, rate, iou, precision, said_cut_U = np.array(picked).T
 
     def known(x: np.ndarray) -> np.ndarray:
         return np.where(flat_U if x.ndim == 1 else flat_U[:, None], np.nan, x)
@@ -220,6 +224,7 @@ def score(
         bits_U=np.array([bits_of(p, bank.columns) for p in programs]),
         mean_U=mean_U,
         spread_U=spread_U,
+        active_U3=np.stack([side_U, cut_U, said_cut_U], 1),
     )
 
 
@@ -294,7 +299,7 @@ def _with_interval(value_U: np.ndarray, drawn_BU: np.ndarray) -> np.ndarray:
 
 
 def _picked(valid_s: np.ndarray, valid_on: np.ndarray, test_s: np.ndarray, test_on: np.ndarray) -> tuple[float, ...]:
-    """Area under precision and recall, rate, intersection over union and precision at a cut chosen in validation.
+    """Area under precision and recall, rate, intersection over union and precision at a cut chosen in validation, and the cut.
 
     Predictions are put into LEVELS of equal width: within one, they tie.
     """
@@ -308,7 +313,9 @@ def _picked(valid_s: np.ndarray, valid_on: np.ndarray, test_s: np.ndarray, test_
     precision = hit_test / np.maximum(hit_test + false_test, 1)
     auprc = float((np.diff(hit_test, prepend=0) * precision).sum() / total) if total else np.nan
     best = int(np.argmax(hit / np.maximum(hit[-1] + false, 1)))
-    return auprc, total / len(test_on), float(hit_test[best] / max(1, total + false_test[best])), float(precision[best])
+    cut = high - (best + 1) * max(high - low, 1e-9) / (LEVELS - 1)
+    overlap = float(hit_test[best] / max(1, total + false_test[best]))
+    return auprc, total / len(test_on), overlap, float(precision[best]), cut
 
 
 def twin_p(score_U: Float[np.ndarray, " U"], twin_T: Float[np.ndarray, " T"]) -> Float[np.ndarray, " U"]:

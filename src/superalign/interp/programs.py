@@ -9,6 +9,7 @@ Shape suffixes: N tokens.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,6 +100,18 @@ def from_text(text: str) -> Program:
         return Ask(str(column), tuple(among), tuple(map(float, among.values())), read(yes), read(no))
 
     return read(json.loads(text))
+
+
+def can_run(program: Program, names: Sequence[str]) -> bool:
+    """Say whether a program that somebody else wrote asks something, only of known columns, and has finite values.
+
+    Example:
+        >>> can_run(from_text('["token",{" cat":0.5},1.0,0.0]'), ["token"]), can_run(End(1.0), ["token"])
+        (True, False)
+    """
+    clauses = [clause for some, _ in rules(program) for clause in some]
+    values = [value for _, value in rules(program)] + [x for _, _, adds in clauses for x in adds]
+    return bool(clauses) and {name for name, _, _ in clauses} <= set(names) and bool(np.isfinite(values).all())
 
 
 def in_english(program: Program, *, shown: int = 6, most: int = 99) -> str:

@@ -1,6 +1,6 @@
 """What is left of a neuron's effect on the next token when its simulation stands in its place: the causal test of an explanation.
 
-Shape suffixes: W windows, T tokens of a window, V vocabulary.
+Shape suffixes: W windows, T tokens of a window, V vocabulary, U neurons.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from superalign.interp.layers import AT_ONCE
 from superalign.models.forward import own_forward
 from superalign.models.model import Model
-from superalign.models.taps import changed
+from superalign.models.taps import changed, tapped
+from superalign.models.weights import plain
 
 
 def divergence(first: Float[Tensor, "*N V"], second: Float[Tensor, "*N V"]) -> Float[Tensor, "*N"]:
@@ -35,6 +37,35 @@ def next_token(model: Model, tokens_WT: Int[np.ndarray, "W T"]) -> Float[Tensor,
     ids = torch.from_numpy(np.asarray(tokens_WT, np.int64))
     with torch.no_grad():
         return own_forward(model.network, ids, None).log_softmax(-1)
+
+
+def neuron_at(
+    model: Model, tokens_WT: Int[np.ndarray, "W T"], at_W: Int[np.ndarray, " W"], *, layer: int, neuron: int
+) -> Float[np.ndarray, " W"]:
+    """Read what a neuron does at one token of each window; what stands far behind that token is not run."""
+    order, out_W = np.argsort(at_W), np.zeros(len(at_W))
+    for start in range(0, len(order), AT_ONCE):
+        some = order[start : start + AT_ONCE]
+        ids = torch.from_numpy(tokens_WT[some, : at_W[some].max() + 1]).long()
+        seen: list[Tensor] = []
+        with torch.no_grad(), tapped(model.network, {f"neurons.{layer}": seen.append}):
+            plain(model.network).base_model(input_ids=ids, use_cache=False)
+        out_W[some] = seen[0].view(*ids.shape, -1)[torch.arange(len(some)), at_W[some], neuron].float().numpy()
+    return out_W
+
+
+def neurons_over(
+    model: Model, tokens_WT: Int[np.ndarray, "W T"], *, layer: int, neurons: tuple[int, ...]
+) -> Float[np.ndarray, "W T U"]:
+    """Read some neurons of a layer at every token of some windows."""
+    parts: list[Tensor] = []
+    for start in range(0, len(tokens_WT), AT_ONCE):
+        ids = torch.from_numpy(tokens_WT[start : start + AT_ONCE]).long()
+        seen: list[Tensor] = []
+        with torch.no_grad(), tapped(model.network, {f"neurons.{layer}": seen.append}):
+            plain(model.network).base_model(input_ids=ids, use_cache=False)
+        parts.append(seen[0].view(*ids.shape, -1)[..., list(neurons)].float())
+    return torch.cat(parts).numpy()
 
 
 def effects(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
@@ -72,6 +72,18 @@ class Columns:
             new_C = np.where(often, np.cumsum(often), 0)
             labels = (RARE, *(label for label, kept in zip(self.labels[k], often, strict=True) if kept))
             named[name] = (labels, new_C[code_N].astype(np.int32))
+        return _joined(named)
+
+    def named_as(self, other: Columns) -> Columns:
+        """Name categories as other columns of the same vocabulary do, unknown ones as rare: programs of those can then be run."""
+        named = {}
+        for name, labels, known in zip(other.names, other.labels, other.place, strict=True):
+            # The words of a cluster's label are the commonest of its text; its number stays.
+            own = (lambda label: label.partition(":")[0]) if name.startswith("cluster") else str
+            place = {own(label): i for label, i in known.items()}
+            mine = self.labels[self.names.index(name)]
+            to_C = np.array([place.get(own(label), place.get(RARE, 0)) for label in mine], np.int32)
+            named[name] = (labels, to_C[self.of(name)])
         return _joined(named)
 
     def one_hot(self, rows: Int[np.ndarray, " n"]) -> csr_array:
@@ -137,6 +149,28 @@ def columns_of(texts: Texts, *, clusters_V: Int[np.ndarray, " V"] | None = None)
     for name, (labels, code_WT) in _places(texts).items():
         named[name] = (labels, code_WT[keep])
     return _joined(named)
+
+
+def columns_at(
+    texts: Texts,
+    tokens_WT: Int[np.ndarray, "W T"],
+    at_W: Int[np.ndarray, " W"],
+    *,
+    like: Columns,
+    clusters_V: Int[np.ndarray, " V"] | None = None,
+) -> Columns:
+    """Ask everything of one token of each window.
+
+    Args:
+        texts: Of the same vocabulary.
+        tokens_WT: Windows, such as changed ones.
+        at_W: Which token of each.
+        like: Whose categories are named; see `Columns.named_as`.
+        clusters_V: Groups of alike token ids, as these have them.
+    """
+    alone_WT, document_W = np.arange(tokens_WT.shape[1]) == at_W[:, None], np.zeros(len(at_W), np.int32)
+    alone = replace(texts, tokens_WT=tokens_WT, scored_WT=alone_WT, document_W=document_W)
+    return columns_of(alone, clusters_V=clusters_V).named_as(like)
 
 
 def written(word: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,14 @@ from superalign.interp.layers import AT_ONCE
 from superalign.interp.programs import from_text, simulate, to_text
 from superalign.interp.replaced import effects, next_token
 from superalign.interp.texts import TEST
-from superalign.kit.evidence import Array
+from superalign.kit.evidence import Array, Estimate
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import LayerUnits, NetworkJob, bank_of
 from superalign.models import Model, open_weights
 from superalign.models.taps import tapped
+from superalign.stats import median_interval
 from superalign.stats.streams import stream
-from superalign.types import Record
+from superalign.types import Record, Unmeasured
 
 TOGETHER = 4  # neurons of a job
 
@@ -36,6 +38,7 @@ class ReplaceJob:
     programs: tuple[str, ...]
     means: tuple[float, ...]  # in training, which programs leave out
     spreads: tuple[float, ...]  # which they are in units of
+    active: tuple[tuple[float, ...], ...]  # when each counts as active, see `Explained.active_U3`
     windows: int
 
 
@@ -73,6 +76,7 @@ def jobs_of(
             programs=tuple(to_text(units.found.programs[u]) for u in block),
             means=tuple(map(float, units.found.mean_U[block])),
             spreads=tuple(map(float, units.found.spread_U[block])),
+            active=tuple(tuple(map(float, row)) for row in units.found.active_U3[block]),
             windows=windows,
         )
         for block in blocks
@@ -84,14 +88,43 @@ def kept_of(said_UW: Float[np.ndarray, "U W"], mean_UW: Float[np.ndarray, "U W"]
     return np.asarray(1 - said_UW.mean(1) / np.maximum(mean_UW.mean(1), 1e-12))
 
 
+def kept_by_unit(todo: Sequence[ReplaceJob], done: Sequence[Replaced]) -> dict[str, float]:
+    """Return the share of its effect that each neuron's simulation keeps, by the neuron's name."""
+    kept = [(job, kept_of(d.own_UW, d.mean_UW)) for job, d in zip(todo, done, strict=True)]
+    return {f"L{job.layer}.N{n}": float(x) for job, kept_U in kept for n, x in zip(job.neurons, kept_U, strict=True)}
+
+
+def median_kept(done: Sequence[Replaced], which: str) -> Estimate:
+    """Return the median over neurons of the share kept: a few have nearly all of the effect, so their mean has no interval."""
+    if not done:
+        return Unmeasured("no neuron was replaced")
+    return median_interval(np.concatenate([kept_of(getattr(d, f"{which}_UW"), d.mean_UW) for d in done]))
+
+
+def kept_by_layer(
+    todo: Sequence[ReplaceJob], done: Sequence[Replaced]
+) -> list[tuple[int, int, Estimate, Estimate, float]]:
+    """Return by layer how many neurons there are, what their own and others' simulations keep, and nats under the mean."""
+    by_layer: dict[int, list[Replaced]] = {job.layer: [] for job in todo}
+    for job, d in zip(todo, done, strict=True):
+        by_layer[job.layer].append(d)
+    out = []
+    for number, some in by_layer.items():
+        mean_UW = np.concatenate([d.mean_UW for d in some])
+        kept, swapped = (median_kept(some, which) for which in ("own", "swapped"))
+        out.append((number, len(mean_UW), kept, swapped, float(mean_UW.mean())))
+    return out
+
+
 @functools.lru_cache(maxsize=1)
-def _opened(policy: str) -> Model:
+def opened(policy: str) -> Model:
+    """Open a model; kept within a process."""
     return open_weights(policy)
 
 
 def replace_neurons(job: ReplaceJob) -> Replaced:
     """Replace each neuron in turn, in a few test windows, each of another document where there are enough."""
-    model, bank = _opened(job.policy), bank_of(job.policy, job.reading, job.explained_on)
+    model, bank = opened(job.policy), bank_of(job.policy, job.reading, job.explained_on)
     texts = bank.texts
     test_W = np.flatnonzero(texts.split_D[texts.document_W] == TEST)
     order = stream(0, "windows").permutation(test_W)

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.interp.explaining import Bank
-from superalign.interp.other_scores import COMPARED
+from superalign.interp.other_scores import COMPARED, LESS
 from superalign.interp.programs import from_text, simulate
 from superalign.interp.texts import TEST
-from superalign.kit.evidence import Array
+from superalign.kit.evidence import Array, Estimate
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import bank_of
+from superalign.stats import mean_interval
 from superalign.stats.streams import stream
 from superalign.types import Record
 
@@ -70,6 +71,19 @@ def check_scores(job: ChecksJob) -> Checked:
         values.append([[score(value_SL, x, rng) for x in said] for score in COMPARED.values()])
     value_UCV = np.array(values, float).reshape(-1, len(COMPARED), len(VERSIONS))
     return Checked(scores=tuple(COMPARED), value_UCV=value_UCV)
+
+
+def averaged(checked: Checked) -> list[tuple[str, tuple[Estimate, ...], str]]:
+    """Average each score over units by version, and say which versions it does not fall for by a tenth, as it should."""
+    mean_CV = (
+        checked.value_UCV.mean(0) if len(checked.value_UCV) else np.full((len(checked.scores), len(VERSIONS)), np.nan)
+    )
+    out = []
+    for c, name in enumerate(checked.scores):
+        means = tuple(mean_interval(checked.value_UCV[:, c, v]) for v in range(len(VERSIONS)))
+        fails = [w for v, w in enumerate(VERSIONS) if v and not mean_CV[c, 0] - mean_CV[c, v] >= LESS]
+        out.append((name, means, ", ".join(fails)))
+    return out
 
 
 def _fires(program: str, bank: Bank, rows: np.ndarray) -> np.ndarray:

@@ -16,8 +16,10 @@ import numpy as np
 from superalign.files import write_whole
 from superalign.interp.explaining import Explained, twin_p
 from superalign.interp.programs import in_english, to_text
+from superalign.kit.evidence import Estimate
 from superalign.lab.explained_network import LayerUnits, NetworkDone
-from superalign.stats import discoveries
+from superalign.stats import discoveries, mean_interval, share
+from superalign.types import Unmeasured
 
 KINDS = {"N": "neuron", "H": "head", "D": "direction", "P": "permuted"}
 RATE = 0.05  # of false discoveries
@@ -89,6 +91,26 @@ def discovered(layers: Sequence[Judged]) -> list[np.ndarray]:
     return out
 
 
+def nulls(layers: Sequence[Judged]) -> list[tuple[str, int, Estimate, Estimate, Estimate]]:
+    """Look at permuted activations, and at each twin's units beside the others': name, units, r, share that gains, is found."""
+    some = [(j.found.r_U3[k, 0], j.found.gain_U3[k, 1] > 0, j.p_U[k]) for j in layers for k in [j.of("P")]]
+    r, gained, p = map(np.concatenate, zip(*some, strict=True))
+    twin_p = np.concatenate([j.twin_p_T for j in layers])
+    nothing = Unmeasured("this null is about the comparison with twins alone")
+    found = share(twin_p <= RATE) if len(twin_p) else Unmeasured("one twin cannot be held against others")
+    return [
+        ("activations permuted over tokens", len(r), mean_interval(r), share(gained), share(p <= RATE)),
+        ("a random twin beside other twins", len(twin_p), nothing, nothing, found),
+    ]
+
+
+def unit_row(j: Judged, u: int) -> tuple[str, str, float, float, float]:
+    """Describe one unit: its name, its program in words, r, r of the best table, and the least r of a corpus."""
+    f = j.found
+    r, gain, least = (float(x) for x in (f.r_U3[u, 0], f.gain_U3[u, 0], f.r_UK[u].min()))
+    return j.layer.name_U[u], in_english(f.programs[u], shown=4), r, r - gain, least
+
+
 def about(
     done: NetworkDone, policy: str, corpora: Sequence[str], *, seed: int, null: Mapping[str, float]
 ) -> dict[str, object]:
@@ -110,7 +132,7 @@ def write_table(
     done: NetworkDone,
     layers: Sequence[Judged],
     corpora: Sequence[str],
-    effects: Mapping[str, float],
+    causal: Mapping[str, Sequence[float | None]],
     about: Mapping[str, object],
     *,
     programs: bool = True,
@@ -122,7 +144,7 @@ def write_table(
         done: Where examples lie.
         layers: All units.
         corpora: Names, in the order of the columns.
-        effects: Share of a unit's effect that its simulation keeps, for those that were replaced.
+        causal: Sufficiency, necessity and the share of its effect that its simulation keeps, of units that were tested.
         about: What the table is about.
         programs: Whether programs are written, and all of their rules in words, which takes most of the room.
     """
@@ -142,8 +164,8 @@ def write_table(
             said = [name, j.layer.number, KINDS[j.kind_U[u]], english, to_text(program) if programs else ""]
             cells = ["" if np.isnan(x) else f"{x:.3g}" for x in numbers[u]]
             passes = "" if np.isnan(j.p_U[u]) else int(passed[u])
-            kept = f"{effects[name]:.3g}" if name in effects else ""
-            rows.writerow([*said, f"{f.bits_U[u]:.0f}", *cells, passes, "", "", kept])
+            tested = ["" if x is None else f"{x:.3g}" for x in causal.get(name, (None,) * 3)]
+            rows.writerow([*said, f"{f.bits_U[u]:.0f}", *cells, passes, *tested])
     write_whole(folder / "units.csv.gz", gzip.compress(text.getvalue().encode(), mtime=0))
     (folder / "examples").mkdir(exist_ok=True)
     for number in done.layers:

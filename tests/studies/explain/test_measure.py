@@ -23,7 +23,9 @@ from superalign.studies.explain.page import page
 from superalign.studies.explain.study import Config
 from superalign.types import Interval
 
-CONFIG = Config(policy="small", tokens=3_000, each=24, twins=2, twin_units=16, latents=16, causal=2, windows=4)
+CONFIG = Config(
+    policy="small", tokens=3_000, each=24, twins=2, twin_units=16, latents=16, causal=2, windows=12, proposer="small"
+)
 
 
 def value(found: object) -> float:
@@ -55,9 +57,28 @@ def test_the_study_from_end_to_end(folder: Path) -> None:
     ours = next(s for s in e.scores if s.name == "uniform correlation")
     assert not {"half of it", "three times too broad", "at random"} & set(ours.fails.split(", "))
     assert sum(r["effect"] != "" for r in rows) == 6
+    tested = [r for r in rows if r["sufficiency"] or r["necessity"]]
+    assert tested
+    assert all(r["effect"] for r in tested)
+    assert all(-1 <= float(r[m] or 0) <= 1 for r in tested for m in ("sufficiency", "necessity"))
+    assert [x.measure for x in e.tested.edits] == ["sufficiency", "necessity", "correlation"]
+    assert e.tested.edited_windows > 4
+    assert len(e.tested.counters) + e.tested.unflipped == 6
+    assert "Does the neuron do what its program says" in str(found)
     assert np.mean([float(r["r"]) for r in rows if r["kind"] == "neuron"]) == pytest.approx(value(neurons.r), abs=0.01)
+    assert [x.origin for x in e.tested.asked] == ["as proposed", "ours", "another neuron's proposal"]
+    assert sum(n for _, n in e.tested.replies) == 6
+    assert "Proposed by a language model" in str(found)
+    assert value(e.tested.asked[1].r) > value(e.tested.asked[0].r)  # a base that knows no words proposes nothing
     about = json.loads((folder / "about.json").read_text())
     assert about["model"] == "small"
+
+
+def test_a_proposer_that_is_not_there_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    run = Run(seed=0, workers=1, folder=tmp_path, ledger=Ledger(tmp_path / "ledger"), log=lambda _: None)
+    with pytest.raises(BadInput, match="no model"):
+        measure(replace(CONFIG, proposer="nobody"), run)
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_layer_that_was_finished_is_not_done_again(folder: Path) -> None:

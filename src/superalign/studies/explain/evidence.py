@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from superalign.kit.evidence import Estimate
-from superalign.types import Record
-
-NEURONS, HEADS, DIRECTIONS = "neurons", "heads", "directions"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Units(Record):
+class Units(NamedTuple):
     """The units of one kind in one layer, or in all: means and shares over units."""
 
     kind: str
-    layer: int  # -1 of all
+    layer: int | str  # "all" of all
     units: int
     r: Estimate  # of the program with the unit on test documents
     unigram: Estimate
@@ -28,8 +25,7 @@ class Units(Record):
     auprc: Estimate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Null(Record):
+class Null(NamedTuple):
     """What the same pipeline finds where there is nothing to find: shares of units."""
 
     name: str
@@ -39,8 +35,7 @@ class Null(Record):
     found: Estimate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown(Record):
+class Shown(NamedTuple):
     """One unit, as an example."""
 
     unit: str
@@ -50,8 +45,7 @@ class Shown(Record):
     minimum: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score(Record):
+class Score(NamedTuple):
     """What one score says of right and wrong explanations of planted units, on average."""
 
     name: str
@@ -59,8 +53,7 @@ class Score(Record):
     fails: str  # which check, in words; empty if none
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect(Record):
+class Effect(NamedTuple):
     """What replacing neurons does to the next token, in nats of Jensen-Shannon divergence, by layer."""
 
     layer: int
@@ -68,6 +61,36 @@ class Effect(Record):
     kept: Estimate  # share of the effect that the own simulation keeps
     swapped: Estimate  # that of another neuron of the layer keeps
     nats: float  # under the mean, on average over neurons
+
+
+class Edits(NamedTuple):
+    """How far neurons do what their programs say of one changed token: mean over neurons."""
+
+    measure: str
+    found: Estimate
+    null: Estimate  # by another neuron's program of the same edits
+
+
+class Asked(NamedTuple):
+    """Programs of one origin for the neurons that a language model was asked about."""
+
+    origin: str
+    r: Estimate  # with the neurons on test documents
+    over_unigram: Estimate
+
+
+class Tested(NamedTuple):
+    """What became of the neurons of each layer that were looked at more closely."""
+
+    effects: tuple[Effect, ...]
+    effect: Estimate  # over neurons: share of the effect that is kept
+    effect_null: Estimate
+    edits: tuple[Edits, ...]
+    unflipped: int  # neurons whose program no pair of edits flips
+    edited_windows: int
+    counters: tuple[tuple[str, str], ...]  # neuron, and the edit that contradicts its program most
+    asked: tuple[Asked, ...]  # as proposed, ours, another neuron's proposal; none if nobody was asked
+    replies: tuple[tuple[str, int], ...]  # what became of them: used, or why not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +111,6 @@ class Evidence:
     shown: tuple[Shown, ...]  # the best of each layer
     drawn: tuple[Shown, ...]  # at random
     scores: tuple[Score, ...]
-    effects: tuple[Effect, ...]
-    effect: Estimate  # over neurons: share of the effect that is kept
-    effect_null: Estimate
+    tested: Tested
     forward_s: float
     search_s: float

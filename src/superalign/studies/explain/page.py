@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.evidence import Curve
 from superalign.kit.parts import Part, claim, curves, description, findings, in_words, not_above, part, percent, table
-from superalign.report import Findings
-from superalign.studies.explain.evidence import Evidence, Shown, Units
+from superalign.report import Findings, Table
+from superalign.studies.explain.evidence import Evidence
 from superalign.types import Unmeasured
 
 UNIT, RATE = "share of units", 0.05
+NULL = "mean over neurons; null: the same edits by another neuron's program of the layer"
 COLUMNS = (
     "kind|layer|units|r of the program|r of a token table|r of a table of pairs|least r of a corpus|above the token table|"
     "above the best of three tables|above the token table in each corpus|beyond the random twin|area under precision-recall"
@@ -33,8 +34,8 @@ def page(e: Evidence) -> Findings:
         f"{percent(first.over_unigram)} predict test documents better than a table of tokens, "
         f"{percent(first.gained)} better than the best of three tables, "
         f"{percent(first.found)} beyond a random twin, {percent(first.everywhere)} better than the token table in each of "
-        f"{len(e.corpora)} corpora; the median neuron's simulation keeps {percent(e.effect)} of its effect.",
-        [scores(e), by_layer(e), causal(e), other_scores(e), examples(e)],
+        f"{len(e.corpora)} corpora; the median neuron's simulation keeps {percent(e.tested.effect)} of its effect.",
+        [scores(e), by_layer(e), causal(e), edited(e), other_scores(e), examples(e)],
         means="Trust an explanation as far as its own card goes: r beside the tables, the least corpus, the twin. A program that "
         "does not beat a table of tokens says which tokens, and nothing of the context.",
         limits=(
@@ -52,7 +53,6 @@ def scores(e: Evidence) -> Part:
     """Show all units, and what nothing gives."""
     tokens = ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.tokens, strict=True))
     permuted, twins = e.nulls
-    rows = [(n.name, n.units, n.r, n.gained, n.found) for n in e.nulls]
     return part(
         "How many units are explained",
         f"Scored tokens: {tokens}. Programs were searched on training documents of {', '.join(e.explained_on)}, pruned on "
@@ -88,15 +88,21 @@ def scores(e: Evidence) -> Part:
             unit=UNIT,
             why="a null control: at most 5 % may pass",
         ),
-        table("All units", COLUMNS, [row(u) for u in e.all]),
-        table("Where there is nothing to explain", ("what", "units", "r", "gain over tables", "beyond twins"), rows),
+        table("All units", COLUMNS, e.all),
+        table("Where there is nothing to explain", ("what", "units", "r", "gain over tables", "beyond twins"), e.nulls),
+        *proposed(e),
     )
 
 
-def row(u: Units) -> tuple[str | float | Estimate, ...]:
-    """Put one kind into a row."""
-    measured = (u.r, u.unigram, u.bigram, u.minimum, u.over_unigram, u.gained, u.everywhere, u.found, u.auprc)
-    return (u.kind, "all" if u.layer < 0 else u.layer, u.units, *measured)
+def proposed(e: Evidence) -> list[Table]:
+    """Show what a language model's programs say of the same neurons, if one was asked."""
+    said = ", ".join(f"{why}: {n}" for why, n in e.tested.replies)
+    title = f"Proposed by a language model; a reply that cannot be read has r 0 ({said})"
+    return (
+        [table(title, ("program", "r, mean over neurons", "above the token table"), e.tested.asked)]
+        if e.tested.asked
+        else []
+    )
 
 
 def by_layer(e: Evidence) -> Part:
@@ -111,13 +117,12 @@ def by_layer(e: Evidence) -> Part:
         "A program that explains early layers may say nothing of the middle. Bands: 95 % over units.",
         curves(f"Share of {e.all[0].kind} that pass", lines, x="layer", y="share of units"),
         curves("How well activations are predicted", means, x="layer", y="correlation on test documents"),
-        table("By layer", COLUMNS, [row(u) for u in e.layers if u.units]),
+        table("By layer", COLUMNS, [u for u in e.layers if u.units]),
     )
 
 
 def causal(e: Evidence) -> Part:
     """Show what replacing a neuron by its simulation keeps of its effect."""
-    rows = [(x.layer, x.neurons, x.kept, x.swapped, x.nats) for x in e.effects]
     return part(
         "Does the explanation keep the neuron's effect?",
         "Each neuron is set to what its program says, at every token of some test windows; then to another neuron's program; "
@@ -125,12 +130,38 @@ def causal(e: Evidence) -> Part:
         "Neurons of a layer are drawn at random among those with a program.",
         claim(
             "The median simulation keeps a share of the effect",
-            e.effect,
-            null=e.effect_null,
+            e.tested.effect,
+            null=e.tested.effect_null,
             unit="share of the divergence",
             why="median over neurons; null: the program of another neuron of the layer",
         ),
-        table("By layer", ("layer", "neurons", "kept", "kept by another's program", "nats under the mean"), rows),
+        table(
+            "By layer",
+            ("layer", "neurons", "kept", "kept by another's program", "nats under the mean"),
+            e.tested.effects,
+        ),
+    )
+
+
+def edited(e: Evidence) -> Part:
+    """Show whether neurons do what their programs say of a changed token."""
+    means = {
+        "sufficiency": "fires once the program says so, less after an edit that leaves the program as it was",
+        "necessity": "stops once the program says so, less after such an edit",
+        "correlation": "of the change that the program says with the neuron's own, over all edits",
+    }
+    return part(
+        "Does the neuron do what its program says of a changed token?",
+        "One token of a test window is replaced, the neuron's own or one of the three before, by one of a training context. "
+        "Edits come in pairs, at one distance where that is possible: one flips what the program says, one does not. Firing is "
+        f"the strongest 1 % of training. {e.tested.edited_windows} windows; left out are {e.tested.unflipped} neurons whose "
+        "program no edit flips.",
+        *(
+            claim(f"One changed token: {m}", found, null=null, unit=m, why=f"{means[m]}; {NULL}")
+            for m, found, null in e.tested.edits
+        ),
+        table("Over neurons", ("measure", "own program", "another's"), e.tested.edits),
+        table("Edits that contradict a program most, in standard deviations", ("neuron", "edit"), e.tested.counters),
     )
 
 
@@ -165,11 +196,6 @@ def examples(e: Evidence) -> Part:
             unit="correlation",
             why=f"what looks explained on one corpus may not be on another; overall r {in_words(e.all[0].r)}",
         ),
-        table("The best of each layer", SHOWN, [cells(s) for s in e.shown]),
-        table("Drawn at random", SHOWN, [cells(s) for s in e.drawn]),
+        table("The best of each layer", SHOWN, e.shown),
+        table("Drawn at random", SHOWN, e.drawn),
     )
-
-
-def cells(s: Shown) -> tuple[str | float, ...]:
-    """Put one unit into a row."""
-    return (s.unit, s.explanation, s.r, s.best_table, s.minimum)

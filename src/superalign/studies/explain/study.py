@@ -38,9 +38,11 @@ class Config:
     twin_units: Count = 64
     """Units of a layer of each twin."""
     causal: CountOrNone = 8
-    """Neurons of a layer that are replaced by their simulation; 0 for none."""
+    """Neurons of a layer that are replaced by their simulation, and held to their program on changed tokens; 0 for none."""
     windows: Annotated[int, Ge(4)] = 16
-    """Test windows in which they are replaced."""
+    """Test windows in which they are replaced; tokens are changed in as many where the program fires, and where it does not."""
+    proposer: str = ""
+    """A language model that proposes programs for these neurons, as api:PROVIDER/MODEL or a model's name; empty for none."""
 
 
 def check(config: Config) -> None:
