@@ -26,11 +26,7 @@ ENDS = 8  # of a program: more are not read
 DRAWS = 200
 ACTIVE = 0.01  # share of training tokens on which a unit counts as active: its strongest
 SMOOTH = 4.0  # tokens at the mean of shorter contexts that a table's mean is taken with
-MOST = {
-    TRAIN: 100_000,
-    VALID: 30_000,
-    TEST: 100_000,
-}  # tokens of a split that are used, drawn at random if there are more
+MOST = {TRAIN: 100_000, VALID: 30_000, TEST: 100_000}  # tokens of a split that are used, drawn if there are more
 LEVELS = 512  # of predictions
 SPREAD = 1e-6
 
@@ -45,9 +41,7 @@ class Bank:
     valid_V: Int[np.ndarray, " V"] = field(repr=False)
     test_n: Int[np.ndarray, " n"] = field(repr=False)
     searched: Searched = field(repr=False)  # training tokens
-    pair_N: Int[np.ndarray, " N"] = field(
-        repr=False
-    )  # number of a token's pair with the one before; -1 if not in training
+    pair_N: Int[np.ndarray, " N"] = field(repr=False)  # a token's pair with the one before; -1 if not in training
     token_P: Int[np.ndarray, " P"] = field(repr=False)  # category of each pair's token
     begin_D: Int[np.ndarray, " D"] = field(repr=False)  # where each test document begins among test tokens
     corpus_D: Int[np.ndarray, " D"] = field(repr=False)
@@ -196,9 +190,8 @@ def score(
     rival = table_KU.argmax(0)
     drawn_KBU = np.stack([t.drawn() for t in tables.values()])
     rival_BU = np.take_along_axis(drawn_KBU, rival[None, None, :], 0)[0]
-    side_U = np.where((train_RU * train_RU * train_RU).sum(0) >= 0, 1.0, -1.0).astype(
-        np.float32
-    )  # the side on which a unit goes further
+    further_U = (train_RU * train_RU * train_RU).sum(0)
+    side_U = np.where(further_U >= 0, 1.0, -1.0).astype(np.float32)  # the side on which a unit goes further
     cut_U = np.quantile((side_U * train_RU).T.copy(), 1 - ACTIVE, axis=1)
     on_UV, on_Un = ((side_U * x > cut_U).T.copy() for x in (valid_VU, test_nU))
     picked = [_picked(side_U[u] * said_UV[u], on_UV[u], side_U[u] * said_Un[u], on_Un[u]) for u in range(len(programs))]

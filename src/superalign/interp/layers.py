@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -121,24 +122,18 @@ def run_layer(
         keep = scored[start : start + AT_ONCE]
         given = torch.cat([batch_BTD, batch_BTD[:1].expand(AT_ONCE - len(batch_BTD), -1, -1)])
         to = slice(done, done + int(keep.sum()))
-        read = {
-            f"neurons.{number}": lambda x, keep=keep, to=to: _put(neurons_NU, to, _narrow(x[: len(keep)][keep])),
-            f"heads.{number}": lambda x, keep=keep, to=to: _put(
-                heads_NH, to, _written(x[: len(keep)][keep], write_HXD)
-            ),
-        }
+        seen: dict[str, Tensor] = {}
+        read = {site: partial(seen.__setitem__, site) for site in (f"neurons.{number}", f"heads.{number}")}
         with torch.no_grad(), _precision(half), tapped(model.network, read):
             out = layers[number](given, *calls.args[number], **calls.kwargs[number])
+        neurons, heads = (seen[site][: len(keep)][keep] for site in read)
+        neurons_NU[to], heads_NH[to] = _narrow(neurons), _written(heads, write_HXD)
         out = out[0] if isinstance(out, tuple | list) else out
         stream_WTD[start : start + len(batch_BTD)] = out[: len(batch_BTD)].float()
         done = to.stop
     if number == len(layers) - 1:
         _check_same(stream_WTD, calls)
     return Layer(number=number, neurons_NU=neurons_NU, heads_NH=heads_NH, stream_WTD=stream_WTD)
-
-
-def _put(into: np.ndarray, rows: slice, values: np.ndarray) -> None:
-    into[rows] = values
 
 
 def _written(x_NX: Tensor, write_HXD: Tensor) -> np.ndarray:
