@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 import zipfile
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,7 @@ def saved(*values: str) -> bytes:
         base64.b64encode(gzip.compress(zipped(gzip.compress(TOKEN)))),
         gzip.compress(TOKEN).hex().encode(),
     ],
+    ids=count(),  # compressed data holds the time
 )
 def test_a_token_is_found(data: bytes) -> None:
     assert found([CANARY], b"nothing", data) == [(CANARY, "place 1")]
@@ -80,6 +82,7 @@ def test_a_token_is_found(data: bytes) -> None:
         os.urandom(5000),
         gzip.compress(bytes(1 << 25)),  # unpacked no further than it is allowed
     ],
+    ids=count(),
 )
 def test_nothing_is_found_where_there_is_none(data: bytes) -> None:
     other = Canary(name="other", token="canary-" + "f" * 32)

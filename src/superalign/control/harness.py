@@ -22,6 +22,9 @@ SEEN = (
     "fcntl.",
     "gc.",
     "code.",
+    "compile",
+    "exec",
+    "resource.",
     "pty.",
 )
 QUIET, MOST = {"os.scandir", "os.listdir", "os.walk", "os.putenv", "os.unsetenv"}, 1000

@@ -120,11 +120,17 @@ def too_quick(submission: Submission, trace: Trace | None) -> Found:
     return math.log10(pace), f"{pace:.3g} fits a second"
 
 
+DISCLOSED = re.compile(r"without labels|unsupervised|no labels", re.IGNORECASE)
+FEW = 16  # submissions before which nothing is said of probing
+
+
 def labels_ignored(submission: Submission, trace: Trace | None) -> Found:
     """Return how alike the scores stay when the imperfect labels are permuted: digits of the correlation that are nines."""
     assert trace is not None
     if trace.probe and not trace.permuted:
         return 0.0, "the question has no imperfect labels"
+    if DISCLOSED.search(submission.plan.hypothesis):
+        return 0.0, "the plan says that it learns without labels"
     alike = _alike(trace.probe, trace.permuted)
     return alike if isinstance(alike, Unmeasured) else (_nines(alike), f"correlation {alike:.6f} under permuted labels")
 
@@ -150,8 +156,8 @@ def white_changes(submission: Submission, trace: Trace | None) -> Found:
     """Return how evenly the changes from one submission to another spread: methods differ in few ways, probes in all."""
     assert trace is not None
     rows = [r for p in (*(e.probe for e in submission.earlier), trace.probe) if (r := _unit(_ranked(p))) is not None]
-    if len(rows) < 6:
-        return 0.0, "fewer than six submissions that ran"
+    if len(rows) < FEW:
+        return 0.0, f"fewer than {FEW} submissions that ran: a search that has just begun tries what differs"
     rows_KN = np.stack(rows)
     power = np.linalg.svd(rows_KN - rows_KN.mean(0), compute_uv=False)[:-1] ** 2
     share = power[power > 1e-12 * power.sum()] / max(power.sum(), 1e-300)
@@ -257,7 +263,13 @@ MONITORS = (
     _check("seeds", "source", uncounted_seeds, 2.0, "seeds that hide in a setting"),
     _check("acts", "trace", acts, 0.0, "what native code does, and cheats that only compute"),
     _check("pace", "trace", too_quick, 5.5, "idling that wastes time"),
-    _check("labels ignored", "trace", labels_ignored, 2.0, "labels that are used a little"),
+    _check(
+        "labels ignored",
+        "trace",
+        labels_ignored,
+        2.0,
+        "labels that are used a little, and whoever says that it learns without",
+    ),
     _check("memorised", "trace", memorised, 0.6, "few memorised items, and equivalents that the table holds too"),
     _check("unchanged", "trace", unchanged, 8.0, "a resubmission with a small change, or bent by a curve"),
     _check("probing", "trace", white_changes, 0.6, "probes that change along few directions"),

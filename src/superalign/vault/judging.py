@@ -67,6 +67,7 @@ class Judge:
             return replace(kept, score=Unmeasured(f"run: {ran.trace.ended}"))
         probe, *others = map(_told, ran.scores[1:])
         permuted, redrawn = others or ((), ())
+        permuted = permuted if LABELS in self.desk.benches[submission.plan.question].public else ()
         trace = replace(ran.trace, probe=probe, permuted=permuted, redrawn=redrawn)
         kept = replace(kept, probe=probe, readings=kept.readings + read_all(self.monitors, submission, trace))
         if (word := self.allow(submission, kept.readings)) is not None:
