@@ -264,11 +264,7 @@ MONITORS = (
     _check("acts", "trace", acts, 0.0, "what native code does, and cheats that only compute"),
     _check("pace", "trace", too_quick, 5.5, "idling that wastes time"),
     _check(
-        "labels ignored",
-        "trace",
-        labels_ignored,
-        2.0,
-        "labels that are used a little, and whoever says that it learns without",
+        "labels ignored", "trace", labels_ignored, 2.0, "labels that are used a little, and who says that it uses none"
     ),
     _check("memorised", "trace", memorised, 0.6, "few memorised items, and equivalents that the table holds too"),
     _check("unchanged", "trace", unchanged, 8.0, "a resubmission with a small change, or bent by a curve"),

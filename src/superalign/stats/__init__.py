@@ -5,7 +5,13 @@ drawn independently from one population; an adversary who adapts to the instrume
 """
 
 from superalign.stats.comparisons import Alternative, discoveries, holm
-from superalign.stats.means import mean_interval, median_interval, paired_difference, ratio_interval
+from superalign.stats.means import (
+    mean_interval,
+    median_interval,
+    paired_difference,
+    prediction_interval,
+    ratio_interval,
+)
 from superalign.stats.power import (
     auroc_null_sd,
     auroc_planning_se,
@@ -83,6 +89,7 @@ __all__ = [
     "pooled_share",
     "power_paired",
     "power_two_proportions",
+    "prediction_interval",
     "ratio_interval",
     "recall_at_rate",
     "recall_bootstrap",

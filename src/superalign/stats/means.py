@@ -46,6 +46,25 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval | 
     return Interval(value=mean, low=mean - half, high=mean + half, n=n)
 
 
+def prediction_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval | Unmeasured:
+    """Return the mean of a sample with the interval in which one more value lies: how far single ones are apart.
+
+    Args:
+        values: One number per unit, about normal, shape (N,).
+        confidence: Chance that one more value lies inside.
+
+    Example:
+        >>> i = prediction_interval([1.0, 2.0, 3.0])
+        >>> i.value, round(i.high, 2)
+        (2.0, 6.97)
+    """
+    mean = mean_interval(values, confidence=confidence)
+    if isinstance(mean, Unmeasured):
+        return mean
+    half = (mean.high - mean.value) * math.sqrt(mean.n + 1)
+    return Interval(value=mean.value, low=mean.value - half, high=mean.value + half, n=mean.n)
+
+
 def median_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval | Unmeasured:
     """Median of independent values with an interval from order statistics: no distribution is assumed.
 

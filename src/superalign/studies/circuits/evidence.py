@@ -83,7 +83,7 @@ class Evidence:
     top: tuple[str, ...]  # the largest components of each model
     circuits: tuple[Circuit, ...]
     random: Curve
-    random_null: Estimate  # one random ranking minus another
+    random_null: Estimate  # between which values 95 % of random rankings lie, less their mean
     permuted: Estimate  # rank correlation with components permuted
     gradients: tuple[Gradients, ...]
     edges: Estimate  # rank correlation of the largest edges

@@ -15,7 +15,7 @@ from superalign.lab.circuit_inputs import inputs
 from superalign.lab.compiled import HARD, SOFT, compile_program, scored
 from superalign.lab.compiled_programs import PROGRAMS, accuracy, draw_pairs
 from superalign.models import open_weights
-from superalign.stats import mean_over, share
+from superalign.stats import mean_over, prediction_interval, share
 from superalign.stats.streams import seed_for, stream
 from superalign.studies.circuits.evidence import METHODS, PARTS, VARIANTS, Circuit, Evidence, Found, Gradients, Scores
 from superalign.studies.circuits.study import Config
@@ -150,7 +150,8 @@ def real(config: Config, run: Run, found: tuple[Found, ...], right: tuple[tuple[
     metrics = iter(run.map(kept, todo, name="kept", progress="circuits"))
     faith = {k: patching.faithfulness([next(metrics) for _ in first]) for k in asked}
     chance_RKPS = np.stack([f[0] for (m, _), f in faith.items() if m.startswith("random")])
-    at, half = sizes.index(size), config.seeds // 2
+    at = sizes.index(size)
+    kept_R = chance_RKPS[:, at].mean((1, 2))
     mixed = run.stream("permuted").permutation
     tops = [(g.top_atp_EB, g.top_exact_EB) for g in by_gradient]
     return Evidence(
@@ -170,7 +171,7 @@ def real(config: Config, run: Run, found: tuple[Found, ...], right: tuple[tuple[
             if m in scores
         ),
         random=curve_of([k / len(names) for k in sizes], list(chance_RKPS.mean(0)), mean_over),
-        random_null=mean_over(chance_RKPS[:half, at].mean(0) - chance_RKPS[half:, at].mean(0)),
+        random_null=prediction_interval(kept_R - kept_R.mean()),
         permuted=agree([(x[mixed(len(x))], x) for x in exact]),
         gradients=tuple(by_gradient),
         edges=agree(tops),

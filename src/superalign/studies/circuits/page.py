@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from superalign.kit.evidence import Estimate
-from superalign.kit.parts import Part, below, claim, curves, findings, in_words, intervals, null_control, part, table
+from superalign.kit.parts import Part, below, beyond_chance, claim, curves, findings, in_words, intervals, part, table
 from superalign.report import Findings
 from superalign.studies.circuits.evidence import METHODS, PARTS, Evidence, Found
 from superalign.types import Claim
@@ -123,17 +123,17 @@ def faithfulness(e: Evidence) -> Part:
         f"tested on {e.test} others. Faithfulness: what a circuit alone keeps of the difference between the whole model and the "
         f"empty circuit. Largest by exact patching: {'; '.join(e.top)}.",
         *(
-            claim(
+            beyond_chance(
                 f"{e.size} of {e.components} components by {WAYS[c.method]} keep more than as many random ones",
                 c.above_random,
-                null=e.random_null,
+                shuffled=e.random_null,
                 unit=SHARE,
-                why=f"held-out pairs and models, minus the mean of {e.seeds} random circuits; null: some of these minus others",
+                bar=0.0,
+                why=f"held-out pairs and models, minus the mean of {e.seeds} random circuits; null: where 95 % of these lie",
             )
             for c in e.circuits
             if c.fill == "resample"
         ),
-        null_control("One random circuit keeps no more than another", e.random_null, unit=SHARE),
         curves(
             "What circuits keep",
             {**{label: c.faithful for label, c in lines.items()}, "random, resample": e.random},
