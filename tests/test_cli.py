@@ -450,6 +450,7 @@ def test_the_flags_are_frozen() -> None:
         ],
         "models": [],
         "pack": [],
+        "vault": [],
         "plant": [
             "--base",
             "--config",

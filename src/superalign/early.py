@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from superalign import problems
+from superalign.control.sandbox import check_walls
 from superalign.errors import BadInput
 from superalign.policy_names import NO_BASE, SIZES, check_weights, kind_of
 from superalign.problems.contexts import read_audited_contexts, read_contexts, read_words
@@ -210,7 +211,8 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "carry-over": {"policy": check_weights, "problems": instructions_named, "bases": bundled},
     "crossing": {"policy": check_weights, "problems": statements_named, "students": bundled},
     "circuits": {"policy": check_weights, "bases": bundled, "pairs": read_pairs},
-    "explain": {"policy": check_weights, "corpora": corpora_named},
+    "explain": {"policy": check_weights, "corpora": corpora_named, "proposer": kind_of},
+    "research": {"statements": statements_named, "model": kind_of},
     "easy-to-hard": {"policy": check_weights, "problems": graded_named, "bases": bundled},
     "reward-inside": {
         "policy": check_weights,
@@ -257,6 +259,8 @@ def refuse_early(study: str, words: Sequence[str]) -> None:
         check_pack(given)
     if study == "chat-detectors":
         verify(pack_for(given.get("base", "smollm2"), given.get("pack", "")))
+    if study == "research":
+        check_walls()
     if study == "explain":
         check_text(given.get("policy", "small"), given.get("corpora", ""))
     if given.get("requests"):

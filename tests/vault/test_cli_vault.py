@@ -47,4 +47,4 @@ def test_whoever_is_not_root_is_told_so_at_once(toys, tmp_path, monkeypatch):
     monkeypatch.setattr("os.getuid", lambda: 65534)
     done = run("serve", tmp_path / "v")
     assert done.exit_code == 2
-    assert "Only root may open a vault" in done.output
+    assert "Only root can open a vault" in done.output

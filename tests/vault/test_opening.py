@@ -128,7 +128,7 @@ def test_a_killed_vault_goes_on_and_counts_nothing_twice(opened, toys, submissio
             target=research, args=(vault.socket, bodies, theirs, toys.send)
         )
         researcher.start()
-        while not mine.poll(1.3):
+        while not mine.poll(0.5):
             if killed < kills:
                 os.kill(vault.processes[0].pid, signal.SIGKILL)
                 vault.stop()

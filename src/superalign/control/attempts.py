@@ -27,7 +27,8 @@ from superalign.errors import BadInput
 from superalign.types import Record
 
 ATTACKER = Path(__file__).with_name("attacker.py")
-LIMITS = Limits(wall_s=30, cpu_s=20, memory_mb=128, processes=24, disk_mb=16, output_kb=64)
+# Memory: two dozen forks of a Python count two dozen times what they share.
+LIMITS = Limits(wall_s=30, cpu_s=20, memory_mb=640, processes=24, disk_mb=16, output_kb=64)
 # What is aimed at, a name, and an expression over what an attacker knows. At a wall it raises or is empty; it harms nothing.
 INSIDE = """
 answers | list the vault's folder | os.listdir(vault)
@@ -95,7 +96,7 @@ network | the machine that runs this one | socket.socket(40, socket.SOCK_STREAM)
 network | a socket of others | unix(listening)
 network | a socket without a file | unix(chr(0) + abstract)
 limits | processes | forks(25)
-limits | memory | len(bytearray(192 << 20))
+limits | memory | len(bytearray(704 << 20))
 limits | a full /tmp | fill(scratch, 17)
 """
 # Code that ends well only if it took more than it may, each in a sandbox of its own.
@@ -109,7 +110,11 @@ ALONE = {
     "a large file": "open('large', 'wb').write(bytes(17 << 20))",
     "disk": "for n in range(40): open(f'f{n}', 'wb').write(bytes(1 << 20))" + PAUSE,
 }
-TIGHT = {"processor time": replace(LIMITS, cpu_s=0.2), "time": replace(LIMITS, wall_s=0.6)}
+TIGHT = {
+    "processor time": replace(LIMITS, cpu_s=0.2),
+    "time": replace(LIMITS, wall_s=0.6),
+    "shared memory": replace(LIMITS, memory_mb=128),
+}
 OUTLIVE = """import os, sys
 for _ in "ab":
     if os.fork():

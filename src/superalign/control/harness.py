@@ -41,6 +41,8 @@ if __name__ == "__main__":
             return
         what = str(args[0])[:200] if args else ""
         frame: FrameType | None = sys._getframe(1)
+        if event in ("compile", "exec") and frame and frame.f_code.co_filename.startswith(("<frozen", *own)):
+            return  # modules are run when they are imported, which was seen
         while frame and frame.f_code.co_filename.startswith("<frozen"):
             frame = frame.f_back
         if what.startswith(own) or (event == "import" and frame and frame.f_code.co_filename.startswith(own)):

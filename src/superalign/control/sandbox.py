@@ -105,6 +105,23 @@ def sandbox_missing() -> str:
     return f"Code that nobody trusts cannot run here: {fault}. Without a sandbox it is never run."
 
 
+def check_walls() -> None:
+    """Refuse a machine on which untrusted code cannot be held: before anything long begins.
+
+    Raises:
+        BadInput: If this is not root, there is no sandbox, or a user is missing; it says what to run.
+    """
+    if os.getuid() != 0:
+        raise BadInput(
+            "Only root can open a vault. Vault, runner and researcher must be users that cannot read one another. Run the same "
+            f"command as root (sudo {shutil.which('superalign') or 'superalign'} ...)."
+        )
+    if missing := sandbox_missing():
+        raise BadInput(missing)
+    for name in (identities.VAULT, identities.RUNNER, identities.RESEARCHER):
+        identities.user(name)
+
+
 def confined(
     argv: Sequence[str],
     *,

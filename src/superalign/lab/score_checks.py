@@ -20,7 +20,7 @@ from superalign.interp.texts import TEST
 from superalign.kit.evidence import Array, Estimate
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import bank_of
-from superalign.stats import mean_interval
+from superalign.stats import mean_over
 from superalign.stats.streams import stream
 from superalign.types import Record
 
@@ -80,7 +80,7 @@ def averaged(checked: Checked) -> list[tuple[str, tuple[Estimate, ...], str]]:
     )
     out = []
     for c, name in enumerate(checked.scores):
-        means = tuple(mean_interval(checked.value_UCV[:, c, v]) for v in range(len(VERSIONS)))
+        means = tuple(mean_over(checked.value_UCV[:, c, v], span=(-1.0, 1.0)) for v in range(len(VERSIONS)))
         fails = [w for v, w in enumerate(VERSIONS) if v and not mean_CV[c, 0] - mean_CV[c, v] >= LESS]
         out.append((name, means, ", ".join(fails)))
     return out

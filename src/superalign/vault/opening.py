@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -19,7 +18,7 @@ from superalign.control import approval
 from superalign.control.approval import Request, risk_of
 from superalign.control.identities import RUNNER, VAULT, start_as, user
 from superalign.control.monitoring import Monitor, Reading, Submission, verdict
-from superalign.control.sandbox import Limits, sandbox_missing
+from superalign.control.sandbox import Limits, check_walls
 from superalign.errors import BadInput
 from superalign.ledger import Ledger
 from superalign.types import Word
@@ -159,14 +158,7 @@ def ask_person(queue: Path, *, within_s: float) -> Allow:
 
 def _check(folder: Path, *, new: bool) -> None:
     """Refuse what cannot be a vault."""
-    if os.getuid() != 0:
-        raise BadInput(
-            "Only root may open a vault. Vault, runner and researcher must be users that cannot read one another. Run the "
-            f"same command as root (sudo {shutil.which('superalign') or 'superalign'} vault ...)."
-        )
-    if missing := sandbox_missing():
-        raise BadInput(missing)
-    user(VAULT), user(RUNNER)
+    check_walls()
     there = (folder / "vault" / "benches").is_dir()
     if new == there:
         said, todo = ("holds a vault already", "Name a new folder") if new else ("holds no vault", "Name one that does")

@@ -8,7 +8,7 @@ import pytest
 
 from superalign.lab.research_parts import ALL, TWIN, Arm, LeftOut, Mixed, Rate, Wall
 from superalign.stats import share
-from superalign.studies.research.evidence import Asked, Evidence, Sitting
+from superalign.studies.research.evidence import Asked, Evidence, Proposer
 from superalign.studies.research.page import page
 from superalign.types import Claim, Interval, Unmeasured
 
@@ -69,7 +69,7 @@ def evidence() -> Evidence:
     )
     return Evidence(
         asked=(asked("probe", twin=False, gain=around(0.08)), asked("probe", twin=True), asked("judge", twin=False)),
-        sitting=(Sitting(name="evolution", submissions=36, better=4, unmeasured=1, ideas=3.2, uplift=around(0.1)),),
+        proposers=(Proposer(name="evolution", submissions=36, better=4, unmeasured=1, ideas=3.2, uplift=around(0.1)),),
         ideas=4.0,
         found=share([1] * 30),
         found_null=share([0] * 30),

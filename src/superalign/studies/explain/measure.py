@@ -16,7 +16,7 @@ from superalign.lab.explained_network import NetworkJob, explain_network, read_l
 from superalign.lab.minimal_pairs import MEASURES, change_tokens, over_neurons
 from superalign.lab.proposed_programs import ProposeJob, by_origin, propose
 from superalign.lab.replaced_neurons import jobs_of, kept_by_layer, kept_by_unit, median_kept, replace_neurons
-from superalign.lab.score_checks import ChecksJob, averaged, check_scores
+from superalign.lab.score_checks import Checked, ChecksJob, averaged, check_scores
 from superalign.lab.unit_table import Judged, about, discovered, judged, nulls, unit_row, write_table
 from superalign.policy_names import kind_of
 from superalign.stats import mean_interval, share
@@ -57,10 +57,6 @@ def measure(config: Config, run: Run) -> Evidence:
     layers = [judged(read_layer(done, n), apart[n], everywhere) for n in done.layers]
     passed = discovered(layers)
     tested, causal = look_closely(config, run, first, layers)
-    run.stage("every score on planted units")
-    programs = tuple(to_text(p) for j in layers for p in np.array(j.layer.found.programs, object)[j.of("N")][:PLANTED])
-    job = ChecksJob(policy=config.policy, reading=reading, explained_on=config.explained_on, programs=programs)
-    (checked,) = run.map(check_scores, [job], name="scores", progress="scoring")
     e = Evidence(
         policy=config.policy,
         corpora=names,
@@ -82,7 +78,7 @@ def measure(config: Config, run: Run) -> Evidence:
             for j in layers
             for u in run.stream("shown", j.layer.number).choice(np.flatnonzero(j.kind_U == "N"), 2, replace=False)
         )[:EXAMPLES],
-        scores=tuple(Score(*x) for x in averaged(checked)),
+        scores=tuple(Score(*x) for x in averaged(check_programs(run, first, layers))),
         tested=tested,
         forward_s=done.forward_s,
         search_s=done.search_s,
@@ -90,6 +86,14 @@ def measure(config: Config, run: Run) -> Evidence:
     gained = {n.name: n.gained.value for n in e.nulls if not isinstance(n.gained, Unmeasured)}
     write_table(run.folder, done, layers, names, causal, about(done, config.policy, names, seed=run.seed, null=gained))
     return e
+
+
+def check_programs(run: Run, first: NetworkJob, layers: Sequence[Judged]) -> Checked:
+    """Plant some programs of each layer as units, and explain them rightly and wrongly, by every score."""
+    run.stage("every score on planted units")
+    programs = tuple(to_text(p) for j in layers for p in np.array(j.layer.found.programs, object)[j.of("N")][:PLANTED])
+    job = ChecksJob(policy=first.policy, reading=first.reading, explained_on=first.explained_on, programs=programs)
+    return run.map(check_scores, [job], name="scores", progress="scoring")[0]
 
 
 def look_closely(

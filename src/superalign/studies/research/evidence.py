@@ -31,7 +31,7 @@ class Asked(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sitting(Record):
+class Proposer(Record):
     """One researcher."""
 
     name: str
@@ -47,7 +47,7 @@ class Evidence:
     """One campaign and its keepers."""
 
     asked: tuple[Asked, ...]
-    sitting: tuple[Sitting, ...]
+    proposers: tuple[Proposer, ...]
     ideas: float  # of all researchers together
     found: Estimate  # share of real questions with a replicated finding
     found_null: Estimate  # of impossible twins

@@ -20,7 +20,7 @@ from superalign.lab.zoo_campaign import Planted, planted, zoo_campaign
 from superalign.researcher.notebook import effective_ideas, uplift
 from superalign.stats import share
 from superalign.stats.streams import seed_for
-from superalign.studies.research.evidence import Asked, Evidence, Sitting
+from superalign.studies.research.evidence import Asked, Evidence, Proposer
 from superalign.studies.research.study import Config
 from superalign.types import Interval, Question, Unmeasured
 
@@ -58,7 +58,7 @@ def measure(config: Config, run: Run) -> Evidence:
     waited = [d for d in done.decisions if d.by]
     return Evidence(
         asked=tuple(questions),
-        sitting=tuple(_sitting(name, climbed, done) for name in dict.fromkeys(s.plan.researcher for s in climbed)),
+        proposers=tuple(_proposer(name, climbed, done) for name in dict.fromkeys(s.plan.researcher for s in climbed)),
         ideas=effective_ideas(s.plan.family for s in climbed),
         found=share([a.replicated is True for a in questions if not a.twin]),
         found_null=share([a.replicated is True for a in questions if a.twin]),
@@ -113,11 +113,11 @@ def _asked(question: Question, done: Done) -> Asked:
     )
 
 
-def _sitting(name: str, climbed: Sequence[Sat], done: Done) -> Sitting:
+def _proposer(name: str, climbed: Sequence[Sat], done: Done) -> Proposer:
     """Put together what one researcher did."""
     mine = [s for s in climbed if s.plan.researcher == name and s.answer]
     words = Counter(s.answer.word for s in mine if s.answer)
-    return Sitting(
+    return Proposer(
         name=name,
         submissions=len(mine),
         better=words["better"],

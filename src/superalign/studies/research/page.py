@@ -19,6 +19,7 @@ from superalign.report import Findings
 from superalign.studies.research.evidence import Asked, Evidence
 from superalign.types import Interval, Unmeasured
 
+COLUMNS = "problem|which|submissions|better|best score told|tries|passed|sealed gain|predicted|by".split("|")
 GAIN = "gain in the question's own metric"
 
 
@@ -103,30 +104,15 @@ def campaign(e: Evidence) -> Part:
             for a in e.asked
             if not a.twin and isinstance(a.gain, Interval)
         ),
-        intervals("Gain on the sealed family", shown, x=GAIN, reference=None),
-        table(
-            "Questions",
-            (
-                "problem",
-                "which",
-                "submissions",
-                "better",
-                "best score told",
-                "tries",
-                "passed",
-                "sealed gain",
-                "predicted",
-                "by",
-            ),
-            rows,
-        ),
+        intervals("Gain on the sealed family", shown, x=GAIN),
+        table("Questions", COLUMNS, rows),
         table("What was answered", ("tier and answer", "submissions"), e.words),
     )
 
 
 def researchers(e: Evidence) -> Part:
     """Show who proposed what, and what was lost."""
-    rows = [(s.name, s.submissions, s.better, s.unmeasured, s.ideas, s.uplift) for s in e.sitting]
+    rows = [(s.name, s.submissions, s.better, s.unmeasured, s.ideas, s.uplift) for s in e.proposers]
     columns = ("researcher", "submissions", "better", "without a score", "effective families", "uplift over random")
     used = f" A language model was asked {dict(e.used).get('calls', 0)} times." if e.used else ""
     return part(
