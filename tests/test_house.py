@@ -150,7 +150,7 @@ TABLE: dict[str, set[str]] = {
     "cli_packs": {"exits", "lab", "options", "policy_names", "sealed_folder"},
     "cli_units": {"exits", "files", "interp", "models", "options", "policy_names", "report"},
     "cli_models": {"exits", "models", "named_models", "policy_names"},
-    "cli_vault": {"control", "exits", "ledger", "vault"},
+    "cli_vault": {"control", "early", "exits", "lab", "ledger", "studies", "types", "vault"},
     "cli": EVERYTHING,
     "__main__": {"cli"},
 }

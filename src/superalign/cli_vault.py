@@ -33,13 +33,67 @@ def setup() -> None:
 
 
 @vault.command()
+def make(
+    folder: Folder,
+    problem: Annotated[
+        list[str] | None, typer.Option("--problem", help="A research problem; repeatable. All if none is named.")
+    ] = None,
+    few: Annotated[bool, typer.Option("--few", help="Few items, for trying it out.")] = False,
+) -> None:
+    """Make a vault of research problems and their impossible twins, for agents of your own; minutes, a minute with --few."""
+    with exit_codes():
+        from superalign.control.sandbox import check_walls
+        from superalign.early import statements_named
+        from superalign.studies.research.study import ALL
+
+        if wrong := [p for p in problem or () if p not in ALL and not p.startswith("statements:")]:
+            raise BadInput(
+                f"There is no research problem {wrong[0]!r}. Nothing could be asked. Choose from {', '.join(ALL)}."
+            )
+        for name in problem or ():
+            statements_named(name)
+        if folder.exists():
+            raise BadInput(f"{folder} is there already. Answers of two vaults must not be mixed. Name a new folder.")
+        check_walls()
+        import secrets
+
+        from superalign.lab.campaigns import make_vault
+
+        # The seed is drawn and kept nowhere: whoever knows it can draw the answers.
+        count = make_vault(folder, problem or ALL, seed=secrets.randbelow(2**31), few=few)
+        print(f"{count} questions, half of them impossible. Serve them: superalign vault serve {folder}")
+
+
+@vault.command()
+def close(folder: Folder) -> None:
+    """Close a vault for ever, and print what nobody could know before: twins, exact scores, findings."""
+    with exit_codes():
+        _there(folder)
+        from superalign.lab.campaigns import unsealed
+        from superalign.types import Unmeasured
+        from superalign.vault.opening import open_vault
+
+        with open_vault(folder, grid_s=0.05) as opened:
+            done = unsealed(opened)
+        for name, twin in sorted(done.twins.items()):
+            mine = [s.scored.score for s in done.sat if s.scored and s.plan.question == name and s.plan.tier == "climb"]
+            exact = [score for score in mine if not isinstance(score, Unmeasured)]
+            said = done.findings.get(name)
+            gain = "nothing revealed" if said is None else f"sealed gain {said.gain}"
+            print(
+                f"{name}{' (impossible)' if twin else ''}: {len(mine)} submissions, {max(exact, default=0):.3f} at best; {gain}"
+            )
+        print(f"ledger: {folder / 'vault' / 'ledger'}, head {done.head}")
+
+
+@vault.command()
 def serve(
     folder: Folder,
     socket: Annotated[Path | None, typer.Option("--socket", help="Where to listen.", show_default=False)] = None,
     grid: Annotated[float, typer.Option("--grid", min=0.01, help="Seconds between answers.")] = 1.0,
     patience: Annotated[float, typer.Option("--patience", min=0, help="Seconds that a person has to decide.")] = 600.0,
 ) -> None:
-    """Serve a vault that a study made until it is interrupted; killed at any point, the same command goes on."""
+    """Serve a vault until it is interrupted; killed at any point, the same command goes on."""
     with exit_codes():
         _there(folder)
         from superalign.control.monitors import MONITORS

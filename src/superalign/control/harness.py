@@ -40,6 +40,10 @@ if __name__ == "__main__":
         if not event.startswith(SEEN) or event in QUIET:
             return
         what = str(args[0])[:200] if args else ""
+        if event == "exec":  # of code, the name of its file: its address differs in every run
+            what = str(getattr(args[0], "co_filename", ""))[:200]
+        if event == "compile":
+            what = str(args[1])[:200]
         frame: FrameType | None = sys._getframe(1)
         if event in ("compile", "exec") and frame and frame.f_code.co_filename.startswith(("<frozen", *own)):
             return  # modules are run when they are imported, which was seen

@@ -10,6 +10,7 @@ import contextlib
 import json
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,9 +23,12 @@ from superalign.control.attempts import Attempt, self_test
 from superalign.control.identities import RESEARCHER
 from superalign.control.monitoring import Reading
 from superalign.control.monitors import MONITORS
-from superalign.control.sandbox import Limits, Outcome, confined
+from superalign.control.sandbox import Limits, Outcome, check_walls, confined
 from superalign.jobs.shown import shown
+from superalign.kit.run import Run
 from superalign.lab.relay import Relay, answers_of, relaying
+from superalign.lab.research_benches import benches
+from superalign.ledger import Ledger
 from superalign.researcher.notebook import Entry, Notebook
 from superalign.types import Answer, Finding, Interval, Plan, Record, rebuild
 from superalign.vault import Bench
@@ -85,11 +89,11 @@ class Done:
     head: str  # of the vault's ledger
 
 
-def campaign(benches: Sequence[Bench], setting: Campaign, folder: Path, *, stage: Callable[[str], None]) -> Done:
+def campaign(asked: Sequence[Bench], setting: Campaign, folder: Path, *, stage: Callable[[str], None]) -> Done:
     """Run a campaign, or go on with it; return what it came to once everything is unsealed.
 
     Args:
-        benches: Questions and impossible twins, in random order.
+        asked: Questions and impossible twins, in random order.
         setting: Who searches how.
         folder: Of the run.
         stage: Says what begins.
@@ -99,12 +103,12 @@ def campaign(benches: Sequence[Bench], setting: Campaign, folder: Path, *, stage
     """
     began, kept, own = time.monotonic(), folder / "vault", folder / "researcher"
     allow = ask_person(kept / "vault" / "queue", within_s=setting.patience_s) if setting.patience_s else allow_unflagged
-    with opened(kept, benches, allow=allow, grid_s=setting.grid_s) as vault:
+    with opened(kept, asked, allow=allow, grid_s=setting.grid_s) as vault:
         bare, walled = walls(vault, folder, stage=stage)
         own.mkdir(exist_ok=True)
-        count = sum(min(setting.submissions, b.question.climbs) for b in benches)
+        count = sum(min(setting.submissions, b.question.climbs) for b in asked)
         stage(
-            f"{count} submissions to {len(benches)} questions, half of them impossible; at most {setting.minutes:g} minutes"
+            f"{count} submissions to {len(asked)} questions, half of them impossible; at most {setting.minutes:g} minutes"
         )
         with _relay(setting.model, folder / "relay.sock") as relay:
             outcome = _searched(vault, setting, own, count, folder / "relay.sock" if setting.model else None)
@@ -119,18 +123,33 @@ def campaign(benches: Sequence[Bench], setting: Campaign, folder: Path, *, stage
 
 
 @contextlib.contextmanager
-def opened(
-    kept: Path, benches: Sequence[Bench], *, allow: Allow, grid_s: float, watched: bool = True
-) -> Iterator[Vault]:
+def opened(kept: Path, asked: Sequence[Bench], *, allow: Allow, grid_s: float, watched: bool = True) -> Iterator[Vault]:
     """Open a new vault, or the one that a killed run left."""
     there = (kept / "vault" / "benches").is_dir()
     if not there:
         shutil.rmtree(kept, ignore_errors=True)  # half of one: nothing was asked of it
     monitors = MONITORS if watched else ()
     with open_vault(
-        kept, () if there else benches, rules=Rules(), monitors=monitors, allow=allow, grid_s=grid_s
+        kept, () if there else asked, rules=Rules(), monitors=monitors, allow=allow, grid_s=grid_s
     ) as vault:
         yield vault
+
+
+def make_vault(folder: Path, problems: Sequence[str], *, seed: int, few: bool) -> int:
+    """Make a vault of some research problems, for agents of others; return how many questions it holds.
+
+    Args:
+        folder: Where to; new.
+        problems: As `research_benches.benches` names them.
+        seed: Of all that is drawn. Whoever knows it can draw the answers anew.
+        few: Few items: for trying it out.
+    """
+    check_walls()
+    with tempfile.TemporaryDirectory() as place, Ledger(Path(place) / "ledger") as ledger:  # answers lie there: it goes
+        run = Run(seed=seed, workers=1, folder=Path(place), ledger=ledger, log=lambda _: None)
+        made = benches(problems, seed=seed, run=run, quick=few)
+    open_vault(folder, made)
+    return len(made)
 
 
 def walls(

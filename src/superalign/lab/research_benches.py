@@ -136,6 +136,7 @@ def benches(which: Sequence[str], *, seed: int, run: Run, quick: bool = False) -
             )
     sizes, where = QUICK if quick else FULL, run.folder / "work" / "research"
     where.mkdir(parents=True, exist_ok=True)
+    where.chmod(0o700)  # the answers lie there
     seen = sizes.public + sizes.dev + sizes.climb + sizes.confirm
     items = [
         RowsJob(

@@ -25,7 +25,9 @@ from superalign.vault.opening import Vault, ask
 TRIES, CLIMBS = 2, 40
 CLIMB, FRESH = 160, 400  # items of the climb, of which a cheat may know some, and of the two tiers above
 TIGHT_S = 0.05  # grid of answers: nobody here measures time
-BASELINE = """
+BASELINE = """import numpy as np
+
+
 def solve(public, inputs, seed):
     x, y = public["x"], 2 * public["weak"] - 1
     return inputs["x"] @ np.linalg.solve(x.T @ x + 30 * np.eye(x.shape[1]), x.T @ y)
