@@ -9,6 +9,7 @@ import typer
 
 from superalign.errors import BadInput
 from superalign.exits import exit_codes
+from superalign.types import Interval, Unmeasured
 
 vault = typer.Typer(
     add_completion=False,
@@ -70,7 +71,6 @@ def close(folder: Folder) -> None:
     with exit_codes():
         _there(folder)
         from superalign.lab.campaigns import unsealed
-        from superalign.types import Unmeasured
         from superalign.vault.opening import open_vault
 
         with open_vault(folder, grid_s=0.05) as opened:
@@ -79,7 +79,7 @@ def close(folder: Folder) -> None:
             mine = [s.scored.score for s in done.sat if s.scored and s.plan.question == name and s.plan.tier == "climb"]
             exact = [score for score in mine if not isinstance(score, Unmeasured)]
             said = done.findings.get(name)
-            gain = "nothing revealed" if said is None else f"sealed gain {said.gain}"
+            gain = "nothing revealed" if said is None else f"gain on the sealed family {_in_words(said.gain)}"
             print(
                 f"{name}{' (impossible)' if twin else ''}: {len(mine)} submissions, {max(exact, default=0):.3f} at best; {gain}"
             )
@@ -91,7 +91,7 @@ def serve(
     folder: Folder,
     socket: Annotated[Path | None, typer.Option("--socket", help="Where to listen.", show_default=False)] = None,
     grid: Annotated[float, typer.Option("--grid", min=0.01, help="Seconds between answers.")] = 1.0,
-    patience: Annotated[float, typer.Option("--patience", min=0, help="Seconds that a person has to decide.")] = 600.0,
+    patience: Annotated[float, typer.Option("--patience", min=0, help="Seconds that a person has to decide.")] = 120.0,
 ) -> None:
     """Serve a vault until it is interrupted; killed at any point, the same command goes on."""
     with exit_codes():
@@ -163,3 +163,7 @@ def _there(folder: Path) -> Path:
             "folder that a study made a vault in, as root."
         )
     return kept
+
+
+def _in_words(gain: Interval | Unmeasured) -> str:
+    return gain.why if isinstance(gain, Unmeasured) else f"{gain.value:.3f} [{gain.low:.3f}, {gain.high:.3f}]"

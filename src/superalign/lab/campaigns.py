@@ -106,12 +106,13 @@ def campaign(asked: Sequence[Bench], setting: Campaign, folder: Path, *, stage: 
     with opened(kept, asked, allow=allow, grid_s=setting.grid_s) as vault:
         bare, walled = walls(vault, folder, stage=stage)
         own.mkdir(exist_ok=True)
+        at = vault.socket.with_name("relay.sock")
         count = sum(min(setting.submissions, b.question.climbs) for b in asked)
         stage(
             f"{count} submissions to {len(asked)} questions, half of them impossible; at most {setting.minutes:g} minutes"
         )
-        with _relay(setting.model, folder / "relay.sock") as relay:
-            outcome = _searched(vault, setting, own, count, folder / "relay.sock" if setting.model else None)
+        with _relay(setting.model, at) as relay:
+            outcome = _searched(vault, setting, own, count, at if setting.model else None)
         return unsealed(
             vault,
             attempts=walled,
@@ -129,10 +130,12 @@ def opened(kept: Path, asked: Sequence[Bench], *, allow: Allow, grid_s: float, w
     if not there:
         shutil.rmtree(kept, ignore_errors=True)  # half of one: nothing was asked of it
     monitors = MONITORS if watched else ()
-    with open_vault(
-        kept, () if there else asked, rules=Rules(), monitors=monitors, allow=allow, grid_s=grid_s
-    ) as vault:
-        yield vault
+    new = () if there else asked
+    with tempfile.TemporaryDirectory(prefix="vault-") as place:  # a socket's path is short, or it is none
+        Path(place).chmod(0o755)
+        at = Path(place) / "vault.sock"
+        with open_vault(kept, new, at=at, rules=Rules(), monitors=monitors, allow=allow, grid_s=grid_s) as vault:
+            yield vault
 
 
 def make_vault(folder: Path, problems: Sequence[str], *, seed: int, few: bool) -> int:
