@@ -100,15 +100,16 @@ def zoo_campaign(
 
 
 def _submit_all(vault: Vault, one: Planted) -> None:
-    """Climb with the whole sequence; then try to get its last submission confirmed and revealed."""
-    for plan, source in zip(one.drawn.plans, one.drawn.sources, strict=True):
-        word = _sent(vault, replace(plan, question=one.name), source)
-    if word == "better":
-        last = replace(one.drawn.plans[-1], question=one.name, tier="confirm", number=len(one.drawn.plans))
-        if _sent(vault, last, one.drawn.sources[-1]) == "passed":
-            claim = replace(last, tier="sealed", number=last.number + 1)
+    """Climb with the whole sequence; then try to get what was better confirmed, the last of it first, and revealed."""
+    pairs = [(replace(p, question=one.name), s) for p, s in zip(one.drawn.plans, one.drawn.sources, strict=True)]
+    better = [pair for pair in pairs if _sent(vault, *pair) == "better"]
+    for k, (plan, source) in enumerate(better[::-1][:TRIES]):
+        tried = replace(plan, tier="confirm", number=len(pairs) + 2 * k)
+        if _sent(vault, tried, source) == "passed":
+            claim = replace(tried, tier="sealed", number=tried.number + 1)
             ticket = ask(vault.socket, {"do": "register", "plan": to_plain(claim)})["ticket"]
             ask(vault.socket, {"do": "reveal", "ticket": ticket})
+            return
 
 
 def _sent(vault: Vault, plan: Plan, source: str) -> str:
