@@ -204,7 +204,7 @@ def test_an_artefact_finds_no_answers_and_leaves_no_trace(opened, toys):
     hunt = b"""
 import os
 def solve(public, inputs, seed):
-    seen = [os.path.join(d, f) for top in ("/tmp", "/work", "/home", "/root", "/proc/1") for d, _, n in os.walk(top) for f in n]
+    seen = [os.path.join(d, f) for top in ("/tmp", "/home", "/root", "/srv", "/proc/1") for d, _, n in os.walk(top) for f in n]
     return inputs["x"][:, 0] + 10.0 * any(name.endswith((".truth.npz", "secret.json")) for name in seen)
 """
     with opened(toys.make_bench()) as vault:

@@ -126,7 +126,7 @@ class Judge:
         probe = self._probe(question)
         permuted = {name: rng.permutation(x) if name == LABELS else x for name, x in probe.public.items()}
         moved = {
-            name: x + NUDGE * x.std() * rng.normal(size=x.shape) if x.dtype.kind == "f" else x
+            name: x + NUDGE * x.std() * rng.normal(size=x.shape) if x.dtype.kind == "f" and x.size else x
             for name, x in probe.inputs.items()
         }
         watched = [replace(probe, public=permuted), replace(probe, inputs=moved)] if self.monitors else []
