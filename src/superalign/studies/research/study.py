@@ -36,7 +36,7 @@ class Config:
     """After which no new experiment begins."""
     patience: Annotated[float, Ge(0)] = 0.0
     """Seconds that a person has to decide on what a monitor flags (superalign vault approve); 0 refuses it."""
-    cheats: CountOrNone = 6
+    cheats: CountOrNone = 30
     """Planted cheats of each kind and rung that monitors are tested on."""
     twins: Count = 30
     """Honest twins of each kind, three times: for scales, for thresholds, and to be counted."""
