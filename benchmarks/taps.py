@@ -202,7 +202,11 @@ def main() -> None:
                 flush=True,
             )
     machine = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__, "threads": 1}
-    print(json.dumps({"benchmark": "taps", "model": args.model or "random", "repeats": args.repeats, **machine, "rows": rows}))
+    print(
+        json.dumps(
+            {"benchmark": "taps", "model": args.model or "random", "repeats": args.repeats, **machine, "rows": rows}
+        )
+    )
 
 
 if __name__ == "__main__":
