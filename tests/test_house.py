@@ -17,7 +17,7 @@ BELOW = {
 }  # fmt: skip
 # Numbers of the house that may only fall. `lines` are of Python under src.
 MOST = {
-    "lines": 87_225,
+    "lines": 87_222,
     "functions of more than 60 lines": 10,
     "fmt: skip": 32,
     "lines of a study": 550,
@@ -150,7 +150,7 @@ TABLE: dict[str, set[str]] = {
     "cli_packs": {"exits", "lab", "options", "policy_names", "sealed_folder"},
     "cli_units": {"exits", "files", "interp", "models", "options", "policy_names", "report"},
     "cli_models": {"exits", "models", "named_models", "policy_names"},
-    "cli_vault": {"control", "early", "exits", "lab", "ledger", "studies", "types", "vault"},
+    "cli_vault": {"control", "early", "exits", "kit", "lab", "ledger", "studies", "types", "vault"},
     "cli": EVERYTHING,
     "__main__": {"cli"},
 }

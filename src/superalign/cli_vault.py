@@ -9,7 +9,6 @@ import typer
 
 from superalign.errors import BadInput
 from superalign.exits import exit_codes
-from superalign.types import Interval, Unmeasured
 
 vault = typer.Typer(
     add_completion=False,
@@ -70,7 +69,9 @@ def close(folder: Folder) -> None:
     """Close a vault for ever, and print what nobody could know before: twins, exact scores, findings."""
     with exit_codes():
         _there(folder)
+        from superalign.kit.parts import in_words
         from superalign.lab.campaigns import unsealed
+        from superalign.types import Unmeasured
         from superalign.vault.opening import open_vault
 
         with open_vault(folder, grid_s=0.05) as opened:
@@ -79,7 +80,7 @@ def close(folder: Folder) -> None:
             mine = [s.scored.score for s in done.sat if s.scored and s.plan.question == name and s.plan.tier == "climb"]
             exact = [score for score in mine if not isinstance(score, Unmeasured)]
             said = done.findings.get(name)
-            gain = "nothing revealed" if said is None else f"gain on the sealed family {_in_words(said.gain)}"
+            gain = "nothing revealed" if said is None else f"gain on the sealed family {in_words(said.gain)}"
             print(
                 f"{name}{' (impossible)' if twin else ''}: {len(mine)} submissions, {max(exact, default=0):.3f} at best; {gain}"
             )
@@ -163,7 +164,3 @@ def _there(folder: Path) -> Path:
             "folder that a study made a vault in, as root."
         )
     return kept
-
-
-def _in_words(gain: Interval | Unmeasured) -> str:
-    return gain.why if isinstance(gain, Unmeasured) else f"{gain.value:.3f} [{gain.low:.3f}, {gain.high:.3f}]"
