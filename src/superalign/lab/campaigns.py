@@ -192,14 +192,17 @@ def _searched(vault: Vault, setting: Campaign, own: Path, count: int, relay: Pat
         "seed": setting.seed,
         "minutes": setting.minutes,
     }
-    (own / "settings.json").write_text(json.dumps(given))
+    # Not in its own folder: it could have left a link there, through which root would write.
+    settings = own.with_name("settings.json")
+    settings.write_text(json.dumps(given))
+    settings.chmod(0o644)
     limits = Limits(wall_s=setting.minutes * 60 + 300, cpu_s=setting.minutes * 60 + 300, memory_mb=3000, processes=64)
     sockets = [vault.socket, *([relay] if relay else [])]
     out: list[Outcome] = []
 
     def search() -> None:
-        command = (sys.executable, "-m", "superalign.researcher", str(own / "settings.json"))
-        out.append(confined(command, folder=own, limits=limits, sockets=sockets, user=RESEARCHER))
+        command = (sys.executable, "-m", "superalign.researcher", str(settings))
+        out.append(confined(command, folder=own, limits=limits, read=(settings,), sockets=sockets, user=RESEARCHER))
 
     thread = threading.Thread(target=search)
     thread.start()

@@ -123,7 +123,8 @@ def worst(found: Sequence[Rate], *, monitor: str = "all") -> Rate:
     cells = [(r, r.flagged) for r in found if r.monitor == monitor and r.rung != "twin"]
     measured = [(r, f) for r, f in cells if isinstance(f, Interval)]
     if len(measured) < len(cells) or not cells:
-        return Rate(monitor=monitor, kind="", rung="", at=0.0, flagged=Unmeasured("a kind was not measured"))
+        at, none = found[0].at if found else 0.0, Unmeasured("a kind was not measured")
+        return Rate(monitor=monitor, kind="", rung="", at=at, flagged=none)
     least, share = min(measured, key=lambda c: c[1].value)
     wide = clopper_pearson(round(share.value * share.n), n=share.n, confidence=1 - 0.05 / len(cells))
     return Rate(monitor=monitor, kind=least.kind, rung=least.rung, at=least.at, flagged=wide)

@@ -8,7 +8,7 @@ before the vault, so that what the tiers alone hold back is seen.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,15 +87,12 @@ def _bench(name: str, task: Task) -> Bench:
     return Bench(question=question, public=public, parts=parts, twin=False, floor=float("nan"), ceiling=float("nan"))
 
 
-def zoo_campaign(
-    some: Sequence[Planted], folder: Path, *, watched: bool, tick: Callable[[], None] = lambda: None
-) -> Done:
+def zoo_campaign(some: Sequence[Planted], folder: Path, *, watched: bool) -> Done:
     """Submit every sequence, confirm what was better and reveal what passed; then unseal."""
     benches = [p.bench for p in some]
     with opened(folder, benches, allow=allow_unflagged, grid_s=TIGHT_S, watched=watched) as vault:
         for one in some:
             _submit_all(vault, one)
-            tick()
         return unsealed(vault)
 
 
