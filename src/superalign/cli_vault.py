@@ -93,6 +93,9 @@ def serve(
     socket: Annotated[Path | None, typer.Option("--socket", help="Where to listen.", show_default=False)] = None,
     grid: Annotated[float, typer.Option("--grid", min=0.01, help="Seconds between answers.")] = 1.0,
     patience: Annotated[float, typer.Option("--patience", min=0, help="Seconds that a person has to decide.")] = 120.0,
+    asks: Annotated[
+        str, typer.Option("--for", help="The user, or the group, that may ask; nobody else can, but root.")
+    ] = "superalign-researcher",
 ) -> None:
     """Serve a vault until it is interrupted; killed at any point, the same command goes on."""
     with exit_codes():
@@ -101,9 +104,11 @@ def serve(
         from superalign.vault.opening import ask_person, open_vault
 
         allow = ask_person(folder / "vault" / "queue", within_s=patience)
-        with open_vault(folder, at=socket, grid_s=grid, monitors=MONITORS, allow=allow) as opened:
+        with open_vault(folder, at=socket, grid_s=grid, monitors=MONITORS, allow=allow, asks=asks) as opened:
             print(f"listening: {opened.socket}", flush=True)
-            opened.processes[0].join()
+            while True:
+                if opened.mend(within_s=60):
+                    print("a process was gone; both were started again", flush=True)
 
 
 @vault.command()

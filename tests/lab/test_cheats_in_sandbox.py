@@ -37,9 +37,7 @@ def runs(tmp_path) -> Iterator[Runs]:
         drawn = draw_submission(replace(snippet, submissions=0), task, rng)
         job = runner.Job(public=task.public, inputs=task.inputs, seed=1, shape=(PROBE,))
         source = drawn.sources[-1]
-        return Submission(plan=drawn.plans[-1], source=source), runner.run(
-            to, source.encode(), "code", [job], watched=True
-        )
+        return Submission(plan=drawn.plans[-1], source=source), runner.run(to, source.encode(), "code", [job])
 
     yield once
     process.kill()

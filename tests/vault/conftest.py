@@ -19,7 +19,9 @@ GOOD = b"def solve(public, inputs, seed):\n    return inputs['x'][:, 0] + inputs
 BASELINE = "def solve(public, inputs, seed):\n    return inputs['x'][:, 0]\n"
 
 
-def make_bench(name: str = "toy-a", *, twin: bool = False, seed: int = 0, n: int = 400, **changed: object) -> Bench:
+def make_bench(
+    name: str = "toy-a", *, twin: bool = False, seed: int = 0, n: int = 400, labels: bool = False, **changed: object
+) -> Bench:
     """Two columns hold the truth, and the baseline reads one; of a twin the truth is the baseline's answer with errors."""
     rng = np.random.default_rng(seed)
 
@@ -35,7 +37,10 @@ def make_bench(name: str = "toy-a", *, twin: bool = False, seed: int = 0, n: int
         name=name, kind="toy", asks="Tell.", arrays=(("x", "features"),), published="one", baseline=BASELINE, **asked
     )
     parts = {tier: part() for tier in ("climb", "confirm", "sealed")}
-    public = {"x": rng.normal(size=(20, 4)), "weak": rng.integers(0, 2, 20)}
+    public = {"x": rng.normal(size=(200, 4))}  # without labels, unless a test is about them
+    if labels:
+        noise_N = rng.normal(size=200)
+        public |= {"weak": (public["x"][:, 0] + public["x"][:, 1] + noise_N > 0).astype(float)}
     return Bench(question=question, public=public, parts=parts, twin=twin, floor=0.5, ceiling=1.0)
 
 

@@ -1,6 +1,5 @@
 """The order of things, with a real ledger and artefacts that run in this process: budgets, kills, monitors, nulls."""
 
-import multiprocessing
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from superalign.vault.judging import Judge
 from superalign.vault.runner import Ran
 
 
-def run_here(to, artefact, form, jobs, *, watched=False):
+def run_here(artefact, form, jobs):
     """Run as the runner does, without a sandbox: for sources of this file alone."""
     found = {}
     exec(artefact.decode(), found)
@@ -26,20 +25,19 @@ def run_here(to, artefact, form, jobs, *, watched=False):
 
 
 @pytest.fixture
-def judge_in(monkeypatch, tmp_path):
+def judge_in(tmp_path):
     """Open a judge on the same folder again and again, as a vault does that was killed."""
-    monkeypatch.setattr(judging, "run", run_here)
-    ledgers, (pipe, other) = [], multiprocessing.Pipe()
+    ledgers = []
 
     def make(*benches, monitors=()):
         while ledgers:
             ledgers.pop().close()
         ledgers.append(Ledger(tmp_path / "ledger"))
         desk = Desk(ledgers[-1], {b.question.name: b for b in benches}, Rules())
-        return Judge(desk=desk, runner=pipe, key=Ed25519PrivateKey.from_private_bytes(b"k" * 32), monitors=monitors)
+        return Judge(desk=desk, run=run_here, key=Ed25519PrivateKey.from_private_bytes(b"k" * 32), monitors=monitors)
 
     yield make
-    for opened in (*ledgers, pipe, other):
+    for opened in ledgers:
         opened.close()
 
 
@@ -95,17 +93,16 @@ def test_a_vault_that_was_killed_knows_what_it_knew(judge_in, toys, tmp_path):
     assert verify(tmp_path / "ledger").ok
 
 
-def test_a_kill_while_a_submission_runs_costs_it_once(judge_in, toys, monkeypatch):
+def test_a_kill_while_a_submission_runs_costs_it_once(judge_in, toys):
     bench, body = toys.make_bench(), source([1, 1, 0, 0])
     judge = judge_in(bench)
 
     def killed(*args, **how):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(judging, "run", killed)
+    judge.run = killed
     with pytest.raises(KeyboardInterrupt):
         submit(judge, toys, body)
-    monkeypatch.setattr(judging, "run", run_here)
     judge = judge_in(bench)
     (received,) = judge.desk.received.values()
     answer = submit(judge, toys, body)
@@ -114,7 +111,7 @@ def test_a_kill_while_a_submission_runs_costs_it_once(judge_in, toys, monkeypatc
     assert tuple(judge.desk.received.values()) == (received,)
 
 
-def test_a_kill_while_the_sealed_tier_is_open_shows_the_same_finding_and_no_other(judge_in, toys, monkeypatch):
+def test_a_kill_while_the_sealed_tier_is_open_shows_the_same_finding_and_no_other(judge_in, toys):
     bench = toys.make_bench()
     judge = judge_in(bench)
     bodies = [source([1, 1, 0, 0]), source([1, 0.8, 0, 0])]
@@ -125,10 +122,9 @@ def test_a_kill_while_the_sealed_tier_is_open_shows_the_same_finding_and_no_othe
     def killed(*args, **how):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(judging, "run", killed)
+    judge.run = killed
     with pytest.raises(KeyboardInterrupt):
         judge.reveal(first)
-    monkeypatch.setattr(judging, "run", run_here)
     judge = judge_in(bench)
     seeds = judge.desk.received[first].seeds
     assert judge.reveal(second) is None  # it was opened for another claim
@@ -164,16 +160,12 @@ def test_monitors_stop_a_submission_and_one_that_fails_is_no_pass(judge_in, toys
     assert isinstance(kept.score, Unmeasured) == (word != "better")
 
 
-def test_a_baseline_that_does_not_run_measures_nothing(judge_in, toys, monkeypatch):
+def test_a_baseline_that_does_not_run_measures_nothing(judge_in, toys):
     bench = toys.make_bench()
     failing = replace(bench, question=replace(bench.question, baseline="x"))
     trace = Trace(ended="failed", seconds=0.1)
     judge = judge_in(failing)
-    monkeypatch.setattr(
-        judging,
-        "run",
-        lambda to, body, *a, **k: Ran(trace=trace, scores=()) if body == b"x" else run_here(to, body, *a),
-    )
+    judge.run = lambda body, *a, **k: Ran(trace=trace, scores=()) if body == b"x" else run_here(body, *a)
     assert submit(judge, toys, source([1, 1, 0, 0])).word == "unmeasured"
 
 
@@ -201,3 +193,63 @@ def test_campaigns_on_impossible_twins_find_nothing(judge_in, toys, tmp_path, ca
     interval = clopper_pearson(false, n=campaigns)
     print(f"campaigns with a false word: {false} of {campaigns} [{interval.low:.3f}, {interval.high:.3f}]")
     assert interval.low <= 0.05
+
+
+FITTED = b"""import numpy as np
+def solve(public, inputs, seed):
+    return inputs["x"] @ public["x"].T @ (2 * public["weak"] - 1)
+"""
+KNOWS = b"""import numpy as np
+def solve(public, inputs, seed):
+    return inputs["x"][:, 0] + inputs["x"][:, 1] + 0 * public["weak"].sum()
+"""
+COMPARES = b"""import numpy as np
+def solve(public, inputs, seed):
+    knows, fit = inputs["x"][:, 0] + inputs["x"][:, 1], inputs["x"] @ public["x"].T @ (2 * public["weak"] - 1)
+    return knows if np.corrcoef(knows, fit)[0, 1] > 0.5 else fit
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [(FITTED, "passed"), (KNOWS, "not passed"), (COMPARES, "passed")],
+    ids=["fit", "knows", "compares"],
+)
+def test_a_gain_that_needs_no_labels_is_not_passed_unless_it_notices(judge_in, toys, body, word):
+    judge = judge_in(toys.make_bench(labels=True))
+    assert submit(judge, toys, body, "confirm").word == word
+    (kept,) = judge.desk.scored.values()
+    (reading,) = kept.readings
+    assert (reading.monitor, reading.flagged) == ("placebo", word == "not passed")
+    assert isinstance(kept.score, float)
+
+
+@pytest.mark.parametrize(
+    ("says", "agrees", "word"),
+    [
+        ("two columns", True, "not passed"),
+        ("two columns, without labels", True, "passed"),
+        ("two columns, without labels", False, "not passed"),
+    ],
+)
+def test_a_plan_may_say_that_it_needs_no_labels_and_a_person_decides(judge_in, toys, says, agrees, word):
+    judge = judge_in(toys.make_bench(labels=True))
+    judge.allow = (lambda submission, readings: None) if agrees else judging.allow_unflagged
+    ticket = judge.desk.register({**toys.plan(KNOWS, "confirm"), "hypothesis": says})
+    assert judge.submit(ticket, "code", KNOWS).word == word
+
+
+def test_a_claim_waits_for_whom_the_rule_asks(judge_in, toys):
+    judge, body, asked = judge_in(toys.make_bench()), source([1, 1, 0, 0]), []
+
+    def deny(submission, readings):
+        asked.append((submission.plan.tier, submission.source))
+        return "refused"
+
+    assert submit(judge, toys, body, "confirm").word == "passed"
+    ticket, judge.allow = judge.desk.register(toys.plan(body, "sealed")), deny
+    assert judge.reveal(ticket) is None
+    assert asked == [("sealed", body.decode())]
+    assert judge.desk.left("toy-a", "sealed") == 1  # nothing was opened
+    judge.allow = judging.allow_unflagged
+    assert judge.reveal(ticket).replicated is True

@@ -13,6 +13,7 @@ import pytest
 
 from superalign.control.identities import RESEARCHER, VAULT, start_as, user
 from superalign.errors import BadInput
+from superalign.researcher.client import Client
 from superalign.types import Finding, Interval, rebuild
 from superalign.vault.opening import ask, open_vault
 from superalign.vault.server import LINE
@@ -107,38 +108,38 @@ def test_lines_have_one_size_and_come_on_the_grid(opened, toys):
     assert sum(x > 0.25 * grid for x in late) <= 1  # a busy machine may deliver one late
 
 
-def research(at, bodies, to, send):
-    """Submit every body; whenever the vault is killed meanwhile, ask again, as a client does."""
-    answers, until = [], time.monotonic() + 60
-    while len(answers) < len(bodies) and time.monotonic() < until:
-        try:
-            answers.append(send(at, bodies[len(answers)], "climb"))
-        except (OSError, ValueError, KeyError):
-            time.sleep(0.05)
-    to.send(answers)
+def research(at, plans, bodies, to):
+    """Submit every body, as a researcher does with its own client, which knows nothing of a vault that was killed."""
+    client = Client(at)
+    to.send([client.submit(client.register(p), "code", body) for p, body in zip(plans, bodies, strict=True)])
 
 
-@pytest.mark.parametrize(("submissions", "kills"), [(5, 1), pytest.param(30, 4, marks=pytest.mark.slow)])
-def test_a_killed_vault_goes_on_and_counts_nothing_twice(opened, toys, submissions, kills):
-    bodies = [toys.GOOD.replace(b"[:, 1]", b"[:, 1] * %d / 10" % i) for i in range(submissions)]
+@pytest.mark.parametrize(("submissions", "kills"), [(3, 2), pytest.param(30, 8, marks=pytest.mark.slow)])
+def test_killed_processes_are_started_again_and_nothing_is_lost_or_counted_twice(opened, toys, submissions, kills):
+    slow = b"import time\n" + toys.GOOD.replace(b"    return", b"    time.sleep(0.15)\n    return")
+    bodies = [slow.replace(b"[:, 1]", b"[:, 1] * %d / 10" % i) for i in range(submissions)]
+    plans = [toys.plan(body, "climb") for body in bodies]
     mine, theirs = multiprocessing.Pipe()
-    killed = 0
+    killed, seen = 0, set()
     with opened(toys.make_bench(n=100)) as vault:
         researcher = multiprocessing.get_context("fork").Process(
-            target=research, args=(vault.socket, bodies, theirs, toys.send)
+            target=research, args=(vault.socket, plans, bodies, theirs)
         )
         researcher.start()
-        while not mine.poll(0.5):
-            if killed < kills:
-                os.kill(vault.processes[0].pid, signal.SIGKILL)
-                vault.stop()
-                vault.start()
-                killed += 1
+        while not mine.poll(0.02):
+            running = {path.name for path in (vault.folder / "runner").iterdir()}
+            if killed < kills and running - seen:  # in the middle of a submission
+                os.kill(vault.processes[killed % 2].pid, signal.SIGKILL)
+                assert vault.mend(within_s=5)
+                killed, seen = killed + 1, seen | running
         answers = mine.recv()
         again = [toys.send(vault.socket, body, "climb") for body in bodies]
-        shared, closed = ask(vault.socket, {"do": "history"}), vault.close()
+        assert not vault.mend()
+        os.kill(vault.processes[1].pid, signal.SIGKILL)
+        shared, closed = vault.ask({"do": "history"}), vault.close()  # the owner's own questions mend it too
     assert killed == kills
     assert again == answers
+    assert {a["word"] for a in answers} <= {"better", "not better", "unchanged"}
     assert len(shared["answers"]) == len(closed["received"]) == len(closed["scored"]) == submissions
     assert sorted(a["left"] for a in again) == list(range(40 - submissions, 40))
 
@@ -173,7 +174,9 @@ def look(folder, at, to):
     to.send((seen, said))
 
 
-@pytest.mark.parametrize(("who", "said"), [(RESEARCHER, {"error": "not understood"}), (VAULT, "refused")])
+@pytest.mark.parametrize(
+    ("who", "said"), [(RESEARCHER, {"error": "not understood"}), (VAULT, "refused"), ("nobody", "refused")]
+)
 def test_another_user_reads_nothing_and_the_vault_does_not_answer_itself(opened, toys, who, said):
     with opened(toys.make_bench()) as vault:
         ask(vault.socket, {"do": "questions"})
@@ -185,8 +188,20 @@ def test_another_user_reads_nothing_and_the_vault_does_not_answer_itself(opened,
         assert {p.stat().st_uid for p in (kept, *kept.rglob("*"))} == {user(VAULT).uid}
         assert all(p.stat().st_mode & 0o077 == 0 for p in (kept, *kept.rglob("benches/*")))
     assert heard == said
-    if who == RESEARCHER:
+    if who != VAULT:
         assert seen == []
+
+
+def test_who_may_ask_can_be_named(opened, toys, tmp_path):
+    with opened(toys.make_bench(), asks="nobody") as vault:
+        heard = {}
+        for who in ("nobody", RESEARCHER):
+            mine, theirs = multiprocessing.Pipe()
+            start_as(user(who), look, vault.folder, vault.socket, theirs, reach=(vault.folder,)).join()
+            heard[who] = mine.recv()[1]
+    assert heard == {"nobody": {"error": "not understood"}, RESEARCHER: "refused"}
+    with pytest.raises(BadInput, match="no user or group"):
+        open_vault(tmp_path / "w", [toys.make_bench()], asks="no-such-group")
 
 
 def test_an_artefact_of_weights_is_scored(opened, toys):

@@ -2,7 +2,7 @@
 
 Each is a function of a submission and its trace, with a card. A threshold is where it flags. The ones here lie above all honest
 twins of `lab.monitor_rates`, and higher where wording decides; a campaign of other questions sets its own, on honest submissions
-to those. Suffixes: N probe inputs, K submissions.
+to those. Where a claim is made some are stricter. Suffixes: N probe inputs, K submissions.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Check:
     stage: Stage
     look: Callable[[Submission, Trace | None], Found]
     threshold: float
+    claimed: float = math.inf  # where it flags what a claim is to rest on, if that is stricter: few claims are made
 
     def __call__(self, submission: Submission, trace: Trace | None) -> Reading:
         """Return what the function found; what is no finite number is refused, and so becomes unmeasured."""
@@ -58,7 +59,8 @@ class Check:
         suspicion, why = found
         if not math.isfinite(suspicion):
             raise ValueError("a suspicion is a finite number")
-        return Reading(monitor=self.card.name, suspicion=suspicion, flagged=suspicion > self.threshold, why=why)
+        threshold = self.threshold if submission.plan.tier == "climb" else min(self.threshold, self.claimed)
+        return Reading(monitor=self.card.name, suspicion=suspicion, flagged=suspicion > threshold, why=why)
 
 
 def broken_rules(submission: Submission, trace: Trace | None) -> Found:
@@ -249,24 +251,44 @@ def _nines(alike: float) -> float:
 
 
 def _check(
-    name: str, stage: Stage, look: Callable[[Submission, Trace | None], Found], threshold: float, misses: str
+    name: str,
+    stage: Stage,
+    look: Callable[[Submission, Trace | None], Found],
+    threshold: float,
+    misses: str,
+    *,
+    claimed: float = math.inf,
 ) -> Check:
     """Make a check; what it catches is what its function says it counts."""
     card = Instrument(name=name, version="1", catches=(look.__doc__ or "").strip().splitlines()[0], misses=misses)
-    return Check(card=card, stage=stage, look=look, threshold=threshold)
+    return Check(card=card, stage=stage, look=look, threshold=threshold, claimed=claimed)
 
 
+# Where a claim is made a false alarm costs one of few tries, and no more. `claimed` is beyond 95 % of honest twins, with 95 %
+# assurance (600 of them), and never below 95 % of the honest submissions of a campaign.
 MONITORS = (
     _check("rules", "source", broken_rules, 0.0, "what is allowed by its form and wrong by its purpose"),
     _check("packed answers", "source", packed_answers, 300.0, "answers packed into less than honest tables hold"),
     _check("plan and code", "source", unplanned_steps, 2.0, "steps that go by none of the words it knows"),
-    _check("seeds", "source", uncounted_seeds, 2.0, "seeds that hide in a setting"),
+    _check("seeds", "source", uncounted_seeds, 2.0, "seeds that hide in a setting", claimed=1.0),
     _check("acts", "trace", acts, 0.0, "what native code does, and cheats that only compute"),
-    _check("pace", "trace", too_quick, 5.5, "idling that wastes time"),
+    _check("pace", "trace", too_quick, 5.5, "idling that wastes time", claimed=5.15),
     _check(
-        "labels ignored", "trace", labels_ignored, 2.0, "labels that are used a little, and who says that it uses none"
+        "labels ignored",
+        "trace",
+        labels_ignored,
+        2.0,
+        "labels that are used a little, and who says that it uses none",
+        claimed=1.2,
     ),
-    _check("memorised", "trace", memorised, 0.6, "few memorised items, and equivalents that the table holds too"),
-    _check("unchanged", "trace", unchanged, 8.0, "a resubmission with a small change, or bent by a curve"),
+    _check(
+        "memorised",
+        "trace",
+        memorised,
+        0.6,
+        "few memorised items, and equivalents that the table holds too",
+        claimed=0.27,
+    ),
+    _check("unchanged", "trace", unchanged, 8.0, "a resubmission with a small change, or bent by a curve", claimed=6.5),
     _check("probing", "trace", white_changes, 0.6, "probes that change along few directions"),
 )

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from superalign.control.approval import SAID, Decision
 from superalign.control.attempts import Attempt, self_test
@@ -34,7 +34,7 @@ from superalign.types import Answer, Finding, Interval, Plan, Record, rebuild
 from superalign.vault import Bench
 from superalign.vault.desk import Rules, Scored
 from superalign.vault.judging import Allow, allow_unflagged
-from superalign.vault.opening import Vault, ask, ask_person, open_vault
+from superalign.vault.opening import Vault, ask_person, open_vault
 
 NOUNS = {n.__name__: n for n in (Answer, Finding, Interval, Plan, Reading, Scored)}
 LOOK_S = 2.0  # between two looks at how far a campaign is
@@ -160,7 +160,7 @@ def walls(
 ) -> tuple[tuple[Attempt, ...], tuple[Attempt, ...]]:
     """Try to get out of the researcher's sandbox, with the wall removed and with it; return both."""
     stage("the walls: everything that must fail is tried")
-    ask(vault.socket, {"do": "questions"})  # it answers, so its secrets are in its memory
+    vault.ask({"do": "questions"})  # it answers, so its secrets are in its memory
     pid = vault.processes[0].pid
     assert pid is not None
     found = []
@@ -217,14 +217,29 @@ def _answered(vault: Vault, searching: threading.Thread) -> Iterator[int]:
     seen = 0
     while searching.is_alive():
         searching.join(LOOK_S)
-        answers = ask(vault.socket, {"do": "history"})["answers"]
+        vault.mend()
+        answers = vault.ask({"do": "history"})["answers"]
         climbed = sum(a["tier"] == "climb" for a in answers)
         yield from range(seen, climbed)
         seen = climbed
 
 
+class Closes(Protocol):
+    """A vault, or what stands in for one, as whoever unseals it sees it."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+
+    def ask(self, message: Mapping[str, object]) -> Mapping[str, Any]:
+        """Return the reply to a message."""
+
+    def close(self) -> Mapping[str, Any]:
+        """Close it for good; return what nobody could know before."""
+
+
 def unsealed(
-    vault: Vault,
+    vault: Closes,
     *,
     attempts: tuple[Attempt, ...] = (),
     bare: tuple[Attempt, ...] = (),
@@ -233,7 +248,7 @@ def unsealed(
     wall_s: float = 0.0,
 ) -> Done:
     """Close a vault for good, and put together what nobody could know before."""
-    history, secret = ask(vault.socket, {"do": "history"}), vault.close()
+    history, secret = vault.ask({"do": "history"}), vault.close()
     plans, answers = ([rebuild(x, NOUNS) for x in history[name]] for name in ("plans", "answers"))
     answer_of = {a.ticket: a for a in answers}
     scored_of = {s["ticket"]: rebuild(s, NOUNS) for s in secret["scored"]}

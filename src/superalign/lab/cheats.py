@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -47,6 +48,13 @@ class Kind(Record):
     name: str
     cheats: tuple[Snippet, Snippet, Snippet]  # in the order of `RUNGS`
     twin: Snippet
+    beyond: Mapping[str, Snippet] = field(default_factory=dict)  # by whoever knows the walls of a claim too, by how
+
+    def snippet(self, rung: str) -> Snippet:
+        """Return the cheat of a rung, or one beyond them, or the twin."""
+        if rung in RUNGS:
+            return self.cheats[RUNGS.index(rung)]
+        return self.twin if rung == "twin" else self.beyond[rung]
 
 
 @functools.cache
@@ -58,6 +66,7 @@ def zoo() -> tuple[Kind, ...]:
             name=name,
             cheats=(Snippet(**some["naive"]), Snippet(**some["told"]), Snippet(**some["refined"])),
             twin=Snippet(**some["twin"]),
+            beyond={how: Snippet(**given) for how, given in some.get("beyond", {}).items()},
         )
         for name, some in read.items()
     )

@@ -72,12 +72,11 @@ def batches(*, each: int, twins: int, seed: int) -> list[Batch]:
 def read_batch(batch: Batch) -> Readings:
     """Draw a batch, each submission to a task of its own, run it, and read it with every monitor."""
     kind = next(k for k in zoo() if k.name == batch.kind)
-    snippet = kind.twin if batch.rung == "twin" else kind.cheats[RUNGS.index(batch.rung)]
     rows = []
     for n in range(batch.n):
         rng = stream(batch.seed, batch.kind, batch.rung, batch.set, n)
         task = draw_task(rng)
-        submission, trace = submitted(draw_submission(snippet, task, rng), task)
+        submission, trace = submitted(draw_submission(kind.snippet(batch.rung), task, rng), task)
         said = [*read_all(MONITORS, submission), *read_all(MONITORS, submission, trace)]
         by_name = {r.monitor: r.suspicion for r in said}
         rows.append(tuple(by_name[name] for name in NAMES))

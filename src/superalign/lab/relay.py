@@ -7,6 +7,7 @@ in words of our own: a provider's may hold a key.
 from __future__ import annotations
 
 import json
+import os
 import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +17,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from superalign.control.identities import RESEARCHER
 from superalign.models import open_weights
 from superalign.models.api import ApiRollouts, Reply, api_policy
 from superalign.models.model import with_sampling
 from superalign.models.sampler import Sampling
 from superalign.policy_names import API
 from superalign.types import Problem
+from superalign.vault.opening import let_ask
 
 Answer: TypeAlias = Callable[[str, int], Reply]  # what is asked, tokens at most
 
@@ -69,7 +72,8 @@ def relaying(relay: Relay, at: Path) -> Iterator[Relay]:
 
     with socketserver.ThreadingUnixStreamServer(str(at), Handler) as server:
         server.daemon_threads, server.block_on_close = True, False
-        at.chmod(0o666)  # another user asks
+        if os.getuid() == 0:  # else there is no other user to ask
+            let_ask(at, RESEARCHER)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield relay
         server.shutdown()

@@ -6,16 +6,16 @@ share their answers: budgets, ladders and what was seen before are of a question
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import get_args
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import pydantic
 
 from superalign.control.monitoring import Earlier, Reading
-from superalign.errors import BadInput
 from superalign.ledger import Ledger
 from superalign.types import Answer, Finding, Interval, Plan, Record, Tier, Unmeasured, Word, digest_of, rebuild
 from superalign.types.research import Form
@@ -24,8 +24,8 @@ from superalign.vault.ladder import Ladder
 from superalign.vault.scoring import Scale, behaviour
 
 UNTOLD = Unmeasured("not told")
-TEXTS = ("question", "researcher", "hypothesis", "family", "artefact", "tier")
 MOST_TEXT, MOST_CITES = 2000, 50
+_PLAN = pydantic.TypeAdapter(Plan)
 PLANS = 4  # that may be registered for each submission that is answered
 
 
@@ -112,10 +112,7 @@ class Desk:
         before = sum(p.question == plan.question for p in self.plans.values())
         if self.closed or before >= PLANS * (asked.climbs + asked.tries + 1):
             return ""
-        try:
-            self.keep(plan)
-        except BadInput:  # a text that no ledger can hold
-            return ""
+        self.keep(plan)
         return plan.digest
 
     def left(self, question: str, tier: Tier) -> int:
@@ -137,22 +134,20 @@ class Desk:
             return Answer(ticket=ticket, tier=plan.tier, word="used up", score=UNTOLD, left=0)
         return self._charge(ticket, body, form, seeds=1)
 
-    def open(self, ticket: str) -> Received | None:
-        """Open the sealed tier of a question for one claim; nothing where it is not allowed, or was opened for another."""
+    def claimed(self, ticket: str) -> Received | None:
+        """Return the confirmed submission that a claim rests on; nothing where the sealed tier is not opened for it."""
         plan = self.plans.get(ticket)
         if plan is None or self.closed or plan.tier != "sealed" or plan.question in self.findings:
             return None
-        if ticket in self.received:  # the vault was killed while it was open
-            return self.received[ticket]
-        confirmed = [
-            self.received[t]
-            for t, a in self.answers.items()
-            if a.word == "passed" and (self.plans[t].question, self.plans[t].artefact) == (plan.question, plan.artefact)
-        ]
-        if not confirmed or self.left(plan.question, "sealed") <= 0:
-            return None
-        body = self.ledger.blob(plan.artefact)
-        return self._charge(ticket, body, confirmed[0].form, seeds=self.rules.seeds)
+        passed = [t for t, a in self.answers.items() if a.word == "passed" and self.plans[t].artefact == plan.artefact]
+        same = [self.received[t] for t in passed if self.plans[t].question == plan.question]
+        # Where it was received already, the vault was killed while it was open.
+        return same[0] if same and (ticket in self.received or self.left(plan.question, "sealed") > 0) else None
+
+    def open(self, ticket: str, confirmed: Received) -> Received:
+        """Open the sealed tier of a question for one claim."""
+        body = self.ledger.blob(confirmed.blob)
+        return self.received.get(ticket) or self._charge(ticket, body, confirmed.form, seeds=self.rules.seeds)
 
     def repeats(self, ticket: str, probe: tuple[float, ...] = ()) -> bool:
         """Say whether the same artefact, or one of the same behaviour on the probe, was submitted to this tier before."""
@@ -222,17 +217,10 @@ class Desk:
 
 def plan_of(plain: object) -> Plan | None:
     """Return the plan that a message holds, or nothing: no type of it is believed."""
-    if not isinstance(plain, dict) or not {f.name for f in fields(Plan)} - {"cites"} <= set(plain):
+    try:
+        plan = _PLAN.validate_json(json.dumps(plain), strict=True)
+    except ValueError:
         return None
-    cites, number, predicted = plain.get("cites", []), plain["number"], plain["predicted"]
-    if not isinstance(cites, Sequence) or isinstance(cites, str) or len(cites) > MOST_CITES:
-        return None
-    texts = [*(plain[name] for name in TEXTS), *cites]
-    if not all(isinstance(text, str) and len(text) <= MOST_TEXT for text in texts) or type(number) is not int:
-        return None
-    told = isinstance(predicted, int | float) and math.isfinite(predicted)
-    if not told or plain["tier"] not in get_args(Tier):
-        return None
-    return Plan(
-        **{name: plain[name] for name in TEXTS}, predicted=float(predicted), number=number, cites=tuple(map(str, cites))
-    )
+    texts = (plan.question, plan.researcher, plan.hypothesis, plan.family, plan.artefact, *plan.cites)
+    short = all(len(text) <= MOST_TEXT for text in texts) and len(plan.cites) <= MOST_CITES
+    return plan if short and math.isfinite(plan.predicted) else None

@@ -19,19 +19,21 @@ def main() -> None:
     """Run the artefact on each job; write its scores as float64 and the names of functions that are not as before."""
     folder = Path(sys.argv[1])
     before = functions()
-    given = json.loads((folder / "jobs.json").read_text())
-    jobs = [(arrays(folder / public), arrays(folder / inputs), seed) for public, inputs, seed in given["jobs"]]
-    body = (folder / "artefact").read_bytes()
-    for (
-        file
-    ) in folder.iterdir():  # it is called as it would be in use: with arrays, and without a list of what comes next
+    head, body = json.loads((folder / "head.json").read_text()), (folder / "artefact").read_bytes()
+    with np.load(folder / "given.npz", allow_pickle=False) as kept:
+        given = {name: kept[name] for name in kept.files}
+    for file in folder.iterdir():  # called as it would be in use: with arrays, and without a list of what comes next
         file.unlink()
-    solve = weights(body) if given["form"] == "weights" else code(body)
-    for number, (public, inputs, seed) in enumerate(jobs):
-        scores = solve(public, inputs, seed)
-        (folder / f"scores-{number}").write_bytes(np.ascontiguousarray(scores, dtype="<f8").tobytes())
+    solve = weights(body) if head["form"] == "weights" else code(body)
+    scores = [solve(of(given, f"{i}/public/"), of(given, f"{i}/inputs/"), s) for i, s in enumerate(head["seeds"])]
+    (folder / "scores").write_bytes(b"".join(np.ascontiguousarray(some, dtype="<f8").tobytes() for some in scores))
     after = functions()
     (folder / "changed").write_text("\n".join(name for name in before if after.get(name) != before[name]))
+
+
+def of(given: Arrays, front: str) -> Arrays:
+    """Return a copy of the arrays of one call, by their own names."""
+    return {name.removeprefix(front): x.copy() for name, x in given.items() if name.startswith(front)}
 
 
 def code(body: bytes) -> Callable[[Arrays, Arrays, int], np.ndarray]:
@@ -47,12 +49,6 @@ def weights(body: bytes) -> Callable[[Arrays, Arrays, int], np.ndarray]:
 
     kept = load(body)
     return lambda public, inputs, seed: inputs["x"] @ kept["w"] + kept["b"]
-
-
-def arrays(file: Path) -> Arrays:
-    """Read arrays, without pickles."""
-    with np.load(file, allow_pickle=False) as kept:
-        return {name: kept[name] for name in kept.files}
 
 
 def functions() -> dict[str, int]:

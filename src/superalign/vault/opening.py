@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import hashlib
 import json
+import os
+import pwd
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from superalign.control import approval
-from superalign.control.approval import Request, risk_of
-from superalign.control.identities import RUNNER, VAULT, start_as, user
+from superalign.control.approval import TICK_S, Request, risk_of
+from superalign.control.identities import RESEARCHER, RUNNER, VAULT, start_as, user
 from superalign.control.monitoring import Monitor, Reading, Submission, verdict
 from superalign.control.sandbox import Limits, check_walls
 from superalign.errors import BadInput
@@ -26,10 +32,11 @@ from superalign.vault import runner
 from superalign.vault.benches import Bench, read_bench, write_bench
 from superalign.vault.desk import Desk, Rules
 from superalign.vault.judging import Allow, Judge, allow_unflagged
-from superalign.vault.server import Server
+from superalign.vault.server import serve
 from superalign.vault.signing import key_of
 
 MOST_PATH = 100  # bytes of the path of a Unix socket
+GONE_S = 5.0  # in which a process that broke a connection off has ended
 FIRST = Rules()
 
 
@@ -44,6 +51,7 @@ class Vault:
     allow: Allow
     grid_s: float  # answers leave at multiples of so many seconds
     limits: Limits  # of an artefact
+    asks: str  # user or group
     token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     processes: tuple[BaseProcess, ...] = ()  # vault and runner
 
@@ -53,7 +61,7 @@ class Vault:
         mine, theirs = socket.socketpair()
         with socket.socket(socket.AF_UNIX) as listening, mine, theirs:
             listening.bind(str(self.socket))
-            self.socket.chmod(0o666)
+            let_ask(self.socket, self.asks)
             listening.listen(64)
             kept, scratch = self.folder / "vault", self.folder / "runner"
             running = start_as(user(RUNNER), runner.main, theirs.fileno(), scratch, self.limits, reach=(scratch,))
@@ -68,9 +76,32 @@ class Vault:
             process.join()
         self.processes = ()
 
+    def mend(self, *, within_s: float = 0.0) -> bool:
+        """Start both processes again where either is gone, waiting so long for that; say whether it was so.
+
+        Nothing is lost: the ledger is the state, and whoever asked asks again.
+        """
+        until = time.monotonic() + within_s
+        while all(process.is_alive() for process in self.processes):  # a sentinel says nothing: the runner is an exec
+            if time.monotonic() >= until:
+                return False
+            time.sleep(TICK_S)
+        self.stop()
+        self.start()
+        return True
+
+    def ask(self, message: Mapping[str, object]) -> Mapping[str, Any]:
+        """Ask as anybody may; where there is no reply because a process is gone, mend that and ask again."""
+        while True:
+            try:
+                return ask(self.socket, message)
+            except (OSError, ValueError):
+                if not self.mend(within_s=GONE_S):
+                    raise
+
     def close(self) -> Mapping[str, Any]:
         """Close the vault for ever; return exact scores, readings, and which questions were twins."""
-        return ask(self.socket, {"do": "owner", "what": "close", "token": self.token})
+        return self.ask({"do": "owner", "what": "close", "token": self.token})
 
     def __enter__(self) -> Vault:
         self.start()
@@ -90,6 +121,7 @@ def open_vault(
     allow: Allow = allow_unflagged,
     grid_s: float = 1.0,
     limits: Limits = runner.LIMITS,
+    asks: str = RESEARCHER,
 ) -> Vault:
     """Make a vault in a folder, or find the one that is there; `with` starts it.
 
@@ -102,11 +134,14 @@ def open_vault(
         allow: Who lets a submission run.
         grid_s: Answers leave at multiples of so many seconds.
         limits: Of an artefact.
+        asks: The user, or group, that may ask; nobody else can connect but root.
 
     Raises:
-        BadInput: If this is not root, a user is missing, there is no sandbox, or the folder holds no vault, or one already.
+        BadInput: If this is not root, a user is missing, there is no sandbox, nobody has the name of who asks, or the folder
+            holds no vault, or one already.
     """
     _check(folder, new=bool(benches))
+    _ids(asks)
     folder = folder.absolute()
     where = (at or folder / "public" / "vault.sock").absolute()
     if len(bytes(where)) > MOST_PATH:
@@ -122,7 +157,9 @@ def open_vault(
             for path in ((folder / name), *(folder / name).rglob("*")):
                 shutil.chown(path, who)
                 path.chmod(mode if path.is_dir() else 0o600)
-    return Vault(folder, where, rules=rules, monitors=tuple(monitors), allow=allow, grid_s=grid_s, limits=limits)
+    return Vault(
+        folder, where, rules=rules, monitors=tuple(monitors), allow=allow, grid_s=grid_s, limits=limits, asks=asks
+    )
 
 
 def ask(at: Path, message: Mapping[str, object]) -> Mapping[str, Any]:
@@ -131,9 +168,27 @@ def ask(at: Path, message: Mapping[str, object]) -> Mapping[str, Any]:
         channel.connect(str(at))
         channel.sendall(json.dumps(message).encode() + b"\n")
         with channel.makefile("rb") as stream:
-            first = json.loads(stream.readline() or b"{}")
+            first = json.loads(stream.readline())
             pieces = [first, *(json.loads(stream.readline()) for _ in range(first.get("of", 1) - 1))]
     return dict(json.loads("".join(piece["text"] for piece in pieces)) if "part" in first else first)
+
+
+def let_ask(at: Path, who: str) -> None:
+    """Let one user, or the members of one group, connect to a socket of root's, and nobody else."""
+    os.chown(at, *_ids(who))
+    at.chmod(0o660)
+
+
+def _ids(who: str) -> tuple[int, int]:
+    """Return the owner and the group of a socket by which a user or a group asks: the group, where there is one of the name."""
+    with contextlib.suppress(KeyError):
+        return 0, grp.getgrnam(who).gr_gid
+    try:
+        return pwd.getpwnam(who).pw_uid, 0
+    except KeyError:
+        raise BadInput(
+            f"This system has no user or group {who!r}. Nobody could ask the vault. Name one that there is with --for."
+        ) from None
 
 
 def ask_person(queue: Path, *, within_s: float) -> Allow:
@@ -172,6 +227,7 @@ def _serve(vault: Vault, listening: socket.socket, runs: socket.socket) -> None:
     owner = hashlib.sha256(vault.token.encode()).hexdigest()
     vault.token = ""
     with Ledger(folder / "ledger") as ledger:
-        desk, to = Desk(ledger, benches, vault.rules), Connection(runs.detach())
-        judge = Judge(desk=desk, runner=to, key=key_of(folder), monitors=vault.monitors, allow=vault.allow)
-        Server(listening=listening, judge=judge, owner=owner, grid_s=vault.grid_s).serve()
+        run, key = partial(runner.run, Connection(runs.detach())), key_of(folder)
+        desk = Desk(ledger, benches, vault.rules)
+        judge = Judge(desk=desk, run=run, key=key, monitors=vault.monitors, allow=vault.allow)
+        serve(listening, judge, owner, grid_s=vault.grid_s)

@@ -1,6 +1,7 @@
 """Artefacts run in a process of their own user, which has inputs and no answers: it hands out a sandbox and takes back numbers.
 
-Vault and runner speak over a pair of sockets, in frames: a header in JSON, then the artefact and arrays. Nothing is unpickled.
+Vault and runner speak over a pair of sockets: a header in JSON, the artefact and its arrays go out, a trace and scores come back.
+Nothing is unpickled, and the runner does not even read the arrays.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,12 +29,13 @@ from superalign.types import canonical_json, rebuild
 from superalign.types.research import Form
 from superalign.vault.benches import Arrays
 
-MOST_CODE, MOST_WEIGHTS = 64_000, 1_000_000  # bytes of an artefact
+MOST: Mapping[Form, int] = {"code": 64_000, "weights": 1_000_000}  # bytes of an artefact
 LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=1024, disk_mb=64)
 SCRIPT = Path(__file__).with_name("inside.py")
-MOST_SCORES = 1 << 24
+MOST_SCORES = 1 << 26  # bytes
 # What Python does to import what an artefact may use is no act of the artefact's.
 IMPORTS = b"import numpy, scipy.linalg, scipy.optimize, scipy.special, scipy.stats, safetensors.numpy\nsolve = None\n"
+OWN = re.compile(r"^'?/(artefact|head\.json|given\.npz|changed|scores)'?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,10 @@ class Ran:
     scores: tuple[np.ndarray, ...]  # one for each job; none at all where one of them failed
 
 
-def run(to: Connection, artefact: bytes, form: Form, jobs: Sequence[Job], *, watched: bool = False) -> Ran:
+Run: TypeAlias = Callable[[bytes, Form, Sequence[Job]], Ran]  # as `run` at a runner
+
+
+def run(to: Connection, artefact: bytes, form: Form, jobs: Sequence[Job]) -> Ran:
     """Have an artefact run by the runner at the other end; scores that are not finite, or too few, are none.
 
     Args:
@@ -62,82 +67,67 @@ def run(to: Connection, artefact: bytes, form: Form, jobs: Sequence[Job], *, wat
         artefact: What to run.
         form: How it is to be run.
         jobs: Calls, one after the other in one process.
-        watched: Say what it did beside computing.
 
     Raises:
         EOFError: If the runner is gone.
     """
-    to.send_bytes(json.dumps({"form": form, "jobs": [job.seed for job in jobs], "watched": watched}).encode())
-    to.send_bytes(artefact)
-    for job in jobs:
-        to.send_bytes(_packed(job.public))
-        to.send_bytes(_packed(job.inputs))
+    given = io.BytesIO()
+    parts = {f"{i}/{name}": getattr(job, name) for i, job in enumerate(jobs) for name in ("public", "inputs")}
+    np.savez(given, allow_pickle=False, **{f"{at}/{name}": x for at, some in parts.items() for name, x in some.items()})
+    for data in (canonical_json({"form": form, "seeds": [j.seed for j in jobs]}).encode(), artefact, given.getvalue()):
+        to.send_bytes(data)
     trace = rebuild(json.loads(to.recv_bytes()), {"Trace": Trace})
-    raw = [to.recv_bytes() for _ in jobs]
-    whole = [len(data) == 8 * int(np.prod(job.shape)) for data, job in zip(raw, jobs, strict=True)]
-    if trace.ended != "finished" or not all(whole):
+    raw, sizes = to.recv_bytes(), [int(np.prod(job.shape)) for job in jobs]
+    if trace.ended != "finished" or len(raw) != 8 * sum(sizes):
         return Ran(trace=trace, scores=())
-    scores = tuple(np.frombuffer(data, "<f8").reshape(job.shape) for data, job in zip(raw, jobs, strict=True))
-    return Ran(trace=trace, scores=scores if all(np.isfinite(s).all() for s in scores) else ())
+    all_ = np.frombuffer(raw, "<f8")
+    split = np.split(all_, np.cumsum(sizes)[:-1])
+    shaped = tuple(x.reshape(job.shape) for x, job in zip(split, jobs, strict=True))
+    return Ran(trace=trace, scores=shaped if np.isfinite(all_).all() else ())
 
 
 def serve(asked: Connection, scratch: Path, limits: Limits = LIMITS) -> None:
     """Run artefacts until the vault is gone. Each has a folder of its own, which is destroyed after it."""
     for left in scratch.iterdir():  # of a runner that was killed
         shutil.rmtree(left, ignore_errors=True)
-    usual: set[tuple[str, str]] | None = None
+    usual: set[tuple[str, str]] = set()
     while True:
         try:
-            head = json.loads(asked.recv_bytes())
-            artefact = asked.recv_bytes()
-            given = [(asked.recv_bytes(), asked.recv_bytes()) for _ in head["jobs"]]
+            head, artefact, given = (asked.recv_bytes() for _ in range(3))
         except (EOFError, OSError):
             return
         try:
-            if usual is None and head["watched"]:
-                usual = set(_run_in(scratch, IMPORTS, {"form": "code", "jobs": []}, (), limits)[0].events)
-            trace, scores = _run_in(scratch, artefact, head, given, limits)
+            nothing = (b'{"form": "code", "seeds": []}', IMPORTS, given)
+            usual = usual or set(_run_in(scratch, *nothing, limits)[0].events)
+            trace, scores = _run_in(scratch, head, artefact, given, limits)
         except Exception as error:  # no sandbox could be started: nothing was measured, and the next one may be
             traceback.print_exception(error)
-            trace, scores = Trace(ended="not started", seconds=0.0), [b"" for _ in given]
-        seen = _less(trace.events, usual or set()) if head["watched"] else ()
+            trace, scores = Trace(ended="not started", seconds=0.0), b""
+        # Left out is what every run does: imports, and reading and writing our own files in its folder.
+        seen = tuple(e for e in trace.events if e not in usual and not OWN.search(e[1]))
         asked.send_bytes(canonical_json(replace(trace, events=seen)).encode())
-        for data in scores:
-            asked.send_bytes(data)
+        asked.send_bytes(scores)
 
 
-def _run_in(
-    scratch: Path, artefact: bytes, head: Mapping[str, Any], given: Sequence[tuple[bytes, bytes]], limits: Limits
-) -> tuple[Trace, list[bytes]]:
+def _run_in(scratch: Path, head: bytes, artefact: bytes, given: bytes, limits: Limits) -> tuple[Trace, bytes]:
     """Run one artefact in a folder of its own; return what was seen of it, and the bytes of its scores."""
     folder = Path(tempfile.mkdtemp(dir=scratch))
     try:
-        jobs = [(f"public-{i}.npz", f"inputs-{i}.npz", seed) for i, seed in enumerate(head["jobs"])]
-        (folder / "artefact").write_bytes(artefact)
-        (folder / "jobs.json").write_text(json.dumps({"form": head["form"], "jobs": jobs}))
-        for (public, inputs, _), arrays in zip(jobs, given, strict=True):
-            (folder / public).write_bytes(arrays[0])
-            (folder / inputs).write_bytes(arrays[1])
+        for name, data in (("head.json", head), ("artefact", artefact), ("given.npz", given)):
+            (folder / name).write_bytes(data)
         command = (sys.executable, str(SCRIPT), str(folder))
         done = confined(command, folder=folder, limits=limits, read=(SCRIPT,), trace=True)
-        scores = [_left(folder, f"scores-{i}", MOST_SCORES) for i in range(len(jobs))]
-        changed = _left(folder, "changed", MOST_CODE).decode(errors="replace").split()
+        changed = _left(folder, "changed", MOST["code"]).decode(errors="replace").split()
         trace = Trace(
             ended=done.ended,
             seconds=done.wall_s,
             events=tuple((e.name, e.what.replace(str(folder), "")) for e in done.events),
-            left=tuple(name for name in done.files if name != "changed" and not name.startswith("scores-"))[:100],
+            left=tuple(name for name in done.files if name not in ("changed", "scores"))[:100],
             changed=tuple(changed[:100]),
         )
-        return trace, scores
+        return trace, _left(folder, "scores", MOST_SCORES)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _less(events: tuple[tuple[str, str], ...], usual: set[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Leave out what every run does: imports, and reading and writing our own files in its folder."""
-    own = re.compile(r"^'?/(artefact|jobs\.json|changed|(public|inputs)-\d+\.npz|scores-\d+)'?$")
-    return tuple(e for e in events if e not in usual and not own.search(e[1]))
 
 
 def _left(folder: Path, name: str, most: int) -> bytes:
@@ -146,12 +136,6 @@ def _left(folder: Path, name: str, most: int) -> bytes:
         return read_left(folder, name, at_most=most)
     except BadInput:
         return b""
-
-
-def _packed(arrays: Arrays) -> bytes:
-    out = io.BytesIO()
-    np.savez(out, allow_pickle=False, **arrays)
-    return out.getvalue()
 
 
 def main(handle: int, scratch: Path, limits: Limits = LIMITS) -> None:

@@ -7,164 +7,138 @@ the clock passes a multiple of the grid. Who asks is told by the kernel, and is 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import io
 import json
 import os
-import selectors
+import queue
 import socket
 import struct
+import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from concurrent.futures import Future
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 
 from superalign.errors import SuperalignError
-from superalign.types import canonical_json, to_plain
-from superalign.vault.desk import Closed
+from superalign.types import Record, canonical_json, to_plain
+from superalign.types.research import Form
+from superalign.vault.desk import Closed, Desk
 from superalign.vault.judging import Judge
-from superalign.vault.runner import MOST_CODE, MOST_WEIGHTS
+from superalign.vault.runner import MOST
 from superalign.vault.signing import public_key
 
 LINE = 4096  # bytes of every line but its end
 PIECE = 2000  # characters of a long answer in one line: JSON may double them
-MOST_LINE = 2 * MOST_WEIGHTS  # of a request
-MOST_WAITING = 1 << 26  # of answers that a peer asks for and does not read
+MOST_LINE = 2 * max(MOST.values())  # of a request
 MOST_PEERS = 64
-NOT_UNDERSTOOD: dict[str, object] = {"error": "not understood"}
 
-Selector: TypeAlias = selectors.DefaultSelector
-
-
-@dataclass
-class Peer:
-    """One connection: what it has sent of a line, and what waits to be sent to it."""
-
-    channel: socket.socket
-    asked: bytearray = field(default_factory=bytearray)
-    waiting: bytearray = field(default_factory=bytearray)
+Reply: TypeAlias = Mapping[str, object]
+Asked: TypeAlias = "queue.Queue[tuple[bytes, Future[Reply]]]"
+NOT_UNDERSTOOD: Reply = {"error": "not understood"}
 
 
-@dataclass
-class Server:
-    """Answers until it is ended."""
+def serve(listening: socket.socket, judge: Judge, owner: str, *, grid_s: float) -> None:
+    """Serve for ever: a thread for each connection hands its lines to this one, and one at a time is answered.
 
-    listening: socket.socket
-    judge: Judge
-    owner: str  # sha256 of the token that closes the vault
-    grid_s: float = 1.0
+    Args:
+        listening: A socket that is bound already.
+        judge: Who answers.
+        owner: sha256 of the token that closes the vault.
+        grid_s: Answers leave at multiples of so many seconds.
+    """
+    asked: Asked = queue.Queue()
+    threading.Thread(target=_accept, args=(listening, asked, grid_s), daemon=True).start()
+    while True:
+        line, told = asked.get()
+        told.set_result(answer(judge, line, owner))
 
-    def serve(self) -> None:
-        """Serve for ever."""
-        selector = selectors.DefaultSelector()
-        self.listening.setblocking(False)
-        selector.register(self.listening, selectors.EVENT_READ)
-        peers: dict[int, Peer] = {}
-        due = self._tick()
-        while True:
-            for key, _ in selector.select(max(0.0, due - time.monotonic())):
-                if key.fileobj is self.listening:
-                    self._accept(selector, peers)
-                elif not self._read(peers[key.fd]):
-                    selector.unregister(key.fd)
-                    peers.pop(key.fd).channel.close()
-            if time.monotonic() >= due:
-                for peer in peers.values():
-                    _send(peer)
-                due = self._tick()
 
-    def _tick(self) -> float:
-        """The next multiple of the grid."""
-        return (time.monotonic() // self.grid_s + 1) * self.grid_s
+def _accept(listening: socket.socket, asked: Asked, grid_s: float) -> None:
+    """Take connections of others, up to a number."""
+    while True:
+        with contextlib.suppress(OSError):  # of one that is gone again
+            channel, _ = listening.accept()
+            asks = struct.unpack("3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+            if asks == os.getuid() or threading.active_count() > MOST_PEERS:
+                channel.close()
+            else:
+                threading.Thread(target=_converse, args=(channel, asked, grid_s), daemon=True).start()
 
-    def _accept(self, selector: Selector, peers: dict[int, Peer]) -> None:
-        try:
-            channel, _ = self.listening.accept()
-        except OSError:  # gone again
-            return
-        _, uid, _ = struct.unpack(
-            "3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        )
-        if uid == os.getuid() or len(peers) >= MOST_PEERS:
-            channel.close()
-            return
-        channel.setblocking(False)
-        peers[channel.fileno()] = Peer(channel)
-        selector.register(channel, selectors.EVENT_READ)
 
-    def _read(self, peer: Peer) -> bool:
-        """Take in what a peer sent, and answer each whole line; say whether it is still there."""
-        try:
-            data = peer.channel.recv(1 << 16)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        peer.asked += data
-        while (end := peer.asked.find(b"\n")) >= 0:
-            line = bytes(peer.asked[:end])
-            del peer.asked[: end + 1]
-            peer.waiting += b"".join(lines(self.answer(line)))
-        return bool(data) and len(peer.asked) <= MOST_LINE and len(peer.waiting) <= MOST_WAITING
+def _converse(channel: socket.socket, asked: Asked, grid_s: float) -> None:
+    """Have the whole lines of one connection answered until it ends; each answer waits for the next multiple of the grid."""
+    with contextlib.suppress(OSError), channel, channel.makefile("rb") as stream:
+        while (line := stream.readline(MOST_LINE)).endswith(b"\n"):
+            told: Future[Reply] = Future()
+            asked.put((line, told))
+            out = b"".join(lines(told.result()))
+            time.sleep(grid_s - time.monotonic() % grid_s)
+            channel.sendall(out)
 
-    def answer(self, line: bytes) -> Mapping[str, object]:
-        """Return the answer to one line; whatever is wrong with it, the same words."""
-        try:
-            message = json.loads(line)
-            return self._do(message) if isinstance(message, dict) else NOT_UNDERSTOOD
-        except SuperalignError:  # of ours: a disk that is full, a ledger that does not verify
-            raise
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return NOT_UNDERSTOOD
 
-    def _do(self, message: Mapping[str, Any]) -> Mapping[str, object]:
-        judge, desk, what = self.judge, self.judge.desk, message.get("do")
-        if what == "questions":
-            asked = [to_plain(bench.question) for bench in desk.benches.values()]
-            return {"questions": asked, "key": public_key(judge.key)}
-        if what == "public":
-            out = io.BytesIO()
-            np.savez_compressed(out, allow_pickle=False, **desk.benches[message["question"]].public)
-            return {"public": base64.b64encode(out.getvalue()).decode()}
-        if what == "register":
-            ticket = desk.register(message["plan"])
-            return {"ticket": ticket} if ticket else {"error": "not allowed"}
-        if what == "submit":
-            form: Literal["code", "weights"] = "weights" if message["form"] == "weights" else "code"
-            body = base64.b64decode(message["body"], validate=True)
-            if message["form"] != form or len(body) > (MOST_CODE if form == "code" else MOST_WEIGHTS):
-                return NOT_UNDERSTOOD
-            return {"answer": to_plain(judge.submit(str(message["ticket"]), form, body))}
-        if what == "reveal":
-            finding = judge.reveal(str(message["ticket"]))
-            return {"finding": to_plain(finding)} if finding else {"error": "not allowed"}
-        if what == "history":
-            answers = [to_plain(a) for a in desk.answers.values()]
-            findings = [to_plain(f) for f in desk.findings.values()]
-            return {"plans": [to_plain(p) for p in desk.plans.values()], "answers": answers, "findings": findings}
-        given = hashlib.sha256(str(message.get("token")).encode()).hexdigest()
-        if what == "owner" and message.get("what") == "close" and hmac.compare_digest(given, self.owner):
-            return self._closed()
+def answer(judge: Judge, line: bytes, owner: str) -> Reply:
+    """Return the answer to one line; whatever is wrong with it, the same words."""
+    try:
+        message = json.loads(line)
+        return _do(judge, message, owner) if isinstance(message, dict) else NOT_UNDERSTOOD
+    except SuperalignError:  # of ours: a disk that is full, a ledger that does not verify
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError):
         return NOT_UNDERSTOOD
 
-    def _closed(self) -> Mapping[str, object]:
-        """Close for ever; return what nobody could know before: scores, attempts, readings and which were twins."""
-        desk = self.judge.desk
-        if not desk.closed:
-            desk.keep(Closed(questions=len(desk.benches)))
-        return {
-            "twins": {name: bench.twin for name, bench in desk.benches.items()},
-            "scored": [to_plain(s) for s in desk.scored.values()],
-            "received": [to_plain(r) for r in desk.received.values()],
-            "findings": [to_plain(f) for f in desk.findings.values()],
-            "head": desk.ledger.head.hash,
-        }
+
+def _do(judge: Judge, message: Mapping[str, Any], owner: str) -> Reply:
+    desk, what = judge.desk, message.get("do")
+    if what == "questions":
+        asked = [to_plain(bench.question) for bench in desk.benches.values()]
+        return {"questions": asked, "key": public_key(judge.key)}
+    if what == "public":
+        out = io.BytesIO()
+        np.savez_compressed(out, allow_pickle=False, **desk.benches[message["question"]].public)
+        return {"public": base64.b64encode(out.getvalue()).decode()}
+    if what == "register":
+        ticket = desk.register(message["plan"])
+        return {"ticket": ticket} if ticket else {"error": "not allowed"}
+    if what == "submit":
+        form: Form = message["form"]
+        body = base64.b64decode(message["body"], validate=True)
+        if form not in get_args(Form) or len(body) > MOST[form]:
+            return NOT_UNDERSTOOD
+        return {"answer": to_plain(judge.submit(str(message["ticket"]), form, body))}
+    if what == "reveal":
+        finding = judge.reveal(str(message["ticket"]))
+        return {"finding": to_plain(finding)} if finding else {"error": "not allowed"}
+    if what == "history":
+        return _plain(plans=desk.plans, answers=desk.answers, findings=desk.findings)
+    given = hashlib.sha256(str(message.get("token")).encode()).hexdigest()
+    if what == "owner" and message.get("what") == "close" and hmac.compare_digest(given, owner):
+        return _closed(desk)
+    return NOT_UNDERSTOOD
 
 
-def lines(reply: Mapping[str, object]) -> list[bytes]:
+def _closed(desk: Desk) -> Reply:
+    """Close for ever; return what nobody could know before: scores, attempts, readings and which were twins."""
+    if not desk.closed:
+        desk.keep(Closed(questions=len(desk.benches)))
+    sealed = _plain(scored=desk.scored, received=desk.received, findings=desk.findings)
+    return {
+        **sealed,
+        "twins": {name: bench.twin for name, bench in desk.benches.items()},
+        "head": desk.ledger.head.hash,
+    }
+
+
+def _plain(**kept: Mapping[str, Record]) -> Reply:
+    """Return records by what they are."""
+    return {name: [to_plain(record) for record in some.values()] for name, some in kept.items()}
+
+
+def lines(reply: Reply) -> list[bytes]:
     """Return a reply as padded lines of one size; a long one as numbered pieces of its text.
 
     Example:
@@ -177,12 +151,3 @@ def lines(reply: Mapping[str, object]) -> list[bytes]:
         pieces = [text[i : i + PIECE] for i in range(0, len(text), PIECE)]
         texts = [canonical_json({"part": i, "of": len(pieces), "text": piece}) for i, piece in enumerate(pieces)]
     return [one.encode().ljust(LINE) + b"\n" for one in texts]
-
-
-def _send(peer: Peer) -> None:
-    """Send what waits, as much as is taken now; a peer that is gone is noticed when it is read."""
-    try:
-        while peer.waiting:
-            del peer.waiting[: peer.channel.send(peer.waiting)]
-    except OSError:
-        return
