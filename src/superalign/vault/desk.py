@@ -21,6 +21,7 @@ from superalign.types import Answer, Finding, Interval, Plan, Record, Tier, Unme
 from superalign.types.research import Form
 from superalign.vault.benches import Bench
 from superalign.vault.ladder import Ladder
+from superalign.vault.runner import Job
 from superalign.vault.scoring import Scale, behaviour
 
 UNTOLD = Unmeasured("not told")
@@ -49,10 +50,9 @@ class Received(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline(Record):
-    """What the published baseline scores on a tier."""
+    """What the published baseline scores on the climb: the lowest rung."""
 
     question: str
-    tier: Tier
     blob: str  # its scores
 
 
@@ -87,11 +87,9 @@ class Desk:
         self.plans: dict[str, Plan] = {}
         self.received: dict[str, Received] = {}
         self.scored: dict[str, Scored] = {}
-        self.behaviours: dict[str, bytes] = {}
         self.answers: dict[str, Answer] = {}
         self.findings: dict[str, Finding] = {}  # by question
         self.ladders: dict[str, Ladder] = {}
-        self.baselines: dict[tuple[str, Tier], np.ndarray] = {}
         self.ledger.append_once(rules)
         for record in ledger.records():
             self._take(rebuild(record, NOUNS))
@@ -100,6 +98,11 @@ class Desk:
         """Return how scores on a tier of a question become a number."""
         bench = self.benches[question]
         return Scale(metric=bench.question.metric, part=bench.parts[tier])
+
+    def job(self, plan: Plan, seed: int) -> Job:
+        """Return one call on the tier of a plan."""
+        bench, shape = self.benches[plan.question], self.scale(plan.question, plan.tier).shape
+        return Job(public=bench.public, inputs=bench.parts[plan.tier].inputs, seed=seed, shape=shape)
 
     def register(self, plain: object) -> str:
         """Keep a plan; return its ticket, or nothing where it is no plan, or no more are taken."""
@@ -156,7 +159,7 @@ class Desk:
         same = [t for t in before if (self.plans[t].question, self.plans[t].tier) == (plan.question, plan.tier)]
         if not probe:
             return any(self.received[t].blob == mine.blob for t in same)
-        return any(self.behaviours.get(t) == behaviour(probe) for t in same)
+        return any(s.probe and behaviour(s.probe) == behaviour(probe) for s in map(self.scored.__getitem__, same))
 
     def earlier(self, plan: Plan) -> tuple[Earlier, ...]:
         """Return what was submitted to the same question and tier before, for monitors."""
@@ -199,15 +202,11 @@ class Desk:
         elif isinstance(record, Closed):
             self.closed = True
         elif isinstance(record, Baseline):
-            scale = self.scale(record.question, record.tier)
+            scale = self.scale(record.question, "climb")
             scores_NS = np.frombuffer(self.ledger.blob(record.blob)).reshape(scale.shape)
-            self.baselines[record.question, record.tier] = scores_NS
-            if record.tier == "climb":
-                self.ladders[record.question] = Ladder.on(scale.parts(scores_NS))
+            self.ladders[record.question] = Ladder.on(scale.parts(scores_NS))
         elif isinstance(record, Scored):
             self.scored[record.ticket] = record
-            if record.probe:
-                self.behaviours[record.ticket] = behaviour(record.probe)
         elif isinstance(record, Answer):
             self.answers[record.ticket] = record
             if record.word == "better":
