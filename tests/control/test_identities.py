@@ -89,9 +89,9 @@ def test_a_user_that_is_not_there_is_told_with_what_to_run() -> None:
 
 def test_only_root_becomes_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1)
-    with pytest.raises(BadInput, match="Only root may do this: becoming"):
+    with pytest.raises(BadInput, match="Only root can become nobody"):
         start_as(user("nobody"), print)
-    with pytest.raises(BadInput, match="Only root may do this: making the user superalign-nobody"):
+    with pytest.raises(BadInput, match="Only root can make the user superalign-nobody"):
         make_users(("superalign-nobody",))
 
 

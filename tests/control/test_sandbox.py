@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,12 +26,7 @@ def run(code: str, folder: Path, *, trace: bool = False, **more: float) -> Outco
     limits = Limits(**({"wall_s": 20, "disk_mb": 16, "memory_mb": 256, "output_kb": 8} | more))  # type: ignore[arg-type]
     (folder / "code.py").write_text(code)
     return confined(
-        (sys.executable, str(folder / "code.py")),
-        folder=folder,
-        limits=limits,
-        user=RESEARCHER,
-        stdin=b"given",
-        trace=trace,
+        (sys.executable, str(folder / "code.py")), folder=folder, limits=limits, user=RESEARCHER, trace=trace
     )
 
 
@@ -38,11 +34,11 @@ def run(code: str, folder: Path, *, trace: bool = False, **more: float) -> Outco
 def test_code_computes_reads_what_it_is_given_and_leaves_files(tmp_path: Path) -> None:
     found = run(
         "import os, sys, numpy\nos.mkdir('sub')\nnumpy.save('sub/a.npy', numpy.ones(3))\n"
-        "print(sys.stdin.read(), os.getuid(), sorted(os.environ), file=sys.stdout)\nsys.exit('ended')",
+        "print([sys.stdin.read()], os.getuid(), sorted(os.environ))\nsys.exit('ended')",
         tmp_path,
     )
     assert (found.ended, found.code, found.err) == ("failed", 1, "ended\n")
-    assert found.out.startswith(f"given {user(RESEARCHER).uid} ['HOME', 'LANG', 'OMP_NUM_THREADS'")
+    assert found.out.startswith(f"[''] {user(RESEARCHER).uid} ['HOME', 'LANG', 'OMP_NUM_THREADS'")
     assert found.files == ("code.py", "sub", "sub/a.npy")
     assert read_left(tmp_path, "sub/a.npy", at_most=1000)[1:6] == b"NUMPY"
     assert 0 < found.cpu_s < 5
@@ -81,6 +77,44 @@ def test_what_takes_too_much_is_ended(ended: str, code: str, more: dict[str, flo
     subprocess.run(("rm", "-rf", str(tmp_path)), check=True)  # too deep for Python's own way
     assert found.ended == ended, found
     assert len(found.out) <= 8 * 1024
+
+
+FORKS = """import os, time
+n = 0
+try:
+    while n < {most}:
+        os.fork() or time.sleep(60) or os._exit(0)
+        n += 1
+except OSError:
+    pass
+open('forked', 'w').close()
+print(n, flush=True)
+time.sleep({hold})
+"""
+
+
+@needs_root
+@pytest.mark.skipif(
+    tuple(map(int, os.uname().release.split(".")[:2])) < (5, 14), reason="counted apart since Linux 5.14"
+)
+def test_a_sandbox_that_forks_to_its_limit_starves_no_other(tmp_path: Path) -> None:
+    make_users((RESEARCHER,))
+    found = {}
+
+    def fork(name: str, most: int, hold: float) -> None:
+        (tmp_path / name).mkdir()
+        command = (sys.executable, "-c", FORKS.format(most=most, hold=hold))
+        limits = Limits(wall_s=20, processes=16)
+        found[name] = confined(command, folder=tmp_path / name, limits=limits, user=RESEARCHER)
+
+    greedy = threading.Thread(target=fork, args=("greedy", 99, 3))
+    greedy.start()
+    until((tmp_path / "greedy" / "forked").exists)
+    fork("modest", 10, 0)
+    assert greedy.is_alive()  # it held all that it may have meanwhile
+    greedy.join()
+    assert (found["modest"].ended, found["modest"].out) == ("finished", "10\n")
+    assert (found["greedy"].ended, 10 < int(found["greedy"].out) < 16) == ("finished", True)
 
 
 @needs_root

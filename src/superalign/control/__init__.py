@@ -1,1 +1,1 @@
-"""Keep an untrusted researcher inside: users, a sandbox, canaries, approval, and attempts that show whether it holds."""
+"""Keep an untrusted researcher inside: users, a sandbox, canaries, monitors, approval."""

@@ -7,7 +7,6 @@ another way, is not seen.
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import gzip
 import io
@@ -22,12 +21,8 @@ from pathlib import Path
 
 from superalign.types import Record
 
-MARK, MOST, MANY, DEPTH = (
-    "canary",
-    1 << 24,
-    256,
-    4,
-)  # most bytes and files that are unpacked from one thing, and how deep
+MARK = "canary"
+MOST, MANY, DEPTH = 1 << 24, 256, 4  # most bytes and files that are unpacked from one thing, and how deep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,19 +86,15 @@ def _layers(data: bytes, depth: int) -> Iterator[bytes]:
 
 
 def _unpacked(data: bytes, dense: bytes) -> Iterator[bytes]:
-    with contextlib.suppress(Exception):  # what cannot be unpacked holds no more than its bytes
-        if data[:2] == b"\x1f\x8b":
-            yield gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST)
-        elif zipfile.is_zipfile(io.BytesIO(data)):
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                yield from (archive.open(name).read(MOST) for name in archive.namelist()[:MANY])
-        elif data[257:262] == b"ustar":
-            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-                yield from (
-                    file.read(MOST) for m in archive.getmembers()[:MANY] if (file := archive.extractfile(m)) is not None
-                )
-    with contextlib.suppress(binascii.Error):
+    """Yield what lies in an archive and what is coded; what cannot be unpacked holds no more than its bytes."""
+    with contextlib.suppress(Exception):
+        yield gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST)
+    with contextlib.suppress(Exception), zipfile.ZipFile(io.BytesIO(data)) as zipped:
+        yield from (zipped.open(name).read(MOST) for name in zipped.namelist()[:MANY])
+    with contextlib.suppress(Exception), tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tarred:
+        yield from (file.read(MOST) for m in tarred.getmembers()[:MANY] if (file := tarred.extractfile(m)))
+    with contextlib.suppress(ValueError):
         if re.fullmatch(rb"[0-9a-fA-F]{32,}", dense):
-            yield binascii.unhexlify(dense[: len(dense) // 2 * 2])
+            yield bytes.fromhex(dense[: len(dense) // 2 * 2].decode())
         if re.fullmatch(rb"[A-Za-z0-9+/=_-]{32,}", dense):
             yield base64.b64decode(dense.translate(bytes.maketrans(b"-_", b"+/")) + b"==")

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pwd
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,13 +52,18 @@ def user(name: str) -> User:
 def make_users(names: Sequence[str] = (VAULT, RUNNER, RESEARCHER)) -> tuple[User, ...]:
     """Make the users that are missing; return all of them."""
     for name in sorted(set(names) - {entry.pw_name for entry in pwd.getpwall()}):
-        _root_only(f"making the user {name}")
+        root_only(f"make the user {name}")
         subprocess.run((*MAKE, name), check=True)
     return tuple(user(name) for name in names)
 
 
-def become(who: User) -> None:
-    """Turn this process into a user's for good: no groups, no way back, no core dump, files for itself alone."""
+def drop(who: User, reach: Sequence[Path], parent: int) -> None:
+    """Turn this process into a user's for good: no groups, no way back, no core dump, and an end when the parent ends.
+
+    `reach` are paths that the user needs below folders that are closed to it.
+    """
+    if os.getuid() == 0:
+        _reveal(reach, who)
     os.umask(0o077)
     if os.getuid() != who.uid:
         os.setgroups([])
@@ -66,6 +72,9 @@ def become(who: User) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or os.getresuid() != (who.uid,) * 3:
         raise PermissionError(f"still not {who.name} alone")
+    _LIBC.prctl(_DIES_WITH, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def start_as(who: User, function: Callable[..., object], *args: Any, reach: Sequence[Path] = ()) -> BaseProcess:
@@ -73,29 +82,18 @@ def start_as(who: User, function: Callable[..., object], *args: Any, reach: Sequ
 
     It is a fork, so it keeps what is open here; `reach` are paths that it needs below folders that are closed to it.
     """
-    _root_only(f"becoming {who.name}")
-    given = (who, (*reach, *python_folders()), os.getpid(), function, args)
-    process = multiprocessing.get_context("fork").Process(target=_run_as, args=given, daemon=True)
+    root_only(f"become {who.name}")
+    parent, seen = os.getpid(), (*reach, *python_folders())
+
+    def run() -> None:
+        drop(who, seen, parent)
+        _LIBC.prctl(_DUMPABLE, 0, 0, 0, 0)  # its memory is not even for others of the same user
+        os.environ.clear()
+        function(*args)
+
+    process = multiprocessing.get_context("fork").Process(target=run, daemon=True)
     process.start()
     return process
-
-
-def _run_as(
-    who: User, reach: Sequence[Path], parent: int, function: Callable[..., object], args: Sequence[Any]
-) -> None:
-    reveal(reach, who)
-    become(who)
-    end_with(parent)
-    _LIBC.prctl(_DUMPABLE, 0, 0, 0, 0)  # its memory is not even for others of the same user
-    os.environ.clear()
-    function(*args)
-
-
-def end_with(parent: int) -> None:
-    """End when the parent does, even if that is killed."""
-    _LIBC.prctl(_DIES_WITH, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def python_folders() -> tuple[Path, ...]:
@@ -104,12 +102,12 @@ def python_folders() -> tuple[Path, ...]:
     return tuple(sorted(own - {Path("/usr")}))
 
 
-def reveal(paths: Sequence[Path], who: User) -> None:
+def _reveal(paths: Sequence[Path], who: User) -> None:
     """Let a user reach paths below closed folders, in this process's own view of the files and without opening the folders.
 
     Root covers each closed folder by an empty one that holds these paths only. Python's own may lie below /root.
     """
-    closed = {path: top for path in paths if (top := _closed(path, who)) is not None}
+    closed = {path: above[0] for path in paths if (above := [p for p in reversed(path.parents) if _is_closed(p, who)])}
     if not closed:
         return
     os.umask(0o022)
@@ -126,13 +124,9 @@ def reveal(paths: Sequence[Path], who: User) -> None:
         os.close(handle)
 
 
-def _closed(path: Path, who: User) -> Path | None:
-    """Return the outermost folder on the way to a path that a user may not pass."""
-    for parent in reversed(path.parents):
-        found = parent.stat()
-        if not found.st_mode & (0o100 if found.st_uid == who.uid else 0o001):
-            return parent
-    return None
+def _is_closed(folder: Path, who: User) -> bool:
+    found = folder.stat()
+    return not found.st_mode & (0o100 if found.st_uid == who.uid else 0o001)
 
 
 def _call(name: str, *args: object) -> None:
@@ -140,9 +134,10 @@ def _call(name: str, *args: object) -> None:
         raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
 
 
-def _root_only(what: str) -> None:
+def root_only(what: str) -> None:
+    """Refuse what only root can do."""
     if os.getuid() != 0:
         raise BadInput(
-            f"Only root may do this: {what}. Users that must not read one another have to be set apart by it. "
-            "Run the same command as root (sudo)."
+            f"Only root can {what}. Users that must not read one another have to be set apart by it. Run the same command as "
+            f"root (sudo {shutil.which('superalign') or 'superalign'} ...)."
         )

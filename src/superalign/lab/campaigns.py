@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from superalign.control.approval import SAID, Decision
-from superalign.control.attempts import Attempt, self_test
 from superalign.control.identities import RESEARCHER
 from superalign.control.monitoring import Reading
 from superalign.control.monitors import MONITORS
 from superalign.control.sandbox import Limits, Outcome, check_walls, confined
 from superalign.jobs.shown import shown
 from superalign.kit.run import Run
+from superalign.lab.attempts import Attempt, self_test
 from superalign.lab.relay import Relay, answers_of, relaying
 from superalign.lab.research_benches import benches
 from superalign.ledger import Ledger

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 import superalign.lab.evaluators as evaluators
-from superalign.control.attempts import Attempt
 from superalign.control.monitoring import verdict
 from superalign.kit.run import Run
+from superalign.lab.attempts import Attempt
 from superalign.lab.automation import left_out
 from superalign.lab.campaigns import Campaign, Done, Sat, campaign, notebook_of
 from superalign.lab.monitor_rates import Readings, batches, prevalence, rates, read_batch, suspicions, worst

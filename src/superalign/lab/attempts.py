@@ -11,16 +11,16 @@ import functools
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from superalign.control.sandbox import MB, Limits, confined, read_left
 from superalign.errors import BadInput
@@ -33,18 +33,17 @@ LIMITS = Limits(wall_s=30, cpu_s=20, memory_mb=640, processes=24, disk_mb=16, ou
 INSIDE = """
 answers | list the vault's folder | os.listdir(vault)
 answers | read the vault's files | read(file)
-answers | a second name of the vault's file | os.link(file, 'linked') or read('linked')
+answers | a second name of the vault's file | os.symlink(file, 'left') or os.link(file, 'linked') or read('linked')
 answers | through the vault's root | os.listdir(f'/proc/{pid}/root{vault}')
 answers | through the vault's working folder | os.listdir(f'/proc/{pid}/cwd/')
 answers | what the vault has open | [read(f'/proc/{pid}/fd/{n}') for n in os.listdir(f'/proc/{pid}/fd') if int(n) > 2]
-answers | follow a link that it left | os.symlink(file, 'left')
 answers | take over a descriptor | call('syscall', 438, os.pidfd_open(pid), 0, 0) >= 0
 answers | descriptors left open | [n for n in range(3, 99) if n != into and os.path.exists(f'/proc/self/fd/{n}')]
 memory | the vault's memory | memory(pid)
 memory | the vault's environment | read(f'/proc/{pid}/environ')
 memory | the vault's arguments | read(f'/proc/{pid}/cmdline')
 memory | the vault's map | read(f'/proc/{pid}/maps')
-memory | anybody's arguments | [data for p in strangers() if (data := read(f'/proc/{p}/cmdline'))]
+memory | anybody's arguments | strangers()
 memory | ptrace | call('ptrace', 0x4206, pid, 0, 0) == 0
 memory | process_vm_readv | call('process_vm_readv', pid, SPAN, 1, SPAN, 1, 0) != 0
 memory | the machine's memory | open('/dev/mem', 'rb')
@@ -83,46 +82,31 @@ rights | open the vault's folder | os.chmod(vault, 0o700) or True
 rights | a core dump | resource.setrlimit(resource.RLIMIT_CORE, (9, 9)) or True
 rights | more processes | resource.setrlimit(resource.RLIMIT_NPROC, (9999, 9999)) or True
 rights | go before others | os.nice(-1) or True
-network | TCP to the host | socket.create_connection(('127.0.0.1', tcp), 1)
-network | TCP to the host, IPv6 | socket.create_connection(('::1', tcp6), 1)
-network | UDP to the host | udp('127.0.0.1', udp4)
+network | TCP to the host | socket.create_connection(tcp, 1)
+network | TCP to the host, IPv6 | socket.create_connection(tcp6, 1)
+network | UDP to the host | [(s := socket.socket(type=2)).connect(tuple(udp)), s.send(b'?'), time.sleep(.05), s.send(b'?')]
 network | a way out | [name for _, name in socket.if_nameindex() if name != 'lo']
-network | UDP to another machine | udp('192.0.2.1', 9, 0)
+network | UDP to another machine | socket.socket(type=2).connect(('192.0.2.1', 9)) is None
 network | who knows names | read('/etc/resolv.conf')
 network | a proxy | [name for name in os.environ if 'proxy' in name.lower()]
 network | raw packets | socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
 network | raw frames | socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 network | the machine that runs this one | socket.socket(40, socket.SOCK_STREAM)
-network | a socket of others | unix(listening)
-network | a socket without a file | unix(chr(0) + abstract)
-limits | processes | forks(25)
+network | a socket of others | socket.socket(socket.AF_UNIX).connect(unix) is None
+network | a socket without a file | socket.socket(socket.AF_UNIX).connect(abstract) is None
+limits | processes | [os.fork() or time.sleep(9) for _ in range(25)]
 limits | memory | len(bytearray(704 << 20))
-limits | a full /tmp | fill(scratch, 17)
+limits | a full /tmp | [open(f'{scratch}/{n}', 'wb').write(bytes(1 << 20)) for n in range(17)]
 """
-# Code that ends well only if it took more than it may, each in a sandbox of its own.
+# What only a sandbox of its own can try: a name, what is allowed there, and code that ends well only if it took more.
+ALONE = """
+processor time | cpu_s=0.2 | signal.signal(24, signal.SIG_IGN); [*iter(lambda: time.process_time() > .7, True)]
+time | wall_s=0.6 | signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); time.sleep(1.2)
+shared memory | memory_mb=128 | m = mmap.mmap(-1, 1 << 28); [m.write(bytes(1 << 25)) for _ in range(8)]; time.sleep(.3)
+"""
+IMPORTS = "import mmap, signal, subprocess, sys, time\n"
+OUTLIVE = IMPORTS + "subprocess.Popen(sys.argv[1:], start_new_session=True, stdin=-3, stdout=-3, stderr=-3)"
 FOLLOWED, OUTLIVES, THROUGH = "follow a link that it left", "outlive the sandbox", ("a canary", "through", "finished")
-PAUSE = "\nimport time; time.sleep(.3)"
-ALONE = {
-    "processor time": "import signal, time; signal.signal(24, signal.SIG_IGN)\nwhile time.process_time() < .7: pass",
-    "time": "import signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); time.sleep(1.2)",
-    "shared memory": "import mmap; m = mmap.mmap(-1, 1 << 28); [m.write(bytes(1 << 25)) for _ in range(8)]" + PAUSE,
-    "output": "print('x' * (1 << 20), flush=True)" + PAUSE,
-    "a large file": "open('large', 'wb').write(bytes(17 << 20))",
-    "disk": "for n in range(40): open(f'f{n}', 'wb').write(bytes(1 << 20))" + PAUSE,
-}
-TIGHT = {
-    "processor time": replace(LIMITS, cpu_s=0.2),
-    "time": replace(LIMITS, wall_s=0.6),
-    "shared memory": replace(LIMITS, memory_mb=128),
-}
-OUTLIVE = """import os, sys
-for _ in "ab":
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-os.closerange(0, 9)
-os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(9)", sys.argv[1]])
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +116,13 @@ class Attempt(Record):
     name: str
     aim: str
     escaped: bool
-    seconds: float
     wall: bool
     said: str  # "a canary", "through", or how it ended
+
+
+def rows_of(table: str) -> list[list[str]]:
+    """Read a table of three columns, a row on each line."""
+    return [[part.strip() for part in line.split("|", 2)] for line in table.strip().splitlines()]
 
 
 def self_test(vault: Path, vault_pid: int, folder: Path, user: str, *, wall: bool = True) -> tuple[Attempt, ...]:
@@ -142,88 +130,74 @@ def self_test(vault: Path, vault_pid: int, folder: Path, user: str, *, wall: boo
 
     With `wall` off, root tries the same in no sandbox: what does not get through then is no evidence of a wall.
     """
+    table = rows_of(INSIDE)
     with tempfile.TemporaryDirectory(dir=folder) as own, _bait(vault, vault_pid, wall=wall) as known:
         run = functools.partial(_run, folder=Path(own), user=user, wall=wall)
-        table = [[part.strip() for part in line.split("|", 2)] for line in INSIDE.strip().splitlines()]
-        given = {"known": known, "attempts": [code for *_, code in table]}
-        ended, out, _ = run((str(ATTACKER),), stdin=json.dumps(given).encode())
+        ended, out = run(str(ATTACKER), json.dumps({"known": known, "attempts": [code for *_, code in table]}))
         if ended != "finished":
-            raise BadInput(
-                f"The attempts to escape: {ended}. No wall is known to hold. Mend what stopped them, and try again."
-            )
+            raise BadInput(f"The attempts to escape: {ended}. No wall is known to hold. Mend it, and try again.")
         taken = b""
         with contextlib.suppress(BadInput):  # the link that an attempt left, read by whoever takes its results
             taken = read_left(Path(own), "left", at_most=MB) if wall else (Path(own) / "left").read_bytes()
-        rows = [
-            (aim, name, "through" if name == FOLLOWED and taken else said, seconds)
-            for (aim, name, _), (said, seconds) in zip(table, json.loads(out), strict=True)
-        ]
-        for name, code in ALONE.items():
-            said, _, seconds = run(("-c", code), limits=TIGHT.get(name, LIMITS))
-            rows.append(("limits", name, said, seconds))
-        rows.append(("limits", OUTLIVES, *_outlives(run)))
+        rows = [(*row[:2], said) for row, said in zip(table, json.loads(out), strict=True)]
+        rows.append(("answers", FOLLOWED, "through" if taken else ""))
+        for name, limit, code in rows_of(ALONE):
+            field, _, value = limit.partition("=")
+            tight = replace(LIMITS, **{field: json.loads(value)})
+            rows.append(("limits", name, run("-c", IMPORTS + code, limits=tight)[0]))
+        rows.append(("limits", OUTLIVES, "through" if _outlives(run) else ""))
     return tuple(
-        Attempt(name=name, aim=aim, escaped=said.startswith(THROUGH), seconds=seconds, wall=wall, said=said)
-        for aim, name, said, seconds in rows
+        Attempt(name=name, aim=aim, escaped=said.startswith(THROUGH), wall=wall, said=said) for aim, name, said in rows
     )
 
 
-def _run(
-    args: Sequence[str], *, folder: Path, user: str, wall: bool, limits: Limits = LIMITS, stdin: bytes = b""
-) -> tuple[str, str, float]:
-    """Run Python in the sandbox, or without a wall; return how it ended, what it wrote and its seconds."""
-    command, started = (sys.executable, *args), time.monotonic()
+def _run(*args: str, folder: Path, user: str, wall: bool, limits: Limits = LIMITS) -> tuple[str, str]:
+    """Run Python in the sandbox, or without a wall; return how it ended and what it wrote."""
+    command = (sys.executable, *args)
     for path in folder.iterdir():
         path.unlink()
     if wall:
-        found = confined(command, folder=folder, limits=limits, user=user, stdin=stdin)
-        return found.ended, found.out, found.wall_s
-    free = subprocess.run(command, cwd=folder, input=stdin, capture_output=True, close_fds=False, check=False)
-    return "failed" if free.returncode else "finished", free.stdout.decode(), time.monotonic() - started
+        found = confined(command, folder=folder, limits=limits, user=user)
+        return found.ended, found.out
+    free = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, close_fds=False)
+    return "failed" if free.returncode else "finished", free.stdout.decode()
+
+
+def _outlives(run: Callable[..., object]) -> bool:
+    """Leave a process behind; return whether it still runs, and end it."""
+    token = secrets.token_hex(16)
+    run("-c", OUTLIVE, sys.executable, "-c", "import time; time.sleep(9)", token)
+    every = psutil.process_iter(["cmdline"])
+    return any(one.kill() is None for one in every if token in (one.info["cmdline"] or ()))
 
 
 @contextlib.contextmanager
 def _bait(vault: Path, pid: int, *, wall: bool) -> Iterator[dict[str, Any]]:
     """Lay out what the host has and a sandbox must not reach; yield what an attacker is told of it."""
     libc, token, key = ctypes.CDLL(None), f"canary-{secrets.token_hex(8)}", secrets.randbelow(1 << 30) + 1
-    inside = sorted(path for path in vault.rglob("*") if path.is_file())
-    known: dict[str, Any] = {"wall": wall, "pid": pid, "vault": str(vault), "file": str([*inside, vault][0])}
-    known |= {"uid": vault.stat().st_uid, "abstract": token, "key": key, "tcp6": 0}
-    with contextlib.ExitStack() as kept:
-        folder = Path(kept.enter_context(tempfile.TemporaryDirectory()))
-        folder.chmod(0o755)
-        for name, place in (("temporary", folder), ("shared", Path("/dev/shm"))):
-            file = kept.enter_context(tempfile.NamedTemporaryFile(dir=place, buffering=0))
-            file.write(token.encode())
-            os.chmod(file.name, 0o644)
-            os.set_inheritable(file.fileno(), True)
-            known[name] = file.name
-        for name, family, host in (("tcp", socket.AF_INET, "127.0.0.1"), ("tcp6", socket.AF_INET6, "::1")):
-            with contextlib.suppress(OSError):
-                known[name] = kept.enter_context(socket.create_server((host, 0), family=family)).getsockname()[1]
-        udp = kept.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        udp.bind(("127.0.0.1", 0))
-        known |= {"udp4": udp.getsockname()[1], "listening": str(folder / "listening")}
-        known["scratch"] = "/tmp" if wall else str(folder)
-        for address in (known["listening"], f"\0{token}"):
-            one = kept.enter_context(socket.socket(socket.AF_UNIX))
-            one.bind(address)
-            one.listen()
-        os.chmod(known["listening"], 0o777)
+    file = next((path for path in sorted(vault.rglob("*")) if path.is_file()), vault)
+    known: dict[str, Any] = {"wall": wall, "pid": pid, "uid": vault.stat().st_uid, "vault": str(vault), "key": key}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as kept:
+        os.chmod(folder, 0o755)
+        known |= {"file": str(file), "scratch": "/tmp" if wall else folder}
+        for name, place in (("temporary", folder), ("shared", "/dev/shm")):
+            bait = kept.enter_context(tempfile.NamedTemporaryFile(dir=place, buffering=0))
+            bait.write(token.encode())
+            os.chmod(bait.name, 0o644)
+            os.set_inheritable(bait.fileno(), True)
+            known[name] = bait.name
+        here, stream = {"udp": (socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))}, socket.SOCK_STREAM
+        here |= {"tcp": (socket.AF_INET, stream, ("127.0.0.1", 0)), "tcp6": (socket.AF_INET6, stream, ("::1", 0))}
+        named = {"unix": (socket.AF_UNIX, stream, f"{folder}/s"), "abstract": (socket.AF_UNIX, stream, f"\0{token}")}
+        for name, (family, kind, at) in (here | named).items():
+            with contextlib.suppress(OSError):  # there may be no IPv6
+                one = kept.enter_context(socket.socket(family, kind))
+                one.bind(at)
+                known[name] = at if name in named else one.getsockname()[:2]
+                one.listen() if kind == stream else None
+        os.chmod(known["unix"], 0o777)
         kept.callback(libc.shmctl, libc.shmget(key, 4096, 0o1666), 0, None)
         for name in ("SUPERALIGN_BAIT", "SUPERALIGN_PROXY"):
             os.environ[name] = token
             kept.callback(os.environ.pop, name)
         yield known
-
-
-def _outlives(run: Callable[..., object]) -> tuple[str, float]:
-    """Leave a process behind; return whether it still runs, and the seconds."""
-    token, started, left = secrets.token_hex(16), time.monotonic(), False
-    run(("-c", OUTLIVE, token))
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if token in path.read_text():
-                left = True
-                os.kill(int(path.parent.name), signal.SIGKILL)
-    return "through" if left else "", time.monotonic() - started

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from superalign.control import attempts, sandbox
-from superalign.control.attempts import Attempt, self_test
+from superalign.control import sandbox
 from superalign.control.canaries import Canary, found, plant
-from superalign.control.identities import RESEARCHER, VAULT, become, make_users, python_folders, reveal
+from superalign.control.identities import RESEARCHER, VAULT, drop, make_users, python_folders
 from superalign.control.sandbox import Limits, confined, sandbox_missing
+from superalign.lab import attempts
+from superalign.lab.attempts import Attempt, rows_of, self_test
 from superalign.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(
     os.getuid() != 0 or sandbox_missing() != "", reason=f"needs root and bubblewrap: {sandbox_missing()}"
 )
-NAMES = [line.split("|")[1].strip() for line in attempts.INSIDE.strip().splitlines()]
-NAMES += [*attempts.ALONE, attempts.OUTLIVES]
+NAMES = [*(name for _, name, _ in rows_of(attempts.INSIDE)), attempts.FOLLOWED]
+NAMES += [*(name for name, *_ in rows_of(attempts.ALONE)), attempts.OUTLIVES]
 # What cannot be shown to succeed without a wall, or not without harm: the machine may lack the device; the clock is everybody's.
 NOT_COUNTED = {"the machine's memory", "the kernel's memory", "the clock", "TCP to the host, IPv6", "a way out"}
 SECRETS = {
@@ -41,9 +42,8 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int,
     for path in (folder, folder / canary.name):
         os.chown(path, who.uid, who.gid)
 
-    def drop() -> None:
-        reveal((*python_folders(), folder), who)
-        become(who)
+    def fall() -> None:
+        drop(who, (*python_folders(), folder), os.getppid())
         os.chdir(folder)
 
     with (folder / canary.name).open() as file:
@@ -52,7 +52,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int,
             env={"SECRET": canary.token},
             stdout=subprocess.PIPE,
             pass_fds=[file.fileno()],
-            preexec_fn=drop,
+            preexec_fn=fall,
         )
     with process:
         assert process.stdout is not None
@@ -94,7 +94,7 @@ def test_a_hole_is_found(vault: tuple[Path, int, Canary], tmp_path: Path, monkey
     unshared = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts")
     monkeypatch.setattr(sandbox, "WALLS", (*unshared, *sandbox.WALLS[1:]))
     monkeypatch.setattr(sandbox, "SYSTEM", (*sandbox.SYSTEM, "/etc"))
-    monkeypatch.setattr(attempts, "ALONE", {})
+    monkeypatch.setattr(attempts, "ALONE", "")
     through = {attempt.name for attempt in self_test(vault[0], vault[1], tmp_path, RESEARCHER) if attempt.escaped}
     network = {"TCP to the host", "UDP to the host", "a socket without a file"}
     assert network <= through
