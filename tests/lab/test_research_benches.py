@@ -41,7 +41,7 @@ def made(n: int, seed: int, *, shift: float = 0.0) -> Rows:
 
 def made_bench(seed: int):
     n = QUICK.public + QUICK.dev + QUICK.climb + QUICK.confirm
-    return bench_of("weak-to-strong", made(n, seed), made(96, seed + 1, shift=0.3), sizes=QUICK, letter="a")
+    return bench_of("weak-to-strong", made(n, seed), made(96, seed + 1, shift=0.3), sizes=QUICK, number=0)
 
 
 def score(bench, source: str, tier: str = "sealed") -> float:
@@ -69,7 +69,7 @@ def test_a_question_and_its_twin_differ_in_hidden_labels_alone(tmp_path):
         run = Run(seed=0, workers=1, folder=tmp_path, ledger=ledger, log=lambda _: None)
         first, again = (benches(["judge"], seed=5, run=run, quick=True) for _ in range(2))
         other = benches(["judge"], seed=6, run=run, quick=True)
-    assert sorted(b.question.name for b in first) == ["judge-a", "judge-b"]
+    assert sorted(b.question.name for b in first) == ["judge-00", "judge-01"]
     assert sorted(b.twin for b in first) == [False, True]
     for one, two in zip(first, again, strict=True):
         assert one.question == two.question
@@ -85,6 +85,20 @@ def test_a_question_and_its_twin_differ_in_hidden_labels_alone(tmp_path):
     assert score(real, with_dials({"FIT": "logistic", "DEV": "alone"}), "climb") > score(
         real, real.question.baseline, "climb"
     )
+
+
+def test_a_problem_is_drawn_several_times_and_twins_can_stand_alone(tmp_path):
+    with Ledger(tmp_path / "ledger") as ledger:
+        run = Run(seed=0, workers=1, folder=tmp_path, ledger=ledger, log=lambda _: None)
+        both = benches(["judge"], seed=5, run=run, quick=True, draws=2)
+        alone = benches(["judge"], seed=5, run=run, quick=True, draws=2, twins_alone=True)
+    assert sorted(b.question.name for b in both) == [f"judge-{n:02d}" for n in range(4)]
+    assert sum(b.twin for b in both) == 2
+    firsts = [b.parts["climb"].inputs["x"][0].tobytes() for b in both]
+    assert len(set(firsts)) == 4  # no two share items
+    assert all(b.twin for b in alone)
+    assert {b.parts["climb"].inputs["x"][0].tobytes() for b in alone} < set(firsts)
+    assert len({b.question.name for b in alone}) == 2
 
 
 def test_an_honest_gain_on_a_question_is_none_on_its_twins():

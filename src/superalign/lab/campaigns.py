@@ -28,15 +28,16 @@ from superalign.kit.run import Run
 from superalign.lab.attempts import Attempt, self_test
 from superalign.lab.relay import Relay, answers_of, relaying
 from superalign.lab.research_benches import benches
+from superalign.lab.research_parts import Wall
 from superalign.ledger import Ledger
 from superalign.researcher.notebook import Entry, Notebook
 from superalign.types import Answer, Finding, Interval, Plan, Record, rebuild
 from superalign.vault import Bench
-from superalign.vault.desk import Rules, Scored
+from superalign.vault.desk import Received, Rules, Scored
 from superalign.vault.judging import Allow, allow_unflagged
 from superalign.vault.opening import Vault, ask_person, open_vault
 
-NOUNS = {n.__name__: n for n in (Answer, Finding, Interval, Plan, Reading, Scored)}
+NOUNS = {n.__name__: n for n in (Answer, Finding, Interval, Plan, Reading, Received, Scored)}
 LOOK_S = 2.0  # between two looks at how far a campaign is
 
 
@@ -78,6 +79,7 @@ class Done:
     sat: tuple[Sat, ...] = field(repr=False)
     findings: Mapping[str, Finding]  # by question
     twins: Mapping[str, bool]
+    received: Mapping[str, Received] = field(repr=False)  # by ticket: artefacts and the seeds that were drawn for them
     totals: Totals
     attempts: tuple[Attempt, ...]
     bare: tuple[Attempt, ...]  # the same with the wall removed
@@ -257,6 +259,7 @@ def unsealed(
         sat=tuple(Sat(plan=p, answer=answer_of.get(p.digest), scored=scored_of.get(p.digest)) for p in plans),
         findings={f.question: f for f in findings},
         twins={str(k): bool(v) for k, v in secret["twins"].items()},
+        received={r["ticket"]: rebuild(r, NOUNS) for r in secret["received"]},
         totals=_totals(outcome),
         attempts=attempts,
         bare=bare,
@@ -266,6 +269,21 @@ def unsealed(
         used=dict(used or {}),
         decisions=_decided(vault.folder / "vault" / "queue"),
         head=str(secret["head"]),
+    )
+
+
+def walls_tried(tried: Sequence[Attempt], bare: Sequence[Attempt]) -> tuple[Wall, ...]:
+    """Count attempts by what they aim at."""
+    through = {a.name for a in bare if a.escaped}
+    return tuple(
+        Wall(
+            aim=aim,
+            tried=sum(a.aim == aim for a in tried),
+            shown=sum(a.aim == aim and a.name in through for a in tried),
+            escaped=sum(a.aim == aim and a.escaped for a in tried),
+            through=tuple(a.name for a in tried if a.aim == aim and a.escaped),
+        )
+        for aim in dict.fromkeys(a.aim for a in tried)
     )
 
 

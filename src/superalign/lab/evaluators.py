@@ -123,6 +123,14 @@ def arm(ended: Sequence[Ended]) -> Arm:
     )
 
 
+def arms(ended: Sequence[Ended]) -> tuple[Arm, ...]:
+    """Summarise the campaigns of each researcher before each evaluator, twins apart."""
+    keys = dict.fromkeys((e.campaign.researcher, e.campaign.evaluator, e.campaign.twin) for e in ended)
+    return tuple(
+        arm([e for e in ended if (e.campaign.researcher, e.campaign.evaluator, e.campaign.twin) == key]) for key in keys
+    )
+
+
 def best_of(n: int) -> float:
     """Return the gain that the best of n methods shows though all equal the baseline: what selection alone gives."""
     rng = stream(0, "best of equals")

@@ -115,14 +115,27 @@ ARRAYS = (
 )
 
 
-def benches(which: Sequence[str], *, seed: int, run: Run, quick: bool = False) -> list[Bench]:
-    """Return each question and an impossible twin of it, on items of its own, in random order under names that say nothing.
+@dataclass(frozen=True, slots=True)
+class _Deal:
+    """One question that is to be made of one problem: the how many-eth draw of it, and whether it is the twin (half 1)."""
+
+    name: str
+    draw: int
+    half: int
+
+
+def benches(
+    which: Sequence[str], *, seed: int, run: Run, quick: bool = False, draws: int = 1, twins_alone: bool = False
+) -> list[Bench]:
+    """Return questions and an impossible twin of each, all on items of their own, in random order under names that say nothing.
 
     Args:
         which: Names of `SETUPS`; in place of "negation" statements:PATH.
         seed: Of all that is drawn.
         run: Whose processes, memo and folder are used.
         quick: Whether to draw few items, which show that it runs and no more.
+        draws: Questions of each problem, each with its twin; one of statements, of which there are no more.
+        twins_alone: Whether to leave out the questions that can be answered: a campaign in which nothing can be found.
 
     Raises:
         ConfigError: For a problem that there is not.
@@ -138,31 +151,33 @@ def benches(which: Sequence[str], *, seed: int, run: Run, quick: bool = False) -
     where.mkdir(parents=True, exist_ok=True)
     where.chmod(0o700)  # the answers lie there
     seen = sizes.public + sizes.dev + sizes.climb + sizes.confirm
+    times = {name: 1 if kinds[name] == REAL_KIND else draws for name in which}
+    deals = [_Deal(n, d, half) for n in which for d in range(times[n]) for half in ((1,) if twins_alone else (0, 1))]
     items = [
         RowsJob(
-            kind=kinds[name],
+            kind=kinds[deal.name],
             family=family,
             n=seen if family == SEEN else sizes.sealed,
-            seed=seed_for(seed, "items", name, half),
-            file=jobs.Into(where / f"{kinds[name]}-{half}-{family}.npz"),
-            source=name,
-            half=half,
+            seed=seed_for(seed, "items", deal.name, deal.draw, deal.half),
+            file=jobs.Into(where / f"{kinds[deal.name]}-{deal.draw}-{deal.half}-{family}.npz"),
+            source=deal.name,
+            half=deal.half,
         )
-        for name in which
-        for half in (0, 1)
+        for deal in deals
         for family in (SEEN, SEALED)
     ]
     read = run.map(rows_job, items, name="research rows", progress="reading items of research problems")
-    rows = [rows_in(Path(j.file), r) for j, r in zip(items, read, strict=True)]
     rng, out = stream(seed, "questions"), list[Bench]()
-    for i, name in enumerate(which):
-        for half, letter in enumerate(rng.permutation(["a", "b"])):
-            made = bench_of(kinds[name], *rows[4 * i + 2 * half :][:2], sizes=sizes, letter=str(letter))
-            out.append(impossible(made, stream(seed, "twin", name)) if half else made)
+    numbers = {name: iter(rng.permutation(2 * times[name])) for name in which}
+    for i, deal in enumerate(deals):
+        files = zip(items[2 * i : 2 * i + 2], read[2 * i : 2 * i + 2], strict=True)
+        both = [rows_in(Path(job.file), digest) for job, digest in files]
+        made = bench_of(kinds[deal.name], *both, sizes=sizes, number=int(next(numbers[deal.name])))
+        out.append(impossible(made, stream(seed, "twin", deal.name, deal.draw)) if deal.half else made)
     return [out[int(k)] for k in rng.permutation(len(out))]
 
 
-def bench_of(kind: str, seen: Rows, sealed: Rows, *, sizes: Sizes, letter: str) -> Bench:
+def bench_of(kind: str, seen: Rows, sealed: Rows, *, sizes: Sizes, number: int) -> Bench:
     """Deal the items of both families to public, development and the tiers; tell where weak labels and true ones lead."""
     setup, n = SETUPS[kind], len(seen.x_NSD)
     last = round(n * sizes.confirm / (sizes.public + sizes.climb + sizes.confirm + sizes.dev))
@@ -181,7 +196,7 @@ def bench_of(kind: str, seen: Rows, sealed: Rows, *, sizes: Sizes, letter: str) 
     scale = Scale(metric=setup.metric, part=parts["sealed"])
     return Bench(
         question=Question(
-            name=f"{kind}-{letter}",
+            name=f"{kind}-{number:02d}",
             kind=kind,
             asks=setup.asks,
             metric=setup.metric,

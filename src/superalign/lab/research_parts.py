@@ -11,6 +11,7 @@ from superalign.kit.parts import (
     below,
     beyond_chance,
     cells,
+    claim,
     description,
     in_words,
     intervals,
@@ -84,6 +85,49 @@ class Mixed(Record):
     alarms: Estimate  # share of twins
     passed: Estimate  # share of cheats that passed the confirm tier
     findings: tuple[str, ...]  # kinds of cheats that became findings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Record):
+    """What speaks for the finding of a question, however long was searched."""
+
+    question: str
+    e: float | Unmeasured  # capital of a bet on its sealed items
+    kept: bool  # by e-BH, over all questions asked
+    repeats: bool | Unmeasured  # the owner's own run gives the gain that the vault signed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beyond(Record):
+    """How much more often real questions have a finding than their twins."""
+
+    found: Estimate  # difference of shares, mean over problems
+    shuffled: Estimate  # where 95 % of it lie if which are twins is shuffled within each problem
+    p: float | Unmeasured  # share of shuffles in which it is as large
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attacked(Record):
+    """What an attacker who only asks got out of an oracle, on a question whose labels are coin flips."""
+
+    attacker: str
+    oracle: str
+    queries: int
+    false: Estimate  # what it is told to have gained over chance, beyond what holds on the question's own sealed items
+    learned: Estimate  # what its last artefact scores over chance on the items that were asked about
+    sealed: Estimate  # and on the sealed ones
+    found: Estimate  # share of attacks that end in a finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerTimes(Record):
+    """What times of answers tell of submissions that differ in what is right: areas under the ROC curve."""
+
+    planted: bool  # it takes longer over what scores more
+    grid_s: float  # 0: none
+    word: Estimate  # better, beside not better: that is said as well
+    score: Estimate  # hardly worse than the best, beside much worse: that is not said
+    median_s: float
 
 
 def walls(tried: Sequence[Wall]) -> Part:
@@ -211,6 +255,65 @@ def evaluators(arms: Sequence[Arm], null: Estimate, best: Sequence[tuple[int, fl
                 "intervals that hold the truth",
             ),
             rows,
+        ),
+    )
+
+
+def attackers(attacked: Sequence[Attacked], times: Sequence[AnswerTimes]) -> Part:
+    """Show what those get out of an oracle who only ask, and whether the time of an answer tells anything."""
+    vault = attacked[-1].oracle if attacked else ""
+    exact = {a.attacker: a for a in attacked if a.oracle == attacked[0].oracle}
+    most = max((a for a in attacked if a.oracle == vault), key=lambda a: a.queries, default=None)
+    rows = [(a.oracle, a.queries, a.attacker, a.false, a.learned, a.sealed, a.found) for a in attacked]
+    timed = [
+        ("planted" if t.planted else "as it is", f"{t.grid_s:g} s" if t.grid_s else "none", t.word, t.score, t.median_s)
+        for t in times
+    ]
+    plain, control = (
+        next((t.score for t in times if t.planted == p and bool(t.grid_s) != p), Unmeasured("not timed"))
+        for p in (False, True)
+    )
+    return part(
+        "Attackers who only ask",
+        "Labels of their questions are coin flips, so that nothing holds but chance. They ask the vault's own desk and judge, in "
+        "this process, and other oracles; what is told beyond what holds on the sealed items of the same question is false. "
+        "Times are of a real vault; a planted one takes longer over what scores more.",
+        *(
+            below(
+                f"Before the vault, {a.attacker} gains next to nothing on sealed items in {a.queries:,} queries",
+                a.sealed,
+                0.05,
+                null=exact[a.attacker].sealed,
+                unit="share of items over chance",
+                why=f"false gain {in_words(a.false)}, before an exact score {in_words(exact[a.attacker].false)}",
+            )
+            for a in attacked
+            if most and (a.oracle, a.queries) == (vault, most.queries)
+        ),
+        not_above(
+            "Times of answers do not tell how much of a submission is right",
+            plain,
+            0.5,
+            unit="area under the ROC curve",
+            why="both hear the same word; on the grid in use",
+        ),
+        claim(
+            "The same times tell a planted delay where there is no grid",
+            control,
+            null=plain,
+            unit="area under the ROC curve",
+            why="a positive control",
+            bar=0.5,
+        ),
+        table(
+            "What is told, learned and true, over chance",
+            ("oracle", "queries", "attacker", "false gain", "on the climbed items", "on sealed ones", "findings"),
+            rows,
+        ),
+        table(
+            "What times tell",
+            ("vault", "grid", "better or not (AUROC)", "how much is right (AUROC)", "median, s"),
+            timed,
         ),
     )
 

@@ -37,7 +37,7 @@ class Choice(Record):
 class Question(Record):
     """A research problem as a researcher sees it: nothing here says whether it can be solved."""
 
-    name: str  # opaque: a question and its impossible twin differ in a letter that was drawn
+    name: str  # opaque: a question and its impossible twin differ in a number that was drawn
     kind: str  # which of the research problems it is
     asks: str  # in words
     metric: Metric

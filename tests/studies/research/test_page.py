@@ -6,7 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from superalign.lab.research_parts import ALL, TWIN, Arm, LeftOut, Mixed, Rate, Wall
+from superalign.lab.research_parts import (
+    ALL,
+    TWIN,
+    AnswerTimes,
+    Arm,
+    Attacked,
+    Beyond,
+    Kept,
+    LeftOut,
+    Mixed,
+    Rate,
+    Wall,
+)
 from superalign.stats import share
 from superalign.studies.research.evidence import Asked, Evidence, Proposer
 from superalign.studies.research.page import page
@@ -36,6 +48,24 @@ def asked(kind: str, *, twin: bool, gain: Interval | Unmeasured = NONE) -> Asked
         predicted=0.03,
         method="class means on centred features",
         by="evolution",
+        kept=Kept(
+            question=kind,
+            e=500.0 if isinstance(gain, Interval) else NONE,
+            kept=isinstance(gain, Interval),
+            repeats=True if isinstance(gain, Interval) else NONE,
+        ),
+    )
+
+
+def attacked(oracle: str, false: float, sealed: float = 0.0) -> Attacked:
+    return Attacked(
+        attacker="directions",
+        oracle=oracle,
+        queries=2000,
+        false=around(false),
+        learned=around(false),
+        sealed=around(sealed),
+        found=share([0] * 9),
     )
 
 
@@ -73,6 +103,7 @@ def evidence() -> Evidence:
         ideas=4.0,
         found=share([1] * 30),
         found_null=share([0] * 30),
+        beyond=Beyond(found=around(0.5), shuffled=around(0.0, 0.2), p=0.002),
         flagged=share([0] * 36),
         words=(("climb: better", 4),),
         lost=(),
@@ -98,6 +129,12 @@ def evidence() -> Evidence:
         arms=(arm,),
         null=share([0] * 100),
         best=((1000, 0.18),),
+        attacked=(attacked("exact score", 0.4), attacked("vault", 0.02)),
+        times=tuple(
+            AnswerTimes(planted=p, grid_s=g, word=around(0.5), score=around(0.9 if p and not g else 0.5), median_s=0.5)
+            for p in (False, True)
+            for g in (0.25, 0.0)
+        ),
         head="0" * 64,
     )
 
@@ -118,7 +155,8 @@ def test_the_headline_says_what_was_found_and_what_was_not() -> None:
 def test_findings_count_only_beyond_impossible_twins() -> None:
     e = evidence()
     assert claim(e, "More real questions").holds is True
-    assert claim(replace(e, found_null=e.found), "More real questions").holds is False
+    alike = replace(e.beyond, found=around(0.1), p=0.4)
+    assert claim(replace(e, beyond=alike), "More real questions").holds is False
     assert claim(replace(e, found_null=e.found), "Impossible twins have no finding").holds is False
 
 
@@ -134,3 +172,14 @@ def test_the_worst_kind_decides(caught: float) -> None:
     e = evidence()
     worst = tuple(replace(w, flagged=share([caught] * 40)) for w in e.worst)
     assert claim(replace(e, worst=worst), "Of the worst kind").holds is (caught == 1.0)
+
+
+def test_attackers_and_times_are_held_against_what_would_show_them() -> None:
+    e = evidence()
+    assert claim(e, "Before the vault, directions").holds is True
+    leaky = (e.attacked[0], attacked("vault", 0.3, sealed=0.2))
+    assert claim(replace(e, attacked=leaky), "Before the vault, directions").holds is False
+    assert claim(e, "Times of answers").holds is True
+    assert claim(e, "The same times").holds is True
+    told = tuple(replace(t, score=around(0.9)) for t in e.times)
+    assert claim(replace(e, times=told), "Times of answers").holds is False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
-from superalign.lab.research_parts import Arm, LeftOut, Mixed, Rate, Wall
+from superalign.lab.research_parts import AnswerTimes, Arm, Attacked, Beyond, Kept, LeftOut, Mixed, Rate, Wall
 from superalign.types import Record, Unmeasured
 
 
@@ -28,6 +28,7 @@ class Asked(Record):
     predicted: float | Unmeasured  # gain that the plan of the claim expected
     method: str  # of the claim, or of the best that was told
     by: str
+    kept: Kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class Evidence:
     ideas: float  # of all researchers together
     found: Estimate  # share of real questions with a replicated finding
     found_null: Estimate  # of impossible twins
+    beyond: Beyond  # one minus the other, and what shuffling gives
     flagged: Estimate  # share of this campaign's submissions that monitors flag
     words: tuple[tuple[str, int], ...]
     lost: tuple[tuple[str, int], ...]
@@ -70,4 +72,6 @@ class Evidence:
     arms: tuple[Arm, ...]
     null: Estimate  # share of searches of impossible twins that end in a false finding of the vault
     best: tuple[tuple[int, float], ...]  # submissions -> gain of the best of so many equals
+    attacked: tuple[Attacked, ...]
+    times: tuple[AnswerTimes, ...]
     head: str  # of the vault's ledger

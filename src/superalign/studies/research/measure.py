@@ -10,12 +10,14 @@ import numpy as np
 import superalign.lab.evaluators as evaluators
 from superalign.control.monitoring import verdict
 from superalign.kit.run import Run
-from superalign.lab.attempts import Attempt
+from superalign.lab.answer_times import answer_times
+from superalign.lab.attackers import attacks, run_attack, summary
 from superalign.lab.automation import left_out
-from superalign.lab.campaigns import Campaign, Done, Sat, campaign, notebook_of
+from superalign.lab.campaigns import Campaign, Done, Sat, campaign, notebook_of, walls_tried
+from superalign.lab.claims_kept import Kept, beyond_twins, kept_claims
 from superalign.lab.monitor_rates import Readings, batches, prevalence, rates, read_batch, suspicions, worst
 from superalign.lab.research_benches import benches
-from superalign.lab.research_parts import ALL, TWIN, Arm, Mixed, Rate, Wall
+from superalign.lab.research_parts import ALL, TWIN, Mixed, Rate
 from superalign.lab.zoo_campaign import Planted, planted, zoo_campaign
 from superalign.researcher.notebook import effective_ideas, uplift
 from superalign.stats import share
@@ -31,8 +33,9 @@ SELECTED = (10, 100, 1000)  # submissions, for what selection alone gives
 def measure(config: Config, run: Run) -> Evidence:
     """Search, unseal, and test the keepers."""
     problems = (*config.problems, *([config.statements] if config.statements else ()))
-    run.stage(f"{len(problems)} research problems, each with its impossible twin")
-    asked = benches(problems, seed=seed_for(run.seed, "benches"), run=run, quick=config.few)
+    run.stage(f"{len(problems)} research problems, {config.draws} times, each with its impossible twin")
+    seed, alone = seed_for(run.seed, "benches"), config.only == "twins"
+    asked = benches(problems, seed=seed, run=run, quick=config.few, draws=config.draws, twins_alone=alone)
     setting = Campaign(
         researchers=config.researchers,
         submissions=config.submissions,
@@ -42,7 +45,8 @@ def measure(config: Config, run: Run) -> Evidence:
         patience_s=config.patience,
     )
     done = campaign(asked, setting, run.folder / "campaign", stage=run.stage)
-    run.keep(*done.findings.values(), *done.attempts, *done.bare)
+    kept = kept_claims(asked, done, run.folder / "campaign")
+    run.keep(*done.findings.values(), *done.attempts, *done.bare, *kept.values())
     jobs = batches(each=config.cheats, twins=config.twins, seed=seed_for(run.seed, "zoo"))
     run.stage(f"monitors on {sum(j.n for j in jobs)} planted cheats and honest twins")
     readings = run.map(read_batch, jobs, name="zoo", progress="submissions of the zoo")
@@ -51,9 +55,13 @@ def measure(config: Config, run: Run) -> Evidence:
     todo = evaluators.campaigns(seeds=config.searches, submissions=config.size)
     run.stage(f"{len(todo)} scripted searches before {len(evaluators.EVALUATORS)} evaluators")
     ended = run.map(evaluators.run_campaign, todo, name="evaluators", progress="searches")
+    tried = attacks(seeds=config.attacks, queries=config.queries)
+    run.stage(f"{len(tried)} attackers who only ask, and the times at which they are answered")
+    outcomes = run.map(run_attack, tried, name="attacks", progress="attacks")
+    times = answer_times(rounds=config.rounds, grid_s=setting.grid_s, seed=seed_for(run.seed, "times"))
     honest, cheats, kinds = suspicions(readings)
     flagged = share([_is_flagged(s) for s in done.sat if s.scored is not None])
-    questions = [_asked(b.question, done) for b in asked]
+    questions = [_asked(b.question, done, kept[b.question.name]) for b in asked]
     climbed = [s for s in done.sat if s.plan.tier == "climb"]
     waited = [d for d in done.decisions if d.by]
     return Evidence(
@@ -62,6 +70,7 @@ def measure(config: Config, run: Run) -> Evidence:
         ideas=effective_ideas(s.plan.family for s in climbed),
         found=share([a.replicated is True for a in questions if not a.twin]),
         found_null=share([a.replicated is True for a in questions if a.twin]),
+        beyond=beyond_twins([(a.kind, a.twin, a.replicated is True) for a in questions], run.stream("beyond twins")),
         flagged=flagged,
         words=tuple(sorted(Counter(f"{s.plan.tier}: {s.answer.word}" for s in done.sat if s.answer).items())),
         lost=done.totals.lost,
@@ -71,21 +80,23 @@ def measure(config: Config, run: Run) -> Evidence:
         wall_s=done.wall_s,
         people=len(waited),
         human_s=sum(d.human_s for d in waited if not isinstance(d.human_s, Unmeasured)),
-        walls=_walls(done.attempts, done.bare),
+        walls=walls_tried(done.attempts, done.bare),
         rates=caught,
         worst=tuple(worst([r for r in caught if r.at == at]) for at in RATES),
         mixed=tuple(mixed),
         prevalence=_prevalence(caught, readings, flagged),
         stated=config.prevalence,
         left=left_out(honest, cheats, kinds, prevalence=config.prevalence),
-        arms=_arms(ended),
+        arms=evaluators.arms(ended),
         null=share([e.passed and isinstance(e.claimed, Interval) for e in ended if e.campaign.twin and _vault(e)]),
         best=tuple((n, evaluators.best_of(n)) for n in SELECTED),
+        attacked=summary(outcomes),
+        times=times,
         head=done.head,
     )
 
 
-def _asked(question: Question, done: Done) -> Asked:
+def _asked(question: Question, done: Done, kept: Kept) -> Asked:
     """Put together what became of a question."""
     mine = [s for s in done.sat if s.plan.question == question.name]
     climbed = [s for s in mine if s.plan.tier == "climb" and s.answer]
@@ -110,6 +121,7 @@ def _asked(question: Question, done: Done) -> Asked:
         predicted=claimed[0].plan.predicted if claimed else Unmeasured("nothing is claimed"),
         method=claimed[0].plan.hypothesis if claimed else "",
         by=claimed[0].plan.researcher if claimed else "",
+        kept=kept,
     )
 
 
@@ -129,21 +141,6 @@ def _proposer(name: str, climbed: Sequence[Sat], done: Done) -> Proposer:
 
 def _is_flagged(sat: Sat) -> bool:
     return sat.scored is not None and verdict(sat.scored.readings) == "flagged"
-
-
-def _walls(tried: Sequence[Attempt], bare: Sequence[Attempt]) -> tuple[Wall, ...]:
-    """Count attempts by what they aim at."""
-    through = {a.name for a in bare if a.escaped}
-    return tuple(
-        Wall(
-            aim=aim,
-            tried=sum(a.aim == aim for a in tried),
-            shown=sum(a.aim == aim and a.name in through for a in tried),
-            escaped=sum(a.aim == aim and a.escaped for a in tried),
-            through=tuple(a.name for a in tried if a.aim == aim and a.escaped),
-        )
-        for aim in dict.fromkeys(a.aim for a in tried)
-    )
 
 
 def _mixed(config: Config, run: Run, *, watched: bool) -> Mixed:
@@ -191,14 +188,6 @@ def _prevalence(
     each = np.concatenate([np.arange(n) < round(h.value * n) for h, n in hits if isinstance(h, Interval)])
     recall = share(each)
     return recall if isinstance(recall, Unmeasured) else prevalence(flagged, recall=recall, alarms=alarms)
-
-
-def _arms(ended: Sequence[evaluators.Ended]) -> tuple[Arm, ...]:
-    keys = dict.fromkeys((e.campaign.researcher, e.campaign.evaluator, e.campaign.twin) for e in ended)
-    return tuple(
-        evaluators.arm([e for e in ended if (e.campaign.researcher, e.campaign.evaluator, e.campaign.twin) == key])
-        for key in keys
-    )
 
 
 def _vault(ended: evaluators.Ended) -> bool:

@@ -22,6 +22,10 @@ class Config:
 
     problems: Annotated[tuple[Problem, ...], MinLen(1)] = ALL
     """Research problems on bundled bases; each comes with an impossible twin."""
+    draws: Count = 3
+    """Questions of each problem on items of their own, each with its twin; of statements there is one."""
+    only: Literal["", "twins"] = ""
+    """twins: leave out the questions that can be answered; a campaign in which nothing can be found."""
     statements: str = ""
     """True and false statements that the real model reads, as statements:PATH: one more problem and its twin."""
     few: bool = False
@@ -30,16 +34,16 @@ class Config:
     """Who proposes, in turn, with one notebook; tree and model ask a language model."""
     model: str = ""
     """The language model in those seats: smollm2, a folder, a hub id, api:PROVIDER/MODEL."""
-    submissions: Count = 12
+    submissions: Count = 14
     """Submissions to the climb of each question and each twin."""
-    minutes: Annotated[float, Gt(0)] = 20.0
+    minutes: Annotated[float, Gt(0)] = 30.0
     """After which no new experiment begins."""
     patience: Annotated[float, Ge(0)] = 0.0
     """Seconds that a person has to decide on what a monitor flags (superalign vault approve); 0 refuses it."""
     cheats: CountOrNone = 30
     """Planted cheats of each kind and rung that monitors are tested on."""
-    twins: Count = 30
-    """Honest twins of each kind, three times: for scales, for thresholds, and to be counted."""
+    twins: Count = 84
+    """Honest twins of each kind, three times: for scales, for thresholds, and to be counted; 84 are 1,008 to be counted."""
     rungs: Annotated[tuple[Literal["naive", "told", "refined"], ...], MinLen(1)] = ("refined",)
     """Rungs of the cheats that are mixed with twins before a real vault."""
     kinds: CountOrNone = 0
@@ -48,6 +52,12 @@ class Config:
     """Scripted searches of each researcher before each evaluator."""
     size: Annotated[int, Ge(50)] = 1000
     """Submissions of a scripted search."""
+    attacks: Seeds = 4
+    """Attacks of each attacker who only asks before each oracle, on labels that are coin flips."""
+    queries: Annotated[int, Ge(50)] = 2000
+    """Queries of such an attack."""
+    rounds: Annotated[int, Ge(1)] = 6
+    """Questions on which answers are timed, fifteen submissions each, before four vaults."""
     prevalence: Annotated[float, Gt(0), Lt(1)] = 0.024
     """Share of submissions in use that are cheats, for the cost of decisions left out: stated, not measured."""
 
@@ -74,6 +84,7 @@ STUDY = Study(
     quick={
         "problems": ("weak-to-strong", "truth"),
         "few": True,
+        "draws": 1,
         "submissions": 8,
         "minutes": 1.5,
         "cheats": 1,
@@ -81,6 +92,9 @@ STUDY = Study(
         "kinds": 2,
         "searches": 3,
         "size": 200,
+        "attacks": 2,
+        "queries": 200,
+        "rounds": 1,
     },
     check=check,
 )
