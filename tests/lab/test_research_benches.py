@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from superalign import problems
 from superalign.errors import ConfigError, DataError
 from superalign.kit.run import Run
 from superalign.lab.research_benches import (
@@ -20,7 +21,7 @@ from superalign.lab.research_benches import (
     steps_anew,
     with_dials,
 )
-from superalign.lab.research_rows import READERS, SEALED, SEEN, Rows, RowsJob, rows_in, rows_job, rows_of
+from superalign.lab.research_rows import READERS, SEALED, SEEN, Rows, RowsJob, half_of, rows_in, rows_job, rows_of
 from superalign.ledger import Ledger
 from superalign.stats import auroc
 from superalign.stats.streams import stream
@@ -180,12 +181,34 @@ def test_items_of_models_that_are_trained_or_sampled_are_read(kind, tmp_path):
     assert 0.05 < rows.true_NS.mean() < 0.7
 
 
+def test_too_few_statements_are_refused_before_a_model_is_opened(tmp_path):
+    for name, middle in (("cities", "is"), ("neg_cities", "is not")):
+        (tmp_path / f"{name}.csv").write_text(f"statement,label\nParis {middle} in France.,{int(middle == 'is')}\n")
+    job = RowsJob(kind="negation", family=SEALED, n=40, seed=2, file="", source=f"statements:{tmp_path}")
+    with pytest.raises(DataError, match="has 0 of the statements"):
+        rows_job(job)
+
+
+def test_a_statement_and_its_negation_lie_in_the_same_half(tmp_path):
+    for name, middle in (("cities", "is"), ("neg_cities", "is not")):
+        lines = "".join(f"Town {i} {middle} in Land {i}.,{int(middle == 'is')}\n" for i in range(40))
+        (tmp_path / f"{name}.csv").write_text(f"statement,label\n{lines}")
+    family = problems.named(f"statements:{tmp_path}")
+    halves = {r.text.replace(" not", ""): set() for r in family.rows.values()}
+    for r in family.rows.values():
+        halves[r.text.replace(" not", "")].add(half_of(r))
+    assert len(halves) == 40
+    assert all(len(h) == 1 for h in halves.values())
+    assert set().union(*halves.values()) == {0, 1}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.exists(), reason="needs statements: set SUPERALIGN_SHARED_DATA")
-def test_a_question_and_its_twin_share_no_statement(tmp_path):
+def test_a_question_and_its_twin_share_no_statement_and_hold_both_polarities(tmp_path):
     read = []
     for half in (0, 1):
         source, file = f"statements:{SHARED}", str(tmp_path / f"{half}.npz")
         job = RowsJob(kind="negation", family=SEALED, n=40, seed=2, file=file, source=source, half=half)
-        read.append(rows_in(Path(job.file), rows_job(job)).x_NSD)
-    assert not {tuple(x) for x in read[0]} & {tuple(x) for x in read[1]}
+        read.append(rows_in(Path(job.file), rows_job(job)))
+        assert set(read[-1].group_N) == {0, 1}  # plain and negated, of the first topic alone
+    assert not {tuple(x) for x in read[0].x_NSD} & {tuple(x) for x in read[1].x_NSD}

@@ -98,7 +98,7 @@ SETUPS: Mapping[str, Setup] = {
         fit="scores",
     ),
     "negation": Setup(
-        asks="Which statements are true, told from states of a real model? Sealed: negations on a topic seen plain alone.",
+        asks="Which statements and negations are true, told from a real model's states? Sealed: a topic never seen.",
         metric="area",
         published="mass-mean probe (Marks and Tegmark, The geometry of truth, 2023)",
         fit="mass-mean",

@@ -59,8 +59,8 @@ TOLD = 240  # claims that a student learns from
 LENGTH = 6  # operations of a checked chain
 SWAPPED = 0.5  # share of sums and products that are written the other way round, which is no flaw
 FLAWS = {SEEN: ("slip", "miscopy"), SEALED: ("wrong source", "operator")}
-TOPICS = ("cities", "inventors", "sp_en_trans")  # of statements; of the first one negations are sealed
-REAL, SITE = "smollm2", "residual.14"
+TOPICS = ("cities", "animal_class", "element_symb", "facts", "inventors", "sp_en_trans")  # the first is sealed
+REAL, SITE = "smollm2", "residual.18"
 FEWEST = 40
 LIED = 0.35  # share of claims that are answered on the instruction to lie
 
@@ -324,38 +324,34 @@ def disagreements(job: RowsJob) -> Rows:
 
 
 def stated(job: RowsJob) -> Rows:
-    """Statements of a user's files, plain and negated, as a real chat model reads them: a probe of plain ones labels them.
+    """Statements and negations of a user's files, as a real chat model reads them: a probe fitted to others labels them.
 
-    Sealed are negations on the topic of which only plain statements were seen. A question and its twin share no statement.
+    Sealed is a topic of which nothing was seen. Both polarities stand there, so what usually goes together ranks at chance: a
+    probe that overlooks the *not* gains nothing. A question and its twin share no statement, and none with what it negates.
     """
     family = problems.named(job.source)
     assert isinstance(family, TableFamily)
     able = [r for r in family.rows.values() if r.source.partition(".")[0].removeprefix("neg_") == r.topic in TOPICS]
-    taught = [r for r in able if r.topic == TOPICS[0] and not r.negated and quarter(r) == 0][: TAUGHT // 2]
-    kept = []
-    for r in (able[int(i)] for i in stream(job.seed, "statements").permutation(len(able))):
-        first, apart = r.topic == TOPICS[0], r.topic == TOPICS[0] and bool(r.negated)
-        own = quarter(r) % 2 == job.half and r not in taught
-        if own and apart == (job.family == SEALED) and (not first or (quarter(r) > 1) == apart):
-            kept.append(r)
-    kept, n = kept[: job.n], len(taught)
-    if len(kept) < FEWEST or not taught:
+    mixed = [able[int(i)] for i in stream(job.seed, "statements").permutation(len(able))]
+    taught = [r for r in mixed if r.topic != TOPICS[0] and half_of(r) != job.half][:TAUGHT]
+    kept = [r for r in mixed if (r.topic == TOPICS[0]) == (job.family == SEALED) and half_of(r) == job.half][: job.n]
+    if (fewest := min(len(kept), len(taught))) < FEWEST:
         raise DataError(
-            f"{job.source} has {len(kept)} of the statements that are asked for. A question needs {FEWEST}. Give a folder with "
+            f"{job.source} has {fewest} of the statements that are asked for. A question needs {FEWEST}. Give a folder with "
             f"plain and negated statements on {', '.join(TOPICS)} (docs/data.md)."
         )
-    texts, true_N = [r.text for r in (*taught, *kept)], np.array([r.right == "True" for r in (*taught, *kept)])
-    read = activations(in_half(open_weights(REAL)).model, [STATE] * len(texts), texts, sites=[SITE], reduce="last")[
-        SITE
-    ]
-    weak_N = expit(read_out(fit_probe(read[:n], true_N[:n], ridge=100.0), read))
+    texts, n = [r.text for r in (*taught, *kept)], len(taught)
+    true_N = np.array([r.right == "True" for r in (*taught, *kept)])
+    model = in_half(open_weights(REAL), faster=0.0).model  # whatever else is running: both families in the same bits
+    x_ND = activations(model, [STATE] * len(texts), texts, sites=[SITE], reduce="last")[SITE]
+    weak_N = expit(read_out(fit_probe(x_ND[:n], true_N[:n], ridge=100.0), x_ND))
     group = [2 * TOPICS.index(r.topic) + bool(r.negated) for r in kept]
-    return rows_of(read[n:], weak=weak_N[n:], true=true_N[n:], group=group)
+    return rows_of(x_ND[n:], weak=weak_N[n:], true=true_N[n:], group=group)
 
 
-def quarter(row: Row) -> int:
-    """Deal questions to four heaps by their words."""
-    return hashlib.sha256(row.question.encode()).digest()[0] % 4
+def half_of(row: Row) -> int:
+    """Deal questions to two heaps by their words: a statement and its negation lie in the same one."""
+    return hashlib.sha256(row.question.encode()).digest()[0] % 2
 
 
 READERS: Mapping[str, Callable[[RowsJob], Rows]] = {
