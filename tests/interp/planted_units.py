@@ -7,6 +7,7 @@ import functools
 import numpy as np
 
 from superalign.interp.explaining import Bank, bank
+from superalign.interp.programs import Ask, End, simulate
 from superalign.interp.texts import Texts, cut
 
 CORPORA = ("a", "b", "c")
@@ -43,8 +44,8 @@ def fires(**asked: tuple[str, ...]) -> np.ndarray:
     """Say where a token's columns have these labels; the columns' blanks are underscores."""
     columns = made_bank().columns
     rows = np.arange(columns.code_KN.shape[1])
-    hits = [columns.asked(k.replace("_", " "), v, (0.0,) * len(v), rows)[0] for k, v in asked.items()]
-    return np.asarray(np.logical_and.reduce(hits))
+    asks = [Ask(k.replace("_", " "), v, (0.0,) * len(v), End(1.0), End(0.0)) for k, v in asked.items()]
+    return np.asarray(np.logical_and.reduce([simulate(ask, columns, rows) > 0 for ask in asks]))
 
 
 def noisy(on_N: np.ndarray, rng: np.random.Generator, *, gain: float | np.ndarray = 1.0) -> np.ndarray:

@@ -73,7 +73,7 @@ def _examples(rng: np.random.Generator, many: int, tokens: int) -> list[dict[str
         text[1 % tokens] = NASTY[int(rng.integers(len(NASTY)))]
         values = np.round(np.where(rng.random(tokens) < 0.15, rng.gamma(2, 1.5, tokens), rng.normal(0, 0.1, tokens)), 3)
         predicted = np.round(np.where(values > 1, values * rng.uniform(0.5, 1.2, tokens), 0), 3)
-        chosen = ("top", "random", "wrong")[i % 3]
+        chosen = ("top", "random", "false alarm", "missed")[i % 4]
         corpus = ("fiction", "code", "news")[int(rng.integers(3))]
         out.append(
             {
@@ -82,6 +82,7 @@ def _examples(rng: np.random.Generator, many: int, tokens: int) -> list[dict[str
                 "predicted": predicted.tolist(),
                 "corpus": corpus,
                 "chosen": chosen,
+                "at": int(np.argmax(np.abs(values - predicted) if i % 4 > 1 else values)),
             }
         )
     return out

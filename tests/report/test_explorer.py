@@ -131,6 +131,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a missing value": lambda f: change_example(f, lambda line: line["examples"][0]["values"].__setitem__(0, None)),
     "an infinite value": lambda f: change_example(f, lambda line: line["examples"][0]["values"].__setitem__(0, 1e999)),
     "tokens are numbers": lambda f: change_example(f, lambda line: line["examples"][0]["tokens"].__setitem__(0, 3)),
+    "a token beyond the end": lambda f: change_example(f, lambda line: line["examples"][0].update(at=6)),
     "chosen by nobody": lambda f: change_example(f, lambda line: line["examples"][0].update(chosen="nice")),
     "examples without a card": lambda f: change_example(f, lambda line: line.update(unit="L1.N999")),
     "examples twice": lambda f: change_example(f, lambda line: line.update(unit="L1.N0")),
@@ -276,6 +277,19 @@ def test_a_unit_opens_by_keys_with_its_card_its_null_and_examples_and_texts_stay
 
 
 @needs_browser
+def test_counter_examples_are_told_by_words_a_frame_and_a_line_and_not_by_colour_alone(page: Any) -> None:
+    fresh(page, "#L0.N3")
+    page.until("document.querySelectorAll('.example').length === 3")
+    text = page.run("document.getElementById('examples').textContent")
+    assert "Counter-examples: the program says active, the unit is not" in text
+    assert "the program does not say so" + "None among the test tokens" in text
+    assert page.run("document.querySelectorAll('.counter').length") == 1
+    assert "at the framed token: unit" in page.run("document.querySelector('.counter').textContent")
+    style = "getComputedStyle(document.querySelector('.counter .values .at'))"
+    assert page.run(f"[{style}.outlineStyle, {style}.fontWeight]") == ["solid", "600"]
+
+
+@needs_browser
 def test_a_permalink_opens_its_unit_and_a_wrong_one_says_so(page: Any) -> None:
     fresh(page, "#L1.D3")
     page.until("document.querySelectorAll('.example').length === 3")
@@ -285,7 +299,7 @@ def test_a_permalink_opens_its_unit_and_a_wrong_one_says_so(page: Any) -> None:
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [1200, 600])
+@pytest.mark.parametrize("width", [1200, 600, 400])
 def test_nothing_stands_beyond_the_edge(page: Any, width: int) -> None:
     page.size(width, 900)
     fresh(page, "#L0.N0")

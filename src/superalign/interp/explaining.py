@@ -10,7 +10,7 @@ D test documents, B resamples, K corpora.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numba
 import numpy as np
@@ -36,6 +36,7 @@ class Bank:
     """What units are held against: predicates on all tokens, splits and test documents."""
 
     texts: Texts = field(repr=False)
+    tokens_K: Int[np.ndarray, " K"]  # scored tokens of each corpus
     columns: Columns = field(repr=False)
     train_R: Int[np.ndarray, " R"] = field(repr=False)
     valid_V: Int[np.ndarray, " V"] = field(repr=False)
@@ -118,6 +119,7 @@ def bank(
     at_N = np.searchsorted(known, pairs).clip(max=len(known) - 1)
     return Bank(
         texts=texts,
+        tokens_K=np.bincount(corpus_N, minlength=len(texts.corpora)),
         columns=columns,
         train_R=train,
         valid_V=valid,
@@ -134,6 +136,24 @@ def bank(
 def _some(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """At most so many rows, drawn at random, in their order."""
     return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
+
+
+def trimmed(bank: Bank) -> Bank:
+    """Leave out tokens that nothing is searched, chosen or scored on: their activations would fill gigabytes."""
+    texts, columns = bank.texts, bank.columns
+    keep_N = texts.split_D[texts.document_N] == TEST
+    keep_N[bank.train_R] = keep_N[bank.valid_V] = True
+    scored_WT, place_N = texts.scored_WT.copy(), np.cumsum(keep_N) - 1
+    scored_WT[scored_WT] = keep_N
+    return replace(
+        bank,
+        texts=replace(texts, scored_WT=scored_WT),
+        columns=replace(columns, code_KN=np.ascontiguousarray(columns.code_KN[:, keep_N])),
+        train_R=place_N[bank.train_R],
+        valid_V=place_N[bank.valid_V],
+        test_n=place_N[bank.test_n],
+        pair_N=bank.pair_N[keep_N],
+    )
 
 
 def explain(bank: Bank, values_NU: Shaped[np.ndarray, "N U"], *, most: int = ENDS) -> Explained:

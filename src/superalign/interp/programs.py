@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -45,19 +46,49 @@ Program = Ask | End
 
 def simulate(program: Program, columns: Columns, rows_N: Int[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
     """Run a program on some tokens."""
-    value_N = np.empty(len(rows_N))
-    _run(program, columns, rows_N, np.arange(len(rows_N)), value_N)
+    return np.asarray(_run(*_laid_out(program, columns), columns.code_KN, rows_N))
+
+
+def _laid_out(program: Program, columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Write a program as arrays, a question before what follows: its column, table, both ways on; values; tables in a row."""
+    ways: list[tuple[int, int, int, int]] = []
+    tables = [np.zeros(1)]
+
+    def lay(part: Program) -> int:
+        at = len(ways)
+        ways.append((-1, 0, 0, 0))
+        if isinstance(part, Ask):
+            k, add_C = columns.adds(part.column, part.among, part.adds)
+            start = sum(map(len, tables)) - int(columns.start_K[k])
+            tables.append(add_C)
+            values.append(0.0)
+            ways[at] = (k, start, lay(part.yes), lay(part.no))
+        else:
+            values.append(part.value)
+        return at
+
+    values: list[float] = []
+    lay(program)
+    return np.array(ways), np.array(values), np.concatenate(tables)
+
+
+@numba.njit(cache=True)
+def _run(way_Q4, value_Q, table_X, code_KN, rows_N):  # type: ignore[no-untyped-def]
+    """Go down a program for each token; what questions add is added from the last to the first."""
+    value_N, adds = np.empty(len(rows_N)), np.empty(len(value_Q))
+    for i in range(len(rows_N)):
+        q = n = 0
+        while way_Q4[q, 0] >= 0:
+            add = table_X[way_Q4[q, 1] + code_KN[way_Q4[q, 0], rows_N[i]]]
+            if np.isnan(add):
+                q = way_Q4[q, 3]
+            else:
+                adds[n] = add
+                q, n = way_Q4[q, 2], n + 1
+        value_N[i] = value_Q[q]
+        for j in range(n):
+            value_N[i] += adds[n - 1 - j]
     return value_N
-
-
-def _run(program: Program, columns: Columns, rows: np.ndarray, into: np.ndarray, value_N: np.ndarray) -> None:
-    if isinstance(program, End):
-        value_N[into] = program.value
-        return
-    yes, adds = columns.asked(program.column, program.among, program.adds, rows)
-    _run(program.yes, columns, rows[yes], into[yes], value_N)
-    _run(program.no, columns, rows[~yes], into[~yes], value_N)
-    value_N[into[yes]] += adds[yes]
 
 
 def rules(program: Program) -> tuple[tuple[tuple[tuple[str, tuple[str, ...], tuple[float, ...]], ...], float], ...]:
@@ -159,19 +190,55 @@ def pruned(
         rows_N: Validation tokens.
         values_N: The unit's activation at them, less the mean of training.
     """
-    return _pruned(program, columns, rows_N, values_N)[0]
+    ways, values, tables = _laid_out(program, columns)
+    end_Q, value_Q = _ended(ways, values, tables, columns.code_KN, rows_N, values_N)
+
+    def kept(part: Program, at: int) -> Program:
+        if isinstance(part, End) or end_Q[at]:
+            return End(float(value_Q[at]))
+        return replace(part, yes=kept(part.yes, ways[at, 2]), no=kept(part.no, ways[at, 3]))
+
+    return kept(program, 0)
 
 
-def _pruned(program: Program, columns: Columns, rows: np.ndarray, values: np.ndarray) -> tuple[Program, float, float]:
-    """Return the program, its squared error here, and the mean that one end instead of it would have in training."""
-    if isinstance(program, End):
-        return program, float(((values - program.value) ** 2).sum()), program.value
-    yes, adds = columns.asked(program.column, program.among, program.adds, rows)
-    left = values - adds
-    kept = [_pruned(p, columns, rows[w], left[w]) for p, w in ((program.yes, yes), (program.no, ~yes))]
-    share = yes.mean() if len(yes) else 0.5
-    middle = float(share * (kept[0][2] + (adds[yes].mean() if yes.any() else 0.0)) + (1 - share) * kept[1][2])
-    error, without = kept[0][1] + kept[1][1], float(((values - middle) ** 2).sum())
-    if without <= error:
-        return End(middle), without, middle
-    return Ask(program.column, program.among, program.adds, kept[0][0], kept[1][0]), error, middle
+@numba.njit(cache=True)
+def _ended(way_Q4, value_Q, table_X, code_KN, rows_N, values_N):  # type: ignore[no-untyped-def]
+    """Say which questions an end should stand for, and the mean in training that it would have."""
+    Q, N = len(value_Q), len(rows_N)
+    row_DN, left_DN = np.empty((Q // 2 + 1, N), np.int64), np.empty((Q // 2 + 1, N))
+    row_DN[0], left_DN[0] = rows_N, values_N
+    from_Q, to_Q, deep_Q = np.zeros(Q, np.int64), np.full(Q, N), np.zeros(Q, np.int64)
+    mean_Q, error_Q, end_Q = value_Q.copy(), np.zeros(Q), np.zeros(Q, np.bool_)
+    added_Q = np.zeros(Q)
+    for q in range(Q):  # down: the tokens of each part, in their order, less what questions before have added
+        k, start, yes, no = way_Q4[q]
+        if k < 0:
+            continue
+        d, n = deep_Q[q], from_Q[q]
+        for j in range(from_Q[q], to_Q[q]):
+            n += not np.isnan(table_X[start + code_KN[k, row_DN[d, j]]])
+        from_Q[yes], to_Q[yes], from_Q[no], to_Q[no] = from_Q[q], n, n, to_Q[q]
+        deep_Q[yes] = deep_Q[no] = d + 1
+        i = from_Q[q]
+        for j in range(from_Q[q], to_Q[q]):
+            add = table_X[start + code_KN[k, row_DN[d, j]]]
+            at = n if np.isnan(add) else i
+            row_DN[d + 1, at], left_DN[d + 1, at] = row_DN[d, j], left_DN[d, j]
+            if np.isnan(add):
+                n += 1
+            else:
+                left_DN[d + 1, at] -= add
+                added_Q[q] += add
+                i += 1
+    for q in range(Q - 1, -1, -1):  # up: errors with the question, and with an end instead
+        k, _, yes, no = way_Q4[q]
+        if k >= 0:
+            n, of = to_Q[yes] - from_Q[yes], to_Q[q] - from_Q[q]
+            share = n / of if of else 0.5
+            mean_Q[q] = share * (mean_Q[yes] + added_Q[q] / max(n, 1)) + (1 - share) * mean_Q[no]
+        for j in range(from_Q[q], to_Q[q]):
+            error_Q[q] += (left_DN[deep_Q[q], j] - mean_Q[q]) ** 2
+        if k >= 0:
+            end_Q[q] = error_Q[q] <= error_Q[yes] + error_Q[no]
+            error_Q[q] = min(error_Q[q], error_Q[yes] + error_Q[no])
+    return end_Q, mean_Q

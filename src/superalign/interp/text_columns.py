@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int32
+from jaxtyping import Float, Int, Int32
 from scipy.sparse import csr_array
 
 from superalign.interp.texts import Texts
@@ -45,18 +45,14 @@ class Columns:
         k = self.names.index(name)
         return np.asarray(self.code_KN[k] - self.start_K[k], np.int32)
 
-    def asked(
-        self, name: str, among: Sequence[str], adds: Sequence[float], rows: Int[np.ndarray, " n"]
-    ) -> tuple[Bool[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """Say which of some tokens have one of some labels in a column, and what their label adds, else 0."""
+    def adds(self, name: str, among: Sequence[str], adds: Sequence[float]) -> tuple[int, Float[np.ndarray, " C"]]:
+        """Return the number of a column and what some of its labels add, NaN for the others."""
         k = self.names.index(name)
-        place = self.place[k]
-        in_C, add_C = np.zeros(len(place), bool), np.zeros(len(place))
+        add_C = np.full(len(self.place[k]), np.nan)
         for label, add in zip(among, adds, strict=True):
-            if label in place:
-                in_C[place[label]], add_C[place[label]] = True, add
-        code_n = self.code_KN[k][rows] - self.start_K[k]
-        return in_C[code_n], add_C[code_n]
+            if label in self.place[k]:
+                add_C[self.place[k][label]] = add
+        return k, add_C
 
     def without(self, *names: str) -> Columns:
         """Leave columns out."""

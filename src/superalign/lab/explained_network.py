@@ -26,7 +26,7 @@ from superalign.files import write_whole
 from superalign.interp import explaining, layers
 from superalign.interp.dictionaries import Dictionary, DictionaryConfig, train_dictionary
 from superalign.interp.explaining import Bank, Explained
-from superalign.interp.programs import from_text, simulate, to_text
+from superalign.interp.programs import Ask, from_text, simulate, to_text
 from superalign.interp.sae_files import read_dictionary
 from superalign.interp.texts import TEST, Texts
 from superalign.lab.corpora import Reading, read_texts
@@ -40,7 +40,7 @@ from superalign.types import Record, digest_of, to_plain
 CLUSTERS, LEAST_WORDS = 256, 1_000  # groups of the embedding, where the vocabulary is a large one
 BLOCK = 128  # units whose activations are in 32 bits at once
 TRAINED = 0  # instead of a seed: the network as it is
-EXAMPLES = (("top", 4), ("random", 2), ("wrong", 2))
+EXAMPLES = {"top": 4, "random": 2, "false alarm": 3, "missed": 3}  # the last two contradict the program
 LOOKED = 50  # tokens among which examples are chosen, no window twice
 PERMUTED = 16  # units of a layer whose activations are permuted
 AROUND, AFTER = 10, 4  # tokens before an example's token and after it
@@ -122,7 +122,7 @@ def explain_network(job: NetworkJob) -> NetworkDone:
         folder=str(folder),
         layers=wanted,
         units=sum(len(s["r_U3"]) for s in some),
-        tokens=tuple(int((texts.corpus_D[texts.document_N] == k).sum()) for k in range(len(texts.corpora))),
+        tokens=tuple(map(int, bank.tokens_K)),
         documents=tuple(int((test_D & (texts.corpus_D == k)).sum()) for k in range(len(texts.corpora))),
         predicates=bank.columns.size,
         half=half,
@@ -136,7 +136,8 @@ def bank_of(policy: str, reading: Reading, explained_on: tuple[str, ...]) -> Ban
     """Read the texts and prepare what units are held against; kept within a process."""
     model = open_weights(policy)
     texts = read_texts(model, reading)
-    return explaining.bank(texts, clusters_V=clusters_of(model), explained_on=explained_on, seed=reading.seed)
+    whole = explaining.bank(texts, clusters_V=clusters_of(model), explained_on=explained_on, seed=reading.seed)
+    return explaining.trimmed(whole)
 
 
 def clusters_of(model: Model) -> np.ndarray | None:
@@ -245,7 +246,7 @@ def _keep(units: LayerUnits, path: Path, spent: tuple[float, float]) -> None:
     arrays = {f.name: getattr(units.found, f.name) for f in fields(Explained) if f.name != "programs"}
     said = "\n".join(map(to_text, units.found.programs)).encode()
     scratch = path.with_name("new.npz")
-    text = np.frombuffer(gzip.compress(said), np.uint8)
+    text = np.frombuffer(gzip.compress(said, 6), np.uint8)
     np.savez(scratch, names=np.array(units.name_U), text=text, spent=np.array(spent), **arrays)
     scratch.replace(path)
 
@@ -262,14 +263,19 @@ def read_layer(done: NetworkDone, number: int) -> LayerUnits:
         )
 
 
-def _largest(x: np.ndarray) -> np.ndarray:
-    """Where the largest values are, the largest first."""
-    some = np.argpartition(-x, min(LOOKED, len(x) - 1))[:LOOKED]
-    return some[np.argsort(-x[some], kind="stable")]
+def _largest(x: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
+    """Where the largest values are, perhaps of some places, the largest first."""
+    places = np.arange(len(x)) if of is None else np.flatnonzero(of)
+    if len(places) > LOOKED:
+        places = places[np.argpartition(-x[places], LOOKED)[:LOOKED]]
+    return places[np.argsort(-x[places], kind="stable")]
 
 
 def _keep_examples(bank: Bank, values: Mapping[str, np.ndarray], units: LayerUnits, path: Path) -> None:
-    """Write where in test documents each unit is strongest, somewhere at random, and where its program is most wrong."""
+    """Write where in test documents each unit is strongest, somewhere at random, and where its program is contradicted most.
+
+    A false alarm: the program says that the unit is active, and it is not. Missed: it is, and the program does not say so.
+    """
     rng = stream(0, "examples", units.number)
     test, lines = bank.test_n, []
     test_Un = {kind: x[test].T.copy() for kind, x in values.items()}
@@ -279,27 +285,29 @@ def _keep_examples(bank: Bank, values: Mapping[str, np.ndarray], units: LayerUni
         if kind == "P":
             continue
         mean, spread = units.found.mean_U[u], max(units.found.spread_U[u], 1e-6)
-        value_n = (test_Un[kind][number].astype(np.float32) - mean) / spread
+        value_n, said_n = (
+            (test_Un[kind][number].astype(np.float32) - mean) / spread,
+            simulate(program, bank.columns, test),
+        )
+        side, cut, said_cut = units.found.active_U3[u]
+        on_n, said_on_n = side * value_n > cut, (side * said_n > said_cut) & isinstance(program, Ask)
         orders = {
             "top": _largest(value_n),
             "random": rng.integers(0, len(test), LOOKED),
-            "wrong": _largest(np.abs(value_n - simulate(program, bank.columns, test))),
+            "false alarm": _largest(side * (said_n - value_n), said_on_n & ~on_n),
+            "missed": _largest(side * (value_n - said_n), on_n & ~said_on_n & isinstance(program, Ask)),
         }
-        some = [(chosen, at) for chosen, count in EXAMPLES for at in places.around(test[orders[chosen]], count)]
-        rows = np.concatenate([at for _, at in some])
-        said = simulate(program, bank.columns, rows)
-        value = (values[kind][rows, number].astype(np.float32) - mean) / spread
-        ends = np.cumsum([len(at) for _, at in some])[:-1]
-        parts = zip(some, np.split(value, ends), np.split(said, ends), strict=True)
-        shown = [
-            {**places.shown(at), "chosen": chosen} | _rounded(values=v, predicted=p) for (chosen, at), v, p in parts
-        ]
+        some = [(c, *found) for c, count in EXAMPLES.items() for found in places.around(test[orders[c]], count)]
+        rows = np.concatenate([at for _, _, at in some])
+        said = np.round(simulate(program, bank.columns, rows), 2).tolist()
+        value = np.round((values[kind][rows, number].astype(np.float32) - mean) / spread, 2).tolist()
+        shown, start = [], 0
+        for chosen, place, at in some:
+            part = slice(start, start := start + len(at))
+            marks = {"chosen": chosen, "at": place, "values": value[part], "predicted": said[part]}
+            shown.append({**places.shown(at), **marks})
         lines.append(json.dumps({"unit": name, "examples": shown}, ensure_ascii=False, separators=(",", ":")))
-    write_whole(path, gzip.compress("\n".join(lines).encode(), mtime=0))
-
-
-def _rounded(**columns: np.ndarray) -> dict[str, list[float]]:
-    return {name: [round(float(x), 2) for x in some] for name, some in columns.items()}
+    write_whole(path, gzip.compress("\n".join(lines).encode(), 6, mtime=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -311,14 +319,14 @@ class _Places:
     place_N: np.ndarray
     number_WT: np.ndarray
 
-    def around(self, rows: np.ndarray, count: int) -> list[np.ndarray]:
-        """Return the scored tokens around some, of so many different windows."""
-        out: dict[int, np.ndarray] = {}
+    def around(self, rows: np.ndarray, count: int) -> list[tuple[int, np.ndarray]]:
+        """Return the scored tokens around some, of so many different windows, and which of them is meant."""
+        out: dict[int, tuple[int, np.ndarray]] = {}
         for n in rows:
             w, t = int(self.window_N[n]), int(self.place_N[n])
             if w not in out and len(out) < count:
                 at = self.number_WT[w, max(1, t - AROUND) : t + AFTER + 1]
-                out[w] = at[at >= 0]
+                out[w] = int((at[at >= 0] < n).sum()), at[at >= 0]
         return list(out.values())
 
     def shown(self, at: np.ndarray) -> dict[str, object]:

@@ -35,7 +35,7 @@ KINDS = ("neuron", "head", "direction")
 SCORES = "layer bits r r_low r_high gain gain_low gain_high unigram bigram position auprc rate iou precision minimum"
 NUMBERS = (*SCORES.split(), "twin_p", "found", "sufficiency", "necessity", "effect")
 TEXTS = ("unit", "explanation", "program")
-CHOSEN = ("top", "random", "wrong")
+CHOSEN = ("top", "random", "false alarm", "missed", "wrong")  # the last in older folders
 CHUNK = 1_500_000  # characters of examples in a file: a browser reads them in a few hundredths of a second
 ROW_END, CELL_END = "\x1e", "\x1f"  # between units and between their texts, so that one string holds and searches all
 
@@ -150,6 +150,9 @@ def _unit_of(line: str, where: str) -> str:
             right = set(map(type, values)) <= {int, float} and math.isfinite(sum(values))
             right &= len(example["values"]) == len(example["predicted"]) == len(example["tokens"])
             right &= all(isinstance(text, str) for text in (*example["tokens"], example["corpus"]))
+            right &= example.get("at", 0) in range(
+                len(example["tokens"])
+            )  # of folders that do not say which token is meant
             if not right or example["chosen"] not in CHOSEN:
                 raise ValueError
         return str(found["unit"])

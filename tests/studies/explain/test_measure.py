@@ -96,6 +96,29 @@ def test_a_layer_that_was_finished_is_not_done_again(folder: Path) -> None:
     assert np.array_equal(read_layer(again, 1).found.r_U3, first, equal_nan=True)
 
 
+def test_counter_examples_contradict_the_program_at_their_token(folder: Path) -> None:
+    reading = Reading(tokens=3_000, window=32)
+    done = explain_network(
+        NetworkJob(policy="small", reading=reading, explained_on=(), folder=jobs.Into(folder), each=8)
+    )
+    units, seen = read_layer(done, 1), {"false alarm": 0, "missed": 0}
+    with gzip.open(Path(done.folder) / "L1.jsonl.gz", "rt") as file:
+        for row, line in zip(units.found.active_U3, map(json.loads, file), strict=False):
+            side, cut, said_cut = row
+            some = [e for e in line["examples"] if e["chosen"] in seen]
+            for e in some:
+                on = side * e["values"][e["at"]] > cut
+                said_on = side * e["predicted"][e["at"]] > said_cut
+                near = (
+                    abs(side * e["values"][e["at"]] - cut) < 0.01
+                    or abs(side * e["predicted"][e["at"]] - said_cut) < 0.01
+                )
+                assert near or (on, said_on) == (e["chosen"] == "missed", e["chosen"] == "false alarm")
+                seen[e["chosen"]] += 1
+            assert all(len([e for e in some if e["chosen"] == c]) <= 3 for c in seen)
+    assert min(seen.values()) > 3
+
+
 def test_corpora_are_read_and_what_is_none_is_refused(tmp_path: Path) -> None:
     wiki = tmp_path / "wiki.txt"
     wiki.write_text("".join(f" = Title {i} = \n\nThe <unk> cat @-@ flap , he said .\n" for i in range(12)))

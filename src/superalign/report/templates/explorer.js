@@ -206,9 +206,12 @@ function show(row, found) {
   const choice = make("select", { "aria-label": "Rows to show" }, ...[["", "both rows"], ["only-values", "the unit only"], ["only-predicted", "the program only"]].map(([value, label]) => make("option", { value }, label)));
   choice.onchange = () => { $("examples").className = choice.value; };
   const parts = [make("p", { class: "muted" }, choice, " orange below 0 ", make("span", { class: "bar" }), ` blue above 0; deepest at ${number(most.values)} (unit) and ${number(most.predicted)} (program), the largest in these examples. Point at a token for its value.`)];
-  for (const [chosen, said] of [["top", "Where the unit is most active"], ["random", "Drawn at random"], ["wrong", "Where the program is most wrong"]]) {
-    const part = found.examples.filter((e) => e.chosen === chosen);
-    if (part.length) parts.push(make("h3", {}, said), ...part.map((e) => example(e, most)));
+  const sought = found.examples.some((e) => e.at !== undefined); // older folders hold no counter-examples
+  for (const [chosen, said] of [["top", "Where the unit is most active"], ["random", "Drawn at random"], ["wrong", "Where the program is most wrong"],
+    ["false alarm", "✗ Counter-examples: the program says active, the unit is not"], ["missed", "✗ Counter-examples: the unit is active, the program does not say so"]]) {
+    const part = found.examples.filter((e) => e.chosen === chosen), missing = sought && said.startsWith("✗") && !part.length;
+    if (part.length || missing) parts.push(make("h3", {}, said), ...part.map((e) => example(e, most)));
+    if (missing) parts.push(make("p", { class: "muted" }, "None among the test tokens, or no program that could be wrong."));
   }
   $("examples").replaceChildren(...parts);
 }
@@ -216,10 +219,13 @@ function example(e, most) {
   const line = (key, label) => make("div", { class: "tokens " + key }, make("b", {}, label), make("span", {}, ...e.tokens.map((token, i) => {
     const value = e[key][i], share = most[key] ? Math.min(1, Math.abs(value) / most[key]) : 0;
     const node = make("i", { title: `${label} ${number(value)}` }, token.replace(/\n/g, "⏎"));
+    if (i === e.at) node.className = "at";
     if (share > 0.02) node.style.backgroundColor = `rgba(${value > 0 ? "0, 114, 178" : "213, 94, 0"}, ${(0.65 * share).toFixed(3)})`;
     return node;
   })));
-  return make("div", { class: "example" }, line("values", "unit"), line("predicted", "program"), make("div", { class: "muted" }, "from " + e.corpus));
+  const said = e.at === undefined ? "" : `; at the framed token: unit ${number(e.values[e.at])}, program ${number(e.predicted[e.at])}`;
+  const counter = e.chosen === "false alarm" || e.chosen === "missed";
+  return make("div", { class: counter ? "example counter" : "example" }, line("values", "unit"), line("predicted", "program"), make("div", { class: "muted" }, "from " + e.corpus + said));
 }
 
 // The card as a picture: the program's r with its interval, the baselines, each corpus, and the gain, on one axis.
