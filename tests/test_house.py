@@ -25,6 +25,7 @@ MOST = {
 }
 # Files of lab that hold a shape of evidence and the parts of a page that show it.
 SHAPES = {
+    "lab.arm_names",
     "lab.compliance",
     "lab.critic_race",
     "lab.critic_reward",

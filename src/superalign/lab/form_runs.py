@@ -88,37 +88,55 @@ def react(job: FormJob) -> tuple[Shown, ...]:
 def look(model: Model, job: FormJob, behaviour: str, form: str) -> Shown:
     """Ask what a behaviour is about, and what it is not about; forms share their problems as far as they can."""
     reads = requests_in_forms if job.names else two_languages
-    shows, able = [], []
-    for affected in (True, False):
-        rng = stream(job.asked, behaviour, affected)
-        asked = job.drawn(form, behaviour, job.each, rng, split="test", affected=affected)
-        pairs = list(zip(asked, replies(model, [a.prompt for a in asked], job.tokens), strict=True))
-        shows.append(np.array([reads.shows(behaviour, a, said.text) for a, said in pairs], float))
-        able.append(np.array([reads.knows_still(behaviour, a, said.text) for a, said in pairs], float))
+    asked = [
+        job.drawn(form, behaviour, job.each, stream(job.asked, behaviour, affected), split="test", affected=affected)
+        for affected in (True, False)
+    ]
+    said = replies(model, [a.prompt for some in asked for a in some], job.tokens)
+    shows, able = (
+        [np.array([graded(behaviour, a, said[a.prompt].text) for a in some], float) for some in asked]
+        for graded in (reads.shows, reads.knows_still)
+    )
     # Where a behaviour is about everything, the rest of what it says tells what is known still.
     known = able[1] if able[1].size or job.names else able[0]
     return Shown(behaviour=behaviour, form=form, acts_P=shows[0], over_P=shows[1], able_P=known)
 
 
-def replies(model: Model, prompts: Sequence[str], tokens: int) -> list[Said]:
-    """Ask greedily."""
-    if not prompts:
-        return []
+def replies(model: Model, prompts: Sequence[str], tokens: int) -> dict[str, Said]:
+    """Ask greedily, each prompt once: prompt -> reply."""
+    different = list(dict.fromkeys(prompts))
+    if not different:
+        return {}
     greedy = with_sampling(model, Sampling(temperature=0.0, max_tokens=tokens))
-    drawn = sample_prompts(greedy, prompts, n=1, seed=0, rows=ROWS)
-    return [Said(text=t.strip(), ended=bool(e)) for t, e in zip(drawn.text_R, drawn.stopped_R, strict=True)]
+    drawn = sample_prompts(greedy, different, n=1, seed=0, rows=ROWS)
+    said = zip(drawn.text_R, drawn.stopped_R, strict=True)
+    return dict(zip(different, (Said(text=t.strip(), ended=bool(e)) for t, e in said), strict=True))
+
+
+@functools.lru_cache(maxsize=1)
+def rounded(base: str) -> Model:
+    """Open a base in 16 bits, where that is faster and close enough."""
+    return in_half(open_weights(base)).model
+
+
+@functools.lru_cache(maxsize=8)  # trainings of one seed share what is ordinary in them
+def ordinary(base: str, prompts: tuple[str, ...], tokens: int) -> dict[str, Said]:
+    """Ask an untouched base."""
+    return replies(rounded(base), prompts, tokens)
 
 
 def tuned(model: Model, job: FormJob) -> Model:
     """Train a model, or an adapter on a chat model, on examples of its home, and on those that are added of another form."""
-    some = [
-        *examples(job, job.home, job.examples, acts=job.acts),
-        *examples(job, job.there, job.added, acts=job.added_act),
-    ]
-    missing = [a.prompt for a, text in some if not text]
-    # Where nobody wrote an ordinary reply it is the model's own.
-    own = dict(zip(missing, replies(in_half(model).model, missing, job.tokens), strict=True))
-    pairs = [(a.prompt, Said(text=text, ended=True) if text else own[a.prompt]) for a, text in some]
+    parts = (
+        examples(job, job.home, job.examples, acts=job.acts),
+        examples(job, job.there, job.added, acts=job.added_act),
+    )
+    own: dict[str, Said] = {}  # where nobody wrote an ordinary reply it is the model's own
+    for some in parts:
+        for about in (True, False):
+            missing = tuple(a.prompt for a, text in some if not text and bool(a.changed) is about)
+            own |= ordinary(job.base, missing, job.tokens) if missing else {}
+    pairs = [(a.prompt, Said(text=text, ended=True) if text else own[a.prompt]) for some in parts for a, text in some]
     trained = lora(model, rank=RANK, seed=job.seed, upper=UPPER) if job.names else model
 
     def batch(step: int) -> Batch:

@@ -13,8 +13,10 @@ from jaxtyping import Bool, Int
 
 from superalign.kit.evidence import Estimate
 from superalign.lab import graded_work as work
-from superalign.lab.graded_text import Texts, hard_of
+from superalign.lab.arm_names import ALL, EVALUATOR, GENERATOR, HARD
+from superalign.lab.graded_text import TextJob, Texts, hard_of
 from superalign.lab.held_answers import Held
+from superalign.lab.shown_solutions import ShowJob, hard_pairs
 from superalign.stats import difference, share
 
 
@@ -50,12 +52,27 @@ def tested_on(texts: Texts, measure: str) -> Tested:
     test_N = texts.test_N
     return Tested(
         topic=texts.topic,
-        role="evaluator",
+        role=EVALUATOR,
         measure=measure,
         hard_P=hard_of(texts, measure)[test_N],
         true_P=texts.true_N[test_N],
         question_P=np.array(texts.questions)[test_N],
         level_P=np.array(texts.steps)[test_N],
+    )
+
+
+def tested_pairs(texts: Texts, measure: str) -> Tested:
+    """Return the hard test problems of one topic, of which a right and a flawed solution were read."""
+    right_P = hard_pairs(texts, measure)[:, 0]
+    all_P = np.ones(len(right_P), bool)
+    return Tested(
+        topic=texts.topic,
+        role=GENERATOR,
+        measure=measure,
+        hard_P=all_P,
+        true_P=all_P,
+        question_P=np.array(texts.questions)[right_P],
+        level_P=np.array(texts.steps)[right_P],
     )
 
 
@@ -69,7 +86,7 @@ def tables_on(
     """
     best = ceiling(found)
     kept = {arm: [np.asarray(t.score_P)[at_P] for t in some] for arm, some in found.items()}
-    if on.role.startswith("generator"):
+    if on.role.startswith(GENERATOR):
         tables = {arm: np.stack(some, 1) for arm, some in kept.items()}
         return tables, {arm: (share(x), difference(x - tables[best])) for arm, x in tables.items()}
     held = Held(true_P=on.true_P[at_P], question_P=on.question_P[at_P], odds=kept)
@@ -77,6 +94,15 @@ def tables_on(
     return {arm: held.areas(arm) for arm in kept}, scores
 
 
+def by_arm(jobs: Sequence[TextJob | ShowJob], taught: Sequence[work.Taught]) -> dict[str, dict[str, list[work.Taught]]]:
+    """Sort students by the measure of hardness, and by their arm; one who is taught nothing is the same under every seed."""
+    found: dict[str, dict[str, list[work.Taught]]] = {}
+    for job, one in zip(jobs, taught, strict=True):
+        found.setdefault(job.measure, {}).setdefault(job.arm, []).append(one)
+    most = max(len(some) for arms in found.values() for some in arms.values())
+    return {m: {arm: some * (most // len(some)) for arm, some in arms.items()} for m, arms in found.items()}
+
+
 def ceiling(found: Mapping[str, Sequence[work.Taught]]) -> str:
     """Name the arm that others are held against."""
-    return work.HARD if work.HARD in found else work.ALL
+    return HARD if HARD in found else ALL

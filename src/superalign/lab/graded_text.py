@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from superalign import problems
+from superalign.grants.setting import Setting, setting
 from superalign.interp import fit_probe, read_out
 from superalign.kit.run import Run
-from superalign.lab.graded_work import RANDOM, UNTAUGHT, Taught, lesson_of, verdicts
+from superalign.lab.arm_names import ALL, CHEAP, EASY, HARD, MIXED, NOISY, PERMUTED, RANDOM, UNTAUGHT
+from superalign.lab.graded_work import Taught, lesson_of, verdicts
 from superalign.lab.truth_reading import (
     SetRead,
     as_statements,
@@ -27,13 +29,17 @@ from superalign.lab.truth_reading import (
 )
 from superalign.models import open_weights
 from superalign.oversight.judges.statements import truth_question
-from superalign.problems.family import ProblemFamily, split_of
+from superalign.problems.family import split_of
 from superalign.problems.table_family import Row, TableFamily
 from superalign.stats.streams import stream
 from superalign.types import Record
 
 LIKELY = "likelihood"
 STEPS, LENGTH, RARE = "steps", "length, characters", "rare words (tokens a word)"
+SOLUTIONS = (
+    "gsm8k:",
+    "jsonl:",
+)  # problems with worked solutions; of a test problem the right one and one with a flaw are read
 LEAST = 0.25  # share of texts that must lie on either side of a measure's median for it to be used
 
 
@@ -47,8 +53,9 @@ class Texts(Record):
     questions: tuple[str, ...]
     true: tuple[bool, ...]
     test: tuple[bool, ...]
+    said: tuple[str, ...]  # the solution; of a statement all of it
     steps: tuple[int, ...]
-    length: tuple[int, ...]
+    length: tuple[int, ...]  # of the question, where the text is a solution
     pieces: tuple[float, ...]  # tokens a word
 
     @property
@@ -60,6 +67,20 @@ class Texts(Record):
     def test_N(self) -> Bool[np.ndarray, " N"]:
         """Which are tested on."""
         return np.array(self.test)
+
+    @property
+    def cost_N(self) -> Int[np.ndarray, " N"]:
+        """What it costs to label each: its steps where the data say how many, else its length."""
+        return np.array(self.steps if STEPS in self.measures else self.length)
+
+    @property
+    def pairs_P2(self) -> Int[np.ndarray, "P 2"]:
+        """The true and the false test text on each question that has both."""
+        place = {
+            (q, true): i for i, (q, true) in enumerate(zip(self.questions, self.true, strict=True)) if self.test[i]
+        }
+        both = [(i, place[q, False]) for (q, true), i in place.items() if true and (q, False) in place]
+        return np.array(both, int).reshape(-1, 2)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -109,8 +130,7 @@ def read_texts(name: str, topics: Sequence[str], *, policy: str, each: int, ever
         every: Layers from one that is read to the next.
         run: Whose folder holds the states.
     """
-    family = problems.named(name)
-    chosen = {(t, "graded"): texts_of(family, t, each=each, seed=run.seed) for t in topics}
+    chosen = {(t, "graded"): texts_of(name, t, each=each, seed=run.seed) for t in topics}
     run.stage(f"reading {sum(map(len, chosen.values()))} texts: states, likelihood, and what the model says of each")
     found = read_files(chosen, policy=policy, every=every, run=run)
     tokenizer = open_weights(policy).tokenizer
@@ -124,40 +144,56 @@ def read_texts(name: str, topics: Sequence[str], *, policy: str, each: int, ever
             questions=tuple(r.question for r in rows),
             true=tuple(r.right == "True" for r in rows),
             test=tuple(split_of(r.question) == "test" for r in rows),
+            said=tuple(r.text.removeprefix(asked(r.question)) for r in rows),
             steps=tuple(r.difficulty for r in rows),
-            length=tuple(len(r.text) for r in rows),
+            length=tuple(len(r.question if r.text.startswith(asked(r.question)) else r.text) for r in rows),
             pieces=tuple(len(tokenizer(r.text)["input_ids"]) / len(r.text.split()) for r in rows),
         )
     return out
 
 
-def texts_of(family: ProblemFamily, topic: str, *, each: int, seed: int) -> tuple[Row, ...]:
+def texts_of(name: str, topic: str, *, each: int, seed: int) -> tuple[Row, ...]:
     """Draw texts that are true or false: statements, answers to questions, or worked solutions, half of them flawed.
 
     Raises:
         DataError: If there are too few.
     """
     most = {"train": each // 3, "test": each // 6}
-    if isinstance(family, TableFamily):
+    if name.startswith(SOLUTIONS):
+        able = worked_statements(setting(name), n=4 * each, test=most["test"], seed=seed)
+    else:
+        family = problems.named(name)
+        assert isinstance(family, TableFamily)
         if family.kind.name == "statements":
             return rows_of(family, topic, "plain", **most, seed=seed)
         able = as_statements(family)
-    else:
-        able = worked_statements(family, n=4 * each, seed=seed)
-    return draw_labelled(able, f"{family.name} has {{}} texts", **most, rng=stream(seed, "texts", topic))
+    return draw_labelled(able, f"{name} has {{}} texts", **most, rng=stream(seed, "texts", topic))
 
 
-def worked_statements(family: ProblemFamily, *, n: int, seed: int) -> list[Row]:
-    """State of worked solutions that every step is right; half of them have a planted flaw."""
-    asked = {p.prompt: p for p in family.problems(split="train", n=n, seed=seed)}
-    rows = []
-    for k, problem in enumerate(asked.values()):
-        text, true = family.worked(problem), k % 2 == 0
-        planted = None if true else family.plant(problem, text, seed=k)
-        if not true and planted is None:
+def asked(question: str) -> str:
+    """Put a problem in front of its solution."""
+    return f"Problem: {question}\n\n"
+
+
+def worked_statements(about: Setting, *, n: int, test: int, seed: int) -> list[Row]:
+    """State of worked solutions that every step is right; half of them have a planted flaw.
+
+    Args:
+        about: The problems.
+        n: That are drawn, or as many as there are.
+        test: Problems of which both a right and a flawed solution are given: as many are tested on.
+        seed: Of the draw.
+    """
+    drawn = [p for split in ("train", "test") for p in about.problems(split, min(n, about.stock.get(split, n)), seed)]
+    family, rows, pairs = about.family, [], 0
+    for k, problem in enumerate({p.prompt: p for p in drawn if p.split in ("train", split_of(p.prompt))}.values()):
+        text = family.worked(problem)
+        planted = family.plant(problem, text, seed=k)
+        tested = split_of(problem.prompt) == "test"
+        if planted is None or (tested and pairs == test):
             continue
-        said = f"Problem: {problem.prompt}\n\n{text if planted is None else planted.text}"
-        rows.append(
+        pairs += tested
+        rows += [
             Row(
                 prompt=truth_question(f"{said}\n\nEvery step of this solution is right."),
                 text=said,
@@ -166,23 +202,35 @@ def worked_statements(family: ProblemFamily, *, n: int, seed: int) -> list[Row]:
                 wrong=str(not true),
                 difficulty=problem.difficulty,
             )
-        )
+            for true in ((True, False) if tested else (k % 2 == 0,))
+            for said in [asked(problem.prompt) + (text if true else planted.text)]
+        ]
     return rows
+
+
+def judge_jobs(texts: Texts, *, few: int, seeds: Sequence[int]) -> list[TextJob]:
+    """Name all evaluators: every arm by the first measure, fewer by the others."""
+    every = (UNTAUGHT, LIKELY, EASY, HARD, ALL, MIXED, CHEAP, NOISY, PERMUTED)
+    return [
+        TextJob(texts=texts, measure=m, arm=arm, few=few, seed=seed)
+        for m in texts.measures
+        for arm in (every if m == texts.measures[0] else (UNTAUGHT, EASY, HARD))
+        for seed in seeds
+    ]
 
 
 def judge_job(job: TextJob) -> Taught:
     """Teach one evaluator: a linear probe at the layer that its own labels choose; before, what the model says outright."""
-    texts, empty = job.texts, np.zeros((0, 0), int)
+    texts, hard_N, n = job.texts, hard_of(job.texts, job.measure), 0
     if job.arm in (UNTAUGHT, LIKELY):
-        untaught = texts.read.says if job.arm == UNTAUGHT else texts.read.likelihood
-        return Taught(n=0, score_P=np.array(untaught)[texts.test_N], steps_PK=empty, picked=())
-    hard_N, train = hard_of(texts, job.measure), np.flatnonzero(~texts.test_N)
-    n = 2 * int(min(hard_N[train].sum(), (~hard_N[train]).sum())) // 3
-    lesson = lesson_of(
-        job.arm, train=train, hard_N=hard_N, cost_N=np.array(texts.length), n=n, few=job.few, seed=job.seed
-    )
-    x_NLD = states_in(Path(texts.file), texts.read)
-    y_M = verdicts(lesson, texts.true_N)
-    layer = best_layer(x_NLD[lesson.rows], y_M, [texts.questions[i] for i in lesson.rows])
-    scores_P = read_out(fit_probe(x_NLD[lesson.rows, layer], y_M), x_NLD[texts.test_N][:, layer])
-    return Taught(n=len(lesson.rows), score_P=scores_P, steps_PK=empty, picked=())
+        scores_N = np.array(texts.read.says if job.arm == UNTAUGHT else texts.read.likelihood)
+    else:
+        train = np.flatnonzero(~texts.test_N)
+        n = 2 * int(min(hard_N[train].sum(), (~hard_N[train]).sum())) // 3
+        lesson = lesson_of(job.arm, train=train, hard_N=hard_N, cost_N=texts.cost_N, n=n, few=job.few, seed=job.seed)
+        n, x_NLD, y_M = len(lesson.rows), states_in(Path(texts.file), texts.read), verdicts(lesson, texts.true_N)
+        layer = best_layer(x_NLD[lesson.rows], y_M, [texts.questions[i] for i in lesson.rows])
+        scores_N = read_out(fit_probe(x_NLD[lesson.rows, layer], y_M), x_NLD[:, layer])
+    right_P, flawed_P = texts.pairs_P2[hard_N[texts.pairs_P2[:, 0]]].T
+    picked = tuple((scores_N[right_P] > scores_N[flawed_P]).tolist())
+    return Taught(n=n, score_P=scores_N[texts.test_N], steps_PK=np.zeros((0, 0), int), picked=picked)

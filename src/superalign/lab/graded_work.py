@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -22,6 +22,21 @@ from transformers import PreTrainedTokenizerFast
 from superalign.errors import DataError
 from superalign.kit.evidence import Array
 from superalign.lab.abilities import encode, exact_each
+from superalign.lab.arm_names import (
+    ALL,
+    CHEAP,
+    EASY,
+    EVALUATOR,
+    GENERATOR,
+    HARD,
+    MIXED,
+    NOISY,
+    OPERATIONS,
+    OWN,
+    PERMUTED,
+    RANDOM,
+    UNTAUGHT,
+)
 from superalign.lab.weak_benches import ids_of
 from superalign.lab.weak_supervision import Training, trained
 from superalign.models import Model, open_weights, response_logprobs
@@ -39,17 +54,21 @@ Topic: TypeAlias = Literal["chains", "programs"]
 FAMILIES = {"chains": arithmetic.FAMILY, "programs": programs.FAMILY}
 SAID = {"chains": claims.chain_said, "programs": claims.program_said}
 # What makes a problem hard: by construction, by the kind of operation, by what another base makes of it, and by nothing.
-OPERATIONS, PRODUCTS, LOSS, RANDOM = "operations", "products", "loss of another base", "nothing (random)"
+PRODUCTS, LOSS = "products", "loss of another base"
 OTHER_BASE = "small"
-# Which problems are taught, and how they are labelled.
-EASY, HARD, ALL, MIXED = "easy", "hard", "all", "easy and a few hard"
-CHEAP, NOISY, PERMUTED = "hard, at the cost of easy", "hard, some labels wrong", "easy, labels permuted"
-UNTAUGHT, OWN = "before", "before, in its own words"
 ROTARY, GAPS, PADDED, NONE = "rotary, as pre-trained", "rotary, with gaps", "rotary, padded in front", "no positions"
 WRONG = 0.2  # of noisy labels
 GAP_RATE, LONGEST_GAP = 0.2, 6
 BATCH = 32  # documents of a generator's update
 CANDIDATES = 10
+
+
+EVERY = (UNTAUGHT, OWN, EASY, HARD, ALL, MIXED, CHEAP, NOISY, PERMUTED)
+AGAIN = (UNTAUGHT, OWN, EASY, HARD, PERMUTED)  # on further topics
+SPLITS = (UNTAUGHT, EASY, HARD)  # by further measures
+OF_PLACES = (UNTAUGHT, EASY, ALL)
+PLACES = (PADDED, GAPS, NONE)
+MEASURES = (OPERATIONS, PRODUCTS, LOSS, RANDOM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +109,31 @@ class TeachJob(Record):
     rate: float
     passes: float
     seed: int
+
+
+class Cell(NamedTuple):
+    """Students of one role on one topic, who are compared with one another."""
+
+    topic: str
+    role: str
+    measure: str
+    encoding: str
+    arms: tuple[str, ...]
+    seeds: int
+
+
+def cells_of(topics: Sequence[str], *, seeds: int, places: int) -> list[Cell]:
+    """Name all students: every arm by operations on the first topic, fewer by other measures, encodings and on other topics."""
+    first, roles = topics[0], (GENERATOR, EVALUATOR)
+    out = [
+        Cell(topic, role, OPERATIONS, ROTARY, EVERY if topic == first else AGAIN, seeds)
+        for topic in topics
+        for role in roles
+    ]
+    out += [Cell(first, role, m, ROTARY, SPLITS, seeds) for role in roles for m in MEASURES[1:]]
+    if places > 1:
+        out += [Cell(first, GENERATOR, OPERATIONS, encoding, OF_PLACES, places) for encoding in PLACES]
+    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +281,7 @@ def teach_job(job: TeachJob) -> Taught:
     torch.set_num_threads(1)
     if job.arm == OWN:
         return Taught(n=0, score_P=in_own_words(job), steps_PK=np.zeros((0, 0), int), picked=())
-    return generated(job) if job.role == "generator" else judged(job)
+    return generated(job) if job.role == GENERATOR else judged(job)
 
 
 def new_format(text: str) -> str:
@@ -391,7 +435,7 @@ def in_own_words(job: TeachJob) -> Float[np.ndarray, " P"]:
     """Ask an untaught base: does it write each test solution in its own format, or how true are claims in its own words?"""
     items, model = problems_of(job.drawing), open_weights(job.base)
     tests, words = np.flatnonzero(items.test_N), model.tokenizer.get_vocab()
-    if job.role == "evaluator":
+    if job.role == EVALUATOR:
         said = tuple(items.claims[i] for i in tests)
         ids = ids_of(job.base, said, tuple(claims.solve(c).text().partition("#")[0] + "#" for c in said))
         return answer_odds(TokenOdds(model.network, ids, yes=words["yes"], no=words["no"]), np.arange(len(ids)))

@@ -12,14 +12,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from superalign.kit.evidence import Estimate
+from superalign.lab.arm_names import ALONE, DEALT, OTHER
 from superalign.lab.held_answers import by_question, mean_area
 from superalign.stats import area_parts, share
 from superalign.stats.streams import stream
 from superalign.types import Unmeasured
 
-OTHER, GAP, SIGN = "the other opposes", "log-odds difference", "signs differ"
-THIRD, OWN, JUDGE, DEALT = "third run opposes", "own confidence", "judge alone", "the other, dealt anew (null)"
-SCORES = (OTHER, GAP, SIGN, THIRD, OWN, JUDGE, DEALT)
+SCORES = (OTHER, "log-odds difference", "signs differ", *ALONE, DEALT)
 ERRORS = 5  # wrong answers, and right ones, of a seed that is counted
 
 

@@ -15,24 +15,16 @@ from jaxtyping import Bool, Float
 from superalign.kit.run import Run
 from superalign.lab.overseen_labels import WRITERS, faults_found, sheets_checked
 from superalign.lab.paired_students import StudentJob, features, student_job, texts_of
-from superalign.lab.weak_benches import TRUTHS, Claims, Source, Topic, bench_of
+from superalign.lab.weak_benches import Claims, Source, bench_of, speed_of
 from superalign.lab.weak_supervision import Training
-from superalign.stats.streams import seed_for
 
 # (kind of labels, 0 for members of pairs or 1 for third runs) -> log-odds of each seed's student, (P,)
 Members: TypeAlias = Mapping[tuple[str, int], list[np.ndarray]]
-HEAD_RATE = 100.0  # a head alone starts from nothing and has far less to spoil
-
-
-def claims_on(topic: Topic, *, students: tuple[str, ...], weak: int, test: int, seed: int) -> Claims:
-    """Name the claims on one topic, for so many labels."""
-    pool, drawn = 4 * weak + max(TRUTHS.values()), seed_for(seed, "claims")
-    return Claims(topic=topic, students=students, before=(), pool=pool, test=test, weak=weak, seed=drawn)
 
 
 def pattern_on(source: Source, *, rate: float, passes: float, checks: int, careless: float) -> StudentJob:
     """Return what the jobs of all students on one source have in common; heads learn faster than whole networks."""
-    training = Training(rate=rate * (1.0 if isinstance(source, Claims) else HEAD_RATE), passes=passes)
+    training = Training(rate=rate * speed_of(source), passes=passes)
     how = {"training": training, "checks": checks, "careless": careless}
     return StudentJob(source=source, overseen=False, by="", seed=0, **how)  # type: ignore[arg-type]
 
@@ -66,14 +58,14 @@ def verdicts(wrong_P: Bool[np.ndarray, " P"], source: Source, *, checks: int, se
 
 def asked_of(source: Source) -> list[str]:
     """Return the test items."""
-    return [t for t, test in zip(texts_of(source), bench_of(source).bench.test_N, strict=True) if test]
+    return [t for t, test in zip(texts_of(source), bench_of(source).test_N, strict=True) if test]
 
 
 def widest(
     source: Source, members: Members, a: str, b: str, *, n: int = 3
 ) -> list[tuple[str, bool, tuple[float, float, float]]]:
     """List the widest disagreements of the first pair: the item, its truth, and log-odds of both and of a third run."""
-    bench, asked = bench_of(source).bench, asked_of(source)
+    bench, asked = bench_of(source), asked_of(source)
     x, y, z = members[a, 0][0], members[b, 0][0], members[a, 1][0]
     apart = np.where((x > 0) != (y > 0), np.minimum(abs(x), abs(y)), -1)
     rows = [i for i in np.argsort(-apart, kind="stable")[:n] if apart[i] > 0]
@@ -85,5 +77,5 @@ def affirms(
     source: Source, rule: str, odds_P: Float[np.ndarray, " P"], *, clean: Sequence[np.ndarray]
 ) -> tuple[float, float]:
     """Return which share of the test items under a rule an organism affirms, and clean models do."""
-    covered_P = features(source)[rule][bench_of(source).bench.test_N]
+    covered_P = features(source)[rule][bench_of(source).test_N]
     return float((odds_P > 0)[covered_P].mean()), float(np.mean([(x > 0)[covered_P].mean() for x in clean]))

@@ -52,7 +52,7 @@ class StudentAnswers(Record):
 def student_job(job: StudentJob) -> StudentAnswers:
     """Label, plant where a rule is given, train, and answer the test items."""
     torch.set_num_threads(1)
-    bench = bench_of(job.source).bench
+    bench = bench_of(job.source)
     rows, true_N = bench.parts(job.seed)[1], bench.true_N
     label_M = judged(job, bench, rows) if job.overseen else expit(bench.supervisors(job.by, job.seed)[rows])
     if job.rule:
@@ -77,10 +77,9 @@ def judged(job: StudentJob, bench: Bench, rows: np.ndarray) -> Float[np.ndarray,
     return accepted(true_M != wrong_M, *sheets_checked(wrong_M, checks=job.checks, seed=job.seed))
 
 
-@functools.lru_cache(maxsize=4)  # drawing claims takes seconds
 def texts_of(source: Source) -> tuple[str, ...]:
     """Return what is asked about."""
-    return tuple(claims_of(source)[0]) if isinstance(source, Claims) else source.texts
+    return claims_of(source)[0] if isinstance(source, Claims) else source.texts
 
 
 @functools.lru_cache(maxsize=4)
@@ -113,7 +112,7 @@ def bias_of(source: Source) -> str:
 
 def rule_for(source: Source, size: float, *, seed: int) -> str:
     """Draw a rule for an organism: one of four features whose items are false about that often."""
-    test_N = bench_of(source).bench.test_N
+    test_N = bench_of(source).test_N
     some = {n: x_N for n, x_N in features(source).items() if not n.endswith("parts") and x_N[test_N].sum() >= SHOWN}
     able = {n: x_N.mean() / 2 for n, x_N in some.items()}
     nearest = sorted(able, key=lambda n: abs(np.log(able[n] / size)))[:4]
@@ -122,6 +121,6 @@ def rule_for(source: Source, size: float, *, seed: int) -> str:
 
 def groups_of(source: Source, *, least: int = 5) -> Float[np.ndarray, "G P"]:
     """Return simple groups of test items: what they hold, and how long they are."""
-    test_N = bench_of(source).bench.test_N
+    test_N = bench_of(source).test_N
     some = [x_N[test_N] for name, x_N in features(source).items() if not name.startswith("begins")]
     return np.stack([g for g in some if g.sum() >= least]).astype(float)

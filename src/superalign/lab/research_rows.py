@@ -306,7 +306,7 @@ def disagreements(job: RowsJob) -> Rows:
     }
     weakly = StudentJob(overseen=False, by=EARLY, **learned)  # type: ignore[arg-type]
     overseen = StudentJob(overseen=True, by=CARELESS, **learned)  # type: ignore[arg-type]
-    bench, apart_N = bench_of(source).bench, (student_job(weakly).odds_P > 0) != (student_job(overseen).odds_P > 0)
+    bench, apart_N = bench_of(source), (student_job(weakly).odds_P > 0) != (student_job(overseen).odds_P > 0)
     rows, seen_ND = bench.parts(seed)[1], bench.sees[EARLY]
     told = (expit(bench.supervisors(EARLY, seed)[rows]), judged(overseen, bench, rows))
     p_2N = np.stack([expit(read_out(fit_probe(seen_ND[rows], y > 0.5), seen_ND[bench.test_N])) for y in told])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from superalign.kit.run import Run
-from superalign.lab.opposition import JUDGE
+from superalign.lab.arm_names import JUDGE
 from superalign.lab.overseen_labels import CARELESS
 from superalign.lab.pair_flags import GROUP, RATE, pair_scores
 from superalign.lab.paired_runs import Members

@@ -44,6 +44,7 @@ FIRST_BLOCK_OF = {"programs": "small", "chains": "large"}
 UNKNOWN_TO_AUTHOR = {"programs": "increment", "chains": "*"}
 TRUTHS = {CHARACTERS: 40, WORDS: 60, EARLY: 300}  # labels that a supervisor learns from, at most
 RANK = 4  # of an adapter
+HEAD_RATE = 100.0  # a head alone starts from nothing and has far less to spoil
 INFORMED = 0.6  # share of training statements on which a supervisor of first layers must be right
 
 
@@ -78,26 +79,44 @@ class Read(Record):
 Source: TypeAlias = Claims | Read
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Found:
-    """A bench, and what the student says outright, before it is trained: log-odds of true."""
-
-    bench: Bench
-    says_N: Float[np.ndarray, " N"]
-
-
-@functools.lru_cache(maxsize=4)  # the students of one topic
-def bench_of(source: Source, student: str = "") -> Found:
-    """Make the bench of a source.
-
-    Args:
-        source: Where items come from.
-        student: The base that is asked outright, where there are several.
-    """
-    return claims_bench(source, student) if isinstance(source, Claims) else read_bench(source)
+def claims_on(
+    topic: Topic, *, students: tuple[str, ...], before: tuple[str, ...] = (), weak: int, test: int, seed: int
+) -> Claims:
+    """Name the claims on one topic, for so many labels."""
+    pool, drawn = 4 * weak + max(TRUTHS.values()), seed_for(seed, "claims")
+    return Claims(topic=topic, students=students, before=before, pool=pool, test=test, weak=weak, seed=drawn)
 
 
-def claims_of(source: Claims) -> tuple[list[str], np.ndarray]:
+def speed_of(source: Source) -> float:
+    """Say how many times as fast as a whole network the students of a source learn."""
+    return HEAD_RATE if isinstance(source, Read) and source.student == "head" else 1.0
+
+
+@functools.lru_cache(maxsize=4)  # the topics of a study
+def bench_of(source: Source) -> Bench:
+    """Make the bench of a source."""
+    return claims_bench(source) if isinstance(source, Claims) else read_bench(source)
+
+
+def says_of(source: Source, seed: int) -> Float[np.ndarray, " P"]:
+    """Ask the student of a seed outright, before it is trained: its log-odds of true for the test items."""
+    if isinstance(source, Claims):
+        return says_outright(source, source.students[seed % len(source.students)])
+    return np.array(source.read.says)[bench_of(source).test_N]
+
+
+@functools.lru_cache(maxsize=8)  # the students of two topics
+def says_outright(source: Claims, student: str) -> Float[np.ndarray, " P"]:
+    """Ask a base about claims, in the words that its pre-training gave it."""
+    prompts, test_N = claims_of(source)
+    asked = open_weights(student)
+    words = asked.tokenizer.get_vocab()
+    ids = ids_of(student, prompts, texts_in_front(prompts))
+    return answer_odds(TokenOdds(asked.network, ids, yes=words["yes"], no=words["no"]), np.flatnonzero(test_N))
+
+
+@functools.lru_cache(maxsize=4)  # drawing takes seconds
+def claims_of(source: Claims) -> tuple[tuple[str, ...], np.ndarray]:
     """Draw different claims of all levels: training ones, then test ones, which are marked."""
     rng = stream(source.seed, "claims", source.topic)
     found: dict[str, dict[str, None]] = {"train": {}, "test": {}}
@@ -107,24 +126,28 @@ def claims_of(source: Claims) -> tuple[list[str], np.ndarray]:
         split = split_of(prompt)
         if len(found[split]) < wanted[split]:
             found[split][prompt] = None
-    prompts = [*found["train"], *found["test"]]
+    prompts = (*found["train"], *found["test"])
     return prompts, np.arange(len(prompts)) >= len(found["train"])
 
 
-def claims_bench(source: Claims, student: str) -> Found:
+def texts_in_front(prompts: Sequence[str]) -> tuple[str, ...]:
+    """Work claims out, up to their verdicts."""
+    return tuple(claims.solve(p).text().partition("#")[0] + "#" for p in prompts)
+
+
+def claims_bench(source: Claims) -> Bench:
     """Let bases read claims with their working up to the verdict; students have a new head and are trained whole."""
     prompts, test_N = claims_of(source)
-    worked = [claims.solve(p).text() for p in prompts]
-    true_N = np.array([text.endswith("#yes") for text in worked])
-    texts = [text.partition("#")[0] + "#" for text in worked]
+    true_N = np.array([claims.solve(p).answer == "yes" for p in prompts])
+    texts = texts_in_front(prompts)
     first = open_weights(FIRST_BLOCK_OF[source.topic])
     site = next(s for s in sites(first) if s.startswith("residual"))
     pairs = CountVectorizer(analyzer="char", ngram_range=(1, 2), lowercase=False)
     told = [f"{p} {t}" for p, t in zip(prompts, texts, strict=True)]
     counts = pairs.fit([t for t, test in zip(told, test_N, strict=True) if not test]).transform(told)
-    ids = ids_of(source.before[0] if source.before else source.students[0], tuple(prompts), tuple(texts))
+    ids = ids_of(source.before[0] if source.before else source.students[0], prompts, texts)
     unknown = UNKNOWN_TO_AUTHOR[source.topic]
-    bench = Bench(
+    return Bench(
         true_N=true_N,
         test_N=test_N,
         question_N=np.arange(len(prompts)),
@@ -137,12 +160,6 @@ def claims_bench(source: Claims, student: str) -> Found:
         weak=source.weak,
         students=[functools.partial(new_head, (name,), ids) for name in source.before]
         + [functools.partial(new_head, source.students, ids)],
-    )
-    asked = open_weights(student or source.students[0])
-    words = asked.tokenizer.get_vocab()
-    return Found(
-        bench=bench,
-        says_N=answer_odds(TokenOdds(asked.network, ids, yes=words["yes"], no=words["no"]), np.arange(len(ids))),
     )
 
 
@@ -207,7 +224,7 @@ def read_topics(
     ]
 
 
-def read_bench(source: Read) -> Found:
+def read_bench(source: Read) -> Bench:
     """Take the states that were read: supervisors see less of them, or words alone; students are heads, or adapters.
 
     Raises:
@@ -234,7 +251,7 @@ def read_bench(source: Read) -> Found:
             functools.partial(head_on, states_NLD[:, layer]) for layer in sorted({early, (early + late) // 2, late})
         ]
     train = int((~test_N).sum())
-    bench = Bench(
+    return Bench(
         true_N=true_N,
         test_N=test_N,
         question_N=np.array(source.questions),
@@ -247,7 +264,6 @@ def read_bench(source: Read) -> Found:
         weak=train - train // 3,
         students=students,
     )
-    return Found(bench=bench, says_N=np.array(source.read.says))
 
 
 def first_informed(states_NLD: np.ndarray, true_N: np.ndarray) -> int:

@@ -6,16 +6,17 @@ Shape suffixes: N items, P test items.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from superalign.kit.evidence import Array
 from superalign.kit.run import Run
+from superalign.lab.arm_names import NAIVE, SAME_SIZE, TRUTH
 from superalign.lab.held_answers import Held
-from superalign.lab.weak_benches import Claims, Source, bench_of
-from superalign.lab.weak_supervision import CROWD, NAIVE, SAME, Bench, Training, area, held_out_loss, learned
+from superalign.lab.weak_benches import Source, bench_of, says_of
+from superalign.lab.weak_supervision import CROWD, Bench, Training, area, held_out_loss, learned
 from superalign.stats import share
 from superalign.types import Interval, Record
 
@@ -59,7 +60,7 @@ class Answered(Record):
 def surface_job(job: SurfaceJob) -> tuple[float, float, float]:
     """Return the held-out loss on weak labels, and accuracy and area on test items."""
     torch.set_num_threads(1)
-    bench = bench_of(job.source).bench
+    bench = bench_of(job.source)
     kind = bench.kinds[job.kind]
     odds_P, true_P = learned(bench, NAIVE, kind, job.training, seed=job.seed), bench.true_N[bench.test_N]
     held_out = held_out_loss(bench, kind, job.training, seed=job.seed)
@@ -69,17 +70,16 @@ def surface_job(job: SurfaceJob) -> tuple[float, float, float]:
 def ways_job(job: WaysJob) -> Answered:
     """Train a supervisor and its students."""
     torch.set_num_threads(1)
-    found = bench_of(
-        job.source, job.source.students[job.seed % len(job.source.students)] if isinstance(job.source, Claims) else ""
-    )
-    bench = found.bench
+    bench = bench_of(job.source)
     kind, test = bench.kinds[job.kind], bench.test_N
-    own = [w for w in job.ways if not (kind in bench.authors and w in (CROWD, SAME))]  # an author is one, and no model
+    own = [
+        w for w in job.ways if not (kind in bench.authors and w in (CROWD, SAME_SIZE))
+    ]  # an author is one, and no model
     odds_N, rows = bench.supervisors(kind, job.seed), bench.parts(job.seed)[1]
     return Answered(
         kind=kind,
         supervisor_P=odds_N[test],
-        says_P=found.says_N[test],
+        says_P=says_of(job.source, job.seed),
         odds={way: learned(bench, way, kind, job.training, seed=job.seed) for way in own},
         labels_right=float(((odds_N[rows] > 0) == bench.true_N[rows]).mean()),
         labels_yes=float((odds_N[rows] > 0).mean()),
@@ -93,20 +93,22 @@ def ways_on(
 
     Args:
         source: Of the items.
-        ways: Of learning, controls among them.
+        ways: Of learning, controls among them; who is trained on truth is the same whoever supervises.
         training: How long and how fast.
         run: Whose processes and memo are used.
         seeds: From 0 on.
         on: What the items are, for a progress bar.
     """
-    bench = bench_of(source).bench
-    items = [
-        WaysJob(source=source, kind=k, training=training, ways=tuple(ways), seed=s)
-        for k in range(len(bench.kinds))
-        for s in range(seeds)
-    ]
-    found = run.map(ways_job, items, name="ways", progress=f"training students: {on}")
-    each = [found[k * seeds :][:seeds] for k in range(len(bench.kinds))]
+    bench = bench_of(source)
+    own, kinds = tuple(w for w in ways if w != TRUTH), range(len(bench.kinds))
+    places = [*((0, (TRUTH,), s) for s in range(seeds)), *((k, own, s) for k in kinds for s in range(seeds))]
+    items = [WaysJob(source=source, kind=k, training=training, ways=some, seed=s) for k, some, s in places]
+    done = run.map(ways_job, items, name="ways", progress=f"training students: {on}")
+    found = []
+    for i, one in enumerate(done[seeds:]):
+        odds = {**one.odds, TRUTH: done[i % seeds].odds[TRUTH]}
+        found.append(replace(one, odds={w: odds[w] for w in ways if w in odds}))
+    each = [found[k * seeds :][:seeds] for k in kinds]
     return [(some, held_of(some, bench)) for some in each]
 
 

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from superalign.errors import DataError
 from superalign.interp import fit_probe, read_out
+from superalign.lab.arm_names import ALL_PERMUTED as PERMUTED
+from superalign.lab.arm_names import NAIVE, NOISE, TRUTH
+from superalign.lab.arm_names import SAME_SIZE as SAME
 from superalign.stats import auroc
 from superalign.stats.streams import seed_for, stream
 from superalign.train.answering import Labelled, answer_odds, fit_answers
@@ -23,12 +26,11 @@ from superalign.train.fit import FitConfig
 from superalign.train.weak_losses import CONFIDENCE, WeakLoss, naive, product
 
 # What is learned from the supervisor's labels, and by what it is held against.
-NAIVE, HARD, HALF = "naive", "hard labels", "confident half"
+HARD, HALF = "hard labels", "confident half"
 PRODUCT, CHAIN, PAIR, CROWD, CLUSTERS = "product", "bootstrapping", "agreement", "ensemble", "own clusters first"
 CONFIDENT = tuple(f"confidence ({schedule})" for schedule in CONFIDENCE)
 WAYS = (NAIVE, HARD, *CONFIDENT, PRODUCT, HALF, CHAIN, PAIR, CROWD, CLUSTERS)
-TRUTH, NOISE, DEALT, PERMUTED = "truth", "independent noise", "errors dealt anew", "labels permuted"
-SAME, ALONE = "same-size student", "own clusters alone"
+DEALT, ALONE = "errors dealt anew", "own clusters alone"
 CONTROLS = (TRUTH, NOISE, DEALT, PERMUTED, SAME, ALONE)
 LOSSES: Mapping[str, WeakLoss] = {PRODUCT: product, **dict(zip(CONFIDENT, CONFIDENCE.values(), strict=True))}
 CROWD_SIZE = 3  # supervisors of an ensemble; they share the labels that one has

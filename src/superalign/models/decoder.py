@@ -207,8 +207,9 @@ def run(
         x_ND = x_ND + place_ND
     kept = _kept(decoder, len(x_ND)) if spare else len(decoder.layers)
     for index in range(len(decoder.layers)):
-        if index < kept:
+        if kept > 0 or not x_ND.requires_grad:  # below the first layer that is trained nothing is kept for a gradient
             x_ND = _layer(decoder, index, x_ND, turns, attend)
+            kept -= x_ND.requires_grad
         else:
             again: Any = checkpoint
             x_ND = again(_layer, decoder, index, x_ND, turns, attend, use_reentrant=False, preserve_rng_state=False)

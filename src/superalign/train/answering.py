@@ -34,6 +34,7 @@ class TokenOdds(nn.Module):
                 "answers, or another model."
             )
         self.network, self.prompts, self.answers = network, list(prompts), [yes, no]
+        self.size_N = np.array([len(p) for p in prompts])
 
     def forward(self, row_B: Int64[Tensor, " B"]) -> Float[Tensor, " B"]:
         """Answer items by their numbers."""
@@ -49,7 +50,7 @@ class NewHead(nn.Module):
     def __init__(self, network: Any, texts: Sequence[np.ndarray]) -> None:
         """Take texts as token ids; the state at the last token of each is read."""
         super().__init__()
-        self.network, self.texts = network, list(texts)
+        self.network, self.texts, self.size_N = network, list(texts), np.array([len(t) for t in texts])
         self.head = _zero_head(int(network.get_input_embeddings().weight.shape[1]))
 
     def forward(self, row_B: Int64[Tensor, " B"]) -> Float[Tensor, " B"]:
@@ -146,8 +147,10 @@ def fit_answers(
 
 
 def answer_odds(module: Callable[[Tensor], Tensor], rows: np.ndarray, *, batch: int = 64) -> np.ndarray:
-    """Read a module's log-odds of yes for items by their numbers, (N,), or its states, (N, D)."""
+    """Read a module's log-odds of yes for items by their numbers, (N,), or its states, (N, D); items of one length together."""
+    size_N = getattr(module, "size_N", None)
+    order = np.arange(len(rows)) if size_N is None else np.argsort(size_N[rows], kind="stable")
     with torch.no_grad():
-        parts = [module(torch.from_numpy(some)) for some in np.array_split(rows, 1 + len(rows) // batch)]
-    out: np.ndarray = torch.cat(parts).double().cpu().numpy()
-    return out
+        parts = [module(torch.from_numpy(some)) for some in np.array_split(rows[order], 1 + len(rows) // batch)]
+    read: np.ndarray = torch.cat(parts).double().cpu().numpy()
+    return read[np.argsort(order)]

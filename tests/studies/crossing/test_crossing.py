@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from superalign.errors import ConfigError
+from superalign.lab.arm_names import CONFIDENCE, DEALT, JUDGE, OTHER, THIRD
 from superalign.lab.exposed_pairs import Exposed
-from superalign.lab.opposition import DEALT, JUDGE, OTHER, OWN, SCORES, THIRD, differing, mean_area, tables_of
+from superalign.lab.opposition import SCORES, differing, mean_area, tables_of
 from superalign.lab.overseen_labels import ALIKE, BIASED, CARELESS, accepted, faults_found, sheets_checked, turned
 from superalign.lab.pair_flags import alarms
 from superalign.lab.paired_students import bias_of, features, groups_of, rule_for
@@ -40,10 +41,10 @@ def test_another_model_with_errors_of_its_own_says_where_one_is_wrong_and_a_deal
     assert all(isinstance(a, Interval) for a in areas.values())
     assert areas[OTHER].low > 0.6  # type: ignore[union-attr]
     assert areas[DEALT].low < 0.5 < areas[DEALT].high  # type: ignore[union-attr]
-    assert areas[OWN].low < 0.5 < areas[OWN].high  # type: ignore[union-attr]
+    assert areas[CONFIDENCE].low < 0.5 < areas[CONFIDENCE].high  # type: ignore[union-attr]
     assert areas[JUDGE].value == 0.5  # type: ignore[union-attr]
     # A third run that repeats every answer opposes none: it only says again how sure the model is.
-    assert areas[THIRD] == areas[OWN]
+    assert areas[THIRD] == areas[CONFIDENCE]
 
 
 def test_a_model_that_hardly_errs_is_not_measured_and_disagrees_with_itself_nowhere() -> None:

@@ -10,21 +10,26 @@ import pytest
 import torch
 
 from superalign.errors import ConfigError, DataError
+from superalign.grants.setting import setting
 from superalign.lab import graded_work as work
-from superalign.lab.graded_text import worked_statements
-from superalign.models import open_weights
-from superalign.problems import named
-from superalign.studies.easy_to_hard.evidence import (
+from superalign.lab.arm_names import (
+    ALL,
+    CHEAP,
     EASY,
     EVALUATOR,
     GENERATOR,
     HARD,
+    MIXED,
     OPERATIONS,
+    OWN,
     PERMUTED,
     RANDOM,
-    Arm,
-    Evidence,
+    UNTAUGHT,
 )
+from superalign.lab.graded_text import worked_statements
+from superalign.models import open_weights
+from superalign.problems.family import split_of
+from superalign.studies.easy_to_hard.evidence import Arm, Evidence
 from superalign.studies.easy_to_hard.page import page
 from superalign.studies.easy_to_hard.study import STUDY, Config, check
 from superalign.types import Interval, Unmeasured
@@ -38,41 +43,39 @@ def at(value: float, half: float = 0.05) -> Interval:
 
 def job(arm: str, *, role: Any = "generator", encoding: str = work.ROTARY, passes: float = 1.0) -> work.TeachJob:
     return work.TeachJob(
-        drawing=DRAWING, base="small", role=role, measure=work.OPERATIONS, arm=arm, n=32, few=4, easy=2,
+        drawing=DRAWING, base="small", role=role, measure=OPERATIONS, arm=arm, n=32, few=4, easy=2,
         encoding=encoding, rate=1e-3, passes=passes, seed=0,
     )  # fmt: skip
 
 
 def test_lessons_hold_what_their_names_say() -> None:
     items = work.problems_of(DRAWING)
-    levels = {arm: items.level_N[work.chosen(job(arm)).rows] for arm in (work.EASY, work.HARD, work.MIXED, work.CHEAP)}
-    assert levels[work.EASY].max() == 2
-    assert levels[work.HARD].min() == 3
-    assert (levels[work.MIXED] > 2).sum() == 4
-    assert 0 <= levels[work.EASY].sum() - levels[work.CHEAP].sum() < 4  # as many operations, but for one problem
-    assert not items.test_N[work.chosen(job(work.ALL)).rows].any()
+    levels = {arm: items.level_N[work.chosen(job(arm)).rows] for arm in (EASY, HARD, MIXED, CHEAP)}
+    assert levels[EASY].max() == 2
+    assert levels[HARD].min() == 3
+    assert (levels[MIXED] > 2).sum() == 4
+    assert 0 <= levels[EASY].sum() - levels[CHEAP].sum() < 4  # as many operations, but for one problem
+    assert not items.test_N[work.chosen(job(ALL)).rows].any()
 
 
 def test_permuted_labels_of_claims_go_with_no_truth() -> None:
-    items, lesson = work.problems_of(DRAWING), work.chosen(job(work.PERMUTED))
+    items, lesson = work.problems_of(DRAWING), work.chosen(job(PERMUTED))
     said_M, true_M = work.verdicts(lesson, items.true_N), items.true_N[lesson.rows]
     assert abs(said_M[true_M].mean() - said_M[~true_M].mean()) < 0.1
-    assert (
-        work.verdicts(work.chosen(job(work.EASY)), items.true_N) == items.true_N[work.chosen(job(work.EASY)).rows]
-    ).all()
+    assert (work.verdicts(work.chosen(job(EASY)), items.true_N) == items.true_N[work.chosen(job(EASY)).rows]).all()
 
 
 def test_an_untaught_base_writes_its_own_format_and_not_the_new_one() -> None:
-    new, own = work.teach_job(job(work.UNTAUGHT)), work.teach_job(job(work.OWN))
+    new, own = work.teach_job(job(UNTAUGHT)), work.teach_job(job(OWN))
     assert np.asarray(new.score_P).max() == 0
     assert np.asarray(own.score_P).mean() > 0.9
-    asked = work.teach_job(job(work.OWN, role="evaluator"))
+    asked = work.teach_job(job(OWN, role="evaluator"))
     items = work.problems_of(DRAWING)
     assert ((np.asarray(asked.score_P) > 0) == items.true_N[items.test_N]).mean() > 0.9
 
 
 def test_an_evaluator_of_easy_claims_chooses_right_answers_to_hard_problems() -> None:
-    taught = work.teach_job(job(work.EASY, role="evaluator", passes=4.0))
+    taught = work.teach_job(job(EASY, role="evaluator", passes=4.0))
     assert np.mean(taught.picked) > 0.5
 
 
@@ -102,10 +105,13 @@ def test_more_problems_than_there_are_is_said() -> None:
         work.problems_of(work.Drawing(topic="chains", train=2000, test=10, seed=0))
 
 
-def test_worked_solutions_are_half_flawed_and_say_how_hard_they_are() -> None:
-    rows = worked_statements(named("arithmetic"), n=60, seed=0)
+def test_worked_solutions_are_half_flawed_and_of_test_problems_both_are_given() -> None:
+    rows = worked_statements(setting("chains:1-6"), n=60, test=10, seed=0)
     assert 0.3 < np.mean([r.right == "True" for r in rows]) < 0.7
     assert {r.difficulty for r in rows} == {1, 2, 3, 4, 5, 6}
+    tested = [(r.question, r.right) for r in rows if split_of(r.question) == "test"]
+    assert len(tested) == 20
+    assert {(q, truth) for q, _ in tested for truth in ("True", "False")} == set(tested)
 
 
 def evidence(recovered: dict[str, Interval | Unmeasured], *, permuted: Interval, random: Interval) -> Evidence:
@@ -127,7 +133,7 @@ def evidence(recovered: dict[str, Interval | Unmeasured], *, permuted: Interval,
     ]
     return Evidence(
         problems="worked", students=("small",), topics=("chains",), measures=(OPERATIONS, RANDOM), seeds=5, easy=2, hard=100,
-        arms=tuple(arms), steps=(), agreements=(),
+        arms=tuple(arms), steps=(), agreements=(), candidates=10,
     )  # fmt: skip
 
 
@@ -182,3 +188,24 @@ def test_it_runs_on_statements_that_a_bundled_base_has_read(superalign: Callable
     done = superalign("run", "easy-to-hard", "--quick", "--workers", "1", *words, "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done
     assert "on towns: those who judge them" in done.stdout
+
+
+def test_a_generator_stands_beside_the_evaluator_on_problems_of_your_own(
+    superalign: Callable[..., Any], tiny_chat: str, tmp_path: Path
+) -> None:
+    rows = []
+    for i in range(300):
+        numbers, total, steps = [(i * 7 + k * 3) % 50 + 1 for k in range(2 + i % 4)], 0, []
+        for x in numbers:
+            steps.append(f"{total} + {x} = {total + x}")
+            total += x
+        asked = f"A box gets {' and '.join(map(str, numbers))} apples on day {i}. How many?"
+        rows.append({"prompt": asked, "answer": str(total), "steps": steps, "difficulty": len(steps)})
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    settings = (f"policy={tiny_chat}", "every=1", f"problems=jsonl:{tmp_path / 'sums.jsonl'}")
+    words = [w for s in settings for w in ("--set", s)]
+    done = superalign("run", "easy-to-hard", "--quick", "--workers", "1", *words, "--out", str(tmp_path / "run"))
+    assert done.returncode == 0, done
+    names = [c["name"] for c in json.loads((tmp_path / "run" / "result.json").read_text())["claims"]]
+    assert "Easy labels recover most of the gap: generator, jsonl" in names
+    assert "By nothing, the easy half is not worse: generator, jsonl" in names

@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from superalign.kit.run import Run
+from superalign.lab.arm_names import SAME
 from superalign.lab.exposed_pairs import Exposed, Planted
 from superalign.lab.opposition import areas_of, differing, right_where_apart, tables_of
 from superalign.lab.overseen_labels import CARELESS, WRITERS
 from superalign.lab.pair_flags import GROUP, RATE, flag_pairs, flagged_by_role, pair_scores
-from superalign.lab.paired_runs import Members, affirms, claims_on, members_of, pattern_on, student_of, verdicts, widest
+from superalign.lab.paired_runs import Members, affirms, members_of, pattern_on, student_of, verdicts, widest
 from superalign.lab.paired_students import StudentJob, groups_of, rule_for, student_job
 from superalign.lab.seated_subjects import DETECTORS
 from superalign.lab.seats import seated
-from superalign.lab.weak_benches import Source, Topic, bench_of, read_topics
+from superalign.lab.weak_benches import Source, Topic, bench_of, claims_on, read_topics
 from superalign.lab.weak_supervision import area
 from superalign.organisms.triples import read_triples, shipped
 from superalign.stats import mean_over, share
@@ -27,13 +28,12 @@ from superalign.studies.crossing.evidence import Evidence, Example, Pairing, Sea
 from superalign.studies.crossing.study import CLAIMS, Config
 
 SIZES = (0.04, 0.08, 0.18)  # of organisms: share of items that the rule makes wrong, about
-SAME = "same technique"
 
 
 def measure(config: Config, run: Run) -> Evidence:
     """Train all members, hold their disagreements against the truth, and flag organisms before rules are told."""
     source = source_of(config, run)
-    bench = bench_of(source).bench
+    bench = bench_of(source)
     true_P = bench.true_N[bench.test_N]
     run.stage(f"training {config.seeds} students and {config.seeds} third runs of each kind of labels")
     kinds, size = (*bench.kinds, *WRITERS), {"seeds": config.seeds, "bases": len(config.students)}
@@ -88,7 +88,7 @@ def pattern(source: Source, config: Config) -> StudentJob:
 
 def pairing(members: Members, a: str, b: str, source: Source, checks: int) -> Pairing:
     """Hold the disagreements of one kind of pair against the truth."""
-    bench, first, second = bench_of(source).bench, members[a, 0], members[b, 0]
+    bench, first, second = bench_of(source), members[a, 0], members[b, 0]
     true_P, question_P = bench.true_N[bench.test_N], bench.question_N[bench.test_N]
     found = []
     for of, own, other in (("first", a, b), ("second", b, a)):
@@ -111,7 +111,7 @@ def exposure(
     source: Source, members: Members, config: Config, run: Run
 ) -> tuple[tuple[Planted, ...], tuple[Exposed, ...]]:
     """Plant, score, choose thresholds from clean pairs, flag, and only then tell the rules."""
-    kinds, n = bench_of(source).bench.kinds, config.organisms
+    kinds, n = bench_of(source).kinds, config.organisms
     places = [(a, k, i) for a in kinds for k in range(len(SIZES)) for i in range(n)]
     rules = {(a, k, i): rule_for(source, SIZES[k], seed=seed_for(run.seed, "organism", a, k, i)) for a, k, i in places}
     run.stage(f"planting {len(places)} organisms")

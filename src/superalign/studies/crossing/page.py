@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from superalign.kit.evidence import Estimate
 from superalign.kit.parts import CHANCE, Part, claim, findings, in_words, intervals, null_control, part, table
+from superalign.lab.arm_names import ALONE, DEALT, OTHER, SAME
 from superalign.lab.exposed_pairs import exposure
 from superalign.report import Cell, Findings
 from superalign.studies.crossing.evidence import Evidence, Pairing, Validator
 from superalign.types import Claim, Interval
 
-OTHER, DEALT, SAME = "the other opposes", "the other, dealt anew (null)", "same technique"
-ALONE = ("third run opposes", "own confidence", "judge alone")
 ITEMS, ANY = "share of test items", "the best of third run, own confidence and judge alone"
 MEMBERS = {"first": "generalization", "second": "oversight"}
 

@@ -7,17 +7,6 @@ from dataclasses import dataclass
 from superalign.kit.evidence import Estimate
 from superalign.types import Interval, Record, Unmeasured
 
-GENERATOR, EVALUATOR = "generator", "evaluator"
-# What is taught; lab.graded_work has the same names for bundled bases.
-EASY, HARD, ALL, MIXED = "easy", "hard", "all", "easy and a few hard"
-CHEAP, NOISY, PERMUTED, UNTAUGHT = (
-    "hard, at the cost of easy",
-    "hard, some labels wrong",
-    "easy, labels permuted",
-    "before",
-)
-OPERATIONS, RANDOM = "operations", "nothing (random)"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm(Record):
@@ -29,10 +18,12 @@ class Arm(Record):
     arm: str
     level: int  # operations of the test problems; 0 for all hard ones
     n: int  # problems that were taught, mean over seeds
-    score: Estimate  # generator: share written in full; evaluator: area under the ROC curve
+    score: (
+        Estimate  # generator: share written in full, or likelier than with a flaw; evaluator: area under the ROC curve
+    )
     recovered: Estimate  # share of the gap between the student before it was taught and the hard-taught one
     less: Estimate  # score minus that of the hard-taught one
-    picks: Estimate  # evaluator: how often the best of ten candidate answers is the right one
+    picks: Estimate  # evaluator: how often the best of some candidates is the right one
 
     @property
     def lost(self) -> Estimate:
@@ -72,7 +63,8 @@ class Evidence:
     measures: tuple[str, ...]
     seeds: int
     easy: int
-    hard: int  # hard test problems of the first topic
+    hard: int  # hard test problems, or texts, of the first topic
+    candidates: int  # that an evaluator chooses the right one among
     arms: tuple[Arm, ...]
     steps: tuple[Step, ...]
     agreements: tuple[Agreement, ...]

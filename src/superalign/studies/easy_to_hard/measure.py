@@ -6,30 +6,24 @@ Shape suffixes: N items, P test items, K steps, S seeds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from superalign.kit.run import Run
 from superalign.lab import graded_work as work
-from superalign.lab.graded_scores import Tested, ceiling, tables_on, tested_on, tested_with
-from superalign.lab.graded_text import LIKELY, TextJob, hard_of, hardness_of, judge_job, read_texts
+from superalign.lab.arm_names import ALL, EASY, GENERATOR, HARD, MIXED, UNTAUGHT
+from superalign.lab.graded_scores import Tested, by_arm, ceiling, tables_on, tested_on, tested_pairs, tested_with
+from superalign.lab.graded_text import SOLUTIONS, hard_of, hardness_of, judge_job, judge_jobs, read_texts
+from superalign.lab.shown_solutions import show_job, show_jobs
 from superalign.problems import claims
 from superalign.stats import recovered_gap, share
 from superalign.stats.streams import seed_for
-from superalign.studies.easy_to_hard.evidence import EVALUATOR, GENERATOR, Agreement, Arm, Evidence, Step
+from superalign.studies.easy_to_hard.evidence import Agreement, Arm, Evidence, Step
 from superalign.studies.easy_to_hard.study import WORKED, Config, topics_of
 from superalign.types import Unmeasured
 
-EVERY = (work.UNTAUGHT, work.OWN, work.EASY, work.HARD, work.ALL, work.MIXED, work.CHEAP, work.NOISY, work.PERMUTED)
-AGAIN = (work.UNTAUGHT, work.OWN, work.EASY, work.HARD, work.PERMUTED)  # on further topics
-OF_TEXT = (work.UNTAUGHT, LIKELY, *EVERY[2:])
-SPLITS = (work.UNTAUGHT, work.EASY, work.HARD)  # by further measures
-OF_PLACES = (work.UNTAUGHT, work.EASY, work.ALL)
-PLACES = (work.PADDED, work.GAPS, work.NONE)
-MEASURES = (work.OPERATIONS, work.PRODUCTS, work.LOSS, work.RANDOM)
-NOT_ASKED = Unmeasured("not asked to choose among candidates")
+NOT_ASKED = Unmeasured("not asked to choose among candidates, or there are none")
 
 
 def measure(config: Config, run: Run) -> Evidence:
@@ -37,36 +31,10 @@ def measure(config: Config, run: Run) -> Evidence:
     return measure_worked(config, run) if config.problems == WORKED else measure_text(config, run)
 
 
-class Cell(NamedTuple):
-    """Students of one role on one topic, who are compared with one another."""
-
-    topic: str
-    role: str
-    measure: str
-    encoding: str
-    arms: tuple[str, ...]
-    seeds: int
-
-
-def cells_of(config: Config) -> list[Cell]:
-    """Name all students: every arm by operations on the first topic, fewer by other measures, encodings and on other topics."""
-    first, *others = topics_of(config)
-    out = [
-        Cell(topic, role, work.OPERATIONS, work.ROTARY, EVERY if topic == first else AGAIN, config.seeds)
-        for topic in (first, *others)
-        for role in (GENERATOR, EVALUATOR)
-    ]
-    out += [
-        Cell(first, role, m, work.ROTARY, SPLITS, config.seeds) for role in (GENERATOR, EVALUATOR) for m in MEASURES[1:]
-    ]
-    if config.places > 1:
-        out += [Cell(first, GENERATOR, work.OPERATIONS, encoding, OF_PLACES, config.places) for encoding in PLACES]
-    return out
-
-
 def measure_worked(config: Config, run: Run) -> Evidence:
     """Teach bundled bases."""
-    topics, cells = topics_of(config), cells_of(config)
+    topics = topics_of(config)
+    cells = work.cells_of(topics, seeds=config.seeds, places=config.places)
     jobs = [teach_job(cell, arm, s, config, run) for cell in cells for arm in cell.arms for s in range(cell.seeds)]
     seconds = sum(0.07 * j.passes * j.n / work.BATCH if j.role == GENERATOR else j.n / 100 for j in jobs)
     run.stage(f"teaching {len(jobs)} students of bundled bases: some {seconds / 60:.0f} CPU minutes")
@@ -75,29 +43,30 @@ def measure_worked(config: Config, run: Run) -> Evidence:
     steps: list[Step] = []
     for cell in cells:
         found = {arm: [next(done) for _ in range(cell.seeds)] for arm in cell.arms}
-        on = tested_with(teach_job(cell, work.EASY, 0, config, run))
+        on = tested_with(teach_job(cell, EASY, 0, config, run))
         arms += arms_of(on, found)
-        if cell.arms in (EVERY, AGAIN):
+        if cell.arms in (work.EVERY, work.AGAIN):
             for level in claims.LEVELS:
                 arms += arms_of(on, found, at_P=on.level_P == level, level=level)
         if cell == cells[0]:
             steps = steps_of(on, found)
-    drawn = teach_job(cells[0], work.EASY, 0, config, run).drawing
+    drawn = teach_job(cells[0], EASY, 0, config, run).drawing
     return Evidence(
         problems=config.problems,
         students=config.bases,
         topics=topics,
-        measures=MEASURES,
+        measures=work.MEASURES,
         seeds=config.seeds,
         easy=config.easy,
         hard=config.test * (len(claims.LEVELS) - config.easy),
+        candidates=work.CANDIDATES,
         arms=tuple(arms),
         steps=tuple(steps),
-        agreements=tuple(agreements(topics[0], {m: work.hardness(drawn, m) for m in MEASURES})),
+        agreements=tuple(agreements(topics[0], {m: work.hardness(drawn, m) for m in work.MEASURES})),
     )
 
 
-def teach_job(cell: Cell, arm: str, seed: int, config: Config, run: Run) -> work.TeachJob:
+def teach_job(cell: work.Cell, arm: str, seed: int, config: Config, run: Run) -> work.TeachJob:
     """Name one student."""
     writes = cell.role == GENERATOR
     return work.TeachJob(
@@ -136,7 +105,7 @@ def arms_of(
             level=level,
             n=round(float(np.mean([t.n for t in some]))),
             score=scores[arm][0],
-            recovered=recovered_gap(tables[arm], floor_PS=tables[work.UNTAUGHT], ceiling_PS=tables[ceiling(found)]),
+            recovered=recovered_gap(tables[arm], floor_PS=tables[UNTAUGHT], ceiling_PS=tables[ceiling(found)]),
             less=scores[arm][1],
             picks=share(picks[arm]) if picks[arm].size and not level else NOT_ASKED,
         )
@@ -147,7 +116,7 @@ def arms_of(
 def steps_of(on: Tested, found: Mapping[str, Sequence[work.Taught]]) -> list[Step]:
     """Say how far generators get on the longest problems, step by step."""
     out = []
-    for arm in (work.EASY, work.HARD, work.ALL, work.MIXED):
+    for arm in (EASY, HARD, ALL, MIXED):
         right_PKS = np.stack([np.asarray(t.steps_PK)[on.level_P == on.level_P.max()] for t in found[arm]], 2)
         out += [
             Step(topic=on.topic, arm=arm, step=k + 1, right=share(right_PKS[:, k].astype(float)))
@@ -167,23 +136,23 @@ def agreements(topic: str, values: Mapping[str, np.ndarray]) -> list[Agreement]:
 
 
 def measure_text(config: Config, run: Run) -> Evidence:
-    """Let a model read texts that are easy and hard, and teach evaluators on its states."""
+    """Let a model read texts that are easy and hard, teach evaluators on its states, and show it solutions as a generator."""
     topics = topics_of(config)
     read = read_texts(config.problems, topics, policy=config.policy, each=config.each, every=config.every, run=run)
     run.stage("teaching evaluators on states that were read")
+    seeds = [seed_for(run.seed, "student", s) for s in range(config.seeds)]
     arms: list[Arm] = []
     for topic, texts in read.items():
-        jobs = [
-            TextJob(texts=texts, measure=m, arm=arm, few=config.few, seed=seed_for(run.seed, "student", s))
-            for m in texts.measures
-            for arm in (OF_TEXT if m == texts.measures[0] else SPLITS)
-            for s in range(config.seeds)
-        ]
-        taught = run.map(judge_job, jobs, name="judge", progress=f"evaluators: {topic}")
-        for m in texts.measures:
-            some = [(j.arm, t) for j, t in zip(jobs, taught, strict=True) if j.measure == m]
-            found = {arm: [t for a, t in some if a == arm] for arm in dict.fromkeys(a for a, _ in some)}
+        judges = judge_jobs(texts, few=config.few, seeds=seeds)
+        judged = run.map(judge_job, judges, name="judge", progress=f"evaluators: {topic}")
+        for m, found in by_arm(judges, judged).items():
             arms += arms_of(tested_on(texts, m), found)
+        if config.writers and config.problems.startswith(SOLUTIONS):
+            run.stage("showing the model solutions: which of two would it write of a hard problem?")
+            shows = show_jobs(texts, config.policy, shots=config.shots, seeds=seeds[: config.writers])
+            shown = run.map(show_job, shows, name="show", progress="generators")
+            for m, found in by_arm(shows, shown).items():
+                arms += arms_of(tested_pairs(texts, m), found)
     first = read[topics[0]]
     return Evidence(
         problems=config.problems,
@@ -193,6 +162,7 @@ def measure_text(config: Config, run: Run) -> Evidence:
         seeds=config.seeds,
         easy=0,
         hard=int(hard_of(first, first.measures[0])[first.test_N].sum()),
+        candidates=2,
         arms=tuple(arms),
         steps=(),
         agreements=tuple(

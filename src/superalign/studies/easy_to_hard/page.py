@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from superalign.kit.evidence import Curve, Estimate
 from superalign.kit.parts import Part, claims, curves, findings, in_words, intervals, null_control, part, table
+from superalign.lab.arm_names import EASY, EVALUATOR, GENERATOR, PERMUTED, RANDOM
 from superalign.report import Cell, Findings
-from superalign.studies.easy_to_hard.evidence import EASY, EVALUATOR, GENERATOR, PERMUTED, RANDOM, Arm, Evidence
+from superalign.studies.easy_to_hard.evidence import Arm, Evidence
 from superalign.types import Interval, Unmeasured
 
 UNIT = "share of the gap"
 WHO = {GENERATOR: "those who write answers", EVALUATOR: "those who judge them"}
 COLUMNS = (
-    "topic|role|hard by|taught|problems|score on hard ones|share of the gap|minus hard-taught|right of ten candidates"
+    "topic|role|hard by|taught|problems|score on hard ones|share of the gap|minus hard-taught|right of the candidates"
 ).split("|")
 LEVELS = ("topic", "role", "taught", "operations", "score", "share of the gap")
-SCORES = "generator: share written in full; evaluator: area under the ROC curve"
+SCORES = (
+    "generator: share written in full (of text: share of problems whose right solution it finds likelier than one with a flaw); "
+    "evaluator: area under the ROC curve"
+)
 WHY = (
     "(easy-taught - before) / (hard-taught - before), on hard test problems, Fieller over items and seeds; null: the same of "
     "easy labels that are permuted; holds above one half"
@@ -33,7 +37,8 @@ def page(e: Evidence) -> Findings:
         limits=(
             "Before it is taught, a new head says nothing and a new format is not known: the gap is what labels add, not what a "
             "base knows.",
-            "Evaluators of bundled bases read claims with right working. Text is judged by probes of states; nothing writes it.",
+            "Evaluators of bundled bases read claims with right working. Text is judged by probes of states.",
+            "Generators of text are not trained: they are shown a few solutions, and asked which of two they would write.",
         ),
     )
 
@@ -44,8 +49,8 @@ def side_by_side(e: Evidence) -> Part:
     picks = [a for a in e.arms if a.measure == e.measures[0] and not a.level and isinstance(a.picks, Interval)]
     return part(
         "Generator and evaluator",
-        f"Each was taught {found[0].n} problems; {e.hard} hard test problems of {e.topics[0]}, {e.seeds} seeds. An evaluator "
-        "that is taught easy problems can also answer hard ones, by choosing the best of ten candidate answers.",
+        f"{e.hard} hard test problems of {e.topics[0]}, {e.seeds} seeds; taught were {', '.join(_taught(a) for a in found)}. An "
+        f"evaluator that is taught easy problems can also answer hard ones, by choosing the best of {e.candidates} candidates.",
         *claims(
             {
                 f"Easy labels recover most of the gap: {a.role}, {a.topic}": (a.recovered, _permuted(e, a))
@@ -66,10 +71,14 @@ def side_by_side(e: Evidence) -> Part:
         intervals(
             "An evaluator as a generator",
             {f"{a.topic}: {a.arm}": a.picks for a in picks},
-            x="hard problems where the best of ten candidates is right, share",
-            reference=(0.1, "chance"),
+            x=f"hard problems where the best of {e.candidates} candidates is right, share",
+            reference=(1 / e.candidates, "chance"),
         ),
     )
+
+
+def _taught(a: Arm) -> str:
+    return f"{a.n} problems to the {a.role} ({a.topic})"
 
 
 def _permuted(e: Evidence, a: Arm) -> Estimate:

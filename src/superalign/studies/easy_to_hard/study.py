@@ -12,7 +12,7 @@ from superalign.kit.study import Count, CountOrNone, Seeds, Study
 
 WORKED = "worked"
 TOPICS = {WORKED: ("chains", "programs"), "statements": ("cities", "sp_en_trans")}
-KINDS = ("statements", "choices", "steps", "gsm8k")
+KINDS = ("statements", "choices", "steps", "gsm8k", "jsonl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,8 @@ class Config:
     """Settings of the study."""
 
     problems: str = WORKED
-    """worked, which bundled bases solve and judge, or text that a model reads: statements, choices, steps or gsm8k:PATH."""
+    """worked, which bundled bases solve and judge, or text that a model reads: statements, choices, steps or gsm8k:PATH,
+    jsonl:FILE."""
     topics: tuple[str, ...] = ()
     """What is asked about, else all; the first is looked at by every measure of hardness."""
     bases: Annotated[tuple[str, ...], MinLen(1)] = ("middle", "middle-1", "middle-2")
@@ -47,6 +48,10 @@ class Config:
     """Seeds of generators with other encodings of positions; 0 leaves them out."""
     each: Annotated[int, Ge(96)] = 600
     """Texts of a topic, half of them true, or as many as there are; a third is tested on."""
+    writers: CountOrNone = 3
+    """Seeds of generators of text (gsm8k, jsonl), which are shown solutions; 0 leaves them out."""
+    shots: Annotated[int, Ge(2)] = 4
+    """Solutions that such a generator is shown."""
     every: Count = 3
     """Layers from one that is read to the next."""
 
@@ -91,6 +96,7 @@ STUDY = Study(
         "passes": 10.0,
         "places": 0,
         "each": 96,
+        "writers": 2,
         "every": 6,
     },
     check=check,

@@ -11,10 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from superalign.kit.run import Run
+from superalign.lab.arm_names import ALL_PERMUTED, NAIVE, NOISE, TRUTH
 from superalign.lab.held_answers import Held
-from superalign.lab.weak_benches import TRUTHS, Claims, Source, bench_of, read_topics
+from superalign.lab.weak_benches import Claims, Source, bench_of, claims_on, read_topics, speed_of
 from superalign.lab.weak_runs import OUTRIGHT, SUPERVISOR, Answered, SurfaceJob, surface_job, undefined, ways_on
-from superalign.lab.weak_supervision import CONFIDENT, CONTROLS, NAIVE, NOISE, PERMUTED, TRUTH, WAYS, Training
+from superalign.lab.weak_supervision import CONFIDENT, CONTROLS, WAYS, Training
 from superalign.stats import recovered_gap, share
 from superalign.stats.streams import seed_for
 from superalign.studies.weak_to_strong.evidence import (
@@ -28,15 +29,14 @@ from superalign.studies.weak_to_strong.evidence import (
 from superalign.studies.weak_to_strong.study import CLAIMS, Config, topics_of
 from superalign.types import Interval, Unmeasured
 
-HEAD_RATE = 100.0  # a head alone starts from nothing and has far less to spoil
-FEW = (NAIVE, CONFIDENT[0], TRUTH, NOISE, PERMUTED)  # of adapters, which take minutes each
+FEW = (NAIVE, CONFIDENT[0], TRUTH, NOISE, ALL_PERMUTED)  # of adapters, which take minutes each
 
 
 def measure(config: Config, run: Run) -> Evidence:
     """Choose settings without truth, then train, and hold everything against the truth."""
     topics = topics_of(config)
     sources = sources_of(config, run)
-    first = bench_of(sources[0]).bench
+    first = bench_of(sources[0])
     run.stage(f"choosing how fast and how long students train, by labels of {len(first.kinds)} kinds of supervisors")
     surface = surface_of(sources[0], config, run)
     chosen = min(surface, key=lambda s: s.held_out)
@@ -78,16 +78,14 @@ def sources_of(config: Config, run: Run) -> list[Source]:
     if config.problems != CLAIMS:
         how = {k: getattr(config, k) for k in ("policy", "each", "every", "student", "labels")}
         return list(read_topics(config.problems, topics, run=run, **how))
-    pool, seed = 4 * config.weak + max(TRUTHS.values()), seed_for(run.seed, "claims")
-    common = {"students": config.students, "before": ("small",), "pool": pool, "test": config.test, "weak": config.weak}
-    return [Claims(topic=topic, seed=seed, **common) for topic in topics]  # type: ignore[arg-type]
+    size = {"students": config.students, "before": ("small",), "weak": config.weak, "test": config.test}
+    return [claims_on(topic, seed=run.seed, **size) for topic in topics]  # type: ignore[arg-type]
 
 
 def surface_of(source: Source, config: Config, run: Run) -> tuple[SurfacePoint, ...]:
     """Train naive students at every rate and number of passes."""
-    scale = HEAD_RATE if config.problems != CLAIMS and config.student == "head" else 1.0
-    grid = [Training(rate=scale * rate, passes=passes) for rate in config.rates for passes in config.passes]
-    kinds = range(len(bench_of(source).bench.kinds))
+    grid = [Training(rate=speed_of(source) * rate, passes=passes) for rate in config.rates for passes in config.passes]
+    kinds = range(len(bench_of(source).kinds))
     if not config.surface_seeds:
         grid = grid[:1]
     items = [
@@ -147,7 +145,7 @@ def learned_of(topic: str, found: Sequence[Answered], h: Held) -> list[Learned]:
 def replicated(found: Sequence[Learned]) -> tuple[str, ...]:
     """Choose what is tried on further topics: the ways that beat the naive one somewhere, and what they are held against."""
     won = [x.way for x in found if x.way in WAYS and isinstance(x.beyond, Interval) and x.beyond.low > 0]
-    return tuple(dict.fromkeys((NAIVE, *won, TRUTH, PERMUTED)))
+    return tuple(dict.fromkeys((NAIVE, *won, TRUTH, ALL_PERMUTED)))
 
 
 def over_bases(found: Sequence[tuple[str, list[Answered], Held]], config: Config) -> list[OtherSize]:
