@@ -11,14 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
-import json
-import multiprocessing
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -27,19 +22,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jaxtyping import Float
 from scipy.stats import binom
 
-from superalign.control.monitoring import Trace
+from superalign.lab.cheat_runs import run_here
 from superalign.lab.oracles import Exact, Noisy, Rounded, Thresholdout
 from superalign.lab.research_benches import CLIMBS, FULL, TRIES, solver
 from superalign.lab.research_parts import Attacked
 from superalign.ledger import Ledger
 from superalign.stats import mean_over, share
 from superalign.stats.streams import stream
-from superalign.types import Plan, Question, Record, Tier, Unmeasured, Word, canonical_json, digest_of, to_plain
+from superalign.types import Plan, Question, Record, Tier, Unmeasured, Word, digest_of, to_plain
 from superalign.vault import Bench, Part
 from superalign.vault.desk import Desk, Rules
 from superalign.vault.judging import Judge
 from superalign.vault.ladder import ERRORS, LEAST, Oracle
-from superalign.vault.scoring import Scale, behaviour
+from superalign.vault.scoring import Scale
 
 Attacker: TypeAlias = Literal["votes of random guesses", "changes of few", "directions", "from tier to tier"]
 Asked: TypeAlias = Literal["exact score", "hundredths", "noisy score", "Thresholdout", "vault"]
@@ -190,41 +185,13 @@ def _before(attack: Attack, bench: Bench, score: Callable[[str, Tier], np.ndarra
     yield ask, lambda _: False, lambda _: False
 
 
-class QuickDesk(Desk):
-    """A desk that says the same, and reckons once what a submission does, not once for each that was before it."""
-
-    def repeats(self, ticket: str, probe: tuple[float, ...] = ()) -> bool:
-        """Say whether the same artefact, or one of the same behaviour on the probe, was submitted to this tier before."""
-        if not probe:
-            return super().repeats(ticket)
-        mine, plan = behaviour(probe), self.plans[ticket]
-        same = [t for t, b in self.behaviours.items() if b == mine and t != ticket and t in self.answers]
-        return any((self.plans[t].question, self.plans[t].tier) == (plan.question, plan.tier) for t in same)
-
-
 @contextlib.contextmanager
 def judging(bench: Bench) -> Iterator[Judge]:
-    """Open a desk and a judge in this process; a thread stands in for the runner, for sources of our own alone."""
-    own, its = multiprocessing.Pipe()
-    thread = threading.Thread(target=run_here, args=(its,), daemon=True)
-    thread.start()
+    """Open a desk and a judge in this process, for sources of our own alone."""
     within = MEMORY if MEMORY.is_dir() else None  # nothing of it is kept, so it need not survive
-    with tempfile.TemporaryDirectory(dir=within) as place, Ledger(Path(place) / "ledger") as ledger, own:
-        desk = QuickDesk(ledger, {bench.question.name: bench}, Rules())
-        yield Judge(desk=desk, runner=own, key=Ed25519PrivateKey.generate())
-    thread.join()
-
-
-def run_here(asked: Connection) -> None:
-    """Run artefacts as the runner does, word for word on the wire, and without a sandbox."""
-    with asked, contextlib.suppress(EOFError, OSError):
-        while True:
-            head, solve = json.loads(asked.recv_bytes()), solver(asked.recv_bytes().decode())
-            given = [(_unpacked(asked.recv_bytes()), _unpacked(asked.recv_bytes()), s) for s in head["jobs"]]
-            scores = [np.asarray(solve(*one), "<f8").tobytes() for one in given]
-            asked.send_bytes(canonical_json(Trace(ended="finished", seconds=0.0)).encode())
-            for data in scores:
-                asked.send_bytes(data)
+    with tempfile.TemporaryDirectory(dir=within) as place, Ledger(Path(place) / "ledger") as ledger:
+        desk = Desk(ledger, {bench.question.name: bench}, Rules())
+        yield Judge(desk=desk, run=run_here, key=Ed25519PrivateKey.generate())
 
 
 def through(judge: Judge, bench: Bench) -> Seam:
@@ -335,8 +302,3 @@ def _turned(which_N: np.ndarray) -> str:
 
 def _along(weights_D: np.ndarray) -> str:
     return ALONG.format(weights_D.tolist())
-
-
-def _unpacked(data: bytes) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}

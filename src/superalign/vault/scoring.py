@@ -5,9 +5,9 @@ Shape suffixes: N items, S scores of an item (steps of a response) where a metho
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,11 +141,12 @@ def resampled_gain(
     return interval_from_draws(draws_B[1:], value=float(draws_B[0]), n=units, confidence=confidence)
 
 
-def behaviour(scores: Sequence[float]) -> bytes:
+@functools.lru_cache(maxsize=1 << 14)
+def behaviour(scores: tuple[float, ...]) -> bytes:
     """Return a digest of what scores do, whatever their scale: the order of items, and which lie above zero.
 
     Example:
-        >>> behaviour([1.0, 2.0]) == behaviour([3.0, 9.0]), behaviour([1.0, 2.0]) == behaviour([-1.0, 2.0])
+        >>> behaviour((1.0, 2.0)) == behaviour((3.0, 9.0)), behaviour((1.0, 2.0)) == behaviour((-1.0, 2.0))
         (True, False)
     """
     ranks = rankdata(np.round(scores, 9), method="dense").astype("<i4")

@@ -14,10 +14,10 @@ from superalign.lab.answer_times import answer_times
 from superalign.lab.attackers import attacks, run_attack, summary
 from superalign.lab.automation import left_out
 from superalign.lab.campaigns import Campaign, Done, Sat, campaign, notebook_of, walls_tried
-from superalign.lab.claims_kept import Kept, beyond_twins, kept_claims
+from superalign.lab.claims_kept import beyond_twins, kept_claims
 from superalign.lab.monitor_rates import Readings, batches, prevalence, rates, read_batch, suspicions, worst
 from superalign.lab.research_benches import benches
-from superalign.lab.research_parts import ALL, TWIN, Mixed, Rate
+from superalign.lab.research_parts import ALL, TWIN, Kept, Mixed, Rate
 from superalign.lab.zoo_campaign import Planted, planted, zoo_campaign
 from superalign.researcher.notebook import effective_ideas, uplift
 from superalign.stats import share
