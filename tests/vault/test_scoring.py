@@ -69,5 +69,5 @@ def test_a_gain_has_items_and_seeds_in_its_interval_and_the_baseline_has_none_ov
 
 
 def test_behaviour():
-    assert behaviour([0.1, 0.2, -0.3]) == behaviour([1.0, 2.0, -3.0])
-    assert behaviour([0.1, 0.2, -0.3]) != behaviour([0.1, 0.2, 0.05])
+    assert behaviour((0.1, 0.2, -0.3)) == behaviour((1.0, 2.0, -3.0))
+    assert behaviour((0.1, 0.2, -0.3)) != behaviour((0.1, 0.2, 0.05))
