@@ -92,7 +92,9 @@ def serve(
     folder: Folder,
     socket: Annotated[Path | None, typer.Option("--socket", help="Where to listen.", show_default=False)] = None,
     grid: Annotated[float, typer.Option("--grid", min=0.01, help="Seconds between answers.")] = 1.0,
-    patience: Annotated[float, typer.Option("--patience", min=0, help="Seconds that a person has to decide.")] = 120.0,
+    patience: Annotated[
+        float, typer.Option("--patience", min=0, help="Seconds that a person has to decide; 0: nobody is asked.")
+    ] = 120.0,
     asks: Annotated[
         str, typer.Option("--for", help="The user, or the group, that may ask; nobody else can, but root.")
     ] = "superalign-researcher",
@@ -101,9 +103,10 @@ def serve(
     with exit_codes():
         _there(folder)
         from superalign.control.monitors import MONITORS
+        from superalign.vault.judging import allow_unflagged
         from superalign.vault.opening import ask_person, open_vault
 
-        allow = ask_person(folder / "vault" / "queue", within_s=patience)
+        allow = ask_person(folder / "vault" / "queue", within_s=patience) if patience else allow_unflagged
         with open_vault(folder, at=socket, grid_s=grid, monitors=MONITORS, allow=allow, asks=asks) as opened:
             print(f"listening: {opened.socket}", flush=True)
             while True:
@@ -130,7 +133,8 @@ def approve(
             return
         for name, request in waiting(queue):
             flags = ", ".join(f"{r.monitor}: {r.why}" for r in request.readings if r.flagged)
-            print(f"{name}\n  {request.submission.plan.hypothesis!r}\n  {flags!r}\n{request.submission.source!r}")
+            plan = request.submission.plan
+            print(f"{name} {plan.tier}\n  {plan.hypothesis!r}\n  {flags!r}\n{request.submission.source!r}")
 
 
 @vault.command()

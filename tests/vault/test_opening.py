@@ -144,6 +144,16 @@ def test_killed_processes_are_started_again_and_nothing_is_lost_or_counted_twice
     assert sorted(a["left"] for a in again) == list(range(40 - submissions, 40))
 
 
+def test_a_vault_that_ends_at_once_is_not_started_for_ever(opened, toys):
+    with opened(toys.make_bench()) as vault:
+        vault.ask({"do": "questions"})
+        (vault.folder / "vault" / "key").write_bytes(b"no key")
+        vault.stop()
+        vault.start()
+        with pytest.raises(BadInput, match="ends as soon as it is started"):
+            vault.ask({"do": "questions"})
+
+
 def test_a_killed_researcher_goes_on_with_the_same_answers(opened, toys):
     with opened(toys.make_bench()) as vault:
         text = base64.b64encode(toys.GOOD).decode()

@@ -24,7 +24,7 @@ class VaultError(RuntimeError):
 class Client:
     """Ask the vault: a connection for each request, and another where it breaks."""
 
-    def __init__(self, path: str | Path, *, timeout_s: float = 900.0, attempts: int = 5, wait_s: float = 1.0) -> None:
+    def __init__(self, path: str | Path, *, timeout_s: float = 900.0, attempts: int = 8, wait_s: float = 1.0) -> None:
         self.path, self.timeout_s, self.attempts, self.wait_s = str(path), timeout_s, attempts, wait_s
 
     def questions(self) -> list[dict[str, Any]]:

@@ -50,10 +50,11 @@ def write_bench(bench: Bench, folder: Path) -> Path:
     into.mkdir(parents=True, exist_ok=False)
     (into / "question.json").write_text(canonical_json(bench.question))
     (into / SECRET).write_text(json.dumps({"twin": bench.twin, "floor": bench.floor, "ceiling": bench.ceiling}))
-    _save(into / "public.npz", bench.public)
+    kept: dict[str, Arrays] = {"public": bench.public}
     for tier, part in bench.parts.items():
-        _save(into / f"{tier}.npz", part.inputs)
-        _save(into / f"{tier}.truth.npz", {"truth": part.truth_NS})
+        kept |= {tier: part.inputs, f"{tier}.truth": {"truth": part.truth_NS}}
+    for name, arrays in kept.items():
+        np.savez(into / f"{name}.npz", allow_pickle=False, **arrays)
     return into
 
 
@@ -63,32 +64,23 @@ def read_bench(folder: Path) -> Bench:
     Raises:
         DataError: If something is missing or would have to be unpickled.
     """
+    nouns = {noun.__name__: noun for noun in (Question, Choice)}
     try:
-        secret = json.loads((folder / SECRET).read_text())
-        parts = {
-            t: Part(inputs=_load(folder / f"{t}.npz"), truth_NS=_load(folder / f"{t}.truth.npz")["truth"])
-            for t in TIERS
-        }
-        question = rebuild(
-            json.loads((folder / "question.json").read_text()), {n.__name__: n for n in (Question, Choice)}
-        )
         return Bench(
-            question=question,
+            question=rebuild(json.loads((folder / "question.json").read_text()), nouns),
             public=_load(folder / "public.npz"),
-            parts=parts,
-            twin=bool(secret["twin"]),
-            floor=float(secret["floor"]),
-            ceiling=float(secret["ceiling"]),
+            parts={tier: _part(folder, tier) for tier in TIERS},
+            **json.loads((folder / SECRET).read_text()),
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{folder} holds no question of a vault ({error}). Nothing can be scored without inputs and answers. "
             "Write one with `vault.write_bench`."
         ) from error
 
 
-def _save(file: Path, arrays: Arrays) -> None:
-    np.savez(file, allow_pickle=False, **arrays)
+def _part(folder: Path, tier: Tier) -> Part:
+    return Part(inputs=_load(folder / f"{tier}.npz"), truth_NS=_load(folder / f"{tier}.truth.npz")["truth"])
 
 
 def _load(file: Path) -> Arrays:

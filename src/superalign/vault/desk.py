@@ -193,18 +193,16 @@ class Desk:
 
     def _take(self, record: Record) -> None:
         """Count a record that is in the ledger: the same way when it was just appended and when it is read again."""
-        if isinstance(record, Plan):
-            self.plans[record.digest] = record
-        elif isinstance(record, Received):
-            self.received[record.ticket] = record
-        elif isinstance(record, Finding):
-            self.findings[record.question] = record
-        elif isinstance(record, Closed):
-            self.closed = True
-        elif isinstance(record, Baseline):
+        if isinstance(record, Baseline):
             scale = self.scale(record.question, "climb")
             scores_NS = np.frombuffer(self.ledger.blob(record.blob)).reshape(scale.shape)
             self.ladders[record.question] = Ladder.on(scale.parts(scores_NS))
+        elif isinstance(record, Plan):
+            self.plans[record.digest] = record
+        elif isinstance(record, Finding):
+            self.findings[record.question] = record
+        elif isinstance(record, Received):
+            self.received[record.ticket] = record
         elif isinstance(record, Scored):
             self.scored[record.ticket] = record
         elif isinstance(record, Answer):
@@ -212,6 +210,7 @@ class Desk:
             if record.word == "better":
                 parts_N = np.frombuffer(self.ledger.blob(self.scored[record.ticket].blob))
                 self.ladders[self.plans[record.ticket].question] = Ladder(parts_N, float(record.score))
+        self.closed |= isinstance(record, Closed)
 
 
 def plan_of(plain: object) -> Plan | None:

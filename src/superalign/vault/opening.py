@@ -37,6 +37,7 @@ from superalign.vault.signing import key_of
 
 MOST_PATH = 100  # bytes of the path of a Unix socket
 GONE_S = 5.0  # in which a process that broke a connection off has ended
+MENDS = 4  # in that many times as long: more is no accident
 FIRST = Rules()
 
 
@@ -54,6 +55,7 @@ class Vault:
     asks: str  # user or group
     token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     processes: tuple[BaseProcess, ...] = ()  # vault and runner
+    ended_s: list[float] = field(default_factory=list)  # when either was found gone
 
     def start(self) -> None:
         """Start vault and runner; what the ledger holds goes on from there."""
@@ -80,6 +82,9 @@ class Vault:
         """Start both processes again where either is gone, waiting so long for that; say whether it was so.
 
         Nothing is lost: the ledger is the state, and whoever asked asks again.
+
+        Raises:
+            BadInput: If they end as soon as they are started.
         """
         until = time.monotonic() + within_s
         while all(process.is_alive() for process in self.processes):  # a sentinel says nothing: the runner is an exec
@@ -87,6 +92,12 @@ class Vault:
                 return False
             time.sleep(TICK_S)
         self.stop()
+        self.ended_s.append(time.monotonic())
+        if len(self.ended_s) > MENDS and self.ended_s[-1] - self.ended_s[-1 - MENDS] < MENDS * GONE_S:
+            raise BadInput(
+                f"The vault in {self.folder} ends as soon as it is started. Nobody is answered. Look for what it said before, "
+                f"and verify its ledger: superalign vault check {self.folder}."
+            )
         self.start()
         return True
 

@@ -124,24 +124,24 @@ def resampled_gain(
 ) -> Interval:
     """Return a gain in recall by resampling items of each class and seeds: the threshold is drawn anew each time."""
     rng, positive_N = stream(0, "resampled gain"), scale.part.truth_NS.astype(bool)
-    runs, n_positive, n_negative = len(scores_RN), int(positive_N.sum()), int((~positive_N).sum())
-    first_BP = rng.integers(0, n_positive, (DRAWS, n_positive))
-    first_BM = rng.integers(0, n_negative, (DRAWS, n_negative))
-    first_BP[0], first_BM[0] = np.arange(n_positive), np.arange(n_negative)  # the data themselves
-    recall_RB = np.zeros((runs, DRAWS))
-    for table_RN, sign in ((scores_RN, 1), (base_RN, -1)):
-        for run, scores_N in enumerate(() if table_RN is None else table_RN):
-            negative_BM = -np.partition(-scores_N[~positive_N][first_BM], allowed := int(FINEST * n_negative), axis=1)
-            above_BP = scores_N[positive_N][first_BP] > negative_BM[:, allowed, None]
-            recall_RB[run] += sign * above_BP.mean(axis=1)
-    picked_BR = rng.integers(0, runs, (DRAWS, runs))
-    picked_BR[0] = np.arange(runs)
-    draws_B = recall_RB[picked_BR, np.arange(DRAWS)[:, None]].mean(axis=1)
-    units = min(n_positive, n_negative, *([runs] if runs > 1 else []))
+    runs, sizes = len(scores_RN), (int(positive_N.sum()), int((~positive_N).sum()))
+    pick_BP, pick_BM = (np.vstack([np.arange(n), rng.integers(0, n, (DRAWS, n))]) for n in sizes)  # first as they are
+
+    def recall_B(scores_N: Float[np.ndarray, " N"]) -> Float[np.ndarray, " B"]:
+        negative_BM = -np.partition(-scores_N[~positive_N][pick_BM], allowed := int(FINEST * sizes[1]), axis=1)
+        above_BP = scores_N[positive_N][pick_BP] > negative_BM[:, allowed, None]
+        return np.asarray(above_BP.mean(axis=1))
+
+    recall_RB = np.stack([recall_B(s) for s in scores_RN])
+    if base_RN is not None:
+        recall_RB = recall_RB - np.stack([recall_B(s) for s in base_RN])
+    pick_BR = np.vstack([np.arange(runs), rng.integers(0, runs, (DRAWS, runs))])
+    draws_B = recall_RB[pick_BR, np.arange(DRAWS + 1)[:, None]].mean(axis=1)
+    units = min(*sizes, *([runs] if runs > 1 else []))
     return interval_from_draws(draws_B[1:], value=float(draws_B[0]), n=units, confidence=confidence)
 
 
-@functools.lru_cache(maxsize=1 << 14)
+@functools.lru_cache(1 << 14)
 def behaviour(scores: tuple[float, ...]) -> bytes:
     """Return a digest of what scores do, whatever their scale: the order of items, and which lie above zero.
 
