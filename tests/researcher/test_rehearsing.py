@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from superalign.researcher.programs import Program, source_of
-from superalign.researcher.proposing import gains, rehearsed
+from superalign.researcher.proposing import gains, rehearsals
 from superalign.researcher.rehearsing import rehearse, rehearse_apart, scored, solve_of
 from superalign.types import Unmeasured
 from tests.researcher.standing_in import Bench as Planted
@@ -25,10 +25,11 @@ def test_who_memorises_the_development_set_gains_nothing() -> None:
 
 
 def test_gain_is_over_the_baseline_and_nothing_where_there_is_none() -> None:
-    score = rehearsed(Program(development="joined", centre="group"), PLANTED.question, PLANTED.public)
-    assert gains(PLANTED.question, PLANTED.public)(score) > 0.1
+    gain = rehearsals(PLANTED.question, PLANTED.public)(Program(development="joined", centre="group"))
+    assert not isinstance(gain, Unmeasured)
+    assert gain > 0.1
     empty = {**PLANTED.public, "x": PLANTED.public["x"][:, :0]}
-    assert isinstance(rehearsed(Program(), PLANTED.question, empty), Unmeasured)
+    assert isinstance(rehearsals(PLANTED.question, empty)(Program()), Unmeasured)
     assert gains(replace(PLANTED.question, baseline="1 / 0"), PLANTED.public)(0.9) == 0.0
 
 

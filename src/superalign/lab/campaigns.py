@@ -30,8 +30,9 @@ from superalign.lab.relay import Relay, answers_of, relaying
 from superalign.lab.research_benches import benches
 from superalign.lab.research_parts import Wall
 from superalign.ledger import Ledger
+from superalign.researcher.campaign import Settings
 from superalign.researcher.notebook import Entry, Notebook
-from superalign.types import Answer, Finding, Interval, Plan, Record, rebuild
+from superalign.types import Answer, Finding, Interval, Plan, Record, canonical_json, rebuild
 from superalign.vault import Bench
 from superalign.vault.desk import Received, Rules, Scored
 from superalign.vault.judging import Allow, allow_unflagged
@@ -61,6 +62,7 @@ class Totals(Record):
     """What a researcher says in the end of its own steps; what it claims of its methods is not among it."""
 
     lost: tuple[tuple[str, int], ...] = ()  # steps without a submission, by why
+    spent: tuple[tuple[str, float], ...] = ()  # processor seconds of one proposal, by researcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,18 +187,18 @@ def _relay(model: str, at: Path) -> Iterator[Relay | None]:
 
 def _searched(vault: Vault, setting: Campaign, own: Path, count: int, relay: Path | None) -> Outcome:
     """Let the researcher's process search in its sandbox, and show how far it is."""
-    given = {
-        "vault": str(vault.socket),
-        "folder": str(own),
-        "relay": str(relay or ""),
-        "researchers": list(setting.researchers),
-        "submissions": setting.submissions,
-        "seed": setting.seed,
-        "minutes": setting.minutes,
-    }
+    given = Settings(
+        vault=str(vault.socket),
+        folder=str(own),
+        relay=str(relay or ""),
+        researchers=setting.researchers,
+        submissions=setting.submissions,
+        seed=setting.seed,
+        minutes=setting.minutes,
+    )
     # Not in its own folder: it could have left a link there, through which root would write.
     settings = own.with_name("settings.json")
-    settings.write_text(json.dumps(given))
+    settings.write_text(canonical_json(given))
     settings.chmod(0o644)
     limits = Limits(wall_s=setting.minutes * 60 + 300, cpu_s=setting.minutes * 60 + 300, memory_mb=3000, processes=64)
     sockets = [vault.socket, *([relay] if relay else [])]
@@ -303,6 +305,7 @@ def _totals(outcome: Outcome | None) -> Totals:
     try:
         said: Any = json.loads(lines[-1]) if lines else {}
         lost = tuple((str(why)[:200], int(n)) for why, n in said.get("lost", ()))
+        spent = tuple((str(name)[:60], float(s)) for name, s in said.get("spent", ()))
     except (ValueError, TypeError, AttributeError):
-        lost = (("its last words could not be read", 1),)
-    return Totals(lost=lost)
+        lost, spent = (("its last words could not be read", 1),), ()
+    return Totals(lost=lost, spent=spent)

@@ -23,11 +23,8 @@ def main(arguments: list[str]) -> None:
         why = error if isinstance(error, BadInput) else f"No settings can be read ({error}). Name a JSON file of them."
         sys.exit(str(why))
     log = partial(print, file=sys.stderr, flush=True)
-    print(
-        canonical_json(
-            Campaign(settings=settings, vault=Client(settings.vault), researchers=researchers, log=log).run()
-        )
-    )
+    campaign = Campaign(settings=settings, vault=Client(settings.vault), researchers=researchers, log=log)
+    print(canonical_json(campaign.run()))
 
 
 if __name__ == "__main__":

@@ -7,28 +7,26 @@ the same command goes on, and no submission counts twice. Released scores choose
 from __future__ import annotations
 
 import importlib.util
-import io
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from superalign.errors import ConfigError
-from superalign.researcher.bayesian import Bayesian
 from superalign.researcher.client import Client, VaultError
-from superalign.researcher.evolution import Evolution, random_search
 from superalign.researcher.language_model import LanguageModel, gives_orders, relayed
-from superalign.researcher.notebook import Entry, Notebook, effective_ideas
-from superalign.researcher.proposing import Arrays, Proposal, Researcher
+from superalign.researcher.notebook import NOUNS, Entry, Notebook, read_notebook
+from superalign.researcher.proposing import Proposal, Researcher
+from superalign.researcher.rehearsing import unpacked
+from superalign.researcher.searching import NEVER, Bayesian, Evolution
 from superalign.researcher.tree_search import TreeSearch, kept
-from superalign.types import Answer, Choice, Finding, Interval, Plan, Question, Record, Unmeasured
+from superalign.types import Answer, Finding, Plan, Question, Record, Unmeasured
 from superalign.types.base import digest_of, rebuild, to_plain
 
-NOUNS: Mapping[str, type[Any]] = {n.__name__: n for n in (Answer, Choice, Finding, Interval, Plan, Question)}
 REFRESH = 10  # submissions after which the notebook is asked for anew: others write into it too
 MODELS = ("tree", "model")  # researchers that need a relay
 NAMES = ("random", "bayesian", "evolution", *MODELS)
@@ -42,7 +40,6 @@ class Settings(Record):
     folder: str  # of sources; the only thing that is kept here
     relay: str = ""  # socket by which a language model is reached
     researchers: tuple[str, ...] = ("evolution", "bayesian", "random")  # in turn
-    questions: tuple[str, ...] = ()  # all, if none is named
     submissions: int = 60  # of a question, by everybody who shares the notebook
     seed: int = 0
     minutes: float = 0.0  # after which no new experiment begins; 0: no limit
@@ -54,7 +51,7 @@ class Totals(Record):
 
     words: tuple[tuple[str, int], ...]  # "climb better" and the like, with how often
     lost: tuple[tuple[str, int], ...]  # steps without a submission, by why
-    ideas: float  # effective number
+    spent: tuple[tuple[str, float], ...]  # processor seconds of one proposal, by researcher
     findings: tuple[Finding, ...]
 
 
@@ -79,14 +76,16 @@ def researchers_of(settings: Settings) -> list[Researcher]:
             "Optuna is not installed, and Bayesian search is its estimator. That researcher cannot propose anything. Run "
             "`pip install 'superalign[research]'`, or leave `bayesian` out of the researchers."
         )
-    seed, folder = settings.seed, Path(settings.folder)
-    model = LanguageModel(say=relayed(settings.relay))
+    seed, tree = (
+        settings.seed,
+        TreeSearch(folder=Path(settings.folder), writer=LanguageModel(say=relayed(settings.relay))),
+    )
     made: Mapping[str, Researcher] = {
-        "random": random_search(seed),
+        "random": Evolution(seed=seed, name="random", brood=1, founders=NEVER),
         "bayesian": Bayesian(seed=seed),
         "evolution": Evolution(seed=seed),
-        "tree": TreeSearch(folder=folder, writer=model),
-        "model": TreeSearch(folder=folder, writer=model, drafts=10**6, name="model"),
+        "tree": tree,
+        "model": replace(tree, drafts=10**6, name="model"),
     }
     return [made[name] for name in settings.researchers]
 
@@ -102,6 +101,7 @@ class Campaign:
     notebook: Notebook = field(default_factory=Notebook)
     findings: dict[str, Finding] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)
+    spent: dict[str, list[float]] = field(default_factory=dict)
 
     def run(self) -> Totals:
         """Climb, confirm and reveal every question; return what came of it."""
@@ -111,36 +111,34 @@ class Campaign:
             if e.answer is None and e.plan.tier != "sealed" and (source := kept(self.folder, e.plan.artefact)):
                 self._submit(e, source)
         for question in (rebuild(q, NOUNS) for q in self.vault.questions()):
-            if self.settings.questions == () or question.name in self.settings.questions:
-                self._climb(question)
-                self._confirm(question)
+            self._climb(question)
+            self._confirm(question)
         self.lost["orders in the notebook"] += sum(gives_orders(e.plan.hypothesis) for e in self.notebook.entries)
-        words = Counter(f"{e.plan.tier} {e.answer.word}" for e in self.notebook.entries if e.answer)
-        ideas = effective_ideas(e.plan.family for e in self.notebook.entries if e.plan.tier == "climb")
+        words = (f"{e.plan.tier} {e.answer.word}" for e in self.notebook.entries if e.answer)
         return Totals(
-            words=tuple(sorted(words.items())),
+            words=tuple(sorted(Counter(words).items())),
             lost=tuple(sorted((+self.lost).items())),
-            ideas=ideas,
+            spent=tuple((name, float(np.mean(each))) for name, each in sorted(self.spent.items())),
             findings=tuple(self.findings.values()),
         )
 
     def refresh(self) -> None:
         """Read the notebook that the vault keeps."""
-        noted = {key: rebuild(value, NOUNS) for key, value in self.vault.history().items()}
-        answers = {a.ticket: a for a in noted["answers"]}
-        entries = (Entry(ticket=p.digest, plan=p, answer=answers.get(p.digest)) for p in noted["plans"])
-        self.notebook, self.findings = Notebook(entries=tuple(entries)), {f.question: f for f in noted["findings"]}
+        history = self.vault.history()
+        self.notebook = read_notebook(history)
+        self.findings = {f["question"]: rebuild(f, NOUNS) for f in history["findings"]}
 
     def _climb(self, question: Question) -> None:
         """Let researchers propose in turn, until the budget is spent or as many steps were lost as it holds."""
-        with np.load(io.BytesIO(self.vault.public(question.name)), allow_pickle=False) as arrays:
-            public: Arrays = {name: arrays[name] for name in arrays.files}
+        public = unpacked(self.vault.public(question.name))
         budget, lost = min(self.settings.submissions, question.climbs), 0
         while (done := len(self.notebook.about(question.name))) < budget and lost < budget and not self._late():
             if done % REFRESH == REFRESH - 1:
                 self.refresh()
             who = self.researchers[(done + lost) % len(self.researchers)]
+            began = sum(os.times()[:4])  # its own, and of children that ended
             made = who.propose(question, public, self.notebook)
+            self.spent.setdefault(who.name, []).append(sum(os.times()[:4]) - began)
             answer = made if isinstance(made, Unmeasured) else self._send(_plan(question, who, made), made.source)
             if isinstance(answer, Unmeasured):
                 lost += 1
@@ -163,8 +161,8 @@ class Campaign:
 
     def _reveal(self, plan: Plan) -> None:
         """Register the claim, unless that was done before a kill, and open the sealed tier."""
-        before = [e for e in self.notebook.about(plan.question, tier="sealed") if e.plan.artefact == plan.artefact]
-        entry = before[0] if before else self._register(plan)
+        sealed = self.notebook.about(plan.question, tier="sealed")
+        entry = next((e for e in sealed if e.plan.artefact == plan.artefact), None) or self._register(plan)
         try:
             found = self.vault.reveal(entry.ticket if isinstance(entry, Entry) else "")
             self.findings[plan.question] = rebuild(found, NOUNS)

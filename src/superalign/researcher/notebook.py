@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from superalign import stats
 from superalign.researcher.programs import Program, read_program
-from superalign.types import Answer, Interval, Plan, Record, Tier, Unmeasured
+from superalign.types import Answer, Choice, Finding, Interval, Plan, Question, Record, Tier, Unmeasured, rebuild
+
+NOUNS: Mapping[str, type[Any]] = {n.__name__: n for n in (Answer, Choice, Finding, Interval, Plan, Question)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +30,8 @@ class Notebook(Record):
 
     def about(self, question: str, *, tier: Tier = "climb", researcher: str = "") -> tuple[Entry, ...]:
         """Return the entries of a question and tier, of one researcher or of all."""
-        return tuple(
-            e
-            for e in self.entries
-            if (e.plan.question, e.plan.tier) == (question, tier) and researcher in ("", e.plan.researcher)
-        )
+        asked = [e for e in self.entries if (e.plan.question, e.plan.tier) == (question, tier)]
+        return tuple(e for e in asked if researcher in ("", e.plan.researcher))
 
     def released(self, question: str) -> tuple[tuple[Entry, float], ...]:
         """Return the entries whose own score was released, best first."""
@@ -61,27 +59,8 @@ class Notebook(Record):
         return tuple((program, value) for program, value in read if program is not None)
 
 
-def effective_ideas(families: Iterable[str]) -> float:
-    """Return the effective number of ideas: the exponential of the entropy over families of methods.
-
-    Example:
-        >>> round(effective_ideas(["a"] * 98 + ["b"] * 2), 1), effective_ideas([])
-        (1.1, 0.0)
-    """
-    counts = Counter(families)
-    n = counts.total()
-    return math.exp(-sum(c / n * math.log(c / n) for c in counts.values())) if n else 0.0
-
-
-def uplift(notebook: Notebook, researcher: str, over: str = "random") -> Interval | Unmeasured:
-    """Estimate how much more often a researcher's submissions are better than the best so far than those of another.
-
-    The unit is the question: submissions to one question build on one another. Researchers that share a notebook also share
-    its best score, so this compares them within one campaign.
-    """
-    shares = []
-    for question in dict.fromkeys(e.plan.question for e in notebook.entries):
-        pair = [notebook.about(question, researcher=who) for who in (researcher, over)]
-        better = [[e.answer is not None and e.answer.word == "better" for e in entries] for entries in pair]
-        shares += [sum(better[0]) / len(better[0]) - sum(better[1]) / len(better[1])] if all(pair) else []
-    return stats.mean_interval(shares)
+def read_notebook(history: Mapping[str, Any]) -> Notebook:
+    """Read the notebook in what the vault tells of its history."""
+    answers = {a["ticket"]: rebuild(a, NOUNS) for a in history["answers"]}
+    plans = [rebuild(p, NOUNS) for p in history["plans"]]
+    return Notebook(entries=tuple(Entry(ticket=p.digest, plan=p, answer=answers.get(p.digest)) for p in plans))

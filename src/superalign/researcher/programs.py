@@ -6,16 +6,15 @@ not do, its source does not hold: a reader can compare it with its plan.
 
 from __future__ import annotations
 
-import ast
-import functools
+import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args, get_type_hints
 
 import numpy as np
 
+from superalign.researcher import pieces
 from superalign.types import Question, Record
 
 Setting: TypeAlias = str | int
@@ -62,12 +61,8 @@ ENGLISH: Mapping[str, str] = {
 }
 SAID = {"soft": "weak", "sharp": "weak**2 / (weak**2 + (1 - weak) ** 2)", "smooth": "smooth(x, weak)"}
 COUNTS = {"agreed": "agreed(x, weak)", "confident": "(abs(weak - 0.5) >= np.median(abs(weak - 0.5))) * 1.0"}
+PIECES = {name: inspect.getsource(f).rstrip() for name, f in vars(pieces).items() if inspect.isfunction(f)}
 _CODE = re.compile(r"\[settings ([0-9]+)\]")  # in words, the settings would say what a method does without
-
-
-def settings_of(program: Program) -> dict[str, Any]:
-    """Return a program's settings by name."""
-    return {name: getattr(program, name) for name in DIALS}
 
 
 def dials(question: Question) -> Space:
@@ -86,7 +81,7 @@ def random_program(rng: np.random.Generator, space: Space) -> Program:
 
 def mutate(program: Program, rng: np.random.Generator, space: Space) -> Program:
     """Set one setting, or with odds of one in three two, to something else."""
-    changed = settings_of(program)
+    changed = asdict(program)
     free = [name for name, options in space.items() if set(options) - {changed[name]}]
     for name in rng.permutation(free)[: 1 + int(rng.random() < 1 / 3)]:
         changed[name] = _drawn([o for o in space[name] if o != changed[name]], rng)
@@ -134,7 +129,7 @@ def english(program: Program) -> str:
     said += [f"{program.members} fits over {ENGLISH[program.resample]}"] if program.members > 1 else []
     said += [ENGLISH[program.development]] if program.development != "unused" else []
     said += [f"as many positives as among the {program.cut} labels"] if program.cut != "fit" else []
-    code = "".join(str(DIALS[name].index(value)) for name, value in settings_of(program).items())
+    code = "".join(str(DIALS[name].index(value)) for name, value in asdict(program).items())
     return f"{'; '.join(said)} [settings {code}]"
 
 
@@ -146,29 +141,22 @@ def read_program(text: str) -> Program | None:
         True
     """
     found = _CODE.search(text)
-    if found is None:
+    try:
+        pairs = zip(found[1] if found else "", DIALS.items(), strict=True)
+        settings: dict[str, Any] = {name: options[int(i)] for i, (name, options) in pairs}
+    except (IndexError, ValueError):
         return None
-    pairs = [(name, options[int(i) : int(i) + 1]) for i, (name, options) in zip(found[1], DIALS.items(), strict=False)]
-    settings: dict[str, Any] = {name: option[0] for name, option in pairs if option}
-    return Program(**settings) if len(settings) == len(DIALS) else None
+    return Program(**settings)
 
 
 def source_of(program: Program) -> str:
     """Render a program as the source of an artefact."""
-    pieces, body = _pieces(), "".join(f"    {line}\n" for line in _lines(program))
+    body = "".join(f"    {line}\n" for line in _lines(program))
     kept = [f"def solve(public, inputs, seed):\n{body}"]
     for _ in range(3):  # pieces call pieces, no deeper than this
         said = "\n".join(kept)
-        kept = [t for name, t in pieces.items() if re.search(rf"(?<![.\w]){name}\(", said)] + kept[-1:]
+        kept = [t for name, t in PIECES.items() if re.search(rf"(?<![.\w]){name}\(", said)] + kept[-1:]
     return "\n\n\n".join([f"# {english(program)}\nimport numpy as np", *kept])
-
-
-@functools.cache
-def _pieces() -> Mapping[str, str]:
-    """Return the source of every piece."""
-    text = Path(__file__).with_name("pieces.py").read_text()
-    found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
-    return {n.name: ast.get_source_segment(text, n) or "" for n in found}
 
 
 def _lines(p: Program) -> list[str]:

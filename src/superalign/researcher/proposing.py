@@ -48,12 +48,18 @@ def gains(question: Question, public: Arrays) -> Callable[[float], float]:
     return lambda score: 0.0 if isinstance(base, Unmeasured) else score - base
 
 
-def rehearsed(program: Program, question: Question, public: Arrays) -> float | Unmeasured:
-    """Return the rehearsed score of a program, or that its fit failed."""
-    try:
-        return rehearse(solve_of(source_of(program)), public, question.metric)
-    except (ValueError, ArithmeticError, LookupError) as error:  # a matrix without inverse, arrays of other shapes
-        return Unmeasured(f"it cannot be rehearsed: {type(error).__name__}")
+def rehearsals(question: Question, public: Arrays) -> Callable[[Program], float | Unmeasured]:
+    """Return what tells a program's rehearsed gain, or that its fit failed."""
+    gain = gains(question, public)
+
+    def rehearsed(program: Program) -> float | Unmeasured:
+        try:
+            score = rehearse(solve_of(source_of(program)), public, question.metric)
+        except (ValueError, ArithmeticError, LookupError) as error:  # a matrix without inverse, arrays of other shapes
+            return Unmeasured(f"it cannot be rehearsed: {type(error).__name__}")
+        return score if isinstance(score, Unmeasured) else gain(score)
+
+    return rehearsed
 
 
 def draws(seed: int, name: str, question: Question, history: Notebook) -> np.random.Generator:
@@ -61,11 +67,12 @@ def draws(seed: int, name: str, question: Question, history: Notebook) -> np.ran
     return stream(seed, name, question.name, len(history.about(question.name, researcher=name)))
 
 
-def best_of(gain: Mapping[Program, float], question: Question, history: Notebook) -> Proposal | Unmeasured:
+def best_of(gain: Mapping[Program, float | Unmeasured], question: Question, history: Notebook) -> Proposal | Unmeasured:
     """Propose the program that gains most in rehearsal and was not submitted before."""
     before = {e.plan.artefact for e in history.about(question.name)}
-    fresh = [p for p in gain if digest_of(source_of(p).encode()) not in before]
+    ran = {p: value for p, value in gain.items() if not isinstance(value, Unmeasured)}
+    fresh = {p: value for p, value in ran.items() if digest_of(source_of(p).encode()) not in before}
     if not fresh:
         return Unmeasured("every program that was drawn had been submitted before, or fails")
-    best = max(fresh, key=lambda p: gain[p])
-    return Proposal(hypothesis=english(best), family=family(best), predicted=gain[best], source=source_of(best))
+    best = max(fresh, key=lambda p: fresh[p])
+    return Proposal(hypothesis=english(best), family=family(best), predicted=fresh[best], source=source_of(best))

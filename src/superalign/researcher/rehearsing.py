@@ -25,6 +25,12 @@ SPLITS, ROWS = 2, 1500  # of the development set, each used both ways; training 
 TRUE, DEV = "dev_true", "dev_"
 
 
+def unpacked(data: bytes) -> Arrays:
+    """Read the arrays of an npz file."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
 def rehearse(solve: Solve, public: Arrays, metric: str, *, seed: int = 0) -> float | Unmeasured:
     """Return a method's score on the development set, the labels of a half unknown to it whenever that half is scored."""
     n, items = len(public[TRUE]), len(public["weak"])
@@ -68,12 +74,10 @@ def rehearse_apart(source: str, public: Arrays, metric: str, *, limit_s: int = 6
     """Rehearse a source in a process of its own, and return its score, or why there is none: the last line of its error."""
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **public)
-    head = json.dumps([source, metric, limit_s]).encode()
-    command = [sys.executable, "-c", "from superalign.researcher.rehearsing import child; child()"]
+    child = "from superalign.researcher.rehearsing import child; child()"
+    command, given = [sys.executable, "-c", child, metric, str(limit_s)], json.dumps(source).encode() + b"\n"
     try:
-        done = subprocess.run(
-            command, input=head + b"\n" + packed.getvalue(), capture_output=True, timeout=limit_s + 20
-        )
+        done = subprocess.run(command, input=given + packed.getvalue(), capture_output=True, timeout=limit_s + 20)
         score = float(json.loads(done.stdout))
         return score if 0 <= score <= 1 else Unmeasured("it printed something that is no score")
     except subprocess.TimeoutExpired:
@@ -84,15 +88,13 @@ def rehearse_apart(source: str, public: Arrays, metric: str, *, limit_s: int = 6
 
 
 def child() -> None:
-    """Rehearse what stands on standard input and print its score: the other end of `rehearse_apart`."""
-    head, _, packed = sys.stdin.buffer.read().partition(b"\n")
-    source, metric, limit_s = json.loads(head)
-    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        public = {name: arrays[name] for name in arrays.files}
-    resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s + 1))
+    """Rehearse a source on arrays, both from standard input, and print its score: the other end of `rehearse_apart`."""
+    metric, limit_s = sys.argv[1:]
+    source, _, packed = sys.stdin.buffer.read().partition(b"\n")
+    resource.setrlimit(resource.RLIMIT_CPU, (int(limit_s), int(limit_s) + 1))
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
     real, sys.stdout = sys.stdout, io.StringIO()  # what it prints is no score
-    found = rehearse(solve_of(source), public, metric)
+    found = rehearse(solve_of(json.loads(source)), unpacked(packed), metric)
     if isinstance(found, Unmeasured):
         sys.exit(found.why)
     real.write(json.dumps(found))

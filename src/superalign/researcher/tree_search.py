@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from superalign.researcher.language_model import LanguageModel
+from superalign.researcher.language_model import LanguageModel, Move
 from superalign.researcher.notebook import Notebook
 from superalign.researcher.proposing import Arrays, Proposal, gains
 from superalign.researcher.rehearsing import rehearse_apart
@@ -37,10 +37,8 @@ class TreeSearch:
         free = [e for e in own if e.ticket in worth and cited.count(e.ticket) < CHILDREN]
         best = max(free, key=lambda e: worth[e.ticket]) if free and len(own) >= self.drafts else None
         source = kept(self.folder, best.plan.artefact) if best else ""
-        if best and source:
-            made = self.writer.write("improve", question, history, source, best.plan.hypothesis)
-        else:
-            made = self.writer.write("draft", question, history, "", "")
+        move: Move = "improve" if best and source else "draft"
+        made = self.writer.write(question, history, move, source, best.plan.hypothesis if best else "")
         made = self._rehearsed(made, question, public, history)
         if isinstance(made, Unmeasured):
             return made
@@ -59,5 +57,5 @@ class TreeSearch:
             if not isinstance(score, Unmeasured):
                 return replace(made, predicted=gains(question, public)(score))
             if attempt < DEBUGS:
-                made = self.writer.write("debug", question, history, made.source, score.why)
+                made = self.writer.write(question, history, "debug", made.source, score.why)
         return Unmeasured("the script did not run, and could not be mended")

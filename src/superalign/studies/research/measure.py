@@ -16,10 +16,10 @@ from superalign.lab.automation import left_out
 from superalign.lab.campaigns import Campaign, Done, Sat, campaign, notebook_of, walls_tried
 from superalign.lab.claims_kept import beyond_twins, kept_claims
 from superalign.lab.monitor_rates import Readings, batches, prevalence, rates, read_batch, suspicions, worst
+from superalign.lab.pace import effective_ideas, uplift
 from superalign.lab.research_benches import benches
 from superalign.lab.research_parts import ALL, TWIN, Kept, Mixed, Rate
 from superalign.lab.zoo_campaign import Planted, planted, zoo_campaign
-from superalign.researcher.notebook import effective_ideas, uplift
 from superalign.stats import share
 from superalign.stats.streams import seed_for
 from superalign.studies.research.evidence import Asked, Evidence, Proposer
