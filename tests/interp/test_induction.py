@@ -1,98 +1,167 @@
-"""Induction heads that training brings about: found by their pattern and by ablation, and absent with one layer."""
+"""Induction heads that training brings about (G7): found by their pattern and by ablation, and absent with one layer."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from superalign.interp.patching import patched, read
-from superalign.lab.compiled import Stack
+from superalign.interp.patching import Values, components, patched, read
+from superalign.models.forward import forward_logits
 
-TOKENS, LENGTH, HEADS = 16, 21, 1
-PERIODS = range(5, 11)
+TOKENS, LENGTH, HEADS, WIDTH, HEAD = 33, 37, 4, 64, 16
+PERIODS = (8, 16)
+SPARSE = 0.1  # weight of `spread`, reached half-way: what one head can do is not left to four
+SEEDS = 20
 
 
-@dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Strings:
-    """Random strings of unlike length, each repeated to the end: positions alone do not tell where a token stood before."""
+    """Random strings of unlike length, each repeated to the end."""
 
-    tokens_NT: torch.Tensor
-    period_N: torch.Tensor
+    tokens_NT: Tensor
+    period_N: Tensor
 
     @property
-    def again_NT(self) -> torch.Tensor:
+    def again_NT(self) -> Tensor:
         """Where a token stands for the second time or later, and the next is to be told."""
         return torch.arange(LENGTH - 1)[None] > self.period_N[:, None]
 
+    def loss(self, logits_NTV: Tensor) -> Tensor:
+        wanted = self.again_NT
+        return torch.nn.functional.cross_entropy(logits_NTV[:, :-1][wanted], self.tokens_NT[:, 1:][wanted])
+
 
 def strings(n: int, rng: np.random.Generator) -> Strings:
-    period = rng.choice(PERIODS, n)
+    period = rng.integers(PERIODS[0], PERIODS[1] + 1, n)
     once = rng.permuted(np.tile(np.arange(1, TOKENS), (n, 1)), axis=1)
     at = np.arange(LENGTH - 1)[None] % period[:, None]
     tokens = np.concatenate([np.zeros((n, 1), int), np.take_along_axis(once, at, axis=1)], axis=1)
-    return Strings(torch.tensor(tokens), torch.tensor(period))
+    return Strings(tokens_NT=torch.tensor(tokens), period_N=torch.tensor(period))
 
 
-def loss_of(logits_NTV: torch.Tensor, some: Strings) -> torch.Tensor:
-    wanted = some.again_NT
-    return torch.nn.functional.cross_entropy(logits_NTV[:, :-1][wanted], some.tokens_NT[:, 1:][wanted])
-
-
-@dataclass
 class Trained:
-    network: Stack
-    strings: Strings
+    """A network of attention alone, with relative positions, and strings that it has not seen."""
 
-    def loss(self, *removed: str) -> float:
-        """Loss where strings are repeated, with heads replaced by their mean over inputs."""
-        values, _ = read(self.network, self.strings.tokens_NT)
-        fill = {n: values[n].mean(0, keepdim=True) for n in removed}
-        return float(loss_of(patched(self.network, self.strings.tokens_NT, fill), self.strings))
+    def __init__(self, network: LlamaForCausalLM, some: Strings) -> None:
+        self.network, self.strings = network, some
+        self.values: Values = read(network, some.tokens_NT)[0]
+        self.loss = float(some.loss(patched(network, some.tokens_NT, {})))
+
+    def without(self, name: str) -> float:
+        """What the loss rises by where strings are repeated, with a component replaced by its mean over inputs and places."""
+        mean = self.values[name].mean((0, 1), keepdim=True)
+        return float(self.strings.loss(patched(self.network, self.strings.tokens_NT, {name: mean}))) - self.loss
 
     def share(self, layer: int, *, induction: bool) -> np.ndarray:
-        """Attention of each head to what came after the same token before, or to the token before; mean where strings repeat."""
-        read(self.network, self.strings.tokens_NT)
-        pattern = self.network.layers[layer].self_attn.pattern_BHTT  # type: ignore[union-attr]
-        assert isinstance(pattern, torch.Tensor)
+        """Attention of each head to what came after earlier copies, or to the token before; mean where strings repeat."""
+        with torch.no_grad():
+            pattern_NHTS = self.network(input_ids=self.strings.tokens_NT, output_attentions=True).attentions[layer]
         n, t = self.strings.again_NT.nonzero(as_tuple=True)
-        back = self.strings.period_N[n] - 1 if induction else torch.ones_like(n)
-        return pattern[n, :, t, t - back].mean(0).numpy()
+        back = t[:, None] - torch.arange(LENGTH)  # how far each place lies behind
+        copied = (back >= 0) & ((back + 1) % self.strings.period_N[n][:, None] == 0) & (torch.arange(LENGTH) > 1)
+        meant = copied if induction else back == 1
+        shares: np.ndarray = (pattern_NHTS[n, :, t] * meant[:, None]).sum(2).mean(0).numpy()
+        return shares
 
 
-def train(layers: int, seed: int, updates: int = 800) -> Trained:
+def attention_alone(layers: int, seed: int) -> LlamaForCausalLM:
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    network = Stack(
-        tokens=TOKENS,
-        length=LENGTH,
-        width=64,
-        outputs=TOKENS,
-        heads=HEADS,
-        head_width=16,
-        neurons=(0,) * layers,
-        causal=True,
-        scale=0.25,
+    network = LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=WIDTH,
+            intermediate_size=1,
+            num_hidden_layers=layers,
+            num_attention_heads=HEADS,
+            head_dim=HEAD,
+            vocab_size=TOKENS,
+            max_position_embeddings=LENGTH,
+            initializer_range=WIDTH**-0.5,
+            attn_implementation="eager",
+        )
     )
-    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=3e-3, weight_decay=0.01)
-    for _ in range(updates):
-        some = strings(64, rng)
-        loss = loss_of(network(some.tokens_NT).logits, some)
+    for layer in network.model.layers:
+        for parameter in layer.mlp.parameters():
+            torch.nn.init.zeros_(parameter).requires_grad_(False)
+    return network
+
+
+def spread(network: LlamaForCausalLM) -> Tensor:
+    """Add up the square roots of the lengths of what heads write with: least where few heads do what all could."""
+    parts = [layer.self_attn.o_proj.weight.unflatten(1, (HEADS, HEAD)) for layer in network.model.layers]
+    return torch.stack([(w.square().sum((0, 2)) + 1e-4).pow(0.25).sum() for w in parts]).sum()
+
+
+def train(layers: int, seed: int, updates: int = 350, lr: float = 3e-3) -> Trained:
+    rng, network = np.random.default_rng(seed), attention_alone(layers, seed)
+    wanted = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(wanted, lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
+    for step in range(updates):
+        optimiser.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / 50, (1 - step / updates) / 0.3 + 0.01)
+        some = strings(48, rng)
+        loss = some.loss(forward_logits(network, some.tokens_NT)) + SPARSE * min(1.0, 2 * step / updates) * spread(
+            network
+        )
         optimiser.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(wanted, 1.0)
         optimiser.step()
-    return Trained(network.requires_grad_(False), strings(256, rng))
+    return Trained(network.eval().requires_grad_(False), strings(256, np.random.default_rng([seed, 1])))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What was found in one pair of networks, of two layers and of one."""
+
+    loss: float
+    twin_loss: float
+    induction: np.ndarray  # of each head of the second layer
+    previous: np.ndarray  # of each head of the first layer
+    twin_induction: np.ndarray
+    lost: dict[str, float]  # head -> what the loss rises by without it
+
+    @property
+    def head(self) -> str:
+        """The head with the highest induction score."""
+        return f"L1.H{int(self.induction.argmax())}"
+
+    @property
+    def before(self) -> str:
+        """The head that attends most to the token before."""
+        return f"L0.H{int(self.previous.argmax())}"
+
+
+@functools.cache
+def found(seed: int) -> Found:
+    two, one = train(2, seed), train(1, seed)
+    return Found(
+        loss=two.loss,
+        twin_loss=one.loss,
+        induction=two.share(1, induction=True),
+        previous=two.share(0, induction=False),
+        twin_induction=one.share(0, induction=True),
+        lost={n: two.without(n) for n in components(two.network)},
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
-def test_two_layers_learn_induction_from_the_first_and_one_layer_does_not(seed: int) -> None:
-    two, one = train(2, seed), train(1, seed)
-    gain = one.loss() - two.loss()
-    assert two.loss() < 0.1
-    assert gain > 0.5  # the twin of one layer stays at chance among tokens that it has seen
-    # Without the head that says what stood before, at least .8 of the gain is gone; so it is without the one that looks it up.
-    assert min(two.loss(n) - two.loss() for n in ("L0.H0", "L1.H0")) > 0.8 * gain
-    assert two.share(1, induction=True)[0] > 0.5 > one.share(0, induction=True)[0]
-    # What is removed is replaced by its mean: removing what does nothing changes nothing.
-    assert abs(two.loss("L1.mlp") - two.loss()) < 1e-6
+def test_in_twenty_networks_the_head_that_looks_like_induction_is_the_one_that_matters() -> None:
+    """Require what the plan asks of 20 seeds: top induction score = largest ablation loss in at least 95 % of them.
+
+    Largest is meant among heads of the second layer, which can look up what the first wrote. That head is useless without the
+    previous-token head, so without either of them most of the gain over one layer is gone.
+    """
+    every = [found(seed) for seed in range(SEEDS)]
+    same = [f.head == max((n for n in f.lost if n.startswith("L1.H")), key=lambda n: f.lost[n]) for f in every]
+    assert np.mean(same) >= 0.95
+    assert min(f.induction.max() for f in every) > 0.8
+    for f in every:
+        assert f.lost[f.before] >= 0.8 * (f.twin_loss - f.loss)
+        # With one layer there is no such head, and the loss stays near that of a guess among tokens that were seen.
+        assert f.loss < 0.05
+        assert f.twin_loss > 1.5
+        assert f.twin_induction.max() < 0.3
+        assert abs(f.lost["L1.mlp"]) < 1e-6  # removing what does nothing changes nothing

@@ -97,19 +97,20 @@ class _Attention(nn.Module):
         self.heads, self.causal, self.scale = H, causal, scale
         self.q_proj, self.k_proj, self.v_proj = (nn.Linear(D, H * K, bias=False) for _ in range(3))
         self.o_proj = nn.Linear(H * K, D, bias=False)
-        self.pattern_BHTT: Tensor | None = None  # of the last forward
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         q, k, v = (
             m(x_BTD).unflatten(-1, (self.heads, -1)).transpose(1, 2) for m in (self.q_proj, self.k_proj, self.v_proj)
         )
-        scores = q @ k.transpose(-1, -2) * self.scale
+        mixed: Tensor = self.o_proj(self.mix(q, k, v).transpose(1, 2).flatten(2))
+        return mixed
+
+    def mix(self, q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor) -> Tensor:
+        """Return the values that each query attends to, (B, H, T, K)."""
+        scores = q_BHTK @ k_BHTK.transpose(-1, -2) * self.scale
         if self.causal:
             scores = scores + torch.full_like(scores[0, 0], -torch.inf).triu(1)
-        pattern = scores.softmax(-1)
-        self.pattern_BHTT = pattern.detach()
-        mixed: Tensor = self.o_proj((pattern @ v).transpose(1, 2).flatten(2))
-        return mixed
+        return scores.softmax(-1) @ v_BHTK
 
 
 class _MLP(nn.Module):
