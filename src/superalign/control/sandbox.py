@@ -93,9 +93,8 @@ def sandbox_missing() -> str:
     elif not bwrap:
         fault = "bubblewrap is not installed. Install it (apt-get install bubblewrap)"
     elif (tried := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
-        why = tried.stderr.strip()[:200]
         fault = (
-            f"bubblewrap fails ({why}). Allow user namespaces, have its version .8 or later, and prlimit (util-linux)"
+            f"bubblewrap fails ({tried.stderr.strip()[:200]}). Allow user namespaces; have its version .8, and prlimit"
         )
     else:
         return ""
@@ -103,11 +102,7 @@ def sandbox_missing() -> str:
 
 
 def check_walls() -> None:
-    """Refuse a machine on which untrusted code cannot be held: before anything long begins.
-
-    Raises:
-        BadInput: If this is not root, there is no sandbox, or a user is missing; it says what to run.
-    """
+    """Refuse, before anything long begins, where untrusted code cannot be held: without root, a sandbox and the users."""
     identities.root_only("open a vault")
     if missing := sandbox_missing():
         raise BadInput(missing)
