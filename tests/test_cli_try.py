@@ -12,7 +12,8 @@ import pytest
 
 from superalign.control.identities import RESEARCHER, drop, make_users, python_folders, user
 from superalign.control.sandbox import sandbox_missing
-from superalign.lab.pace import paces, seconds_of
+from superalign.lab.hours import seconds_of
+from superalign.lab.pace import paces
 from superalign.researcher.notebook import read_notebook
 from superalign.types import Interval
 from superalign.vault.opening import Vault, ask, open_vault

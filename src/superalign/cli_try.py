@@ -112,7 +112,7 @@ def _clock(question: Question) -> Path:
 
 def _show(desk: Client, question: Question) -> str:
     """Show a question in words and write its arrays; from now on a person's time counts."""
-    from superalign.researcher.language_model import about
+    from superalign.researcher.notebook import about
 
     Path(f"{question.name}.npz").write_bytes(desk.public(question.name))
     _clock(question).touch() if not _clock(question).exists() else None
@@ -146,7 +146,7 @@ def _reveal(desk: Client, question: Question, source: str) -> str:
 
 def _register(desk: Client, question: Question, source: str, tier: Tier, said: tuple[str, float, str] | None) -> str:
     """Register a person's plan, unless it is there; return its ticket."""
-    from superalign.lab.pace import timed
+    from superalign.lab.hours import timed
     from superalign.researcher.notebook import read_notebook
     from superalign.types import Plan, digest_of, to_plain
 

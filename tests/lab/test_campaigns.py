@@ -74,6 +74,7 @@ def test_a_campaign_that_is_killed_goes_on_counts_nothing_twice_and_finds_what_i
     kept = {a["ticket"]: a["word"] for a in before["answers"]}
     assert all(s.answer is not None and s.answer.word == kept[s.plan.digest] for s in done.sat if s.plan.digest in kept)
     assert done.ended == "finished"
+    assert set(dict(done.totals.spent)) <= {"evolution", "random"}
     assert not [a.name for a in done.attempts if a.escaped]
     assert sum(a.escaped for a in done.bare) >= 60
     assert "toy-q" not in done.findings

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from superalign.lab.pace import Pace, effective_ideas, pace_table, paces, timed, uplift
+from superalign.lab.hours import timed
+from superalign.lab.pace import Pace, effective_ideas, pace_table, paces, uplift
 from superalign.researcher.notebook import Entry, Notebook
 from superalign.types import Interval, Unmeasured
 from tests.researcher.test_notebook import entry

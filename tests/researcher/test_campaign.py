@@ -27,8 +27,11 @@ def counts(totals: Totals) -> dict[str, int]:
 def test_it_improves_on_the_baseline_and_claims_nothing_on_the_twin(tmp_path: Path) -> None:
     vault = StandIn(Bench(0), Bench(100, twin=True, name="toy-q"))
     done = campaign(vault, tmp_path, submissions=6)
-    found = counts(done.run())
+    totals = done.run()
+    found = counts(totals)
     assert found["climb better"] + found["climb not better"] == 12
+    assert all(seconds > 0 for seconds in dict(totals.spent).values())
+    assert {name for name, _ in totals.spent} == {"evolution", "random"}
     assert set(vault.findings) == {"toy-k"}
     gain = vault.findings["toy-k"].gain
     assert isinstance(gain, Interval)

@@ -23,7 +23,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, TypeAlias
 
@@ -74,13 +74,13 @@ class Outcome(Record):
 
     ended: Ended
     code: int
-    out: str = ""
-    err: str = ""
+    out: str
+    err: str
     wall_s: float
     cpu_s: float
     peak_mb: float
-    files: tuple[str, ...] = ()
-    events: tuple[Event, ...] = ()
+    files: tuple[str, ...]
+    events: tuple[Event, ...]
 
 
 @functools.cache
@@ -93,9 +93,8 @@ def sandbox_missing() -> str:
     elif not bwrap:
         fault = "bubblewrap is not installed. Install it (apt-get install bubblewrap)"
     elif (tried := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
-        why = tried.stderr.strip()[:200]
         fault = (
-            f"bubblewrap fails ({why}). Allow user namespaces, have its version .8 or later, and prlimit (util-linux)"
+            f"bubblewrap fails ({tried.stderr.strip()[:200]}). Allow user namespaces; have its version .8, and prlimit"
         )
     else:
         return ""
@@ -103,11 +102,7 @@ def sandbox_missing() -> str:
 
 
 def check_walls() -> None:
-    """Refuse a machine on which untrusted code cannot be held: before anything long begins.
-
-    Raises:
-        BadInput: If this is not root, there is no sandbox, or a user is missing; it says what to run.
-    """
+    """Refuse, before anything long begins, where untrusted code cannot be held: without root, a sandbox and the users."""
     identities.root_only("open a vault")
     if missing := sandbox_missing():
         raise BadInput(missing)
@@ -156,9 +151,7 @@ def confined(
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={}, **how)
         kept.callback(process.kill)  # where this is interrupted
         os.close(tells)
-        found = _watched(process, (out, err, note, told), own, limits)
-        texts = [os.pread(f.fileno(), limits.output_kb * 1024, 0).decode(errors="replace") for f in (out, err)]
-        return replace(found, out=texts[0], err=texts[1], files=tuple(sorted(name for name, _ in _files(own))))
+        return _watched(process, (out, err, note, told), own, limits)
 
 
 def read_left(folder: Path, name: str, *, at_most: int) -> bytes:
@@ -199,8 +192,7 @@ def _handed_over(folder: Path, name: str) -> User:
             "nothing to lose. Run this as root and name a user, or as another user and name none."
         )
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    if os.fstat(handle).st_uid != who.uid:
-        os.fchown(handle, who.uid, who.gid)
+    os.fchown(handle, who.uid, who.gid)
     os.fchmod(handle, 0o700)
     os.close(handle)
     return who
@@ -248,24 +240,25 @@ def _watched(process: subprocess.Popen[bytes], pipes: Sequence[IO[bytes]], folde
             "killed": any(os.fstat(file.fileno()).st_size > limits.output_kb * 1024 for file in (out, err)),
         }
         ended = next((name for name, true in over.items() if true), None)
-    first = _first(note, ends)  # all processes of its namespace end with it
-    if ended is not None:
-        signal.pidfd_send_signal(first, signal.SIGKILL)
+    first, inside = ends, re.search(rb'"child-pid": *(\d+)', os.pread(note.fileno(), 4096, 0))
+    with contextlib.suppress(ProcessLookupError):  # all processes of its namespace end with the first one inside
+        first = os.pidfd_open(int(inside[1])) if inside else ends
+        signal.pidfd_send_signal(first, signal.SIGKILL if ended else 0)
     code, wall_s = process.wait(), time.monotonic() - started
     select.select([first], [], [], 10)
     for handle in {first, ends}:
         os.close(handle)
-    ended = ended or ("finished" if code == 0 else "failed")
-    events = tuple(map(_event, (trace + (told.read(MB) or b""))[:MB].splitlines()))
-    return Outcome(ended=ended, code=code, wall_s=wall_s, cpu_s=cpu_s, peak_mb=peak_mb, events=events)
-
-
-def _first(note: IO[bytes], ends: int) -> int:
-    """Open the first process inside; if it is gone, or never was, return the one outside."""
-    found = re.search(rb'"child-pid": *(\d+)', os.pread(note.fileno(), 4096, 0))
-    with contextlib.suppress(ProcessLookupError):
-        return os.pidfd_open(int(found[1])) if found else ends
-    return ends
+    return Outcome(
+        ended=ended or ("finished" if code == 0 else "failed"),
+        code=code,
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        peak_mb=peak_mb,
+        out=os.pread(out.fileno(), limits.output_kb * 1024, 0).decode(errors="replace"),
+        err=os.pread(err.fileno(), limits.output_kb * 1024, 0).decode(errors="replace"),
+        files=tuple(sorted(name for name, _ in _files(folder))),
+        events=tuple(map(_event, (trace + (told.read(MB) or b""))[:MB].splitlines())),
+    )
 
 
 def _taken(top: psutil.Process) -> tuple[float, float, float]:

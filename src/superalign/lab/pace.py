@@ -7,7 +7,6 @@ breaks included; a program's is what its proposals cost it, without the vault's 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,11 +14,10 @@ from dataclasses import dataclass
 from superalign import stats
 from superalign.kit.evidence import Estimate
 from superalign.kit.parts import table
+from superalign.lab.hours import seconds_of
 from superalign.report import Table
 from superalign.researcher.notebook import Notebook
 from superalign.types import Interval, Record, Unmeasured
-
-_TIMED = re.compile(r" \[([0-9]+) s at the terminal\]$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,22 +58,6 @@ def uplift(notebook: Notebook, researcher: str, over: str = "random") -> Interva
         better = [[e.answer is not None and e.answer.word == "better" for e in entries] for entries in pair]
         shares += [sum(better[0]) / len(better[0]) - sum(better[1]) / len(better[1])] if all(pair) else []
     return stats.mean_interval(shares)
-
-
-def timed(hypothesis: str, seconds: float) -> str:
-    """Write into a hypothesis what it took a person, so that it is on record before there is an answer.
-
-    Example:
-        >>> timed("soft labels", 90.4), seconds_of(timed("soft labels", 90.4)), seconds_of("soft labels")
-        ('soft labels [90 s at the terminal]', 90.0, None)
-    """
-    return f"{hypothesis} [{max(round(seconds), 1)} s at the terminal]"
-
-
-def seconds_of(hypothesis: str) -> float | None:
-    """Read the seconds that stand in a hypothesis; None where none do."""
-    found = _TIMED.search(hypothesis)
-    return float(found[1]) if found else None
 
 
 def paces(

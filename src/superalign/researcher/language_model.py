@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from superalign.researcher.client import Client, VaultError
-from superalign.researcher.notebook import Entry, Notebook
+from superalign.researcher.notebook import Entry, Notebook, about
 from superalign.researcher.proposing import Proposal
 from superalign.types import Question, Record, Unmeasured
 
@@ -161,9 +161,3 @@ def _note(entry: Entry) -> str:
 def _field(text: str, name: str) -> str:
     """Return the first line of a name in a reply; empty where there is none."""
     return next((value.strip()[:300] for key, value in _LINE.findall(text) if key.upper() == name), "")
-
-
-def about(question: Question) -> str:
-    """Say what a question asks, by what it is scored and what it gives."""
-    arrays = "; ".join(f"{name}: {what}" for name, what in question.arrays)
-    return f"{question.asks}\nMetric: {question.metric}. Arrays: {arrays}.\nBaseline to beat: {question.published}."

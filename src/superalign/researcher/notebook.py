@@ -64,3 +64,9 @@ def read_notebook(history: Mapping[str, Any]) -> Notebook:
     answers = {a["ticket"]: rebuild(a, NOUNS) for a in history["answers"]}
     plans = [rebuild(p, NOUNS) for p in history["plans"]]
     return Notebook(entries=tuple(Entry(ticket=p.digest, plan=p, answer=answers.get(p.digest)) for p in plans))
+
+
+def about(question: Question) -> str:
+    """Say what a question asks, by what it is scored and what it gives."""
+    arrays = "; ".join(f"{name}: {what}" for name, what in question.arrays)
+    return f"{question.asks}\nMetric: {question.metric}. Arrays: {arrays}.\nBaseline to beat: {question.published}."
