@@ -39,6 +39,7 @@ from superalign.vault.judging import Allow, allow_unflagged
 from superalign.vault.opening import Vault, ask_person, open_vault
 
 NOUNS = {n.__name__: n for n in (Answer, Finding, Interval, Plan, Reading, Received, Scored)}
+GRID_S = 0.25  # answers leave at multiples of so many seconds
 LOOK_S = 2.0  # between two looks at how far a campaign is
 
 
@@ -54,7 +55,7 @@ class Campaign(Record):
     patience_s: float = (
         0.0  # that a person has to decide on what a monitor flags; 0: nobody is asked, and it is refused
     )
-    grid_s: float = 0.25
+    grid_s: float = GRID_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

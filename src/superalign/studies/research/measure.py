@@ -13,7 +13,7 @@ from superalign.kit.run import Run
 from superalign.lab.answer_times import answer_times
 from superalign.lab.attackers import attacks, run_attack, summary
 from superalign.lab.automation import left_out
-from superalign.lab.campaigns import Campaign, Done, Sat, campaign, notebook_of, walls_tried
+from superalign.lab.campaigns import GRID_S, Campaign, Done, Sat, campaign, notebook_of, walls_tried
 from superalign.lab.claims_kept import beyond_twins, kept_claims
 from superalign.lab.monitor_rates import Readings, batches, prevalence, rates, read_batch, suspicions, worst
 from superalign.lab.pace import effective_ideas, uplift
@@ -32,21 +32,7 @@ SELECTED = (10, 100, 1000)  # submissions, for what selection alone gives
 
 def measure(config: Config, run: Run) -> Evidence:
     """Search, unseal, and test the keepers."""
-    problems = (*config.problems, *([config.statements] if config.statements else ()))
-    run.stage(f"{len(problems)} research problems, {config.draws} times, each with its impossible twin")
-    seed, alone = seed_for(run.seed, "benches"), config.only == "twins"
-    asked = benches(problems, seed=seed, run=run, quick=config.few, draws=config.draws, twins_alone=alone)
-    setting = Campaign(
-        researchers=config.researchers,
-        submissions=config.submissions,
-        minutes=config.minutes,
-        seed=seed_for(run.seed, "campaign"),
-        model=config.model,
-        patience_s=config.patience,
-    )
-    done = campaign(asked, setting, run.folder / "campaign", stage=run.stage)
-    kept = kept_claims(asked, done, run.folder / "campaign")
-    run.keep(*done.findings.values(), *done.attempts, *done.bare, *kept.values())
+    done, questions = _searched(config, run)
     jobs = batches(each=config.cheats, twins=config.twins, seed=seed_for(run.seed, "zoo"))
     run.stage(f"monitors on {sum(j.n for j in jobs)} planted cheats and honest twins")
     readings = run.map(read_batch, jobs, name="zoo", progress="submissions of the zoo")
@@ -58,10 +44,9 @@ def measure(config: Config, run: Run) -> Evidence:
     tried = attacks(seeds=config.attacks, queries=config.queries)
     run.stage(f"{len(tried)} attackers who only ask, and the times at which they are answered")
     outcomes = run.map(run_attack, tried, name="attacks", progress="attacks")
-    times = answer_times(rounds=config.rounds, grid_s=setting.grid_s, seed=seed_for(run.seed, "times"))
+    times = answer_times(rounds=config.rounds, grid_s=GRID_S, seed=seed_for(run.seed, "times"))
     honest, cheats, kinds = suspicions(readings)
     flagged = share([_is_flagged(s) for s in done.sat if s.scored is not None])
-    questions = [_asked(b.question, done, kept[b.question.name]) for b in asked]
     climbed = [s for s in done.sat if s.plan.tier == "climb"]
     waited = [d for d in done.decisions if d.by]
     return Evidence(
@@ -94,6 +79,26 @@ def measure(config: Config, run: Run) -> Evidence:
         times=times,
         head=done.head,
     )
+
+
+def _searched(config: Config, run: Run) -> tuple[Done, list[Asked]]:
+    """Ask, let researchers search, and put together what became of every question."""
+    problems = (*config.problems, *([config.statements] if config.statements else ()))
+    run.stage(f"{len(problems)} research problems, {config.draws} times, each with its impossible twin")
+    seed, alone = seed_for(run.seed, "benches"), config.only == "twins"
+    asked = benches(problems, seed=seed, run=run, quick=config.few, draws=config.draws, twins_alone=alone)
+    setting = Campaign(
+        researchers=config.researchers,
+        submissions=config.submissions,
+        minutes=config.minutes,
+        seed=seed_for(run.seed, "campaign"),
+        model=config.model,
+        patience_s=config.patience,
+    )
+    done = campaign(asked, setting, run.folder / "campaign", stage=run.stage)
+    kept = kept_claims(asked, done, run.folder / "campaign")
+    run.keep(*done.findings.values(), *done.attempts, *done.bare, *kept.values())
+    return done, [_asked(b.question, done, kept[b.question.name]) for b in asked]
 
 
 def _asked(question: Question, done: Done, kept: Kept) -> Asked:
