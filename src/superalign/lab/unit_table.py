@@ -158,6 +158,16 @@ def unit_row(j: Judged, u: int) -> tuple[str, str, float, float, float]:
     return j.layer.name_U[u], in_english(f.programs[u], shown=4), r, r - gain, least
 
 
+def best_rows(layers: Sequence[Judged]) -> list[tuple[str, str, float, float, float]]:
+    """Describe the neuron of each layer that gains most over tables."""
+    return [unit_row(j, int(np.nanargmax(np.where(j.kind_U == "N", j.found.gain_U3[:, 0], np.nan)))) for j in layers]
+
+
+def random_rows(j: Judged, rng: np.random.Generator) -> list[tuple[str, str, float, float, float]]:
+    """Describe two neurons of a layer, drawn at random."""
+    return [unit_row(j, int(u)) for u in rng.choice(np.flatnonzero(j.kind_U == "N"), 2, replace=False)]
+
+
 def about(
     done: NetworkDone, policy: str, corpora: Sequence[str], *, seed: int, null: Mapping[str, float]
 ) -> dict[str, object]:

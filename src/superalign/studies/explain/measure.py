@@ -12,7 +12,7 @@ from superalign import jobs
 from superalign.interp.programs import to_text
 from superalign.kit.run import Run
 from superalign.lab.corpora import FAMILIES, Reading
-from superalign.lab.explained_network import NetworkJob, explain_network, read_layer
+from superalign.lab.explained_network import NetworkDone, NetworkJob, explain_network, read_layer
 from superalign.lab.minimal_pairs import MEASURES, change_tokens, over_neurons
 from superalign.lab.proposed_programs import ProposeJob, by_origin, propose
 from superalign.lab.replaced_neurons import jobs_of, kept_by_layer, kept_by_unit, median_kept, replace_neurons
@@ -20,12 +20,13 @@ from superalign.lab.score_checks import Checked, ChecksJob, averaged, check_scor
 from superalign.lab.unit_table import (
     Judged,
     about,
+    best_rows,
     discovered,
     judged,
     nulls,
     on_less_text,
     over_units,
-    unit_row,
+    random_rows,
     write_table,
 )
 from superalign.policy_names import kind_of
@@ -65,9 +66,6 @@ def measure(config: Config, run: Run) -> Evidence:
     everywhere = [units for some in apart.values() for units in some]
     layers = [judged(read_layer(done, n), apart[n], everywhere) for n in done.layers]
     passed = discovered(layers)
-    run.stage("some of the neurons on less text")
-    few = [replace(first, each=config.each or config.twin_units, latents=0, part=x) for x in config.parts]
-    less = run.map(explain_network, few, name="less text", progress="networks")
     tested, causal = look_closely(config, run, first, layers)
 
     def of(kind: str, number: int) -> Units:
@@ -86,18 +84,9 @@ def measure(config: Config, run: Run) -> Evidence:
         all=tuple(u for kind in KIND if (u := of(kind, -1)).units),
         layers=tuple(of(k, n) for k in KIND for n in done.layers),
         nulls=tuple(Null(*x) for x in nulls(layers)),
-        less=tuple(
-            Less(*x) for x in on_less_text([*zip(config.parts, less, strict=True), (1.0, done)]) if config.parts
-        ),
-        shown=tuple(
-            Shown(*unit_row(j, int(np.nanargmax(np.where(j.kind_U == "N", j.found.gain_U3[:, 0], np.nan)))))
-            for j in layers
-        ),
-        drawn=tuple(
-            Shown(*unit_row(j, int(u)))
-            for j in layers
-            for u in run.stream("shown", j.layer.number).choice(np.flatnonzero(j.kind_U == "N"), 2, replace=False)
-        )[:EXAMPLES],
+        less=on_parts(config, run, first, done),
+        shown=tuple(Shown(*x) for x in best_rows(layers)),
+        drawn=tuple(Shown(*x) for j in layers for x in random_rows(j, run.stream("shown", j.layer.number)))[:EXAMPLES],
         scores=tuple(Score(*x) for x in averaged(check_programs(run, first, layers))),
         tested=tested,
         forward_s=done.forward_s,
@@ -106,6 +95,14 @@ def measure(config: Config, run: Run) -> Evidence:
     gained = {n.name: n.gained.value for n in e.nulls if not isinstance(n.gained, Unmeasured)}
     write_table(run.folder, done, layers, names, causal, about(done, config.policy, names, seed=run.seed, null=gained))
     return e
+
+
+def on_parts(config: Config, run: Run, first: NetworkJob, whole: NetworkDone) -> tuple[Less, ...]:
+    """Search programs of some neurons again, in a part of the training documents."""
+    few = [replace(first, each=config.each or config.twin_units, latents=0, part=x) for x in config.parts]
+    less = run.map(explain_network, few, name="less text", progress="less text")
+    runs = [*zip(config.parts, less, strict=True), (1.0, whole)]
+    return tuple(Less(*x) for x in on_less_text(runs)) if few else ()
 
 
 def check_programs(run: Run, first: NetworkJob, layers: Sequence[Judged]) -> Checked:
