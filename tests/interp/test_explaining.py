@@ -7,10 +7,10 @@ import pytest
 
 from superalign.errors import BadInput
 from superalign.interp.explaining import Bank, bank, explain, twin_p
-from superalign.interp.other_scores import COMPARED, passes_sanity
 from superalign.interp.program_search import bits_of
 from superalign.interp.programs import Ask, End, from_text, in_english, simulate, to_text
 from superalign.interp.texts import TEST, TRAIN, cut
+from superalign.lab.other_scores import COMPARED, passes_sanity
 from superalign.stats import discoveries
 from tests.interp.planted_units import CORPORA, fires, made_bank, made_texts, noisy
 
@@ -185,6 +185,27 @@ def test_no_document_is_in_two_splits_and_small_corpora_are_refused() -> None:
         cut({"a": [[1, 2, 3]]}, {"a": ["one"]}, words=["", "x", "y", "z"], window=4)
     with pytest.raises(BadInput, match="There is no corpus d"):
         bank(texts, explained_on=("d",))
+
+
+def test_tokens_that_nothing_is_searched_or_scored_on_are_left_out_without_a_change() -> None:
+    from superalign.interp.explaining import trimmed
+
+    whole = made_bank((CORPORA[0],))
+    less = trimmed(whole)
+    kept_N = np.zeros(len(made_texts().document_N), bool)
+    kept_N[np.concatenate([whole.train_R, whole.valid_V, whole.test_n])] = True
+    assert len(less.texts.document_N) == kept_N.sum() < len(kept_N)
+    values = np.stack([noisy(x, np.random.default_rng(0)) for x in planted().values()], 1)
+    first, second = explain(whole, values), explain(less, values[kept_N])
+    assert first.programs == second.programs
+    assert np.array_equal(first.r_U3, second.r_U3)
+    assert np.array_equal(first.gain_U3, second.gain_U3)
+
+
+def test_a_part_of_the_training_documents_is_in_any_larger_part() -> None:
+    every = [set(bank(made_texts(), part=part).train_R.tolist()) for part in (0.25, 0.5, 1.0)]
+    assert every[0] < every[1] < every[2]
+    assert abs(len(every[1]) / len(every[2]) - 0.5) < 0.15
 
 
 def test_an_activation_that_is_not_finite_is_refused() -> None:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from superalign.interp.other_scores import passes_sanity
 from superalign.interp.programs import Ask, End, to_text
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import bank_of
+from superalign.lab.other_scores import passes_sanity
 from superalign.lab.score_checks import VERSIONS, ChecksJob, check_scores, versions
 
 

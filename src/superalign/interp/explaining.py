@@ -21,6 +21,7 @@ from superalign.interp.program_search import LEAST, Searched, bits_of, find, pre
 from superalign.interp.programs import Program, pruned, simulate
 from superalign.interp.text_columns import Columns, columns_of, one_hot
 from superalign.interp.texts import TEST, TRAIN, VALID, Texts
+from superalign.stats.streams import stream
 
 ENDS = 8  # of a program: more are not read
 DRAWS = 200
@@ -82,6 +83,7 @@ def bank(
     explained_on: Sequence[str] = (),
     least: int = LEAST,
     seed: int = 0,
+    part: float = 1.0,
 ) -> Bank:
     """Prepare what units are held against.
 
@@ -91,6 +93,7 @@ def bank(
         explained_on: Corpora whose training documents explanations are searched in; all if none is named.
         least: Training tokens that a category must have.
         seed: Of the resamples.
+        part: Share of the training documents that explanations are searched in; the same documents are in any larger one.
 
     Raises:
         BadInput: If a corpus is named that is not there.
@@ -106,8 +109,9 @@ def bank(
     chosen = [texts.corpora.index(name) for name in explained_on or texts.corpora]
     use_N = np.isin(corpus_N, chosen)
     rng = np.random.default_rng(seed)
-    train, valid = (_some(np.flatnonzero((split_N == s) & use_N), MOST[s], rng) for s in (TRAIN, VALID))
-    test = _some(np.flatnonzero(split_N == TEST), MOST[TEST], rng)
+    read_N = (stream(seed, "read").random(len(texts.split_D)) < part)[document_N]
+    able = {TRAIN: use_N & read_N, VALID: use_N, TEST: np.ones_like(use_N)}
+    train, valid, test = (_some(np.flatnonzero((split_N == s) & able[s]), MOST[s], rng) for s in able)
     if set(document_N[train]) & set(document_N[test]):
         raise AssertionError("a document is in two splits")
     columns = columns_of(texts, clusters_V=clusters_V).common(train, least=least)
@@ -196,10 +200,9 @@ def score(
     spread_U: Float[np.ndarray, " U"],
 ) -> Explained:
     """Score programs beside tables of one token, of two and of positions, which need no explanation."""
-    said_UV, said_Un = (
-        np.stack([simulate(p, bank.columns, rows).astype(np.float32) for p in programs])
-        for rows in (bank.valid_V, bank.test_n)
-    )
+    both = np.concatenate([bank.valid_V, bank.test_n])
+    said = np.stack([simulate(p, bank.columns, both).astype(np.float32) for p in programs])
+    said_UV, said_Un = said[:, : len(bank.valid_V)], said[:, len(bank.valid_V) :]
     best = _Moments(bank, said_Un.T.copy(), np.arange(len(test_nU)), test_nU)
     tables = {name: _Moments(bank, *x, test_nU) for name, x in _tables(bank, train_RU).items()}
     r_BU, r_U = best.drawn(), best.r()

@@ -191,54 +191,32 @@ def pruned(
         values_N: The unit's activation at them, less the mean of training.
     """
     ways, values, tables = _laid_out(program, columns)
-    end_Q, value_Q = _ended(ways, values, tables, columns.code_KN, rows_N, values_N)
+    end_Q = np.zeros(len(ways), bool)
+    _ended(0, ways, values, tables, columns.code_KN, rows_N.astype(np.int64), values_N.astype(np.float64), end_Q)
 
     def kept(part: Program, at: int) -> Program:
         if isinstance(part, End) or end_Q[at]:
-            return End(float(value_Q[at]))
+            return End(float(values[at]))
         return replace(part, yes=kept(part.yes, ways[at, 2]), no=kept(part.no, ways[at, 3]))
 
     return kept(program, 0)
 
 
 @numba.njit(cache=True)
-def _ended(way_Q4, value_Q, table_X, code_KN, rows_N, values_N):  # type: ignore[no-untyped-def]
-    """Say which questions an end should stand for, and the mean in training that it would have."""
-    Q, N = len(value_Q), len(rows_N)
-    row_DN, left_DN = np.empty((Q // 2 + 1, N), np.int64), np.empty((Q // 2 + 1, N))
-    row_DN[0], left_DN[0] = rows_N, values_N
-    from_Q, to_Q, deep_Q = np.zeros(Q, np.int64), np.full(Q, N), np.zeros(Q, np.int64)
-    mean_Q, error_Q, end_Q = value_Q.copy(), np.zeros(Q), np.zeros(Q, np.bool_)
-    added_Q = np.zeros(Q)
-    for q in range(Q):  # down: the tokens of each part, in their order, less what questions before have added
-        k, start, yes, no = way_Q4[q]
-        if k < 0:
-            continue
-        d, n = deep_Q[q], from_Q[q]
-        for j in range(from_Q[q], to_Q[q]):
-            n += not np.isnan(table_X[start + code_KN[k, row_DN[d, j]]])
-        from_Q[yes], to_Q[yes], from_Q[no], to_Q[no] = from_Q[q], n, n, to_Q[q]
-        deep_Q[yes] = deep_Q[no] = d + 1
-        i = from_Q[q]
-        for j in range(from_Q[q], to_Q[q]):
-            add = table_X[start + code_KN[k, row_DN[d, j]]]
-            at = n if np.isnan(add) else i
-            row_DN[d + 1, at], left_DN[d + 1, at] = row_DN[d, j], left_DN[d, j]
-            if np.isnan(add):
-                n += 1
-            else:
-                left_DN[d + 1, at] -= add
-                added_Q[q] += add
-                i += 1
-    for q in range(Q - 1, -1, -1):  # up: errors with the question, and with an end instead
-        k, _, yes, no = way_Q4[q]
-        if k >= 0:
-            n, of = to_Q[yes] - from_Q[yes], to_Q[q] - from_Q[q]
-            share = n / of if of else 0.5
-            mean_Q[q] = share * (mean_Q[yes] + added_Q[q] / max(n, 1)) + (1 - share) * mean_Q[no]
-        for j in range(from_Q[q], to_Q[q]):
-            error_Q[q] += (left_DN[deep_Q[q], j] - mean_Q[q]) ** 2
-        if k >= 0:
-            end_Q[q] = error_Q[q] <= error_Q[yes] + error_Q[no]
-            error_Q[q] = min(error_Q[q], error_Q[yes] + error_Q[no])
-    return end_Q, mean_Q
+def _ended(q, way_Q4, value_Q, table_X, code_KN, row_n, left_n, end_Q):  # type: ignore[no-untyped-def]
+    """Return a part's squared error, and note where one end with the mean of training, noted too, would have no larger one."""
+    k, start, yes, no = way_Q4[q]
+    if k < 0:
+        return ((left_n - value_Q[q]) ** 2).sum()
+    add_n = np.empty(len(row_n))
+    for i in range(len(row_n)):
+        add_n[i] = table_X[start + code_KN[k, row_n[i]]]
+    is_yes = ~np.isnan(add_n)
+    add_y, left_y = add_n[is_yes], left_n[is_yes]
+    error = _ended(yes, way_Q4, value_Q, table_X, code_KN, row_n[is_yes], left_y - add_y, end_Q)
+    error += _ended(no, way_Q4, value_Q, table_X, code_KN, row_n[~is_yes], left_n[~is_yes], end_Q)
+    share = len(add_y) / len(row_n) if len(row_n) else 0.5
+    value_Q[q] = share * (value_Q[yes] + add_y.sum() / max(len(add_y), 1)) + (1 - share) * value_Q[no]
+    without = ((left_n - value_Q[q]) ** 2).sum()
+    end_Q[q] = without <= error
+    return min(error, without)

@@ -39,33 +39,18 @@ def next_token(model: Model, tokens_WT: Int[np.ndarray, "W T"]) -> Float[Tensor,
         return own_forward(model.network, ids, None).log_softmax(-1)
 
 
-def neuron_at(
-    model: Model, tokens_WT: Int[np.ndarray, "W T"], at_W: Int[np.ndarray, " W"], *, layer: int, neuron: int
-) -> Float[np.ndarray, " W"]:
-    """Read what a neuron does at one token of each window; what stands far behind that token is not run."""
-    order, out_W = np.argsort(at_W), np.zeros(len(at_W))
-    for start in range(0, len(order), AT_ONCE):
-        some = order[start : start + AT_ONCE]
-        ids = torch.from_numpy(tokens_WT[some, : at_W[some].max() + 1]).long()
-        seen: list[Tensor] = []
-        with torch.no_grad(), tapped(model.network, {f"neurons.{layer}": seen.append}):
-            plain(model.network).base_model(input_ids=ids, use_cache=False)
-        out_W[some] = seen[0].view(*ids.shape, -1)[torch.arange(len(some)), at_W[some], neuron].float().numpy()
-    return out_W
-
-
 def neurons_over(
     model: Model, tokens_WT: Int[np.ndarray, "W T"], *, layer: int, neurons: tuple[int, ...]
 ) -> Float[np.ndarray, "W T U"]:
     """Read some neurons of a layer at every token of some windows."""
-    parts: list[Tensor] = []
+    out_WTU = np.zeros((*tokens_WT.shape, len(neurons)), np.float32)
     for start in range(0, len(tokens_WT), AT_ONCE):
         ids = torch.from_numpy(tokens_WT[start : start + AT_ONCE]).long()
         seen: list[Tensor] = []
         with torch.no_grad(), tapped(model.network, {f"neurons.{layer}": seen.append}):
             plain(model.network).base_model(input_ids=ids, use_cache=False)
-        parts.append(seen[0].view(*ids.shape, -1)[..., list(neurons)].float())
-    return torch.cat(parts).numpy()
+        out_WTU[start : start + AT_ONCE] = seen[0].view(*ids.shape, -1)[..., list(neurons)].float().numpy()
+    return out_WTU
 
 
 def effects(

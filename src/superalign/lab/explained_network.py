@@ -64,6 +64,7 @@ class NetworkJob:
     half: bool = True
     latents: int = 0  # of a dictionary of the stream behind each layer, trained here; 0 for none
     dictionary: str = ""  # LAYER=FOLDER of SAELens: read at that layer instead
+    part: float = 1.0  # of the training documents in which programs are searched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class NetworkDone(Record):
     tokens: tuple[int, ...]  # scored ones, of each corpus
     documents: tuple[int, ...]  # test documents of each corpus
     predicates: int
+    searched: int  # training tokens
     half: bool
     forward_s: float  # CPU time
     search_s: float
@@ -93,7 +95,7 @@ class LayerUnits:
 def explain_network(job: NetworkJob) -> NetworkDone:
     """Run a network layer by layer and explain its units."""
     model = open_weights(job.policy)
-    bank = bank_of(job.policy, job.reading, job.explained_on)
+    bank = bank_of(job.policy, job.reading, job.explained_on, job.part)
     texts = bank.texts
     if job.twin:
         permute(model, job.twin)
@@ -125,6 +127,7 @@ def explain_network(job: NetworkJob) -> NetworkDone:
         tokens=tuple(map(int, bank.tokens_K)),
         documents=tuple(int((test_D & (texts.corpus_D == k)).sum()) for k in range(len(texts.corpora))),
         predicates=bank.columns.size,
+        searched=len(bank.train_R),
         half=half,
         forward_s=float(sum(s["spent"][0] for s in some)),
         search_s=float(sum(s["spent"][1] for s in some)),
@@ -132,12 +135,14 @@ def explain_network(job: NetworkJob) -> NetworkDone:
 
 
 @functools.lru_cache(maxsize=1)
-def bank_of(policy: str, reading: Reading, explained_on: tuple[str, ...]) -> Bank:
+def bank_of(policy: str, reading: Reading, explained_on: tuple[str, ...], part: float = 1.0) -> Bank:
     """Read the texts and prepare what units are held against; kept within a process."""
     model = open_weights(policy)
     texts = read_texts(model, reading)
-    whole = explaining.bank(texts, clusters_V=clusters_of(model), explained_on=explained_on, seed=reading.seed)
-    return explaining.trimmed(whole)
+    clusters_V, seed = clusters_of(model), reading.seed
+    return explaining.trimmed(
+        explaining.bank(texts, clusters_V=clusters_V, explained_on=explained_on, seed=seed, part=part)
+    )
 
 
 def clusters_of(model: Model) -> np.ndarray | None:
@@ -324,7 +329,9 @@ class _Places:
         out: dict[int, tuple[int, np.ndarray]] = {}
         for n in rows:
             w, t = int(self.window_N[n]), int(self.place_N[n])
-            if w not in out and len(out) < count:
+            if len(out) == count:
+                break
+            if w not in out:
                 at = self.number_WT[w, max(1, t - AROUND) : t + AFTER + 1]
                 out[w] = int((at[at >= 0] < n).sum()), at[at >= 0]
         return list(out.values())

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.interp.explaining import Bank
-from superalign.interp.other_scores import COMPARED, LESS
 from superalign.interp.programs import from_text, simulate
 from superalign.interp.texts import TEST
 from superalign.kit.evidence import Array, Estimate
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import bank_of
+from superalign.lab.other_scores import COMPARED, LESS
 from superalign.stats import mean_over
 from superalign.stats.streams import stream
 from superalign.types import Record

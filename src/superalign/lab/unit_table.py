@@ -17,7 +17,7 @@ from superalign.files import write_whole
 from superalign.interp.explaining import Explained, twin_p
 from superalign.interp.programs import in_english, to_text
 from superalign.kit.evidence import Estimate
-from superalign.lab.explained_network import LayerUnits, NetworkDone
+from superalign.lab.explained_network import LayerUnits, NetworkDone, joined, read_layer
 from superalign.stats import discoveries, mean_interval, share
 from superalign.types import Unmeasured
 
@@ -104,11 +104,68 @@ def nulls(layers: Sequence[Judged]) -> list[tuple[str, int, Estimate, Estimate, 
     ]
 
 
+def over_units(
+    layers: Sequence[Judged], passed: Sequence[np.ndarray], kind: str, number: int
+) -> tuple[int, tuple[Estimate, ...]]:
+    """Average over the units of one kind (a letter), in one layer or in all (-1): their number, means and shares.
+
+    In order: r of the program, of a table of tokens, of pairs, least r of a corpus; shares above the table of tokens, above the
+    best of three tables, above the table of tokens in each corpus, and beyond the twins; area under precision and recall.
+    """
+    some = [(j, p) for j, p in zip(layers, passed, strict=True) if number in (-1, j.layer.number)]
+    keep = np.concatenate([j.of(kind) for j, _ in some])
+    f, found = joined([j.found for j, _ in some]), np.concatenate([p for _, p in some])
+    auprc = f.auprc_U[keep]  # a unit that is active nowhere in test documents has none
+    means = (f.r_U3[:, 0], f.unigram_U, f.bigram_U, f.r_UK.min(1))
+    shares = (f.over_U3[:, 1] > 0, f.gain_U3[:, 1] > 0, f.over_UK.min(1) > 0, found)
+    every = (*(mean_interval(x[keep]) for x in means), *(share(x[keep]) for x in shares))
+    return int(keep.sum()), (*every, mean_interval(auprc[~np.isnan(auprc)]))
+
+
+def on_less_text(
+    runs: Sequence[tuple[float, NetworkDone]],
+) -> list[tuple[float, int, Estimate, Estimate, Estimate, Estimate]]:
+    """Compare the neurons of the first run over shares of the training text; the last is of all of it.
+
+    In order: share, training tokens, r, how much it is below the last, r of a token table, share above the best of three tables.
+    """
+    rows: list[tuple[np.ndarray, ...]] = []
+    wanted: list[str] = []
+    for _, done in runs:
+        units = [read_layer(done, n) for n in done.layers]
+        place = {name: i for i, name in enumerate(name for u in units for name in u.name_U)}
+        wanted = wanted or [name for name in place if ".N" in name]
+        f, at = joined([u.found for u in units]), [place[name] for name in wanted]
+        rows.append((f.r_U3[at, 0], f.unigram_U[at], f.gain_U3[at, 1] > 0))
+    keep = ~np.isnan(np.stack([r for r, _, _ in rows])).any(0)
+    return [
+        (
+            part,
+            done.searched,
+            mean_interval(r[keep]),
+            mean_interval((rows[-1][0] - r)[keep]),
+            mean_interval(table[keep]),
+            share(gained[keep]),
+        )
+        for (part, done), (r, table, gained) in zip(runs, rows, strict=True)
+    ]
+
+
 def unit_row(j: Judged, u: int) -> tuple[str, str, float, float, float]:
     """Describe one unit: its name, its program in words, r, r of the best table, and the least r of a corpus."""
     f = j.found
     r, gain, least = (float(x) for x in (f.r_U3[u, 0], f.gain_U3[u, 0], f.r_UK[u].min()))
     return j.layer.name_U[u], in_english(f.programs[u], shown=4), r, r - gain, least
+
+
+def best_rows(layers: Sequence[Judged]) -> list[tuple[str, str, float, float, float]]:
+    """Describe the neuron of each layer that gains most over tables."""
+    return [unit_row(j, int(np.nanargmax(np.where(j.kind_U == "N", j.found.gain_U3[:, 0], np.nan)))) for j in layers]
+
+
+def random_rows(j: Judged, rng: np.random.Generator) -> list[tuple[str, str, float, float, float]]:
+    """Describe two neurons of a layer, drawn at random."""
+    return [unit_row(j, int(u)) for u in rng.choice(np.flatnonzero(j.kind_U == "N"), 2, replace=False)]
 
 
 def about(

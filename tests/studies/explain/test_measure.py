@@ -24,7 +24,16 @@ from superalign.studies.explain.study import Config
 from superalign.types import Interval
 
 CONFIG = Config(
-    policy="small", tokens=3_000, each=24, twins=2, twin_units=16, latents=16, causal=2, windows=12, proposer="small"
+    policy="small",
+    tokens=3_000,
+    each=24,
+    twins=2,
+    twin_units=16,
+    latents=16,
+    causal=2,
+    windows=12,
+    proposer="small",
+    parts=(0.25,),
 )
 
 
@@ -48,8 +57,13 @@ def test_the_study_from_end_to_end(folder: Path) -> None:
     permuted, twins = e.nulls
     assert value(permuted.gained) <= 0.05
     assert value(twins.found) <= 0.12
+    assert [x.part for x in e.less] == [0.25, 1.0]
+    assert 0.1 * e.less[1].tokens < e.less[0].tokens < 0.4 * e.less[1].tokens
+    assert value(e.less[0].r) < value(e.less[1].r)
+    assert value(e.less[0].lost) == pytest.approx(value(e.less[1].r) - value(e.less[0].r))
     found = page(e)
     assert "explained by programs" in found.headline
+    assert "searched in less text" in str(found)
     with gzip.open(folder / "units.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 72 + 12 + 3 * 16

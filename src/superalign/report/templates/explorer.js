@@ -205,7 +205,7 @@ function show(row, found) {
   const most = { values: top("values"), predicted: top("predicted") };
   const choice = make("select", { "aria-label": "Rows to show" }, ...[["", "both rows"], ["only-values", "the unit only"], ["only-predicted", "the program only"]].map(([value, label]) => make("option", { value }, label)));
   choice.onchange = () => { $("examples").className = choice.value; };
-  const parts = [make("p", { class: "muted" }, choice, " orange below 0 ", make("span", { class: "bar" }), ` blue above 0; deepest at ${number(most.values)} (unit) and ${number(most.predicted)} (program), the largest in these examples. Point at a token for its value.`)];
+  const parts = [make("p", { class: "muted" }, choice, " orange below 0 ", make("span", { class: "bar" }), ` blue above 0; deepest at ${number(most.values)} (unit) and ${number(most.predicted)} (program), the largest in these examples. Point at a token for its value. The frame marks the token that an example is about. Active: among the strongest hundredth of training, on the side of 0 on which the unit goes further.`)];
   const sought = found.examples.some((e) => e.at !== undefined); // older folders hold no counter-examples
   for (const [chosen, said] of [["top", "Where the unit is most active"], ["random", "Drawn at random"], ["wrong", "Where the program is most wrong"],
     ["false alarm", "✗ Counter-examples: the program says active, the unit is not"], ["missed", "✗ Counter-examples: the unit is active, the program does not say so"]]) {

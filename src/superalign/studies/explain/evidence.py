@@ -35,6 +35,17 @@ class Null(NamedTuple):
     found: Estimate
 
 
+class Less(NamedTuple):
+    """The same neurons, where programs were searched in a part of the training text."""
+
+    part: float
+    tokens: int
+    r: Estimate
+    lost: Estimate  # beside the whole of it
+    unigram: Estimate
+    gained: Estimate
+
+
 class Shown(NamedTuple):
     """One unit, as an example."""
 
@@ -108,6 +119,7 @@ class Evidence:
     all: tuple[Units, ...]
     layers: tuple[Units, ...]
     nulls: tuple[Null, ...]
+    less: tuple[Less, ...]
     shown: tuple[Shown, ...]  # the best of each layer
     drawn: tuple[Shown, ...]  # at random
     scores: tuple[Score, ...]

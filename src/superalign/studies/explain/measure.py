@@ -12,16 +12,26 @@ from superalign import jobs
 from superalign.interp.programs import to_text
 from superalign.kit.run import Run
 from superalign.lab.corpora import FAMILIES, Reading
-from superalign.lab.explained_network import NetworkJob, explain_network, read_layer
+from superalign.lab.explained_network import NetworkDone, NetworkJob, explain_network, read_layer
 from superalign.lab.minimal_pairs import MEASURES, change_tokens, over_neurons
 from superalign.lab.proposed_programs import ProposeJob, by_origin, propose
 from superalign.lab.replaced_neurons import jobs_of, kept_by_layer, kept_by_unit, median_kept, replace_neurons
 from superalign.lab.score_checks import Checked, ChecksJob, averaged, check_scores
-from superalign.lab.unit_table import Judged, about, discovered, judged, nulls, unit_row, write_table
+from superalign.lab.unit_table import (
+    Judged,
+    about,
+    best_rows,
+    discovered,
+    judged,
+    nulls,
+    on_less_text,
+    over_units,
+    random_rows,
+    write_table,
+)
 from superalign.policy_names import kind_of
-from superalign.stats import mean_interval, share
 from superalign.stats.streams import seed_for
-from superalign.studies.explain.evidence import Asked, Edits, Effect, Evidence, Null, Score, Shown, Tested, Units
+from superalign.studies.explain.evidence import Asked, Edits, Effect, Evidence, Less, Null, Score, Shown, Tested, Units
 from superalign.studies.explain.study import Config
 from superalign.types import Unmeasured
 
@@ -57,6 +67,11 @@ def measure(config: Config, run: Run) -> Evidence:
     layers = [judged(read_layer(done, n), apart[n], everywhere) for n in done.layers]
     passed = discovered(layers)
     tested, causal = look_closely(config, run, first, layers)
+
+    def of(kind: str, number: int) -> Units:
+        n, found = over_units(layers, passed, KIND[kind], number)
+        return Units(kind, "all" if number < 0 else number, n, *found)
+
     e = Evidence(
         policy=config.policy,
         corpora=names,
@@ -66,18 +81,12 @@ def measure(config: Config, run: Run) -> Evidence:
         predicates=done.predicates,
         half=done.half,
         ends=config.ends,
-        all=tuple(u for kind in KIND if (u := units_of(layers, passed, kind, -1)).units),
-        layers=tuple(units_of(layers, passed, k, n) for k in KIND for n in done.layers),
+        all=tuple(u for kind in KIND if (u := of(kind, -1)).units),
+        layers=tuple(of(k, n) for k in KIND for n in done.layers),
         nulls=tuple(Null(*x) for x in nulls(layers)),
-        shown=tuple(
-            Shown(*unit_row(j, int(np.nanargmax(np.where(j.kind_U == "N", j.found.gain_U3[:, 0], np.nan)))))
-            for j in layers
-        ),
-        drawn=tuple(
-            Shown(*unit_row(j, int(u)))
-            for j in layers
-            for u in run.stream("shown", j.layer.number).choice(np.flatnonzero(j.kind_U == "N"), 2, replace=False)
-        )[:EXAMPLES],
+        less=on_parts(config, run, first, done),
+        shown=tuple(Shown(*x) for x in best_rows(layers)),
+        drawn=tuple(Shown(*x) for j in layers for x in random_rows(j, run.stream("shown", j.layer.number)))[:EXAMPLES],
         scores=tuple(Score(*x) for x in averaged(check_programs(run, first, layers))),
         tested=tested,
         forward_s=done.forward_s,
@@ -86,6 +95,14 @@ def measure(config: Config, run: Run) -> Evidence:
     gained = {n.name: n.gained.value for n in e.nulls if not isinstance(n.gained, Unmeasured)}
     write_table(run.folder, done, layers, names, causal, about(done, config.policy, names, seed=run.seed, null=gained))
     return e
+
+
+def on_parts(config: Config, run: Run, first: NetworkJob, whole: NetworkDone) -> tuple[Less, ...]:
+    """Search programs of some neurons again, in a part of the training documents."""
+    few = [replace(first, each=config.each or config.twin_units, latents=0, part=x) for x in config.parts]
+    less = run.map(explain_network, few, name="less text", progress="less text")
+    runs = [*zip(config.parts, less, strict=True), (1.0, whole)]
+    return tuple(Less(*x) for x in on_less_text(runs)) if few else ()
 
 
 def check_programs(run: Run, first: NetworkJob, layers: Sequence[Judged]) -> Checked:
@@ -121,28 +138,3 @@ def look_closely(
     )
     kept = kept_by_unit(todo, replaced)
     return tested, {h.unit: (*h.own[:2], kept[h.unit]) for h in held}
-
-
-def units_of(layers: Sequence[Judged], passed: Sequence[np.ndarray], kind: str, number: int) -> Units:
-    """Average over the units of one kind, in one layer or in all (-1)."""
-    some = [(j, p) for j, p in zip(layers, passed, strict=True) if number in (-1, j.layer.number)]
-    keep = [j.of(KIND[kind]) for j, _ in some]
-
-    def all_of(name: str) -> np.ndarray:
-        return np.concatenate([getattr(j.found, name)[k] for (j, _), k in zip(some, keep, strict=True)])
-
-    auprc = all_of("auprc_U")  # a unit that is active nowhere in test documents has none
-    return Units(
-        kind=kind,
-        layer="all" if number < 0 else number,
-        units=int(sum(k.sum() for k in keep)),
-        r=mean_interval(all_of("r_U3")[:, 0]),
-        unigram=mean_interval(all_of("unigram_U")),
-        bigram=mean_interval(all_of("bigram_U")),
-        minimum=mean_interval(all_of("r_UK").min(1)),
-        over_unigram=share(all_of("over_U3")[:, 1] > 0),
-        gained=share(all_of("gain_U3")[:, 1] > 0),
-        everywhere=share(all_of("over_UK").min(1) > 0),
-        found=share(np.concatenate([p[k] for (_, p), k in zip(some, keep, strict=True)])),
-        auprc=mean_interval(auprc[~np.isnan(auprc)]),
-    )

@@ -9,6 +9,9 @@ from superalign.studies.explain.evidence import Evidence
 from superalign.types import Unmeasured
 
 UNIT, RATE = "share of units", 0.05
+GAINED = "share whose gain over the best of three tables has an interval above 0; null: activations permuted"
+FOUND = "at a false discovery rate of 5 % over the kind; null: a twin's units beside other twins', p up to .05"
+CONTROL = "a null control: at most 5 % may pass"
 NULL = "mean over neurons; null: the same edits by another neuron's program of the layer"
 COLUMNS = (
     "kind|layer|units|r of the program|r of a token table|r of a table of pairs|least r of a corpus|above the token table|"
@@ -22,6 +25,14 @@ DRAWN = (
         "found": "beyond the random twin",
     },
     {"r": "program", "unigram": "token table", "bigram": "table of pairs", "minimum": "program, least corpus"},
+)
+LESS = (
+    "share of the training text",
+    "training tokens",
+    "r of the program",
+    "r lost",
+    "r of a token table",
+    "above the best table",
 )
 SHOWN = ("unit", "what it responds to, in standard deviations", "r", "r of the best table", "least r of a corpus")
 
@@ -65,31 +76,19 @@ def scores(e: Evidence) -> Part:
                 null=permuted.gained,
                 unit=UNIT,
                 bar=RATE,
-                why="share whose gain over the best of three tables has an interval above 0; null: activations permuted",
+                why=GAINED,
             )
             for u in e.all
         ),
         *(
-            claim(
-                f"Beyond the random twin: {u.kind}",
-                u.found,
-                null=twins.found,
-                unit=UNIT,
-                bar=RATE,
-                why="at a false discovery rate of 5 % over the kind; null: a twin's units beside other twins', p up to .05",
-            )
+            claim(f"Beyond the random twin: {u.kind}", u.found, null=twins.found, unit=UNIT, bar=RATE, why=FOUND)
             for u in e.all
             if not isinstance(twins.found, Unmeasured)
         ),
-        not_above(
-            "Permuted activations have no program that gains",
-            permuted.gained,
-            RATE,
-            unit=UNIT,
-            why="a null control: at most 5 % may pass",
-        ),
+        not_above("Permuted activations have no program that gains", permuted.gained, RATE, unit=UNIT, why=CONTROL),
         table("All units", COLUMNS, e.all),
         table("Where there is nothing to explain", ("what", "units", "r", "gain over tables", "beyond twins"), e.nulls),
+        *([table(f"Programs of some {e.all[0].kind} searched in less text", LESS, e.less)] if e.less else []),
         *proposed(e),
     )
 
@@ -98,11 +97,7 @@ def proposed(e: Evidence) -> list[Table]:
     """Show what a language model's programs say of the same neurons, if one was asked."""
     said = ", ".join(f"{why}: {n}" for why, n in e.tested.replies)
     title = f"Proposed by a language model; a reply that cannot be read has r 0 ({said})"
-    return (
-        [table(title, ("program", "r, mean over neurons", "above the token table"), e.tested.asked)]
-        if e.tested.asked
-        else []
-    )
+    return [table(title, ("program", "mean r", "above the token table"), e.tested.asked)] if e.tested.asked else []
 
 
 def by_layer(e: Evidence) -> Part:
@@ -136,9 +131,7 @@ def causal(e: Evidence) -> Part:
             why="median over neurons; null: the program of another neuron of the layer",
         ),
         table(
-            "By layer",
-            ("layer", "neurons", "kept", "kept by another's program", "nats under the mean"),
-            e.tested.effects,
+            "By layer", ("layer", "neurons", "kept", "by another's program", "nats under the mean"), e.tested.effects
         ),
     )
 
@@ -168,16 +161,13 @@ def edited(e: Evidence) -> Part:
 def other_scores(e: Evidence) -> Part:
     """Show which scores, ours and others', fall where they should."""
     header = ("score", "right", "half of it", "three times too broad", "ten times", "at random", "does not fall for")
+    rows = [(s.name, *s.versions, s.fails or "nothing") for s in e.scores]
     return part(
         "Other scores, and which check each fails",
         "Programs of neurons, planted as units of their own on test documents, with noise; explained by that "
         "program, by half of its words, by too many, by others. A score should fall by a tenth at least for each. "
         "Correlation over 5 top and 5 random contexts is the score of Bills et al. (2023), detection of Paulo et al. (2024).",
-        table(
-            "Mean of each score over planted units",
-            header,
-            [(s.name, *s.versions, s.fails or "nothing") for s in e.scores],
-        ),
+        table("Mean of each score over planted units", header, rows),
     )
 
 

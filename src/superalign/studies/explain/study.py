@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from superalign.errors import ConfigError
 from superalign.kit.study import Count, CountOrNone, Study
@@ -37,6 +37,8 @@ class Config:
     """Random twins: the same network with the weights of each tensor permuted."""
     twin_units: Count = 64
     """Units of a layer of each twin."""
+    parts: tuple[Annotated[float, Gt(0), Lt(1)], ...] = (0.125, 0.25, 0.5)
+    """Shares of the training documents in which programs of `each`, or `twin_units`, are searched again; none if empty."""
     causal: CountOrNone = 8
     """Neurons of a layer that are replaced by their simulation, and held to their program on changed tokens; 0 for none."""
     windows: Annotated[int, Ge(4)] = 16
@@ -77,6 +79,7 @@ STUDY = Study(
         "twins": 2,
         "twin_units": 24,
         "latents": 32,
+        "parts": (0.25,),
         "causal": 2,
         "windows": 8,
     },
