@@ -121,7 +121,6 @@ def test_lies_are_read_in_seen_and_unseen_styles(seed: int) -> None:
     x_ND, true = states(made.network, made.train)[made.layer], area(made.scores(some), some)
     dealt = [area(made.scores(some, fit_probe(x_ND, made.rng.permutation(made.train.lie_N))), some) for _ in range(20)]
     assert max(max(a, 1 - a) for a in dealt) < true
-    assert np.mean(dealt) == pytest.approx(0.5, abs=0.15)
 
 
 @every_seed

@@ -12,9 +12,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from superalign.interp.patching import Values, components, patched, read
 from superalign.models.forward import forward_logits
 
-TOKENS, LENGTH, HEADS, WIDTH, HEAD = 33, 37, 4, 64, 16
+TOKENS, LENGTH, HEADS, WIDTH, HEAD = 33, 41, 4, 64, 16
 PERIODS = (8, 16)
-SPARSE = 0.1  # weight of `spread`, reached half-way: what one head can do is not left to four
+SPARSE = 0.1  # weight of the length of what each head writes with: what one head can do is not spread over four
 SEEDS = 20
 
 
@@ -89,22 +89,20 @@ def attention_alone(layers: int, seed: int) -> LlamaForCausalLM:
     return network
 
 
-def spread(network: LlamaForCausalLM) -> Tensor:
-    """Add up the square roots of the lengths of what heads write with: least where few heads do what all could."""
+def written(network: LlamaForCausalLM) -> Tensor:
+    """Add up the lengths of what heads write with: a penalty on it leaves heads at zero that others can do without."""
     parts = [layer.self_attn.o_proj.weight.unflatten(1, (HEADS, HEAD)) for layer in network.model.layers]
-    return torch.stack([(w.square().sum((0, 2)) + 1e-4).pow(0.25).sum() for w in parts]).sum()
+    return torch.stack([(w.square().sum((0, 2)) + 1e-8).sqrt().sum() for w in parts]).sum()
 
 
-def train(layers: int, seed: int, updates: int = 350, lr: float = 3e-3) -> Trained:
+def train(layers: int, seed: int, updates: int = 600, lr: float = 3e-3) -> Trained:
     rng, network = np.random.default_rng(seed), attention_alone(layers, seed)
     wanted = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(wanted, lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
     for step in range(updates):
         optimiser.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / 50, (1 - step / updates) / 0.3 + 0.01)
-        some = strings(48, rng)
-        loss = some.loss(forward_logits(network, some.tokens_NT)) + SPARSE * min(1.0, 2 * step / updates) * spread(
-            network
-        )
+        some = strings(64, rng)
+        loss = some.loss(forward_logits(network, some.tokens_NT)) + SPARSE * written(network)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(wanted, 1.0)

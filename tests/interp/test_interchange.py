@@ -19,7 +19,6 @@ from tests.interp.interchange import Student, train_student
 
 NAMES = ("reverse", "sort", "histogram", "seen before", "frac-prevs")
 SEEDS = range(2)
-METHODS = ("exact", "IG", "AtP", "random")
 
 
 @functools.cache
@@ -54,7 +53,7 @@ def by_pair(network: Stack, effect_EB: Float[np.ndarray, "E B"]) -> dict[tuple[s
 
 @functools.cache
 def areas(name: str, seed: int) -> Float[np.ndarray, "M 2"]:
-    """Area under the curve of each method, over components and over edges."""
+    """Area under the curve of exact effects, integrated gradients, gradients and chance, over components and over edges."""
     made, network = compile_program(PROGRAMS[name], seed=seed), forced(name, seed).network
     rng = np.random.default_rng([seed, 7])
     pairs: Pairs = draw_pairs(PROGRAMS[name], n=32, rng=rng)
@@ -62,13 +61,14 @@ def areas(name: str, seed: int) -> Float[np.ndarray, "M 2"]:
     true = {without_port(e) for e in made.edges}
     exact, ig, atp = exact_effects(network, pairs), *(gradient_effects(network, pairs, steps=s).sum(-1) for s in (8, 0))
     of_edges = exact_edges(network, pairs), *(gradient_edges(network, pairs, steps=s) for s in (8, 0))
-    nodes = [np.abs(x).mean(1) for x in (exact, ig, atp)]
+    by_node = [np.abs(x).mean(1) for x in (exact, ig, atp)]
     found = [by_pair(network, x) for x in of_edges]
     true_E = np.array([e in true for e in found[0]])
-    on_edges = [np.array(list(f.values())) for f in found]
-    nodes.append(rng.random(len(node_C)))
-    on_edges.append(rng.random(len(true_E)))
-    return np.array([[area(n, node_C), area(e, true_E)] for n, e in zip(nodes, on_edges, strict=True)])
+    areas_M2 = [
+        [area(n, node_C), area(np.array(list(e.values())), true_E)] for n, e in zip(by_node, found, strict=True)
+    ]
+    random = [np.mean([area(rng.random(len(t)), t) for _ in range(50)]) for t in (node_C, true_E)]
+    return np.array([*areas_M2, random])
 
 
 @pytest.mark.slow
@@ -89,4 +89,4 @@ def test_exact_effects_find_the_circuit_best_then_integrated_gradients_then_grad
     assert (exact >= ig).all()
     assert (ig >= atp).all()
     assert (atp > random + 0.25).all()
-    assert np.abs(random - 0.5).max() < 0.15
+    assert np.abs(random - 0.5).max() < 0.1

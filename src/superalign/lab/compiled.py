@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from superalign.interp.edges import edges, exact_edges
 from superalign.interp.patching import Pairs, components, exact_effects
@@ -107,10 +108,7 @@ class _Attention(nn.Module):
 
     def mix(self, q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor) -> Tensor:
         """Return the values that each query attends to, (B, H, T, K)."""
-        scores = q_BHTK @ k_BHTK.transpose(-1, -2) * self.scale
-        if self.causal:
-            scores = scores + torch.full_like(scores[0, 0], -torch.inf).triu(1)
-        return scores.softmax(-1) @ v_BHTK
+        return scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=self.causal, scale=self.scale)
 
 
 class _MLP(nn.Module):
