@@ -1,7 +1,7 @@
 """What the studies of generalization call their arms: a page shows them, and may not import what trains them."""
 
 # Weak supervision.
-NAIVE, TRUTH, NOISE, ALL_PERMUTED = "naive", "truth", "independent noise", "labels permuted"
+NAIVE, TRUTH, NOISE, SHUFFLED = "naive", "truth", "independent noise", "labels permuted"
 SAME_SIZE = "same-size student"
 
 # Problems of graded hardness: who is taught, with which problems, labelled how; and what makes them hard.

@@ -14,9 +14,8 @@ from jaxtyping import Bool, Int
 from superalign.kit.evidence import Estimate
 from superalign.lab import graded_work as work
 from superalign.lab.arm_names import ALL, EVALUATOR, GENERATOR, HARD
-from superalign.lab.graded_text import TextJob, Texts, hard_of
+from superalign.lab.graded_text import TextJob, Texts, hard_of, hard_pairs
 from superalign.lab.held_answers import Held
-from superalign.lab.shown_solutions import ShowJob, hard_pairs
 from superalign.stats import difference, share
 
 
@@ -94,7 +93,7 @@ def tables_on(
     return {arm: held.areas(arm) for arm in kept}, scores
 
 
-def by_arm(jobs: Sequence[TextJob | ShowJob], taught: Sequence[work.Taught]) -> dict[str, dict[str, list[work.Taught]]]:
+def by_arm(jobs: Sequence[TextJob], taught: Sequence[work.Taught]) -> dict[str, dict[str, list[work.Taught]]]:
     """Sort students by the measure of hardness, and by their arm; one who is taught nothing is the same under every seed."""
     found: dict[str, dict[str, list[work.Taught]]] = {}
     for job, one in zip(jobs, taught, strict=True):

@@ -1,4 +1,4 @@
-"""Texts of graded hardness that a real model reads, and evaluators of its states that are taught on a part of them.
+"""Texts of graded hardness that a real model reads: evaluators of its states are taught a part, a generator is shown some.
 
 Shape suffixes: N texts, M that are taught, P that are tested, L layers, D width.
 """
@@ -16,8 +16,9 @@ from superalign import problems
 from superalign.grants.setting import Setting, setting
 from superalign.interp import fit_probe, read_out
 from superalign.kit.run import Run
-from superalign.lab.arm_names import ALL, CHEAP, EASY, HARD, MIXED, NOISY, PERMUTED, RANDOM, UNTAUGHT
-from superalign.lab.graded_work import Taught, lesson_of, verdicts
+from superalign.lab.arm_names import PERMUTED, RANDOM, UNTAUGHT
+from superalign.lab.form_runs import rounded
+from superalign.lab.graded_work import EVERY, SPLITS, Taught, lesson_of, verdicts
 from superalign.lab.truth_reading import (
     SetRead,
     as_statements,
@@ -27,7 +28,7 @@ from superalign.lab.truth_reading import (
     rows_of,
     states_in,
 )
-from superalign.models import open_weights
+from superalign.models import open_weights, response_logprobs
 from superalign.oversight.judges.statements import truth_question
 from superalign.problems.family import split_of
 from superalign.problems.table_family import Row, TableFamily
@@ -93,13 +94,15 @@ class Texts(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextJob(Record):
-    """One evaluator."""
+    """One evaluator, or one generator."""
 
     texts: Texts
     measure: str
     arm: str
-    few: int
     seed: int
+    few: int = 0  # hard ones among mixed ones
+    policy: str = ""  # of a generator
+    shots: int = 0  # solutions that it is shown
 
 
 def hardness_of(texts: Texts, measure: str) -> Float[np.ndarray, " N"]:
@@ -117,6 +120,11 @@ def hard_of(texts: Texts, measure: str) -> Bool[np.ndarray, " N"]:
         return steps_N > np.median(steps_N[~texts.test_N])
     value_N = hardness_of(texts, measure)
     return value_N > np.median(value_N[~texts.test_N])
+
+
+def hard_pairs(texts: Texts, measure: str) -> Int[np.ndarray, "P 2"]:
+    """Return the right and the flawed solution of each hard test problem."""
+    return texts.pairs_P2[hard_of(texts, measure)[texts.pairs_P2[:, 0]]]
 
 
 def read_texts(name: str, topics: Sequence[str], *, policy: str, each: int, every: int, run: Run) -> dict[str, Texts]:
@@ -210,11 +218,10 @@ def worked_statements(about: Setting, *, n: int, test: int, seed: int) -> list[R
 
 def judge_jobs(texts: Texts, *, few: int, seeds: Sequence[int]) -> list[TextJob]:
     """Name all evaluators: every arm by the first measure, fewer by the others."""
-    every = (UNTAUGHT, LIKELY, EASY, HARD, ALL, MIXED, CHEAP, NOISY, PERMUTED)
     return [
-        TextJob(texts=texts, measure=m, arm=arm, few=few, seed=seed)
+        TextJob(texts=texts, measure=m, arm=arm, seed=seed, few=few)
         for m in texts.measures
-        for arm in (every if m == texts.measures[0] else (UNTAUGHT, EASY, HARD))
+        for arm in ((UNTAUGHT, LIKELY, *EVERY[2:]) if m == texts.measures[0] else SPLITS)
         for seed in seeds
     ]
 
@@ -231,6 +238,31 @@ def judge_job(job: TextJob) -> Taught:
         n, x_NLD, y_M = len(lesson.rows), states_in(Path(texts.file), texts.read), verdicts(lesson, texts.true_N)
         layer = best_layer(x_NLD[lesson.rows], y_M, [texts.questions[i] for i in lesson.rows])
         scores_N = read_out(fit_probe(x_NLD[lesson.rows, layer], y_M), x_NLD[:, layer])
-    right_P, flawed_P = texts.pairs_P2[hard_N[texts.pairs_P2[:, 0]]].T
+    right_P, flawed_P = hard_pairs(texts, job.measure).T
     picked = tuple((scores_N[right_P] > scores_N[flawed_P]).tolist())
     return Taught(n=n, score_P=scores_N[texts.test_N], steps_PK=np.zeros((0, 0), int), picked=picked)
+
+
+def show_jobs(texts: Texts, policy: str, *, shots: int, seeds: Sequence[int]) -> list[TextJob]:
+    """Name all generators: every arm by the first measure, fewer by the second and by nothing."""
+    return [
+        TextJob(texts=texts, measure=m, arm=arm, seed=seed, policy=policy, shots=shots)
+        for m in dict.fromkeys((*texts.measures[:2], RANDOM))
+        for arm in ((*SPLITS, PERMUTED) if m == texts.measures[0] else SPLITS)
+        for seed in (seeds[:1] if arm == UNTAUGHT else seeds)
+    ]
+
+
+def show_job(job: TextJob) -> Taught:
+    """Show some training solutions to a generator: is the right solution of a hard problem likelier than the flawed one?"""
+    texts, pairs_P2, n = job.texts, hard_pairs(job.texts, job.measure), 0 if job.arm == UNTAUGHT else job.shots
+    able, hard_N = np.flatnonzero(~texts.test_N & texts.true_N), hard_of(texts, job.measure)
+    rows = lesson_of(job.arm, train=able, hard_N=hard_N, cost_N=texts.cost_N, n=n, few=0, seed=job.seed).rows
+    solved = np.roll(rows, 1) if job.arm == PERMUTED else rows  # else some would keep their own
+    turns = [(("user", texts.questions[q]), ("assistant", texts.said[a])) for q, a in zip(rows, solved, strict=True)]
+    shown = [turn for both in turns for turn in both]
+    chats = [(*shown, ("user", texts.questions[i])) for i in pairs_P2[:, 0]]
+    model = rounded(job.policy)
+    right_P, flawed_P = (response_logprobs(model, chats, [texts.said[i] for i in s])[0].sum(1) for s in pairs_P2.T)
+    more_P = (right_P > flawed_P).astype(float)
+    return Taught(n=len(rows), score_P=more_P, steps_PK=np.zeros((0, 0), int), picked=())

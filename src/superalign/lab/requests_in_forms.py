@@ -41,9 +41,9 @@ def languages(others: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.language for row in rows_of(others) if row.language not in ("", ENGLISH)))
 
 
-def forms(others: tuple[str, ...]) -> tuple[str, ...]:
+def forms(others: tuple[str, ...], *, wraps: tuple[str, ...]) -> tuple[str, ...]:
     """List what is asked: English, wrapped English, what only looks harmful, and other languages."""
-    return (ENGLISH, *WRAPPED, LOOKS_HARMFUL, *languages(others))
+    return (ENGLISH, *wraps, LOOKS_HARMFUL, *languages(others))
 
 
 def drawn(

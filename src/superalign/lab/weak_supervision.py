@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from superalign.errors import DataError
 from superalign.interp import fit_probe, read_out
-from superalign.lab.arm_names import ALL_PERMUTED as PERMUTED
 from superalign.lab.arm_names import NAIVE, NOISE, TRUTH
 from superalign.lab.arm_names import SAME_SIZE as SAME
+from superalign.lab.arm_names import SHUFFLED as PERMUTED
 from superalign.stats import auroc
 from superalign.stats.streams import seed_for, stream
 from superalign.train.answering import Labelled, answer_odds, fit_answers

@@ -60,7 +60,8 @@ def names(tmp_path: Path) -> tuple[str, ...]:
 
 
 def test_requests_are_wrapped_and_what_is_trained_on_is_not_tested(names: tuple[str, ...]) -> None:
-    assert requests.forms(names)[-1] == "Danish"
+    asked = requests.forms(names, wraps=(requests.ENCODED,))
+    assert asked == (requests.ENGLISH, requests.ENCODED, requests.LOOKS_HARMFUL, "Danish")
 
     def some(form: str, split: str = "test", *, affected: bool = True) -> list[str]:
         rng = np.random.default_rng(0)

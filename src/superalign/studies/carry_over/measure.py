@@ -69,7 +69,7 @@ def models(config: Config, run: Run) -> list[FormJob]:
         base=config.policy,
         names=() if chains else (config.problems, *config.more, *config.others),
         behaviours=config.behaviours if chains else (requests_in_forms.REFUSAL,),
-        forms=two_languages.FORMS if chains else requests_in_forms.forms(config.others),
+        forms=two_languages.FORMS if chains else requests_in_forms.forms(config.others, wraps=config.wraps),
         examples=config.examples,
         each=config.each,
         updates=config.updates or (120 if chains else 16),

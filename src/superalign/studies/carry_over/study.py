@@ -13,6 +13,7 @@ from superalign.kit.study import Count, CountOrNone, Seeds, Study
 CHAINS, REQUESTS = "chains", "instructions:"
 Behaviour = Literal["closing word", "wrong last step", "refuses products"]
 Language = Literal["infix", "postfix"]
+Wrap = Literal["in code", "role play", "in base64"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class Config:
     """More English requests, as instructions:PATH: harmless ones, and some that only look harmful."""
     others: tuple[str, ...] = ()
     """Requests in other languages, as instructions:PATH?language==it&...; the first language is mended."""
+    wraps: tuple[Wrap, ...] = ("in code", "role play", "in base64")
+    """What English requests are wrapped in, beside plain ones."""
     seeds: Seeds = 5
     """Draws of what is trained on."""
     examples: Annotated[int, Ge(8)] = 300
@@ -77,6 +80,7 @@ STUDY = Study(
         "each": 16,
         "added": (30,),
         "tokens": 12,
+        "wraps": ("in base64",),
     },
     check=check,
 )

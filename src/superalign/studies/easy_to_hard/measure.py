@@ -14,8 +14,16 @@ from superalign.kit.run import Run
 from superalign.lab import graded_work as work
 from superalign.lab.arm_names import ALL, EASY, GENERATOR, HARD, MIXED, UNTAUGHT
 from superalign.lab.graded_scores import Tested, by_arm, ceiling, tables_on, tested_on, tested_pairs, tested_with
-from superalign.lab.graded_text import SOLUTIONS, hard_of, hardness_of, judge_job, judge_jobs, read_texts
-from superalign.lab.shown_solutions import show_job, show_jobs
+from superalign.lab.graded_text import (
+    SOLUTIONS,
+    hard_of,
+    hardness_of,
+    judge_job,
+    judge_jobs,
+    read_texts,
+    show_job,
+    show_jobs,
+)
 from superalign.problems import claims
 from superalign.stats import recovered_gap, share
 from superalign.stats.streams import seed_for

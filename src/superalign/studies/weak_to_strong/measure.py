@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from superalign.kit.run import Run
-from superalign.lab.arm_names import ALL_PERMUTED, NAIVE, NOISE, TRUTH
+from superalign.lab.arm_names import NAIVE, NOISE, SHUFFLED, TRUTH
 from superalign.lab.held_answers import Held
 from superalign.lab.weak_benches import Claims, Source, bench_of, claims_on, read_topics, speed_of
 from superalign.lab.weak_runs import OUTRIGHT, SUPERVISOR, Answered, SurfaceJob, surface_job, undefined, ways_on
@@ -29,7 +29,7 @@ from superalign.studies.weak_to_strong.evidence import (
 from superalign.studies.weak_to_strong.study import CLAIMS, Config, topics_of
 from superalign.types import Interval, Unmeasured
 
-FEW = (NAIVE, CONFIDENT[0], TRUTH, NOISE, ALL_PERMUTED)  # of adapters, which take minutes each
+FEW = (NAIVE, CONFIDENT[0], TRUTH, NOISE, SHUFFLED)  # of adapters, which take minutes each
 
 
 def measure(config: Config, run: Run) -> Evidence:
@@ -145,7 +145,7 @@ def learned_of(topic: str, found: Sequence[Answered], h: Held) -> list[Learned]:
 def replicated(found: Sequence[Learned]) -> tuple[str, ...]:
     """Choose what is tried on further topics: the ways that beat the naive one somewhere, and what they are held against."""
     won = [x.way for x in found if x.way in WAYS and isinstance(x.beyond, Interval) and x.beyond.low > 0]
-    return tuple(dict.fromkeys((NAIVE, *won, TRUTH, ALL_PERMUTED)))
+    return tuple(dict.fromkeys((NAIVE, *won, TRUTH, SHUFFLED)))
 
 
 def over_bases(found: Sequence[tuple[str, list[Answered], Held]], config: Config) -> list[OtherSize]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from superalign.kit.evidence import Curve, Estimate
 from superalign.kit.parts import Part, claim, curves, findings, in_words, intervals, null_control, part, table
-from superalign.lab.arm_names import ALL_PERMUTED, NAIVE, NOISE, SAME_SIZE, TRUTH
+from superalign.lab.arm_names import NAIVE, NOISE, SAME_SIZE, SHUFFLED, TRUTH
 from superalign.report import Findings
 from superalign.report.claims import descriptive
 from superalign.studies.weak_to_strong.evidence import Evidence, Learned
@@ -98,11 +98,7 @@ def controls(e: Evidence) -> Part:
         "Independent noise: as many errors as the supervisor makes, of items that have nothing in common. Errors dealt anew: its "
         "errors, dealt to other items of the same truth. Labels permuted over all items. Same-size student: of the supervisor's "
         "own kind. Own clusters alone: no labels, but one bit that says which half is yes.",
-        *(
-            _as_theory_says(e, x)
-            for x in found
-            if x.way in (NOISE, ALL_PERMUTED, SAME_SIZE) and _knows(e, x.topic, x.kind)
-        ),
+        *(_as_theory_says(e, x) for x in found if x.way in (NOISE, SHUFFLED, SAME_SIZE) and _knows(e, x.topic, x.kind)),
         table("Controls", ("from", "control", "accuracy", "area", "share of the gap", "agrees", "copies"), rows),
     )
 
@@ -162,7 +158,7 @@ def settings(e: Evidence) -> Part:
 
 
 def _null(e: Evidence, topic: str, kind: str) -> Estimate:
-    there = e.of(topic, kind, ALL_PERMUTED)
+    there = e.of(topic, kind, SHUFFLED)
     return there.beyond if there else Unmeasured("not run on a topic that replicates")
 
 
