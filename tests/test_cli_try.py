@@ -20,7 +20,6 @@ from superalign.vault.opening import Vault, ask, open_vault
 from tests.vault.conftest import GOOD, make_bench
 
 needs_root = pytest.mark.skipif(os.getuid() != 0 or sandbox_missing() != "", reason=f"needs root: {sandbox_missing()}")
-COMMAND = "import typer; from superalign.cli_try import try_file; app = typer.Typer(); app.command()(try_file); app()"
 SAID = ("--hypothesis", "the second column as well", "--predicted", ".1", "--family", "linear")
 
 
@@ -45,7 +44,7 @@ def at_the_terminal(place: tuple[Vault, Path], *words: str, code: int = 0) -> st
         drop(user(RESEARCHER), (*python_folders(), desk, vault.socket), os.getppid())
         os.chdir(desk)
 
-    command = (sys.executable, "-c", COMMAND, *words, "--vault", str(vault.socket))
+    command = (sys.executable, "-m", "superalign", "vault", "try", *words, "--vault", str(vault.socket))
     done = subprocess.run(command, preexec_fn=fall, capture_output=True, text=True, env=dict(os.environ), timeout=120)
     assert done.returncode == code, (done.stdout, done.stderr)
     return done.stdout + done.stderr
@@ -103,7 +102,7 @@ def test_what_would_be_charged_for_nothing_is_refused_at_the_terminal(place: tup
 
 
 def test_where_no_vault_listens_one_message_says_what_to_do(tmp_path: Path) -> None:
-    command = (sys.executable, "-c", COMMAND, "--vault", str(tmp_path / "none"))
+    command = (sys.executable, "-m", "superalign", "vault", "try", "--vault", str(tmp_path / "none"))
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert "See that it is served" in done.stderr

@@ -41,7 +41,9 @@ def try_file(
     vault: Annotated[Path, typer.Option("--vault", help="The socket of a vault.")] = Path("vault.sock"),
     question: Annotated[str, typer.Option("--question", help="Which question; none lists them.")] = "",
     hypothesis: Annotated[str, typer.Option("--hypothesis", help="What it does, and why that should help.")] = "",
-    predicted: Annotated[float, typer.Option("--predicted", help="Gain over the baseline that you expect.")] = math.nan,
+    predicted: Annotated[
+        float, typer.Option("--predicted", help="Gain over the baseline that you expect.", show_default=False)
+    ] = math.nan,
     family: Annotated[str, typer.Option("--family", help="Of methods, in a word.")] = "other",
     confirm: Annotated[bool, typer.Option("--confirm", help="Spend a try on fresh items.")] = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Open the sealed family for it, once.")] = False,

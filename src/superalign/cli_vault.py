@@ -1,4 +1,4 @@
-"""The command `superalign vault`: users, serving a vault, deciding what waits, looking for leaks."""
+"""The command `superalign vault`: users, making and serving a vault, trying methods, deciding what waits, looking for leaks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from superalign.cli_try import try_file
 from superalign.errors import BadInput
 from superalign.exits import exit_codes
 
@@ -16,6 +17,7 @@ vault = typer.Typer(
     no_args_is_help=True,
     help="Answers and seals, held by another process under another user.",
 )
+vault.command("try")(try_file)
 Folder = Annotated[Path, typer.Argument(help="The folder of the vault.", show_default=False)]
 
 
