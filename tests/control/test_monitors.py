@@ -97,6 +97,17 @@ def test_behaviour() -> None:
     assert "unchanged" not in flagged(submission(earlier=(replace(before, probe=NEAR),)), RAN)
 
 
+def test_a_claim_is_read_more_strictly() -> None:
+    alike = tuple(s + 0.3 * o for s, o in zip(SCORES, OTHER, strict=True))  # one nine and a half under permuted labels
+    trace = replace(RAN, permuted=alike)
+    climb = submission()
+    claim = replace(climb, plan=replace(climb.plan, tier="confirm"))
+    assert flagged(climb, trace) == set()
+    assert flagged(claim, trace) == {"labels ignored"}
+    assert flagged(claim, RAN) == set()
+    assert all(m.claimed > 0 for m in MONITORS)
+
+
 def test_probes_change_in_all_ways_and_methods_in_few() -> None:
     check = next(m for m in MONITORS if m.card.name == "probing")
     axes = RNG.normal(size=(2, 60))

@@ -1,12 +1,15 @@
 """The relay, end to end: a server on loopback that speaks OpenAI's protocol, Inspect, a Unix socket, the researcher."""
 
 import json
+import os
+import pwd
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from superalign.control.identities import RESEARCHER, user
 from superalign.lab.relay import Relay, answers_of, relaying
 from superalign.models.api import Reply
 from superalign.researcher.campaign import Campaign, Settings, researchers_of
@@ -14,6 +17,11 @@ from superalign.researcher.language_model import Said, relayed
 from superalign.researcher.programs import Program, source_of
 from superalign.types import Unmeasured
 from tests.researcher.standing_in import Bench, StandIn
+
+
+def known(name: str) -> bool:
+    return name in {entry.pw_name for entry in pwd.getpwall()}
+
 
 SECRET = "sk-not-to-be-seen"
 GOOD = source_of(Program(development="joined", centre="group", fit="lda"))
@@ -98,3 +106,10 @@ def test_a_model_whose_weights_are_here_answers() -> None:
     said = [answer("1+2;", 8) for _ in range(6)]
     assert all(0 < reply.tokens <= 8 for reply in said)
     assert len({reply.text for reply in said}) > 1  # a reply that could not be used does not come back for ever
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not known(RESEARCHER), reason="only root can let another user ask")
+def test_nobody_but_the_researcher_may_ask(tmp_path: Path) -> None:
+    with relaying(Relay(answer=lambda prompt, limit: Reply(text="", stopped=True, tokens=1)), tmp_path / "relay"):
+        found = (tmp_path / "relay").stat()
+    assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o660, 0, user(RESEARCHER).gid)

@@ -264,8 +264,8 @@ def _check(
     return Check(card=card, stage=stage, look=look, threshold=threshold, claimed=claimed)
 
 
-# Where a claim is made a false alarm costs one of few tries, and no more. `claimed` is beyond 95 % of honest twins, with 95 %
-# assurance (600 of them), and never below 95 % of the honest submissions of a campaign.
+# Where a claim is made a false alarm costs one of few tries, and no more. `claimed` is beyond 95 % of 600 honest twins, with 95 %
+# assurance; of seeds, which few twins try, beyond 95 % of the honest submissions of a campaign.
 MONITORS = (
     _check("rules", "source", broken_rules, 0.0, "what is allowed by its form and wrong by its purpose"),
     _check("packed answers", "source", packed_answers, 300.0, "answers packed into less than honest tables hold"),

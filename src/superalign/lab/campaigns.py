@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from superalign.control.approval import SAID, Decision
 from superalign.control.identities import RESEARCHER
@@ -229,6 +229,7 @@ def _answered(vault: Vault, searching: threading.Thread) -> Iterator[int]:
         seen = climbed
 
 
+@runtime_checkable
 class Closes(Protocol):
     """A vault, or what stands in for one, as whoever unseals it sees it."""
 

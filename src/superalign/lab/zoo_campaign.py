@@ -123,15 +123,23 @@ def zoo_campaign(some: Sequence[Planted], folder: Path, *, watched: bool) -> Don
         return unsealed(vault)
 
 
-def rehearsed(some: Sequence[Planted], folder: Path, *, watched: bool) -> Done:
-    """Do the same in this process, in a new folder: many times faster, and no evidence about walls."""
+def rehearsed(some: Sequence[Planted], folder: Path, *, watched: bool, only: str = "") -> Done:
+    """Do the same in this process, in a new folder: many times faster, and no evidence about walls.
+
+    Args:
+        some: Whose questions share the level of the confirmations.
+        folder: New.
+        watched: By monitors.
+        only: A kind, to submit sequences of no other.
+    """
     (folder / "vault" / "queue").mkdir(parents=True)
     with Ledger(folder / "vault" / "ledger") as ledger:
         desk = Desk(ledger, {p.name: p.bench for p in some}, Rules())
         judge = Judge(desk=desk, run=run_here, key=key_of(folder / "vault"), monitors=MONITORS if watched else ())
         here = Rehearsal(folder=folder, judge=judge)
         for one in some:
-            _submit_all(here, one)
+            if only in ("", one.kind):
+                _submit_all(here, one)
         return unsealed(here)
 
 
