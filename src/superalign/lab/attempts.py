@@ -103,6 +103,9 @@ ALONE = """
 processor time | cpu_s=0.2 | signal.signal(24, signal.SIG_IGN); [*iter(lambda: time.process_time() > .7, True)]
 time | wall_s=0.6 | signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); time.sleep(1.2)
 shared memory | memory_mb=128 | m = mmap.mmap(-1, 1 << 28); [m.write(bytes(1 << 25)) for _ in range(8)]; time.sleep(.3)
+output | output_kb=64 | print('x' * (1 << 20), flush=True); time.sleep(.3)
+a large file | disk_mb=16 | open('large', 'wb').write(bytes(17 << 20))
+disk | disk_mb=16 | [open(f'f{n}', 'wb').write(bytes(1 << 20)) for n in range(40)]; time.sleep(.3)
 """
 IMPORTS = "import mmap, signal, subprocess, sys, time\n"
 OUTLIVE = IMPORTS + "subprocess.Popen(sys.argv[1:], start_new_session=True, stdin=-3, stdout=-3, stderr=-3)"
