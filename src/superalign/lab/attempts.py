@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -145,10 +145,13 @@ def self_test(vault: Path, vault_pid: int, folder: Path, user: str, *, wall: boo
         rows = [(*row[:2], said) for row, said in zip(table, json.loads(out), strict=True)]
         rows.append(("answers", FOLLOWED, "through" if taken else ""))
         for name, limit, code in rows_of(ALONE):
-            field, _, value = limit.partition("=")
-            tight = replace(LIMITS, **{field: json.loads(value)})
+            tight = replace(LIMITS, **{field: json.loads(most) for field, most in [limit.split("=")]})
             rows.append(("limits", name, run("-c", IMPORTS + code, limits=tight)[0]))
-        rows.append(("limits", OUTLIVES, "through" if _outlives(run) else ""))
+        run("-c", OUTLIVE, sys.executable, "-c", "import time; time.sleep(9)", token := secrets.token_hex(16))
+        left = [one for one in psutil.process_iter(["cmdline"]) if token in (one.info["cmdline"] or ())]
+        rows.append(("limits", OUTLIVES, "through" if left else ""))
+        for one in left:
+            one.kill()
     return tuple(
         Attempt(name=name, aim=aim, escaped=said.startswith(THROUGH), wall=wall, said=said) for aim, name, said in rows
     )
@@ -164,14 +167,6 @@ def _run(*args: str, folder: Path, user: str, wall: bool, limits: Limits = LIMIT
         return found.ended, found.out
     free = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, close_fds=False)
     return "failed" if free.returncode else "finished", free.stdout.decode()
-
-
-def _outlives(run: Callable[..., object]) -> bool:
-    """Leave a process behind; return whether it still runs, and end it."""
-    token = secrets.token_hex(16)
-    run("-c", OUTLIVE, sys.executable, "-c", "import time; time.sleep(9)", token)
-    every = psutil.process_iter(["cmdline"])
-    return any(one.kill() is None for one in every if token in (one.info["cmdline"] or ()))
 
 
 @contextlib.contextmanager
