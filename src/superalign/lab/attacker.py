@@ -44,7 +44,7 @@ def memory(pid: int) -> bytes:
             with contextlib.suppress(OSError):
                 if MARK.encode() in (data := mem.read(min(int(last, 16) - int(first, 16), 1 << 26))):
                     return data[data.index(MARK.encode()) :][:60]
-    return b"no canary"
+    return b"memory"
 
 
 def strangers() -> list[list[str]]:

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,9 @@ ALONE = """
 processor time | cpu_s=0.2 | signal.signal(24, signal.SIG_IGN); [*iter(lambda: time.process_time() > .7, True)]
 time | wall_s=0.6 | signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); time.sleep(1.2)
 shared memory | memory_mb=128 | m = mmap.mmap(-1, 1 << 28); [m.write(bytes(1 << 25)) for _ in range(8)]; time.sleep(.3)
+output | output_kb=64 | print('x' * (1 << 20), flush=True); time.sleep(.3)
+a large file | disk_mb=16 | open('large', 'wb').write(bytes(17 << 20))
+disk | disk_mb=16 | [open(f'f{n}', 'wb').write(bytes(1 << 20)) for n in range(40)]; time.sleep(.3)
 """
 IMPORTS = "import mmap, signal, subprocess, sys, time\n"
 OUTLIVE = IMPORTS + "subprocess.Popen(sys.argv[1:], start_new_session=True, stdin=-3, stdout=-3, stderr=-3)"
@@ -142,10 +145,13 @@ def self_test(vault: Path, vault_pid: int, folder: Path, user: str, *, wall: boo
         rows = [(*row[:2], said) for row, said in zip(table, json.loads(out), strict=True)]
         rows.append(("answers", FOLLOWED, "through" if taken else ""))
         for name, limit, code in rows_of(ALONE):
-            field, _, value = limit.partition("=")
-            tight = replace(LIMITS, **{field: json.loads(value)})
+            tight = replace(LIMITS, **{field: json.loads(most) for field, most in [limit.split("=")]})
             rows.append(("limits", name, run("-c", IMPORTS + code, limits=tight)[0]))
-        rows.append(("limits", OUTLIVES, "through" if _outlives(run) else ""))
+        run("-c", OUTLIVE, sys.executable, "-c", "import time; time.sleep(9)", token := secrets.token_hex(16))
+        left = [one for one in psutil.process_iter(["cmdline"]) if token in (one.info["cmdline"] or ())]
+        rows.append(("limits", OUTLIVES, "through" if left else ""))
+        for one in left:
+            one.kill()
     return tuple(
         Attempt(name=name, aim=aim, escaped=said.startswith(THROUGH), wall=wall, said=said) for aim, name, said in rows
     )
@@ -161,14 +167,6 @@ def _run(*args: str, folder: Path, user: str, wall: bool, limits: Limits = LIMIT
         return found.ended, found.out
     free = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, close_fds=False)
     return "failed" if free.returncode else "finished", free.stdout.decode()
-
-
-def _outlives(run: Callable[..., object]) -> bool:
-    """Leave a process behind; return whether it still runs, and end it."""
-    token = secrets.token_hex(16)
-    run("-c", OUTLIVE, sys.executable, "-c", "import time; time.sleep(9)", token)
-    every = psutil.process_iter(["cmdline"])
-    return any(one.kill() is None for one in every if token in (one.info["cmdline"] or ()))
 
 
 @contextlib.contextmanager
