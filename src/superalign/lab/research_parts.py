@@ -20,6 +20,7 @@ from superalign.kit.parts import (
     percent,
     table,
 )
+from superalign.stats import share
 from superalign.types import Claim, Interval, Record, Unmeasured
 
 ALL, TWIN = "all", "twin"
@@ -104,6 +105,19 @@ class Beyond(Record):
     found: Estimate  # difference of shares, mean over problems
     shuffled: Estimate  # where 95 % of it lie if which are twins is shuffled within each problem
     p: float | Unmeasured  # share of shuffles in which it is as large
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched(Record):
+    """What came of a question that scripted researchers searched to the end of a budget."""
+
+    question: str
+    twin: bool
+    submissions: int
+    better: int
+    tried: int  # at confirmation
+    passed: int
+    found: bool  # a finding that holds on the sealed family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +269,29 @@ def evaluators(arms: Sequence[Arm], null: Estimate, best: Sequence[tuple[int, fl
                 "intervals that hold the truth",
             ),
             rows,
+        ),
+    )
+
+
+def nulls(searched: Sequence[Searched]) -> Part:
+    """Show what came of searches in which nothing can be found."""
+    count = sum(s.submissions for s in searched)
+    shares = [share([bool(getattr(s, name)) for s in searched]) for name in ("better", "tried", "passed", "found")]
+    return part(
+        "A search in which nothing can be found",
+        f"{count:,} submissions of a random search to {len(searched)} impossible twins, before the vault's own server, desk and "
+        "judge, with no monitor. What is better is confirmed, what passes is opened. Each twin has a level of its own, .05.",
+        not_above(
+            "Impossible twins end in a finding at most as often as is stated",
+            shares[-1],
+            0.05,
+            unit="share of twins",
+            why="a null control of all tiers together",
+        ),
+        table(
+            "Twins that came so far",
+            ("better", "tried at confirmation", "passed", "finding"),
+            [shares] if searched else [],
         ),
     )
 

@@ -17,6 +17,7 @@ from superalign.lab.research_parts import (
     LeftOut,
     Mixed,
     Rate,
+    Searched,
     Wall,
 )
 from superalign.stats import share
@@ -55,6 +56,10 @@ def asked(kind: str, *, twin: bool, gain: Interval | Unmeasured = NONE) -> Asked
             repeats=True if isinstance(gain, Interval) else NONE,
         ),
     )
+
+
+def searched(*, found: bool) -> Searched:
+    return Searched(question="q", twin=True, submissions=60, better=1, tried=1, passed=int(found), found=found)
 
 
 def attacked(oracle: str, false: float, sealed: float = 0.0) -> Attacked:
@@ -129,6 +134,7 @@ def evidence() -> Evidence:
         arms=(arm,),
         null=share([0] * 100),
         best=((1000, 0.18),),
+        nulls=tuple(searched(found=False) for _ in range(20)),
         attacked=(attacked("exact score", 0.4), attacked("vault", 0.02)),
         times=tuple(
             AnswerTimes(planted=p, grid_s=g, word=around(0.5), score=around(0.9 if p and not g else 0.5), median_s=0.5)
@@ -183,3 +189,10 @@ def test_attackers_and_times_are_held_against_what_would_show_them() -> None:
     assert claim(e, "The same times").holds is True
     told = tuple(replace(t, score=around(0.9)) for t in e.times)
     assert claim(replace(e, times=told), "Times of answers").holds is False
+
+
+def test_twins_that_are_won_too_often_are_said() -> None:
+    e = evidence()
+    assert claim(e, "Impossible twins end").holds is True
+    won = tuple(searched(found=n < 8) for n in range(20))
+    assert claim(replace(e, nulls=won), "Impossible twins end").holds is False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
-from superalign.lab.research_parts import AnswerTimes, Arm, Attacked, Beyond, Kept, LeftOut, Mixed, Rate, Wall
+from superalign.lab.research_parts import AnswerTimes, Arm, Attacked, Beyond, Kept, LeftOut, Mixed, Rate, Searched, Wall
 from superalign.types import Record, Unmeasured
 
 
@@ -72,6 +72,7 @@ class Evidence:
     arms: tuple[Arm, ...]
     null: Estimate  # share of searches of impossible twins that end in a false finding of the vault
     best: tuple[tuple[int, float], ...]  # submissions -> gain of the best of so many equals
+    nulls: tuple[Searched, ...]
     attacked: tuple[Attacked, ...]
     times: tuple[AnswerTimes, ...]
     head: str  # of the vault's ledger

@@ -16,9 +16,10 @@ from superalign.lab.automation import left_out
 from superalign.lab.campaigns import GRID_S, Campaign, Done, Sat, campaign, notebook_of, walls_tried
 from superalign.lab.claims_kept import beyond_twins, kept_claims
 from superalign.lab.monitor_rates import Readings, batches, prevalence, rates, read_batch, suspicions, worst
+from superalign.lab.null_search import NullJob, search_null
 from superalign.lab.pace import effective_ideas, uplift
 from superalign.lab.research_benches import benches
-from superalign.lab.research_parts import ALL, TWIN, Kept, Mixed, Rate
+from superalign.lab.research_parts import ALL, TWIN, Kept, Mixed, Rate, Searched
 from superalign.lab.zoo_campaign import Planted, planted, zoo_campaign
 from superalign.stats import share
 from superalign.stats.streams import seed_for
@@ -41,6 +42,7 @@ def measure(config: Config, run: Run) -> Evidence:
     todo = evaluators.campaigns(seeds=config.searches, submissions=config.size)
     run.stage(f"{len(todo)} scripted searches before {len(evaluators.EVALUATORS)} evaluators")
     ended = run.map(evaluators.run_campaign, todo, name="evaluators", progress="searches")
+    nulls = _nulls(config, run, [q.name for q in questions if q.twin])
     tried = attacks(seeds=config.attacks, queries=config.queries)
     run.stage(f"{len(tried)} attackers who only ask, and the times at which they are answered")
     outcomes = run.map(run_attack, tried, name="attacks", progress="attacks")
@@ -75,6 +77,7 @@ def measure(config: Config, run: Run) -> Evidence:
         arms=evaluators.arms(ended),
         null=share([e.passed and isinstance(e.claimed, Interval) for e in ended if e.campaign.twin and _vault(e)]),
         best=tuple((n, evaluators.best_of(n)) for n in SELECTED),
+        nulls=tuple(nulls),
         attacked=summary(outcomes),
         times=times,
         head=done.head,
@@ -99,6 +102,14 @@ def _searched(config: Config, run: Run) -> tuple[Done, list[Asked]]:
     kept = kept_claims(asked, done, run.folder / "campaign")
     run.keep(*done.findings.values(), *done.attempts, *done.bare, *kept.values())
     return done, [_asked(b.question, done, kept[b.question.name]) for b in asked]
+
+
+def _nulls(config: Config, run: Run, twins: Sequence[str]) -> list[Searched]:
+    """Search every twin of the campaign to the end of a budget."""
+    folder = run.folder / "campaign" / "vault" / "vault" / "benches"
+    jobs = [NullJob(bench=str(folder / t), submissions=config.nulls, seed=seed_for(run.seed, "null", t)) for t in twins]
+    run.stage(f"{config.nulls} submissions to each of {len(jobs)} impossible twins, in this process")
+    return run.map(search_null, jobs if config.nulls else [], name="nulls", progress="searches of twins")
 
 
 def _asked(question: Question, done: Done, kept: Kept) -> Asked:

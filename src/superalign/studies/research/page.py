@@ -14,7 +14,7 @@ from superalign.kit.parts import (
     percent,
     table,
 )
-from superalign.lab.research_parts import attackers, decisions, evaluators, monitors, walls
+from superalign.lab.research_parts import attackers, decisions, evaluators, monitors, nulls, walls
 from superalign.report import Findings
 from superalign.studies.research.evidence import Asked, Evidence
 from superalign.types import Interval, Unmeasured
@@ -46,6 +46,7 @@ def page(e: Evidence) -> Findings:
             walls(e.walls),
             monitors(e.rates, e.worst, e.mixed, e.prevalence),
             evaluators(e.arms, e.null, e.best),
+            nulls(e.nulls),
             attackers(e.attacked, e.times),
             decisions(e.left, e.people, e.human_s, e.stated),
             following(e),

@@ -52,6 +52,8 @@ class Config:
     """Scripted searches of each researcher before each evaluator."""
     size: Annotated[int, Ge(50)] = 1000
     """Submissions of a scripted search."""
+    nulls: CountOrNone = 60
+    """Submissions of a random search to each twin, before the vault's own desk in this process."""
     attacks: Seeds = 4
     """Attacks of each attacker who only asks before each oracle, on labels that are coin flips."""
     queries: Annotated[int, Ge(50)] = 2000
@@ -92,6 +94,7 @@ STUDY = Study(
         "kinds": 2,
         "searches": 3,
         "size": 200,
+        "nulls": 8,
         "attacks": 2,
         "queries": 200,
         "rounds": 1,
