@@ -53,6 +53,13 @@ def neurons_over(
     return out_WTU
 
 
+def neuron_at(
+    model: Model, tokens_WT: Int[np.ndarray, "W T"], at_W: Int[np.ndarray, " W"], *, layer: int, neuron: int
+) -> Float[np.ndarray, " W"]:
+    """Read what a neuron does at one token of each window."""
+    return neurons_over(model, tokens_WT, layer=layer, neurons=(neuron,))[np.arange(len(at_W)), at_W, 0]
+
+
 def effects(
     model: Model,
     tokens_WT: Int[np.ndarray, "W T"],

@@ -31,6 +31,7 @@ class Reading:
     tokens: int = 0  # of each; 0 for all
     window: int = 128
     seed: int = 0
+    part: float = 1.0  # of the training documents in which programs are searched
 
 
 def read_texts(model: Model, reading: Reading) -> Texts:

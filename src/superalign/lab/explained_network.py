@@ -64,7 +64,6 @@ class NetworkJob:
     half: bool = True
     latents: int = 0  # of a dictionary of the stream behind each layer, trained here; 0 for none
     dictionary: str = ""  # LAYER=FOLDER of SAELens: read at that layer instead
-    part: float = 1.0  # of the training documents in which programs are searched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +94,7 @@ class LayerUnits:
 def explain_network(job: NetworkJob) -> NetworkDone:
     """Run a network layer by layer and explain its units."""
     model = open_weights(job.policy)
-    bank = bank_of(job.policy, job.reading, job.explained_on, job.part)
+    bank = bank_of(job.policy, job.reading, job.explained_on)
     texts = bank.texts
     if job.twin:
         permute(model, job.twin)
@@ -135,11 +134,11 @@ def explain_network(job: NetworkJob) -> NetworkDone:
 
 
 @functools.lru_cache(maxsize=1)
-def bank_of(policy: str, reading: Reading, explained_on: tuple[str, ...], part: float = 1.0) -> Bank:
+def bank_of(policy: str, reading: Reading, explained_on: tuple[str, ...]) -> Bank:
     """Read the texts and prepare what units are held against; kept within a process."""
     model = open_weights(policy)
     texts = read_texts(model, reading)
-    clusters_V, seed = clusters_of(model), reading.seed
+    clusters_V, seed, part = clusters_of(model), reading.seed, reading.part
     return explaining.trimmed(
         explaining.bank(texts, clusters_V=clusters_V, explained_on=explained_on, seed=seed, part=part)
     )

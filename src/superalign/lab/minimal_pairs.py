@@ -15,7 +15,7 @@ import numpy as np
 
 from superalign.interp.explaining import Bank
 from superalign.interp.programs import from_text, simulate
-from superalign.interp.replaced import neurons_over
+from superalign.interp.replaced import neuron_at
 from superalign.interp.text_columns import columns_at
 from superalign.kit.evidence import Estimate
 from superalign.lab.explained_network import bank_of, clusters_of
@@ -59,8 +59,7 @@ def change_tokens(job: ReplaceJob) -> tuple[Held, ...]:
     for u, neuron in enumerate(job.neurons):
         pairs = pairs_of(job, u, bank, clusters_V)
         tokens_ET, at_E = np.concatenate(pairs.tokens_3PT), np.tile(pairs.at_P, 3)
-        every_ET1 = neurons_over(model, tokens_ET, layer=job.layer, neurons=(neuron,))
-        real_E = every_ET1[np.arange(len(at_E)), at_E, 0]
+        real_E = neuron_at(model, tokens_ET, at_E, layer=job.layer, neuron=neuron)
         seen_3P = ((real_E - job.means[u]) / job.spreads[u]).reshape(3, -1)
         found.append(_held(job, u, pairs, seen_3P, bank.texts.words))
     return tuple(found)

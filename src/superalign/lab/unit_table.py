@@ -124,10 +124,11 @@ def over_units(
 
 def on_less_text(
     runs: Sequence[tuple[float, NetworkDone]],
-) -> list[tuple[float, int, Estimate, Estimate, Estimate, Estimate]]:
+) -> list[tuple[float, int, Estimate, Estimate, Estimate, Estimate, Estimate]]:
     """Compare the neurons of the first run over shares of the training text; the last is of all of it.
 
-    In order: share, training tokens, r, how much it is below the last, r of a token table, share above the best of three tables.
+    In order: share, training tokens, r, how much it is below the last, r of a token table, share above the best of three tables,
+    and that of units whose activations were permuted.
     """
     rows: list[tuple[np.ndarray, ...]] = []
     wanted: list[str] = []
@@ -136,8 +137,9 @@ def on_less_text(
         place = {name: i for i, name in enumerate(name for u in units for name in u.name_U)}
         wanted = wanted or [name for name in place if ".N" in name]
         f, at = joined([u.found for u in units]), [place[name] for name in wanted]
-        rows.append((f.r_U3[at, 0], f.unigram_U[at], f.gain_U3[at, 1] > 0))
-    keep = ~np.isnan(np.stack([r for r, _, _ in rows])).any(0)
+        gained_U, nothing = f.gain_U3[:, 1] > 0, [i for name, i in place.items() if ".P" in name]
+        rows.append((f.r_U3[at, 0], f.unigram_U[at], gained_U[at], gained_U[nothing]))
+    keep = ~np.isnan(np.stack([r for r, *_ in rows])).any(0)
     return [
         (
             part,
@@ -146,8 +148,9 @@ def on_less_text(
             mean_interval((rows[-1][0] - r)[keep]),
             mean_interval(table[keep]),
             share(gained[keep]),
+            share(permuted),
         )
-        for (part, done), (r, table, gained) in zip(runs, rows, strict=True)
+        for (part, done), (r, table, gained, permuted) in zip(runs, rows, strict=True)
     ]
 
 

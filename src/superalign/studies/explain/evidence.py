@@ -44,6 +44,7 @@ class Less(NamedTuple):
     lost: Estimate  # beside the whole of it
     unigram: Estimate
     gained: Estimate
+    permuted: Estimate  # share that gains where activations are permuted
 
 
 class Shown(NamedTuple):

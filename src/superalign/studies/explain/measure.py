@@ -99,7 +99,10 @@ def measure(config: Config, run: Run) -> Evidence:
 
 def on_parts(config: Config, run: Run, first: NetworkJob, whole: NetworkDone) -> tuple[Less, ...]:
     """Search programs of some neurons again, in a part of the training documents."""
-    few = [replace(first, each=config.each or config.twin_units, latents=0, part=x) for x in config.parts]
+    few = [
+        replace(first, each=config.each or config.twin_units, latents=0, reading=replace(first.reading, part=x))
+        for x in config.parts
+    ]
     less = run.map(explain_network, few, name="less text", progress="less text")
     runs = [*zip(config.parts, less, strict=True), (1.0, whole)]
     return tuple(Less(*x) for x in on_less_text(runs)) if few else ()
