@@ -114,11 +114,11 @@ def train_student(
     seed: int,
     steps: int,
     other: Other | None = None,
-    width: int = 64,
-    neurons: int = 64,
-    batch: int = 96,
-    pool: int = 4096,
-    lr: float = 3e-3,
+    width: int = 32,
+    neurons: int = 32,
+    batch: int = 48,
+    pool: int = 2048,
+    lr: float = 5e-3,
 ) -> Student:
     """Train a student of a compiled program, with each part of the circuit in its place.
 

@@ -28,7 +28,7 @@ SEEDS = range(3)
 
 @functools.cache
 def forced(seed: int) -> Student:
-    return train_student(compiled_giving(seed), seed=seed, steps=1400, other=other_names)
+    return train_student(compiled_giving(seed), seed=seed, steps=1200, other=other_names)
 
 
 def kept_by(student: Student, pairs: Pairs, circuits: list[list[Edge]]) -> Float[np.ndarray, "K B"]:
@@ -41,7 +41,7 @@ def kept_by(student: Student, pairs: Pairs, circuits: list[list[Edge]]) -> Float
 @functools.cache
 def ranked(seed: int) -> tuple[list[Edge], Pairs]:
     """Edges by what integrated gradients say on one half of the names, and these sentences."""
-    network, pairs = forced(seed).network, giving_pairs(48, np.random.default_rng([seed, 3]), half=0)
+    network, pairs = forced(seed).network, giving_pairs(96, np.random.default_rng([seed, 3]), half=0)
     score_E = np.abs(gradient_edges(network, pairs, steps=8)).mean(1)
     every = edges(network)
     return [every[i] for i in np.argsort(-score_E, kind="stable")], pairs
@@ -71,7 +71,7 @@ def test_all_edges_are_the_clean_run_and_none_the_corrupt_one() -> None:
 def test_the_mechanism_is_forced_into_three_heads(seed: int) -> None:
     student = forced(seed)
     assert student.right >= 0.99
-    assert min(student.interchanged, student.untouched) >= 0.85
+    assert min(student.interchanged, student.untouched) >= 0.95
     pairs = giving_pairs(64, np.random.default_rng([seed, 4]), half=1)
     order = exact_ranking(components(student.network), exact_effects(student.network, pairs)).order
     assert set(order[:3]) == student.nodes
@@ -82,14 +82,16 @@ def test_the_mechanism_is_forced_into_three_heads(seed: int) -> None:
 def test_a_fifth_of_the_edges_keep_the_behaviour_on_other_names(seed: int) -> None:
     student, (order, train) = forced(seed), ranked(seed)
     circuits = [order[: int(share * len(order))] for share in SIZES]
-    reached = kept_by(student, train, circuits).mean(1)
-    assert (reached >= KEPT).any(), reached
-    circuit = circuits[int(np.argmax(reached >= KEPT))]
+    lowest = [mean_interval(k).low for k in kept_by(student, train, circuits)]  # type: ignore[union-attr]
+    enough = [circuit for circuit, low in zip(circuits, lowest, strict=True) if low >= KEPT]
+    assert enough, lowest
+    circuit = enough[0]
     assert len(circuit) <= LARGEST * len(order)
     test = giving_pairs(200, np.random.default_rng([seed, 5]), half=1)
     found = mean_interval(kept_by(student, test, [circuit])[0])
     assert isinstance(found, Interval)
-    assert found.low >= KEPT
+    assert found.value >= KEPT
+    assert found.low >= 0.8
     # Random circuits of the same size keep nothing.
     rng = np.random.default_rng([seed, 6])
     random = [[order[i] for i in rng.permutation(len(order))[: len(circuit)]] for _ in range(20)]
