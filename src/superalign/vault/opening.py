@@ -37,7 +37,7 @@ from superalign.vault.signing import key_of
 
 MOST_PATH = 100  # bytes of the path of a Unix socket
 GONE_S = 5.0  # in which a process that broke a connection off has ended
-MENDS = 4  # in that many times as long: more is no accident
+MENDS, WITHIN_S = 4, 60.0  # times that processes end of themselves: more in so many seconds is no accident
 FIRST = Rules()
 
 
@@ -55,7 +55,7 @@ class Vault:
     asks: str  # user or group
     token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     processes: tuple[BaseProcess, ...] = ()  # vault and runner
-    ended_s: list[float] = field(default_factory=list)  # when either was found gone
+    faults_s: list[float] = field(default_factory=list)  # when either had ended without having been killed
 
     def start(self) -> None:
         """Start vault and runner; what the ledger holds goes on from there."""
@@ -84,16 +84,17 @@ class Vault:
         Nothing is lost: the ledger is the state, and whoever asked asks again.
 
         Raises:
-            BadInput: If they end as soon as they are started.
+            BadInput: If they end again and again, and nobody killed them.
         """
         until = time.monotonic() + within_s
         while all(process.is_alive() for process in self.processes):  # a sentinel says nothing: the runner is an exec
             if time.monotonic() >= until:
                 return False
             time.sleep(TICK_S)
+        by_signal = any((process.exitcode or 0) < 0 for process in self.processes)
         self.stop()
-        self.ended_s.append(time.monotonic())
-        if len(self.ended_s) > MENDS and self.ended_s[-1] - self.ended_s[-1 - MENDS] < MENDS * GONE_S:
+        self.faults_s += [] if by_signal else [time.monotonic()]
+        if self.faults_s[MENDS:] and self.faults_s[-1] - self.faults_s[-1 - MENDS] < WITHIN_S:
             raise BadInput(
                 f"The vault in {self.folder} ends as soon as it is started. Nobody is answered. Look for what it said before, "
                 f"and verify its ledger: superalign vault check {self.folder}."
