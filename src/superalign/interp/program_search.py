@@ -104,7 +104,7 @@ def find(
     if total <= 0 or not math.isfinite(total):
         return End(0.0)
     sums_2C = np.stack([sum_C, searched.count_C])
-    column_Q, child_Q2, mean_Q, codes, adds = _grow(
+    column_Q, child_Q2, mean_Q, among_Q, code_QS, add_QS = _grow(
         searched.code_NK, searched.code_KN, searched.start_K, searched.price_KS, values_N, sums_2C, most
     )
 
@@ -112,9 +112,10 @@ def find(
         k = int(column_Q[at])
         if k < 0:
             return End(float(mean_Q[at]))
-        among = tuple(columns.labels[k][c - int(columns.start_K[k])] for c in codes[at])
+        n, labels = among_Q[at], columns.labels[k]
+        among = tuple(labels[c] for c in (code_QS[at, :n] - columns.start_K[k]).tolist())
         yes, no = (build(int(c)) for c in child_Q2[at])
-        return Ask(columns.names[k], among, tuple(adds[at].tolist()), yes, no)
+        return Ask(columns.names[k], among, tuple(add_QS[at, :n].tolist()), yes, no)
 
     return build(0)
 
@@ -198,7 +199,8 @@ def _grow(code_NK, code_KN, start_K, price_KS, given_N, sums_2C, most):  # type:
     values_N, unknown = given_N.copy(), np.zeros((2, 0))
     left = (values_N**2).sum()
     rows, sums = TypedList([np.arange(N, dtype=np.uint32)]), TypedList([sums_2C])
-    codes, adds = TypedList([np.empty(0, np.int64)]), TypedList([np.empty(0)])
+    code_QS, add_QS = np.zeros((Q, price_KS.shape[1]), np.int64), np.zeros((Q, price_KS.shape[1]))
+    among_Q = np.zeros(Q, np.int64)
     column_Q, child_Q2, mean_Q = np.full(Q, -1), np.zeros((Q, 2), np.int64), np.full(Q, values_N.mean())
     gain_Q, price_Q, total_Q = np.full(Q, left), np.full(Q, price_KS.min()), np.full(Q, values_N.sum())
     mse_Q, open_Q, known_Q = np.full(Q, left / N), np.ones(Q, np.bool_), np.zeros(Q, np.bool_)
@@ -214,17 +216,18 @@ def _grow(code_NK, code_KN, start_K, price_KS, given_N, sums_2C, most):  # type:
                 break
             if not sums[best].shape[1]:
                 sums[best] = _sums(code_NK, rows[best], values_N, size)
-            gain_Q[best], price_Q[best], column, codes[best], adds[best] = _best(
+            gain_Q[best], price_Q[best], column, codes, adds = _best(
                 start_K, price_KS, sums[best], total_Q[best], len(rows[best]), mse_Q[best]
             )
+            among_Q[best], code_QS[best, : len(codes)], add_QS[best, : len(codes)] = len(codes), codes, adds
             known_Q[best], open_Q[best], column_Q[best] = True, column >= 0, column
         if best < 0:
             break
         open_Q[best], code_N = False, code_KN[column_Q[best]]
         left = max(left - gain_Q[best], 1e-12)
         add_C = np.full(size, np.nan)
-        for j in range(len(codes[best])):
-            add_C[codes[best][j]] = adds[best][j]
+        for j in range(among_Q[best]):
+            add_C[code_QS[best, j]] = add_QS[best, j]
         (yes, no), rest = _parted(rows[best], code_N, add_C), unknown
         if ends < most - 1:  # only the smaller part is summed as it was, and nothing behind the last question
             smaller = _sums(code_NK, no if len(no) < len(yes) else yes, values_N, size)
@@ -243,9 +246,7 @@ def _grow(code_NK, code_KN, start_K, price_KS, given_N, sums_2C, most):  # type:
             gain_Q[at] = (1 + 1e-9) * square - total**2 / max(n, 1)
             rows.append(part)
             sums.append(part_sums)
-            codes.append(codes[0][:0])
-            adds.append(adds[0][:0])
-    return np.where(child_Q2[:, 0] > 0, column_Q, -1), child_Q2, mean_Q, codes, adds
+    return np.where(child_Q2[:, 0] > 0, column_Q, -1), child_Q2, mean_Q, among_Q, code_QS, add_QS
 
 
 @numba.njit(cache=True)
