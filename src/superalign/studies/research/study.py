@@ -54,7 +54,7 @@ class Config:
     """Submissions of a scripted search."""
     nulls: CountOrNone = 60
     """Submissions of a random search to each twin, before the vault's own desk in this process."""
-    attacks: Seeds = 4
+    attacks: Seeds = 3
     """Attacks of each attacker who only asks before each oracle, on labels that are coin flips."""
     queries: Annotated[int, Ge(50)] = 2000
     """Queries of such an attack."""
