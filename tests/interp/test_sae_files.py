@@ -10,7 +10,16 @@ from safetensors.numpy import load_file, save_file
 
 from superalign.errors import DataError
 from superalign.interp.dictionaries import Dictionary, DictionaryConfig, train_dictionary
-from superalign.interp.sae_files import Made, read_dictionary, write_dictionary
+from superalign.interp.sae_files import (
+    Made,
+    Tried,
+    read_dictionary,
+    read_explanations,
+    read_scores,
+    write_dictionary,
+    write_explanations,
+    write_scores,
+)
 
 MADE = Made(model="small", hook="blocks.1.hook_resid_post")
 X = np.random.default_rng(0).normal(size=(500, 6)).astype(np.float32) + 2.0
@@ -70,3 +79,16 @@ def test_a_dictionary_of_another_width_model_or_hook_is_refused(tmp_path: Path) 
     save_file({**arrays, "b_enc": np.zeros(3, np.float32)}, tmp_path / "sae_weights.safetensors")
     with pytest.raises(DataError, match="do not fit each other"):
         read_dictionary(tmp_path, width=6)
+
+
+def test_explanations_and_scores_stand_in_files_as_delphi_names_them(tmp_path: Path) -> None:
+    write_explanations(tmp_path, "layers.3/mlp", {12: "names of rivers", 3: "“quotes”"})
+    assert json.loads((tmp_path / "layers.3--mlp_latent12.txt").read_text()) == "names of rivers"
+    write_explanations(tmp_path, "layers.4", {1: "another module"})
+    assert read_explanations(tmp_path, "layers.3/mlp") == {3: "“quotes”", 12: "names of rivers"}
+    tried = {5: (Tried(True, True), Tried(False, True), Tried(False, None))}
+    write_scores(tmp_path / "detection", "layers.3", tried)
+    assert read_scores(tmp_path / "detection", "layers.3") == tried
+    (tmp_path / "layers.4_latent2.txt").write_text("no JSON")
+    with pytest.raises(DataError, match="latent 2"):
+        read_explanations(tmp_path, "layers.4")

@@ -1,14 +1,16 @@
-"""Dictionaries as another tool keeps them, SAELens.
+"""Dictionaries and explanations as other tools keep them: SAELens folders, and the explanation and score files of delphi.
 
-A folder holds `cfg.json` and `sae_weights.safetensors` (W_enc (d_in, d_sae), W_dec, b_enc, b_dec, threshold). Where a name stands
-for model and hook differs: version 6 keeps it under `metadata`, older ones beside the sizes.
+A SAELens folder holds `cfg.json` and `sae_weights.safetensors` (W_enc (d_in, d_sae), W_dec, b_enc, b_dec, threshold). Where a
+name stands for model and hook differs: version 6 keeps it under `metadata`, older ones beside the sizes. Delphi keeps a JSON text
+in `MODULE_latentNUMBER.txt` for each explanation, and a JSON list of tried contexts in a file of the same name for each scorer.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from superalign.interp.dictionaries import Dictionary
 
 SETTINGS, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 KINDS = {"standard": "relu", "topk": "topk", "batchtopk": "jumprelu", "jumprelu": "jumprelu", "transcoder": "relu"}
+_NAME = re.compile(r"(?P<module>.+)_latent(?P<latent>\d+)\.txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,14 @@ class Made:
 
     model: str
     hook: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One context that a scorer of delphi showed."""
+
+    activating: bool
+    prediction: bool | None  # None where the reply could not be read
 
 
 def write_dictionary(found: Dictionary, folder: Path, made: Made) -> None:
@@ -128,3 +139,70 @@ def _refuse(folder: Path, settings: Mapping[str, Any], *, kind: str | None, give
             f"The dictionary in {folder} {why}, which is not read here. Its codes would be wrong. Fold what it does beside "
             f"encoding into its weights, or use one of {', '.join(KINDS)}."
         )
+
+
+def write_explanations(folder: Path, module: str, said: Mapping[int, str]) -> None:
+    """Write explanations as delphi does: latent -> text."""
+    _write(folder, module, said)
+
+
+def read_explanations(folder: Path, module: str) -> dict[int, str]:
+    """Read explanations that delphi wrote: latent -> text.
+
+    Raises:
+        DataError: If a file does not hold a JSON text.
+    """
+    return _read(folder, module, lambda value: isinstance(value, str))
+
+
+def write_scores(folder: Path, module: str, tried: Mapping[int, Sequence[Tried]]) -> None:
+    """Write what a scorer tried as delphi does: latent -> contexts."""
+    rows = {
+        latent: [{**asdict(t), "correct": t.prediction == t.activating} for t in some] for latent, some in tried.items()
+    }
+    _write(folder, module, rows)
+
+
+def read_scores(folder: Path, module: str) -> dict[int, tuple[Tried, ...]]:
+    """Read what a scorer of delphi tried: latent -> contexts.
+
+    Raises:
+        DataError: If a file does not hold a list of contexts.
+    """
+    found = _read(folder, module, lambda value: isinstance(value, list) and all(isinstance(r, dict) for r in value))
+    return {latent: tuple(map(_tried, rows)) for latent, rows in found.items()}
+
+
+def _tried(row: Mapping[str, Any]) -> Tried:
+    said = row.get("prediction")
+    return Tried(bool(row.get("activating")), None if said is None else bool(said))
+
+
+def _file(module: str, latent: int) -> str:
+    return f"{module.replace('/', '--')}_latent{latent}.txt"
+
+
+def _write(folder: Path, module: str, values: Mapping[int, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for latent, value in values.items():
+        (folder / _file(module, latent)).write_text(json.dumps(value, ensure_ascii=False))
+
+
+def _read(folder: Path, module: str, fits: Callable[[Any], bool]) -> dict[int, Any]:
+    """Read every file of a module, by latent."""
+    out = {}
+    for path in sorted(folder.glob("*.txt")):
+        name = _NAME.fullmatch(path.name)
+        if name is None or name["module"] != module.replace("/", "--"):
+            continue
+        try:
+            value = json.loads(path.read_text())
+        except ValueError:
+            value = None
+        if not fits(value):
+            raise DataError(
+                f"The file of latent {name['latent']} in {folder} is not what delphi writes. What was said of it is not known. "
+                "Take it anew, or leave it out."
+            )
+        out[int(name["latent"])] = value
+    return dict(sorted(out.items()))
