@@ -57,8 +57,8 @@ def text_named(name: str) -> None:
 
 
 def graded_named(name: str) -> None:
-    """Check that the files of text that is easy and hard can be read: as `text_named`, and GSM8K."""
-    gsm8k_named(name)
+    """Check that the files of text that is easy and hard can be read: as `text_named`, GSM8K and JSONL of one's own."""
+    setting_named(name)
     text_named(name)
 
 

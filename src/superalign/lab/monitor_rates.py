@@ -20,8 +20,8 @@ from superalign.control.monitors import MONITORS
 from superalign.kit.evidence import Estimate
 from superalign.lab.cheat_runs import submitted
 from superalign.lab.cheats import RUNGS, draw_submission, draw_task, zoo
-from superalign.lab.research_parts import Rate
-from superalign.stats import choose_thresholds, clopper_pearson, flags
+from superalign.lab.research_parts import ALL, TWIN, Rate
+from superalign.stats import choose_thresholds, clopper_pearson, flags, share
 from superalign.stats.streams import stream
 from superalign.types import Interval, Record, Unmeasured
 
@@ -146,6 +146,31 @@ def prevalence(caught: Interval, *, recall: Interval, alarms: Interval) -> Estim
     value = (caught.value - alarms.value) / (recall.value - alarms.value)
     low, mid, high = (float(np.clip(v, 0.0, 1.0)) for v in (min(corners), value, max(corners)))
     return Interval(value=mid, low=low, high=high, n=caught.n)
+
+
+def prevalence_in_use(
+    caught: Sequence[Rate], readings: Sequence[Readings], flagged: Interval | Unmeasured
+) -> Interval | Unmeasured:
+    """Say which share of submissions in use may be cheats, by recall over the zoo and its false alarms.
+
+    Args:
+        caught: At the rate for which the monitors in use are set.
+        readings: Of the zoo, for how many there were of each kind.
+        flagged: Share of the submissions in use that monitors flag.
+    """
+    counts = {(r.kind, r.rung): len(r.rows) for r in readings}
+    some = [r for r in caught if r.monitor == ALL]
+    alarms = next((r.flagged for r in some if r.rung == TWIN), Unmeasured("no twins"))
+    hits = [(r.flagged, counts[r.kind, r.rung]) for r in some if r.rung != TWIN]
+    if (
+        isinstance(flagged, Unmeasured)
+        or isinstance(alarms, Unmeasured)
+        or any(isinstance(h, Unmeasured) for h, _ in hits)
+    ):
+        return Unmeasured("monitors were not measured on enough twins and cheats")
+    each = np.concatenate([np.arange(n) < round(h.value * n) for h, n in hits if isinstance(h, Interval)])
+    recall = share(each)
+    return recall if isinstance(recall, Unmeasured) else prevalence(flagged, recall=recall, alarms=alarms)
 
 
 def _table(readings: Readings) -> Float[np.ndarray, "N M"]:

@@ -105,6 +105,7 @@ def evidence() -> Evidence:
     return Evidence(
         asked=(asked("probe", twin=False, gain=around(0.08)), asked("probe", twin=True), asked("judge", twin=False)),
         proposers=(Proposer(name="evolution", submissions=36, better=4, unmeasured=1, ideas=3.2, uplift=around(0.1)),),
+        paces=(),
         ideas=4.0,
         found=share([1] * 30),
         found_null=share([0] * 30),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
+from superalign.lab.pace import Pace
 from superalign.lab.research_parts import AnswerTimes, Arm, Attacked, Beyond, Kept, LeftOut, Mixed, Rate, Searched, Wall
 from superalign.types import Record, Unmeasured
 
@@ -49,6 +50,7 @@ class Evidence:
 
     asked: tuple[Asked, ...]
     proposers: tuple[Proposer, ...]
+    paces: tuple[Pace, ...]
     ideas: float  # of all researchers together
     found: Estimate  # share of real questions with a replicated finding
     found_null: Estimate  # of impossible twins

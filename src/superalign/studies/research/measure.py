@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 import superalign.lab.evaluators as evaluators
 from superalign.control.monitoring import verdict
 from superalign.kit.run import Run
@@ -15,11 +13,11 @@ from superalign.lab.attackers import attacks, run_attack, summary
 from superalign.lab.automation import left_out
 from superalign.lab.campaigns import GRID_S, Campaign, Done, Sat, campaign, notebook_of, walls_tried
 from superalign.lab.claims_kept import beyond_twins, kept_claims
-from superalign.lab.monitor_rates import Readings, batches, prevalence, rates, read_batch, suspicions, worst
+from superalign.lab.monitor_rates import batches, prevalence_in_use, rates, read_batch, suspicions, worst
 from superalign.lab.null_search import NullJob, search_null
-from superalign.lab.pace import effective_ideas, uplift
+from superalign.lab.pace import effective_ideas, paces, uplift
 from superalign.lab.research_benches import benches
-from superalign.lab.research_parts import ALL, TWIN, Kept, Mixed, Rate, Searched
+from superalign.lab.research_parts import TWIN, Kept, Mixed, Searched
 from superalign.lab.zoo_campaign import Planted, planted, zoo_campaign
 from superalign.stats import share
 from superalign.stats.streams import seed_for
@@ -54,6 +52,7 @@ def measure(config: Config, run: Run) -> Evidence:
     return Evidence(
         asked=tuple(questions),
         proposers=tuple(_proposer(name, climbed, done) for name in dict.fromkeys(s.plan.researcher for s in climbed)),
+        paces=paces(notebook_of(done), dict(done.totals.spent), done.twins),
         ideas=effective_ideas(s.plan.family for s in climbed),
         found=share([a.replicated is True for a in questions if not a.twin]),
         found_null=share([a.replicated is True for a in questions if a.twin]),
@@ -71,7 +70,7 @@ def measure(config: Config, run: Run) -> Evidence:
         rates=caught,
         worst=tuple(worst([r for r in caught if r.at == at]) for at in RATES),
         mixed=tuple(mixed),
-        prevalence=_prevalence(caught, readings, flagged),
+        prevalence=prevalence_in_use([r for r in caught if r.at == RATES[-1]], readings, flagged),
         stated=config.prevalence,
         left=left_out(honest, cheats, kinds, prevalence=config.prevalence),
         arms=evaluators.arms(ended),
@@ -185,25 +184,6 @@ def _mixed(config: Config, run: Run, *, watched: bool) -> Mixed:
 def _last(one: Planted, done: Done) -> Sat:
     """Return what became of the last submission of a sequence at the climb."""
     return next(s for s in reversed(done.sat) if s.plan.question == one.name and s.plan.tier == "climb")
-
-
-def _prevalence(
-    caught: Sequence[Rate], readings: Sequence[Readings], flagged: Interval | Unmeasured
-) -> Interval | Unmeasured:
-    """Say which share of this campaign's submissions may be cheats, by recall over the zoo and its false alarms."""
-    counts = {(r.kind, r.rung): len(r.rows) for r in readings}
-    some = [r for r in caught if r.monitor == ALL and r.at == RATES[-1]]
-    alarms = next((r.flagged for r in some if r.rung == TWIN), Unmeasured("no twins"))
-    hits = [(r.flagged, counts[r.kind, r.rung]) for r in some if r.rung != TWIN]
-    if (
-        isinstance(flagged, Unmeasured)
-        or isinstance(alarms, Unmeasured)
-        or any(isinstance(h, Unmeasured) for h, _ in hits)
-    ):
-        return Unmeasured("monitors were not measured on enough twins and cheats")
-    each = np.concatenate([np.arange(n) < round(h.value * n) for h, n in hits if isinstance(h, Interval)])
-    recall = share(each)
-    return recall if isinstance(recall, Unmeasured) else prevalence(flagged, recall=recall, alarms=alarms)
 
 
 def _vault(ended: evaluators.Ended) -> bool:

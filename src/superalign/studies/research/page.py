@@ -14,6 +14,7 @@ from superalign.kit.parts import (
     percent,
     table,
 )
+from superalign.lab.pace import pace_table
 from superalign.lab.research_parts import attackers, decisions, evaluators, monitors, nulls, walls
 from superalign.report import Findings
 from superalign.studies.research.evidence import Asked, Evidence
@@ -129,6 +130,7 @@ def researchers(e: Evidence) -> Part:
         f"researcher's process {e.ended}, after {e.cpu_s:.0f} s of processor time.{used} Uplift is in rungs of the ladder "
         "for each submission, that is for the same compute.",
         table("Researchers", columns, rows),
+        pace_table(e.paces),
         table("Steps without a submission", ("why", "steps"), e.lost),
         table("Use of the language model", ("what", "count"), e.used),
     )
