@@ -70,7 +70,7 @@ def dials(question: Question) -> Space:
     space = {choice.name: choice.options for choice in question.space}
     left = {name: tuple(o for o in options if str(o) in space.get(name, (str(o),))) for name, options in DIALS.items()}
     fixed: dict[str, tuple[Setting, ...]] = {} if question.metric == "share" else {"cut": ("fit",)}
-    fixed |= {} if any("scores" in name for name, _ in question.arrays) else {"use": ("x",)}
+    fixed |= {} if "scores" in dict(question.arrays) else {"use": ("x",)}
     return {name: left[name] or options for name, options in DIALS.items()} | fixed
 
 
