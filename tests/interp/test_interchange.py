@@ -24,7 +24,7 @@ SEEDS = range(2)
 @functools.cache
 def forced(name: str, seed: int) -> Student:
     made = compile_program(PROGRAMS[name], seed=seed)
-    return train_student(made, seed=seed, steps=1200, width=48, neurons=64, batch=64, lr=3e-3)
+    return train_student(made, seed=seed, steps=1800, width=48, neurons=64, batch=64, lr=3e-3)
 
 
 def without_port(edge: tuple[str, str]) -> tuple[str, str]:
