@@ -281,7 +281,7 @@ def fastest(n: int, score: float) -> int:
     """Return how many guesses to change at a time, so that a Ladder is climbed fastest from a score.
 
     Example:
-        >>> fastest(500, 0.5) > fastest(500, 0.55) > fastest(500, 0.7)
+        >>> fastest(1000, 0.5) > fastest(1000, 0.6) > fastest(1000, 0.8)
         True
     """
     sizes, right = np.arange(1, n // 4)[:, None], np.arange(n // 4)
