@@ -9,7 +9,8 @@ import pytest
 from superalign.control.monitoring import Submission, Trace
 from superalign.lab.cheat_runs import submitted
 from superalign.lab.cheats import RUNGS, Snippet, Task, draw_submission, draw_task, zoo
-from superalign.lab.monitor_rates import Batch, Rate, Readings, prevalence, rates, read_batch, worst
+from superalign.lab.monitor_rates import NAMES as MONITOR_NAMES
+from superalign.lab.monitor_rates import Batch, Rate, Readings, prevalence, rates, read_batch, suspicions, worst
 from superalign.stats.streams import stream
 from superalign.types import Interval, Unmeasured
 
@@ -121,3 +122,16 @@ def test_prevalence_needs_recall_above_false_alarms() -> None:
     assert found.low == 0.0
     assert found.high < 0.1
     assert isinstance(prevalence(few, recall=few, alarms=half), Unmeasured)
+
+
+def test_what_lies_beyond_all_twins_is_told_apart_by_how_far() -> None:
+    """Else one odd twin would hide every cheat: nothing would be as suspicious as the most suspicious honest submission."""
+    ends = [tuple(float(n) for _ in MONITOR_NAMES) for n in range(10)]
+    twins = Readings(kind=NAMES[0], rung="twin", set="threshold", rows=tuple(ends))
+    fresh = Readings(kind=NAMES[0], rung="twin", set="counted", rows=(ends[4], tuple(9.5 for _ in MONITOR_NAMES)))
+    cheats = Readings(kind=NAMES[0], rung="naive", set="counted", rows=(tuple(30.0 for _ in MONITOR_NAMES), ends[0]))
+    honest_H, cheat_C, kinds = suspicions([twins, fresh, cheats])
+    assert honest_H[0] == 0.4
+    assert 1.0 < honest_H[1] < cheat_C[0] < 2.0
+    assert cheat_C[1] == 0.0
+    assert kinds == (NAMES[0], NAMES[0])
