@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from superalign.kit.parts import (
-    Part,
-    beyond_chance,
-    description,
-    findings,
-    in_words,
-    intervals,
-    null_control,
-    part,
-    percent,
-    table,
-)
+from collections import Counter
+
+from superalign.kit.parts import Part, beyond_chance, findings, in_words, intervals, null_control, part, percent, table
 from superalign.lab.pace import pace_table
 from superalign.lab.research_parts import attackers, decisions, evaluators, monitors, nulls, walls
 from superalign.report import Findings
@@ -29,7 +20,7 @@ def page(e: Evidence) -> Findings:
     real = [a for a in e.asked if not a.twin]
     found = [a for a in real if a.replicated is True]
     said = (
-        "; ".join(f"{a.name} by {in_words(a.gain)}" for a in found)
+        ", ".join(f"{n} on {kind}" for kind, n in Counter(a.kind for a in found).items())
         if found
         else "none of its methods beats a published baseline on a family that was never searched"
     )
@@ -84,7 +75,6 @@ def campaign(e: Evidence) -> Part:
         for a in e.asked
     ]
     shown = {f"{a.name}{' (twin)' if a.twin else ''}": a.gain for a in e.asked if isinstance(a.gain, Interval)}
-    twins = {a.kind: a.gain for a in e.asked if a.twin and isinstance(a.gain, Interval)}
     repeats = [a.kept.repeats for a in e.asked if not isinstance(a.kept.repeats, Unmeasured)]
     return part(
         "What was searched and found",
@@ -102,17 +92,6 @@ def campaign(e: Evidence) -> Part:
             "is shuffled within each problem; the interval is over problems",
         ),
         null_control("Impossible twins have no finding", e.found_null, unit="share of twins"),
-        *(
-            description(
-                f"Gain on the sealed family: {a.name}",
-                a.gain,
-                null=twins.get(a.kind, Unmeasured("no twin of it was opened")),
-                unit=GAIN,
-                why=f"over {a.published}; {a.method[:200]}",
-            )
-            for a in e.asked
-            if not a.twin and isinstance(a.gain, Interval)
-        ),
         intervals("Gain on the sealed family", shown, x=GAIN),
         table("Questions", COLUMNS, rows),
         table("What was answered", ("tier and answer", "submissions"), e.words),
@@ -138,11 +117,11 @@ def researchers(e: Evidence) -> Part:
 
 def following(e: Evidence) -> Part:
     """Say what to try next, by what became of each question."""
-    rows = [(a.kind, a.method[:300] or "-", _next(a)) for a in e.asked if not a.twin]
+    rows = [(a.name, a.published, a.method[:300] or "-", _next(a)) for a in e.asked if not a.twin]
     return part(
         "What to try next",
         f"By rule, from what became of each question. The vault's ledger ends at {e.head[:16]}.",
-        table("Next", ("problem", "best method so far", "what to do"), rows),
+        table("Next", ("question", "published baseline", "best method so far", "what to do"), rows),
     )
 
 
