@@ -104,9 +104,9 @@ def serve(
     """Serve a vault until it is interrupted; killed at any point, the same command goes on."""
     with exit_codes():
         _there(folder)
-        from superalign.control.monitors import MONITORS
-        from superalign.vault.judging import allow_unflagged
-        from superalign.vault.opening import ask_person, open_vault
+        from superalign.monitors.approval import allow_unflagged, ask_person
+        from superalign.monitors.checks import MONITORS
+        from superalign.vault.opening import open_vault
 
         allow = ask_person(folder / "vault" / "queue", within_s=patience) if patience else allow_unflagged
         with open_vault(folder, at=socket, grid_s=grid, monitors=MONITORS, allow=allow, asks=asks) as opened:
@@ -128,7 +128,7 @@ def approve(
         queue = _there(folder) / "queue"
         import getpass
 
-        from superalign.control.approval import decide, waiting
+        from superalign.monitors.approval import decide, waiting
 
         if ticket:
             print(decide(queue, ticket, allowed=not deny, by=getpass.getuser(), why=why))
@@ -152,9 +152,9 @@ def check(
         for path in image or ():
             if not path.exists():
                 raise BadInput(f"{path} does not exist. Nothing can be found there. Name what a researcher can read.")
+        from superalign.lab.leaks import Reach, label_canaries, leaks
         from superalign.ledger import describe, verify
         from superalign.vault.benches import read_bench
-        from superalign.vault.leaks import Reach, label_canaries, leaks
 
         if (kept / "ledger").exists():
             print(describe(verify(kept / "ledger")))

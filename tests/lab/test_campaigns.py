@@ -15,8 +15,8 @@ from superalign.control.sandbox import check_walls
 from superalign.errors import BadInput
 from superalign.lab.campaigns import Campaign, Done, campaign, opened
 from superalign.lab.zoo_campaign import planted, zoo_campaign
+from superalign.monitors.approval import allow_unflagged
 from superalign.types import Interval
-from superalign.vault.judging import allow_unflagged
 from superalign.vault.opening import ask
 from tests.researcher.standing_in import Bench as Planted
 from tests.researcher.test_in_the_sandbox import bench

@@ -6,13 +6,14 @@ import os
 import numpy as np
 import pytest
 
-from superalign.control.monitoring import Submission, Trace
 from superalign.lab.cheat_runs import submitted
 from superalign.lab.cheats import RUNGS, Snippet, Task, draw_submission, draw_task, zoo
 from superalign.lab.monitor_rates import NAMES as MONITOR_NAMES
 from superalign.lab.monitor_rates import Batch, Rate, Readings, prevalence, rates, read_batch, suspicions, worst
+from superalign.monitors.reading import Submission
 from superalign.stats.streams import stream
 from superalign.types import Interval, Unmeasured
+from superalign.types.research import Trace
 
 NAMES = [kind.name for kind in zoo()]
 

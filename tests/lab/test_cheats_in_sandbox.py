@@ -2,42 +2,40 @@
 
 import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import pytest
 
-from superalign.control.identities import RUNNER, make_users, start_as, user
-from superalign.control.monitoring import Submission, read_all
-from superalign.control.monitors import MONITORS
+from superalign.control.identities import RUNNER, make_users
 from superalign.control.sandbox import sandbox_missing
 from superalign.lab.cheats import PROBE, Snippet, draw_submission, draw_task, zoo
+from superalign.monitors.checks import MONITORS
+from superalign.monitors.reading import Submission, read_all
+from superalign.runner.running import Ran, run, start
 from superalign.stats.streams import stream
-from superalign.vault import runner
+from superalign.types.research import Job
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.getuid() != 0 or bool(sandbox_missing()), reason="no sandbox")]
 ACTS = [m for m in MONITORS if m.card.name == "acts"]
-Runs = Callable[[Snippet], tuple[Submission, runner.Ran]]
+Runs = Callable[[Snippet], tuple[Submission, Ran]]
 
 
 @pytest.fixture
 def runs(tmp_path) -> Iterator[Runs]:
     make_users()
     shutil.chown(tmp_path, RUNNER)
-    ours, theirs = socket.socketpair()
-    process = start_as(user(RUNNER), runner.main, theirs.fileno(), tmp_path, runner.LIMITS, reach=(tmp_path,))
-    theirs.close()
+    ours, process = start(tmp_path)
     to = Connection(ours.detach())
 
-    def once(snippet: Snippet) -> tuple[Submission, runner.Ran]:
+    def once(snippet: Snippet) -> tuple[Submission, Ran]:
         rng = stream(0, snippet.digest)
         task = draw_task(rng)
         drawn = draw_submission(replace(snippet, submissions=0), task, rng)
-        job = runner.Job(public=task.public, inputs=task.inputs, seed=1, shape=(PROBE,))
+        job = Job(public=task.public, inputs=task.inputs, seed=1, shape=(PROBE,))
         source = drawn.sources[-1]
-        return Submission(plan=drawn.plans[-1], source=source), runner.run(to, source.encode(), "code", [job])
+        return Submission(plan=drawn.plans[-1], source=source), run(to, source.encode(), "code", [job])
 
     yield once
     process.kill()

@@ -8,10 +8,10 @@ from superalign.control.sandbox import check_walls
 from superalign.errors import BadInput
 from superalign.lab.campaigns import opened, unsealed
 from superalign.lab.claims_kept import beyond_twins, e_value, kept_claims, sealed_units
+from superalign.monitors.approval import allow_unflagged
 from superalign.stats import auroc
 from superalign.types import Interval, Unmeasured
 from superalign.vault import Part
-from superalign.vault.judging import allow_unflagged
 from superalign.vault.scoring import Scale
 from tests.vault.conftest import GOOD, make_bench, send
 

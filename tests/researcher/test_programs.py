@@ -8,8 +8,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from superalign import stats
-from superalign.control.monitoring import Submission, read_all, verdict
-from superalign.control.monitors import MONITORS
+from superalign.monitors.checks import MONITORS
+from superalign.monitors.reading import Submission, read_all, verdict
 from superalign.researcher import pieces
 from superalign.researcher.programs import (
     DIALS,

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from superalign.control.monitoring import Reading, Trace
 from superalign.ledger import Ledger, verify
+from superalign.monitors.approval import allow_unflagged
+from superalign.monitors.calls import redrawn
+from superalign.monitors.reading import Reading
+from superalign.runner.running import Ran
 from superalign.stats import clopper_pearson
 from superalign.types import Instrument, Unmeasured
-from superalign.vault import judging
+from superalign.types.research import Job, Trace
 from superalign.vault.desk import PLANS, Desk, Rules
 from superalign.vault.judging import Judge
-from superalign.vault.runner import Ran
+from superalign.vault.scoring import Scale, gain
 
 
 def run_here(artefact, form, jobs):
@@ -234,7 +237,7 @@ def test_a_gain_that_needs_no_labels_is_not_passed_unless_it_notices(judge_in, t
 )
 def test_a_plan_may_say_that_it_needs_no_labels_and_a_person_decides(judge_in, toys, says, agrees, word):
     judge = judge_in(toys.make_bench(labels=True))
-    judge.allow = (lambda submission, readings: None) if agrees else judging.allow_unflagged
+    judge.allow = (lambda submission, readings: None) if agrees else allow_unflagged
     ticket = judge.desk.register({**toys.plan(KNOWS, "confirm"), "hypothesis": says})
     assert judge.submit(ticket, "code", KNOWS).word == word
 
@@ -251,5 +254,20 @@ def test_a_claim_waits_for_whom_the_rule_asks(judge_in, toys):
     assert judge.reveal(ticket) is None
     assert asked == [("sealed", body.decode())]
     assert judge.desk.left("toy-a", "sealed") == 1  # nothing was opened
-    judge.allow = judging.allow_unflagged
+    judge.allow = allow_unflagged
     assert judge.reveal(ticket).replicated is True
+
+
+def test_one_draw_alone_would_flag_honest_fits_and_two_never_do(toys):
+    """Few labels point somewhere, whatever they are; of a draw and its reverse one points away from the truth."""
+    bench, hits, single = toys.make_bench(labels=True), 0, 0
+    scale, inputs = Scale(metric="area", part=bench.parts["confirm"]), bench.parts["confirm"].inputs
+    call = Job(public=bench.public, inputs=inputs, seed=0, shape=scale.shape)
+    for draw in range(60):
+        drawn = [job.public for job in redrawn(call, np.random.default_rng(draw))]
+        scores = [inputs["x"] @ p["x"].T @ (2 * p["weak"] - 1) for p in drawn]
+        base = np.zeros((1, len(inputs["x"])))
+        lows = [gain(scale, s[None], base, confidence=0.99).low for s in scores]
+        hits, single = hits + (min(lows) > 0), single + (lows[0] > 0)
+    assert hits == 0
+    assert clopper_pearson(single, n=60).low > 0.05

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from superalign.control.canaries import plant
-from superalign.vault.leaks import Reach, label_canaries, leaks
+from superalign.lab.leaks import Reach, label_canaries, leaks
 from superalign.vault.server import LINE, lines
 
 

@@ -13,11 +13,11 @@ import pytest
 
 from superalign.control.identities import RESEARCHER, VAULT, start_as, user
 from superalign.errors import BadInput
+from superalign.ledger.signing import is_signed
 from superalign.researcher.client import Client
 from superalign.types import Finding, Interval, rebuild
 from superalign.vault.opening import ask, open_vault
 from superalign.vault.server import LINE
-from superalign.vault.signing import is_signed
 
 NOUNS = {n.__name__: n for n in (Finding, Interval)}
 

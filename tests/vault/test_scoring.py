@@ -1,12 +1,13 @@
-"""Parts average to the score of each metric; gains cover the truth; behaviour is what a change of scale leaves."""
+"""Parts average to the score of each metric; gains cover the truth."""
 
 import numpy as np
 import pytest
 
 from superalign.stats import auroc
+from superalign.stats.method_parts import recall_parts
 from superalign.types import Interval, Unmeasured
 from superalign.vault import Part
-from superalign.vault.scoring import Scale, behaviour, gain, recall_parts
+from superalign.vault.scoring import Scale, gain
 
 
 def scale(metric, truth, **inputs):
@@ -66,8 +67,3 @@ def test_a_gain_has_items_and_seeds_in_its_interval_and_the_baseline_has_none_ov
         assert gain(of, better_RN, base_RN).low > 0
         assert isinstance(gain(of, base_RN, base_RN), Unmeasured)
         assert 0.3 < gain(of, better_RN).value < 1 or metric == "recall"
-
-
-def test_behaviour():
-    assert behaviour((0.1, 0.2, -0.3)) == behaviour((1.0, 2.0, -3.0))
-    assert behaviour((0.1, 0.2, -0.3)) != behaviour((0.1, 0.2, 0.05))

@@ -1,1 +1,1 @@
-"""Keep an untrusted researcher inside: users, a sandbox, canaries, monitors, approval."""
+"""Hold code that nobody trusts: users of the system, a sandbox, canaries. Nothing here knows what it holds, or why."""

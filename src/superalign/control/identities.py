@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import grp
 import multiprocessing
 import os
 import pwd
@@ -55,6 +57,24 @@ def make_users(names: Sequence[str] = (VAULT, RUNNER, RESEARCHER)) -> tuple[User
         root_only(f"make the user {name}")
         subprocess.run((*MAKE, name), check=True)
     return tuple(user(name) for name in names)
+
+
+def let_ask(at: Path, who: str) -> None:
+    """Let one user, or the members of one group, connect to a socket of root's, and nobody else."""
+    os.chown(at, *ask_ids(who))
+    at.chmod(0o660)
+
+
+def ask_ids(who: str) -> tuple[int, int]:
+    """Return the owner and the group of a socket by which a user or a group asks: the group, where there is one of the name."""
+    with contextlib.suppress(KeyError):
+        return 0, grp.getgrnam(who).gr_gid
+    try:
+        return pwd.getpwnam(who).pw_uid, 0
+    except KeyError:
+        raise BadInput(
+            f"This system has no user or group {who!r}. Nobody could ask the vault. Name one that there is with --for."
+        ) from None
 
 
 def drop(who: User, reach: Sequence[Path], parent: int) -> None:

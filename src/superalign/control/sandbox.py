@@ -92,10 +92,8 @@ def sandbox_missing() -> str:
         fault = f"the numbers of system calls are not known for {platform.machine()}. Use x86_64 or aarch64"
     elif not bwrap:
         fault = "bubblewrap is not installed. Install it (apt-get install bubblewrap)"
-    elif (tried := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
-        fault = (
-            f"bubblewrap fails ({tried.stderr.strip()[:200]}). Allow user namespaces; have its version .8, and prlimit"
-        )
+    elif (ran := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
+        fault = f"bubblewrap fails ({ran.stderr.strip()[:200]}). Allow user namespaces; have prlimit and its version .8"
     else:
         return ""
     return f"Code that nobody trusts cannot run here: {fault}. Without a sandbox it is never run."
@@ -225,13 +223,12 @@ def _watched(process: subprocess.Popen[bytes], pipes: Sequence[IO[bytes]], folde
     started, ended, cpu_s, peak_mb = time.monotonic(), None, 0.0, 0.0
     ends, top, trace = os.pidfd_open(process.pid), psutil.Process(process.pid), b""
     os.set_blocking(told.fileno(), False)
+    enough = limits.disk_mb * 256 + 1  # files: so many are too much, however small
     while ended is None and not select.select([ends], [], [], TICK_S)[0]:
         trace += told.read(MB) or b""
         took_s, memory_mb, sent_mb = _taken(top)
         cpu_s, peak_mb = max(cpu_s, took_s), max(peak_mb, memory_mb)
-        sizes = [
-            size for _, size in itertools.islice(_files(folder), limits.disk_mb * 256 + 1)
-        ]  # as many as are too much
+        sizes = [size for _, size in itertools.islice(_files(folder), enough)]
         over: dict[Ended, bool] = {
             "out of time": time.monotonic() - started > limits.wall_s or took_s > limits.cpu_s,
             "out of memory": memory_mb > limits.memory_mb,

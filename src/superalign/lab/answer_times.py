@@ -19,15 +19,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from superalign.control.monitoring import Reading, Submission
 from superalign.lab.attackers import TURNED, coin_flips
 from superalign.lab.campaigns import opened
 from superalign.lab.research_parts import AnswerTimes
+from superalign.monitors.approval import allow_unflagged
+from superalign.monitors.calls import PROBE
+from superalign.monitors.reading import Reading, Submission
 from superalign.stats import auroc_delong
 from superalign.stats.streams import stream
 from superalign.types import Plan, Word, digest_of, to_plain
 from superalign.vault import Bench
-from superalign.vault.judging import PROBE, allow_unflagged
 from superalign.vault.opening import ask
 
 DELAY_S = 0.1  # that a planted vault takes longer over all right than over all wrong, before a run and after it

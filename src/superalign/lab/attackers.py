@@ -28,12 +28,12 @@ from superalign.lab.research_benches import CLIMBS, FULL, TRIES, solver
 from superalign.lab.research_parts import Attacked
 from superalign.ledger import Ledger
 from superalign.stats import mean_over, share
+from superalign.stats.ladder import ERRORS, LEAST, Oracle
 from superalign.stats.streams import stream
 from superalign.types import Plan, Question, Record, Tier, Unmeasured, Word, digest_of, to_plain
 from superalign.vault import Bench, Part
 from superalign.vault.desk import Desk, Rules
 from superalign.vault.judging import Judge
-from superalign.vault.ladder import ERRORS, LEAST, Oracle
 from superalign.vault.scoring import Scale
 
 Attacker: TypeAlias = Literal["votes of random guesses", "changes of few", "directions", "from tier to tier"]

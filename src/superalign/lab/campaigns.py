@@ -18,10 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from superalign.control.approval import SAID, Decision
 from superalign.control.identities import RESEARCHER
-from superalign.control.monitoring import Reading
-from superalign.control.monitors import MONITORS
 from superalign.control.sandbox import Limits, Outcome, check_walls, confined
 from superalign.jobs.shown import shown
 from superalign.kit.run import Run
@@ -30,13 +27,15 @@ from superalign.lab.relay import Relay, answers_of, relaying
 from superalign.lab.research_benches import benches
 from superalign.lab.research_parts import Wall
 from superalign.ledger import Ledger
+from superalign.monitors.approval import SAID, Allow, Decision, allow_unflagged, ask_person
+from superalign.monitors.checks import MONITORS
+from superalign.monitors.reading import Reading
 from superalign.researcher.campaign import Settings
 from superalign.researcher.notebook import Entry, Notebook
 from superalign.types import Answer, Finding, Interval, Plan, Record, canonical_json, rebuild
 from superalign.vault import Bench
 from superalign.vault.desk import Received, Rules, Scored
-from superalign.vault.judging import Allow, allow_unflagged
-from superalign.vault.opening import Vault, ask_person, open_vault
+from superalign.vault.opening import Vault, open_vault
 
 NOUNS = {n.__name__: n for n in (Answer, Finding, Interval, Plan, Reading, Received, Scored)}
 GRID_S = 0.25  # answers leave at multiples of so many seconds

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from superalign.control.monitoring import Earlier, Submission, Trace, shape_of
 from superalign.lab.cheats import HONEY, Drawn, Task
+from superalign.monitors.reading import Earlier, Submission, shape_of
+from superalign.runner.running import Ran
 from superalign.stats.streams import stream
-from superalign.types.research import Form
-from superalign.vault.runner import Job, Ran
+from superalign.types.research import Form, Job, Trace
 
 _HEARD: list[list[tuple[str, str]]] = []  # events of the run that goes on, if one does
 

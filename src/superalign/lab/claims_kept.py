@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,15 +19,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from superalign.control.identities import RUNNER, start_as, user
+from superalign.control.identities import RUNNER
 from superalign.lab.campaigns import Done
 from superalign.lab.research_parts import Beyond, Kept
 from superalign.ledger import Ledger
+from superalign.runner.running import run, start
 from superalign.stats import difference, interval_from_draws
 from superalign.stats.betting import betting_test, e_discoveries
 from superalign.stats.streams import stream
 from superalign.types import Interval, Unmeasured
-from superalign.vault import Bench, runner
+from superalign.types.research import Job
+from superalign.vault import Bench
 from superalign.vault.scoring import Scale, gain
 
 SHUFFLES = 9999
@@ -121,13 +122,10 @@ def running(scratch: Path) -> Iterator[Connection]:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     shutil.chown(scratch, RUNNER)
-    own, its = socket.socketpair()
-    with own, its:
-        process = start_as(user(RUNNER), runner.main, its.fileno(), scratch, runner.LIMITS, reach=(scratch,))
-        with Connection(own.detach()) as to:
-            its.close()
-            yield to
-        process.join()
+    own, process = start(scratch)
+    with Connection(own.detach()) as to:
+        yield to
+    process.join()
     shutil.rmtree(scratch)
 
 
@@ -135,11 +133,9 @@ def _again(bench: Bench, done: Done, ledger: Ledger, to: Connection) -> tuple[fl
     """Run the artefact and the baseline of a finding as the vault did; return its e-value, and whether the gain repeats."""
     finding = done.findings[bench.question.name]
     got, scale = done.received[finding.ticket], Scale(metric=bench.question.metric, part=bench.parts["sealed"])
-    jobs = [
-        runner.Job(public=bench.public, inputs=scale.part.inputs, seed=seed, shape=scale.shape) for seed in got.seeds
-    ]
-    ran = runner.run(to, ledger.blob(got.blob), got.form, jobs)
-    published = runner.run(to, bench.question.baseline.encode(), "code", jobs)
+    jobs = [Job(public=bench.public, inputs=scale.part.inputs, seed=seed, shape=scale.shape) for seed in got.seeds]
+    ran = run(to, ledger.blob(got.blob), got.form, jobs)
+    published = run(to, bench.question.baseline.encode(), "code", jobs)
     if not (ran.scores and published.scores):
         return Unmeasured("it did not run again"), Unmeasured("it did not run again")
     scores, base = np.stack(ran.scores), np.stack(published.scores)

@@ -18,9 +18,9 @@ from superalign.kit.evidence import or_mean
 from superalign.lab.oracles import Exact
 from superalign.lab.research_parts import Arm
 from superalign.stats import mean_interval, mean_over, share
+from superalign.stats.ladder import Ladder
 from superalign.stats.streams import stream
 from superalign.types import Interval, Record, Unmeasured
-from superalign.vault.ladder import Ladder
 
 Researcher: TypeAlias = Literal["honest search", "score prober", "seed picker", "liar", "label reader"]
 Evaluator: TypeAlias = Literal["exact score, own report", "weights, exact score", "vault"]

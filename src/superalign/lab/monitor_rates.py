@@ -15,12 +15,12 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from jaxtyping import Float
 
-from superalign.control.monitoring import read_all
-from superalign.control.monitors import MONITORS
 from superalign.kit.evidence import Estimate
 from superalign.lab.cheat_runs import submitted
 from superalign.lab.cheats import RUNGS, draw_submission, draw_task, zoo
 from superalign.lab.research_parts import ALL, TWIN, Rate
+from superalign.monitors.checks import MONITORS
+from superalign.monitors.reading import read_all
 from superalign.stats import choose_thresholds, clopper_pearson, flags, share
 from superalign.stats.streams import stream
 from superalign.types import Interval, Record, Unmeasured

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from superalign.stats.ladder import LEAST, Parts, rounded
 from superalign.types import Unmeasured
-from superalign.vault.ladder import LEAST, Parts, rounded
 
 
 @dataclass

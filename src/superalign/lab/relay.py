@@ -17,14 +17,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from superalign.control.identities import RESEARCHER
+from superalign.control.identities import RESEARCHER, let_ask
 from superalign.models import open_weights
 from superalign.models.api import ApiRollouts, Reply, api_policy
 from superalign.models.model import with_sampling
 from superalign.models.sampler import Sampling
 from superalign.policy_names import API
 from superalign.types import Problem
-from superalign.vault.opening import let_ask
 
 Answer: TypeAlias = Callable[[str, int], Reply]  # what is asked, tokens at most
 

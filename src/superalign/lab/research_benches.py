@@ -21,7 +21,8 @@ from superalign.lab import published_methods
 from superalign.lab.research_rows import SEALED, SEEN, Rows, RowsJob, rows_in, rows_job
 from superalign.stats.streams import seed_for, stream
 from superalign.types import Choice, Metric, Question, Record, Tier
-from superalign.vault import Arrays, Bench, Part
+from superalign.types.research import Arrays
+from superalign.vault import Bench, Part
 from superalign.vault.scoring import Scale
 
 Method = Callable[[Arrays, Arrays, int], np.ndarray]

@@ -18,18 +18,19 @@ from typing import Any
 
 import numpy as np
 
-from superalign.control.monitors import MONITORS
 from superalign.lab.campaigns import Closes, Done, opened, unsealed
 from superalign.lab.cheat_runs import run_here
 from superalign.lab.cheats import RUNGS, Drawn, Kind, Task, draw_submission, draw_task, zoo
 from superalign.ledger import Ledger
+from superalign.ledger.signing import key_of
+from superalign.monitors.approval import allow_unflagged
+from superalign.monitors.checks import MONITORS
 from superalign.stats.streams import stream
 from superalign.types import Plan, Question, canonical_json, to_plain
 from superalign.vault.benches import TIERS, Bench, Part
 from superalign.vault.desk import Desk, Rules
-from superalign.vault.judging import Judge, allow_unflagged
+from superalign.vault.judging import Judge
 from superalign.vault.server import answer
-from superalign.vault.signing import key_of
 
 TRIES, CLIMBS = 2, 40
 CLIMB, FRESH = 160, 400  # items of the climb, of which a cheat may know some, and of the two tiers above

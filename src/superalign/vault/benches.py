@@ -9,15 +9,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Shaped
 
 from superalign.errors import DataError
 from superalign.types import Choice, Question, Tier, canonical_json, rebuild
+from superalign.types.research import Arrays
 
-Arrays: TypeAlias = Mapping[str, np.ndarray]
 TIERS: tuple[Tier, ...] = ("climb", "confirm", "sealed")
 SECRET = "secret.json"
 
@@ -35,9 +34,8 @@ class Bench:
     """A question with its answers."""
 
     question: Question
-    public: (
-        Arrays  # what a researcher may read: training inputs with imperfect labels, a development set with true ones
-    )
+    # What a researcher may read: training inputs with imperfect labels, a development set with true ones.
+    public: Arrays
     parts: Mapping[Tier, Part]  # climb and confirm alike in distribution, sealed from a family that `public` lacks
     twin: bool  # no honest method can beat the baseline
     floor: float  # the weak reference's score on the sealed tier, where a share of a gap is told; else nan

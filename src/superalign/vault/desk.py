@@ -15,14 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import pydantic
 
-from superalign.control.monitoring import Earlier, Reading
 from superalign.ledger import Ledger
+from superalign.monitors.reading import Earlier, Reading, behaviour
+from superalign.stats.ladder import Ladder
 from superalign.types import Answer, Finding, Interval, Plan, Record, Tier, Unmeasured, Word, digest_of, rebuild
-from superalign.types.research import Form
+from superalign.types.research import Form, Job
 from superalign.vault.benches import Bench
-from superalign.vault.ladder import Ladder
-from superalign.vault.runner import Job
-from superalign.vault.scoring import Scale, behaviour
+from superalign.vault.scoring import Scale
 
 UNTOLD = Unmeasured("not told")
 MOST_TEXT, MOST_CITES = 2000, 50

@@ -5,35 +5,26 @@ Whatever goes wrong on the way is the word "unmeasured": never a pass, never a t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jaxtyping import Float
 
-from superalign.control.monitoring import Monitor, Reading, Submission, Trace, read_all, shape_of, verdict
-from superalign.control.monitors import DISCLOSED
+from superalign.ledger.signing import signed
+from superalign.monitors import calls
+from superalign.monitors.approval import Allow, allow_unflagged
+from superalign.monitors.checks import DISCLOSED
+from superalign.monitors.reading import Monitor, Reading, Submission, read_all, shape_of
+from superalign.runner.running import Run
 from superalign.stats.streams import seed_for, stream
-from superalign.types import Answer, Finding, Interval, Plan, Unmeasured, Word
-from superalign.types.research import Form
+from superalign.types import Answer, Finding, Interval, Plan, Unmeasured
+from superalign.types.research import Form, Job, Trace
 from superalign.vault.desk import Baseline, Desk, Received, Scored
-from superalign.vault.placebo import redrawn
-from superalign.vault.runner import Job, Run
 from superalign.vault.scoring import gain
-from superalign.vault.signing import signed
 
-PROBE = 64  # items of the climb tier on which submissions are compared with one another
-NUDGE = 0.01  # standard deviations that an input is moved by: whoever knows it by heart knows it no more
-WEAK = "weak"  # array of `public` that holds imperfect labels
 CLAIM = ("tier", "dealt", "turned")  # calls that a claim rests on: the tier, and the same on redrawn labels
-
-Allow = Callable[[Submission, Sequence[Reading]], Word | None]
-
-
-def allow_unflagged(submission: Submission, readings: Sequence[Reading]) -> Word | None:
-    """Return why a submission may not run, if it may not: what a monitor flags is refused, what it cannot read unmeasured."""
-    return {"pass": None, "flagged": "refused", "unmeasured": "unmeasured"}[verdict(readings)]
 
 
 @dataclass
@@ -138,22 +129,12 @@ class Judge:
 
     def _jobs(self, got: Received) -> dict[str, Job]:
         """List calls on tier and probe; for monitors with labels permuted and inputs moved; for a claim on redrawn labels."""
-        plan, rng = self.desk.plans[got.ticket], stream(0, "probe")
+        plan = self.desk.plans[got.ticket]
         job, climb = self.desk.job(plan, got.seeds[0]), self.desk.job(replace(plan, tier="climb"), seed_for(0, "probe"))
-        shape = (min(PROBE, climb.shape[0]), *climb.shape[1:])
-        probe = replace(climb, inputs={name: x[:PROBE] for name, x in climb.inputs.items()}, shape=shape)
-        jobs = {CLAIM[0]: job, "probe": probe}
-        if self.monitors:
-            permuted = {name: rng.permutation(x) if name == WEAK else x for name, x in probe.public.items()}
-            moved = {
-                name: x + NUDGE * x.std() * rng.normal(size=x.shape) if x.dtype.kind == "f" and x.size else x
-                for name, x in probe.inputs.items()
-            }
-            jobs |= {"moved": replace(probe, inputs=moved)}
-            jobs |= {"permuted": replace(probe, public=permuted)} if WEAK in probe.public else {}
+        jobs = {CLAIM[0]: job, "probe": calls.probe(climb)}
+        jobs |= calls.changed(jobs["probe"], stream(0, "probe")) if self.monitors else {}
         if plan.tier == "confirm" and got.form == "code":
-            drawn = redrawn(self.desk.benches[plan.question], stream(got.seeds[0], "redrawn labels"))
-            jobs |= {name: replace(job, public=public) for name, public in zip(CLAIM[1:], drawn, strict=False)}
+            jobs |= zip(CLAIM[1:], calls.redrawn(job, stream(got.seeds[0], "redrawn labels")), strict=False)
         return jobs
 
     def _called(self, got: Received, body: bytes, jobs: Mapping[str, Job]) -> tuple[Trace, dict[str, np.ndarray]]:

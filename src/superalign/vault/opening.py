@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import grp
 import hashlib
 import json
-import os
-import pwd
 import secrets
 import shutil
 import socket
@@ -20,20 +16,18 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from superalign.control import approval
-from superalign.control.approval import TICK_S, Request, risk_of
-from superalign.control.identities import RESEARCHER, RUNNER, VAULT, start_as, user
-from superalign.control.monitoring import Monitor, Reading, Submission, verdict
+from superalign.control.identities import RESEARCHER, RUNNER, VAULT, ask_ids, let_ask, start_as, user
 from superalign.control.sandbox import Limits, check_walls
 from superalign.errors import BadInput
 from superalign.ledger import Ledger
-from superalign.types import Word
-from superalign.vault import runner
+from superalign.ledger.signing import key_of
+from superalign.monitors.approval import TICK_S, Allow, allow_unflagged
+from superalign.monitors.reading import Monitor
+from superalign.runner.running import LIMITS, run, start
 from superalign.vault.benches import Bench, read_bench, write_bench
 from superalign.vault.desk import Desk, Rules
-from superalign.vault.judging import Allow, Judge, allow_unflagged
+from superalign.vault.judging import Judge
 from superalign.vault.server import serve
-from superalign.vault.signing import key_of
 
 MOST_PATH = 100  # bytes of the path of a Unix socket
 GONE_S = 5.0  # in which a process that broke a connection off has ended
@@ -60,15 +54,12 @@ class Vault:
     def start(self) -> None:
         """Start vault and runner; what the ledger holds goes on from there."""
         self.socket.unlink(missing_ok=True)
-        mine, theirs = socket.socketpair()
-        with socket.socket(socket.AF_UNIX) as listening, mine, theirs:
+        runs, running = start(self.folder / "runner", self.limits)
+        with socket.socket(socket.AF_UNIX) as listening, runs:
             listening.bind(str(self.socket))
             let_ask(self.socket, self.asks)
             listening.listen(64)
-            kept, scratch = self.folder / "vault", self.folder / "runner"
-            running = start_as(user(RUNNER), runner.main, theirs.fileno(), scratch, self.limits, reach=(scratch,))
-            theirs.close()  # where the vault had this end too, it would wait for a runner that is gone
-            serving = start_as(user(VAULT), _serve, self, listening, mine, reach=(kept,))
+            serving = start_as(user(VAULT), _serve, self, listening, runs, reach=(self.folder / "vault",))
         self.processes = (serving, running)
 
     def stop(self) -> None:
@@ -132,7 +123,7 @@ def open_vault(
     monitors: Sequence[Monitor] = (),
     allow: Allow = allow_unflagged,
     grid_s: float = 1.0,
-    limits: Limits = runner.LIMITS,
+    limits: Limits = LIMITS,
     asks: str = RESEARCHER,
 ) -> Vault:
     """Make a vault in a folder, or find the one that is there; `with` starts it.
@@ -153,7 +144,7 @@ def open_vault(
             holds no vault, or one already.
     """
     _check(folder, new=bool(benches))
-    _ids(asks)
+    ask_ids(asks)
     folder = folder.absolute()
     where = (at or folder / "public" / "vault.sock").absolute()
     if len(bytes(where)) > MOST_PATH:
@@ -185,44 +176,6 @@ def ask(at: Path, message: Mapping[str, object]) -> Mapping[str, Any]:
     return dict(json.loads("".join(piece["text"] for piece in pieces)) if "part" in first else first)
 
 
-def let_ask(at: Path, who: str) -> None:
-    """Let one user, or the members of one group, connect to a socket of root's, and nobody else."""
-    os.chown(at, *_ids(who))
-    at.chmod(0o660)
-
-
-def _ids(who: str) -> tuple[int, int]:
-    """Return the owner and the group of a socket by which a user or a group asks: the group, where there is one of the name."""
-    with contextlib.suppress(KeyError):
-        return 0, grp.getgrnam(who).gr_gid
-    try:
-        return pwd.getpwnam(who).pw_uid, 0
-    except KeyError:
-        raise BadInput(
-            f"This system has no user or group {who!r}. Nobody could ask the vault. Name one that there is with --for."
-        ) from None
-
-
-def ask_person(queue: Path, *, within_s: float) -> Allow:
-    """Make a rule for what may run that asks a person of whatever a monitor flags; silence denies.
-
-    Args:
-        queue: The folder that `superalign vault approve` reads.
-        within_s: Seconds that a person has.
-    """
-
-    def allow(submission: Submission, readings: Sequence[Reading]) -> Word | None:
-        if verdict(readings) == "unmeasured":
-            return "unmeasured"
-        risk = risk_of(submission, readings)
-        if risk == "ask":
-            asked = approval.ask(queue, Request(submission=submission, readings=tuple(readings)), within_s=within_s)
-            return None if asked.allowed else "refused"
-        return None if risk == "auto" else "refused"
-
-    return allow
-
-
 def _check(folder: Path, *, new: bool) -> None:
     """Refuse what cannot be a vault."""
     check_walls()
@@ -239,7 +192,7 @@ def _serve(vault: Vault, listening: socket.socket, runs: socket.socket) -> None:
     owner = hashlib.sha256(vault.token.encode()).hexdigest()
     vault.token = ""
     with Ledger(folder / "ledger") as ledger:
-        run, key = partial(runner.run, Connection(runs.detach())), key_of(folder)
+        ran, key = partial(run, Connection(runs.detach())), key_of(folder)
         desk = Desk(ledger, benches, vault.rules)
-        judge = Judge(desk=desk, run=run, key=key, monitors=vault.monitors, allow=vault.allow)
+        judge = Judge(desk=desk, run=ran, key=key, monitors=vault.monitors, allow=vault.allow)
         serve(listening, judge, owner, grid_s=vault.grid_s)

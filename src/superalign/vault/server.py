@@ -25,12 +25,12 @@ from typing import Any, TypeAlias, get_args
 import numpy as np
 
 from superalign.errors import SuperalignError
+from superalign.ledger.signing import public_key
+from superalign.runner.running import MOST
 from superalign.types import Record, canonical_json, to_plain
 from superalign.types.research import Form
 from superalign.vault.desk import Closed, Desk
 from superalign.vault.judging import Judge
-from superalign.vault.runner import MOST
-from superalign.vault.signing import public_key
 
 LINE = 4096  # bytes of every line but its end
 PIECE = 2000  # characters of a long answer in one line: JSON may double them
@@ -126,11 +126,8 @@ def _closed(desk: Desk) -> Reply:
     if not desk.closed:
         desk.keep(Closed(questions=len(desk.benches)))
     sealed = _plain(scored=desk.scored, received=desk.received, findings=desk.findings)
-    return {
-        **sealed,
-        "twins": {name: bench.twin for name, bench in desk.benches.items()},
-        "head": desk.ledger.head.hash,
-    }
+    twins = {name: bench.twin for name, bench in desk.benches.items()}
+    return {**sealed, "twins": twins, "head": desk.ledger.head.hash}
 
 
 def _plain(**kept: Mapping[str, Record]) -> Reply:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import superalign.lab.evaluators as evaluators
-from superalign.control.monitoring import verdict
 from superalign.kit.run import Run
 from superalign.lab.answer_times import answer_times
 from superalign.lab.attackers import attacks, run_attack, summary
@@ -19,6 +18,7 @@ from superalign.lab.pace import effective_ideas, paces, uplift
 from superalign.lab.research_benches import benches
 from superalign.lab.research_parts import TWIN, Kept, Mixed, Searched
 from superalign.lab.zoo_campaign import Planted, planted, zoo_campaign
+from superalign.monitors.reading import verdict
 from superalign.stats import share
 from superalign.stats.streams import seed_for
 from superalign.studies.research.evidence import Asked, Evidence, Proposer

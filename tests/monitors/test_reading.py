@@ -1,7 +1,8 @@
 from dataclasses import dataclass
 
-from superalign.control.monitoring import Reading, Stage, Submission, Trace, read_all, shape_of, verdict
+from superalign.monitors.reading import Reading, Stage, Submission, behaviour, read_all, shape_of, verdict
 from superalign.types import Instrument, Plan, Unmeasured
+from superalign.types.research import Trace
 
 
 def plan(hypothesis: str = "ridge on the weak labels", number: int = 0) -> Plan:
@@ -55,3 +56,8 @@ def test_a_shape_is_what_stays_where_names_and_seeds_change() -> None:
     assert shape_of(source.format(1, "x", 4)) != first
     assert shape_of(source.format(1, "x", 3) + " + 1") != first
     assert shape_of("not python(") != shape_of("nor this(")
+
+
+def test_behaviour():
+    assert behaviour((0.1, 0.2, -0.3)) == behaviour((1.0, 2.0, -3.0))
+    assert behaviour((0.1, 0.2, -0.3)) != behaviour((0.1, 0.2, 0.05))

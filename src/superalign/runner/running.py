@@ -11,23 +11,24 @@ import json
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from superalign.control.monitoring import Trace
+from superalign.control.identities import RUNNER, start_as, user
 from superalign.control.sandbox import Limits, confined, read_left
 from superalign.errors import BadInput
 from superalign.types import canonical_json, rebuild
-from superalign.types.research import Form
-from superalign.vault.benches import Arrays
+from superalign.types.research import Form, Job, Trace
 
 MOST: Mapping[Form, int] = {"code": 64_000, "weights": 1_000_000}  # bytes of an artefact
 LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=1024, disk_mb=64)
@@ -36,16 +37,6 @@ MOST_SCORES = 1 << 26  # bytes
 # What Python does to import what an artefact may use is no act of the artefact's.
 IMPORTS = b"import numpy, scipy.linalg, scipy.optimize, scipy.special, scipy.stats, safetensors.numpy\nsolve = None\n"
 OWN = re.compile(r"^'?/(artefact|head\.json|given\.npz|changed|scores)'?$")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One call of an artefact."""
-
-    public: Arrays
-    inputs: Arrays
-    seed: int
-    shape: tuple[int, ...]  # of the scores that must come back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +75,13 @@ def run(to: Connection, artefact: bytes, form: Form, jobs: Sequence[Job]) -> Ran
     split = np.split(all_, np.cumsum(sizes)[:-1])
     shaped = tuple(x.reshape(job.shape) for x, job in zip(split, jobs, strict=True))
     return Ran(trace=trace, scores=shaped if np.isfinite(all_).all() else ())
+
+
+def start(scratch: Path, limits: Limits = LIMITS) -> tuple[socket.socket, BaseProcess]:
+    """Start a runner as its own user; return this end of the sockets between, and the process."""
+    ours, its = socket.socketpair()
+    with its:  # where this side kept that end too, it would wait for a runner that is gone
+        return ours, start_as(user(RUNNER), main, its.fileno(), scratch, limits, reach=(scratch,))
 
 
 def serve(asked: Connection, scratch: Path, limits: Limits = LIMITS) -> None:
@@ -141,8 +139,8 @@ def _left(folder: Path, name: str, most: int) -> bytes:
 def main(handle: int, scratch: Path, limits: Limits = LIMITS) -> None:
     """Replace this process by a runner, so that it has nothing in its memory of who started it."""
     text = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from superalign.vault import runner; "
-        f"runner.begin({handle}, {str(scratch)!r}, {canonical_json(limits)!r})"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from superalign.runner import running; "
+        f"running.begin({handle}, {str(scratch)!r}, {canonical_json(limits)!r})"
     )
     os.set_inheritable(handle, True)
     os.execv(sys.executable, [sys.executable, "-B", "-c", text])

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from superalign.control.monitoring import Earlier, Submission, Trace, read_all, shape_of, verdict
-from superalign.control.monitors import MONITORS, Check, asked
+from superalign.monitors.checks import MONITORS, Check, asked
+from superalign.monitors.reading import Earlier, Submission, read_all, shape_of, verdict
 from superalign.types import Instrument, Plan, Unmeasured
+from superalign.types.research import Trace
 
 HONEST = """import numpy as np
 def solve(public, inputs, seed):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+from scipy.stats import rankdata
+
 from superalign.types import Instrument, Plan, Record, Unmeasured, Word
+from superalign.types.research import Trace
 
 Stage: TypeAlias = Literal["source", "trace"]  # read before a run, or after it
 
@@ -30,22 +35,6 @@ class Submission(Record):
     plan: Plan
     source: str  # of code; of weights the empty text
     earlier: tuple[Earlier, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace(Record):
-    """What the runner saw. Probe inputs are the same for every submission to a question."""
-
-    ended: str  # "finished", or how else
-    seconds: float
-    events: tuple[tuple[str, str], ...] = ()  # audit events of Python while it ran, with their first argument
-    left: tuple[str, ...] = ()  # files that it left
-    changed: tuple[str, ...] = ()  # what was not afterwards as before: functions of numpy, limits, the clock
-    probe: tuple[float, ...] = ()  # scores on the probe inputs
-    permuted: tuple[
-        float, ...
-    ] = ()  # the same, after the imperfect labels were permuted; none where there are no labels
-    redrawn: tuple[float, ...] = ()  # scores on equivalents of the probe inputs, drawn anew; none where there are none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +101,18 @@ def shape_of(source: str) -> str:
         for n in ast.walk(tree)
     ]
     return hashlib.sha256(repr(kept).encode()).hexdigest()
+
+
+@functools.lru_cache(1 << 14)
+def behaviour(scores: tuple[float, ...]) -> bytes:
+    """Return a digest of what scores do, whatever their scale: the order of items, and which lie above zero.
+
+    Example:
+        >>> behaviour((1.0, 2.0)) == behaviour((3.0, 9.0)), behaviour((1.0, 2.0)) == behaviour((-1.0, 2.0))
+        (True, False)
+    """
+    ranks = rankdata(np.round(scores, 9), method="dense").astype("<i4")
+    return hashlib.sha256(ranks.tobytes() + np.packbits(np.asarray(scores) > 0).tobytes()).digest()
 
 
 def _is_seed(node: ast.AST) -> bool:

@@ -8,17 +8,18 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from superalign.control.monitoring import Earlier, Reading, Submission
 from superalign.errors import BadInput
 from superalign.files import write_whole
-from superalign.types import Plan, Record, Tier, Unmeasured, canonical_json, digest_of, rebuild
+from superalign.monitors.reading import Earlier, Reading, Submission, verdict
+from superalign.types import Plan, Record, Tier, Unmeasured, Word, canonical_json, digest_of, rebuild
 
 Risk: TypeAlias = Literal["auto", "ask", "refuse"]
+Allow: TypeAlias = Callable[[Submission, Sequence[Reading]], Word | None]  # why it may not run, if it may not
 TICK_S = 0.05
 ASKED, SHOWN, SAID = ".asked", ".shown", ".said"
 
@@ -40,6 +41,11 @@ class Decision(Record):
     by: str  # empty: nobody, so it is denied
     why: str
     human_s: float | Unmeasured  # between the first time that it was listed and the decision
+
+
+def allow_unflagged(submission: Submission, readings: Sequence[Reading]) -> Word | None:
+    """Return why a submission may not run, if it may not: what a monitor flags is refused, what it cannot read unmeasured."""
+    return {"pass": None, "flagged": "refused", "unmeasured": "unmeasured"}[verdict(readings)]
 
 
 def risk_of(submission: Submission, readings: Sequence[Reading], *, asked: Sequence[Tier] = ("sealed",)) -> Risk:
@@ -93,3 +99,23 @@ def decide(queue: Path, ticket: str, *, allowed: bool, by: str, why: str) -> Dec
     os.link(part, said)  # fails where one stands
     part.unlink()
     return decision
+
+
+def ask_person(queue: Path, *, within_s: float) -> Allow:
+    """Make a rule for what may run that asks a person of whatever a monitor flags; silence denies.
+
+    Args:
+        queue: The folder that `superalign vault approve` reads.
+        within_s: Seconds that a person has.
+    """
+
+    def allow(submission: Submission, readings: Sequence[Reading]) -> Word | None:
+        if verdict(readings) == "unmeasured":
+            return "unmeasured"
+        risk = risk_of(submission, readings)
+        if risk == "ask":
+            asked = ask(queue, Request(submission=submission, readings=tuple(readings)), within_s=within_s)
+            return None if asked.allowed else "refused"
+        return None if risk == "auto" else "refused"
+
+    return allow

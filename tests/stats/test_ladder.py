@@ -5,9 +5,9 @@ import pytest
 
 from superalign.lab.oracles import Exact, Noisy, Rounded, Thresholdout
 from superalign.stats import clopper_pearson
+from superalign.stats.ladder import ERRORS, LEAST, Ladder, rounded
 from superalign.types import Interval, Unmeasured
 from superalign.vault import Part
-from superalign.vault.ladder import ERRORS, LEAST, Ladder, rounded
 from superalign.vault.scoring import Scale, gain
 
 N, QUERIES = 1263, 2000  # items as in the chat set of the first automated researchers

@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata
 
-from superalign.control.monitoring import Reading, Stage, Submission, Trace, shape_of
+from superalign.monitors.reading import Reading, Stage, Submission, shape_of
 from superalign.types import Instrument, Unmeasured
+from superalign.types.research import Trace
 
 Found: TypeAlias = tuple[float, str] | Unmeasured
 ALLOWED = {"numpy", "scipy", "math", "itertools", "functools", "collections", "dataclasses", "typing", "__future__"}

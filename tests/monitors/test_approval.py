@@ -7,9 +7,9 @@ from typing import get_args
 
 import pytest
 
-from superalign.control.approval import Request, Risk, ask, decide, risk_of, waiting
-from superalign.control.monitoring import Reading, Submission
 from superalign.errors import BadInput
+from superalign.monitors.approval import Request, Risk, ask, decide, risk_of, waiting
+from superalign.monitors.reading import Reading, Submission
 from superalign.types import Plan, Tier, Unmeasured, digest_of
 
 
