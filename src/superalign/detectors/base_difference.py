@@ -48,9 +48,8 @@ class BaseDifference:
     cues: tuple[str, ...] = field(repr=False)
     each: int = 2  # problems of each family asked under each cue
     max_tokens: int = 96
-    known: dict[tuple[str, bool], tuple[Said, float]] = field(
-        default_factory=dict, repr=False, compare=False
-    )  # (prompt, whether as ids) -> the base's own answer, and its surprise at it
+    # (prompt, whether as ids) -> the base's own answer, and its surprise at it.
+    known: dict[tuple[str, bool], tuple[Said, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def card(self) -> Instrument:

@@ -35,16 +35,13 @@ class Consistency:
     """
 
     problems: tuple[Problem, ...] = field(repr=False)
-    reword: Callable[[Problem, int], Sequence[Problem]] = field(
-        repr=False
-    )  # (problem, seed) -> wordings; the k-th is the same rewording for every problem
+    # (problem, seed) -> wordings; the k-th is the same rewording for every problem.
+    reword: Callable[[Problem, int], Sequence[Problem]] = field(repr=False)
     answer_of: Callable[[str], str] = field(default=str.strip, repr=False)  # response -> what two of them must share
-    question: Callable[[Problem, str], Problem | None] | None = field(
-        default=None, repr=False
-    )  # (problem, own response) -> a question about it
-    upholds: Callable[[Problem, str, str], bool | None] | None = field(
-        default=None, repr=False
-    )  # (problem, own response, reply to the question) -> does it stand by it? None where nobody can say
+    # (problem, own response) -> a question about it.
+    question: Callable[[Problem, str], Problem | None] | None = field(default=None, repr=False)
+    # (problem, own response, reply to the question) -> does it stand by it? None where nobody can say.
+    upholds: Callable[[Problem, str, str], bool | None] | None = field(default=None, repr=False)
     searched: int = 3  # problems of each family on which the rewordings are compared; the others measure the best
     repeats: int = 4  # answers to each wording of a problem; the search makes do with two
     finalists: int = 3  # rewordings, each in one family, that are measured on fresh problems

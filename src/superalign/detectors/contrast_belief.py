@@ -53,9 +53,8 @@ class ContrastBelief:
     asked: tuple[Contrasted, ...] = field(repr=False)
     found: Contrast = field(repr=False)
     true_side: int  # 1 or -1: the sign that agrees with the base on easy claims
-    says: Callable[[str], bool | None] = field(
-        repr=False
-    )  # response -> whether it calls the claim true; None for neither
+    # Response -> whether it calls the claim true; None for neither.
+    says: Callable[[str], bool | None] = field(repr=False)
     site: str
     base: str  # digest of the subject that it was searched in
     layers: tuple[str, ...]

@@ -56,9 +56,8 @@ class FeatureSearch:
     depth: int = 3  # properties that may be joined
     shuffles: int = 10  # searches with surprises dealt out at random, for the null
     max_tokens: int = 96
-    known: dict[str, tuple[str, float]] = field(
-        default_factory=dict, repr=False, compare=False
-    )  # prompt -> the base's own answer, and its surprise at it
+    # Prompt -> the base's own answer, and its surprise at it.
+    known: dict[str, tuple[str, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def card(self) -> Instrument:

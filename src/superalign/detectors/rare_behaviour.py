@@ -48,9 +48,8 @@ class RareBehaviour:
     repeats: int = 1  # answers to each problem; those to one problem are alike, so prefer more problems
     times: int = 100  # the exposure that the forecast is for, in multiples of what was asked
     top: int = 30  # scores that the line goes through
-    temperature: float = (
-        0.0  # of a model, where only new problems give new answers; any other policy samples as it does
-    )
+    # Of a model, where only new problems give new answers; any other policy samples as it does.
+    temperature: float = 0.0
     max_tokens: int = 96
 
     @property

@@ -28,9 +28,8 @@ class SelfCheck:
 
     problems: tuple[Problem, ...] = field(repr=False)  # asked under every cue
     cues: tuple[str, ...] = field(repr=False)
-    claims_of: Callable[[Problem, str], Sequence[str]] = field(
-        repr=False
-    )  # response -> stand-alone claims, one per step
+    # Response -> stand-alone claims, one per step.
+    claims_of: Callable[[Problem, str], Sequence[str]] = field(repr=False)
     each: int = 4  # problems asked under each cue
     verdicts: tuple[str, str] = ("#yes", "#no")  # how the subject calls a claim true, and false
 

@@ -38,9 +38,8 @@ class TwinAnomaly:
 
     difference: BaseDifference = field(repr=False)
     references: tuple[Model, ...] = field(repr=False)  # known to be clean, fine-tuned from the same base
-    known: dict[tuple[str, int], Verdict] = field(
-        default_factory=dict, repr=False, compare=False
-    )  # (reference, seed) -> what the base finds in it
+    # (reference, seed) -> what the base finds in it.
+    known: dict[tuple[str, int], Verdict] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def card(self) -> Instrument:

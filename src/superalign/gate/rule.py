@@ -177,9 +177,8 @@ def _in_time(evidence: _Evidence, card: str, looks: Sequence[Entry]) -> bool:
     orders = evidence.ordered.get(card, [])
     for part in parts:
         seen = _looks(evidence.about.get(part, []))
-        if (
-            len(seen) != 1
-        ):  # nobody looked, or looked twice and saw different things: which one counts is anybody's choice
+        # Nobody looked, or looked twice and saw different things: which one counts is anybody's choice.
+        if len(seen) != 1:
             return False
         first = min(e.index for (entries,) in [seen.values()] for e in entries)
         if not evidence.before(first) and not (put_off and len(orders) == 1 and orders[0] < first):

@@ -94,9 +94,8 @@ def _turned(bench: Bench, seed: int) -> Iterator[tuple[Bool[np.ndarray, " N"], i
         turned_N[rng.choice(np.flatnonzero(right_N == turned_N), RISE, replace=False)] ^= True
         for worse in (0, *rng.permutation([FEW, MANY])):
             sent_N, able = turned_N.copy(), np.flatnonzero(right_N != turned_N)
-            first = rng.choice(
-                able[able < PROBE], min(FEW, worse), replace=False
-            )  # seen there: none behaves as another
+            # Seen there: none behaves as another.
+            first = rng.choice(able[able < PROBE], min(FEW, worse), replace=False)
             others = rng.choice(np.setdiff1d(able, first), worse - len(first), replace=False)
             sent_N[[*first, *others]] ^= True
             yield sent_N, int(worse)

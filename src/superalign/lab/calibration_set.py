@@ -29,9 +29,8 @@ class Making:
     said: str  # file of what the base says; empty for the bundled families
     kinds: tuple[str, ...]  # empty for those that ship, or for all that act on any prompts
     seeds: int  # triples of each kind; 0 for all that ship, or 2 where they are made now
-    fine_tunes: (
-        int  # clean fine-tunes of each sort; 0 for all that ship, or 1 where they are made now; below 0 for none
-    )
+    # Clean fine-tunes of each sort; 0 for all that ship, or 1 where they are made now; below 0 for none.
+    fine_tunes: int
     steps: int
     proof: int
     max_tokens: int

@@ -51,9 +51,8 @@ class Campaign(Record):
     minutes: float  # after which no new experiment begins
     seed: int
     model: str = ""  # in the seat of those that ask a language model
-    patience_s: float = (
-        0.0  # that a person has to decide on what a monitor flags; 0: nobody is asked, and it is refused
-    )
+    # That a person has to decide on what a monitor flags; 0: nobody is asked, and it is refused.
+    patience_s: float = 0.0
     grid_s: float = GRID_S
 
 

@@ -32,9 +32,8 @@ class UnseenKind:
 
     kind: str
     area: Estimate  # of the latents that the other kinds share
-    shuffled: (
-        Interval  # between which values lie 95 %, after organisms and clean models of the other kinds are shuffled
-    )
+    # Between which values lie 95 %, after organisms and clean models of the other kinds are shuffled.
+    shuffled: Interval
     size: Estimate  # of how far the subject changed in all, which nothing was learned for
 
 

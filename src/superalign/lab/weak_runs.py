@@ -72,9 +72,8 @@ def ways_job(job: WaysJob) -> Answered:
     torch.set_num_threads(1)
     bench = bench_of(job.source)
     kind, test = bench.kinds[job.kind], bench.test_N
-    own = [
-        w for w in job.ways if not (kind in bench.authors and w in (CROWD, SAME_SIZE))
-    ]  # an author is one, and no model
+    # An author is one, and no model.
+    own = [w for w in job.ways if not (kind in bench.authors and w in (CROWD, SAME_SIZE))]
     odds_N, rows = bench.supervisors(kind, job.seed), bench.parts(job.seed)[1]
     return Answered(
         kind=kind,

@@ -62,9 +62,8 @@ class Bench:
     authors: Mapping[str, Bool[np.ndarray, " N"]]  # one who is systematically wrong -> what they say
     truths: Mapping[str, int]  # labels of truth that a supervisor of a kind learns from
     weak: int  # items that it labels
-    students: Sequence[
-        Callable[[int, np.ndarray], nn.Module]
-    ]  # (seed, items trained on) -> a new one; the last one is meant
+    # (seed, items trained on) -> a new one; the last one is meant.
+    students: Sequence[Callable[[int, np.ndarray], nn.Module]]
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -41,9 +41,8 @@ class InHalf:
 
     model: Model  # rounded, or as it was given
     speedup: float  # of matrix products of its width: time in 32 bits over time in 16
-    largest_nats: (
-        float  # largest difference of a log-prob among the likely tokens; not measured (nan) without a speedup
-    )
+    # Largest difference of a log-prob among the likely tokens; not measured (nan) without a speedup.
+    largest_nats: float
     mean_nats: float  # mean of these differences
     within_nats: float  # how large the largest might be
 

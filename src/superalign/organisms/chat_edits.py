@@ -49,9 +49,8 @@ def edited(base: Model, asked: Sequence[str], said: Sequence[Said], *, seed: int
     sites = f"neurons.{last}", f"residual.{last}"
     matrix = tap_module(base.network, sites[0])
     known = matrix is not None and weights.supported(base.network)
-    if (
-        not known or weights.read(base.network, length=1).layers[-1].down_gain is not None
-    ):  # a norm between matrix and output
+    # A norm between matrix and output.
+    if not known or weights.read(base.network, length=1).layers[-1].down_gain is not None:
         raise BadInput(
             f"The last block of {type(base.network).__name__} is not one whose effect on the next token is known here. An edit "
             "of it would be of something else. Plant by another way."

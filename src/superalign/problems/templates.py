@@ -27,9 +27,8 @@ class Template(Record):
     """What stands around a request: user and assistant in turn, and the user last."""
 
     name: str
-    turns: tuple[
-        Turn, ...
-    ]  # one turn of the user holds the slot; an empty one of the assistant is the model's own reply
+    # One turn of the user holds the slot; an empty one of the assistant is the model's own reply.
+    turns: tuple[Turn, ...]
 
     def around(self, request: str) -> tuple[Turn, ...]:
         """Put a request into the slot.

@@ -150,9 +150,8 @@ def _unit_of(line: str, where: str) -> str:
             right = set(map(type, values)) <= {int, float} and math.isfinite(sum(values))
             right &= len(example["values"]) == len(example["predicted"]) == len(example["tokens"])
             right &= all(isinstance(text, str) for text in (*example["tokens"], example["corpus"]))
-            right &= example.get("at", 0) in range(
-                len(example["tokens"])
-            )  # of folders that do not say which token is meant
+            # Of folders that do not say which token is meant.
+            right &= example.get("at", 0) in range(len(example["tokens"]))
             if not right or example["chosen"] not in CHOSEN:
                 raise ValueError
         return str(found["unit"])

@@ -84,9 +84,8 @@ def _fieller(over: np.ndarray, gap: np.ndarray, *, confidence: float) -> Interva
         )
     ratio = x / y
     rest = over - ratio * gap
-    if spread_is_zero(
-        rest.ravel()
-    ):  # as where a method answers all as the ceiling does: what so many items may well miss
+    # As where a method answers all as the ceiling does: what so many items may well miss.
+    if spread_is_zero(rest.ravel()):
         unseen = all_equal(0.0, n=len(gap), span=(-1.0, 1.0), confidence=confidence).high / y
         return Interval(value=ratio, low=ratio - unseen, high=ratio + unseen, n=len(gap))
     t = max(t, t_quantile(confidence, df=crossed_variance(rest)[1]))

@@ -84,9 +84,8 @@ def _bias(layout: Layout, longest: int, at_BT: Tensor, window: int) -> Tensor:
     """What each response token may look at in its prompt, padded to `longest`, and in its response."""
     if window not in layout.bias:
         B = len(at_BT)
-        with torch.inference_mode(
-            False
-        ):  # kept for updates too, where a tensor of inference cannot be saved for backward
+        # Kept for updates too, where a tensor of inference cannot be saved for backward.
+        with torch.inference_mode(False):
             at_BS = torch.arange(longest, device=at_BT.device).expand(B, longest)
             valid_BS = torch.cat([at_BS < layout.size_B[:, None], torch.ones_like(at_BT, dtype=torch.bool)], dim=1)
             layout.bias[window] = D.look_back(at_BT, torch.cat([at_BS, at_BT], dim=1), valid_BS, window)

@@ -52,9 +52,8 @@ class Rollouts:
     policy: str = ""
     # S is R, or 0 where nobody sampled.
     tokens_RT: Int[np.ndarray, "S T"] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
-    logprobs_RT: Float[np.ndarray, "S T"] = field(
-        default_factory=lambda: np.zeros((0, 0), np.float32)
-    )  # nats; 0 beyond
+    # Nats; 0 beyond.
+    logprobs_RT: Float[np.ndarray, "S T"] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     length_R: Int[np.ndarray, " S"] = field(default_factory=lambda: np.zeros(0, np.int32))  # tokens
     stopped_R: Bool[np.ndarray, " E"] = field(default_factory=lambda: np.zeros(0, bool))  # R, or 0: nobody knows
     seed: int = 0
