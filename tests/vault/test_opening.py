@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from superalign.control.identities import RESEARCHER, VAULT, start_as, user
+from superalign.control.sandbox import Limits
 from superalign.errors import BadInput
 from superalign.ledger.signing import is_signed
 from superalign.researcher.client import Client
@@ -69,6 +70,14 @@ def test_what_fails_is_one_word(opened, toys):
     assert {a["word"] for a in answers} == {"unmeasured"}
     assert [a["score"] for a in answers] == [{"unmeasured": "not told"}] * 5
     assert [a["left"] for a in answers] == [39, 38, 37, 36, 35]  # charged all the same
+
+
+def test_time_is_for_each_call_on_all_items(opened, toys):
+    """At confirmation an artefact also runs on redrawn labels: whoever is in time on the climb is in time there."""
+    slow = toys.GOOD.replace(b"    return", b"    import time\n    time.sleep(len(inputs['x']) / 200)\n    return")
+    with opened(toys.make_bench(labels=True), limits=Limits(wall_s=5)) as vault:  # of 400 items, each call takes 2 s
+        assert toys.send(vault.socket, slow, "climb")["word"] == "better"
+        assert toys.send(vault.socket, slow, "confirm")["word"] != "unmeasured"
 
 
 def test_nothing_is_told_of_what_is_wrong_with_a_message(opened, toys):

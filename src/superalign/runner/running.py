@@ -31,7 +31,9 @@ from superalign.types import canonical_json, rebuild
 from superalign.types.research import Form, Job, Trace
 
 MOST: Mapping[Form, int] = {"code": 64_000, "weights": 1_000_000}  # bytes of an artefact
-LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=1024, disk_mb=64)
+LIMITS = Limits(
+    wall_s=60, cpu_s=60, memory_mb=1024, disk_mb=64
+)  # time is for one call on all items; more calls have more
 SCRIPT = Path(__file__).with_name("inside.py")
 MOST_SCORES = 1 << 26  # bytes
 # What Python does to import what an artefact may use is no act of the artefact's.
@@ -65,10 +67,11 @@ def run(to: Connection, artefact: bytes, form: Form, jobs: Sequence[Job]) -> Ran
     given = io.BytesIO()
     parts = {f"{i}/{name}": getattr(job, name) for i, job in enumerate(jobs) for name in ("public", "inputs")}
     np.savez(given, allow_pickle=False, **{f"{at}/{name}": x for at, some in parts.items() for name, x in some.items()})
-    for data in (canonical_json({"form": form, "seeds": [j.seed for j in jobs]}).encode(), artefact, given.getvalue()):
+    sizes = [int(np.prod(job.shape)) for job in jobs]
+    head = {"form": form, "seeds": [j.seed for j in jobs], "times": sum(sizes) / max(sizes)}
+    for data in (canonical_json(head).encode(), artefact, given.getvalue()):
         to.send_bytes(data)
-    trace = rebuild(json.loads(to.recv_bytes()), {"Trace": Trace})
-    raw, sizes = to.recv_bytes(), [int(np.prod(job.shape)) for job in jobs]
+    trace, raw = rebuild(json.loads(to.recv_bytes()), {"Trace": Trace}), to.recv_bytes()
     if trace.ended != "finished" or len(raw) != 8 * sum(sizes):
         return Ran(trace=trace, scores=())
     all_ = np.frombuffer(raw, "<f8")
@@ -95,7 +98,7 @@ def serve(asked: Connection, scratch: Path, limits: Limits = LIMITS) -> None:
         except (EOFError, OSError):
             return
         try:
-            nothing = (b'{"form": "code", "seeds": []}', IMPORTS, given)
+            nothing = (b'{"form": "code", "seeds": [], "times": 1}', IMPORTS, given)
             usual = usual or set(_run_in(scratch, *nothing, limits)[0].events)
             trace, scores = _run_in(scratch, head, artefact, given, limits)
         except Exception as error:  # no sandbox could be started: nothing was measured, and the next one may be
@@ -109,7 +112,8 @@ def serve(asked: Connection, scratch: Path, limits: Limits = LIMITS) -> None:
 
 def _run_in(scratch: Path, head: bytes, artefact: bytes, given: bytes, limits: Limits) -> tuple[Trace, bytes]:
     """Run one artefact in a folder of its own; return what was seen of it, and the bytes of its scores."""
-    folder = Path(tempfile.mkdtemp(dir=scratch))
+    folder, times = Path(tempfile.mkdtemp(dir=scratch)), json.loads(head)["times"]
+    limits = replace(limits, wall_s=limits.wall_s * times, cpu_s=limits.cpu_s * times)
     try:
         for name, data in (("head.json", head), ("artefact", artefact), ("given.npz", given)):
             (folder / name).write_bytes(data)
