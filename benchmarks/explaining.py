@@ -26,8 +26,8 @@ import numpy as np
 import torch
 
 from superalign import jobs
+from superalign.explanations.texts import TEST, TRAIN
 from superalign.interp.layers import calls_of, embedded, run_layer
-from superalign.interp.texts import TEST, TRAIN
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import NetworkDone, NetworkJob, bank_of, explain_network
 from superalign.models import open_weights

@@ -11,9 +11,9 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "superalign"
 EVERYTHING = {"*"}
 BELOW = {
-    "canonical", "control", "detectors", "early", "files", "gate", "inputs", "interp", "jobs", "ledger", "models",
-    "monitors", "organisms", "oversight", "policy_names", "problems", "prompting", "report", "researcher", "runner",
-    "sealed_folder", "settings", "stats", "train", "trials", "types", "vault",
+    "canonical", "control", "detectors", "early", "explanations", "files", "gate", "inputs", "interp", "jobs", "ledger",
+    "models", "monitors", "organisms", "oversight", "policy_names", "problems", "prompting", "report", "researcher",
+    "runner", "sealed_folder", "settings", "stats", "train", "trials", "types", "vault",
 }  # fmt: skip
 # Numbers of the house that may only fall. `lines` are of Python under src.
 MOST = {
@@ -95,7 +95,8 @@ TABLE: dict[str, set[str]] = {
     },  # what is refused before anything heavy is imported
     "oversight": {"types", "stats", "models", "files", "policy_names"},
     "train": {"types", "stats", "models", "files"},
-    "interp": {"types", "stats", "models"},
+    "explanations": {"types", "stats"},  # programs that say what a unit responds to: from activations and text alone
+    "interp": {"types", "stats", "models", "explanations"},
     "control": {"types"},  # it holds code that nobody trusts, whoever wrote it and why
     "runner": {"types", "control"},  # it has inputs; neither answers, nor what is thought of an artefact
     "monitors": {"types", "files"},  # they see code and traces, and no answer
@@ -176,6 +177,7 @@ TABLE: dict[str, set[str]] = {
 TORCH_FREE = (
     "errors",
     "canonical",
+    "explanations",
     "inputs",
     "files",
     "sealed_folder",

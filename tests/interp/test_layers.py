@@ -9,10 +9,10 @@ import torch
 import transformers as tf
 
 from superalign.errors import BadInput, TapError
+from superalign.explanations.texts import Texts, cut
 from superalign.interp.layers import calls_of, embedded, run_layer
 from superalign.interp.patching import head_matrices
 from superalign.interp.replaced import effects, neuron_at, neurons_over, next_token
-from superalign.interp.texts import Texts, cut
 from superalign.models import Model, open_weights
 from superalign.models.taps import changed, tapped
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from superalign.interp.explaining import bank
-from superalign.interp.programs import Ask, End, Program, from_text, simulate, to_text
-from superalign.interp.text_columns import columns_at
+from superalign.explanations.columns import columns_at
+from superalign.explanations.explaining import bank
+from superalign.explanations.programs import Ask, End, Program, from_text, simulate, to_text
 from superalign.lab import minimal_pairs
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import bank_of

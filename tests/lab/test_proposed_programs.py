@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superalign.interp.programs import Ask, End, simulate, to_text
+from superalign.explanations.programs import Ask, End, simulate, to_text
 from superalign.lab import proposed_programs
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import bank_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from superalign.interp.programs import Ask, End, to_text
+from superalign.explanations.programs import Ask, End, to_text
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import bank_of
 from superalign.lab.other_scores import passes_sanity

@@ -19,8 +19,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from superalign.errors import BadInput, TapError
+from superalign.explanations.texts import Texts
 from superalign.interp.patching import head_matrices, sites_of
-from superalign.interp.texts import Texts
 from superalign.models.model import Model
 from superalign.models.taps import layers_of, tap_module, tapped, width_read
 from superalign.models.weights import plain

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from superalign.errors import DataError
-from superalign.interp.texts import Texts, cut
+from superalign.explanations.texts import Texts, cut
 from superalign.models.model import Model, encode
 from superalign.problems import arithmetic, claims, programs
 

@@ -22,13 +22,14 @@ from sklearn.cluster import MiniBatchKMeans
 
 from superalign import inputs, jobs
 from superalign.errors import BadInput
+from superalign.explanations import explaining
+from superalign.explanations.explaining import Bank, Explained
+from superalign.explanations.programs import Ask, from_text, simulate, to_text
+from superalign.explanations.texts import TEST, Texts
 from superalign.files import write_whole
-from superalign.interp import explaining, layers
+from superalign.interp import layers
 from superalign.interp.dictionaries import Dictionary, DictionaryConfig, train_dictionary
-from superalign.interp.explaining import Bank, Explained
-from superalign.interp.programs import Ask, from_text, simulate, to_text
 from superalign.interp.sae_files import read_dictionary
-from superalign.interp.texts import TEST, Texts
 from superalign.lab.corpora import Reading, read_texts
 from superalign.models import Model, open_weights
 from superalign.models.half import products_gain

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.interp.explaining import Bank
-from superalign.interp.programs import from_text, simulate
+from superalign.explanations.columns import columns_at
+from superalign.explanations.explaining import Bank
+from superalign.explanations.programs import from_text, simulate
 from superalign.interp.replaced import neuron_at
-from superalign.interp.text_columns import columns_at
 from superalign.kit.evidence import Estimate
 from superalign.lab.explained_network import bank_of, clusters_of
 from superalign.lab.replaced_neurons import ReplaceJob, opened

@@ -13,10 +13,10 @@ import numpy as np
 
 from superalign import models
 from superalign.detectors.replies import ask_all, fates
-from superalign.interp.explaining import Bank, score
-from superalign.interp.programs import Ask, End, Program, can_run, from_text, to_text
+from superalign.explanations.columns import Columns
+from superalign.explanations.explaining import Bank, score
+from superalign.explanations.programs import Ask, End, Program, can_run, from_text, to_text
 from superalign.interp.replaced import neurons_over
-from superalign.interp.text_columns import Columns
 from superalign.kit.evidence import Array, Estimate
 from superalign.lab.explained_network import bank_of
 from superalign.lab.replaced_neurons import ReplaceJob, opened

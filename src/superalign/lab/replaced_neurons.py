@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from superalign.explanations.programs import from_text, simulate, to_text
+from superalign.explanations.texts import TEST
 from superalign.interp.layers import AT_ONCE
-from superalign.interp.programs import from_text, simulate, to_text
 from superalign.interp.replaced import effects, next_token
-from superalign.interp.texts import TEST
 from superalign.kit.evidence import Array, Estimate
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import LayerUnits, NetworkJob, bank_of

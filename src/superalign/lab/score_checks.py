@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superalign.interp.explaining import Bank
-from superalign.interp.programs import from_text, simulate
-from superalign.interp.texts import TEST
+from superalign.explanations.explaining import Bank
+from superalign.explanations.programs import from_text, simulate
+from superalign.explanations.texts import TEST
 from superalign.kit.evidence import Array, Estimate
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import bank_of

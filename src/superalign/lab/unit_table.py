@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from superalign.explanations.explaining import Explained, twin_p
+from superalign.explanations.programs import in_english, to_text
 from superalign.files import write_whole
-from superalign.interp.explaining import Explained, twin_p
-from superalign.interp.programs import in_english, to_text
 from superalign.kit.evidence import Estimate
 from superalign.lab.explained_network import LayerUnits, NetworkDone, joined, read_layer
 from superalign.stats import discoveries, mean_interval, share

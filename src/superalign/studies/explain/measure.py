@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from superalign import jobs
-from superalign.interp.programs import to_text
+from superalign.explanations.programs import to_text
 from superalign.kit.run import Run
 from superalign.lab.corpora import FAMILIES, Reading
 from superalign.lab.explained_network import NetworkDone, NetworkJob, explain_network, read_layer

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from superalign.errors import BadInput
-from superalign.interp.explaining import Bank, bank, explain, twin_p
-from superalign.interp.program_search import bits_of
-from superalign.interp.programs import Ask, End, from_text, in_english, simulate, to_text
-from superalign.interp.texts import TEST, TRAIN, cut
+from superalign.explanations.explaining import Bank, bank, explain, twin_p
+from superalign.explanations.programs import Ask, End, from_text, in_english, simulate, to_text
+from superalign.explanations.search import bits_of
+from superalign.explanations.texts import TEST, TRAIN, cut
 from superalign.lab.other_scores import COMPARED, passes_sanity
 from superalign.stats import discoveries
-from tests.interp.planted_units import CORPORA, fires, made_bank, made_texts, noisy
+from tests.explanations.planted_units import CORPORA, fires, made_bank, made_texts, noisy
 
 PASSING = ("uniform correlation", "area under precision-recall", "intersection over union")
 COMMON = tuple(f" w{i}x" for i in (1, 2, 4, 5, 7, 8))
@@ -69,7 +69,7 @@ def test_without_the_right_predicate_the_score_says_that_little_is_explained() -
     columns = whole.columns.without(*gone)
     from dataclasses import replace
 
-    from superalign.interp.program_search import prepare
+    from superalign.explanations.search import prepare
 
     less = replace(whole, columns=columns, searched=prepare(columns, whole.train_R))
     values = noisy(fires(seen_before=("yes",)) ^ on, rng)[:, None]
@@ -188,7 +188,7 @@ def test_no_document_is_in_two_splits_and_small_corpora_are_refused() -> None:
 
 
 def test_tokens_that_nothing_is_searched_or_scored_on_are_left_out_without_a_change() -> None:
-    from superalign.interp.explaining import trimmed
+    from superalign.explanations.explaining import trimmed
 
     whole = made_bank((CORPORA[0],))
     less = trimmed(whole)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int32
 from scipy.sparse import csr_array
 
-from superalign.interp.texts import Texts
+from superalign.explanations.texts import Texts
 
 NEAR = 16  # tokens whose punctuation and capitals say what kind of text this is
 BANDS = (1, 2, 3, 5, 9, 17, 33, 65)
@@ -105,7 +105,7 @@ def columns_of(texts: Texts, *, clusters_V: Int[np.ndarray, " V"] | None = None)
         The token itself and its neighbours, how it is written, and where it stands.
 
     Example:
-        >>> from superalign.interp.texts import cut
+        >>> from superalign.explanations.texts import cut
         >>> said = {"a": [f"text {i}" for i in range(40)]}
         >>> columns_of(cut({"a": [[1, 2, 1]] * 40}, said, words=["", " the", " cat"])).of("seen before").tolist()[:2]
         [0, 1]

@@ -20,8 +20,8 @@ from numba.typed import List as TypedList
 from scipy.sparse import csr_array
 from scipy.special import gammaln
 
-from superalign.interp.programs import LABELS, VALUE_BITS, Ask, End, Program
-from superalign.interp.text_columns import Columns
+from superalign.explanations.columns import Columns
+from superalign.explanations.programs import LABELS, VALUE_BITS, Ask, End, Program
 
 SHRINK = 2.0  # tokens at the mean of all that a category's mean is taken with: rare ones come first by chance
 LEAST = 4  # tokens of a category: of fewer nothing is known

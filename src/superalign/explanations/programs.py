@@ -1,6 +1,6 @@
 """Explanations as small programs: a few questions about a token and its context, and a value at each end.
 
-A program is its own simulator: exact, free, and the same for everyone. It is a tree of questions (`program_search` finds it), and
+A program is its own simulator: exact, free, and the same for everyone. It is a tree of questions (`search` finds it), and
 reads as a list of rules of which the first that fits counts.
 
 Shape suffixes: N tokens.
@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from jaxtyping import Float, Int
 
-from superalign.interp.text_columns import Columns
+from superalign.explanations.columns import Columns
 from superalign.types import Record
 
 LABELS = 48  # of a set

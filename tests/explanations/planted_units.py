@@ -6,9 +6,9 @@ import functools
 
 import numpy as np
 
-from superalign.interp.explaining import Bank, bank
-from superalign.interp.programs import Ask, End, simulate
-from superalign.interp.texts import Texts, cut
+from superalign.explanations.explaining import Bank, bank
+from superalign.explanations.programs import Ask, End, simulate
+from superalign.explanations.texts import Texts, cut
 
 CORPORA = ("a", "b", "c")
 SIGNS = (".", ",", "(", ")", "\n", '"')

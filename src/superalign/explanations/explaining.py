@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped
 
 from superalign.errors import BadInput
-from superalign.interp.program_search import LEAST, Searched, bits_of, find, prepare, sums_of
-from superalign.interp.programs import Program, pruned, simulate
-from superalign.interp.text_columns import Columns, columns_of, one_hot
-from superalign.interp.texts import TEST, TRAIN, VALID, Texts
+from superalign.explanations.columns import Columns, columns_of, one_hot
+from superalign.explanations.programs import Program, pruned, simulate
+from superalign.explanations.search import LEAST, Searched, bits_of, find, prepare, sums_of
+from superalign.explanations.texts import TEST, TRAIN, VALID, Texts
 from superalign.stats.streams import stream
 
 ENDS = 8  # of a program: more are not read

@@ -1,0 +1,1 @@
+"""Explanations of units as programs over text: questions, search, words, scores. It is given activations and knows no model."""
