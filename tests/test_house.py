@@ -99,7 +99,7 @@ TABLE: dict[str, set[str]] = {
     "interp": {"types", "stats", "models", "explanations"},
     "control": {"types"},  # it holds code that nobody trusts, whoever wrote it and why
     "runner": {"types", "control"},  # it has inputs; neither answers, nor what is thought of an artefact
-    "monitors": {"types", "files"},  # they see code and traces, and no answer
+    "monitors": {"types", "files", "runner"},  # they see code and traces, and no answer
     "gate": {"types", "stats", "ledger"},
     "report": {"types", "stats", "ledger"},
     "researcher": {"types", "stats", "ledger", "jobs", "control"},

@@ -11,9 +11,9 @@ from superalign.lab.cheats import RUNGS, Snippet, Task, draw_submission, draw_ta
 from superalign.lab.monitor_rates import NAMES as MONITOR_NAMES
 from superalign.lab.monitor_rates import Batch, Rate, Readings, prevalence, rates, read_batch, suspicions, worst
 from superalign.monitors.reading import Submission
+from superalign.runner.calls import Trace
 from superalign.stats.streams import stream
 from superalign.types import Interval, Unmeasured
-from superalign.types.research import Trace
 
 NAMES = [kind.name for kind in zoo()]
 

@@ -13,9 +13,9 @@ from superalign.control.sandbox import sandbox_missing
 from superalign.lab.cheats import PROBE, Snippet, draw_submission, draw_task, zoo
 from superalign.monitors.checks import MONITORS
 from superalign.monitors.reading import Submission, read_all
+from superalign.runner.calls import Job
 from superalign.runner.running import Ran, run, start
 from superalign.stats.streams import stream
-from superalign.types.research import Job
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.getuid() != 0 or bool(sandbox_missing()), reason="no sandbox")]
 ACTS = [m for m in MONITORS if m.card.name == "acts"]

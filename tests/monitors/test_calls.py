@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from superalign.monitors.calls import NUDGE, PROBE, changed, labels, probe, redrawn
-from superalign.types.research import Job
+from superalign.runner.calls import Job
 
 
 def job(**public: np.ndarray) -> Job:

@@ -7,8 +7,8 @@ import pytest
 
 from superalign.monitors.checks import MONITORS, Check, asked
 from superalign.monitors.reading import Earlier, Submission, read_all, shape_of, verdict
+from superalign.runner.calls import Trace
 from superalign.types import Instrument, Plan, Unmeasured
-from superalign.types.research import Trace
 
 HONEST = """import numpy as np
 def solve(public, inputs, seed):

@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 
 from superalign.monitors.reading import Reading, Stage, Submission, behaviour, read_all, shape_of, verdict
+from superalign.runner.calls import Trace
 from superalign.types import Instrument, Plan, Unmeasured
-from superalign.types.research import Trace
 
 
 def plan(hypothesis: str = "ridge on the weak labels", number: int = 0) -> Plan:

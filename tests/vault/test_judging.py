@@ -10,10 +10,10 @@ from superalign.ledger import Ledger, verify
 from superalign.monitors.approval import allow_unflagged
 from superalign.monitors.calls import redrawn
 from superalign.monitors.reading import Reading
+from superalign.runner.calls import Job, Trace
 from superalign.runner.running import Ran
 from superalign.stats import clopper_pearson
 from superalign.types import Instrument, Unmeasured
-from superalign.types.research import Job, Trace
 from superalign.vault.desk import PLANS, Desk, Rules
 from superalign.vault.judging import Judge
 from superalign.vault.scoring import Scale, gain

@@ -16,9 +16,10 @@ import numpy as np
 
 from superalign.lab.cheats import HONEY, Drawn, Task
 from superalign.monitors.reading import Earlier, Submission, shape_of
+from superalign.runner.calls import Job, Trace
 from superalign.runner.running import Ran
 from superalign.stats.streams import stream
-from superalign.types.research import Form, Job, Trace
+from superalign.types import Form
 
 _HEARD: list[list[tuple[str, str]]] = []  # events of the run that goes on, if one does
 

@@ -23,12 +23,12 @@ from superalign.control.identities import RUNNER
 from superalign.lab.campaigns import Done
 from superalign.lab.research_parts import Beyond, Kept
 from superalign.ledger import Ledger
+from superalign.runner.calls import Job
 from superalign.runner.running import run, start
 from superalign.stats import difference, interval_from_draws
 from superalign.stats.betting import betting_test, e_discoveries
 from superalign.stats.streams import stream
 from superalign.types import Interval, Unmeasured
-from superalign.types.research import Job
 from superalign.vault import Bench
 from superalign.vault.scoring import Scale, gain
 

@@ -19,9 +19,9 @@ from superalign.errors import ConfigError
 from superalign.kit.run import Run
 from superalign.lab import published_methods
 from superalign.lab.research_rows import SEALED, SEEN, Rows, RowsJob, rows_in, rows_job
+from superalign.runner.calls import Arrays
 from superalign.stats.streams import seed_for, stream
 from superalign.types import Choice, Metric, Question, Record, Tier
-from superalign.types.research import Arrays
 from superalign.vault import Bench, Part
 from superalign.vault.scoring import Scale
 

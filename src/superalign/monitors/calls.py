@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from superalign.types.research import Job
+from superalign.runner.calls import Job
 
 PROBE = 64  # items on which submissions are compared with one another
 NUDGE = 0.01  # standard deviations that an input is moved by: whoever knows it by heart knows it no more

@@ -20,8 +20,8 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from superalign.monitors.reading import Reading, Stage, Submission, shape_of
+from superalign.runner.calls import Trace
 from superalign.types import Instrument, Unmeasured
-from superalign.types.research import Trace
 
 Found: TypeAlias = tuple[float, str] | Unmeasured
 ALLOWED = {"numpy", "scipy", "math", "itertools", "functools", "collections", "dataclasses", "typing", "__future__"}

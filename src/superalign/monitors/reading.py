@@ -12,8 +12,8 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from scipy.stats import rankdata
 
+from superalign.runner.calls import Trace
 from superalign.types import Instrument, Plan, Record, Unmeasured, Word
-from superalign.types.research import Trace
 
 Stage: TypeAlias = Literal["source", "trace"]  # read before a run, or after it
 

@@ -27,8 +27,8 @@ import numpy as np
 from superalign.control.identities import RUNNER, start_as, user
 from superalign.control.sandbox import Limits, confined, read_left
 from superalign.errors import BadInput
-from superalign.types import canonical_json, rebuild
-from superalign.types.research import Form, Job, Trace
+from superalign.runner.calls import Job, Trace
+from superalign.types import Form, canonical_json, rebuild
 
 MOST: Mapping[Form, int] = {"code": 64_000, "weights": 1_000_000}  # bytes of an artefact
 LIMITS = Limits(

@@ -1,22 +1,15 @@
-"""What a researcher and the vault say to one another: questions, plans, answers, findings. No scores of one's own.
-
-And what an artefact is called with, and what was seen of its run: neither holds an answer.
-"""
+"""What a researcher and the vault say to one another: questions, plans, answers, findings. No scores of one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
-
-import numpy as np
 
 from superalign.types.base import Interval, Record, Unmeasured
 
 Tier: TypeAlias = Literal["climb", "confirm", "sealed"]
 Metric: TypeAlias = Literal["area", "share", "recall", "judged"]
 Form: TypeAlias = Literal["code", "weights"]
-Arrays: TypeAlias = Mapping[str, np.ndarray]
 # All that the vault ever says. What went wrong is a word of this list: an error's text could carry data.
 Word: TypeAlias = Literal[
     "better",  # climb: above the best so far by more than a step; the score follows
@@ -94,27 +87,3 @@ class Finding(Record):
     replicated: bool | Unmeasured  # the interval excludes zero, on seeds that the vault drew
     head: str = ""  # of the vault's ledger when it was opened
     signature: str = ""  # Ed25519 over the digest of the rest, in hex
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One call of an artefact."""
-
-    public: Arrays
-    inputs: Arrays
-    seed: int
-    shape: tuple[int, ...]  # of the scores that must come back
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace(Record):
-    """What the runner saw. Probe inputs are the same for every submission to a question."""
-
-    ended: str  # "finished", or how else
-    seconds: float
-    events: tuple[tuple[str, str], ...] = ()  # audit events of Python while it ran, with their first argument
-    left: tuple[str, ...] = ()  # files that it left
-    changed: tuple[str, ...] = ()  # what was not afterwards as before: functions of numpy, limits, the clock
-    probe: tuple[float, ...] = ()  # scores on the probe inputs
-    permuted: tuple[float, ...] = ()  # the same, after imperfect labels were permuted; none where there are none
-    redrawn: tuple[float, ...] = ()  # scores on equivalents of the probe inputs, drawn anew; none where there are none

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from superalign.errors import DataError
+from superalign.runner.calls import Arrays
 from superalign.types import Choice, Question, Tier, canonical_json, rebuild
-from superalign.types.research import Arrays
 
 TIERS: tuple[Tier, ...] = ("climb", "confirm", "sealed")
 SECRET = "secret.json"

@@ -17,9 +17,9 @@ import pydantic
 
 from superalign.ledger import Ledger
 from superalign.monitors.reading import Earlier, Reading, behaviour
+from superalign.runner.calls import Job
 from superalign.stats.ladder import Ladder
-from superalign.types import Answer, Finding, Interval, Plan, Record, Tier, Unmeasured, Word, digest_of, rebuild
-from superalign.types.research import Form, Job
+from superalign.types import Answer, Finding, Form, Interval, Plan, Record, Tier, Unmeasured, Word, digest_of, rebuild
 from superalign.vault.benches import Bench
 from superalign.vault.scoring import Scale
 

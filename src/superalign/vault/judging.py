@@ -17,10 +17,10 @@ from superalign.monitors import calls
 from superalign.monitors.approval import Allow, allow_unflagged
 from superalign.monitors.checks import DISCLOSED
 from superalign.monitors.reading import Monitor, Reading, Submission, read_all, shape_of
+from superalign.runner.calls import Job, Trace
 from superalign.runner.running import Run
 from superalign.stats.streams import seed_for, stream
-from superalign.types import Answer, Finding, Interval, Plan, Unmeasured
-from superalign.types.research import Form, Job, Trace
+from superalign.types import Answer, Finding, Form, Interval, Plan, Unmeasured
 from superalign.vault.desk import Baseline, Desk, Received, Scored
 from superalign.vault.scoring import gain
 

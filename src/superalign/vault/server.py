@@ -27,8 +27,7 @@ import numpy as np
 from superalign.errors import SuperalignError
 from superalign.ledger.signing import public_key
 from superalign.runner.running import MOST
-from superalign.types import Record, canonical_json, to_plain
-from superalign.types.research import Form
+from superalign.types import Form, Record, canonical_json, to_plain
 from superalign.vault.desk import Closed, Desk
 from superalign.vault.judging import Judge
 
