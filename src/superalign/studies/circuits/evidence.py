@@ -13,15 +13,6 @@ PARTS = ("components", "edges")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scores(Record):
-    """How methods do on one compiled model; rows are `METHODS`, columns `PARTS`."""
-
-    right: float  # share of answers that the compiled model gets right
-    area_M2: Array  # under the ROC curve
-    blind_M2: Array  # whether the exact recheck declares the gradient blind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Gradients(Record):
     """What gradients say of one real model on its training pairs, and what exact patching says of edges."""
 

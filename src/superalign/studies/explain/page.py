@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Curve
-from superalign.kit.parts import Part, claim, curves, description, findings, in_words, not_above, part, percent, table
+from superalign.kit.evidence import along
+from superalign.kit.parts import (
+    Part,
+    claim,
+    claims,
+    curves,
+    description,
+    findings,
+    in_words,
+    not_above,
+    part,
+    percent,
+    table,
+)
 from superalign.report import Findings, Table
 from superalign.studies.explain.evidence import Evidence
 from superalign.types import Unmeasured
@@ -17,15 +29,13 @@ COLUMNS = (
     "kind|layer|units|r of the program|r of a token table|r of a table of pairs|least r of a corpus|above the token table|"
     "above the best of three tables|above the token table in each corpus|beyond the random twin|area under precision-recall"
 ).split("|")
-DRAWN = (
-    {
-        "over_unigram": "above the token table",
-        "gained": "above the best table",
-        "everywhere": "above the token table in each corpus",
-        "found": "beyond the random twin",
-    },
-    {"r": "program", "unigram": "token table", "bigram": "table of pairs", "minimum": "program, least corpus"},
-)
+PASS = {
+    "over_unigram": "above the token table",
+    "gained": "above the best table",
+    "everywhere": "above the token table in each corpus",
+    "found": "beyond the random twin",
+}
+PREDICT = {"r": "program", "unigram": "token table", "bigram": "table of pairs", "minimum": "program, least corpus"}
 LESS = (
     "share of the training text|training tokens|r of the program|r lost|r of a token table|above the best table|permuted"
 ).split("|")
@@ -59,27 +69,15 @@ def scores(e: Evidence) -> Part:
     """Show all units, and what nothing gives."""
     tokens = ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.tokens, strict=True))
     permuted, twins = e.nulls
+    gained = {f"Programs gain more than tables: {u.kind}": (u.gained, permuted.gained) for u in e.all}
+    beyond = {f"Beyond the random twin: {u.kind}": (u.found, twins.found) for u in e.all}
     return part(
         "How many units are explained",
         f"Scored tokens: {tokens}. Programs were searched on training documents of {', '.join(e.explained_on)}, pruned on "
         "validation documents and scored on test documents, at every token. A table gives each token, pair of tokens or position "
         f"its mean in training. Products were in {'16' if e.half else '32'} bits.",
-        *(
-            claim(
-                f"Programs gain more than tables: {u.kind}",
-                u.gained,
-                null=permuted.gained,
-                unit=UNIT,
-                bar=RATE,
-                why=GAINED,
-            )
-            for u in e.all
-        ),
-        *(
-            claim(f"Beyond the random twin: {u.kind}", u.found, null=twins.found, unit=UNIT, bar=RATE, why=FOUND)
-            for u in e.all
-            if not isinstance(twins.found, Unmeasured)
-        ),
+        *claims(gained, unit=UNIT, bar=RATE, why=GAINED),
+        *claims({} if isinstance(twins.found, Unmeasured) else beyond, unit=UNIT, bar=RATE, why=FOUND),
         not_above("Permuted activations have no program that gains", permuted.gained, RATE, unit=UNIT, why=CONTROL),
         table("All units", COLUMNS, e.all),
         table("Where there is nothing to explain", ("what", "units", "r", "gain over tables", "beyond twins"), e.nulls),
@@ -98,14 +96,11 @@ def proposed(e: Evidence) -> list[Table]:
 def by_layer(e: Evidence) -> Part:
     """Show each layer."""
     some = [u for u in e.layers if u.kind == e.all[0].kind]
-    at = tuple(float(u.layer) for u in some)
-    lines, means = (
-        {words: Curve(at, tuple(getattr(u, what) for u in some)) for what, words in m.items()} for m in DRAWN
-    )
+    passing, means = ({words: along(some, "layer", k) for k, words in names.items()} for names in (PASS, PREDICT))
     return part(
         "By layer",
         "A program that explains early layers may say nothing of the middle. Bands: 95 % over units.",
-        curves(f"Share of {e.all[0].kind} that pass", lines, x="layer", y="share of units"),
+        curves(f"Share of {e.all[0].kind} that pass", passing, x="layer", y=UNIT),
         curves("How well activations are predicted", means, x="layer", y="correlation on test documents"),
         table("By layer", COLUMNS, [u for u in e.layers if u.units]),
     )

@@ -46,9 +46,8 @@ class Planted:
     marks: tuple[Unplanted, ...]
     shuffled: Estimate  # heads in which anything is found after rewards are permuted
     gold: Estimate  # anything is found in the gold reward
-    inside: tuple[
-        Sequence[Calibration], Estimate
-    ]  # latent change of whole models: rates, area between halves of clean ones
+    # Latent change of whole models: rates, and the area between halves of clean ones.
+    inside: tuple[Sequence[Calibration], Estimate]
     dictionary: Mapping[str, float]  # what it explains of the variance, how many latents fire, and which share is dead
 
 
