@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from superalign.kit.evidence import Array, Curve, Estimate
 from superalign.types import Record
@@ -28,8 +29,7 @@ class Gradients(Record):
     joint: float  # effect of all of them at once, as a share of what corruption changes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(NamedTuple):
     """One method on compiled models of one variant."""
 
     variant: str
@@ -42,8 +42,7 @@ class Found:
     undeclared: Estimate  # share with an area below .95 that is not declared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circuit:
+class Circuit(NamedTuple):
     """One ranking of a real model's components, on held-out pairs."""
 
     method: str

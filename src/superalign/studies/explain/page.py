@@ -16,7 +16,7 @@ from superalign.kit.parts import (
     percent,
     table,
 )
-from superalign.report import Findings, Table
+from superalign.report import Findings
 from superalign.studies.explain.evidence import Evidence
 from superalign.types import Unmeasured
 
@@ -39,6 +39,7 @@ PREDICT = {"r": "program", "unigram": "token table", "bigram": "table of pairs",
 LESS = (
     "share of the training text|training tokens|r of the program|r lost|r of a token table|above the best table|permuted"
 ).split("|")
+PROPOSED = "Proposed by a language model; a reply that cannot be read has r 0"
 SHOWN = ("unit", "what it responds to, in standard deviations", "r", "r of the best table", "least r of a corpus")
 
 
@@ -69,6 +70,7 @@ def scores(e: Evidence) -> Part:
     """Show all units, and what nothing gives."""
     tokens = ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.tokens, strict=True))
     permuted, twins = e.nulls
+    asked, replies = e.tested.asked, ", ".join(f"{why}: {n}" for why, n in e.tested.replies)
     gained = {f"Programs gain more than tables: {u.kind}": (u.gained, permuted.gained) for u in e.all}
     beyond = {f"Beyond the random twin: {u.kind}": (u.found, twins.found) for u in e.all}
     return part(
@@ -82,15 +84,8 @@ def scores(e: Evidence) -> Part:
         table("All units", COLUMNS, e.all),
         table("Where there is nothing to explain", ("what", "units", "r", "gain over tables", "beyond twins"), e.nulls),
         *([table(f"Programs of some {e.all[0].kind} searched in less text", LESS, e.less)] if e.less else []),
-        *proposed(e),
+        *([table(f"{PROPOSED} ({replies})", ("program", "mean r", "above the token table"), asked)] if asked else []),
     )
-
-
-def proposed(e: Evidence) -> list[Table]:
-    """Show what a language model's programs say of the same neurons, if one was asked."""
-    said = ", ".join(f"{why}: {n}" for why, n in e.tested.replies)
-    title = f"Proposed by a language model; a reply that cannot be read has r 0 ({said})"
-    return [table(title, ("program", "mean r", "above the token table"), e.tested.asked)] if e.tested.asked else []
 
 
 def by_layer(e: Evidence) -> Part:

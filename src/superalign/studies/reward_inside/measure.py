@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from superalign import jobs
-from superalign.interp.directions import paired
 from superalign.interp.reward_parts import TEXT_FEATURES, beside_twins, partial_effects
 from superalign.kit.run import Run
 from superalign.lab.preference_pairs import Pairs, drawn_rows, read_pairs, whole_questions
-from superalign.lab.reward_models import MARKS, PERMUTED, Audited, heads, make_dictionary
+from superalign.lab.reward_models import MARKS, PERMUTED, Audited, head_of, heads, make_dictionary
 from superalign.lab.shared_changes import look_inside, rates_of, shipped_subjects
 from superalign.stats import discoveries, mean_over, range_of_draws, share
 from superalign.stats.streams import seed_for
@@ -35,19 +34,13 @@ def planted(config: Config, run: Run) -> Evidence:
     """Train a dictionary, then all heads of each seed, and hold them against each other."""
     run.stage(f"a dictionary of {config.base} at {config.site}")
     folder = run.folder / "work" / "dictionary"
-    make = functools.partial(
-        make_dictionary, base=config.base, site=config.site, folder=jobs.Into(folder), steps=config.steps
-    )
+    base = {k: getattr(config, k) for k in ("base", "site")}
+    make = functools.partial(make_dictionary, **base, folder=jobs.Into(folder), steps=config.steps)
     (fits,) = run.map(make, [seed_for(run.seed, "dictionary")], name="dictionaries", progress="dictionary")
     run.stage(f"reward heads of {config.seeds} seeds on the states of {config.base}, with plants and without")
+    sizes = (config.pairs, config.tested, config.edited)
     train = functools.partial(
-        heads,
-        base=config.base,
-        site=config.site,
-        folder=str(folder),
-        plants=config.plants,
-        shares=config.shares,
-        sizes=(config.pairs, config.tested, config.edited),
+        heads, **base, folder=str(folder), plants=config.plants, shares=config.shares, sizes=sizes
     )
     todo = [seed_for(run.seed, "heads", s) for s in range(config.seeds)]
     of = Heads(tuple(run.map(train, todo, name="heads", progress="heads")), config.plants)
@@ -135,15 +128,8 @@ def real(config: Config, run: Run) -> Evidence:
     run.stage(f"{config.policy} reads {len(rows)} pairs, and {sum(map(len, sets.values()))} others")
     read = functools.partial(read_pairs, policy=config.policy, layer=config.layer, run=run)
     train = read(rows)
-    plus_PD, minus_PD = train.states_ND[::2], train.states_ND[1::2]
-    rng = run.stream("permuted preferences")
-
-    def trained(label_P: np.ndarray) -> np.ndarray:
-        head = paired(plus_PD, minus_PD, label_P)
-        return head.weight_D / head.scale_D
-
-    head_D = trained(np.ones(len(rows), bool))
-    null_SD = [trained(rng.random(len(rows)) < 0.5) for _ in range(config.permuted)]
+    rng, head_D = run.stream("permuted preferences"), head_of(train.states_ND, np.ones(len(rows), bool))
+    null_SD = [head_of(train.states_ND, rng.random(len(rows)) < 0.5) for _ in range(config.permuted)]
     paid: list[Paid] = []
     ranked: list[Ranked] = []
     for name, some in sets.items():

@@ -119,7 +119,7 @@ def unplanted(e: Planted) -> Part:
         table(
             "By mark, in gaps",
             ("mark", "paid without a plant", "permuted preferences", "found over prompts alone", "paid where planted"),
-            [(m.mark, m.edit, m.null, m.found, m.planted) for m in e.marks],
+            e.marks,
         ),
     )
 
