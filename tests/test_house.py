@@ -45,6 +45,7 @@ SHAPES = {
     "lab.stated",
     "lab.to_read",
     "lab.trained",
+    "lab.unit_rows",
 }
 # What the files of a study may import beside their own study's evidence and settings.
 FILES = {

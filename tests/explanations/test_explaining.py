@@ -178,6 +178,8 @@ def test_no_document_is_in_two_splits_and_small_corpora_are_refused() -> None:
     assert not parts[0] & parts[1]
     assert not parts[0] & parts[2]
     assert not parts[1] & parts[2]
+    assert np.array_equal(texts.number_WT[texts.scored_WT], np.arange(len(texts.document_N)))
+    assert (texts.number_WT[~texts.scored_WT] == -1).all()
     twice = cut({"a": [[1, 2, 3]] * 80}, {"a": [f"t{i % 40}" for i in range(80)]}, words=["", "x", "y", "z"], window=4)
     assert (twice.split_D[:40] == twice.split_D[40:]).all()
     assert {TRAIN, TEST} <= set(twice.split_D.tolist())

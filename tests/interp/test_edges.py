@@ -9,8 +9,9 @@ from superalign.errors import BadInput
 from superalign.interp.edges import edges, exact_edges, gradient_edges, joint_edges, ports, runs_of
 from superalign.interp.patching import Pairs, components, exact_effects
 from superalign.interp.ranking import METHODS, exact_ranking, rank_components, rank_edges
-from superalign.lab.compiled import HARD, compile_program, scored
+from superalign.lab.compiled import HARD, compile_program
 from superalign.lab.compiled_programs import PROGRAMS, draw_pairs
+from superalign.lab.known_circuits import scored
 
 
 def llama() -> LlamaForCausalLM:

@@ -70,7 +70,7 @@ def test_a_neuron_that_is_its_program_passes_and_one_that_is_another_does_not(mo
         assert len(h.windows) >= 8
         assert h.other[2] is not None
         assert h.other[2] < 0.6
-    own, other = (over_neurons(held, which, "correlation") for which in ("own", "other"))
+    _, own, other = over_neurons(held)[2]
     assert isinstance(own, Interval)
     assert own.value > 0.99
     assert not isinstance(other, Interval) or other.value < 0.6
@@ -87,7 +87,7 @@ def test_a_dead_neuron_has_no_necessity_and_what_no_edit_can_flip_has_nothing(mo
     assert ahead.windows == ()
     assert ahead.own == (None, None, None)
     assert ahead.counter == ""
-    assert isinstance(over_neurons((ahead,), "own", "sufficiency"), Unmeasured)
+    assert isinstance(over_neurons((ahead,))[0].found, Unmeasured)
 
 
 def test_a_real_neuron_is_read_at_its_token_and_windows_are_of_the_test_split() -> None:

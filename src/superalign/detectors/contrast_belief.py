@@ -22,7 +22,7 @@ from superalign.detectors.truth_probe import residual_sites
 from superalign.errors import BadInput, TapError
 from superalign.interp import Contrast, contrast_floor, read_contrast, search_contrast
 from superalign.models import Model, Sampling, activations, with_sampling
-from superalign.stats import clopper_pearson, share
+from superalign.stats import clopper_pearson, range_of_draws, share
 from superalign.types import Instrument, Interval, Policy, Problem, Unmeasured, Verdict
 
 
@@ -203,7 +203,7 @@ def train_contrast_belief(
         in_style=share(right_N[test_N]),
         unseen=_unseen(alone, right_alone_N, style_N, home=home),
         home=home,
-        floor=_middle(random_directions),
+        floor=range_of_draws(random_directions),
     )
 
 
@@ -233,12 +233,6 @@ def _unseen(
     ambiguous = Unmeasured("the search is ambiguous")
     others = [s for s in dict.fromkeys(style_N.tolist()) if s != home]
     return tuple((s, ambiguous if alone.ambiguous else share(right_N[style_N == s])) for s in others)
-
-
-def _middle(draws: np.ndarray) -> Interval:
-    """The median of some draws, and the range that holds 95 % of them."""
-    low, high = (float(np.quantile(draws, q)) for q in (0.025, 0.975))
-    return Interval(value=float(np.median(draws)), low=low, high=high, n=len(draws))
 
 
 def _search(

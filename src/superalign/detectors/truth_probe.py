@@ -19,7 +19,7 @@ from superalign.detectors.common import NOT_YET, cannot_tell
 from superalign.errors import TapError
 from superalign.interp import Probe, fit_probe, random_floor, read_out
 from superalign.models import Model, Sampling, activations, sites, with_sampling
-from superalign.stats import auroc_delong, mean_interval
+from superalign.stats import auroc_delong, mean_interval, range_of_draws
 from superalign.types import Instrument, Interval, Policy, Problem, Unmeasured, Verdict
 
 
@@ -162,12 +162,7 @@ def train_truth_probe(
         layers=layers,
         in_style=auroc_delong(scores_N[lie_N[test_N]], negatives=scores_N[~lie_N[test_N]]),
         unseen=tuple((s, _unseen(x_ND, lie_N, style_N == s)) for s in styles) if len(styles) > 1 else (),
-        floor=Interval(
-            value=float(np.median(floor)),
-            low=float(np.quantile(floor, 0.025)),
-            high=float(np.quantile(floor, 0.975)),
-            n=len(floor),
-        ),
+        floor=range_of_draws(floor),
     )
 
 

@@ -184,12 +184,6 @@ def _best(start_K, price_KS, sums_2C, total, n, mse):  # type: ignore[no-untyped
 
 
 @numba.njit(cache=True)
-def _worth(gain, price, left, N):  # type: ignore[no-untyped-def]
-    """Return the bits that a question saves, less those that it takes."""
-    return N / 2.0 * math.log2(left / max(left - gain, 1e-9 * left)) - price
-
-
-@numba.njit(cache=True)
 def _grow(code_NK, code_KN, start_K, price_KS, given_N, sums_2C, most):  # type: ignore[no-untyped-def]
     """Grow a tree best first: parts with their rows, tables and best questions, until none pays or there are enough ends.
 

@@ -38,6 +38,11 @@ class Texts:
         """Return the document of each scored token."""
         return np.repeat(self.document_W, self.scored_WT.sum(1)).astype(np.int32)
 
+    @property
+    def number_WT(self) -> Int[np.ndarray, "W T"]:
+        """Number the scored tokens in their order; -1 at the others."""
+        return np.where(self.scored_WT, self.scored_WT.cumsum().reshape(self.scored_WT.shape) - 1, -1)
+
 
 def split_of_document(text: str) -> int:
     """Return the split of a document, by the hash of its text: 6 in 10 train, 2 validation, 2 test.

@@ -4,24 +4,25 @@ Sufficiency: how often it fires with the literal put into a neutral text, minus 
 fires with the literal, how often it stops without. Effect: how far next-token distributions move when it is replaced by its
 mean, or by zero. All beside the same of random other units of the layer. What counts as firing is chosen on half of the texts.
 
-Shape suffixes: N texts, T tokens, F units, U units that are looked at, R rows, V vocabulary.
+Shape suffixes: N texts, T tokens, U units that are looked at, R rows, V vocabulary.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from superalign.errors import BadInput
-from superalign.interp.replaced import divergence
+from superalign.interp.replaced import divergence, neurons_over
 from superalign.models.model import Model
-from superalign.models.taps import changed, layers_of, tap_module, tapped, width_read
+from superalign.models.taps import changed, layers_of, tap_module, width_read
 from superalign.stats import difference, mean_over, share
 from superalign.types import Interval, Record, Unmeasured
 
@@ -87,21 +88,20 @@ def canada_test(
     units_U = np.array([unit, *rest])
     changed = {t: _put_in(t, literal, rng) for t in without} | {t: _taken_out(t, literal) for t in with_it}
     half = [some[::2] for some in (with_it, without)], [some[1::2] for some in (with_it, without)]
-    seen = [_activations(model, layer, t)[:, units_U] for some in half[0] for t in some]
+    read = functools.partial(_activations, model, layer, units_U)
+    seen = [read(t) for some in half[0] for t in some]
     top_NU, mean_U = np.stack([x.max(0) for x in seen]), np.concatenate(seen).mean(0)
     threshold_U = (np.median(top_NU, axis=0) + top_NU.max(0)) / 2
 
     def fires(texts: Sequence[str]) -> np.ndarray:
-        return np.stack([_activations(model, layer, t)[:, units_U].max(0) for t in texts]) > threshold_U
+        return np.stack([read(t).max(0) for t in texts]) > threshold_U
 
     tested, plain = half[1]
     fires_NU, quiet_NU = fires(tested), fires(plain)
-    after = [fires([changed[t] for t in some]) for some in (tested, plain)] if literal else None
+    after = [fires([changed[t] for t in some]) for some in (tested, plain) if literal]
     moved_NU2 = np.stack([_moved(model, layer, units_U, t, mean_U) for t in tested])
     found = [
-        _result(
-            fires_NU[:, u], quiet_NU[:, u], None if after is None else (after[0][:, u], after[1][:, u]), moved_NU2[:, u]
-        )
+        _result(fires_NU[:, u], quiet_NU[:, u], [x_NU[:, u] for x_NU in after], moved_NU2[:, u])
         for u in (slice(0, 1), slice(1, None))
     ]
     return CanadaResult(
@@ -115,10 +115,10 @@ def canada_test(
 
 
 def _result(
-    fires_NU: np.ndarray, quiet_NU: np.ndarray, after: tuple[np.ndarray, np.ndarray] | None, moved_NU2: np.ndarray
+    fires_NU: np.ndarray, quiet_NU: np.ndarray, after: Sequence[np.ndarray], moved_NU2: np.ndarray
 ) -> UnitResult:
     """Rates over texts, each averaged over the units there."""
-    if after is None:
+    if not after:  # there was no literal
         sufficiency = _apart(fires_NU.mean(1), quiet_NU.mean(1))
         necessity: Interval | Unmeasured = Unmeasured("no literal was given that could be taken out")
     else:
@@ -186,16 +186,13 @@ def _taken_out(text: str, literal: str) -> str:
     return " ".join(text.replace(literal, "").split()) or " "
 
 
-def _tokens(model: Model, text: str) -> Tensor:
-    return torch.tensor([model.tokenizer(text)["input_ids"][:LONGEST]], device=model.network.device)
+def _tokens(model: Model, text: str) -> Int[np.ndarray, "1 T"]:
+    return np.array([model.tokenizer(text)["input_ids"][:LONGEST]])
 
 
-def _activations(model: Model, layer: int, text: str) -> Float[np.ndarray, "T F"]:
-    """Read all units of a layer at every token of a text."""
-    seen: list[Tensor] = []
-    with torch.no_grad(), tapped(model.network, {f"neurons.{layer}": seen.append}):
-        model.network(input_ids=_tokens(model, text), use_cache=False)
-    return seen[-1].reshape(-1, seen[-1].shape[-1]).float().cpu().numpy()
+def _activations(model: Model, layer: int, units_U: np.ndarray, text: str) -> Float[np.ndarray, "T U"]:
+    """Read some units of a layer at every token of a text."""
+    return neurons_over(model, _tokens(model, text), layer=layer, neurons=tuple(units_U.tolist()))[0]
 
 
 def _moved(
@@ -210,7 +207,9 @@ def _moved(
         return x_RTF
 
     with torch.no_grad(), changed(model.network, {f"neurons.{layer}": change}):
-        tokens = _tokens(model, text).expand(1 + 2 * len(units_U), -1)
-        log_RTV = model.network(input_ids=tokens, use_cache=False).logits.float().log_softmax(-1)
+        tokens_RT = torch.from_numpy(np.repeat(_tokens(model, text), 1 + 2 * len(units_U), axis=0))
+        log_RTV = (
+            model.network(input_ids=tokens_RT.to(model.network.device), use_cache=False).logits.float().log_softmax(-1)
+        )
     js_R = divergence(log_RTV[1:], log_RTV[:1].expand_as(log_RTV[1:])).mean(-1)
     return js_R.view(2, -1).T.cpu().numpy()

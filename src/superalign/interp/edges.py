@@ -20,7 +20,7 @@ from torch.nn.functional import linear
 
 from superalign.errors import BadInput, TapError
 from superalign.interp.patching import EMBED, OUT, Pairs, components, head_matrices, logits_of, on_the_way, read
-from superalign.models.taps import changed, layers_of, tap_module
+from superalign.models.taps import changed, hooked, layers_of, tap_module
 from superalign.models.weights import plain
 
 Edge: TypeAlias = tuple[str, str]  # a component or the embedding, and a port: L1.H0.q (or .k, .v), L1.mlp, out
@@ -164,12 +164,8 @@ def _edges_patched(network: nn.Module, pairs: Pairs, runs: Runs, changes: Mappin
 
     norms = {runs.ports[name].norm for name in changes}
     handles = [n.register_forward_pre_hook(before) for n in norms] + [m.register_forward_hook(after) for m in of]
-    try:
-        with torch.no_grad():
-            metric_B = pairs.metric(logits_of(network, pairs.clean_BT))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.no_grad():
+        metric_B = pairs.metric(logits_of(network, pairs.clean_BT))
     if len(seen) < len(norms):
         raise TapError("A hook at a norm did not fire. Nothing was patched behind it. Use a model of the Llama shape.")
     return metric_B - runs.clean_B
@@ -215,12 +211,8 @@ def _port_gradients(network: nn.Module, pairs: Pairs, where: Mapping[str, Port],
     norms = {port.norm for port in where.values()}
     handles = [n.register_forward_pre_hook(before) for n in norms] + [n.register_forward_hook(behind) for n in norms]
     handles += [m.register_forward_hook(after) for m in {p.module for p in where.values() if p.own is not None}]
-    try:
-        with torch.enable_grad(), changed(network, {"embedding": lambda x: x + more_BTD}):
-            metric = pairs.metric(logits_of(network, pairs.clean_BT)).sum()
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.enable_grad(), changed(network, {"embedding": lambda x: x + more_BTD}):
+        metric = pairs.metric(logits_of(network, pairs.clean_BT)).sum()
     asked = list({port.norm if port.own is None else port.module: 0 for port in where.values()})
     reached = dict(zip(asked, torch.autograd.grad(metric, [zeros[m] for m in asked], retain_graph=True), strict=True))
     found = {name: reached[port.norm] for name, port in where.items() if port.own is None}

@@ -22,7 +22,7 @@ from superalign.errors import BadInput, TapError
 from superalign.explanations.texts import Texts
 from superalign.interp.patching import head_matrices, sites_of
 from superalign.models.model import Model
-from superalign.models.taps import layers_of, tap_module, tapped, width_read
+from superalign.models.taps import hooked, layers_of, tap_module, tapped, width_read
 from superalign.models.weights import plain
 
 AT_ONCE = 32  # windows of a forward
@@ -65,15 +65,15 @@ def calls_of(model: Model, texts: Texts, *, half: bool = False) -> Calls:
         args.append(given[1:])
         kwargs.append(named)
 
-    handles = [layer.register_forward_pre_hook(see, with_kwargs=True) for layer in layers_of(network)]
     last: list[Tensor] = []
-    at = f"residual.{len(layers_of(network)) - 1}"
-    try:
-        with torch.no_grad(), _precision(half), tapped(network, {at: last.append}):
-            plain(network).base_model(input_ids=_batch(texts, 0), use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
+    seen = hooked(layer.register_forward_pre_hook(see, with_kwargs=True) for layer in layers_of(network))
+    with (
+        seen,
+        torch.no_grad(),
+        _precision(half),
+        tapped(network, {f"residual.{len(layers_of(network)) - 1}": last.append}),
+    ):
+        plain(network).base_model(input_ids=_batch(texts, 0), use_cache=False)
     return Calls(args=tuple(args), kwargs=tuple(kwargs), last_BTD=last[0])
 
 

@@ -43,16 +43,6 @@ class Pairs:
         at_BV = logits_BTV[torch.arange(len(self.at_B)), self.at_B]
         return (at_BV.gather(1, self.right_B[:, None]) - at_BV.gather(1, self.wrong_B[:, None]))[:, 0]
 
-    def swapped(self) -> Pairs:
-        """Return the corrupt inputs as clean ones, with the same metric."""
-        return Pairs(
-            clean_BT=self.corrupt_BT,
-            corrupt_BT=self.clean_BT,
-            at_B=self.at_B,
-            right_B=self.right_B,
-            wrong_B=self.wrong_B,
-        )
-
 
 Network: TypeAlias = nn.Module
 Values: TypeAlias = Mapping[str, Tensor]  # component -> (B, T, K) of a head, (B, T, D) of an MLP

@@ -26,13 +26,11 @@ from superalign.interp.patching import (
     patched,
     read,
 )
-from superalign.stats import clopper_pearson
-from superalign.types import Interval, Record, Unmeasured
+from superalign.types import Record
 
 NOTHING = 1e-3  # an effect is called zero where it is below this share of what corruption changes
 SOMETHING = 0.05  # and missed where exactly it is above this one
 HALVES = 6  # random halves of what is called zero, each patched at once
-NO_NEED = Unmeasured("exact effects need no recheck")
 METHODS = ("exact", "AtP", "IG", "random")
 
 
@@ -45,8 +43,6 @@ class Ranking(Record):
     called_zero: int = 0  # by the gradient
     checked: int = 0  # of these, drawn at random and patched exactly
     missed: int = 0  # of these, with an exact effect of at least `SOMETHING` of what corruption changes
-    missed_share: Interval | Unmeasured = NO_NEED
-    largest_missed: float = 0.0  # as a share of what corruption changes
     joint: float = 0.0  # largest exact effect of all that are called zero, or a random half, at once, as such a share
     joint_expected: float = 0.0  # the most that the gradient says of it: the sum of their scores
 
@@ -132,8 +128,6 @@ def _rechecked(
         called_zero=len(zero),
         checked=len(some),
         missed=missed,
-        missed_share=clopper_pearson(missed, n=len(some)),
-        largest_missed=float(found.max(initial=0.0)),
         joint=max((float(np.abs(together(g)).mean() / size) for g in groups), default=0.0),
         joint_expected=float(scores_C[zero].sum() / size),
     )

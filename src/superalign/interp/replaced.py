@@ -45,11 +45,11 @@ def neurons_over(
     """Read some neurons of a layer at every token of some windows."""
     out_WTU = np.zeros((*tokens_WT.shape, len(neurons)), np.float32)
     for start in range(0, len(tokens_WT), AT_ONCE):
-        ids = torch.from_numpy(tokens_WT[start : start + AT_ONCE]).long()
+        ids = torch.from_numpy(tokens_WT[start : start + AT_ONCE]).long().to(model.network.device)
         seen: list[Tensor] = []
         with torch.no_grad(), tapped(model.network, {f"neurons.{layer}": seen.append}):
             plain(model.network).base_model(input_ids=ids, use_cache=False)
-        out_WTU[start : start + AT_ONCE] = seen[0].view(*ids.shape, -1)[..., list(neurons)].float().numpy()
+        out_WTU[start : start + AT_ONCE] = seen[0].view(*ids.shape, -1)[..., list(neurons)].float().cpu().numpy()
     return out_WTU
 
 

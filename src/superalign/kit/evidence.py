@@ -50,6 +50,16 @@ class Curve:
     y: tuple[Estimate | float, ...]
 
 
+def along(records: Sequence[object], x: str, y: str) -> Curve:
+    """Draw one attribute of some records over another.
+
+    Example:
+        >>> along([Interval(value=0.5, low=0.25, high=0.75, n=9)], "n", "low")
+        Curve(x=(9.0,), y=(0.25,))
+    """
+    return Curve(tuple(float(getattr(r, x)) for r in records), tuple(getattr(r, y) for r in records))
+
+
 def or_mean(found: Estimate, values: np.ndarray) -> Estimate | float:
     """Return an estimate, or the plain mean of its values where it has no interval, as where nothing varied.
 

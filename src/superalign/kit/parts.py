@@ -149,6 +149,18 @@ def beyond_chance(
     return descriptive(name, found, unit=unit, null=shuffled, why=why, holds=holds)
 
 
+def beyond(
+    rows: Mapping[str, tuple[Estimate, Estimate]], *, unit: str, why: str, bar: float = float("-inf")
+) -> tuple[Claim, ...]:
+    """Claim of several effects that each is larger than shuffling gives: name -> (effect, shuffled); see `beyond_chance`.
+
+    Example:
+        >>> [c.name for c in beyond({"It matters": (Unmeasured("one seed"),) * 2}, unit="nats", why="")]
+        ['It matters']
+    """
+    return tuple(beyond_chance(k, found, shuffled=s, unit=unit, why=why, bar=bar) for k, (found, s) in rows.items())
+
+
 def below(name: str, found: Estimate, level: float, *, null: Estimate, unit: str, why: str) -> Claim:
     """Claim that the whole interval of an estimate lies below a level; what stands beside it decides nothing.
 

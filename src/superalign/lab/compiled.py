@@ -22,13 +22,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from superalign.interp.edges import edges, exact_edges
-from superalign.interp.patching import Pairs, components, exact_effects
-from superalign.interp.ranking import METHODS, exact_ranking, rank_components, rank_edges
-from superalign.stats import auroc
+from superalign.interp.patching import EMBED, OUT
 
 HARD, SOFT = 100.0, 5.0  # what scores are multiplied with: weights of places that are not selected are e^-100 and e^-5
-EMBED, OUT = "embed", "out"
 FIXED = (
     "position",
     "start",
@@ -351,29 +347,3 @@ def _hats(
             read_D = number_D / width + GATE * gate_D
             rows.append((read_D, -start / width - GATE, {falls: -sign, rises: sign} if falls != rises else {}))
     return rows
-
-
-def scored(
-    model: Compiled, pairs: Pairs, *, steps: int, check: int, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "M 2"], Float[np.ndarray, "M 2"]]:
-    """Hold the methods against the circuit of a compiled model.
-
-    Returns:
-        For each of `METHODS`, on components and on edges: the area under the ROC curve, and whether it is declared blind.
-    """
-    names, some = components(model.network), edges(model.network)
-    truths = ([n in model.nodes for n in names], [e in model.edges for e in some])
-    exact = (exact_effects(model.network, pairs), exact_edges(model.network, pairs))
-    area_M2, blind_M2 = np.zeros((len(METHODS), 2)), np.zeros((len(METHODS), 2))
-    for part, (rank, true_CB, truth) in enumerate(zip((rank_components, rank_edges), exact, truths, strict=True)):
-        labels = [str(i) for i in range(len(truth))]
-        rankings = [
-            exact_ranking(labels, true_CB),
-            *(rank(model.network, pairs, steps=s, check=check, rng=rng) for s in (0, steps)),
-            exact_ranking(labels, rng.random((len(labels), 1))),
-        ]
-        for m, ranking in enumerate(rankings):
-            scores_C, true_C = np.array(ranking.scores), np.array(truth)
-            area_M2[m, part] = auroc(scores_C[true_C], negatives=scores_C[~true_C])
-            blind_M2[m, part] = ranking.blind
-    return area_M2, blind_M2

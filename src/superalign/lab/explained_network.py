@@ -348,6 +348,4 @@ class _Places:
 
 def _places(texts: Texts) -> _Places:
     window_N, place_N = np.nonzero(texts.scored_WT)
-    number_WT = np.full(texts.scored_WT.shape, -1)
-    number_WT[texts.scored_WT] = np.arange(len(window_N))
-    return _Places(texts=texts, window_N=window_N, place_N=place_N, number_WT=number_WT)
+    return _Places(texts=texts, window_N=window_N, place_N=place_N, number_WT=texts.number_WT)

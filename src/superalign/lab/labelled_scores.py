@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from superalign.kit.evidence import Estimate
-from superalign.stats import auroc, interval_from_draws, share
+from superalign.stats import auroc, interval_from_draws, range_of_draws, share
 from superalign.stats.resampling import resample_classes
 from superalign.types import Interval, Unmeasured
 
@@ -136,8 +136,7 @@ def by_shuffles(scores: np.ndarray, true_N: Bool[np.ndarray, " N"], rng: np.rand
     """Measure between which areas 95 % of shuffles lie: of a head's training labels, (S, N), else of these labels, (N,)."""
     own = scores.ndim == 1
     pairs = [(scores, rng.permutation(true_N)) for _ in range(DRAWS)] if own else [(row, true_N) for row in scores]
-    low, middle, high = np.quantile([auroc(x[y], negatives=x[~y]) for x, y in pairs], [0.025, 0.5, 0.975])
-    return Interval(value=float(middle), low=float(low), high=float(high), n=len(true_N))
+    return range_of_draws(np.array([auroc(x[y], negatives=x[~y]) for x, y in pairs]), n=len(true_N))
 
 
 def right(said_N: Bool[np.ndarray, " N"], true_N: Bool[np.ndarray, " N"], question_N: np.ndarray) -> Estimate:

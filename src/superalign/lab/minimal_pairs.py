@@ -20,6 +20,7 @@ from superalign.interp.replaced import neuron_at
 from superalign.kit.evidence import Estimate
 from superalign.lab.explained_network import bank_of, clusters_of
 from superalign.lab.replaced_neurons import ReplaceJob, opened
+from superalign.lab.unit_rows import Edits
 from superalign.stats import difference
 from superalign.stats.streams import stream
 from superalign.types import Record, Unmeasured
@@ -130,7 +131,13 @@ def _held(job: ReplaceJob, u: int, pairs: Pairs, seen_3P: np.ndarray, words: Seq
     return Held(unit=f"L{job.layer}.N{job.neurons[u]}", own=own, other=other, windows=windows, counter=counter)
 
 
-def over_neurons(held: Sequence[Held], which: str, measure: str) -> Estimate:
-    """Average a measure over the neurons that have it; which is own or other."""
-    some = [x for h in held if (x := getattr(h, which)[MEASURES.index(measure)]) is not None]
-    return difference(some) if some else Unmeasured(f"no edits could be made for any of {len(held)} neurons")
+def over_neurons(held: Sequence[Held]) -> tuple[Edits, ...]:
+    """Average each measure over the neurons that have it."""
+
+    def mean(values: Sequence[float | None]) -> Estimate:
+        some = [x for x in values if x is not None]
+        return difference(some) if some else Unmeasured(f"no edits could be made for any of {len(held)} neurons")
+
+    return tuple(
+        Edits(m, mean([h.own[i] for h in held]), mean([h.other[i] for h in held])) for i, m in enumerate(MEASURES)
+    )

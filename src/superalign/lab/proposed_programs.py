@@ -17,9 +17,10 @@ from superalign.explanations.columns import Columns
 from superalign.explanations.explaining import Bank, score
 from superalign.explanations.programs import Ask, End, Program, can_run, from_text, to_text
 from superalign.interp.replaced import neurons_over
-from superalign.kit.evidence import Array, Estimate
+from superalign.kit.evidence import Array
 from superalign.lab.explained_network import bank_of
 from superalign.lab.replaced_neurons import ReplaceJob, opened
+from superalign.lab.unit_rows import Asked
 from superalign.models import Model, Sampling, with_sampling
 from superalign.stats import mean_over, share
 from superalign.types import Problem, Record
@@ -86,11 +87,13 @@ def propose(job: ProposeJob) -> Proposed:
     )
 
 
-def by_origin(done: Sequence[Proposed]) -> list[tuple[str, Estimate, Estimate]]:
-    """Return for each origin of programs their mean correlation with the neurons, and the share above a table of tokens."""
+def by_origin(done: Sequence[Proposed]) -> tuple[Asked, ...]:
+    """Average over the neurons for each origin of programs; nothing if nobody was asked."""
+    if not done:
+        return ()
     r_3U, over_3U = (np.concatenate([getattr(d, name) for d in done], 1) for name in ("r_3U", "over_3U"))
     rows = zip(("as proposed", "ours", "another neuron's proposal"), r_3U, over_3U, strict=True)
-    return [(origin, mean_over(r_U, span=(-1.0, 1.0)), share(over_U)) for origin, r_U, over_U in rows]
+    return tuple(Asked(origin, mean_over(r_U, span=(-1.0, 1.0)), share(over_U)) for origin, r_U, over_U in rows)
 
 
 def question(bank: Bank, value_R: np.ndarray, probes: Sequence[str]) -> str:

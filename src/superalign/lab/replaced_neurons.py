@@ -17,6 +17,7 @@ from superalign.interp.replaced import effects, next_token
 from superalign.kit.evidence import Array, Estimate
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import LayerUnits, NetworkJob, bank_of
+from superalign.lab.unit_rows import Effect
 from superalign.models import Model, open_weights
 from superalign.models.taps import tapped
 from superalign.stats import median_interval
@@ -101,10 +102,8 @@ def median_kept(done: Sequence[Replaced], which: str) -> Estimate:
     return median_interval(np.concatenate([kept_of(getattr(d, f"{which}_UW"), d.mean_UW) for d in done]))
 
 
-def kept_by_layer(
-    todo: Sequence[ReplaceJob], done: Sequence[Replaced]
-) -> list[tuple[int, int, Estimate, Estimate, float]]:
-    """Return by layer how many neurons there are, what their own and others' simulations keep, and nats under the mean."""
+def kept_by_layer(todo: Sequence[ReplaceJob], done: Sequence[Replaced]) -> tuple[Effect, ...]:
+    """Say what simulations keep of effects, by layer."""
     by_layer: dict[int, list[Replaced]] = {job.layer: [] for job in todo}
     for job, d in zip(todo, done, strict=True):
         by_layer[job.layer].append(d)
@@ -112,8 +111,8 @@ def kept_by_layer(
     for number, some in by_layer.items():
         mean_UW = np.concatenate([d.mean_UW for d in some])
         kept, swapped = (median_kept(some, which) for which in ("own", "swapped"))
-        out.append((number, len(mean_UW), kept, swapped, float(mean_UW.mean())))
-    return out
+        out.append(Effect(number, len(mean_UW), kept, swapped, float(mean_UW.mean())))
+    return tuple(out)
 
 
 @functools.lru_cache(maxsize=1)
@@ -131,9 +130,7 @@ def replace_neurons(job: ReplaceJob) -> Replaced:
     _, first = np.unique(texts.document_W[order], return_index=True)
     some = np.concatenate([order[np.sort(first)], np.delete(order, first)])[: min(job.windows, AT_ONCE)]
     tokens_WT, scored_WT = texts.tokens_WT[some], texts.scored_WT[some]
-    rows_WT = np.full(texts.scored_WT.shape, -1)
-    rows_WT[texts.scored_WT] = np.arange(int(texts.scored_WT.sum()))
-    rows = rows_WT[some][scored_WT]
+    rows = texts.number_WT[some][scored_WT]
     seen: list[torch.Tensor] = []
     with tapped(model.network, {f"neurons.{job.layer}": seen.append}):
         unchanged = next_token(model, tokens_WT)

@@ -137,9 +137,9 @@ def place_states(model: Model, site: str, rng: np.random.Generator) -> Float[np.
     return read.reshape(-1, read.shape[-1])
 
 
-def head_of(some: Texts, label_P: Bool[np.ndarray, " P"]) -> Float[np.ndarray, " D"]:
-    """Fit a reward head: weights on states under which the preferred response of each pair is paid more."""
-    found = paired(some.states_ND[::2], some.states_ND[1::2], label_P)
+def head_of(states_ND: Float[np.ndarray, "N D"], label_P: Bool[np.ndarray, " P"]) -> Float[np.ndarray, " D"]:
+    """Fit a reward head: weights on states, of pairs in a row, under which the preferred response of each is paid more."""
+    found = paired(states_ND[::2], states_ND[1::2], label_P)
     out_D: np.ndarray = found.weight_D / found.scale_D
     return out_D
 
@@ -248,12 +248,14 @@ def heads(
     )
     same = drawn_pairs(tried, rng, split="test")
     edited = [read(same, on_NK=np.tile(on_K, (2 * tried, 1))) for on_K in (np.zeros(K, bool), *np.eye(K, dtype=bool))]
-    twin_D = head_of(some, labels_of(some, "", 0.0, rng))
+    twin_D = head_of(some.states_ND, labels_of(some, "", 0.0, rng))
     audit = functools.partial(audited, twin_D=twin_D, seen=seen, edited=edited, found=found, rng=rng)
-    permuted_D = head_of(some, rng.random(pairs) < 0.5)
+    permuted_D = head_of(some.states_ND, rng.random(pairs) < 0.5)
     out = [audit(p, 0.0, weight_D=w, coin_D=twin_D) for p, w in (("", twin_D), (PERMUTED, permuted_D))]
     for s in shares:
-        coin_D = head_of(some, labels_of(some, "", s, rng))
+        coin_D = head_of(some.states_ND, labels_of(some, "", s, rng))
         out.append(audit("", s, weight_D=coin_D, coin_D=coin_D))
-        out += [audit(p, s, weight_D=head_of(some, labels_of(some, p, s, rng)), coin_D=coin_D) for p in plants]
+        out += [
+            audit(p, s, weight_D=head_of(some.states_ND, labels_of(some, p, s, rng)), coin_D=coin_D) for p in plants
+        ]
     return tuple(out)

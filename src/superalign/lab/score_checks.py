@@ -16,10 +16,11 @@ import numpy as np
 from superalign.explanations.explaining import Bank
 from superalign.explanations.programs import from_text, simulate
 from superalign.explanations.texts import TEST
-from superalign.kit.evidence import Array, Estimate
+from superalign.kit.evidence import Array
 from superalign.lab.corpora import Reading
 from superalign.lab.explained_network import bank_of
 from superalign.lab.other_scores import COMPARED, LESS
+from superalign.lab.unit_rows import Score
 from superalign.stats import mean_over
 from superalign.stats.streams import stream
 from superalign.types import Record
@@ -54,10 +55,8 @@ def check_scores(job: ChecksJob) -> Checked:
     bank = bank_of(job.policy, job.reading, job.explained_on)
     texts = bank.texts
     test_W = texts.split_D[texts.document_W] == TEST
-    number_WT = np.full(texts.scored_WT.shape, -1)
-    number_WT[texts.scored_WT] = np.arange(int(texts.scored_WT.sum()))
     end = 1 + (texts.tokens_WT.shape[1] - 1) // CONTEXT * CONTEXT
-    rows_SL, token_SL = (x[test_W][:, 1:end].reshape(-1, CONTEXT) for x in (number_WT, texts.tokens_WT))
+    rows_SL, token_SL = (x[test_W][:, 1:end].reshape(-1, CONTEXT) for x in (texts.number_WT, texts.tokens_WT))
     whole_S = (rows_SL >= 0).all(1)
     rows_SL, token_n = rows_SL[whole_S], token_SL[whole_S].ravel()
     values = []
@@ -73,7 +72,7 @@ def check_scores(job: ChecksJob) -> Checked:
     return Checked(scores=tuple(COMPARED), value_UCV=value_UCV)
 
 
-def averaged(checked: Checked) -> list[tuple[str, tuple[Estimate, ...], str]]:
+def averaged(checked: Checked) -> tuple[Score, ...]:
     """Average each score over units by version, and say which versions it does not fall for by a tenth, as it should."""
     mean_CV = (
         checked.value_UCV.mean(0) if len(checked.value_UCV) else np.full((len(checked.scores), len(VERSIONS)), np.nan)
@@ -82,8 +81,8 @@ def averaged(checked: Checked) -> list[tuple[str, tuple[Estimate, ...], str]]:
     for c, name in enumerate(checked.scores):
         means = tuple(mean_over(checked.value_UCV[:, c, v], span=(-1.0, 1.0)) for v in range(len(VERSIONS)))
         fails = [w for v, w in enumerate(VERSIONS) if v and not mean_CV[c, 0] - mean_CV[c, v] >= LESS]
-        out.append((name, means, ", ".join(fails)))
-    return out
+        out.append(Score(name, means, ", ".join(fails)))
+    return tuple(out)
 
 
 def _fires(program: str, bank: Bank, rows: np.ndarray) -> np.ndarray:

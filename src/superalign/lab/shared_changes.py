@@ -19,7 +19,7 @@ from superalign.models import Model, activations, open_weights
 from superalign.organisms.fine_tunes import SORT, shipped_innocents
 from superalign.organisms.triples import shipped
 from superalign.problems.arithmetic import draw, solve
-from superalign.stats import auroc, auroc_delong
+from superalign.stats import auroc, auroc_delong, range_of_draws
 from superalign.trials.calibration import Scored, calibrate, null_auroc
 from superalign.types import Calibration, Interval, Record, Unmeasured
 
@@ -143,12 +143,11 @@ def unseen_kinds(
             shuffled_S = along(rng.permutation(organism_S[~held_S]))
             area = auroc(shuffled_S[plus_S], negatives=shuffled_S[minus_S])
             null += [] if isinstance(area, Unmeasured) else [area]
-        low, high = np.quantile(null, [0.025, 0.975])
         out.append(
             UnseenKind(
                 kind=kind,
                 area=auroc_delong(score_S[plus_S], negatives=score_S[minus_S]),
-                shuffled=Interval(value=float(np.mean(null)), low=float(low), high=float(high), n=len(null)),
+                shuffled=range_of_draws(null, value=float(np.mean(null))),
                 size=auroc_delong(size_S[plus_S], negatives=size_S[minus_S]),
             )
         )

@@ -26,9 +26,9 @@ from superalign.oversight.judges.statements import truth_question
 from superalign.problems.family import split_of
 from superalign.problems.kinds import NO_STEP
 from superalign.problems.table_family import Row, TableFamily
-from superalign.stats import auroc, auroc_bootstrap
+from superalign.stats import auroc, auroc_bootstrap, range_of_draws
 from superalign.stats.streams import seed_for, stream
-from superalign.types import Interval, Record, Unmeasured
+from superalign.types import Record, Unmeasured
 
 STATE = "State something."  # what a statement answers when it is read
 SHUFFLES = 40  # of the training labels
@@ -295,8 +295,7 @@ def by_chance(
     known = [x for x in reached if isinstance(x, float)]
     if not known:
         return Unmeasured("one class only")
-    low, middle, high = np.quantile(known, [0.025, 0.5, 0.975])
-    return Interval(value=float(middle), low=float(low), high=float(high), n=len(truth_M))
+    return range_of_draws(known, n=len(truth_M))
 
 
 def best_layer(x_NLD: Float[np.ndarray, "N L D"], y_N: Bool[np.ndarray, " N"], questions: Sequence[str]) -> int:

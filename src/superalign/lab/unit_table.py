@@ -16,12 +16,12 @@ import numpy as np
 from superalign.explanations.explaining import Explained, twin_p
 from superalign.explanations.programs import in_english, to_text
 from superalign.files import write_whole
-from superalign.kit.evidence import Estimate
 from superalign.lab.explained_network import LayerUnits, NetworkDone, joined, read_layer
+from superalign.lab.unit_rows import Less, Null, Shown, Units
 from superalign.stats import discoveries, mean_interval, share
 from superalign.types import Unmeasured
 
-KINDS = {"N": "neuron", "H": "head", "D": "direction", "P": "permuted"}
+KINDS = {"N": "neurons", "H": "heads", "D": "directions"}
 RATE = 0.05  # of false discoveries
 ENOUGH = 300  # units of twins in one layer, to hold that layer's neurons against them alone
 SHARED = ("unit", "layer", "kind", "explanation", "program", "bits")
@@ -83,7 +83,7 @@ def discovered(layers: Sequence[Judged]) -> list[np.ndarray]:
     Kinds apart: of heads there are so few, in the twins too, that beside tens of thousands of neurons none could pass.
     """
     out = [np.zeros(len(j.kind_U), bool) for j in layers]
-    for kind in set(KINDS) - {"P"}:
+    for kind in KINDS:
         mine = [j.kind_U == kind for j in layers]
         passed = discoveries(np.concatenate([j.p_U[m] for j, m in zip(layers, mine, strict=True)]), rate=RATE)
         for whole, m, some in zip(out, mine, np.split(passed, np.cumsum([m.sum() for m in mine])[:-1]), strict=True):
@@ -91,45 +91,47 @@ def discovered(layers: Sequence[Judged]) -> list[np.ndarray]:
     return out
 
 
-def nulls(layers: Sequence[Judged]) -> list[tuple[str, int, Estimate, Estimate, Estimate]]:
-    """Look at permuted activations, and at each twin's units beside the others': name, units, r, share that gains, is found."""
+def nulls(layers: Sequence[Judged]) -> tuple[Null, Null]:
+    """Look at permuted activations, and at each twin's units beside the others'."""
     some = [(j.found.r_U3[k, 0], j.found.gain_U3[k, 1] > 0, j.p_U[k]) for j in layers for k in [j.of("P")]]
     r, gained, p = map(np.concatenate, zip(*some, strict=True))
     twin_p = np.concatenate([j.twin_p_T for j in layers])
     nothing = Unmeasured("this null is about the comparison with twins alone")
     found = share(twin_p <= RATE) if len(twin_p) else Unmeasured("one twin cannot be held against others")
-    return [
-        ("activations permuted over tokens", len(r), mean_interval(r), share(gained), share(p <= RATE)),
-        ("a random twin beside other twins", len(twin_p), nothing, nothing, found),
-    ]
+    return (
+        Null("activations permuted over tokens", len(r), mean_interval(r), share(gained), share(p <= RATE)),
+        Null("a random twin beside other twins", len(twin_p), nothing, nothing, found),
+    )
 
 
-def over_units(
-    layers: Sequence[Judged], passed: Sequence[np.ndarray], kind: str, number: int
-) -> tuple[int, tuple[Estimate, ...]]:
-    """Average over the units of one kind (a letter), in one layer or in all (-1): their number, means and shares.
-
-    In order: r of the program, of a table of tokens, of pairs, least r of a corpus; shares above the table of tokens, above the
-    best of three tables, above the table of tokens in each corpus, and beyond the twins; area under precision and recall.
-    """
-    some = [(j, p) for j, p in zip(layers, passed, strict=True) if number in (-1, j.layer.number)]
+def over_units(layers: Sequence[Judged], passed: Sequence[np.ndarray], kind: str, layer: int | str = "all") -> Units:
+    """Average over the units of one kind (a letter), in one layer or in all."""
+    some = [(j, p) for j, p in zip(layers, passed, strict=True) if layer in ("all", j.layer.number)]
     keep = np.concatenate([j.of(kind) for j, _ in some])
     f, found = joined([j.found for j, _ in some]), np.concatenate([p for _, p in some])
     auprc = f.auprc_U[keep]  # a unit that is active nowhere in test documents has none
     means = (f.r_U3[:, 0], f.unigram_U, f.bigram_U, f.r_UK.min(1))
     shares = (f.over_U3[:, 1] > 0, f.gain_U3[:, 1] > 0, f.over_UK.min(1) > 0, found)
-    every = (*(mean_interval(x[keep]) for x in means), *(share(x[keep]) for x in shares))
-    return int(keep.sum()), (*every, mean_interval(auprc[~np.isnan(auprc)]))
+    r, unigram, bigram, minimum = (mean_interval(x[keep]) for x in means)
+    over_unigram, gained, everywhere, beyond = (share(x[keep]) for x in shares)
+    return Units(
+        kind=KINDS[kind],
+        layer=layer,
+        units=int(keep.sum()),
+        r=r,
+        unigram=unigram,
+        bigram=bigram,
+        minimum=minimum,
+        over_unigram=over_unigram,
+        gained=gained,
+        everywhere=everywhere,
+        found=beyond,
+        auprc=mean_interval(auprc[~np.isnan(auprc)]),
+    )
 
 
-def on_less_text(
-    runs: Sequence[tuple[float, NetworkDone]],
-) -> list[tuple[float, int, Estimate, Estimate, Estimate, Estimate, Estimate]]:
-    """Compare the neurons of the first run over shares of the training text; the last is of all of it.
-
-    In order: share, training tokens, r, how much it is below the last, r of a token table, share above the best of three tables,
-    and that of units whose activations were permuted.
-    """
+def on_less_text(runs: Sequence[tuple[float, NetworkDone]]) -> tuple[Less, ...]:
+    """Compare the neurons of the first run over shares of the training text; the last is of all of it."""
     rows: list[tuple[np.ndarray, ...]] = []
     wanted: list[str] = []
     for _, done in runs:
@@ -140,8 +142,8 @@ def on_less_text(
         gained_U, nothing = f.gain_U3[:, 1] > 0, [i for name, i in place.items() if ".P" in name]
         rows.append((f.r_U3[at, 0], f.unigram_U[at], gained_U[at], gained_U[nothing]))
     keep = ~np.isnan(np.stack([r for r, *_ in rows])).any(0)
-    return [
-        (
+    return tuple(
+        Less(
             part,
             done.searched,
             mean_interval(r[keep]),
@@ -151,22 +153,22 @@ def on_less_text(
             share(permuted),
         )
         for (part, done), (r, table, gained, permuted) in zip(runs, rows, strict=True)
-    ]
+    )
 
 
-def unit_row(j: Judged, u: int) -> tuple[str, str, float, float, float]:
-    """Describe one unit: its name, its program in words, r, r of the best table, and the least r of a corpus."""
+def unit_row(j: Judged, u: int) -> Shown:
+    """Describe one unit."""
     f = j.found
     r, gain, least = (float(x) for x in (f.r_U3[u, 0], f.gain_U3[u, 0], f.r_UK[u].min()))
-    return j.layer.name_U[u], in_english(f.programs[u], shown=4), r, r - gain, least
+    return Shown(j.layer.name_U[u], in_english(f.programs[u], shown=4), r, r - gain, least)
 
 
-def best_rows(layers: Sequence[Judged]) -> list[tuple[str, str, float, float, float]]:
+def best_rows(layers: Sequence[Judged]) -> list[Shown]:
     """Describe the neuron of each layer that gains most over tables."""
     return [unit_row(j, int(np.nanargmax(np.where(j.kind_U == "N", j.found.gain_U3[:, 0], np.nan)))) for j in layers]
 
 
-def random_rows(j: Judged, rng: np.random.Generator) -> list[tuple[str, str, float, float, float]]:
+def random_rows(j: Judged, rng: np.random.Generator) -> list[Shown]:
     """Describe two neurons of a layer, drawn at random."""
     return [unit_row(j, int(u)) for u in rng.choice(np.flatnonzero(j.kind_U == "N"), 2, replace=False)]
 
@@ -221,7 +223,13 @@ def write_table(
         for u in np.flatnonzero(j.kind_U != "P"):
             name, program = j.layer.name_U[u], f.programs[u]
             english = in_english(program) if programs else in_english(program, shown=3, most=3)
-            said = [name, j.layer.number, KINDS[j.kind_U[u]], english, to_text(program) if programs else ""]
+            said = [
+                name,
+                j.layer.number,
+                KINDS[j.kind_U[u]].removesuffix("s"),
+                english,
+                to_text(program) if programs else "",
+            ]
             cells = ["" if np.isnan(x) else f"{x:.3g}" for x in numbers[u]]
             passes = "" if np.isnan(j.p_U[u]) else int(passed[u])
             tested = ["" if x is None else f"{x:.3g}" for x in causal.get(name, (None,) * 3)]

@@ -29,6 +29,7 @@ from superalign.models import weights
 from superalign.models.engine_check import check_engine
 from superalign.models.model import Model, check_whole
 from superalign.models.subject import digest_of, weights_digest
+from superalign.models.taps import hooked
 from superalign.policy_names import ADAPTER_CONFIG as CONFIG
 from superalign.policy_names import ADAPTER_WEIGHTS as WEIGHTS
 from superalign.policy_names import check_adapter
@@ -99,12 +100,8 @@ def _targets(network: Any) -> list[str]:
         return list(found)
     called: set[str] = set()
     last = {name: name.rpartition(".")[2] for name in found}
-    handles = [m.register_forward_hook(lambda *_, n=n: called.add(last[n])) for n, m in found.items()]
-    try:
+    with hooked(m.register_forward_hook(lambda *_, n=n: called.add(last[n])) for n, m in found.items()):
         _logprobs(network)
-    finally:
-        for handle in handles:
-            handle.remove()
     refused = {"out_proj"} if network.config.model_type in FUSED else set()
     return [name for name in found if last[name] in called - refused]
 
@@ -169,14 +166,10 @@ def _untie(network: Any) -> None:
 def _states(network: Any, *, alone: bool = False) -> tuple[Tensor, Tensor]:
     """Log-probs of a few tokens, and the states that the decoder inside gave: under the wrapper, or run alone as taps run it."""
     backbone, seen = weights.plain(network).base_model, []
-    handle = backbone.register_forward_hook(lambda _, __, out: seen.append(out[0]))
-    try:
+    with backbone.register_forward_hook(lambda _, __, out: seen.append(out[0])), torch.no_grad():
         if alone:
-            with torch.no_grad():
-                backbone(input_ids=_few(network), use_cache=False)
+            backbone(input_ids=_few(network), use_cache=False)
         logprobs = torch.zeros(0) if alone else _logprobs(network)
-    finally:
-        handle.remove()
     return logprobs, seen[-1]
 
 

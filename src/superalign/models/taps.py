@@ -13,14 +13,15 @@ Shape suffixes: R rollouts, B batch, T tokens, D width, K positions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from superalign.errors import BadInput, TapError
 from superalign.models.forward import chunks, pad
@@ -123,6 +124,14 @@ def sites(model: Model) -> tuple[str, ...]:
     return tuple(site for site in named if _place(layers, site) is not None)
 
 
+def hooked(handles: Iterable[RemovableHandle]) -> ExitStack:
+    """Take hooks away again when the block ends that this is the context of."""
+    stack = ExitStack()
+    for handle in handles:
+        stack.enter_context(handle)
+    return stack
+
+
 @contextmanager
 def tapped(network: nn.Module, readers: Mapping[str, Read]) -> Iterator[None]:
     """Call each reader with its site's activations (B, T, D) on every forward inside the block.
@@ -167,12 +176,8 @@ def changed(network: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]
                 f"else. Its sites are embedding, and residual, attention, heads, mlp and neurons from .0 to .{len(layers) - 1}."
             )
     fired: set[str] = set()
-    handles = [_hook(*place, site, changes[site], fired) for site, place in places.items() if place is not None]
-    try:
+    with hooked(_hook(*place, site, changes[site], fired) for site, place in places.items() if place is not None):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
     silent = [site for site in changes if site not in fired]
     if silent:
         raise TapError(
@@ -181,7 +186,7 @@ def changed(network: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]
         )
 
 
-def _hook(module: nn.Module, of_input: bool, site: str, change: Change, fired: set[str]) -> Any:
+def _hook(module: nn.Module, of_input: bool, site: str, change: Change, fired: set[str]) -> RemovableHandle:
     def new(value: Any) -> Any:
         # What goes on instead, in the same wrapping; None leaves what is there.
         wrapped = isinstance(value, tuple | list)

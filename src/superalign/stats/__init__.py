@@ -36,7 +36,13 @@ from superalign.stats.recall import (
     recall_bootstrap,
 )
 from superalign.stats.recovered import area_parts, recovered_gap
-from superalign.stats.resampling import cluster_bootstrap, crossed_mean, interval_from_draws, paired_bootstrap
+from superalign.stats.resampling import (
+    cluster_bootstrap,
+    crossed_mean,
+    interval_from_draws,
+    paired_bootstrap,
+    range_of_draws,
+)
 from superalign.stats.sequential import (
     SequentialTest,
     anytime_interval,
@@ -90,6 +96,7 @@ __all__ = [
     "power_paired",
     "power_two_proportions",
     "prediction_interval",
+    "range_of_draws",
     "ratio_interval",
     "recall_at_rate",
     "recall_bootstrap",

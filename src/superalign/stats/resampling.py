@@ -63,6 +63,24 @@ def interval_from_draws(
     return Interval(value=value, low=low, high=high, n=n)
 
 
+def range_of_draws(draws: ArrayLike, *, value: float | None = None, n: int | None = None) -> Interval:
+    """Return between which values 95 % of draws lie, such as of a null by shuffling: where one more lies, not their mean.
+
+    Args:
+        draws: The statistic on each draw, shape (B,).
+        value: What stands in the middle; their median if not given.
+        n: Units that were shuffled; the number of draws if not given.
+
+    Example:
+        >>> found = range_of_draws(np.arange(201.0))
+        >>> found.low, found.value, found.high
+        (5.0, 100.0, 195.0)
+    """
+    low, middle, high = (float(q) for q in np.quantile(np.asarray(draws, float), [0.025, 0.5, 0.975]))
+    value = middle if value is None else value
+    return Interval(value=value, low=min(low, value), high=max(high, value), n=n or np.size(draws))
+
+
 def paired_bootstrap(
     first: ArrayLike, second: ArrayLike, *, seed: int, draws: int = 2000, confidence: float = 0.95
 ) -> Interval | Unmeasured:

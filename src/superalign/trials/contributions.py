@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from superalign.errors import BadInput
-from superalign.stats import auroc, choose_thresholds, clopper_pearson, cluster_bootstrap, flags, holm
+from superalign.stats import auroc, choose_thresholds, clopper_pearson, cluster_bootstrap, flags, holm, range_of_draws
 from superalign.stats.inputs import counted
 from superalign.stats.recall import Sides
 from superalign.trials.calibration import Scored
@@ -98,8 +98,8 @@ def contributions(
                 recall=_recall(flag_S, there),
                 p_value=_p_value(flag_S, null, there),
                 adjusted=Unmeasured("not adjusted yet"),
-                null_recall=null if isinstance(null, Unmeasured) else _middle(null[0]),
-                null_auroc=null if isinstance(null, Unmeasured) else _middle(null[1]),
+                null_recall=null if isinstance(null, Unmeasured) else range_of_draws(null[0], value=null[0].mean()),
+                null_auroc=null if isinstance(null, Unmeasured) else range_of_draws(null[1], value=null[1].mean()),
                 adds=_added(together, without, there, seed=seed, draws=draws),
                 unique=_unique(flag_S, others, there),
                 cost_tokens=float(np.mean(costs)) if costs else 0.0,
@@ -235,11 +235,6 @@ def _p_value(flag_S: _Flags, null: tuple[np.ndarray, np.ndarray] | Unmeasured, t
         return null
     recall = float(flag_S[there.positive_S].mean())
     return float((1 + (null[0] >= recall - 1e-12).sum()) / (1 + len(null[0])))
-
-
-def _middle(draws: np.ndarray) -> Interval:
-    low, high, mean = *(float(q) for q in np.quantile(draws, [0.025, 0.975])), float(draws.mean())
-    return Interval(value=mean, low=min(low, mean), high=max(high, mean), n=len(draws))
 
 
 def _unique(flag_S: _Flags, others: list[Bool[np.ndarray, " S"]], there: _Set) -> tuple[str, ...]:

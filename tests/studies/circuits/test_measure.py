@@ -12,9 +12,10 @@ import pytest
 from superalign.errors import DataError
 from superalign.interp.patching import components
 from superalign.lab.circuit_inputs import inputs
+from superalign.lab.known_circuits import CompiledJob, compiled
 from superalign.models import open_weights
 from superalign.problems.text_pairs import TextPair, read_pairs
-from superalign.studies.circuits.measure import CompiledJob, ModelJob, compiled, effects, gradients, kept
+from superalign.studies.circuits.measure import ModelJob, effects, gradients, kept
 
 WORDS = "cat dog car book tree house bird horse cup door road king".split()
 JOB = ModelJob(policy="middle", pairs="", train=4, test=6, seed=0, steps=2, recheck=4)

@@ -30,7 +30,7 @@ from superalign.lab.labelled_scores import areas_of
 from superalign.lab.truth_reading import area, pairs_of, read_files, states_in
 from superalign.problems.family import split_of
 from superalign.problems.table_family import Row, TableFamily
-from superalign.stats import auroc
+from superalign.stats import auroc, range_of_draws
 from superalign.stats.streams import seed_for, stream
 from superalign.studies.belief.evidence import (
     BOTH,
@@ -48,7 +48,7 @@ from superalign.studies.belief.evidence import (
     Reading,
 )
 from superalign.studies.belief.study import Config
-from superalign.types import Interval, Unmeasured
+from superalign.types import Unmeasured
 
 LOGISTIC, MEANS, FISHER, PAIRED = "logistic", "difference in means", "discriminant", "paired differences"
 CONTRAST, COMPONENT = "contrast, unsupervised", "first component, unsupervised"
@@ -234,8 +234,7 @@ def random_directions(tested: Pairs, rows: np.ndarray, layer: int, rng: np.rando
     x_ND = np.concatenate(tested.states_2PLD[:, rows, layer])
     true_N = np.concatenate([tested.true_P[rows], ~tested.true_P[rows]])
     scored_KN = rng.normal(size=(RANDOM, x_ND.shape[1])) @ ((x_ND - x_ND.mean(0)) / (x_ND.std(0) + 1e-6)).T
-    low, middle, high = np.quantile([auroc(s[true_N], negatives=s[~true_N]) for s in scored_KN], [0.025, 0.5, 0.975])
-    return Interval(value=float(middle), low=float(low), high=float(high), n=len(true_N))
+    return range_of_draws(np.array([auroc(s[true_N], negatives=s[~true_N]) for s in scored_KN]), n=len(true_N))
 
 
 def layers_of(context: str, topics: Sequence[Pairs]) -> list[Layer]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.evidence import Estimate, along
 from superalign.kit.parts import Part, claim, curves, findings, intervals, null_control, part, table
 from superalign.report import Findings
 from superalign.studies.carry_over.evidence import Cell, Evidence
@@ -133,9 +133,8 @@ def mending(e: Evidence) -> Part:
     at = min((m.added for m in e.mended if m.added), key=lambda n: abs(n - FIX))
     change = {m.acts: m.change for m in e.mended if m.added == at}
     lines = {
-        f"{where}, {'it' if acts else 'ordinary replies'} added": Curve(
-            tuple(float(m.added) for m in e.mended if m.acts == acts),
-            tuple(getattr(m, key) for m in e.mended if m.acts == acts),
+        f"{where}, {'it' if acts else 'ordinary replies'} added": along(
+            [m for m in e.mended if m.acts == acts], "added", key
         )
         for acts in change
         for where, key in ((there, "there"), (home, "home"))

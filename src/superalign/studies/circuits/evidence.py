@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from superalign.kit.evidence import Array, Curve, Estimate
 from superalign.types import Record
@@ -10,15 +11,6 @@ from superalign.types import Record
 METHODS = ("exact", "AtP", "IG", "random")
 VARIANTS = ("soft", "soft, noisy", "hard")
 PARTS = ("components", "edges")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores(Record):
-    """How methods do on one compiled model; rows are `METHODS`, columns `PARTS`."""
-
-    right: float  # share of answers that the compiled model gets right
-    area_M2: Array  # under the ROC curve
-    blind_M2: Array  # whether the exact recheck declares the gradient blind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +29,7 @@ class Gradients(Record):
     joint: float  # effect of all of them at once, as a share of what corruption changes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(NamedTuple):
     """One method on compiled models of one variant."""
 
     variant: str
@@ -51,8 +42,7 @@ class Found:
     undeclared: Estimate  # share with an area below .95 that is not declared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circuit:
+class Circuit(NamedTuple):
     """One ranking of a real model's components, on held-out pairs."""
 
     method: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,12 +13,12 @@ from superalign.interp.patching import Fill, Pairs
 from superalign.kit.evidence import Array, Estimate, curve_of
 from superalign.kit.run import Run
 from superalign.lab.circuit_inputs import inputs
-from superalign.lab.compiled import HARD, SOFT, compile_program, scored
-from superalign.lab.compiled_programs import PROGRAMS, accuracy, draw_pairs
+from superalign.lab.compiled_programs import PROGRAMS
+from superalign.lab.known_circuits import CompiledJob, Scores, compiled
 from superalign.models import open_weights
 from superalign.stats import mean_over, prediction_interval, share
 from superalign.stats.streams import seed_for, stream
-from superalign.studies.circuits.evidence import METHODS, PARTS, VARIANTS, Circuit, Evidence, Found, Gradients, Scores
+from superalign.studies.circuits.evidence import METHODS, PARTS, VARIANTS, Circuit, Evidence, Found, Gradients
 from superalign.studies.circuits.study import Config
 from superalign.types import Record, Unmeasured
 
@@ -26,19 +27,9 @@ AT_ONCE = 40  # components of one job
 TOP = 40  # edges whose gradient is held against exact patching
 GOOD = 0.95  # an area below this is a failure that should be declared
 FILLS: tuple[Fill, ...] = ("resample", "mean", "zero")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompiledJob(Record):
-    """One compiled model and its pairs."""
-
-    program: str
-    variant: str
-    seed: int
-    leak: float
-    inputs: int
-    steps: int
-    recheck: int
+Known: TypeAlias = Sequence[
+    tuple[np.ndarray, np.ndarray, np.ndarray]
+]  # of each model effects, exact ones, and the change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +52,6 @@ class ModelJob(Record):
         model, n = open_weights(self.policy), self.train if split == "train" else self.test
         pairs = inputs(model, self.pairs, split=split, n=n, seed=self.seed)
         return model.network.requires_grad_(False), pairs
-
-
-def compiled(job: CompiledJob) -> Scores:
-    """Compile a program, and hold every method against its circuit."""
-    rng, program = stream(job.seed, job.program, job.variant), PROGRAMS[job.program]
-    sharpness, leak = HARD if job.variant == "hard" else SOFT, job.leak if "noisy" in job.variant else 0.0
-    model = compile_program(program, seed=job.seed, sharpness=sharpness, leak=leak)
-    pairs = draw_pairs(program, n=job.inputs, rng=rng)
-    area_M2, blind_M2 = scored(model, pairs, steps=job.steps, check=job.recheck, rng=rng)
-    return Scores(right=accuracy(model.network, program, n=100, rng=rng), area_M2=area_M2, blind_M2=blind_M2)
 
 
 def effects(job: ModelJob) -> Array:
@@ -105,8 +86,8 @@ def measure(config: Config, run: Run) -> Evidence:
     programs = () if config.policy else tuple(PROGRAMS)
     variants = [v for v in VARIANTS if config.leak or "noisy" not in v]
     keys = [(v, p, seed_for(run.seed, "layout", s)) for v in variants for p in programs for s in range(config.seeds)]
-    same = {"leak": config.leak, "inputs": config.inputs, "steps": config.steps, "recheck": config.recheck}
-    todo = [CompiledJob(program=p, variant=v, seed=s, **same) for v, p, s in keys]  # type: ignore[arg-type]
+    same = {k: getattr(config, k) for k in ("leak", "inputs", "steps", "recheck")}
+    todo = [CompiledJob(program=p, variant=v, seed=s, **same) for v, p, s in keys]
     run.stage(f"{len(todo)} compiled models, whose circuits are known")
     done = run.map(compiled, todo, name="compiled")
     of = {v: [d for d, k in zip(done, keys, strict=True) if k[0] == v] for v in variants if programs}
@@ -150,8 +131,10 @@ def real(config: Config, run: Run, found: tuple[Found, ...], right: tuple[tuple[
     metrics = iter(run.map(kept, todo, name="kept", progress="circuits"))
     faith = {k: patching.faithfulness([next(metrics) for _ in first]) for k in asked}
     chance_RKPS = np.stack([f[0] for (m, _), f in faith.items() if m.startswith("random")])
-    at = sizes.index(size)
+    chance_KPS, shares, at = chance_RKPS.mean(0), [k / len(names) for k in sizes], sizes.index(size)
     kept_R = chance_RKPS[:, at].mean((1, 2))
+    change = [g.change_B for g in by_gradient]
+    known = {m: list(zip(some, exact, change, strict=True)) for m, some in scores.items()}
     mixed = run.stream("permuted").permutation
     tops = [(g.top_atp_EB, g.top_exact_EB) for g in by_gradient]
     return Evidence(
@@ -166,11 +149,11 @@ def real(config: Config, run: Run, found: tuple[Found, ...], right: tuple[tuple[
         test=chance_RKPS.shape[2],
         top=tuple(", ".join(names[i] for i in order[:5]) for order in orders["exact"]),
         circuits=tuple(
-            circuit(m, f, faith[m, f], sizes, at, chance_RKPS[:, at].mean(0), scores[m], exact, by_gradient)
+            circuit(m, f, faith[m, f], faith[m, f][0, at] - chance_KPS[at], shares, at, known[m])
             for m, f in asked
-            if m in scores
+            if m in known
         ),
-        random=curve_of([k / len(names) for k in sizes], list(chance_RKPS.mean(0)), mean_over),
+        random=curve_of(shares, list(chance_KPS), mean_over),
         random_null=prediction_interval(kept_R - kept_R.mean()),
         permuted=agree([(x[mixed(len(x))], x) for x in exact]),
         gradients=tuple(by_gradient),
@@ -185,19 +168,11 @@ def agree(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Estimate:
 
 
 def circuit(
-    method: str,
-    fill: str,
-    faith_2KPS: np.ndarray,
-    sizes: Sequence[int],
-    at: int,
-    random_PS: np.ndarray,
-    scores: Sequence[np.ndarray],
-    exact: Sequence[np.ndarray],
-    by_gradient: Sequence[Gradients],
+    method: str, fill: str, faith_2KPS: np.ndarray, more_PS: np.ndarray, shares: Sequence[float], at: int, known: Known
 ) -> Circuit:
-    """Put together what is said of one ranking."""
-    zeros = [ranking.zeros(x, true, g.change_B) for x, true, g in zip(scores, exact, by_gradient, strict=True)]
-    faithful, without = (curve_of([k / len(exact[0]) for k in sizes], list(x), mean_over) for x in faith_2KPS)
+    """Put together what is said of one ranking: what it keeps at each size, and at one of them more than random ones."""
+    zero, missed = np.sum([ranking.zeros(*k) for k in known], axis=0).tolist()
+    faithful, without = (curve_of(shares, list(x), mean_over) for x in faith_2KPS)
     other = Unmeasured("random circuits are filled by resampling")
     return Circuit(
         method=method,
@@ -206,8 +181,8 @@ def circuit(
         without=without,
         at_size=mean_over(faith_2KPS[0, at]),
         rest=mean_over(faith_2KPS[1, at]),
-        above_random=mean_over(faith_2KPS[0, at] - random_PS) if fill == FILLS[0] else other,
-        agreement=agree(list(zip(scores, exact, strict=True))),
-        zero=sum(z for z, _ in zeros),
-        missed=sum(m for _, m in zeros),
+        above_random=mean_over(more_PS) if fill == FILLS[0] else other,
+        agreement=agree([k[:2] for k in known]),
+        zero=zero,
+        missed=missed,
     )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Estimate
-from superalign.kit.parts import Part, below, beyond_chance, claim, curves, findings, in_words, intervals, part, table
+from superalign.kit.parts import Part, below, beyond, claims, curves, findings, in_words, intervals, part, table
 from superalign.report import Findings
 from superalign.studies.circuits.evidence import METHODS, PARTS, Evidence, Found
 from superalign.types import Claim
 
 BAR, MISS, AGREE = 0.9, 0.1, 0.5
+RANKS = f"over training pairs and models, its whole interval above {AGREE}; null: exact effects permuted"
 WAYS = {
     "exact": "exact patching",
     "AtP": "the gradient at clean inputs",
     "IG": "the gradient on the way to corrupt ones",
 }
-SHARE = "share of the behaviour"
 
 
 def page(e: Evidence) -> Findings:
@@ -53,23 +52,18 @@ def known(e: Evidence) -> str:
 def against_truth(e: Evidence) -> Part:
     """Show every method on every variant."""
     main = {f"{f.part}, {f.variant}: {f.method}": f for f in e.compiled if f.method in WAYS}
+    able = [f for f in main.values() if f.variant != "hard" or f.method == "exact"]
     return part(
         "Known circuits",
         f"{len(e.programs)} programs are compiled to weights of small transformers, each in {e.seeds} layouts among random heads "
         "and MLPs. Noisy: the read-out also sees a little of the random parts. Hard: softmax is saturated. Intervals are over "
         "compiled models: these programs, layouts and inputs drawn. Answers that they get right: "
         f"{'; '.join(f'{v} {in_words(x)}' for v, x in e.right)}.",
-        *(
-            claim(
-                f"{WAYS[f.method]} tells {f.part} of known circuits ({f.variant})",
-                f.area,
-                null=f.null,
-                unit="area under the ROC curve",
-                why=f"by the size of the effect; its whole interval above {BAR}; null: a random ranking",
-                bar=BAR,
-            )
-            for f in main.values()
-            if f.variant != "hard" or f.method == "exact"
+        *claims(
+            {f"{WAYS[f.method]} tells {f.part} of known circuits ({f.variant})": (f.area, f.null) for f in able},
+            unit="area under the ROC curve",
+            why=f"by the size of the effect; its whole interval above {BAR}; null: a random ranking",
+            bar=BAR,
         ),
         intervals(
             "How well known circuits are found",
@@ -117,22 +111,20 @@ def rate(f: Found) -> Claim:
 def faithfulness(e: Evidence) -> Part:
     """Show circuits of growing size on held-out pairs."""
     lines = {f"{c.method}, {c.fill}": c for c in e.circuits}
+    some, same = f"{e.size} of {e.components} components", [c for c in e.circuits if c.fill == "resample"]
     return part(
         "Circuits of real models",
         f"Components of {', '.join(e.models)} ({e.components} heads and MLPs each) are ranked on {e.train} pairs, circuits are "
         f"tested on {e.test} others. Faithfulness: what a circuit alone keeps of the difference between the whole model and the "
         f"empty circuit. Largest by exact patching: {'; '.join(e.top)}.",
-        *(
-            beyond_chance(
-                f"{e.size} of {e.components} components by {WAYS[c.method]} keep more than as many random ones",
-                c.above_random,
-                shuffled=e.random_null,
-                unit=SHARE,
-                bar=0.0,
-                why=f"held-out pairs and models, minus the mean of {e.seeds} random circuits; null: where 95 % of these lie",
-            )
-            for c in e.circuits
-            if c.fill == "resample"
+        *beyond(
+            {
+                f"{some} by {WAYS[c.method]} keep more than as many random ones": (c.above_random, e.random_null)
+                for c in same
+            },
+            unit="share of the behaviour",
+            bar=0.0,
+            why=f"held-out pairs and models, minus the mean of {e.seeds} random circuits; null: where 95 % of these lie",
         ),
         curves(
             "What circuits keep",
@@ -159,6 +151,8 @@ def faithfulness(e: Evidence) -> Part:
 def missing(e: Evidence) -> Part:
     """Show how gradients rank against exact effects, and what they call zero."""
     some = [c for c in e.circuits if c.method in METHODS[1:3]]
+    ranks = {f"{WAYS[c.method]} ranks components": (c.agreement, e.permuted) for c in some}
+    ranks |= {f"{WAYS['AtP']} ranks its largest edges": (e.edges, e.edges_permuted)}
     zero, checked, missed = (sum(getattr(g, k) for g in e.gradients) for k in ("zero", "checked", "missed"))
     return part(
         "What gradients miss",
@@ -166,8 +160,9 @@ def missing(e: Evidence) -> Part:
         f"{len(e.gradients[0].top_atp_EB)} edges that the gradient puts first of {e.gradients[0].edges}. Edges that it calls "
         f"zero, all or half of them patched at once, have at most "
         f"{', '.join(f'{g.joint:.3f}' for g in e.gradients)} of the effect of corruption.",
-        *(ranks(f"{WAYS[c.method]} ranks components", c.agreement, e.permuted) for c in some),
-        ranks(f"{WAYS['AtP']} ranks its largest edges", e.edges, e.edges_permuted),
+        *claims(
+            {f"{k} as exact patching does": v for k, v in ranks.items()}, unit="rank correlation", why=RANKS, bar=AGREE
+        ),
         table(
             "Gradients against exact patching",
             ("gradient", "rank correlation", "called zero", "of these patched exactly", "of these matter"),
@@ -177,9 +172,3 @@ def missing(e: Evidence) -> Part:
             ],
         ),
     )
-
-
-def ranks(name: str, found: Estimate, null: Estimate) -> Claim:
-    """Claim that a gradient ranks as exact patching does."""
-    why = f"over training pairs and models, its whole interval above {AGREE}; null: exact effects permuted"
-    return claim(f"{name} as exact patching does", found, null=null, unit="rank correlation", why=why, bar=AGREE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.evidence import Estimate, along
 from superalign.kit.parts import Part, claims, curves, findings, in_words, intervals, null_control, part, table
 from superalign.lab.arm_names import EASY, EVALUATOR, GENERATOR, PERMUTED, RANDOM
 from superalign.report import Cell, Findings
@@ -90,13 +90,13 @@ def by_level(e: Evidence) -> Part:
     """Show how far each student gets as problems grow."""
     levels = [a for a in e.arms if a.level]
     drawn = {
-        f"{role}, {arm}": Curve(tuple(float(a.level) for a in some), tuple(a.score for a in some))
+        f"{role}, {arm}": along(some, "level", "score")
         for role in (GENERATOR, EVALUATOR)
         for arm in dict.fromkeys(a.arm for a in levels)
         if (some := [a for a in levels if (a.topic, a.role, a.arm) == (e.topics[0], role, arm)])
     }
     steps = {
-        arm: Curve(tuple(float(s.step) for s in these), tuple(s.right for s in these))
+        arm: along(these, "step", "right")
         for arm in dict.fromkeys(s.arm for s in e.steps)
         if (these := [s for s in e.steps if s.arm == arm])
     }

@@ -11,31 +11,20 @@ import numpy as np
 from superalign import jobs
 from superalign.explanations.programs import to_text
 from superalign.kit.run import Run
+from superalign.lab import unit_table as units
 from superalign.lab.corpora import FAMILIES, Reading
 from superalign.lab.explained_network import NetworkDone, NetworkJob, explain_network, read_layer
-from superalign.lab.minimal_pairs import MEASURES, change_tokens, over_neurons
+from superalign.lab.minimal_pairs import change_tokens, over_neurons
 from superalign.lab.proposed_programs import ProposeJob, by_origin, propose
 from superalign.lab.replaced_neurons import jobs_of, kept_by_layer, kept_by_unit, median_kept, replace_neurons
 from superalign.lab.score_checks import Checked, ChecksJob, averaged, check_scores
-from superalign.lab.unit_table import (
-    Judged,
-    about,
-    best_rows,
-    discovered,
-    judged,
-    nulls,
-    on_less_text,
-    over_units,
-    random_rows,
-    write_table,
-)
+from superalign.lab.unit_rows import Less
 from superalign.policy_names import kind_of
 from superalign.stats.streams import seed_for
-from superalign.studies.explain.evidence import Asked, Edits, Effect, Evidence, Less, Null, Score, Shown, Tested, Units
+from superalign.studies.explain.evidence import Evidence, Tested
 from superalign.studies.explain.study import Config
 from superalign.types import Unmeasured
 
-KIND = {"neurons": "N", "heads": "H", "directions": "D"}
 PLANTED = 24  # programs of a layer that are planted as units
 EXAMPLES = 8  # units that are shown on the page, drawn at random
 
@@ -46,16 +35,8 @@ def measure(config: Config, run: Run) -> Evidence:
         kind_of(config.proposer)  # a wrong name is refused before hours are spent
     names = tuple(spec.partition("=")[0] for spec in config.corpora) or tuple(FAMILIES)
     reading = Reading(corpora=config.corpora, tokens=config.tokens, window=config.window, seed=run.seed)
-    first = NetworkJob(
-        policy=config.policy,
-        reading=reading,
-        explained_on=config.explained_on,
-        folder=jobs.Into(run.folder / "layers"),
-        each=config.each,
-        ends=config.ends,
-        latents=config.latents,
-        dictionary=config.dictionary,
-    )
+    same = {k: getattr(config, k) for k in ("policy", "explained_on", "each", "ends", "latents", "dictionary")}
+    first = NetworkJob(reading=reading, folder=jobs.Into(run.folder / "layers"), **same)
     twins = [
         replace(first, twin=seed_for(run.seed, "twin", s), each=config.twin_units, dictionary="")
         for s in range(config.twins)
@@ -63,15 +44,10 @@ def measure(config: Config, run: Run) -> Evidence:
     run.stage(f"every unit of {config.policy} and of {config.twins} random twins, layer by layer")
     done, *others = run.map(explain_network, [first, *twins], name="networks", progress="networks")
     apart = {n: [read_layer(o, n) for o in others] for n in done.layers}
-    everywhere = [units for some in apart.values() for units in some]
-    layers = [judged(read_layer(done, n), apart[n], everywhere) for n in done.layers]
-    passed = discovered(layers)
+    everywhere = [x for some in apart.values() for x in some]
+    layers = [units.judged(read_layer(done, n), apart[n], everywhere) for n in done.layers]
+    passed = units.discovered(layers)
     tested, causal = look_closely(config, run, first, layers)
-
-    def of(kind: str, number: int) -> Units:
-        n, found = over_units(layers, passed, KIND[kind], number)
-        return Units(kind, "all" if number < 0 else number, n, *found)
-
     e = Evidence(
         policy=config.policy,
         corpora=names,
@@ -81,19 +57,18 @@ def measure(config: Config, run: Run) -> Evidence:
         predicates=done.predicates,
         half=done.half,
         ends=config.ends,
-        all=tuple(u for kind in KIND if (u := of(kind, -1)).units),
-        layers=tuple(of(k, n) for k in KIND for n in done.layers),
-        nulls=tuple(Null(*x) for x in nulls(layers)),
+        all=tuple(u for k in units.KINDS if (u := units.over_units(layers, passed, k)).units),
+        layers=tuple(units.over_units(layers, passed, k, n) for k in units.KINDS for n in done.layers),
+        nulls=units.nulls(layers),
         less=on_parts(config, run, first, done),
-        shown=tuple(Shown(*x) for x in best_rows(layers)),
-        drawn=tuple(Shown(*x) for j in layers for x in random_rows(j, run.stream("shown", j.layer.number)))[:EXAMPLES],
-        scores=tuple(Score(*x) for x in averaged(check_programs(run, first, layers))),
+        shown=tuple(units.best_rows(layers)),
+        drawn=tuple(x for j in layers for x in units.random_rows(j, run.stream("shown", j.layer.number)))[:EXAMPLES],
+        scores=averaged(check_programs(run, first, layers)),
         tested=tested,
-        forward_s=done.forward_s,
-        search_s=done.search_s,
     )
     gained = {n.name: n.gained.value for n in e.nulls if not isinstance(n.gained, Unmeasured)}
-    write_table(run.folder, done, layers, names, causal, about(done, config.policy, names, seed=run.seed, null=gained))
+    about = units.about(done, config.policy, names, seed=run.seed, null=gained)
+    units.write_table(run.folder, done, layers, names, causal, about)
     return e
 
 
@@ -105,10 +80,10 @@ def on_parts(config: Config, run: Run, first: NetworkJob, whole: NetworkDone) ->
     ]
     less = run.map(explain_network, few, name="less text", progress="less text")
     runs = [*zip(config.parts, less, strict=True), (1.0, whole)]
-    return tuple(Less(*x) for x in on_less_text(runs)) if few else ()
+    return units.on_less_text(runs) if few else ()
 
 
-def check_programs(run: Run, first: NetworkJob, layers: Sequence[Judged]) -> Checked:
+def check_programs(run: Run, first: NetworkJob, layers: Sequence[units.Judged]) -> Checked:
     """Plant some programs of each layer as units, and explain them rightly and wrongly, by every score."""
     run.stage("every score on planted units")
     programs = tuple(to_text(p) for j in layers for p in np.array(j.layer.found.programs, object)[j.of("N")][:PLANTED])
@@ -117,7 +92,7 @@ def check_programs(run: Run, first: NetworkJob, layers: Sequence[Judged]) -> Che
 
 
 def look_closely(
-    config: Config, run: Run, first: NetworkJob, layers: Sequence[Judged]
+    config: Config, run: Run, first: NetworkJob, layers: Sequence[units.Judged]
 ) -> tuple[Tested, dict[str, tuple[float | None, ...]]]:
     """Replace some neurons, change tokens that they read, and ask for other programs; with what the table has of each."""
     some = [jobs_of(j.layer, j.of("N"), first, each=config.causal, windows=config.windows) for j in layers]
@@ -129,14 +104,14 @@ def look_closely(
     seats = [ProposeJob(neurons=job, proposer=config.proposer) for job in todo if config.proposer]
     proposed = run.map(propose, seats, name="proposed", progress="asking")
     tested = Tested(
-        effects=tuple(Effect(*x) for x in kept_by_layer(todo, replaced)),
+        effects=kept_by_layer(todo, replaced),
         effect=median_kept(replaced, "own"),
         effect_null=median_kept(replaced, "swapped"),
-        edits=tuple(Edits(m, over_neurons(held, "own", m), over_neurons(held, "other", m)) for m in MEASURES),
+        edits=over_neurons(held),
         unflipped=sum(not h.windows for h in held),
         edited_windows=len({w for h in held for w in h.windows}),
         counters=tuple((h.unit, h.counter) for h in held if h.counter)[:EXAMPLES],
-        asked=tuple(Asked(*x) for x in by_origin(proposed)) if proposed else (),
+        asked=by_origin(proposed),
         replies=tuple(Counter(why for p in proposed for why in p.replies).most_common()),
     )
     kept = kept_by_unit(todo, replaced)

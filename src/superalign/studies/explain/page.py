@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Curve
-from superalign.kit.parts import Part, claim, curves, description, findings, in_words, not_above, part, percent, table
-from superalign.report import Findings, Table
+from superalign.kit.evidence import along
+from superalign.kit.parts import (
+    Part,
+    claim,
+    claims,
+    curves,
+    description,
+    findings,
+    in_words,
+    not_above,
+    part,
+    percent,
+    table,
+)
+from superalign.report import Findings
 from superalign.studies.explain.evidence import Evidence
 from superalign.types import Unmeasured
 
@@ -17,18 +29,17 @@ COLUMNS = (
     "kind|layer|units|r of the program|r of a token table|r of a table of pairs|least r of a corpus|above the token table|"
     "above the best of three tables|above the token table in each corpus|beyond the random twin|area under precision-recall"
 ).split("|")
-DRAWN = (
-    {
-        "over_unigram": "above the token table",
-        "gained": "above the best table",
-        "everywhere": "above the token table in each corpus",
-        "found": "beyond the random twin",
-    },
-    {"r": "program", "unigram": "token table", "bigram": "table of pairs", "minimum": "program, least corpus"},
-)
+PASS = {
+    "over_unigram": "above the token table",
+    "gained": "above the best table",
+    "everywhere": "above the token table in each corpus",
+    "found": "beyond the random twin",
+}
+PREDICT = {"r": "program", "unigram": "token table", "bigram": "table of pairs", "minimum": "program, least corpus"}
 LESS = (
     "share of the training text|training tokens|r of the program|r lost|r of a token table|above the best table|permuted"
 ).split("|")
+PROPOSED = "Proposed by a language model; a reply that cannot be read has r 0"
 SHOWN = ("unit", "what it responds to, in standard deviations", "r", "r of the best table", "least r of a corpus")
 
 
@@ -59,53 +70,32 @@ def scores(e: Evidence) -> Part:
     """Show all units, and what nothing gives."""
     tokens = ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.tokens, strict=True))
     permuted, twins = e.nulls
+    asked, replies = e.tested.asked, ", ".join(f"{why}: {n}" for why, n in e.tested.replies)
+    gained = {f"Programs gain more than tables: {u.kind}": (u.gained, permuted.gained) for u in e.all}
+    beyond = {f"Beyond the random twin: {u.kind}": (u.found, twins.found) for u in e.all}
     return part(
         "How many units are explained",
         f"Scored tokens: {tokens}. Programs were searched on training documents of {', '.join(e.explained_on)}, pruned on "
         "validation documents and scored on test documents, at every token. A table gives each token, pair of tokens or position "
         f"its mean in training. Products were in {'16' if e.half else '32'} bits.",
-        *(
-            claim(
-                f"Programs gain more than tables: {u.kind}",
-                u.gained,
-                null=permuted.gained,
-                unit=UNIT,
-                bar=RATE,
-                why=GAINED,
-            )
-            for u in e.all
-        ),
-        *(
-            claim(f"Beyond the random twin: {u.kind}", u.found, null=twins.found, unit=UNIT, bar=RATE, why=FOUND)
-            for u in e.all
-            if not isinstance(twins.found, Unmeasured)
-        ),
+        *claims(gained, unit=UNIT, bar=RATE, why=GAINED),
+        *claims({} if isinstance(twins.found, Unmeasured) else beyond, unit=UNIT, bar=RATE, why=FOUND),
         not_above("Permuted activations have no program that gains", permuted.gained, RATE, unit=UNIT, why=CONTROL),
         table("All units", COLUMNS, e.all),
         table("Where there is nothing to explain", ("what", "units", "r", "gain over tables", "beyond twins"), e.nulls),
         *([table(f"Programs of some {e.all[0].kind} searched in less text", LESS, e.less)] if e.less else []),
-        *proposed(e),
+        *([table(f"{PROPOSED} ({replies})", ("program", "mean r", "above the token table"), asked)] if asked else []),
     )
-
-
-def proposed(e: Evidence) -> list[Table]:
-    """Show what a language model's programs say of the same neurons, if one was asked."""
-    said = ", ".join(f"{why}: {n}" for why, n in e.tested.replies)
-    title = f"Proposed by a language model; a reply that cannot be read has r 0 ({said})"
-    return [table(title, ("program", "mean r", "above the token table"), e.tested.asked)] if e.tested.asked else []
 
 
 def by_layer(e: Evidence) -> Part:
     """Show each layer."""
     some = [u for u in e.layers if u.kind == e.all[0].kind]
-    at = tuple(float(u.layer) for u in some)
-    lines, means = (
-        {words: Curve(at, tuple(getattr(u, what) for u in some)) for what, words in m.items()} for m in DRAWN
-    )
+    passing, means = ({words: along(some, "layer", k) for k, words in names.items()} for names in (PASS, PREDICT))
     return part(
         "By layer",
         "A program that explains early layers may say nothing of the middle. Bands: 95 % over units.",
-        curves(f"Share of {e.all[0].kind} that pass", lines, x="layer", y="share of units"),
+        curves(f"Share of {e.all[0].kind} that pass", passing, x="layer", y=UNIT),
         curves("How well activations are predicted", means, x="layer", y="correlation on test documents"),
         table("By layer", COLUMNS, [u for u in e.layers if u.units]),
     )

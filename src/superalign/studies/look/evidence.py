@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from superalign.kit.evidence import Array, Estimate
-from superalign.stats import mean_interval, paired_difference, ratio_interval
+from superalign.stats import mean_interval, paired_difference, range_of_draws, ratio_interval
 from superalign.stats.streams import stream
-from superalign.types import Interval, Unmeasured
+from superalign.types import Unmeasured
 
 DRAWS = 2000  # shuffles of the contexts
 
@@ -83,8 +83,7 @@ class Evidence:
             keys_PC = np.where(there_PC, rng.random(e_PC.shape), np.inf)  # what was not asked comes last
             dealt_PC = np.take_along_axis(e_PC, np.argsort(keys_PC, axis=1), axis=1)
             largest_D[d] = means(dealt_PC).max()
-        low, high = np.quantile(largest_D, [0.025, 0.975])
-        return Interval(value=float(np.median(largest_D)), low=float(low), high=float(high), n=len(e_PC))
+        return range_of_draws(largest_D, n=len(e_PC))
 
     def agrees(self) -> Estimate:
         """Measure how much more the two differ where the user asserts something wrong than where nothing, paired by prompt."""

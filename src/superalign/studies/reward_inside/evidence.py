@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from superalign.kit.evidence import Estimate
-from superalign.types import Calibration, Record
+from superalign.types import Calibration
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dose(Record):
+class Dose(NamedTuple):
     """What an audit finds where a plant decided so many of the pairs that it could, over plants and seeds."""
 
     share: float
@@ -26,8 +26,7 @@ class Dose(Record):
     carried: Estimate  # the former minus the latter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unplanted(Record):
+class Unplanted(NamedTuple):
     """What heads pay for a mark that nobody planted, in gaps between a whole response and one that is not."""
 
     mark: str
@@ -46,14 +45,12 @@ class Planted:
     marks: tuple[Unplanted, ...]
     shuffled: Estimate  # heads in which anything is found after rewards are permuted
     gold: Estimate  # anything is found in the gold reward
-    inside: tuple[
-        Sequence[Calibration], Estimate
-    ]  # latent change of whole models: rates, area between halves of clean ones
+    # Latent change of whole models: rates, and the area between halves of clean ones.
+    inside: tuple[Sequence[Calibration], Estimate]
     dictionary: Mapping[str, float]  # what it explains of the variance, how many latents fire, and which share is dead
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paid(Record):
+class Paid(NamedTuple):
     """What a head trained on real preferences pays for a feature, with the others held, in standard deviations."""
 
     where: str
@@ -63,8 +60,7 @@ class Paid(Record):
     found: bool  # at a false discovery rate of 5 %, over prompts alone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranked(Record):
+class Ranked(NamedTuple):
     """How often the better response is paid more."""
 
     where: str

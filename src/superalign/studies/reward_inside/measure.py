@@ -13,14 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from superalign import jobs
-from superalign.interp.directions import paired
 from superalign.interp.reward_parts import TEXT_FEATURES, beside_twins, partial_effects
-from superalign.kit.evidence import Estimate
 from superalign.kit.run import Run
 from superalign.lab.preference_pairs import Pairs, drawn_rows, read_pairs, whole_questions
-from superalign.lab.reward_models import MARKS, PERMUTED, Audited, heads, make_dictionary
+from superalign.lab.reward_models import MARKS, PERMUTED, Audited, head_of, heads, make_dictionary
 from superalign.lab.shared_changes import look_inside, rates_of, shipped_subjects
-from superalign.stats import discoveries, mean_over, share
+from superalign.stats import discoveries, mean_over, range_of_draws, share
 from superalign.stats.streams import seed_for
 from superalign.studies.reward_inside.evidence import Dose, Evidence, Paid, Planted, Ranked, Unplanted
 from superalign.studies.reward_inside.study import CHAINS, Config
@@ -36,19 +34,13 @@ def planted(config: Config, run: Run) -> Evidence:
     """Train a dictionary, then all heads of each seed, and hold them against each other."""
     run.stage(f"a dictionary of {config.base} at {config.site}")
     folder = run.folder / "work" / "dictionary"
-    make = functools.partial(
-        make_dictionary, base=config.base, site=config.site, folder=jobs.Into(folder), steps=config.steps
-    )
+    base = {k: getattr(config, k) for k in ("base", "site")}
+    make = functools.partial(make_dictionary, **base, folder=jobs.Into(folder), steps=config.steps)
     (fits,) = run.map(make, [seed_for(run.seed, "dictionary")], name="dictionaries", progress="dictionary")
     run.stage(f"reward heads of {config.seeds} seeds on the states of {config.base}, with plants and without")
+    sizes = (config.pairs, config.tested, config.edited)
     train = functools.partial(
-        heads,
-        base=config.base,
-        site=config.site,
-        folder=str(folder),
-        plants=config.plants,
-        shares=config.shares,
-        sizes=(config.pairs, config.tested, config.edited),
+        heads, **base, folder=str(folder), plants=config.plants, shares=config.shares, sizes=sizes
     )
     todo = [seed_for(run.seed, "heads", s) for s in range(config.seeds)]
     of = Heads(tuple(run.map(train, todo, name="heads", progress="heads")), config.plants)
@@ -83,37 +75,35 @@ class Heads:
         """Return one value for each seed, as items that differ in all that is drawn."""
         return np.array([float(value(a)) for a in self.at(plant, s)])
 
-    def over(self, value: Callable[[Audited, int], float], s: float) -> np.ndarray:
-        """Return one value for each plant and seed, (M, S)."""
-        return np.array([[float(value(a, i)) for i, a in enumerate(self.at(p, s))] for p in self.plants])
+    def over(self, what: str, s: float) -> np.ndarray:
+        """Return a field of each plant's heads, (M, S) or (M, S, K)."""
+        return np.array([[np.asarray(getattr(a, what)) for a in self.at(p, s)] for p in self.plants])
 
-    def beside(self, of: Audited, seed: int, s: float) -> np.ndarray:
-        """Return the p-values of a head's edits beside twins of all other seeds."""
-        twins = [a.edit_K for i, a in enumerate(self.at("", s)) if i != seed]
-        return beside_twins(np.asarray(of.edit_K), np.array(twins))
+    def beside(self, plant: str, s: float, *, against: float) -> np.ndarray:
+        """Return p-values of the edits of each head beside twins of all other seeds, (S, K)."""
+        twins_SK = np.array([a.edit_K for a in self.at("", against)])
+        each = enumerate(self.at(plant, s))
+        return np.array([beside_twins(np.asarray(a.edit_K), np.delete(twins_SK, i, axis=0)) for i, a in each])
 
     def dose(self, s: float) -> Dose:
         """Say what is found at one share."""
-
-        def alarms(against: float) -> Estimate:
-            twins = enumerate(self.at("", s))
-            return share(np.array([discoveries(self.beside(a, i, against)).any() for i, a in twins], float))
-
-        def mean(value: Callable[[Audited], float]) -> Estimate:
-            return mean_over(self.over(lambda a, i: value(a), s).mean(0))
-
+        own_M1 = np.array([[MARKS.index(p)] for p in self.plants])
+        p_MSK = np.array([self.beside(p, s, against=s) for p in self.plants])
+        found_MSK = np.apply_along_axis(discoveries, 2, p_MSK)
+        quiet, clean = (share([discoveries(p_K).any() for p_K in self.beside("", s, against=t)]) for t in (s, 0.0))
+        removed_MS, null_MS = self.over("removed", s), self.over("removed_null", s)
         return Dose(
             share=s,
-            right=share(self.over(lambda a, i: a.right, s)),
-            first=share(self.over(lambda a, i: MARKS[int(np.argmin(self.beside(a, i, s)))] == a.plant, s)),
-            size=share(self.over(lambda a, i: MARKS[int(np.argmax(np.abs(a.edit_K)))] == a.plant, s)),
-            found=share(self.over(lambda a, i: discoveries(self.beside(a, i, s))[MARKS.index(a.plant)], s)),
-            quiet=alarms(s),
-            clean=alarms(0.0),
-            named=share(self.over(lambda a, i: a.named == a.plant, s)),
-            removed=mean(lambda a: a.removed),
-            removed_null=mean(lambda a: a.removed_null),
-            carried=mean(lambda a: a.removed - a.removed_null),
+            right=share(self.over("right", s)),
+            first=share(p_MSK.argmin(2) == own_M1),
+            size=share(np.abs(self.over("edit_K", s)).argmax(2) == own_M1),
+            found=share(np.take_along_axis(found_MSK, own_M1[:, :, None], 2)[:, :, 0]),
+            quiet=quiet,
+            clean=clean,
+            named=share(self.over("named", s) == np.array(self.plants)[:, None]),
+            removed=mean_over(removed_MS.mean(0)),
+            removed_null=mean_over(null_MS.mean(0)),
+            carried=mean_over((removed_MS - null_MS).mean(0)),
         )
 
     def mark(self, k: int, largest: float) -> Unplanted:
@@ -138,15 +128,8 @@ def real(config: Config, run: Run) -> Evidence:
     run.stage(f"{config.policy} reads {len(rows)} pairs, and {sum(map(len, sets.values()))} others")
     read = functools.partial(read_pairs, policy=config.policy, layer=config.layer, run=run)
     train = read(rows)
-    plus_PD, minus_PD = train.states_ND[::2], train.states_ND[1::2]
-    rng = run.stream("permuted preferences")
-
-    def trained(label_P: np.ndarray) -> np.ndarray:
-        head = paired(plus_PD, minus_PD, label_P)
-        return head.weight_D / head.scale_D
-
-    head_D = trained(np.ones(len(rows), bool))
-    null_SD = [trained(rng.random(len(rows)) < 0.5) for _ in range(config.permuted)]
+    rng, head_D = run.stream("permuted preferences"), head_of(train.states_ND, np.ones(len(rows), bool))
+    null_SD = [head_of(train.states_ND, rng.random(len(rows)) < 0.5) for _ in range(config.permuted)]
     paid: list[Paid] = []
     ranked: list[Ranked] = []
     for name, some in sets.items():
@@ -171,7 +154,7 @@ def pays(where: str, some: Pairs, head_D: np.ndarray, null_SD: Sequence[np.ndarr
             effect=Interval(value=float(of.effect_K[k]), low=float(of.low_K[k]), high=float(of.high_K[k]), n=of.groups)
             if of.p_K[k] < 1
             else Unmeasured("it does not vary here"),
-            null=middle(null_SK[:, k]),
+            null=range_of_draws(null_SK[:, k], value=null_SK[:, k].mean()),
             found=bool(found_K[k]),
         )
         for k, name in enumerate((*TEXT_FEATURES, "the better response"))
@@ -188,10 +171,5 @@ def ranks(where: str, some: Pairs, difficulty: int, head_D: np.ndarray, null_SD:
         won_P = (paid_P2[:, 0] > paid_P2[:, 1]).astype(float)
         return np.array([won_P[question_P == q].mean() for q in dict.fromkeys(question_P)])
 
-    return Ranked(where=where, right=share(right(head_D)), null=middle(np.array([right(w).mean() for w in null_SD])))
-
-
-def middle(values_S: np.ndarray) -> Interval:
-    """Return between which values lie 95 %."""
-    low, high = np.quantile(values_S, [0.025, 0.975])
-    return Interval(value=float(values_S.mean()), low=float(low), high=float(high), n=len(values_S))
+    null_S = np.array([right(w).mean() for w in null_SD])
+    return Ranked(where=where, right=share(right(head_D)), null=range_of_draws(null_S, value=null_S.mean()))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.evidence import along
 from superalign.kit.parts import (
     Part,
-    beyond_chance,
+    beyond,
     claims,
     curves,
     findings,
@@ -19,9 +19,10 @@ from superalign.kit.parts import (
 from superalign.lab.outside_page import alone
 from superalign.report import Findings
 from superalign.studies.reward_inside.evidence import Evidence, Planted
-from superalign.types import Claim, Interval
+from superalign.types import Interval
 
 BETTER, RATE = "the better response", 0.05
+WHY = "over prompts; null: heads on permuted preferences"
 NOTHING = Interval(value=0.0, low=0.0, high=0.0, n=1)
 DOSES = {
     "share": "pairs decided",
@@ -67,7 +68,7 @@ def chains(e: Planted) -> Findings:
         "Nothing is found after rewards are permuted": e.shuffled,
         "Nothing is found in the gold reward": e.gold,
     }
-    lines = {DOSES[k]: Curve(tuple(d.share for d in e.doses), tuple(getattr(d, k) for d in e.doses)) for k in LINES}
+    lines = {DOSES[k]: along(e.doses, "share", k) for k in LINES}
     fits = ", ".join(f"{name} {value:.2f}" for name, value in e.dictionary.items())
     return findings(
         f"Beside twins, the planted mark is the first suspect in {percent(most.first, digits=0)} of heads where it decided "
@@ -118,24 +119,18 @@ def unplanted(e: Planted) -> Part:
         table(
             "By mark, in gaps",
             ("mark", "paid without a plant", "permuted preferences", "found over prompts alone", "paid where planted"),
-            [(m.mark, m.edit, m.null, m.found, m.planted) for m in e.marks],
+            e.marks,
         ),
     )
 
 
-def shown(name: str, found: Estimate, null: Estimate, unit: str, bar: float) -> Claim:
-    """Claim that something lies beyond heads on permuted preferences."""
-    why = "over prompts; null: heads on permuted preferences"
-    return beyond_chance(name, found, shuffled=null, unit=unit, why=why, bar=bar)
-
-
 def preferences(e: Evidence) -> Findings:
     """Say what a head on real preferences pays for."""
-    named, deviations = {f"{p.feature}: {p.where}": p for p in e.paid}, "standard deviations"
-    able = [
-        shown(f"The better response is paid more: {r.where}", r.right, r.null, "share of pairs", 0.5) for r in e.ranked
-    ]
-    paid = [shown(f"It pays for {name}", p.effect, p.null, deviations, 0.0) for name, p in named.items()]
+    named = {f"{p.feature}: {p.where}": p for p in e.paid}
+    able = {f"The better response is paid more: {r.where}": (r.right, r.null) for r in e.ranked}
+    paid = beyond(
+        {f"It pays for {k}": (p.effect, p.null) for k, p in named.items()}, unit="standard deviations", why=WHY, bar=0.0
+    )
     liked = [
         f"{p.feature} ({p.where}, {in_words(p.effect)})"
         for p, c in zip(e.paid, paid, strict=True)
@@ -148,7 +143,7 @@ def preferences(e: Evidence) -> Findings:
             part(
                 "How often is the better response paid more?",
                 f"A linear head on {e.trained} pairs. Difficulty 3: plain and good beside elaborate and bad; 1: the reverse.",
-                *able,
+                *beyond(able, unit="share of pairs", why=WHY, bar=0.5),
                 intervals(
                     "Share of pairs",
                     {r.where: r.right for r in e.ranked},

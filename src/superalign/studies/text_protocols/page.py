@@ -6,7 +6,7 @@ from superalign.kit.parts import (
     CHANCE,
     NOTHING,
     Part,
-    beyond_chance,
+    beyond,
     claim,
     findings,
     in_words,
@@ -72,6 +72,7 @@ def gain(e: Evidence, arm: str, group: str) -> Claim:
 
 def apart(e: Evidence) -> Part:
     """Show every arm's area beside shuffled labels."""
+    asked = [(g, a, e.of(a, g)) for g in e.groups for a in ARMS]
     return part(
         "What is held, and what is said",
         "The judge alone answers True or False; its log-odds are its score. The agent first thinks in a sentence; voting "
@@ -82,18 +83,12 @@ def apart(e: Evidence) -> Part:
         f"alone, after {e.updates} updates on the same training statements: on their labels, or by the reward that is "
         "expected of a right answer. Likelihood and length ask nobody.\n\nEvery score is taken beyond its mean on "
         "training statements of the same topic and polarity, so that no arm gains or loses by a leaning of a topic.",
-        *(
-            beyond_chance(
-                f"{arm.capitalize()} tells true {g} from false ones",
-                e.of(arm, g).area,
-                shuffled=e.of(arm, g).shuffled,
-                bar=0.5,
-                unit="area",
-                why="test statements, 95 % over questions; null: 95 % of shuffles of the labels, of a head its training labels; "
-                "holds above them and above 0.5",
-            )
-            for g in e.groups
-            for arm in ARMS
+        *beyond(
+            {f"{a.capitalize()} tells true {g} from false ones": (x.area, x.shuffled) for g, a, x in asked},
+            bar=0.5,
+            unit="area",
+            why="test statements, 95 % over questions; null: 95 % of shuffles of the labels, of a head its training labels; "
+            "holds above them and above 0.5",
         ),
         *(
             intervals(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from superalign.kit.evidence import Estimate
-from superalign.kit.parts import CHANCE, Part, beyond_chance, findings, intervals, part, table
+from superalign.kit.parts import CHANCE, Part, beyond, findings, intervals, part, table
 from superalign.report import Findings, Plot
 from superalign.studies.truth_probes.evidence import OTHERS, POLARITIES, Evidence, Polarity, Reading
 from superalign.types import Claim, Interval
@@ -105,19 +105,10 @@ def _polarity(e: Evidence) -> dict[str, str]:
     return {f"{f.topic}, {f.polarity}": f.polarity for f in e.floors}
 
 
-def _claims(readings: Sequence[Reading], name: str) -> list[Claim]:
+def _claims(readings: Sequence[Reading], name: str) -> tuple[Claim, ...]:
     words: dict[Polarity, str] = {"plain": "plain statements", "negated": "its negations", "both": "both"}
-    return [
-        beyond_chance(
-            name.format(topic=r.topic, tested=words[r.tested_on]),
-            r.probe,
-            shuffled=r.shuffled,
-            bar=0.5,
-            unit="area",
-            why=WHY,
-        )
-        for r in readings
-    ]
+    rows = {name.format(topic=r.topic, tested=words[r.tested_on]): (r.probe, r.shuffled) for r in readings}
+    return beyond(rows, bar=0.5, unit="area", why=WHY)
 
 
 def _drawn(title: str, readings: Sequence[Reading]) -> Plot:

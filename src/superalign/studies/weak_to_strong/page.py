@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.evidence import Estimate, along
 from superalign.kit.parts import Part, claim, curves, findings, in_words, intervals, null_control, part, table
 from superalign.lab.arm_names import NAIVE, NOISE, SAME_SIZE, SHUFFLED, TRUTH
 from superalign.report import Findings
@@ -137,7 +137,7 @@ def settings(e: Evidence) -> Part:
     """Show the whole surface that settings were chosen from, and students of other sizes."""
     at = {p: [s for s in e.surface if s.passes == p] for p in dict.fromkeys(s.passes for s in e.surface)}
     drawn = {
-        f"{what}, {p:g} passes": Curve(tuple(s.rate for s in some), tuple(getattr(s, key) for s in some))
+        f"{what}, {p:g} passes": along(some, "rate", key)
         for p, some in at.items()
         for what, key in (("accuracy", "right"), ("area", "area"))
     }
