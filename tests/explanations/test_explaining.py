@@ -8,7 +8,7 @@ import pytest
 from superalign.errors import BadInput
 from superalign.explanations.explaining import Bank, bank, explain, twin_p
 from superalign.explanations.programs import Ask, End, from_text, in_english, simulate, to_text
-from superalign.explanations.search import bits_of
+from superalign.explanations.search import FINE, _sums, bits_of
 from superalign.explanations.texts import TEST, TRAIN, cut
 from superalign.lab.other_scores import COMPARED, passes_sanity
 from superalign.stats import discoveries
@@ -208,6 +208,18 @@ def test_a_part_of_the_training_documents_is_in_any_larger_part() -> None:
     every = [set(bank(made_texts(), part=part).train_R.tolist()) for part in (0.25, 0.5, 1.0)]
     assert every[0] < every[1] < every[2]
     assert abs(len(every[1]) / len(every[2]) - 0.5) < 0.15
+
+
+def test_columns_that_are_summed_together_have_the_sums_of_each() -> None:
+    b, rng = made_bank(), np.random.default_rng(0)
+    s = b.searched
+    values = np.rint(rng.normal(size=len(b.train_R)) * FINE) / FINE
+    rows = np.flatnonzero(rng.random(len(values)) < 0.3)
+    found = _sums(s.joint_NG, s.part_M2, rows.astype(np.uint32), values, b.columns.size)
+    assert s.joint_NG.shape[1] < len(b.columns.names)  # some are
+    for c in range(b.columns.size):
+        here = rows[(s.code_KN[:, rows] == c).any(0)]
+        assert found[:, c].tolist() == [values[here].sum(), len(here)]  # exactly, in any order
 
 
 def test_an_activation_that_is_not_finite_is_refused() -> None:

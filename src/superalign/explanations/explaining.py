@@ -179,7 +179,7 @@ def explain(bank: Bank, values_NU: Shaped[np.ndarray, "N U"], *, most: int = END
     mean_U, spread_U = parts[0].mean(0, dtype=np.float64), parts[0].std(0, dtype=np.float64)
     spread_U = np.where(spread_U > SPREAD, spread_U, 0.0)
     scale_U = np.where(spread_U > 0, spread_U, 1.0)
-    train, valid, test = (((part - mean_U) / scale_U).astype(np.float32) for part in parts)
+    train, valid, test = (_scaled(part, mean_U, scale_U) for part in parts)
     sum_UC = sums_of(bank.searched.one_hot, train).T.astype(np.float64)
     train_UN, valid_UV = (np.ascontiguousarray(x.T, np.float64) for x in (train, valid))
     programs = []
@@ -215,7 +215,7 @@ def score(
     rival_BU = np.take_along_axis(drawn_KBU, rival[None, None, :], 0)[0]
     further_U = (train_RU * train_RU * train_RU).sum(0)
     side_U = np.where(further_U >= 0, 1.0, -1.0).astype(np.float32)  # the side on which a unit goes further
-    cut_U = np.quantile((side_U * train_RU).T.copy(), 1 - ACTIVE, axis=1)
+    cut_U = _quantile((side_U * train_RU).T.copy(), 1 - ACTIVE)
     on_UV, on_Un = ((side_U * x > cut_U).T.copy() for x in (valid_VU, test_nU))
     picked = [_picked(side_U[u] * said_UV[u], on_UV[u], side_U[u] * said_Un[u], on_Un[u]) for u in range(len(programs))]
     auprc, rate, iou, precision, said_cut_U = np.array(picked).T
@@ -286,6 +286,16 @@ class _Moments:
 
 
 @numba.njit(cache=True)
+def _scaled(x_NU, mean_U, scale_U):  # type: ignore[no-untyped-def]
+    """Subtract means and divide by spreads, in 64 bits, and return 32."""
+    out_NU = np.empty_like(x_NU)
+    for i in range(x_NU.shape[0]):
+        for u in range(x_NU.shape[1]):
+            out_NU[i, u] = (x_NU[i, u] - mean_U[u]) / scale_U[u]
+    return out_NU
+
+
+@numba.njit(cache=True)
 def _moments(table_CU, code_n, test_nU, ends_D):  # type: ignore[no-untyped-def]
     """Sum prediction, unit, both squares and the product over each document, for a prediction that is looked up."""
     D, U = len(ends_D) - 1, test_nU.shape[1]
@@ -312,6 +322,19 @@ def _pearson(n: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, yy: np
 def _with_interval(value_U: np.ndarray, drawn_BU: np.ndarray) -> np.ndarray:
     low, high = np.quantile(drawn_BU, [0.025, 0.975], axis=0)
     return np.stack([value_U, low, high], 1)
+
+
+def _quantile(x_UN: np.ndarray, share: float) -> np.ndarray:
+    """Return a quantile of each row, as `np.quantile` does in more time; rows are put in another order.
+
+    Example:
+        >>> _quantile(np.array([[3.0, 1.0, 2.0, 5.0]]), 0.9), np.quantile([3.0, 1.0, 2.0, 5.0], 0.9)
+        (array([4.4]), np.float64(4.4))
+    """
+    k, part = divmod(share * (x_UN.shape[1] - 1), 1)
+    x_UN.partition(int(k), axis=1)
+    low_U, high_U = x_UN[:, int(k)], x_UN[:, min(int(k) + 1, x_UN.shape[1] - 1) :].min(1)
+    return np.asarray(low_U + (high_U - low_U) * part, x_UN.dtype)
 
 
 def _picked(valid_s: np.ndarray, valid_on: np.ndarray, test_s: np.ndarray, test_on: np.ndarray) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ Shape suffixes: N tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numba
@@ -46,7 +46,13 @@ Program = Ask | End
 
 def simulate(program: Program, columns: Columns, rows_N: Int[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
     """Run a program on some tokens."""
-    return np.asarray(_run(*_laid_out(program, columns), columns.code_KN, rows_N))
+    return runner(program, columns)(rows_N)
+
+
+def runner(program: Program, columns: Columns) -> Callable[[Int[np.ndarray, " N"]], Float[np.ndarray, " N"]]:
+    """Lay a program out once, to be run on some tokens and on others."""
+    laid = _laid_out(program, columns)
+    return lambda rows_N: np.asarray(_run(*laid, columns.code_KN, rows_N))
 
 
 def _laid_out(program: Program, columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -191,8 +197,7 @@ def pruned(
         values_N: The unit's activation at them, less the mean of training.
     """
     ways, values, tables = _laid_out(program, columns)
-    end_Q = np.zeros(len(ways), bool)
-    _ended(0, ways, values, tables, columns.code_KN, rows_N.astype(np.int64), values_N.astype(np.float64), end_Q)
+    end_Q = _ended(ways, values, tables, columns.code_KN, rows_N, values_N)
 
     def kept(part: Program, at: int) -> Program:
         if isinstance(part, End) or end_Q[at]:
@@ -203,20 +208,33 @@ def pruned(
 
 
 @numba.njit(cache=True)
-def _ended(q, way_Q4, value_Q, table_X, code_KN, row_n, left_n, end_Q):  # type: ignore[no-untyped-def]
-    """Return a part's squared error, and note where one end with the mean of training, noted too, would have no larger one."""
-    k, start, yes, no = way_Q4[q]
-    if k < 0:
-        return ((left_n - value_Q[q]) ** 2).sum()
-    add_n = np.empty(len(row_n))
-    for i in range(len(row_n)):
-        add_n[i] = table_X[start + code_KN[k, row_n[i]]]
-    is_yes = ~np.isnan(add_n)
-    add_y, left_y = add_n[is_yes], left_n[is_yes]
-    error = _ended(yes, way_Q4, value_Q, table_X, code_KN, row_n[is_yes], left_y - add_y, end_Q)
-    error += _ended(no, way_Q4, value_Q, table_X, code_KN, row_n[~is_yes], left_n[~is_yes], end_Q)
-    share = len(add_y) / len(row_n) if len(row_n) else 0.5
-    value_Q[q] = share * (value_Q[yes] + add_y.sum() / max(len(add_y), 1)) + (1 - share) * value_Q[no]
-    without = ((left_n - value_Q[q]) ** 2).sum()
-    end_Q[q] = without <= error
-    return min(error, without)
+def _ended(way_Q4, value_Q, table_X, code_KN, rows_N, values_N):  # type: ignore[no-untyped-def]
+    """Return where one end with the mean of training, noted too, would have no larger squared error than what follows."""
+    sum_Q4 = np.zeros((len(way_Q4), 4))  # over the tokens that get there: 1, what is left, its square; what is added
+    for i in range(len(rows_N)):
+        q, left = 0, float(values_N[i])
+        while True:
+            sum_Q4[q, 0] += 1.0
+            sum_Q4[q, 1] += left
+            sum_Q4[q, 2] += left * left
+            if way_Q4[q, 0] < 0:
+                break
+            add = table_X[way_Q4[q, 1] + code_KN[way_Q4[q, 0], rows_N[i]]]
+            if np.isnan(add):
+                q = way_Q4[q, 3]
+            else:
+                sum_Q4[q, 3] += add
+                left, q = left - add, way_Q4[q, 2]
+    error_Q, end_Q = np.zeros(len(way_Q4)), np.zeros(len(way_Q4), np.bool_)
+    for q in range(len(way_Q4) - 1, -1, -1):  # what follows a question stands behind it
+        n, total, square, added = sum_Q4[q]
+        k, _, yes, no = way_Q4[q]
+        if k >= 0:
+            n_yes = sum_Q4[yes, 0]
+            share = n_yes / n if n else 0.5
+            value_Q[q] = share * (value_Q[yes] + added / max(n_yes, 1.0)) + (1 - share) * value_Q[no]
+        error_Q[q] = square - 2 * value_Q[q] * total + n * value_Q[q] ** 2
+        if k >= 0:
+            end_Q[q] = error_Q[q] <= error_Q[yes] + error_Q[no]
+            error_Q[q] = min(error_Q[q], error_Q[yes] + error_Q[no])
+    return end_Q

@@ -5,11 +5,13 @@ a column is found exactly: its categories in the order of what they save, as far
 column can save more than all its categories that pay, so columns are tried in that order until none can be better: the bound is
 admissible.
 
-Shape suffixes: N tokens, C categories, K columns, U units, S categories of a set, Q questions.
+Shape suffixes: N tokens, C categories, K columns, U units, S categories of a set, Q questions, G groups of columns, J joint
+categories of a group that occur, M memberships of categories in joint ones.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
 
@@ -26,14 +28,17 @@ from superalign.explanations.programs import LABELS, VALUE_BITS, Ask, End, Progr
 SHRINK = 2.0  # tokens at the mean of all that a category's mean is taken with: rare ones come first by chance
 LEAST = 4  # tokens of a category: of fewer nothing is known
 FEWEST = 8  # tokens that a question is asked of
+USUAL = 1 / 64  # share of the tokens that are summed at a time, about
+FINE = 2.0**26  # to this part of a standard deviation values are rounded: then a sum is exact and the same in any order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searched:
     """Training tokens as the search wants them: categories by token, and what a set of each column costs."""
 
-    code_NK: UInt[np.ndarray, "N K"] = field(repr=False)
     code_KN: UInt[np.ndarray, "K N"] = field(repr=False)
+    joint_NG: UInt[np.ndarray, "N G"] = field(repr=False)  # columns that go together, as one: fewer sums
+    part_M2: Int[np.ndarray, "M 2"] = field(repr=False)  # joint category, and a category that it is part of
     start_K: Int[np.ndarray, " K1"] = field(repr=False)  # first category of each column, and the end of the last
     price_KS: Float[np.ndarray, "K S"] = field(repr=False)  # bits of a question with 1 to S categories
     one_hot: csr_array = field(repr=False)
@@ -46,9 +51,11 @@ def prepare(columns: Columns, rows_N: Int[np.ndarray, " N"]) -> Searched:
     code_KN = columns.code_KN[:, rows_N].astype(
         np.min_scalar_type(columns.size)
     )  # small and without a sign: twice as fast
+    joint_NG, part_M2 = _together(code_KN)
     return Searched(
-        code_NK=np.ascontiguousarray(code_KN.T),
         code_KN=code_KN,
+        joint_NG=joint_NG,
+        part_M2=part_M2,
         start_K=np.array([*columns.start_K, columns.size], np.int64),
         price_KS=np.stack([question_bits(len(x), len(columns.names)) for x in columns.labels]),
         one_hot=one_hot,
@@ -56,6 +63,41 @@ def prepare(columns: Columns, rows_N: Int[np.ndarray, " N"]) -> Searched:
     )
 
 
+def _together(code_KN: UInt[np.ndarray, "K N"]) -> tuple[np.ndarray, np.ndarray]:
+    """Join columns of which few combinations occur (a token says how it is written): sums over those give the sums of each.
+
+    Returns:
+        The joint category of each token in each group of columns, (N, G), numbered through; and which categories each is part
+        of, (M, 2).
+    """
+    groups: list[tuple[np.ndarray, list[int]]] = []  # a token's number in the group, and the columns
+    saves = (
+        USUAL * code_KN.shape[1]
+    )  # sums that one group less saves; more of joint categories are not to be put apart again
+    for k in sorted(range(len(code_KN)), key=lambda k: -int(np.ptp(code_KN[k]))):
+        own_N, best, least = np.unique(code_KN[k], return_inverse=True)[1], -1, saves
+        for g, (in_group_N, members) in enumerate(groups):
+            many = int(in_group_N.max()) + 1
+            pairs = in_group_N.astype(np.int64) * (int(own_N.max()) + 1) + own_N
+            found = np.unique(pairs)
+            more = len(found) * (len(members) + 1) - many * len(members) - int(own_N.max()) - 1
+            if more < least:
+                best, least, joint_N = g, more, np.searchsorted(found, pairs)
+        if best < 0:
+            groups.append((own_N, [k]))
+        else:
+            groups[best] = (joint_N, [*groups[best][1], k])
+    start, joint, parts = 0, [], []
+    for in_group_N, members in groups:
+        many, first_J = int(in_group_N.max()) + 1, np.unique(in_group_N, return_index=True)[1]
+        joint.append(in_group_N + start)
+        parts += [np.stack([np.arange(start, start + many), code_KN[k][first_J]], 1) for k in members]
+        start += many
+    whole_NG = np.stack(joint, 1)
+    return whole_NG.astype(np.min_scalar_type(start)), np.concatenate(parts).astype(np.int64)
+
+
+@functools.lru_cache(maxsize=1024)
 def question_bits(of: int, columns: int) -> Float[np.ndarray, " S"]:
     """Count the bits of a question with 1 to LABELS of so many categories: the column, how many, which, and all values."""
     n = np.minimum(np.arange(1, LABELS + 1), of)
@@ -105,7 +147,14 @@ def find(
         return End(0.0)
     sums_2C = np.stack([sum_C, searched.count_C])
     column_Q, child_Q2, mean_Q, among_Q, code_QS, add_QS = _grow(
-        searched.code_NK, searched.code_KN, searched.start_K, searched.price_KS, values_N, sums_2C, most
+        searched.joint_NG,
+        searched.part_M2,
+        searched.code_KN,
+        searched.start_K,
+        searched.price_KS,
+        values_N,
+        sums_2C,
+        most,
     )
 
     def build(at: int) -> Program:
@@ -121,15 +170,20 @@ def find(
 
 
 @numba.njit(cache=True)
-def _sums(code_NK, rows, values_N, size):  # type: ignore[no-untyped-def]
+def _sums(joint_NG, part_M2, rows, values_N, size):  # type: ignore[no-untyped-def]
     """Sum values, and count tokens, over every category; indices without a sign take half the time."""
-    out_2C = np.zeros((2, size))
-    sum_C, count_C = out_2C
+    many = part_M2[-1, 0] + 1
+    sum_J, count_J, out_2C = np.zeros(many), np.zeros(many, np.int32), np.zeros((2, size))
     for row in rows:
         i = np.uint64(row)
-        for k in range(code_NK.shape[1]):
-            sum_C[code_NK[i, k]] += values_N[i]
-            count_C[code_NK[i, k]] += 1.0
+        for g in range(joint_NG.shape[1]):
+            j = np.uint64(joint_NG[i, g])
+            sum_J[j] += values_N[i]
+            count_J[j] += np.int32(1)
+    for m in range(len(part_M2)):
+        j, c = part_M2[m]
+        out_2C[0, c] += sum_J[j]
+        out_2C[1, c] += count_J[j]
     return out_2C
 
 
@@ -184,13 +238,13 @@ def _best(start_K, price_KS, sums_2C, total, n, mse):  # type: ignore[no-untyped
 
 
 @numba.njit(cache=True)
-def _grow(code_NK, code_KN, start_K, price_KS, given_N, sums_2C, most):  # type: ignore[no-untyped-def]
+def _grow(joint_NG, part_M2, code_KN, start_K, price_KS, given_N, sums_2C, most):  # type: ignore[no-untyped-def]
     """Grow a tree best first: parts with their rows, tables and best questions, until none pays or there are enough ends.
 
     No question saves more than the squared error of its part: where that would not do, the best question is not looked for.
     """
     N, Q, size = len(given_N), 2 * most, sums_2C.shape[1]
-    values_N, unknown = given_N.copy(), np.zeros((2, 0))
+    values_N, unknown = np.rint(given_N * FINE) / FINE, np.zeros((2, 0))
     left = (values_N**2).sum()
     rows, sums = TypedList([np.arange(N, dtype=np.uint32)]), TypedList([sums_2C])
     code_QS, add_QS = np.zeros((Q, price_KS.shape[1]), np.int64), np.zeros((Q, price_KS.shape[1]))
@@ -209,7 +263,7 @@ def _grow(code_NK, code_KN, start_K, price_KS, given_N, sums_2C, most):  # type:
             if best < 0 or known_Q[best]:
                 break
             if not sums[best].shape[1]:
-                sums[best] = _sums(code_NK, rows[best], values_N, size)
+                sums[best] = _sums(joint_NG, part_M2, rows[best], values_N, size)
             gain_Q[best], price_Q[best], column, codes, adds = _best(
                 start_K, price_KS, sums[best], total_Q[best], len(rows[best]), mse_Q[best]
             )
@@ -221,21 +275,22 @@ def _grow(code_NK, code_KN, start_K, price_KS, given_N, sums_2C, most):  # type:
         left = max(left - gain_Q[best], 1e-12)
         add_C = np.full(size, np.nan)
         for j in range(among_Q[best]):
+            add_QS[best, j] = np.rint(add_QS[best, j] * FINE) / FINE
             add_C[code_QS[best, j]] = add_QS[best, j]
-        (yes, no), rest = _parted(rows[best], code_N, add_C), unknown
+        (yes, no), total_2, square_2 = _parted(rows[best], code_N, add_C, values_N)
+        rest = unknown
         if ends < most - 1:  # only the smaller part is summed as it was, and nothing behind the last question
-            smaller = _sums(code_NK, no if len(no) < len(yes) else yes, values_N, size)
+            smaller = _sums(joint_NG, part_M2, no if len(no) < len(yes) else yes, values_N, size)
             rest = smaller if len(no) < len(yes) else sums[best] - smaller
         for row in yes:
             i = np.uint64(row)
             values_N[i] -= add_C[code_N[i]]
         child_Q2[best, 0], child_Q2[best, 1] = len(rows), len(rows) + 1
-        for part, part_sums in ((yes, unknown), (no, rest)):
-            at, n, total, square = len(rows), len(part), 0.0, 0.0
-            for row in part:
-                value = values_N[np.uint64(row)]
-                total += value
-                square += value * value
+        for part, part_sums, total, square in (
+            (yes, unknown, total_2[0], square_2[0]),
+            (no, rest, total_2[1], square_2[1]),
+        ):
+            at, n = len(rows), len(part)
             mean_Q[at], total_Q[at], mse_Q[at], open_Q[at] = total / max(n, 1), total, left / N, n >= FEWEST
             gain_Q[at] = (1 + 1e-9) * square - total**2 / max(n, 1)
             rows.append(part)
@@ -244,11 +299,19 @@ def _grow(code_NK, code_KN, start_K, price_KS, given_N, sums_2C, most):  # type:
 
 
 @numba.njit(cache=True)
-def _parted(rows, code_N, add_C):  # type: ignore[no-untyped-def]
-    """Part tokens whose category adds a value from the others."""
+def _parted(rows, code_N, add_C, values_N):  # type: ignore[no-untyped-def]
+    """Part tokens whose category adds a value from the others, and sum what is then left of each part, and its square."""
     yes, no = np.empty(len(rows), np.uint32), np.empty(len(rows), np.uint32)
-    n = 0
+    n, total_2, square_2 = 0, np.zeros(2), np.zeros(2)
     for j in range(len(rows)):
         no[j - n] = yes[n] = rows[j]
-        n += not np.isnan(add_C[code_N[np.uint64(rows[j])]])
-    return yes[:n].copy(), no[: len(rows) - n].copy()
+        i = np.uint64(rows[j])
+        add, value = add_C[code_N[i]], values_N[i]
+        if np.isnan(add):
+            total_2[1] += value
+            square_2[1] += value * value
+        else:
+            n += 1
+            total_2[0] += value - add
+            square_2[0] += (value - add) ** 2
+    return (yes[:n].copy(), no[: len(rows) - n].copy()), total_2, square_2

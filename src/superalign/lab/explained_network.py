@@ -24,7 +24,7 @@ from superalign import inputs, jobs
 from superalign.errors import BadInput
 from superalign.explanations import explaining
 from superalign.explanations.explaining import Bank, Explained
-from superalign.explanations.programs import Ask, from_text, simulate, to_text
+from superalign.explanations.programs import Ask, from_text, runner, to_text
 from superalign.explanations.texts import TEST, Texts
 from superalign.files import write_whole
 from superalign.interp import layers
@@ -181,9 +181,10 @@ def _layers(
         if number in missing:
             yield number, layer, spent
         del layer
-        scratch = kept.with_suffix(".new")
-        torch.save((number + 1, stream_WTD), scratch)
-        scratch.replace(kept)
+        if number < max(missing):
+            scratch = kept.with_suffix(".new")
+            torch.save((number + 1, stream_WTD), scratch)
+            scratch.replace(kept)
 
 
 def given_dictionary(spec: str, model: Model) -> tuple[int, Dictionary]:
@@ -290,10 +291,8 @@ def _keep_examples(bank: Bank, values: Mapping[str, np.ndarray], units: LayerUni
         if kind == "P":
             continue
         mean, spread = units.found.mean_U[u], max(units.found.spread_U[u], 1e-6)
-        value_n, said_n = (
-            (test_Un[kind][number].astype(np.float32) - mean) / spread,
-            simulate(program, bank.columns, test),
-        )
+        run = runner(program, bank.columns)
+        value_n, said_n = ((test_Un[kind][number].astype(np.float32) - mean) / spread, run(test))
         side, cut, said_cut = units.found.active_U3[u]
         on_n, said_on_n = side * value_n > cut, (side * said_n > said_cut) & isinstance(program, Ask)
         orders = {
@@ -304,7 +303,7 @@ def _keep_examples(bank: Bank, values: Mapping[str, np.ndarray], units: LayerUni
         }
         some = [(c, *found) for c, count in EXAMPLES.items() for found in places.around(test[orders[c]], count)]
         rows = np.concatenate([at for _, _, at in some])
-        said = np.round(simulate(program, bank.columns, rows), 2).tolist()
+        said = np.round(run(rows), 2).tolist()
         value = np.round((values[kind][rows, number].astype(np.float32) - mean) / spread, 2).tolist()
         shown, start = [], 0
         for chosen, place, at in some:
