@@ -23,6 +23,7 @@ from torch import nn
 from superalign import problems
 from superalign.errors import DataError
 from superalign.kit.run import Run
+from superalign.lab import tuned_judges
 from superalign.lab.truth_reading import STATE, SetRead, read_files, rows_of, states_in
 from superalign.lab.weak_supervision import Bench
 from superalign.models import activations, encode, lora, open_weights, sites
@@ -37,14 +38,17 @@ from superalign.types import Record
 CHARACTERS, WORDS, EARLY = "pairs of characters", "words", "first layers"
 AUTHOR, LIKELIHOOD, OWN = "another author", "likelihood", "your own labels"
 Topic: TypeAlias = Literal["programs", "chains"]
+Learner: TypeAlias = Literal[
+    "head", "adapter", "answers"
+]  # an adapter is put under a new head, or on the model's own answers
 DRAWN = {"programs": claims.draw_program, "chains": claims.draw_chain}
 # The smallest base whose first block is a weak supervisor, by training items: of a larger one it knows nothing of programs, of
 # a smaller one everything of chains.
 FIRST_BLOCK_OF = {"programs": "small", "chains": "large"}
 UNKNOWN_TO_AUTHOR = {"programs": "increment", "chains": "*"}
 TRUTHS = {CHARACTERS: 40, WORDS: 60, EARLY: 300}  # labels that a supervisor learns from, at most
-RANK = 4  # of an adapter
-HEAD_RATE = 100.0  # a head alone starts from nothing and has far less to spoil
+RANK, UPPER = 4, 0.5  # of an adapter, and the share of blocks that get one: gradients end below them
+RATES = {"head": 100.0, "adapter": 10.0, "answers": 10.0}  # beside a whole network: there is less to spoil
 INFORMED = 0.6  # share of training statements on which a supervisor of first layers must be right
 
 
@@ -73,7 +77,7 @@ class Read(Record):
     questions: tuple[str, ...]  # their words decide the split
     true: tuple[bool, ...]
     labels: tuple[float, ...]  # probabilities of a supervisor of the user's own; none without one
-    student: Literal["head", "adapter"]
+    student: Learner
 
 
 Source: TypeAlias = Claims | Read
@@ -89,7 +93,7 @@ def claims_on(
 
 def speed_of(source: Source) -> float:
     """Say how many times as fast as a whole network the students of a source learn."""
-    return HEAD_RATE if isinstance(source, Read) and source.student == "head" else 1.0
+    return RATES[source.student] if isinstance(source, Read) else 1.0
 
 
 @functools.lru_cache(maxsize=4)  # the topics of a study
@@ -175,19 +179,16 @@ def new_head(names: Sequence[str], ids: Sequence[np.ndarray], seed: int, rows: n
 
 def with_adapter(policy: str, ids: Sequence[np.ndarray], seed: int, rows: np.ndarray) -> nn.Module:
     """Make a student of a large model: an adapter and a new head are trained."""
-    return NewHead(lora(open_weights(policy), rank=RANK, seed=seed_for(seed, "adapter")).network, ids)
+    return NewHead(lora(open_weights(policy), rank=RANK, seed=seed_for(seed, "adapter"), upper=UPPER).network, ids)
+
+
+def who_answers(policy: str, texts: Sequence[str], seed: int, rows: np.ndarray) -> nn.Module:
+    """Make a student of a large model: an adapter changes what it says, True or False, when it is asked."""
+    return tuned_judges.with_adapter(policy, texts, seed=seed, upper=UPPER)[1]
 
 
 def read_topics(
-    name: str,
-    topics: Sequence[str],
-    *,
-    policy: str,
-    each: int,
-    every: int,
-    student: Literal["head", "adapter"],
-    labels: str,
-    run: Run,
+    name: str, topics: Sequence[str], *, policy: str, each: int, every: int, student: Learner, labels: str, run: Run
 ) -> list[Read]:
     """Let a model read plain statements of every topic: of negations no supervisor that is at hand knows anything.
 
@@ -246,6 +247,8 @@ def read_bench(source: Read) -> Bench:
     if source.student == "adapter":
         ids = ids_of(source.policy, (STATE,) * len(source.texts), source.texts)
         students = [functools.partial(with_adapter, source.policy, ids)]
+    elif source.student == "answers":
+        students = [functools.partial(who_answers, source.policy, source.texts)]
     else:
         students = [
             functools.partial(head_on, states_NLD[:, layer]) for layer in sorted({early, (early + late) // 2, late})
