@@ -57,7 +57,7 @@ def tuned_judge(job: TuneJob) -> Model:
     Raises:
         BadInput: If both answers begin with the same token.
     """
-    model, asked = with_adapter(job.judge, job.texts, seed=job.seed)
+    model, asked = with_adapter(open_weights(job.judge), job.texts, seed=job.seed)
     labels_N = np.array(job.true, float)
     size = min(BATCH, len(labels_N))
 
@@ -71,19 +71,22 @@ def tuned_judge(job: TuneJob) -> Model:
     return model
 
 
-def with_adapter(judge: str, texts: Sequence[str], *, seed: int, upper: float = 1.0) -> tuple[Model, TokenOdds]:
+def with_adapter(
+    base: Model, texts: Sequence[str], *, seed: int, upper: float = 1.0, kept: bool = True
+) -> tuple[Model, TokenOdds]:
     """Put an untrained adapter on a model, and ask it whether statements are true: the model, and its log-odds of True.
 
     Args:
-        judge: A name, a folder or a hub id of any causal language model.
+        base: Any causal language model.
         texts: Statements.
         seed: Of the adapter.
-        upper: Share of the blocks that get one, as in `lora`.
+        upper: As in `lora`.
+        kept: As in `lora`.
 
     Raises:
         BadInput: If both answers begin with the same token.
     """
-    model = lora(open_weights(judge), rank=RANK, seed=seed_for(seed, "adapter"), upper=upper)
+    model = lora(base, rank=RANK, seed=seed_for(seed, "adapter"), upper=upper, kept=kept)
     prompts, _ = encode(model, [truth_question(text) for text in texts])
     yes, no = (int(ids[0]) for ids in encode(model, [""] * 2, ANSWERS, end=False)[1])
     return model, TokenOdds(model.network, prompts, yes=yes, no=no)

@@ -24,9 +24,10 @@ from superalign import problems
 from superalign.errors import DataError
 from superalign.kit.run import Run
 from superalign.lab import tuned_judges
+from superalign.lab.form_runs import rounded
 from superalign.lab.truth_reading import STATE, SetRead, read_files, rows_of, states_in
 from superalign.lab.weak_supervision import Bench
-from superalign.models import activations, encode, lora, open_weights, sites
+from superalign.models import activations, encode, in_half, lora, open_weights, sites
 from superalign.problems import claims
 from superalign.problems.family import split_of
 from superalign.problems.statement_labels import labels_for
@@ -78,6 +79,7 @@ class Read(Record):
     true: tuple[bool, ...]
     labels: tuple[float, ...]  # probabilities of a supervisor of the user's own; none without one
     student: Learner
+    half: bool = False  # whether adapters lie on matrices in 16 bits: decided once, for all of a run
 
 
 Source: TypeAlias = Claims | Read
@@ -177,14 +179,16 @@ def new_head(names: Sequence[str], ids: Sequence[np.ndarray], seed: int, rows: n
     return NewHead(open_weights(names[seed % len(names)]).network, ids)
 
 
-def with_adapter(policy: str, ids: Sequence[np.ndarray], seed: int, rows: np.ndarray) -> nn.Module:
+def with_adapter(source: Read, ids: Sequence[np.ndarray], seed: int, rows: np.ndarray) -> nn.Module:
     """Make a student of a large model: an adapter and a new head are trained."""
-    return NewHead(lora(open_weights(policy), rank=RANK, seed=seed_for(seed, "adapter"), upper=UPPER).network, ids)
+    base, own = rounded(source.policy, half=source.half), seed_for(seed, "adapter")
+    return NewHead(lora(base, rank=RANK, seed=own, upper=UPPER, kept=False).network, ids)
 
 
-def who_answers(policy: str, texts: Sequence[str], seed: int, rows: np.ndarray) -> nn.Module:
+def who_answers(source: Read, seed: int, rows: np.ndarray) -> nn.Module:
     """Make a student of a large model: an adapter changes what it says, True or False, when it is asked."""
-    return tuned_judges.with_adapter(policy, texts, seed=seed, upper=UPPER)[1]
+    base = rounded(source.policy, half=source.half)
+    return tuned_judges.with_adapter(base, source.texts, seed=seed, upper=UPPER, kept=False)[1]
 
 
 def read_topics(
@@ -209,6 +213,7 @@ def read_topics(
         f"reading {sum(map(len, chosen.values()))} statements: states, likelihood, and what the model says of each"
     )
     found = read_files(chosen, policy=policy, every=every, run=run)
+    half = student != "head" and in_half(open_weights(policy)).rounded
     return [
         Read(
             topic=topic,
@@ -220,6 +225,7 @@ def read_topics(
             true=tuple(r.right == "True" for r in rows),
             labels=labels_for([r.text for r in rows], labels) if labels else (),
             student=student,
+            half=half,
         )
         for (topic, polarity), rows in chosen.items()
     ]
@@ -246,9 +252,9 @@ def read_bench(source: Read) -> Bench:
     counts = words.fit([t for t, test in zip(source.texts, test_N, strict=True) if not test]).transform(source.texts)
     if source.student == "adapter":
         ids = ids_of(source.policy, (STATE,) * len(source.texts), source.texts)
-        students = [functools.partial(with_adapter, source.policy, ids)]
+        students = [functools.partial(with_adapter, source, ids)]
     elif source.student == "answers":
-        students = [functools.partial(who_answers, source.policy, source.texts)]
+        students = [functools.partial(who_answers, source)]
     else:
         students = [
             functools.partial(head_on, states_NLD[:, layer]) for layer in sorted({early, (early + late) // 2, late})

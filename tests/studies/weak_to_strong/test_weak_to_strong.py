@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from superalign.errors import ConfigError
-from superalign.lab import tuned_judges, weak_benches
+from superalign.lab import tuned_judges
 from superalign.lab.weak_supervision import CONTROLS, NAIVE, PERMUTED, TRUTH, WAYS, Training, trained
 from superalign.ledger import Ledger
+from superalign.models import open_weights
 from superalign.studies.weak_to_strong.evidence import Evidence, Learned, Supervised, SurfacePoint, TrainingRule
 from superalign.studies.weak_to_strong.measure import replicated
 from superalign.studies.weak_to_strong.page import page
 from superalign.studies.weak_to_strong.study import STUDY, Config, check, topics_of
-from superalign.train.answering import answer_odds
+from superalign.train.answering import TokenOdds, answer_odds
 from superalign.types import Interval, Unmeasured
 
 KIND = "words"
@@ -176,12 +177,14 @@ def test_adapters_of_a_model_by_path_learn_from_statements_of_ones_own(
 
 
 def test_an_adapter_changes_what_a_model_says_and_the_model_itself_stays(tiny_chat: str) -> None:
+    base, rows = open_weights(tiny_chat), np.arange(4)
     texts = [f"{name} is a river." for name in ("Po", "Ems", "Inn", "Don")]
-    before = tuned_judges.with_adapter(tiny_chat, texts, seed=0)[1]
-    student, rows = weak_benches.who_answers(tiny_chat, texts, 0, np.arange(4)), np.arange(4)
-    assert np.allclose(answer_odds(student, rows), answer_odds(before, rows), atol=1e-5)
-    trained(student, rows, np.array([1.0, 0.0, 1.0, 0.0]), Training(rate=3e-2, passes=20.0), seed=0)
+
+    def fresh() -> TokenOdds:
+        return tuned_judges.with_adapter(base, texts, seed=0, upper=0.5, kept=False)[1]
+
+    student, before = fresh(), answer_odds(fresh(), rows)
+    assert np.allclose(answer_odds(student, rows), before, atol=1e-5)
+    trained(student, rows, np.array([1.0, 0.0, 1.0, 0.0]), Training(rate=3e-2, passes=40.0), seed=0)
     assert ((answer_odds(student, rows) > 0) == [True, False, True, False]).all()
-    assert np.allclose(
-        answer_odds(tuned_judges.with_adapter(tiny_chat, texts, seed=0)[1], rows), answer_odds(before, rows)
-    )
+    assert np.allclose(answer_odds(fresh(), rows), before, atol=1e-5)
