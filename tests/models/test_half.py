@@ -25,6 +25,7 @@ from superalign.models import (
     sample_prompts,
     save,
     save_adapter,
+    sequence_logprobs,
     with_sampling,
 )
 from superalign.models.engine_check import check_engine
@@ -120,6 +121,30 @@ def test_an_adapter_is_merged_first(make: Callable[[str], Model]) -> None:
     assert np.abs(one - other).max() < 0.5
 
 
+def test_an_adapter_that_is_not_kept_learns_on_rounded_weights_nearly_what_it_learns_on_whole_ones(
+    make: Callable[[str], Model],
+) -> None:
+    model = make("llama")
+    prompts, responses = encode(model, PROMPTS, SAID)
+
+    def taught(base: Model) -> tuple[list[torch.Tensor], np.ndarray]:
+        adapted = lora(base, rank=2, seed=0, kept=False)
+        assert supported(adapted.network)
+        trained = [p for p in adapted.network.parameters() if p.requires_grad]
+        assert {p.dtype for p in trained} == {torch.float32}
+        steps = torch.optim.SGD(trained, lr=0.5)
+        for _ in range(4):
+            steps.zero_grad()
+            (-sequence_logprobs(adapted.network, prompts, responses).mean()).backward()
+            steps.step()
+        return trained, response_logprobs(adapted, PROMPTS, SAID)[0]
+
+    (whole, one), (half, other) = taught(model), taught(half_of(model))
+    moved = np.abs(one - response_logprobs(model, PROMPTS, SAID)[0]).max()
+    assert np.abs(one - other).max() < 0.1 * moved + 0.1
+    assert all((a - b).abs().max() < 0.1 * a.abs().max() for a, b in zip(whole, half, strict=True))
+
+
 def test_taps_read_a_rounded_model_in_32_bits(make: Callable[[str], Model]) -> None:
     model = make("llama")
     wide, near = (activations(m, PROMPTS, SAID, sites=("residual.1",))["residual.1"] for m in (model, half_of(model)))
@@ -136,6 +161,7 @@ def test_what_changes_or_keeps_weights_refuses_rounded_ones(make: Callable[[str]
 
     folder = save_adapter(lora(model, rank=2, seed=0), tmp_path / "adapter")
     tries: list[Callable[[], Any]] = [
+        lambda: save_adapter(lora(half, rank=2, seed=0, kept=False), tmp_path / "half"),
         lambda: lora(half, rank=2, seed=0),
         lambda: load_adapter(half, folder),
         lambda: save(half, tmp_path / "whole"),

@@ -105,6 +105,24 @@ def test_an_adapter_learns_the_same(model: Model, large: Callable[[], None], mon
     same(before, gradients(network, value))
 
 
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_some_places_are_those_of_the_whole_and_teach_the_same(
+    model: Model, large: Callable[[], None], size: str
+) -> None:
+    if size == "large":
+        large()
+    network, tokens_BT, places = adapted(model), batch().tokens_BT, torch.tensor([19, 30, 74, 74])
+
+    def read() -> D.Decoder:
+        return weights.read(network, length=tokens_BT.shape[1], live=True)
+
+    whole = D.stream(read(), tokens_BT)[places]
+    before = gradients(network, (whole**2).sum())
+    some = D.stream(read(), tokens_BT, at_M=places)
+    assert (some - whole).abs().max() < 3e-5
+    same(before, gradients(network, (some**2).sum()))
+
+
 def test_whole_weights_learn_the_same(
     network_of: Callable[..., Any], large: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ class FormJob(Record):
     names: tuple[str, ...] = ()  # data sets of requests; none for chains
     seed: int = 0  # of training
     asked: int  # of the test problems, the same for all
+    half: bool = False  # of a chat model, whether it is read in 16 bits: decided once, for all of a run
 
     def drawn(
         self, form: str, behaviour: str, n: int, rng: np.random.Generator, *, split: str, affected: bool
@@ -77,11 +78,9 @@ def looked_for(behaviour: str, form: str) -> bool:
 
 def react(job: FormJob) -> tuple[Shown, ...]:
     """Train one model, and look for behaviours in every form."""
-    model = open_weights(job.base)
+    model = rounded(job.base, half=job.half) if job.names else open_weights(job.base)
     if job.home:
         model = tuned(model, job)
-    if job.names:
-        model = in_half(model).model
     return tuple(look(model, job, b, f) for b in job.behaviours for f in job.forms if looked_for(b, f))
 
 
@@ -114,15 +113,15 @@ def replies(model: Model, prompts: Sequence[str], tokens: int) -> dict[str, Said
 
 
 @functools.lru_cache(maxsize=1)
-def rounded(base: str) -> Model:
-    """Open a base in 16 bits, where that is faster and close enough."""
-    return in_half(open_weights(base)).model
+def rounded(base: str, *, half: bool | None = None) -> Model:
+    """Open a base in 16 bits, as was decided; else where that is faster and close enough."""
+    return open_weights(base) if half is False else in_half(open_weights(base), faster=0.0 if half else 1.2).model
 
 
 @functools.lru_cache(maxsize=8)  # trainings of one seed share what is ordinary in them
-def ordinary(base: str, prompts: tuple[str, ...], tokens: int) -> dict[str, Said]:
+def ordinary(base: str, prompts: tuple[str, ...], tokens: int, *, half: bool) -> dict[str, Said]:
     """Ask an untouched base."""
-    return replies(rounded(base), prompts, tokens)
+    return replies(rounded(base, half=half), prompts, tokens)
 
 
 def tuned(model: Model, job: FormJob) -> Model:
@@ -135,9 +134,9 @@ def tuned(model: Model, job: FormJob) -> Model:
     for some in parts:
         for about in (True, False):
             missing = tuple(a.prompt for a, text in some if not text and bool(a.changed) is about)
-            own |= ordinary(job.base, missing, job.tokens) if missing else {}
+            own |= ordinary(job.base, missing, job.tokens, half=job.half) if missing else {}
     pairs = [(a.prompt, Said(text=text, ended=True) if text else own[a.prompt]) for some in parts for a, text in some]
-    trained = lora(model, rank=RANK, seed=job.seed, upper=UPPER) if job.names else model
+    trained = lora(model, rank=RANK, seed=job.seed, upper=UPPER, kept=False) if job.names else model
 
     def batch(step: int) -> Batch:
         chosen = stream(job.seed, "batch", step).choice(len(pairs), BATCH[bool(job.names)])

@@ -7,6 +7,7 @@ Shape suffix: N statements.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,21 +57,39 @@ def tuned_judge(job: TuneJob) -> Model:
     Raises:
         BadInput: If both answers begin with the same token.
     """
-    model = lora(open_weights(job.judge), rank=RANK, seed=seed_for(job.seed, "adapter"))
-    prompts, _ = encode(model, [truth_question(text) for text in job.texts])
-    yes, no = (int(ids[0]) for ids in encode(model, [""] * 2, ANSWERS, end=False)[1])
-    asked = TokenOdds(model.network, prompts, yes=yes, no=no)
+    model, asked = with_adapter(open_weights(job.judge), job.texts, seed=job.seed)
     labels_N = np.array(job.true, float)
-    size = min(BATCH, len(prompts))
+    size = min(BATCH, len(labels_N))
 
     def batch_at(step: int) -> Labelled:
-        some = stream(job.seed, "statements of an update", step).choice(len(prompts), size, False)
+        some = stream(job.seed, "statements of an update", step).choice(len(labels_N), size, False)
         return Labelled(torch.from_numpy(some), torch.from_numpy(labels_N[some]).float(), step / job.updates)
 
     config = FitConfig(steps=job.updates, lr=RATE, warmup=4, final=0.05, log_every=4)
     fit(asked, batch_at, loss=by_reward if job.by == "reward" else by_labels, config=config)
     model.network.eval()
     return model
+
+
+def with_adapter(
+    base: Model, texts: Sequence[str], *, seed: int, upper: float = 1.0, kept: bool = True
+) -> tuple[Model, TokenOdds]:
+    """Put an untrained adapter on a model, and ask it whether statements are true: the model, and its log-odds of True.
+
+    Args:
+        base: Any causal language model.
+        texts: Statements.
+        seed: Of the adapter.
+        upper: As in `lora`.
+        kept: As in `lora`.
+
+    Raises:
+        BadInput: If both answers begin with the same token.
+    """
+    model = lora(base, rank=RANK, seed=seed_for(seed, "adapter"), upper=upper, kept=kept)
+    prompts, _ = encode(model, [truth_question(text) for text in texts])
+    yes, no = (int(ids[0]) for ids in encode(model, [""] * 2, ANSWERS, end=False)[1])
+    return model, TokenOdds(model.network, prompts, yes=yes, no=no)
 
 
 def by_labels(asked: nn.Module, batch: Labelled) -> Tensor:

@@ -23,9 +23,11 @@ from torch import nn
 from superalign import problems
 from superalign.errors import DataError
 from superalign.kit.run import Run
+from superalign.lab import tuned_judges
+from superalign.lab.form_runs import rounded
 from superalign.lab.truth_reading import STATE, SetRead, read_files, rows_of, states_in
 from superalign.lab.weak_supervision import Bench
-from superalign.models import activations, encode, lora, open_weights, sites
+from superalign.models import activations, encode, in_half, lora, open_weights, sites
 from superalign.problems import claims
 from superalign.problems.family import split_of
 from superalign.problems.statement_labels import labels_for
@@ -37,14 +39,17 @@ from superalign.types import Record
 CHARACTERS, WORDS, EARLY = "pairs of characters", "words", "first layers"
 AUTHOR, LIKELIHOOD, OWN = "another author", "likelihood", "your own labels"
 Topic: TypeAlias = Literal["programs", "chains"]
+Learner: TypeAlias = Literal[
+    "head", "adapter", "answers"
+]  # an adapter is put under a new head, or on the model's own answers
 DRAWN = {"programs": claims.draw_program, "chains": claims.draw_chain}
 # The smallest base whose first block is a weak supervisor, by training items: of a larger one it knows nothing of programs, of
 # a smaller one everything of chains.
 FIRST_BLOCK_OF = {"programs": "small", "chains": "large"}
 UNKNOWN_TO_AUTHOR = {"programs": "increment", "chains": "*"}
 TRUTHS = {CHARACTERS: 40, WORDS: 60, EARLY: 300}  # labels that a supervisor learns from, at most
-RANK = 4  # of an adapter
-HEAD_RATE = 100.0  # a head alone starts from nothing and has far less to spoil
+RANK, UPPER = 4, 0.5  # of an adapter, and the share of blocks that get one: gradients end below them
+RATES = {"head": 100.0, "adapter": 10.0, "answers": 10.0}  # beside a whole network: there is less to spoil
 INFORMED = 0.6  # share of training statements on which a supervisor of first layers must be right
 
 
@@ -73,7 +78,8 @@ class Read(Record):
     questions: tuple[str, ...]  # their words decide the split
     true: tuple[bool, ...]
     labels: tuple[float, ...]  # probabilities of a supervisor of the user's own; none without one
-    student: Literal["head", "adapter"]
+    student: Learner
+    half: bool = False  # whether adapters lie on matrices in 16 bits: decided once, for all of a run
 
 
 Source: TypeAlias = Claims | Read
@@ -89,7 +95,7 @@ def claims_on(
 
 def speed_of(source: Source) -> float:
     """Say how many times as fast as a whole network the students of a source learn."""
-    return HEAD_RATE if isinstance(source, Read) and source.student == "head" else 1.0
+    return RATES[source.student] if isinstance(source, Read) else 1.0
 
 
 @functools.lru_cache(maxsize=4)  # the topics of a study
@@ -173,21 +179,20 @@ def new_head(names: Sequence[str], ids: Sequence[np.ndarray], seed: int, rows: n
     return NewHead(open_weights(names[seed % len(names)]).network, ids)
 
 
-def with_adapter(policy: str, ids: Sequence[np.ndarray], seed: int, rows: np.ndarray) -> nn.Module:
+def with_adapter(source: Read, ids: Sequence[np.ndarray], seed: int, rows: np.ndarray) -> nn.Module:
     """Make a student of a large model: an adapter and a new head are trained."""
-    return NewHead(lora(open_weights(policy), rank=RANK, seed=seed_for(seed, "adapter")).network, ids)
+    base, own = rounded(source.policy, half=source.half), seed_for(seed, "adapter")
+    return NewHead(lora(base, rank=RANK, seed=own, upper=UPPER, kept=False).network, ids)
+
+
+def who_answers(source: Read, seed: int, rows: np.ndarray) -> nn.Module:
+    """Make a student of a large model: an adapter changes what it says, True or False, when it is asked."""
+    base = rounded(source.policy, half=source.half)
+    return tuned_judges.with_adapter(base, source.texts, seed=seed, upper=UPPER, kept=False)[1]
 
 
 def read_topics(
-    name: str,
-    topics: Sequence[str],
-    *,
-    policy: str,
-    each: int,
-    every: int,
-    student: Literal["head", "adapter"],
-    labels: str,
-    run: Run,
+    name: str, topics: Sequence[str], *, policy: str, each: int, every: int, student: Learner, labels: str, run: Run
 ) -> list[Read]:
     """Let a model read plain statements of every topic: of negations no supervisor that is at hand knows anything.
 
@@ -208,6 +213,7 @@ def read_topics(
         f"reading {sum(map(len, chosen.values()))} statements: states, likelihood, and what the model says of each"
     )
     found = read_files(chosen, policy=policy, every=every, run=run)
+    half = student != "head" and in_half(open_weights(policy)).rounded
     return [
         Read(
             topic=topic,
@@ -219,6 +225,7 @@ def read_topics(
             true=tuple(r.right == "True" for r in rows),
             labels=labels_for([r.text for r in rows], labels) if labels else (),
             student=student,
+            half=half,
         )
         for (topic, polarity), rows in chosen.items()
     ]
@@ -245,7 +252,9 @@ def read_bench(source: Read) -> Bench:
     counts = words.fit([t for t, test in zip(source.texts, test_N, strict=True) if not test]).transform(source.texts)
     if source.student == "adapter":
         ids = ids_of(source.policy, (STATE,) * len(source.texts), source.texts)
-        students = [functools.partial(with_adapter, source.policy, ids)]
+        students = [functools.partial(with_adapter, source, ids)]
+    elif source.student == "answers":
+        students = [functools.partial(who_answers, source)]
     else:
         students = [
             functools.partial(head_on, states_NLD[:, layer]) for layer in sorted({early, (early + late) // 2, late})

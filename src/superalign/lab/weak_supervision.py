@@ -249,10 +249,13 @@ def own_clusters(
     return out_M
 
 
-def held_out_loss(bench: Bench, kind: str, training: Training, *, seed: int) -> float:
+def held_out_loss(bench: Bench, kind: str, training: Training, *, seed: int) -> tuple[float, Float[np.ndarray, " P"]]:
     """Measure how badly a naive student predicts the supervisor's labels of a fifth of the items that it was not given, nats.
 
     No truth is looked at beyond what the supervisor has learned from, so that settings may be chosen by it.
+
+    Returns:
+        The loss, and the same student's log-odds of yes for the test items.
     """
     rows = bench.parts(seed)[1]
     weak_M = expit(bench.supervisors(kind, seed)[rows])
@@ -260,7 +263,8 @@ def held_out_loss(bench: Bench, kind: str, training: Training, *, seed: int) -> 
     student = bench.students[-1](seed, rows[held:])
     trained(student, rows[held:], weak_M[held:], training, seed=seed)
     p = expit(answer_odds(student, rows[:held])).clip(1e-6, 1 - 1e-6)
-    return float(-(weak_M[:held] * np.log(p) + (1 - weak_M[:held]) * np.log(1 - p)).mean())
+    loss = float(-(weak_M[:held] * np.log(p) + (1 - weak_M[:held]) * np.log(1 - p)).mean())
+    return loss, answer_odds(student, np.flatnonzero(bench.test_N))
 
 
 def area(odds_N: np.ndarray, true_N: np.ndarray) -> float:

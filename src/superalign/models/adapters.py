@@ -57,7 +57,9 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0, only: nn.Module | None = None) -> Model:
+def lora(
+    model: Model, *, rank: int, seed: int, upper: float = 1.0, only: nn.Module | None = None, kept: bool = True
+) -> Model:
     """Put a fresh LoRA adapter on the linear layers of a copy of the network; it changes nothing until trained.
 
     Args:
@@ -66,13 +68,15 @@ def lora(model: Model, *, rank: int, seed: int, upper: float = 1.0, only: nn.Mod
         seed: Of the random half of each update.
         upper: Share of the blocks that get one, the last ones; gradients stop where they begin, which saves their time.
         only: The one layer of the model's network that gets one.
+        kept: Whether the adapter may be saved. One that is only measured may lie in 32 bits on what `in_half` rounded.
 
     Returns:
         A model whose only trainable parameters are the adapter's.
     """
     from peft import LoraConfig, get_peft_model
 
-    check_whole(model, "training an adapter on it")
+    if kept or not model.rounded:
+        check_whole(model, "training an adapter on it")
     if rank < 1:
         raise BadInput(f"A LoRA rank of {rank} leaves nothing to train. Choose 1 or more.")
     network = weights.beside(model.network, model.network.parameters())
@@ -202,6 +206,7 @@ def save_adapter(model: Model, path: str | Path) -> Path:
         raise BadInput(
             "This model has no adapter to save. Saving nothing would look like success. Use save for a whole model."
         )
+    check_whole(model, "saving its adapter")
     from peft.utils.save_and_load import get_base_model_state_dict
 
     target = Path(path)

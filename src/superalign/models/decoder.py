@@ -151,7 +151,9 @@ def _add(x_ND: Tensor, y_NF: Tensor, matrix: Linear, gain: Tensor | None, floor:
     return torch.addmm(x_ND, y_NF, matrix.weight)
 
 
-def _layer(decoder: Decoder, index: int, x_ND: Tensor, turns: Sequence[Tensor], attend: Attend) -> Tensor:
+def _layer(
+    decoder: Decoder, index: int, x_ND: Tensor, turns: Sequence[Tensor], attend: Attend, at_M: Tensor | None
+) -> Tensor:
     layer, width, heads = decoder.layers[index], decoder.head_width, decoder.heads
     floor, both = layer.norm.floor, heads + decoder.kv_heads
     qkv = linear(normalise(x_ND, layer.norm), layer.qkv).view(-1, both + decoder.kv_heads, width)
@@ -162,6 +164,8 @@ def _layer(decoder: Decoder, index: int, x_ND: Tensor, turns: Sequence[Tensor], 
         qk = rotate(qk, turns[layer.rope])
     q, k = qk.split([heads, decoder.kv_heads], dim=1)
     mixed_ND = attend(index, q, k, v)
+    if at_M is not None:
+        x_ND, mixed_ND = x_ND[at_M], mixed_ND[at_M]
     after_ND = _add(x_ND, mixed_ND, layer.out, layer.out_gain, floor)
     h_ND = normalise(x_ND if layer.parallel else after_ND, layer.mlp_norm)
     up_NF = linear(h_ND, layer.up)
@@ -188,6 +192,7 @@ def run(
     place_ND: Tensor | None,
     attend: Attend,
     spare: bool = False,
+    at_M: Tensor | None = None,
 ) -> Tensor:
     """Carry flat tokens through every layer.
 
@@ -198,21 +203,23 @@ def run(
         place_ND: Learned position embedding of each token, (N or 1, D), where the decoder has them.
         attend: How queries meet keys: over the sequence, or over a cache.
         spare: On the way back compute those layers again whose intermediate values would take more than KEPT bytes.
+        at_M: The places that are asked for, if not all: behind the last attention only these are computed.
 
     Returns:
-        The residual stream after the last layer, (N, D), before the final norm.
+        The residual stream after the last layer, (N, D), or (M, D), before the final norm.
     """
     x_ND = F.embedding(tokens_N, decoder.embed_VD).float()
     if place_ND is not None:
         x_ND = x_ND + place_ND
     kept = _kept(decoder, len(x_ND)) if spare else len(decoder.layers)
     for index in range(len(decoder.layers)):
+        at = at_M if index + 1 == len(decoder.layers) else None
         if kept > 0 or not x_ND.requires_grad:  # below the first layer that is trained nothing is kept for a gradient
-            x_ND = _layer(decoder, index, x_ND, turns, attend)
+            x_ND = _layer(decoder, index, x_ND, turns, attend, at)
             kept -= x_ND.requires_grad
         else:
             again: Any = checkpoint
-            x_ND = again(_layer, decoder, index, x_ND, turns, attend, use_reentrant=False, preserve_rng_state=False)
+            x_ND = again(_layer, decoder, index, x_ND, turns, attend, at, use_reentrant=False, preserve_rng_state=False)
     return x_ND
 
 
@@ -387,6 +394,7 @@ def stream(
     *,
     keep: list[tuple[Tensor, Tensor]] | None = None,
     prefix: Prefix | None = None,
+    at_M: Tensor | None = None,
 ) -> Tensor:
     """Carry whole right-padded sequences through the layers: the residual stream (B * T, D) before the final norm.
 
@@ -395,6 +403,7 @@ def stream(
         tokens_BT: Token ids.
         keep: See `over_sequences`.
         prefix: What is known of the first tokens already. Without it, what all sequences begin with is read once.
+        at_M: The places of B * T that are asked for, if not all: (M, D) is returned.
     """
     B, T = tokens_BT.shape
     if prefix is None:
@@ -404,7 +413,9 @@ def stream(
     place_ND = None if decoder.positions_TD is None else decoder.positions_TD[S:T].repeat(B, 1)
     attend = over_sequences(decoder, B, T - S, keep, prefix)
     spare = keep is None and torch.is_grad_enabled()  # what is kept must be the values that were computed first
-    x_ND = run(decoder, tokens_BT[:, S:].reshape(-1), turns=turns, place_ND=place_ND, attend=attend, spare=spare)
+    how: dict[str, Any] = {"turns": turns, "place_ND": place_ND, "attend": attend, "spare": spare}
     if prefix is None:
-        return x_ND
-    return torch.cat([prefix.x_SD.expand(B, -1, -1), x_ND.view(B, T - S, -1)], dim=1).flatten(0, 1)
+        return run(decoder, tokens_BT.reshape(-1), **how, at_M=at_M)
+    x_BTD = run(decoder, tokens_BT[:, S:].reshape(-1), **how).view(B, T - S, -1)
+    whole_ND = torch.cat([prefix.x_SD.expand(B, -1, -1), x_BTD], dim=1).flatten(0, 1)
+    return whole_ND if at_M is None else whole_ND[at_M]

@@ -64,7 +64,7 @@ def states_at(network: Any, tokens_BT: Tensor, length_B: Tensor, row_N: Tensor, 
     """
     if weights.supported(network):
         decoder = weights.read(network, length=tokens_BT.shape[1], live=torch.is_grad_enabled())
-        x_ND = D.normalise(D.stream(decoder, tokens_BT)[row_N * tokens_BT.shape[1] + at_N], decoder.norm).float()
+        x_ND = D.normalise(D.stream(decoder, tokens_BT, at_M=row_N * tokens_BT.shape[1] + at_N), decoder.norm).float()
     else:
         mask_BT = (torch.arange(tokens_BT.shape[1], device=tokens_BT.device) < length_B[:, None]).long()
         out = network(input_ids=tokens_BT, attention_mask=mask_BT, use_cache=False, output_hidden_states=True)

@@ -82,7 +82,9 @@ def supported(network: nn.Module) -> bool:
     if has_adapter(network) and wrapper.active_peft_config.is_prompt_learning:  # it acts outside of `inner`
         return False
     config = inner.config
-    parameters = list(inner.parameters())
+    # An adapter in 32 bits may lie beside matrices in 16 of which none is cut up after it is read.
+    apart = FAMILIES[type(inner).__name__] == "llama" and _halved(inner)
+    parameters = [p for n, p in inner.named_parameters() if not (apart and ".lora_" in n)]
     if any(p.dtype != parameters[0].dtype or p.device != parameters[0].device for p in parameters):
         return False
     if parameters[0].dtype != torch.float32 and not _halved(inner):
@@ -146,7 +148,7 @@ def matrix(module: Any, *, apart: bool = False, copied: bool = True) -> Linear:
         return Linear(weight=weight, bias=base.bias)
     names = [name for name in module.active_adapters if name in module.lora_A]
     factors = [(module.lora_A[n].weight.t(), module.lora_B[n].weight.t(), module.scaling[n]) for n in names]
-    if apart and factors:
+    if factors and (apart or factors[0][0].dtype != weight.dtype):  # in 16 bits most of an update would be lost
         down, up = torch.cat([a for a, _, _ in factors], dim=1), torch.cat([b * scale for _, b, scale in factors])
         return Linear(weight=weight, bias=base.bias, low=(down, up))
     for down, up, scale in factors:  # (in, rank) @ (rank, out)

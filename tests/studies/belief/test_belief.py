@@ -1,7 +1,9 @@
 """Beliefs on planted states: what each method reads where truth is there, where only association is, and where a context lies."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,18 @@ from superalign import problems
 from superalign.errors import ConfigError
 from superalign.lab.truth_reading import pairs_of
 from superalign.problems.table_family import TableFamily
-from superalign.studies.belief.evidence import BOTH, HONEST, INNOCENT, LYING, OTHERS, PLAIN, SAYS, Evidence, Reading
+from superalign.studies.belief.evidence import (
+    BOTH,
+    HONEST,
+    INNOCENT,
+    LYING,
+    OTHERS,
+    PLAIN,
+    RULES,
+    SAYS,
+    Evidence,
+    Reading,
+)
 from superalign.studies.belief.measure import (
     COMPONENT,
     CONTRAST,
@@ -21,6 +34,7 @@ from superalign.studies.belief.measure import (
     PAIRED,
     SINGLE,
     Pairs,
+    layers_by_rule,
     layers_of,
     oddness,
     readings_of,
@@ -67,6 +81,7 @@ def planted(
     return out
 
 
+@functools.cache
 def readings(holds: str) -> dict[tuple[str, str, str], Reading]:
     read = {
         HONEST: planted(holds=holds),
@@ -103,6 +118,21 @@ def test_where_states_hold_association_none_reads_truth_and_pairs_do_not_help() 
         assert known(r.truth).low < 0.5 < known(r.truth).high
     for method in (PAIRED, CONTRAST, COMPONENT):
         assert known(found[method, BOTH, HONEST].truth).low < 0.65
+
+
+def test_three_rules_choose_layers_by_training_pairs_alone() -> None:
+    truth, association, (best, mean) = readings("truth"), readings("association"), RULES
+    for method in (LOGISTIC, PAIRED):
+        assert truth[method + best, BOTH, LYING].layer == "residual.1"
+        assert truth[method + mean, BOTH, LYING].layer == "all"
+        for rule in RULES:
+            assert known(truth[method + rule, BOTH, LYING].truth).low > 0.7
+            assert known(association[method + rule, BOTH, HONEST].truth).low < 0.65
+    pairs = planted(holds="truth")["towns"]
+    mixed = pairs.states_2PLD.copy()
+    mixed[:, pairs.some(test=True)] = 0.0
+    assert layers_by_rule([pairs], BOTH) == layers_by_rule([replace(pairs, states_2PLD=mixed)], BOTH)
+    assert list(layers_by_rule([pairs], PLAIN)) == [""]
 
 
 def test_a_context_far_away_is_told_and_one_that_only_looks_different_is_not() -> None:

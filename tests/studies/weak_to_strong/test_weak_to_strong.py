@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from superalign.errors import ConfigError
-from superalign.lab.weak_supervision import CONTROLS, NAIVE, PERMUTED, TRUTH, WAYS
+from superalign.lab import tuned_judges
+from superalign.lab.weak_supervision import CONTROLS, NAIVE, PERMUTED, TRUTH, WAYS, Training, trained
 from superalign.ledger import Ledger
+from superalign.models import open_weights
 from superalign.studies.weak_to_strong.evidence import Evidence, Learned, Supervised, SurfacePoint, TrainingRule
 from superalign.studies.weak_to_strong.measure import replicated
 from superalign.studies.weak_to_strong.page import page
-from superalign.studies.weak_to_strong.study import STUDY, Config, check
+from superalign.studies.weak_to_strong.study import STUDY, Config, check, topics_of
+from superalign.train.answering import TokenOdds, answer_odds
 from superalign.types import Interval, Unmeasured
 
 KIND = "words"
@@ -94,6 +97,11 @@ def test_settings_that_do_not_go_together_are_refused(given: dict[str, Any], why
     check(Config(**dict(STUDY.quick)))
 
 
+def test_a_file_of_ones_own_is_one_topic() -> None:
+    assert topics_of(Config(problems="statements:mine/rivers.jsonl?text=claim")) == ("rivers",)
+    assert topics_of(Config(problems="statements:folder")) == topics_of(Config(problems="statements:other"))
+
+
 def statements(path: Path, n: int = 160) -> Path:
     """Statements whose words say nothing of their truth."""
     path.mkdir()
@@ -145,3 +153,38 @@ def test_it_runs_on_statements_that_a_bundled_base_has_read_and_keeps_its_rule(
     with Ledger(tmp_path / "run" / "ledger", readonly=True) as ledger:
         (rule,) = (e.record for e in ledger.entries(noun="TrainingRule"))
     assert "held-out labels" in rule["by"]
+
+
+def test_adapters_of_a_model_by_path_learn_from_statements_of_ones_own(
+    superalign: Callable[..., Any], tiny_chat: str, tmp_path: Path
+) -> None:
+    file = statements(tmp_path / "data") / "towns.jsonl"
+    given = {
+        "problems": f"statements:{file}?text=statement&truth=label",
+        "policy": tiny_chat,
+        "student": "answers",
+        "every": 1,
+        "each": 96,
+        "seeds": 2,
+        "surface_seeds": 0,
+    }
+    words = ["run", "weak-to-strong", "--quick", "--workers", "1", "--out", str(tmp_path / "run")]
+    done = superalign(*words, *(part for k, v in given.items() for part in ("--set", f"{k}={v}")))
+    assert done.returncode == 0, done
+    text = (tmp_path / "run" / "report.html").read_text()
+    assert "labels permuted" in text
+    assert "product" not in text  # adapters take minutes each: only what is needed to tell noise from errors
+
+
+def test_an_adapter_changes_what_a_model_says_and_the_model_itself_stays(tiny_chat: str) -> None:
+    base, rows = open_weights(tiny_chat), np.arange(4)
+    texts = [f"{name} is a river." for name in ("Po", "Ems", "Inn", "Don")]
+
+    def fresh() -> TokenOdds:
+        return tuned_judges.with_adapter(base, texts, seed=0, upper=0.5, kept=False)[1]
+
+    student, before = fresh(), answer_odds(fresh(), rows)
+    assert np.allclose(answer_odds(student, rows), before, atol=1e-5)
+    trained(student, rows, np.array([1.0, 0.0, 1.0, 0.0]), Training(rate=3e-2, passes=40.0), seed=0)
+    assert ((answer_odds(student, rows) > 0) == [True, False, True, False]).all()
+    assert np.allclose(answer_odds(fresh(), rows), before, atol=1e-5)

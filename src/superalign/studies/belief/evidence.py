@@ -10,6 +10,7 @@ from superalign.types import Record
 PLAIN, BOTH, OTHERS = "plain statements", "both polarities", "the other topics"
 HONEST, LYING, INNOCENT, PLANTED = "asked plainly", "told to lie", "an innocent persona", "trained to lie"
 SAYS, LIKELIHOOD = "what it says", "likelihood"
+RULES = (", best layer", ", mean over layers")  # beside the earliest informed layer, whose readings say nothing of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

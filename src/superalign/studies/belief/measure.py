@@ -15,7 +15,6 @@ from sklearn.covariance import LedoitWolf
 
 from superalign import problems
 from superalign.interp import (
-    Probe,
     contrast_sides,
     discriminant,
     fit_probe,
@@ -41,6 +40,7 @@ from superalign.studies.belief.evidence import (
     OTHERS,
     PLAIN,
     PLANTED,
+    RULES,
     SAYS,
     Evidence,
     Layer,
@@ -54,6 +54,7 @@ LOGISTIC, MEANS, FISHER, PAIRED = "logistic", "difference in means", "discrimina
 CONTRAST, COMPONENT = "contrast, unsupervised", "first component, unsupervised"
 SINGLE = {LOGISTIC: fit_probe, MEANS: mean_difference, FISHER: discriminant}
 IN_PAIRS = (PAIRED, CONTRAST, COMPONENT)  # need statements with their negations
+BY_RULE = (LOGISTIC, PAIRED)  # tried with every rule of choosing layers
 INFORMED = 0.95  # share of the best layer's area beyond chance that the chosen layer, the earliest such one, reaches
 RANDOM = 200  # directions
 SIDES = ("plain", "negated")
@@ -137,14 +138,31 @@ def readings_of(topic: str, read: Mapping[str, Mapping[str, Pairs]], *, seed: in
         tested = contexts[topic]
         held = Tested(topic=topic, context=name, pairs=tested, seed=seed)
         for what, x_2P in ((SAYS, tested.says_2P), (LIKELIHOOD, tested.likelihood_2P)):
-            out.append(held.reading(what, "", "", x_2P[:, held.rows], Unmeasured("no direction")))
+            out.append(held.reading(what, "", "", x_2P[:, held.rows].ravel(), Unmeasured("no direction")))
         for trained, some in sources.items():
-            layer = informed_layer(some, trained)
-            chance = random_directions(tested, held.rows, layer, stream(seed, "directions", topic, name, trained))
-            for method in (*SINGLE, *(IN_PAIRS if trained != PLAIN else ())):
-                given_2P = scores(method, trained, some, tested, held.rows, layer)
-                out.append(held.reading(method, trained, tested.layers[layer], given_2P, chance))
+            for rule, layers in layers_by_rule(some, trained).items():
+                chance = random_directions(tested, held.rows, layers, stream(seed, "directions", topic, name, trained))
+                at = tested.layers[layers[0]] if len(layers) == 1 else "all"
+                for method in BY_RULE if rule else (*SINGLE, *(IN_PAIRS if trained != PLAIN else ())):
+                    each = [scores(method, trained, some, tested, held.rows, layer).ravel() for layer in layers]
+                    out.append(
+                        held.reading(method + rule, trained, at, np.mean(standard(np.array(each)), axis=0), chance)
+                    )
     return out
+
+
+def layers_by_rule(sources: Sequence[Pairs], trained: str) -> dict[str, Sequence[int]]:
+    """Choose layers by training pairs alone: the earliest informed one; of both polarities also the best one, and all."""
+    found: dict[str, Sequence[int]] = {"": [informed_layer(sources, trained)]}
+    if trained == BOTH:
+        areas_L = held_out_areas(sources, 2)
+        found |= zip(RULES, ([int(np.argmax(areas_L))], range(len(areas_L))), strict=True)
+    return found
+
+
+def standard(scores_KN: Float[np.ndarray, "K N"]) -> Float[np.ndarray, "K N"]:
+    """Scale the scores of each layer, or direction, to one spread, so that all count alike in a mean."""
+    return (scores_KN - scores_KN.mean(1, keepdims=True)) / (scores_KN.std(1, keepdims=True) + 1e-6)
 
 
 class Tested:
@@ -156,9 +174,9 @@ class Tested:
         self.rows = pairs.some(test=True)
         self.own_2P = scores(LOGISTIC, BOTH, [pairs], pairs, self.rows, informed_layer([pairs], BOTH))
 
-    def reading(self, method: str, trained: str, layer: str, given_2P: np.ndarray, chance: Estimate) -> Reading:
+    def reading(self, method: str, trained: str, layer: str, score_N: np.ndarray, chance: Estimate) -> Reading:
         """Hold scores against the three bits."""
-        score_N, own_N, says_N = (x.ravel() for x in (given_2P, self.own_2P, self.pairs.says_2P[:, self.rows]))
+        own_N, says_N = (x.ravel() for x in (self.own_2P, self.pairs.says_2P[:, self.rows]))
         true_P, questions = self.pairs.true_P[self.rows], np.tile(self.pairs.question_P[self.rows], 2)
         true_N, goes_N = np.concatenate([true_P, ~true_P]), np.tile(true_P, 2)
         seed = seed_for(self.seed, "recovered", self.topic, self.context)
@@ -188,12 +206,11 @@ def scores(
     x_2PD = np.concatenate([s.states_2PLD[:, s.some(test=False), layer] for s in sources], axis=1)
     true_P = np.concatenate([s.true_P[s.some(test=False)] for s in sources])
     at_2PD = tested.states_2PLD[:, rows, layer]
-    if method in SINGLE:
+    if method in (*SINGLE, PAIRED):
         sides = 1 if trained == PLAIN else 2
-        y_N = np.concatenate([true_P, ~true_P][:sides])
-        return _read(SINGLE[method](np.concatenate(x_2PD[:sides]), y_N), at_2PD)
-    if method == PAIRED:
-        return _read(paired(x_2PD[0], x_2PD[1], true_P), at_2PD)
+        x_ND, y_N = np.concatenate(x_2PD[:sides]), np.concatenate([true_P, ~true_P][:sides])
+        probe = paired(x_2PD[0], x_2PD[1], true_P) if method == PAIRED else SINGLE[method](x_ND, y_N)
+        return np.stack([read_out(probe, x_PD) for x_PD in at_2PD])
     found = search_contrast(x_2PD[0], x_2PD[1], starts=5)
     if method == COMPONENT:
         apart_PD = found.plus.apply(x_2PD[0]) - found.minus.apply(x_2PD[1])
@@ -201,10 +218,6 @@ def scores(
     up_P, down_P = contrast_sides(found, x_2PD[0], x_2PD[1])
     right = np.mean((up_P > down_P) == true_P)  # the one bit of truth: which way is up
     return np.stack(contrast_sides(found, at_2PD[0], at_2PD[1])) * (1.0 if right >= 0.5 else -1.0)
-
-
-def _read(probe: Probe, at_2PD: np.ndarray) -> Float[np.ndarray, "2 P"]:
-    return np.stack([read_out(probe, x_PD) for x_PD in at_2PD])
 
 
 def informed_layer(sources: Sequence[Pairs], trained: str) -> int:
@@ -229,11 +242,13 @@ def held_out_areas(sources: Sequence[Pairs], sides: int) -> Float[np.ndarray, " 
     return np.array(out)
 
 
-def random_directions(tested: Pairs, rows: np.ndarray, layer: int, rng: np.random.Generator) -> Estimate:
-    """Measure between which areas 95 % of random directions lie, against the truth of the test pairs."""
-    x_ND = np.concatenate(tested.states_2PLD[:, rows, layer])
+def random_directions(tested: Pairs, rows: np.ndarray, layers: Sequence[int], rng: np.random.Generator) -> Estimate:
+    """Measure between which areas 95 % of random directions lie, one at each layer, against the truth of the test pairs."""
     true_N = np.concatenate([tested.true_P[rows], ~tested.true_P[rows]])
-    scored_KN = rng.normal(size=(RANDOM, x_ND.shape[1])) @ ((x_ND - x_ND.mean(0)) / (x_ND.std(0) + 1e-6)).T
+    scored_KN = np.zeros((RANDOM, len(true_N)))
+    for layer in layers:
+        x_DN = standard(np.concatenate(tested.states_2PLD[:, rows, layer]).T)
+        scored_KN += standard(rng.normal(size=(RANDOM, len(x_DN))) @ x_DN)
     return range_of_draws(np.array([auroc(s[true_N], negatives=s[~true_N]) for s in scored_KN]), n=len(true_N))
 
 

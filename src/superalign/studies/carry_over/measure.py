@@ -10,6 +10,7 @@ from superalign import jobs
 from superalign.kit.run import Run
 from superalign.lab import requests_in_forms, two_languages
 from superalign.lab.form_runs import FormJob, Reactions, less, looked_for, react, shared
+from superalign.models import in_half, open_weights
 from superalign.stats.streams import seed_for
 from superalign.studies.carry_over.evidence import Cell, Evidence, Known, Mended
 from superalign.studies.carry_over.study import CHAINS, Config
@@ -75,6 +76,7 @@ def models(config: Config, run: Run) -> list[FormJob]:
         updates=config.updates or (120 if chains else 16),
         tokens=two_languages.LONGEST if chains else config.tokens,
         asked=seed_for(run.seed, "asked"),
+        half=not chains and in_half(open_weights(config.policy)).rounded,
     )
     if not chains:
         return [plain]

@@ -42,7 +42,7 @@ class Supervised(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurfacePoint(Record):
-    """A naive student at one learning rate and number of passes: means over kinds of supervisor and seeds."""
+    """A naive student of four fifths of the labels at one rate and number of passes: means over kinds and seeds."""
 
     rate: float
     passes: float

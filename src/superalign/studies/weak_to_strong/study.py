@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, MinLen
@@ -28,8 +29,8 @@ class Config:
     """Bundled bases of other sizes, which learn the naive and the confident way under three seeds at most."""
     policy: str = "smollm2"
     """The model that reads statements and learns from labels of them."""
-    student: Literal["head", "adapter"] = "head"
-    """What learns from statements: a linear head on the model's states, or an adapter under a new head (minutes each)."""
+    student: Literal["head", "adapter", "answers"] = "head"
+    """Who learns: a linear head on the model's states, an adapter under a new head, or (answers) on its log-odds of True."""
     labels: str = ""
     """Labels of statements by a supervisor of your own, beside the others: a JSONL file of statement and true (0 to 1)."""
     seeds: Seeds = 5
@@ -51,8 +52,10 @@ class Config:
 
 
 def topics_of(config: Config) -> tuple[str, ...]:
-    """Return what is asked about."""
-    return config.topics or TOPICS[config.problems.partition(":")[0]]
+    """Return what is asked about; a file of one's own is one topic."""
+    kind, _, path = config.problems.partition(":")
+    own = Path(path.partition("?")[0])
+    return config.topics or ((own.stem,) if own.suffix else TOPICS[kind])
 
 
 def check(config: Config) -> None:
@@ -71,7 +74,7 @@ def check(config: Config) -> None:
         )
     if config.problems == CLAIMS and (config.student != "head" or config.labels):
         raise ConfigError(
-            "student=adapter and labels are for statements. Bundled bases are small and trained whole, and their claims "
+            "student and labels are for statements. Bundled bases are small and trained whole, and their claims "
             "are drawn anew. Leave both out, or give statements."
         )
 
