@@ -53,7 +53,7 @@ class Sheet(Record):
     base_nats: tuple[float, ...]  # a token, of every question in every context
 
     def card(self, exam: Exam) -> Instrument:
-        """What reads it, catches and misses."""
+        """Describe what reads it: what it catches, and what it misses."""
         return Instrument(
             name="shift in turns",
             version="1",
