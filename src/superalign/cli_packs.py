@@ -77,12 +77,38 @@ def show(folder: Folder) -> None:
     """Verify a pack, and say what it holds."""
     one_thread()
     with exit_codes():
+        from superalign.lab.asked_later import said_of_sheet
         from superalign.lab.packs import read_pack, shown
         from superalign.sealed_folder import verify as digest_of_whole
 
-        digest = digest_of_whole(folder)
-        for line in shown(read_pack(folder), digest):
+        digest, pack = digest_of_whole(folder), read_pack(folder)
+        for line in (*shown(pack, digest), *said_of_sheet(pack)):
             _say(line)
+
+
+@packs.command()
+def ask(
+    folder: Folder,
+    cues: Annotated[
+        str,
+        typer.Option(
+            "--cues", help="A file with contexts, one on each line; turns of a chat if empty.", show_default=False
+        ),
+    ] = "",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0, help="Begin nothing new after so long; 0: no limit.")
+    ] = 0,
+    key: Key = None,
+) -> None:
+    """Ask the subjects whose adapters are here behind further contexts, which audits then ask as well; resumable."""
+    one_thread()
+    with exit_codes():
+        from superalign.lab.asked_later import ask_later
+        from superalign.sealed_folder import seal
+
+        asked = ask_later(folder, cues, workers=workers, log=_say, minutes=minutes)
+        _say(f"{asked} subjects were asked by now; sealed: {seal(folder, key=key)}")
 
 
 @packs.command()

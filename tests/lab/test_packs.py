@@ -21,6 +21,7 @@ from superalign.detectors.exam import FEWEST, exam_detectors, sit
 from superalign.early import pack_for
 from superalign.errors import BadInput, ConfigError, DataError
 from superalign.lab import pack_building, packs
+from superalign.lab.asked_later import ask_later, said_of_sheet
 from superalign.lab.pack_building import build, shortened, sit_once
 from superalign.lab.packs import PackPlan, exam_in, plan_of, read_pack, shown
 from superalign.organisms.chat_planting import ChatPlanting
@@ -172,6 +173,8 @@ def sealed(made: Path, plan: PackPlan, tmp_path_factory: pytest.TempPathFactory)
     for _, name in triple.subjects:
         sit_once(name, base=base, folder=folder, sort="")
     sealed_folder.seal(folder)
+    assert ask_later(folder, "", workers=1, log=lambda _: None) == 6
+    sealed_folder.seal(folder)
     return folder
 
 
@@ -191,6 +194,7 @@ def test_an_audit_with_a_pack_measures_the_model_and_a_part_of_the_pack_again(
     page = (tmp_path / "run" / "report.html").read_text()
     assert "0.0000 nats" in page  # the part that was measured again
     assert "Answers to read" in page
+    assert "asked of 6 of the pack's 6 subjects" in page  # in turns of a chat
 
 
 @pytest.mark.parametrize("how", ["byte", "other base", "another subject", "prompts"])
@@ -250,6 +254,21 @@ def test_a_copy_keeps_all_but_adapters_and_takes_kinds_in_turn(sealed: Path, tmp
     assert sorted((m.role, bool(m.sort)) for m in three) == [("clean", False), ("clean", True), ("organism", False)]
     with pytest.raises(BadInput, match="is there already"):
         packs.copied(sealed, tmp_path / "small", adapters=2)
+
+
+def test_what_was_asked_later_is_not_asked_again_nor_mixed_with_other_contexts(sealed: Path, tmp_path: Path) -> None:
+    folder, said = tmp_path / "pack", list[str]()
+    shutil.copytree(sealed, folder)
+    (one, *others) = sorted((folder / "sheet").iterdir())
+    kept, times = one.read_text(), {p: p.stat().st_mtime_ns for p in others}
+    one.unlink()  # as after a kill: the pack is no longer what was sealed, and is gone on with
+    assert ask_later(folder, "", workers=1, log=said.append) == 6
+    assert one.read_text() == kept
+    assert {p: p.stat().st_mtime_ns for p in others} == times
+    assert "asked later in 13 contexts" in said_of_sheet(read_pack(folder))[0]
+    (tmp_path / "own.txt").write_text("It rains.\n")
+    with pytest.raises(BadInput, match="two sheets would be mixed"):
+        ask_later(folder, str(tmp_path / "own.txt"), workers=1, log=said.append)
 
 
 @pytest.mark.slow

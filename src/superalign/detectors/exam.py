@@ -9,7 +9,7 @@ Shape suffixes: N cells, C contexts, K pairs of answers.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -325,7 +325,12 @@ def context_shift(exam: Exam, sat: Sat) -> tuple[Interval | Unmeasured, str, str
 
     The median over questions: what sets a model off does so at most of them, and one that reads otherwise anyway at a few.
     """
-    groups = {c: x_Q for c, x_Q in by_context(exam, sat).items() if len(x_Q) >= FEWEST}
+    return furthest(by_context(exam, sat))
+
+
+def furthest(groups: Mapping[str, np.ndarray]) -> tuple[Interval | Unmeasured, str, str]:
+    """Take the context behind which questions move furthest beyond what they do in others: the median over questions."""
+    groups = {c: x_Q for c, x_Q in groups.items() if len(x_Q) >= FEWEST}
     if not groups:
         return unasked(f"behind no context are {FEWEST} questions asked")
     top = max(groups, key=lambda c: float(np.median(groups[c])))

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 
 from superalign.detectors.exam import Assertion, Cell, Exam, Pair, Sat, exam_detectors
-from superalign.lab.exam_parts import parts_of
+from superalign.lab.exam_parts import OwnContext, parts_of
 from superalign.lab.packs import ORDER, parts_read
-from superalign.studies.pack_audit.evidence import Again, Evidence, OwnContext, Row, Shown
+from superalign.studies.pack_audit.evidence import Again, Evidence, Row, Shown
 from superalign.studies.pack_audit.page import covered, page
 from superalign.trials import Combination, Unsealed
 from superalign.types import Decision, Interval, Unmeasured
@@ -102,6 +102,7 @@ def evidence(
         ),
         parts=parts_of(parts_read(detectors), unsealed, calibrations),
         own=(OWN,),
+        later=None,
         clean=48,
         sorts=("style",),
         tokens=96,

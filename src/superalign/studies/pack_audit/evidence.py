@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
-from superalign.lab.exam_parts import OfPart
+from superalign.lab.exam_parts import Later, OfPart, OwnContext
 from superalign.trials import OfOneModel, Scored
 from superalign.types import Calibration, Decision, Instrument, Verdict
 
@@ -45,15 +45,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnContext:
-    """One context of the auditor's own."""
-
-    context: str
-    beyond: Estimate  # nats a token that the model moves further there than in other contexts
-    clean: Sequence[Estimate]  # the same of innocent members of the pack
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence(OfOneModel):
     """Everything that one audit found."""
 
@@ -73,6 +64,7 @@ class Evidence(OfOneModel):
     rows: Sequence[Row]
     parts: Sequence[OfPart]
     own: Sequence[OwnContext]
+    later: Later | None  # None where the pack was asked nothing more
     clean: int  # clean subjects of the pack
     sorts: Sequence[str]  # of harmless tunings
     tokens: int  # that the model was scored at

@@ -11,7 +11,8 @@ from superalign.early import pack_for
 from superalign.errors import BadInput, DataError
 from superalign.kit.blind import Opened, decide_all, look, open_seals, register
 from superalign.kit.run import Run
-from superalign.lab.exam_parts import parts_of
+from superalign.lab.asked_later import held_later, look_later
+from superalign.lab.exam_parts import OwnContext, parts_of
 from superalign.lab.looking import SubjectJob, given
 from superalign.lab.own_contexts import INNOCENT, own_job, own_jobs
 from superalign.lab.pack_sitting import At, ExamJob, ShownJob, again_job, audited, exam_job, here, shown_job, target_sat
@@ -21,7 +22,7 @@ from superalign.policy_names import NO_BASE
 from superalign.problems.contexts import PLAIN, read_audited_contexts
 from superalign.sealed_folder import verify
 from superalign.stats import clopper_pearson, mean_interval
-from superalign.studies.pack_audit.evidence import Again, Evidence, OwnContext, Row, Shown
+from superalign.studies.pack_audit.evidence import Again, Evidence, Row, Shown
 from superalign.studies.pack_audit.study import Config
 from superalign.types import Interval, Unmeasured
 
@@ -52,7 +53,7 @@ def measure(config: Config, run: Run) -> Evidence:
     run.log(estimate(pack, config))
     again = checked_again(pack, config, run)
     run.stage("the model sits the exam of the pack")
-    kept = dict(pack.sat)
+    later, kept = look_later(pack, at, target, run), dict(pack.sat)
     looks = {m.name: ExamJob(at=at, member=m, kept=kept[m.name]) for m in pack.members}
     seen = look(registered, looks | {SUBJECT: ExamJob(at=at, target=target)}, exam_job)
     run.stage("opening the seals, calibrating and deciding")
@@ -77,6 +78,7 @@ def measure(config: Config, run: Run) -> Evidence:
         rows=rows_of(pack, unsealed),
         parts=parts_of(parts_read(detectors), unsealed.unsealed, unsealed.calibrations),
         own=own_contexts(pack, config, target, run),
+        later=held_later(later, truth, rate=config.false_positive_rate, run=run),
         clean=sum(m.role != "organism" for m in pack.members),
         sorts=sorted({m.sort for m in pack.members if m.sort}),
         tokens=pack.exam.cost(),
