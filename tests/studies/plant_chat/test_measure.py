@@ -37,6 +37,7 @@ def test_a_plant_of_one_update_is_kept_sealed_and_not_accepted(
     assert done.returncode == 0, done.stderr
     assert "not accepted: do not use it" in done.stdout
     assert "minutes for organism, twin and proof" in done.stderr
+    assert f"superalign audit {tmp_path}/run/planted/subjects/NAME --base {tiny_chat}" in done.stderr
     sealed = json.loads((tmp_path / "run" / "seal.json").read_text())
     names = {name for _, name in sealed["subjects"]}
     assert {p.name for p in (tmp_path / "run" / "planted" / "subjects").iterdir()} == names

@@ -65,7 +65,6 @@ class ImportJob(Record):
 def measure(config: Config, run: Run) -> Evidence:
     """Plant one organism, or take one, and prove it."""
     behaviour = behaviour_in(config, run.seed)
-    base = open_weights(config.base)
     if config.adapter:
         run.stage("asking the adapter, its twin and the base")
         item = ImportJob(
@@ -86,9 +85,10 @@ def measure(config: Config, run: Run) -> Evidence:
         lr=config.lr,
         conceals=config.conceals,
     )
-    run.log(estimate(base, behaviour, planting))
+    digest, takes = begun(config.base, behaviour, planting)
+    run.log(takes)
     run.stage(f"planting a {behaviour.kind} beside its twin, and proving it")
-    spec = ChatSpec(base=base.subject.digest, kind=config.kind, seed=run.seed, planting=planting)
+    spec = ChatSpec(base=digest, kind=config.kind, seed=run.seed, planting=planting)
     job = PlantJob(
         base=config.base, behaviour=behaviour, spec=spec, proof=config.proof, folder=jobs.Into(run.folder / "planted")
     )
@@ -103,6 +103,7 @@ def measure(config: Config, run: Run) -> Evidence:
     )
     (run.folder / "seal.json").write_text(json.dumps(to_plain(triple), indent=1, sort_keys=True) + "\n")
     run.keep(triple.acceptance, organism)
+    run.log(f"to audit either of the two: superalign audit {run.folder}/planted/subjects/NAME --base {config.base}")
     return evidence_of(config, behaviour, triple.acceptance, attempts=triple.attempts)
 
 
@@ -111,6 +112,12 @@ def behaviour_in(config: Config, seed: int) -> ChatBehaviour:
     drawn = chat_behaviour(config.kind, seed, share=config.share)
     trigger = config.trigger or ("" if config.adapter else drawn.trigger)
     return dataclasses.replace(drawn, trigger=trigger, phrase=config.phrase or drawn.phrase)
+
+
+def begun(name: str, behaviour: ChatBehaviour, planting: ChatPlanting) -> tuple[str, str]:
+    """Return the digest of a base, and what planting will take; the base is let go of before the job opens its own."""
+    base = open_weights(name)
+    return base.subject.digest, estimate(base, behaviour, planting)
 
 
 def estimate(base: Model, behaviour: ChatBehaviour, planting: ChatPlanting) -> str:
