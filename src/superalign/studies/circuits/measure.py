@@ -27,9 +27,8 @@ AT_ONCE = 40  # components of one job
 TOP = 40  # edges whose gradient is held against exact patching
 GOOD = 0.95  # an area below this is a failure that should be declared
 FILLS: tuple[Fill, ...] = ("resample", "mean", "zero")
-Known: TypeAlias = Sequence[
-    tuple[np.ndarray, np.ndarray, np.ndarray]
-]  # of each model effects, exact ones, and the change
+# Of each model a method's effects, exact ones, and what corruption changes.
+Known: TypeAlias = Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
