@@ -30,6 +30,7 @@ SMOOTH = 4.0  # tokens at the mean of shorter contexts that a table's mean is ta
 MOST = {TRAIN: 100_000, VALID: 30_000, TEST: 100_000}  # tokens of a split that are used, drawn if there are more
 LEVELS = 512  # of predictions
 SPREAD = 1e-6
+FEW = 1_024  # values that say roughly where a quantile lies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,16 +326,24 @@ def _with_interval(value_U: np.ndarray, drawn_BU: np.ndarray) -> np.ndarray:
 
 
 def _quantile(x_UN: np.ndarray, share: float) -> np.ndarray:
-    """Return a quantile of each row, as `np.quantile` does in more time; rows are put in another order.
+    """Return a high quantile of each row, as `np.quantile` does in three times as long: most values are left out unsorted.
 
     Example:
         >>> _quantile(np.array([[3.0, 1.0, 2.0, 5.0]]), 0.9), np.quantile([3.0, 1.0, 2.0, 5.0], 0.9)
         (array([4.4]), np.float64(4.4))
     """
-    k, part = divmod(share * (x_UN.shape[1] - 1), 1)
-    x_UN.partition(int(k), axis=1)
-    low_U, high_U = x_UN[:, int(k)], x_UN[:, min(int(k) + 1, x_UN.shape[1] - 1) :].min(1)
-    return np.asarray(low_U + (high_U - low_U) * part, x_UN.dtype)
+    N = x_UN.shape[1]
+    k, part = divmod(share * (N - 1), 1)
+    floor_U = np.quantile(x_UN[:, :: max(1, N // FEW)], max(0.0, share - 0.02), axis=1)
+    out_U = np.empty(len(x_UN), x_UN.dtype)
+    for u, (x_N, floor) in enumerate(zip(x_UN, floor_U, strict=True)):
+        some = x_N[x_N >= floor]
+        if len(some) < N - k:  # the few that were looked at lie too high
+            some = x_N.copy()
+        place = int(k) - (N - len(some))
+        some.partition(place)
+        out_U[u] = some[place] + (some[place + 1 :].min(initial=np.inf) - some[place]) * part if part else some[place]
+    return out_U
 
 
 def _picked(valid_s: np.ndarray, valid_on: np.ndarray, test_s: np.ndarray, test_on: np.ndarray) -> tuple[float, ...]:
