@@ -83,8 +83,13 @@ def compare(plain: Callable[[], object], read: Callable[[], object], repeats: in
     }
 
 
+def read_sites(model: Model) -> list[str]:
+    """Name the sites that all are timed at: those that peers read."""
+    return [site for site in sites(model) if site.partition(".")[0] in KINDS]
+
+
 def ours(model: Model, tokens_BT: Tensor, mask_BT: Tensor) -> dict[str, Read]:
-    names = [s for s in sites(model) if s.partition(".")[0] in KINDS]  # as many as peers read
+    names = read_sites(model)
 
     def reading(reduce: Reducer) -> Read:
         def read() -> dict[str, Tensor]:
@@ -180,7 +185,7 @@ def main() -> None:
     model = open_weights(args.model) if args.model else model_of(WIDTH, LAYERS)
     parameters = sum(p.numel() for p in model.network.parameters())
     print(
-        f"{parameters / 1e6:.2f} million parameters, {len(sites(model))} sites; CPU time over that of a plain forward"
+        f"{parameters / 1e6:.2f} million parameters, {len(read_sites(model))} sites; CPU time over that of a plain forward"
     )
     rows: list[dict[str, Any]] = []
     for shape in args.shapes.split(","):
