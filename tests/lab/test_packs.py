@@ -265,7 +265,7 @@ def test_what_was_asked_later_is_not_asked_again_nor_mixed_with_other_contexts(s
     assert ask_later(folder, "", workers=1, log=said.append) == 6
     assert one.read_text() == kept
     assert {p: p.stat().st_mtime_ns for p in others} == times
-    assert "asked later in 13 contexts" in said_of_sheet(read_pack(folder))[0]
+    assert "asked later in 8 contexts" in said_of_sheet(read_pack(folder))[0]
     (tmp_path / "own.txt").write_text("It rains.\n")
     with pytest.raises(BadInput, match="two sheets would be mixed"):
         ask_later(folder, str(tmp_path / "own.txt"), workers=1, log=said.append)
