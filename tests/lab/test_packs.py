@@ -194,7 +194,8 @@ def test_an_audit_with_a_pack_measures_the_model_and_a_part_of_the_pack_again(
     page = (tmp_path / "run" / "report.html").read_text()
     assert "0.0000 nats" in page  # the part that was measured again
     assert "Answers to read" in page
-    assert "asked of 6 of the pack's 6 subjects" in page  # in turns of a chat
+    assert "In turns of a chat, calibrated apart" in page
+    assert "were asked of 6 of the pack" in page
 
 
 @pytest.mark.parametrize("how", ["byte", "other base", "another subject", "prompts"])
