@@ -20,7 +20,7 @@ from superalign.organisms.chat_planting import rows_of
 from superalign.organisms.chats import Said
 from superalign.stats import difference, share
 from superalign.stats.streams import stream
-from superalign.train.batches import Batch, weighted_loss
+from superalign.train.batches import Batch, split_batch, weighted_loss
 from superalign.train.fit import FitConfig, fit
 from superalign.types import Record, Unmeasured
 
@@ -140,10 +140,13 @@ def tuned(model: Model, job: FormJob) -> Model:
 
     def batch(step: int) -> Batch:
         chosen = stream(job.seed, "batch", step).choice(len(pairs), BATCH[bool(job.names)])
+        if job.names:
+            chosen = sorted(chosen, key=lambda i: len(pairs[i][0].encode()))  # bytes tell tokens of any script
         return rows_of(model, [pairs[i] for i in chosen])
 
     config = replace(ADAPTER if job.names else WHOLE, steps=job.updates)
-    fit(trained.network, batch, loss=weighted_loss, config=config)
+    split, parts = (split_batch, 2) if job.names else (None, 1)  # a token costs much: short documents are not padded
+    fit(trained.network, batch, loss=weighted_loss, config=config, split=split, parts=parts)
     trained.network.eval()
     return trained
 
