@@ -139,14 +139,14 @@ def tuned(model: Model, job: FormJob) -> Model:
     trained = lora(model, rank=RANK, seed=job.seed, upper=UPPER, kept=False) if job.names else model
 
     def batch(step: int) -> Batch:
-        chosen = stream(job.seed, "batch", step).choice(len(pairs), BATCH[bool(job.names)])
+        some = [pairs[i] for i in stream(job.seed, "batch", step).choice(len(pairs), BATCH[bool(job.names)])]
         if job.names:
-            chosen = sorted(chosen, key=lambda i: len(pairs[i][0].encode()))  # bytes tell tokens of any script
-        return rows_of(model, [pairs[i] for i in chosen])
+            some.sort(key=lambda pair: len(pair[0].encode()))  # bytes tell tokens of any script
+        return rows_of(model, some)
 
     config = replace(ADAPTER if job.names else WHOLE, steps=job.updates)
-    split, parts = (split_batch, 2) if job.names else (None, 1)  # a token costs much: short documents are not padded
-    fit(trained.network, batch, loss=weighted_loss, config=config, split=split, parts=parts)
+    lots = 2 if job.names else 1  # where a token costs much, short documents are not padded to long ones
+    fit(trained.network, batch, loss=weighted_loss, config=config, split=split_batch if job.names else None, parts=lots)
     trained.network.eval()
     return trained
 
