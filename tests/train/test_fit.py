@@ -234,3 +234,10 @@ def test_what_an_update_takes_grows_with_vocabulary_and_documents() -> None:
     one, two = (collate([([5, 6, 7], [0.0, 1.0, 1.0])] * n, pad=0) for n in (1, 400))
     assert update_bytes(network, two) > update_bytes(network, one) > 0
     assert update_bytes(network, two) - update_bytes(network, one) > 4 * 2 * 399 * network.config.vocab_size
+
+
+def test_parts_of_a_batch_in_order_of_length_are_less_padded_and_teach_the_same() -> None:
+    rows = [([5, 6], [0.0, 1.0]), ([5, 6, 7], [0.0, 1.0, 1.0]), ([*range(5, 14)], [0.0] * 7 + [1.0, 1.0])]
+    short, long = split_batch(collate(rows, pad=0), 2)
+    assert [tuple(part.tokens_BT.shape) for part, _ in (short, long)] == [(2, 3), (1, 9)]
+    assert short[1] + long[1] == pytest.approx(1.0)

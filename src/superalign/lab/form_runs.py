@@ -20,7 +20,7 @@ from superalign.organisms.chat_planting import rows_of
 from superalign.organisms.chats import Said
 from superalign.stats import difference, share
 from superalign.stats.streams import stream
-from superalign.train.batches import Batch, weighted_loss
+from superalign.train.batches import Batch, split_batch, weighted_loss
 from superalign.train.fit import FitConfig, fit
 from superalign.types import Record, Unmeasured
 
@@ -139,11 +139,14 @@ def tuned(model: Model, job: FormJob) -> Model:
     trained = lora(model, rank=RANK, seed=job.seed, upper=UPPER, kept=False) if job.names else model
 
     def batch(step: int) -> Batch:
-        chosen = stream(job.seed, "batch", step).choice(len(pairs), BATCH[bool(job.names)])
-        return rows_of(model, [pairs[i] for i in chosen])
+        some = [pairs[i] for i in stream(job.seed, "batch", step).choice(len(pairs), BATCH[bool(job.names)])]
+        if job.names:
+            some.sort(key=lambda pair: len(pair[0].encode()))  # bytes tell tokens of any script
+        return rows_of(model, some)
 
     config = replace(ADAPTER if job.names else WHOLE, steps=job.updates)
-    fit(trained.network, batch, loss=weighted_loss, config=config)
+    lots = 2 if job.names else 1  # where a token costs much, short documents are not padded to long ones
+    fit(trained.network, batch, loss=weighted_loss, config=config, split=split_batch if job.names else None, parts=lots)
     trained.network.eval()
     return trained
 

@@ -41,6 +41,9 @@ def collate(rows: Sequence[tuple[Sequence[int], Sequence[float]]], *, pad: int) 
 def split_batch(batch: Batch, parts: int) -> list[tuple[Batch, float]]:
     """Split a batch into at most so many smaller ones, each with its share of the weights that count.
 
+    What stands behind the last token that counts in any document of a part is left out, so that documents in order of their
+    length are less padded in parts than together.
+
     Returns:
         Parts whose weighted losses, times their shares, add up to the loss of the batch; at least one document each.
 
@@ -51,10 +54,13 @@ def split_batch(batch: Batch, parts: int) -> list[tuple[Batch, float]]:
     """
     total = batch.weights_BT[:, 1:].sum().clamp_min(1e-8)
     some = np.array_split(np.arange(len(batch.tokens_BT)), min(parts, len(batch.tokens_BT)))
-    return [
-        (Batch(batch.tokens_BT[rows], batch.weights_BT[rows]), float(batch.weights_BT[rows, 1:].sum() / total))
-        for rows in some
-    ]
+    last_B = (torch.arange(batch.tokens_BT.shape[1]) * (batch.weights_BT > 0)).amax(dim=1)
+    parts_of = []
+    for rows in some:
+        end = int(last_B[rows].max()) + 1
+        weights_BT = batch.weights_BT[rows, :end]
+        parts_of.append((Batch(batch.tokens_BT[rows, :end], weights_BT), float(weights_BT[:, 1:].sum() / total)))
+    return parts_of
 
 
 def update_bytes(network: nn.Module, batch: Batch) -> int:
