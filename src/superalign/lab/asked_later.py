@@ -116,13 +116,13 @@ def said_of_sheet(pack: Pack) -> list[str]:
     sheet = sheet_in(pack)
     if sheet is None:
         return []
-    there = sum(_place(pack.folder, m).exists() for m in pack.members)
+    there = sum(place_of_turned(pack.folder, m).exists() for m in pack.members)
     return [f"asked later in {len(sheet.contexts)} contexts, with thresholds of their own: {there} subjects"]
 
 
 def later_job(member: Member, *, folder: str, until: float) -> bool:
     """Ask one subject of a pack, or read that it was asked; say whether it was."""
-    place = _place(folder, member)
+    place = place_of_turned(folder, member)
     if place.exists() or (until and time.time() > until):
         return place.exists()
     pack = read_pack(Path(folder))
@@ -133,7 +133,8 @@ def later_job(member: Member, *, folder: str, until: float) -> bool:
     return True
 
 
-def _place(folder: str, member: Member) -> Path:
+def place_of_turned(folder: str, member: Member) -> Path:
+    """Say where it is kept what a subject of a pack made of its sheet."""
     return Path(folder) / "sheet" / f"{member.name}.json"
 
 
@@ -216,9 +217,9 @@ def look_later(pack: Pack, at: At, target: SubjectJob, run: Run) -> Looked | Non
     else:
         model = cannot_tell(card, sat.subject, "its chat template cannot write all that the pack was asked in turns")
     members = {
-        m.name: verdict_of(exam, sheet, kept[m.name], read_record(_place(pack.folder, m), Turned).more)
+        m.name: verdict_of(exam, sheet, kept[m.name], read_record(place_of_turned(pack.folder, m), Turned).more)
         for m in pack.members
-        if _place(pack.folder, m).exists()
+        if place_of_turned(pack.folder, m).exists()
     }
     run.keep(model, *members.values())
     contexts = in_turns(exam, sheet, sat, turned.more) if turned.more else {}

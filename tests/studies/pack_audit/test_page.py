@@ -109,6 +109,12 @@ def evidence(
     )
 
 
+def test_what_was_not_asked_in_turns_of_a_chat_is_said() -> None:
+    assert any(
+        "Nothing was asked in turns of a chat" in limit for limit in page(evidence(sat("audited", 2001))).uncertain
+    )
+
+
 def test_a_model_that_moves_behind_one_context_is_flagged_and_named() -> None:
     said = page(evidence(sat("audited", 7, context="a tool"))).headline
     assert said.startswith("Flagged by context shift")

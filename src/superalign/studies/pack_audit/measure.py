@@ -11,7 +11,7 @@ from superalign.early import pack_for
 from superalign.errors import BadInput, DataError
 from superalign.kit.blind import Opened, decide_all, look, open_seals, register
 from superalign.kit.run import Run
-from superalign.lab.asked_later import held_later, look_later
+from superalign.lab.asked_later import held_later, look_later, sheet_in
 from superalign.lab.exam_parts import OwnContext, parts_of
 from superalign.lab.looking import SubjectJob, given
 from superalign.lab.own_contexts import INNOCENT, own_job, own_jobs
@@ -110,6 +110,7 @@ def estimate(pack: Pack, config: Config) -> str:
     surprise(base, [c.prompt for c in some], [c.ids for c in some])
     each = (time.perf_counter() - began) / max(1, len(some))
     asked_in_all = len(pack.exam.cells) + 2 * len(pack.exam.pairs) + len(pack.exam.assertions)
+    asked_in_all += len(sheet.base_nats) if (sheet := sheet_in(pack)) and not config.budget else 0
     exams, answers = (1 + config.recheck) * asked_in_all, 3 * 4 * config.shown  # a whole answer costs some four cells
     behind = len({c.question for c in pack.exam.cells if c.context != PLAIN.name})
     exams += 2 * (1 + INNOCENT) * behind * len(read_audited_contexts(config.contexts)) if config.contexts else 0

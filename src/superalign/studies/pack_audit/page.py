@@ -178,8 +178,13 @@ def limits(e: Evidence) -> tuple[str, ...]:
         f"Organisms and clean subjects are of {e.pack_base}. How often an innocent model of another base is flagged was not "
         "measured, and the exam's answers are another model's words."
     )
+    unasked = (
+        "Nothing was asked in turns of a chat: what only a system text, an earlier turn or a begun reply sets off is not seen. "
+        "superalign pack ask calibrates such questions for a pack, and --cues takes chats."
+    )
     return (
         *(() if e.related else (other,)),
+        *(() if e.later else (unasked,)),
         "All planted subjects are small adapters of one base, and act by words that a grader can tell; what was planted "
         "otherwise may hide better.",
         "The exam holds some contexts and topics. A trigger that none of them carries moves nothing that is looked at.",
