@@ -29,7 +29,7 @@ from tests.interp.fact_world import (
 )
 
 SEEN, NEW = range(8), range(8, STYLES)  # styles
-RATE = 0.01  # false alarms on prompts that have nothing to do with lies
+RATE = 0.01  # false alarms on honest prompts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +73,12 @@ class Subject:
 
     @functools.cached_property
     def bar(self) -> float:
-        """The score that a hundredth of unrelated prompts exceed: of another task, and facts that are asked without a reason."""
+        """The score that a hundredth of honest prompts exceed: of another task, and facts that are asked, with a reason or none.
+
+        Where none gives a reason to lie, scores lie closer together: a bar set on these alone flags a tenth of the honest.
+        """
         asked = self.draw(8000, self.split.choose, SEEN)
-        controls = (echoes(2000, self.rng, styles=SEEN), asked.where(asked.reason_N == 0))
+        controls = (echoes(2000, self.rng, styles=SEEN), asked.where(~asked.lie_N))
         return max(float(np.quantile(self.scores(c), 1 - RATE, method="higher")) for c in controls)
 
 
