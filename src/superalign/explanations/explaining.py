@@ -317,7 +317,7 @@ def _moments(table_CU, code_n, test_nU, ends_D):  # type: ignore[no-untyped-def]
 def _pearson(n: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """Pearson correlation from sums; 0 where one side does not vary."""
     spread = np.sqrt(np.maximum(n * xx - x * x, 0) * np.maximum(n * yy - y * y, 0))
-    return np.asarray(np.where(spread > 1e-9 * n * n, (n * xy - x * y) / np.maximum(spread, 1e-30), 0.0))
+    return np.asarray(np.where(spread > SPREAD * n * n, (n * xy - x * y) / np.maximum(spread, 1e-30), 0.0))
 
 
 def _with_interval(value_U: np.ndarray, drawn_BU: np.ndarray) -> np.ndarray:
