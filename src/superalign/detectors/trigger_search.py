@@ -55,9 +55,8 @@ class TriggerSearch:
     budget: int = 3000  # prompts that the subject reads in the search
     finalists: int = 3  # triggers whose effect is measured on fresh problems
     max_tokens: int = 96
-    listed: tuple[str, ...] = field(
-        default=(), repr=False
-    )  # words of which rows are also looked for inside; none if empty
+    # Words of which rows are also looked for inside; none if empty.
+    listed: tuple[str, ...] = field(default=(), repr=False)
     known: dict[tuple[str, str], float] = field(default_factory=dict, repr=False, compare=False)  # what the base loses
 
     @property

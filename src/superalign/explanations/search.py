@@ -48,9 +48,8 @@ class Searched:
 def prepare(columns: Columns, rows_N: Int[np.ndarray, " N"]) -> Searched:
     """Lay training tokens out for the search."""
     one_hot = columns.one_hot(rows_N)
-    code_KN = columns.code_KN[:, rows_N].astype(
-        np.min_scalar_type(columns.size)
-    )  # small and without a sign: twice as fast
+    # Small and without a sign: twice as fast.
+    code_KN = columns.code_KN[:, rows_N].astype(np.min_scalar_type(columns.size))
     joint_NG, part_M2 = _together(code_KN)
     return Searched(
         code_KN=code_KN,
@@ -71,9 +70,8 @@ def _together(code_KN: UInt[np.ndarray, "K N"]) -> tuple[np.ndarray, np.ndarray]
         of, (M, 2).
     """
     groups: list[tuple[np.ndarray, list[int]]] = []  # a token's number in the group, and the columns
-    saves = (
-        USUAL * code_KN.shape[1]
-    )  # sums that one group less saves; more of joint categories are not to be put apart again
+    # Sums that one group less saves; more of joint categories are not to be put apart again.
+    saves = USUAL * code_KN.shape[1]
     for k in sorted(range(len(code_KN)), key=lambda k: -int(np.ptp(code_KN[k]))):
         own_N, best, least = np.unique(code_KN[k], return_inverse=True)[1], -1, saves
         for g, (in_group_N, members) in enumerate(groups):

@@ -44,9 +44,8 @@ class Runs:
     """A clean and a corrupt run that were read, for whoever patches many edges."""
 
     ports: Mapping[str, Port]
-    added: Mapping[
-        str, Tensor
-    ]  # what each component adds to the stream on the corrupt input minus on the clean one, (B, T, D)
+    # What each component adds to the stream on the corrupt input minus on the clean one, (B, T, D).
+    added: Mapping[str, Tensor]
     clean_B: Tensor  # the metric
     corrupt_B: Tensor
 

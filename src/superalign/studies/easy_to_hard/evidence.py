@@ -18,9 +18,8 @@ class Arm(Record):
     arm: str
     level: int  # operations of the test problems; 0 for all hard ones
     n: int  # problems that were taught, mean over seeds
-    score: (
-        Estimate  # generator: share written in full, or likelier than with a flaw; evaluator: area under the ROC curve
-    )
+    # Generator: share written in full, or likelier than with a flaw; evaluator: area under the ROC curve.
+    score: Estimate
     recovered: Estimate  # share of the gap between the student before it was taught and the hard-taught one
     less: Estimate  # score minus that of the hard-taught one
     picks: Estimate  # evaluator: how often the best of some candidates is the right one
