@@ -5,6 +5,7 @@ Commands run inside this process where that makes no difference, which saves a m
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 import resource
@@ -153,6 +154,10 @@ def test_verify_accepts_the_run_and_its_ledger(done: Path) -> None:
     for folder in (done, done / "ledger"):
         found = say("verify", str(folder))
         assert (found.returncode, found.stdout[:3]) == (0, "OK:")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert say("--version").stdout == f"{importlib.metadata.version('superalign')}\n"
 
 
 def test_studies_lists_them_and_their_settings() -> None:

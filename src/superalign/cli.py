@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from superalign import __version__
 from superalign.cli_models import models
 from superalign.cli_packs import packs
 from superalign.cli_units import units
@@ -42,13 +43,24 @@ from superalign.options import (
 from superalign.policy_names import NO_BASE
 
 # rich_markup_mode=None: help in plain text costs half of what coloured boxes do.
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="superalign: is this model aligned, or does it only look aligned, and how sure can we be?",
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _version(asked: bool) -> bool:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def superalign(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Is this model aligned, or does it only look aligned, and how sure can we be?"""
+
 
 for commands, name in ((models, "models"), (packs, "pack"), (vault, "vault"), (units, None)):
     app.add_typer(commands, name=name)
