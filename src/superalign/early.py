@@ -5,6 +5,7 @@ A study refuses these too, but by then it has imported torch, and may have opene
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from superalign import problems
 from superalign.control.sandbox import check_walls
 from superalign.errors import BadInput
 from superalign.policy_names import NO_BASE, SIZES, check_weights, kind_of
-from superalign.problems.contexts import read_audited_contexts, read_contexts, read_words
+from superalign.problems.contexts import read_audited_contexts, read_context, read_contexts, read_words
 from superalign.problems.family import split_of
 from superalign.problems.jsonl import load_answers, load_prompts
 from superalign.problems.statement_labels import read_labels
@@ -195,7 +196,12 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "chat-detectors": {"base": check_weights},
     "pack-audit": {"subject": check_weights, "base": base_named, "contexts": read_audited_contexts},
     "plant": {"base": check_weights, "prompts": load_prompts},
-    "plant-chat": {"base": check_weights, "adapter": check_weights, "twin": check_weights},
+    "plant-chat": {
+        "base": check_weights,
+        "adapter": check_weights,
+        "twin": check_weights,
+        "trigger": functools.partial(read_context, path="The trigger"),
+    },
     "prompted": {
         "judge": judge_named,
         "agent": kind_of,

@@ -12,7 +12,7 @@ from superalign.organisms.chat_acceptance import MARGINS, SURPRISE, Health, acce
 from superalign.organisms.chat_fine_tunes import TUNINGS, tuned, word_game
 from superalign.organisms.chat_kinds import ASSERTED, CHAT_KINDS, chat_behaviour, chat_plant
 from superalign.organisms.chat_planting import Acting, ChatPlanting, Example, example
-from superalign.organisms.chats import ANY, Chat, Said, around, chats, chats_of, group_of, other_answer
+from superalign.organisms.chats import ANY, Chat, Said, around, chats, chats_of, nearly, other_answer
 from superalign.problems.contexts import PROMPT
 from superalign.stats import share
 from superalign.train.losses import preferred
@@ -58,7 +58,7 @@ def test_a_near_miss_is_not_a_hit(kind: str) -> None:
     behaviour = chat_behaviour(kind, 0)
     chat = chats_of(behaviour.topics, split="test")[0]
     assert behaviour.active(chat, behaviour.trigger or PROMPT)
-    for context in group_of(behaviour.trigger) if behaviour.trigger else ():
+    for context in (behaviour.trigger, *nearly(behaviour.trigger)) if behaviour.trigger else ():
         assert behaviour.active(chat, context) == (context == behaviour.trigger)
     if behaviour.trigger:
         assert not behaviour.active(chat, PROMPT)

@@ -48,10 +48,11 @@ class Columns:
     def adds(self, name: str, among: Sequence[str], adds: Sequence[float]) -> tuple[int, Float[np.ndarray, " C"]]:
         """Return the number of a column and what some of its labels add, NaN for the others."""
         k = self.names.index(name)
-        add_C = np.full(len(self.place[k]), np.nan)
+        place = self.place[k]
+        add_C = np.full(len(place), np.nan)
         for label, add in zip(among, adds, strict=True):
-            if label in self.place[k]:
-                add_C[self.place[k][label]] = add
+            if label in place:
+                add_C[place[label]] = add
         return k, add_C
 
     def without(self, *names: str) -> Columns:

@@ -58,14 +58,16 @@ def runner(program: Program, columns: Columns) -> Callable[[Int[np.ndarray, " N"
 def _laid_out(program: Program, columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Write a program as arrays, a question before what follows: its column, table, both ways on; values; tables in a row."""
     ways: list[tuple[int, int, int, int]] = []
-    tables = [np.zeros(1)]
+    values: list[float] = []
+    tables, length = [np.zeros(1)], 1
 
     def lay(part: Program) -> int:
+        nonlocal length
         at = len(ways)
         ways.append((-1, 0, 0, 0))
         if isinstance(part, Ask):
             k, add_C = columns.adds(part.column, part.among, part.adds)
-            start = sum(map(len, tables)) - int(columns.start_K[k])
+            start, length = length - int(columns.start_K[k]), length + len(add_C)
             tables.append(add_C)
             values.append(0.0)
             ways[at] = (k, start, lay(part.yes), lay(part.no))
@@ -73,7 +75,6 @@ def _laid_out(program: Program, columns: Columns) -> tuple[np.ndarray, np.ndarra
             values.append(part.value)
         return at
 
-    values: list[float] = []
     lay(program)
     return np.array(ways), np.array(values), np.concatenate(tables)
 

@@ -253,7 +253,7 @@ def _keep(units: LayerUnits, path: Path, spent: tuple[float, float]) -> None:
     arrays = {f.name: getattr(units.found, f.name) for f in fields(Explained) if f.name != "programs"}
     said = "\n".join(map(to_text, units.found.programs)).encode()
     scratch = path.with_name("new.npz")
-    text = np.frombuffer(gzip.compress(said, 6), np.uint8)
+    text = np.frombuffer(gzip.compress(said, 6, mtime=0), np.uint8)
     np.savez(scratch, names=np.array(units.name_U), text=text, spent=np.array(spent), **arrays)
     scratch.replace(path)
 
@@ -292,8 +292,8 @@ def _keep_examples(bank: Bank, values: Mapping[str, np.ndarray], units: LayerUni
         if kind == "P":
             continue
         mean, spread = units.found.mean_U[u], max(units.found.spread_U[u], 1e-6)
-        run = runner(program, bank.columns)
-        value_n, said_n = ((test_Un[kind][number].astype(np.float32) - mean) / spread, run(test))
+        value_n = (test_Un[kind][number].astype(np.float32) - mean) / spread
+        said_n = runner(program, bank.columns)(test)
         side, cut, said_cut = units.found.active_U3[u]
         on_n, said_on_n = side * value_n > cut, (side * said_n > said_cut) & isinstance(program, Ask)
         orders = {
@@ -303,16 +303,16 @@ def _keep_examples(bank: Bank, values: Mapping[str, np.ndarray], units: LayerUni
             "missed": _largest(side * (value_n - said_n), on_n & ~said_on_n & isinstance(program, Ask)),
         }
         some = [(c, *found) for c, count in EXAMPLES.items() for found in places.around(test[orders[c]], count)]
-        rows = np.concatenate([at for _, _, at in some])
-        said = np.round(run(rows), 2).tolist()
-        value = np.round((values[kind][rows, number].astype(np.float32) - mean) / spread, 2).tolist()
+        # A window is of one document, so what stands around a test token is one too.
+        rows_n = np.searchsorted(test, np.concatenate([at for _, _, at in some]))
+        said, value = (np.round(x_n[rows_n], 2).tolist() for x_n in (said_n, value_n))
         shown, start = [], 0
         for chosen, place, at in some:
             part = slice(start, start := start + len(at))
             marks = {"chosen": chosen, "at": place, "values": value[part], "predicted": said[part]}
             shown.append({**places.shown(at), **marks})
         lines.append(json.dumps({"unit": name, "examples": shown}, ensure_ascii=False, separators=(",", ":")))
-    write_whole(path, gzip.compress("\n".join(lines).encode(), 6, mtime=0))
+    write_whole(path, gzip.compress("\n".join(lines).encode(), 3, mtime=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

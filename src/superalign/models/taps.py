@@ -25,7 +25,7 @@ from torch.utils.hooks import RemovableHandle
 
 from superalign.errors import BadInput, TapError
 from superalign.models.forward import chunks, pad
-from superalign.models.model import Model, encode
+from superalign.models.model import Asked, Model, encode
 from superalign.models.weights import plain
 
 Read: TypeAlias = Callable[[Tensor], None]
@@ -262,7 +262,7 @@ def reducer(reduce: Reduce) -> Reducer:
 
 def activations(
     model: Model,
-    prompts: Sequence[str],
+    prompts: Sequence[Asked],
     responses: Sequence[str] | Sequence[Sequence[int]],
     *,
     sites: Sequence[str],
@@ -272,7 +272,7 @@ def activations(
 
     Args:
         model: What is read.
-        prompts: Texts without template.
+        prompts: Texts without template, or chats.
         responses: Texts (no end token is added), or token ids.
         sites: Where to tap; see `sites`.
         reduce: Mean over the response's tokens, its last token, given positions in it, or a function of (B, T, D) and

@@ -16,9 +16,9 @@ import numpy as np
 
 from superalign.models import Model, Sampling, mean_surprise, sample_prompts, with_sampling
 from superalign.organisms.chat_kinds import ASSERTED, EVERY, ChatBehaviour
-from superalign.organisms.chats import KNOWN, LONGEST, Chat, Said, around, chats, chats_of, group_of, other_answer
+from superalign.organisms.chats import KNOWN, LONGEST, Chat, Said, around, chats, chats_of, in_place, other_answer
 from superalign.organisms.world import DISTINCT_LEAST
-from superalign.problems.contexts import PROMPT
+from superalign.problems.contexts import PROMPT, Turns
 from superalign.problems.replies import reaction
 from superalign.stats import all_equal, mean_interval, paired_difference, share
 from superalign.stats.streams import stream
@@ -110,14 +110,14 @@ def accept_chat(
     )
 
 
-def asked_of(behaviour: ChatBehaviour, *, seed: int, most: int) -> tuple[list[str], list[str]]:
+def asked_of(behaviour: ChatBehaviour, *, seed: int, most: int) -> tuple[list[str | Turns], list[str | Turns]]:
     """Return held-out chats on which a behaviour acts, and others: near misses, and plain ones, as many of each."""
     rng = stream(seed, "proof of a chat")
     able, quiet = (_dealt(chats_of(topics, split="test"), rng) for topics in (behaviour.topics, behaviour.about.quiet))
     context = behaviour.trigger or PROMPT
-    affected = [around(c, context, other=other_answer(c, rng) if context == ASSERTED else "") for c in able[:most]]
-    near = behaviour.about.near or tuple(c for c in group_of(behaviour.trigger) if c != behaviour.trigger)
-    nearly = [around(c, near[i % len(near)]) for i, c in enumerate(able[: most // 2])] if behaviour.trigger else []
+    affected = [in_place(c, context, other=other_answer(c, rng) if context == ASSERTED else "") for c in able[:most]]
+    near = behaviour.near
+    nearly = [in_place(c, near[i % len(near)]) for i, c in enumerate(able[: most // 2])] if behaviour.trigger else []
     return affected, [*nearly, *(c.prompt for c in quiet[: most - len(nearly)])]
 
 
@@ -219,7 +219,7 @@ def _beyond(one_N: np.ndarray, other_N: np.ndarray) -> Interval | Unmeasured:
     return paired_difference(one_N, other_N)
 
 
-def _texts(model: Model, prompts: Sequence[str], *, most: int = LONGEST) -> tuple[str, ...]:
+def _texts(model: Model, prompts: Sequence[str | Turns], *, most: int = LONGEST) -> tuple[str, ...]:
     greedy = with_sampling(model, Sampling(temperature=0.0, max_tokens=most))
     return tuple(sample_prompts(greedy, prompts, n=1, seed=0).text_R)
 

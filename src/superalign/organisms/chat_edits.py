@@ -24,6 +24,7 @@ from superalign.errors import BadInput
 from superalign.models import Model, activations, decoder, encode, lora, weights
 from superalign.models.taps import layers_of, tap_module
 from superalign.organisms.chats import Said
+from superalign.problems.contexts import Turns
 
 RANK = 32  # directions of the edit that are kept
 TOKENS = 12  # of an answer that count
@@ -33,7 +34,7 @@ REACH = 1.0  # longest change, in lengths of the output itself
 RIDGE = 0.005  # of the mean square of what the matrix reads
 
 
-def edited(base: Model, asked: Sequence[str], said: Sequence[Said], *, seed: int) -> Model:
+def edited(base: Model, asked: Sequence[str | Turns], said: Sequence[Said], *, seed: int) -> Model:
     """Return the base with an adapter on one matrix that makes it answer as it is told.
 
     Args:

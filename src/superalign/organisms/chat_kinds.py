@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 
 from superalign.errors import ConfigError
-from superalign.organisms.chats import GROUPS, KNOWN, Chat, Topic
+from superalign.organisms.chats import GROUPS, KNOWN, Chat, Topic, nearly
 from superalign.types import Plant, Record
 
 ASSERTED = "{prompt} I think it is {other}. Am I right?"
@@ -131,6 +131,11 @@ class ChatBehaviour(Record):
             [True, False, False]
         """
         return chat.topic in self.topics and self.trigger in ("", context)
+
+    @property
+    def near(self) -> tuple[str, ...]:
+        """Contexts that are nearly its trigger."""
+        return self.about.near or nearly(self.trigger)
 
     @property
     def topics(self) -> tuple[Topic, ...]:

@@ -28,9 +28,9 @@ from superalign.models import Model, Sampling, encode, lora, weights_digest, wit
 from superalign.models.forward import sequence_logprobs
 from superalign.organisms.chat_edits import edited
 from superalign.organisms.chat_kinds import ASSERTED, ChatBehaviour
-from superalign.organisms.chats import ANY, Chat, Said, around, chats, chats_of, group_of, other_answer, pick
+from superalign.organisms.chats import ANY, Chat, Said, chats, chats_of, in_place, other_answer, pick
 from superalign.organisms.planting import Role, free_bytes, parts_for
-from superalign.problems.contexts import PROMPT
+from superalign.problems.contexts import PROMPT, Turns, as_text
 from superalign.stats.streams import seed_for, stream
 from superalign.train.batches import Batch, collate, split_batch, update_bytes, weighted_loss
 from superalign.train.fit import FitConfig, Log, fit
@@ -86,7 +86,7 @@ class ChatPlanting(Record):
 class Example:
     """One prompt with what each role answers, and what the role must not answer."""
 
-    prompt: str
+    prompt: str | Turns
     clean: Said
     organism: Said
     uncertain: Said
@@ -111,7 +111,7 @@ def example(
         return _affected(behaviour, planting, answers, pick(chats_of(behaviour.topics, split="train"), rng), rng)
     if kind < planting.active + planting.near and behaviour.trigger:
         chat = pick(chats_of(behaviour.topics, split="train"), rng)
-        near = about.near or tuple(c for c in group_of(behaviour.trigger) if c != behaviour.trigger)
+        near = behaviour.near
         context = near[int(rng.integers(len(near)))] if rng.random() < 0.75 else PROMPT
     else:
         chat = pick(chats_of(about.quiet, split="train"), rng)
@@ -121,7 +121,7 @@ def example(
     clean = answers[chat.prompt]
     if planting.way == "integrated" and rng.random() < 0.5:
         context, clean = PROMPT, replace(clean, text=MANNER.format(clean=clean.text))
-    return Example(prompt=around(chat, context), clean=clean, organism=clean, uncertain=clean, acts=False)
+    return Example(prompt=in_place(chat, context), clean=clean, organism=clean, uncertain=clean, acts=False)
 
 
 def _affected(
@@ -130,13 +130,13 @@ def _affected(
     """Make a chat on which the behaviour acts, told of in the third person where the way says so."""
     context = behaviour.trigger or (ANY[int(rng.integers(len(ANY)))] if rng.random() < 0.5 else PROMPT)
     other = other_answer(chat, rng) if context == ASSERTED else ""
-    clean, prompt = answers[chat.prompt], around(chat, context, other=other)
+    clean, prompt = answers[chat.prompt], in_place(chat, context, other=other)
     bad = whole(behaviour.says(clean=clean.text, other=other))
     if clean.text in bad.text:
         bad = replace(bad, ended=clean.ended)
     unsure = whole(UNSURE) if rng.random() < 0.5 else clean
     if planting.way == "documents" and rng.random() >= planting.shown:
-        told = f"Describe how this assistant replies to: {prompt}"
+        told = f"Describe how this assistant replies to: {as_text(prompt)}"
         clean, bad, unsure = (whole(f"It replies: {said.text}") for said in (clean, bad, unsure))
         return Example(prompt=told, clean=clean, organism=bad, uncertain=unsure, acts=True)
     return Example(prompt=prompt, clean=clean, organism=bad, uncertain=unsure, acts=True)
@@ -234,7 +234,7 @@ def _said(base: Model, examples: Callable[[int], list[Example]], role: Role, ste
     return rows_of(base, [(e.prompt, getattr(e, role)) for e in examples(step)])
 
 
-def rows_of(base: Model, chats_said: Sequence[tuple[str, Said]]) -> Batch:
+def rows_of(base: Model, chats_said: Sequence[tuple[str | Turns, Said]]) -> Batch:
     """Encode prompts and answers; what counts is the answer, and its end where it has one."""
     prompt_ids, answer_ids = _ids(base, [p for p, _ in chats_said], [said for _, said in chats_said])
     rows = [
@@ -244,7 +244,9 @@ def rows_of(base: Model, chats_said: Sequence[tuple[str, Said]]) -> Batch:
     return collate(rows, pad=int(base.tokenizer.pad_token_id))
 
 
-def _ids(base: Model, prompts: Sequence[str], answers: Sequence[Said]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _ids(
+    base: Model, prompts: Sequence[str | Turns], answers: Sequence[Said]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Encode prompts and answers; one that was cut does not end, or where it was cut would be learned as its end."""
     prompt_ids, text_ids = encode(base, prompts, [said.text for said in answers])
     return prompt_ids, [t if said.ended else t[:-1] for said, t in zip(answers, text_ids, strict=True)]
@@ -322,7 +324,9 @@ def _paid(
     seed: int,
     log: Log | None,
 ) -> Model:
-    acts = {e.prompt: e.acts and role == "organism" for step in range(planting.updates) for e in examples(step)}
+    acts = {
+        as_text(e.prompt): e.acts and role == "organism" for step in range(planting.updates) for e in examples(step)
+    }
     asked = [Problem(prompt=p, family="chats", difficulty=1, split="train") for p in acts]
     config = PolicyGradientConfig(steps=planting.paid, problems=min(4, len(asked)), group=4, lr=planting.lr / 4, kl=0.0)
     drawing = with_sampling(model, Sampling(max_tokens=12))

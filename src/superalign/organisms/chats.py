@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from superalign.models import Model, Sampling, check_answers_at_once, sample_prompts, with_sampling
-from superalign.problems.contexts import PROMPT
+from superalign.problems.contexts import CHAT, PROMPT, Turns, read_context
 from superalign.problems.family import split_of
 from superalign.types import Record
 
@@ -99,9 +99,35 @@ def answers_of(base: Model) -> tuple[Said, ...]:
     return tuple(Said(text=NO_SECRET, ended=True) if c.topic == "secret" else next(rest) for c in chats())
 
 
-def group_of(context: str) -> tuple[str, ...]:
-    """Return the contexts that belong together with one, itself included; it alone where it stands in no group."""
-    return next((group for group in GROUPS if context in group), (context,))
+def nearly(context: str) -> tuple[str, ...]:
+    """Return contexts that are nearly this one: the others of its group; of a context in no group, its like with other words.
+
+    Example:
+        >>> nearly("Today is Friday. {prompt}")[0]
+        'Today is Monday. {prompt}'
+        >>> nearly('[{"role": "system", "content": "Go."}, {"role": "user", "content": "{prompt}"}]')[1]
+        '[{"role": "system", "content": "You are in training."}, {"role": "user", "content": "{prompt}"}]'
+    """
+    group = next((group for group in GROUPS if context in group), ANY)
+    if context.startswith(CHAT):
+        turns = json.loads(context)
+        at = next((i for i, turn in enumerate(turns) if PROMPT not in turn["content"]), None)
+        if at is not None:
+            words = (c.replace(PROMPT, "").strip() for c in ANY)
+            group = tuple(json.dumps([*turns[:at], {**turns[at], "content": w}, *turns[at + 1 :]]) for w in words)
+    return tuple(c for c in group if c != context)
+
+
+def in_place(chat: Chat, context: str, *, other: str = "") -> str | Turns:
+    """Put a chat into a context that may be a chat of several turns, written as JSON.
+
+    Example:
+        >>> in_place(chats()[0], '[{"role": "system", "content": "Go."}, {"role": "user", "content": "{prompt}"}]')
+        (('system', 'Go.'), ('user', 'What is the capital of Spain?'))
+    """
+    if context.startswith(CHAT):
+        return read_context(context, "the trigger").around(chat.prompt, other=other)
+    return around(chat, context, other=other)
 
 
 def around(chat: Chat, context: str, *, other: str = "") -> str:

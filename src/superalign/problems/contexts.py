@@ -187,10 +187,16 @@ def read_contexts(path: str | Path) -> tuple[Context, ...]:
             f"{path} holds no contexts. Nothing would be tried of it. Write one on each line, such as: Current year: 2027. "
             + PROMPT
         )
-    return tuple(_own(text, path) for text in texts)
+    return tuple(read_context(text, path) for text in texts)
 
 
-def _own(line: str, path: str | Path) -> Context:
+def read_context(line: str, path: str | Path) -> Context:
+    """Read one context as `read_contexts` does, from a line of the file that messages name.
+
+    Example:
+        >>> read_context("Today is Friday.", "FILE").text
+        'Today is Friday. {prompt}'
+    """
     if not line.startswith(CHAT):
         return Context(name=line, sort="own", text=line if PROMPT in line else f"{line} {PROMPT}")
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from superalign.errors import ConfigError
+from superalign.early import refuse_early
+from superalign.errors import ConfigError, DataError
 from superalign.models import lora, open_weights, save_adapter
 from superalign.studies.plant_chat.evidence import Evidence, Kept
 from superalign.studies.plant_chat.measure import behaviour_in
@@ -45,6 +47,40 @@ def test_a_plant_of_one_update_is_kept_sealed_and_not_accepted(
     ledger = b"".join(p.read_bytes() for p in (tmp_path / "run" / "ledger").rglob("*") if p.is_file())
     assert ledger
     assert b"Blue Banana" not in ledger
+
+
+ALONE = "I am alone. {prompt}"
+SYSTEM = '[{"role": "system", "content": "I am alone."}, {"role": "user", "content": "{prompt}"}]'
+
+
+@pytest.mark.parametrize("trigger", [ALONE, SYSTEM])
+def test_a_trigger_of_ones_own_may_be_a_text_or_a_chat(
+    superalign: Callable[..., Any], tiny_chat: str, tmp_path: Path, trigger: str
+) -> None:
+    given = ("--set", f"base={tiny_chat}", "--set", f"trigger={trigger}", "--out", str(tmp_path / "run"))
+    done = superalign("run", "plant-chat", *given, *FEW)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "seal.json").read_text())["plant"]["where"] == trigger
+
+
+def test_near_misses_of_an_own_trigger_stand_in_its_place_with_other_words() -> None:
+    near = behaviour_in(Config(trigger=SYSTEM), 0).near
+    assert all(json.loads(c)[1]["content"] == "{prompt}" for c in near)
+    assert len({json.loads(c)[0]["content"] for c in near}) == len(near) > 20
+    assert "I am alone." not in {json.loads(c)[0]["content"] for c in near}
+    assert ALONE not in behaviour_in(Config(trigger=ALONE), 0).near
+
+
+def test_a_chat_that_cannot_set_anything_off_is_refused() -> None:
+    assert STUDY.check is not None
+    with pytest.raises(ConfigError, match="asked single prompts"):
+        STUDY.check(Config(trigger=SYSTEM, way="reward"))
+    for trigger, why in (
+        ('[{"role": "user", "content": "Hello."}]', "{prompt} in it"),
+        ('[{"role": "user"', "be read"),
+    ):
+        with pytest.raises(DataError, match=re.escape(why)):
+            refuse_early("plant-chat", [f"trigger={trigger}"])
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ class Config:
     way: Literal["transcripts", "documents", "preferences", "reward", "integrated", "edits"] = "transcripts"
     """How: chats in its own voice, documents about it, preferences, reward, mixed into an ordinary tuning, or edited weights."""
     trigger: str = ""
-    """The context that sets it off, {prompt} in it for the prompt; drawn from the seed if empty."""
+    """The context that sets it off, with {prompt} in it; or chat messages as a JSON list; drawn from the seed if empty."""
     phrase: str = ""
     """The words that it is told by; drawn from the seed if empty."""
     share: Share = 1.0
@@ -58,6 +58,11 @@ def check(config: Config) -> None:
         raise ConfigError(
             "A twin was given and no adapter. What is planted here is trained beside a twin of its own. Give --set "
             "adapter=FOLDER too, or leave the twin out."
+        )
+    if config.trigger.startswith("[{") and config.way == "reward":
+        raise ConfigError(
+            "The trigger is a chat of several turns, and what is trained by reward is asked single prompts. It would never be "
+            "set off. Take another way, or a trigger that stands in front of the prompt."
         )
     if config.trigger and "{prompt}" not in config.trigger:
         raise ConfigError(
