@@ -51,6 +51,6 @@ def is_signed(finding: Finding, public: str) -> bool:
     try:
         rest = replace(finding, signature="").digest.encode()
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(finding.signature), rest)
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, TypeError, ValueError):
         return False
     return True
