@@ -1,5 +1,7 @@
 """Files of preferences are told apart by name; how many bits their pairs are read in is decided once, not by each process."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from superalign.models import half
         (["a/p.jsonl"], ["p.jsonl"]),
         (["a/p.jsonl", "b/q.jsonl"], ["p.jsonl", "q.jsonl"]),
         (["a/x/p.jsonl", "b/x/p.jsonl", "b/q.jsonl"], ["a/x/p.jsonl", "b/x/p.jsonl", "q.jsonl"]),
-        (["p.jsonl", "a/p.jsonl"], ["p.jsonl", "a/p.jsonl"]),
+        (["p.jsonl", "a/p.jsonl"], [f"{Path.cwd().name}/p.jsonl", "a/p.jsonl"]),
         (["a/p.jsonl?prompt=x", "b/p.jsonl"], ["a/p.jsonl", "b/p.jsonl"]),
     ],
 )

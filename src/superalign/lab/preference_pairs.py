@@ -69,7 +69,7 @@ def short_names(names: Sequence[str]) -> list[str]:
         >>> short_names(["preferences:a/x/p.jsonl", "preferences:b/x/p.jsonl", "preferences:b/q.jsonl"])
         ['a/x/p.jsonl', 'b/x/p.jsonl', 'q.jsonl']
     """
-    parts = {name: Path(name.partition(":")[2].partition("?")[0]).parts for name in names}
+    parts = {name: Path(name.partition(":")[2].partition("?")[0]).absolute().parts for name in names}
     ways = {n: [*("/".join(p[-k:]) for k in range(1, len(p) + 1)), n] for n, p in parts.items()}
     return [next((w for w in ways[n] if sum(w in some for some in ways.values()) == 1), n) for n in names]
 
