@@ -12,10 +12,10 @@ from superalign.lab.cheat_runs import run_here
 from superalign.lab.research_parts import Kept
 from superalign.lab.zoo_campaign import Rehearsal
 from superalign.ledger import Ledger
-from superalign.ledger.signing import is_signed, key_of, signed
+from superalign.ledger.signing import VaultKey, is_signed, key_of, signed
 from superalign.runs.shown import said_of
 from superalign.studies.research.measure import _asked
-from superalign.types import Finding, Interval, Question, Unmeasured, VaultKey
+from superalign.types import Finding, Interval, Question, Unmeasured
 from superalign.vault.desk import Desk, Rules
 from superalign.vault.judging import Judge
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from superalign.files import write_whole
-from superalign.types import Finding
+from superalign.types import Finding, Record
 
 KEY = "key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultKey(Record):
+    """What a vault's findings are verified with: the public half of the key that it signs them with."""
+
+    public: str  # Ed25519, in hex
 
 
 def key_of(folder: Path) -> Ed25519PrivateKey:

@@ -13,9 +13,9 @@ from pathlib import Path
 from superalign import inputs
 from superalign.errors import BadInput, LedgerError
 from superalign.ledger import Entry, Ledger, Verification, describe, read_verified
-from superalign.ledger.signing import is_signed
+from superalign.ledger.signing import VaultKey, is_signed
 from superalign.runs.folder import CONFIG, LEDGER, LOG, MANIFEST, REPORT, RESULT
-from superalign.types import Finding, Interval, Record, VaultKey, rebuild
+from superalign.types import Finding, Interval, Record, rebuild
 
 NOUNS = {noun.__name__: noun for noun in (Finding, Interval)}
 NAMES = (MANIFEST, CONFIG, RESULT, LOG, REPORT)

@@ -15,7 +15,7 @@ from superalign.types.detection import (
     Verdict,
 )
 from superalign.types.oversight import Instrument, Overseer, Signal
-from superalign.types.research import Answer, Choice, Finding, Form, Metric, Plan, Question, Tier, VaultKey, Word
+from superalign.types.research import Answer, Choice, Finding, Form, Metric, Plan, Question, Tier, Word
 from superalign.types.rollouts import Policy, Problem, Rollout, Rollouts, Split
 from superalign.types.subjects import Harmless, Misbehaviour, Organism, Plant, Subject
 
@@ -52,7 +52,6 @@ __all__ = [
     "Subject",
     "Tier",
     "Unmeasured",
-    "VaultKey",
     "Verdict",
     "Word",
     "canonical_json",

@@ -77,13 +77,6 @@ class Answer(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VaultKey(Record):
-    """What a vault's findings are verified with: the public half of the key that it signs them with."""
-
-    public: str  # Ed25519, in hex
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding(Record):
     """What the sealed tier showed of one registered claim, published whatever its sign, and signed by the vault."""
 

@@ -18,12 +18,13 @@ from superalign.lab.pace import effective_ideas, paces, uplift
 from superalign.lab.research_benches import benches
 from superalign.lab.research_parts import TWIN, Kept, Mixed, Searched
 from superalign.lab.zoo_campaign import Planted, planted, zoo_campaign
+from superalign.ledger.signing import VaultKey
 from superalign.monitors.reading import verdict
 from superalign.stats import share
 from superalign.stats.streams import seed_for
 from superalign.studies.research.evidence import Asked, Evidence, Proposer
 from superalign.studies.research.study import Config
-from superalign.types import Interval, Question, Unmeasured, VaultKey
+from superalign.types import Interval, Question, Unmeasured
 
 RATES = (0.01, 0.05)  # false positives that monitors are set for
 SELECTED = (10, 100, 1000)  # submissions, for what selection alone gives
