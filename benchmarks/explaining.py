@@ -29,7 +29,8 @@ from superalign import jobs
 from superalign.explanations.texts import TEST, TRAIN
 from superalign.interp.layers import calls_of, embedded, run_layer
 from superalign.lab.corpora import Reading
-from superalign.lab.explained_network import NetworkDone, NetworkJob, bank_of, explain_network
+from superalign.lab.explained_network import NetworkJob, bank_of, explain_network, faster_in_half
+from superalign.lab.unit_rows import NetworkDone
 from superalign.models import open_weights
 
 POLICY, OTHER = "middle", "middle-1"
@@ -52,9 +53,9 @@ def whole(job: NetworkJob) -> tuple[NetworkDone, float]:
 
 def speed(tokens: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2) as pool:
-        reading = Reading(tokens=tokens, window=64)
+        reading, fast = Reading(tokens=tokens, window=64), faster_in_half(POLICY)
         both = [
-            NetworkJob(policy=name, reading=reading, explained_on=(), folder=jobs.Into(Path(folder, name)))
+            NetworkJob(policy=name, reading=reading, explained_on=(), folder=jobs.Into(Path(folder, name)), half=fast)
             for name in (POLICY, OTHER)
         ]
         found = list(pool.map(whole, both))

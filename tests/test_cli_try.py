@@ -6,16 +6,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from superalign.control.identities import RESEARCHER, drop, make_users, python_folders, user
+from superalign.control.identities import RESEARCHER, VAULT, drop, make_users, python_folders, start_as, user
 from superalign.control.sandbox import sandbox_missing
 from superalign.lab.hours import seconds_of
 from superalign.lab.pace import paces
+from superalign.ledger import Ledger
 from superalign.researcher.notebook import read_notebook
-from superalign.types import Interval
+from superalign.types import Finding, Interval, rebuild
 from superalign.vault.opening import Vault, ask, open_vault
 from tests.vault.conftest import GOOD, make_bench
 
@@ -50,6 +52,14 @@ def at_the_terminal(place: tuple[Vault, Path], *words: str, code: int = 0) -> st
     return done.stdout + done.stderr
 
 
+def alter(ledger: Path) -> None:
+    """Append a finding to a vault's ledger that says more than the one that it signed."""
+    with Ledger(ledger) as kept:
+        nouns = {noun.__name__: noun for noun in (Finding, Interval)}
+        (finding,) = (rebuild(record, nouns) for record in kept.records(noun=Finding.__name__))
+        kept.append(replace(finding, gain=replace(finding.gain, value=0.9, high=0.95)))
+
+
 @needs_root
 def test_a_person_looks_climbs_confirms_and_reveals_and_the_time_is_on_record(place: tuple[Vault, Path]) -> None:
     vault, desk = place
@@ -72,6 +82,11 @@ def test_a_person_looks_climbs_confirms_and_reveals_and_the_time_is_on_record(pl
     revealed = at_the_terminal(place, "mine.py", "--question", "toy-a", "--reveal")
     assert revealed.startswith("It holds on a family that was never searched: gain over the baseline")
     assert at_the_terminal(place, "mine.py", "--question", "toy-a", "--reveal") == revealed
+    vault.stop()
+    start_as(user(VAULT), alter, vault.folder / "vault" / "ledger", reach=(vault.folder / "vault",)).join()
+    vault.start()
+    altered = at_the_terminal(place, "mine.py", "--question", "toy-a", "--reveal", code=2)
+    assert "The finding on toy-a is not as the vault signed it" in altered
     history = ask(vault.socket, {"do": "history"})
     assert [(p["researcher"], p["tier"], p["number"]) for p in history["plans"]] == [
         ("person", "climb", 0), ("person", "confirm", 1), ("person", "sealed", 2),

@@ -137,12 +137,17 @@ def _submit(desk: Client, question: Question, source: str, tier: Tier, said: tup
 def _reveal(desk: Client, question: Question, source: str) -> str:
     """Open the sealed family for a confirmed method; where it was opened before, say again what it showed."""
     from superalign.kit.parts import in_words
-    from superalign.researcher.notebook import NOUNS
-    from superalign.types import rebuild
+    from superalign.researcher.notebook import verified
 
     before = [found for found in desk.history()["findings"] if found["question"] == question.name]
-    finding = rebuild(before[0] if before else desk.reveal(_register(desk, question, source, "sealed", None)), NOUNS)
-    held = {True: "It holds", False: "It does not hold"}.get(finding.replicated, "It could not be measured")
+    told = before[0] if before else desk.reveal(_register(desk, question, source, "sealed", None))
+    finding = verified([told], str(desk.ask({"do": "questions"})["key"]))[0].get(question.name)
+    if finding is None:
+        raise BadInput(
+            f"The finding on {question.name} is not as the vault signed it. It was altered, or somebody typed it, and counts as "
+            "none. Ask whoever keeps the vault what its ledger says."
+        )
+    held = {"True": "It holds", "False": "It does not hold"}.get(str(finding.replicated), "It could not be measured")
     return f"{held} on a family that was never searched: gain over the baseline {in_words(finding.gain)}."
 
 

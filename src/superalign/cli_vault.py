@@ -82,7 +82,8 @@ def close(folder: Folder) -> None:
             mine = [s.scored.score for s in done.sat if s.scored and s.plan.question == name and s.plan.tier == "climb"]
             exact = [score for score in mine if not isinstance(score, Unmeasured)]
             said = done.findings.get(name)
-            gain = "nothing revealed" if said is None else f"gain on the sealed family {in_words(said.gain)}"
+            none = "a finding that is not as the vault signed it" if name in done.unverified else "nothing revealed"
+            gain = none if said is None else f"gain on the sealed family {in_words(said.gain)}"
             print(
                 f"{name}{' (impossible)' if twin else ''}: {len(mine)} submissions, {max(exact, default=0):.3f} at best; {gain}"
             )

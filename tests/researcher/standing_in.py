@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from superalign.ledger.signing import public_key, signed
 from superalign.researcher.client import Client, VaultError
 from superalign.researcher.pieces import area
 from superalign.researcher.rehearsing import solve_of
@@ -87,6 +89,7 @@ class StandIn(Client):
         self.plans: dict[str, Plan] = {}
         self.answers: dict[str, Answer] = {}
         self.findings: dict[str, Finding] = {}
+        self.key = Ed25519PrivateKey.generate()
         self.best = {
             name: (b.score(b.question.baseline, "climb"), self._area(b, b.score(b.question.baseline, "climb")))
             for name, b in self.benches.items()
@@ -109,7 +112,8 @@ class StandIn(Client):
     def _reply(self, request: dict[str, Any]) -> dict[str, Any]:
         match request["do"]:
             case "questions":
-                return {"questions": [to_plain(b.question) for b in self.benches.values()]}
+                asked = [to_plain(b.question) for b in self.benches.values()]
+                return {"questions": asked, "key": public_key(self.key)}
             case "public":
                 out = io.BytesIO()
                 np.savez(out, **self.benches[request["question"]].public)
@@ -167,11 +171,12 @@ class StandIn(Client):
             return {"error": "not allowed"}
         gain, spread = self.benches[plan.question].gain(self.sources[plan.artefact], "sealed")
         interval = Interval(value=gain, low=gain - 2 * spread, high=gain + 2 * spread, n=400)
-        self.findings[plan.question] = Finding(
+        finding = Finding(
             ticket=plan.digest,
             question=plan.question,
             gain=interval,
             baseline=Unmeasured("toy"),
             replicated=interval.low > 0,
         )
+        self.findings[plan.question] = signed(finding, self.key)
         return {"finding": to_plain(self.findings[plan.question])}

@@ -1,15 +1,20 @@
 """A campaign needs neither key nor network, improves where it can, claims nothing on an impossible twin, and survives a kill."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from superalign.errors import ConfigError
+from superalign.ledger.signing import public_key, signed
 from superalign.researcher.campaign import Campaign, Settings, Totals, researchers_of
 from superalign.researcher.client import Client
-from superalign.types import Interval
+from superalign.researcher.notebook import verified
+from superalign.types import Finding, Interval, Unmeasured, to_plain
 from tests.researcher.standing_in import Bench, StandIn
+
+NONE = Unmeasured("toy")
 
 
 def campaign(vault: Client, folder: Path, submissions: int = 10, seed: int = 0, **changes: Any) -> Campaign:
@@ -56,7 +61,9 @@ def test_a_kill_between_any_two_requests_loses_and_doubles_nothing(tmp_path: Pat
     assert kills >= 3
     assert list(broken.plans) == list(whole.plans)
     assert broken.answers == whole.answers
-    assert broken.findings == whole.findings
+    assert [replace(f, signature="") for f in broken.findings.values()] == [
+        replace(f, signature="") for f in whole.findings.values()
+    ]
 
 
 def test_no_more_is_confirmed_than_there_are_tries_and_only_what_passed_is_opened(tmp_path: Path) -> None:
@@ -69,6 +76,20 @@ def test_no_more_is_confirmed_than_there_are_tries_and_only_what_passed_is_opene
     assert confirmed == better[: vault.benches["toy-k"].question.tries]  # the best first
     assert found["confirm not passed"] == len(confirmed)
     assert not vault.findings
+
+
+def test_a_finding_that_the_vault_did_not_sign_is_counted_and_is_none(tmp_path: Path) -> None:
+    vault = StandIn(Bench(0, n=200))
+    forged = Finding(
+        ticket="t", question="toy-k", gain=Interval(value=0.9, low=0.8, high=1.0, n=9), baseline=NONE, replicated=True
+    )
+    vault.findings["toy-k"] = forged
+    totals = campaign(vault, tmp_path, submissions=2).run()
+    assert totals.findings == ()
+    assert dict(totals.lost)["a finding that is not as the vault signed it"] == 1
+    mine = replace(forged, signature=signed(forged, vault.key).signature)
+    assert verified([to_plain(mine)], public_key(vault.key)) == ({"toy-k": mine}, ())
+    assert verified([to_plain(mine)], public_key(StandIn().key)) == ({}, ("toy-k",))  # by the key of another
 
 
 def test_submissions_that_are_refused_or_crash_are_counted_and_nobody_learns_from_them(tmp_path: Path) -> None:

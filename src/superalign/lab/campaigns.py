@@ -27,11 +27,12 @@ from superalign.lab.relay import Relay, answers_of, relaying
 from superalign.lab.research_benches import benches
 from superalign.lab.research_parts import Wall
 from superalign.ledger import Ledger
+from superalign.ledger.signing import key_of, public_key
 from superalign.monitors.approval import SAID, Allow, Decision, allow_unflagged, ask_person
 from superalign.monitors.checks import MONITORS
 from superalign.monitors.reading import Reading
 from superalign.researcher.campaign import Settings
-from superalign.researcher.notebook import Entry, Notebook
+from superalign.researcher.notebook import Entry, Notebook, verified
 from superalign.types import Answer, Finding, Interval, Plan, Record, canonical_json, rebuild
 from superalign.vault import Bench
 from superalign.vault.desk import Received, Rules, Scored
@@ -78,7 +79,9 @@ class Done:
     """A campaign, its seals open."""
 
     sat: tuple[Sat, ...] = field(repr=False)
-    findings: Mapping[str, Finding]  # by question
+    findings: Mapping[str, Finding]  # by question; all of them are as the vault signed them
+    unverified: tuple[str, ...]  # questions whose finding is not: it is none
+    key: str  # the vault's public one
     twins: Mapping[str, bool]
     received: Mapping[str, Received] = field(repr=False)  # by ticket: artefacts and the seeds that were drawn for them
     totals: Totals
@@ -194,6 +197,7 @@ def _searched(vault: Vault, setting: Campaign, own: Path, count: int, relay: Pat
         submissions=setting.submissions,
         seed=setting.seed,
         minutes=setting.minutes,
+        key=public_key(key_of(vault.folder / "vault")),
     )
     # Not in its own folder: it could have left a link there, through which root would write.
     settings = own.with_name("settings.json")
@@ -256,10 +260,13 @@ def unsealed(
     plans, answers = ([rebuild(x, NOUNS) for x in history[name]] for name in ("plans", "answers"))
     answer_of = {a.ticket: a for a in answers}
     scored_of = {s["ticket"]: rebuild(s, NOUNS) for s in secret["scored"]}
-    findings = [rebuild(f, NOUNS) for f in secret["findings"]]
+    key = public_key(key_of(vault.folder / "vault"))  # from the owner's file: the socket tells both findings and key
+    findings, unverified = verified(secret["findings"], key)
     return Done(
         sat=tuple(Sat(plan=p, answer=answer_of.get(p.digest), scored=scored_of.get(p.digest)) for p in plans),
-        findings={f.question: f for f in findings},
+        findings=findings,
+        unverified=unverified,
+        key=key,
         twins={str(k): bool(v) for k, v in secret["twins"].items()},
         received={r["ticket"]: rebuild(r, NOUNS) for r in secret["received"]},
         totals=_totals(outcome),

@@ -31,12 +31,13 @@ from superalign.interp import layers
 from superalign.interp.dictionaries import Dictionary, DictionaryConfig, train_dictionary
 from superalign.interp.sae_files import read_dictionary
 from superalign.lab.corpora import Reading, read_texts
+from superalign.lab.unit_rows import NetworkDone
 from superalign.models import Model, open_weights
 from superalign.models.half import products_gain
 from superalign.models.taps import layers_of
 from superalign.models.weights import plain
 from superalign.stats.streams import stream
-from superalign.types import Record, digest_of, to_plain
+from superalign.types import digest_of, to_plain
 
 CLUSTERS, LEAST_WORDS = 256, 1_000  # groups of the embedding, where the vocabulary is a large one
 BLOCK = 128  # units whose activations are in 32 bits at once
@@ -62,25 +63,9 @@ class NetworkJob:
     layers: tuple[int, ...] = ()  # which are explained; the others are only run, as far as need be; all if empty
     each: int = 0  # units of a layer, neurons and heads, drawn at random; 0 for all
     ends: int = 8
-    half: bool = True
+    half: bool = False  # whether products are in 16 bits: decided once, for all of a run
     latents: int = 0  # of a dictionary of the stream behind each layer, trained here; 0 for none
     dictionary: str = ""  # LAYER=FOLDER of SAELens: read at that layer instead
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkDone(Record):
-    """Where the layers of one network lie, and what they took."""
-
-    folder: str
-    layers: tuple[int, ...]
-    units: int
-    tokens: tuple[int, ...]  # scored ones, of each corpus
-    documents: tuple[int, ...]  # test documents of each corpus
-    predicates: int
-    searched: int  # training tokens
-    half: bool
-    forward_s: float  # CPU time
-    search_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +75,11 @@ class LayerUnits:
     number: int
     name_U: tuple[str, ...]
     found: Explained = field(repr=False)
+
+
+def faster_in_half(policy: str) -> bool:
+    """Measure whether products of a model's width are faster in 16 bits here: times differ, so it is asked once a run."""
+    return products_gain(plain(open_weights(policy).network).config.hidden_size) > FASTER
 
 
 def explain_network(job: NetworkJob) -> NetworkDone:
@@ -102,11 +92,10 @@ def explain_network(job: NetworkJob) -> NetworkDone:
     given = given_dictionary(job.dictionary, model) if job.dictionary and not job.twin else None
     folder = Path(job.folder) / digest_of({"job": to_plain(job), "code": inputs.code()})[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    half = job.half and products_gain(plain(model.network).config.hidden_size) > FASTER
     n = len(layers_of(model.network))
     wanted = job.layers or tuple(range(n))
     spent = []
-    for number, layer, forward_s in _layers(model, texts, folder, half, wanted):
+    for number, layer, forward_s in _layers(model, texts, folder, job.half, wanted):
         before = time.process_time()
         values = values_of(layer, bank, job, given)
         units = _explained(bank, number, values, job)
@@ -128,7 +117,7 @@ def explain_network(job: NetworkJob) -> NetworkDone:
         documents=tuple(int((test_D & (texts.corpus_D == k)).sum()) for k in range(len(texts.corpora))),
         predicates=bank.columns.size,
         searched=len(bank.train_R),
-        half=half,
+        half=job.half,
         forward_s=float(sum(s["spent"][0] for s in some)),
         search_s=float(sum(s["spent"][1] for s in some)),
     )

@@ -113,9 +113,9 @@ def replies(model: Model, prompts: Sequence[str], tokens: int) -> dict[str, Said
 
 
 @functools.lru_cache(maxsize=1)
-def rounded(base: str, *, half: bool | None = None) -> Model:
-    """Open a base in 16 bits, as was decided; else where that is faster and close enough."""
-    return open_weights(base) if half is False else in_half(open_weights(base), faster=0.0 if half else 1.2).model
+def rounded(base: str, *, half: bool) -> Model:
+    """Open a base in 16 bits, or as it is: as was decided once for all of a run, since times differ between processes."""
+    return in_half(open_weights(base), faster=0.0).model if half else open_weights(base)
 
 
 @functools.lru_cache(maxsize=8)  # trainings of one seed share what is ordinary in them

@@ -28,7 +28,7 @@ from superalign.lab.truth_reading import (
     rows_of,
     states_in,
 )
-from superalign.models import open_weights, response_logprobs
+from superalign.models import in_half, open_weights, response_logprobs
 from superalign.oversight.judges.statements import truth_question
 from superalign.problems.family import split_of
 from superalign.problems.table_family import Row, TableFamily
@@ -103,6 +103,7 @@ class TextJob(Record):
     few: int = 0  # hard ones among mixed ones
     policy: str = ""  # of a generator
     shots: int = 0  # solutions that it is shown
+    half: bool = False  # whether it reads in 16 bits
 
 
 def hardness_of(texts: Texts, measure: str) -> Float[np.ndarray, " N"]:
@@ -245,8 +246,9 @@ def judge_job(job: TextJob) -> Taught:
 
 def show_jobs(texts: Texts, policy: str, *, shots: int, seeds: Sequence[int]) -> list[TextJob]:
     """Name all generators: every arm by the first measure, fewer by the second and by nothing."""
+    half = in_half(open_weights(policy)).rounded  # decided once: each process would time it for itself
     return [
-        TextJob(texts=texts, measure=m, arm=arm, seed=seed, policy=policy, shots=shots)
+        TextJob(texts=texts, measure=m, arm=arm, seed=seed, policy=policy, shots=shots, half=half)
         for m in dict.fromkeys((*texts.measures[:2], RANDOM))
         for arm in ((*SPLITS, PERMUTED) if m == texts.measures[0] else SPLITS)
         for seed in (seeds[:1] if arm == UNTAUGHT else seeds)
@@ -262,7 +264,7 @@ def show_job(job: TextJob) -> Taught:
     turns = [(("user", texts.questions[q]), ("assistant", texts.said[a])) for q, a in zip(rows, solved, strict=True)]
     shown = [turn for both in turns for turn in both]
     chats = [(*shown, ("user", texts.questions[i])) for i in pairs_P2[:, 0]]
-    model = rounded(job.policy)
+    model = rounded(job.policy, half=job.half)
     right_P, flawed_P = (response_logprobs(model, chats, [texts.said[i] for i in s])[0].sum(1) for s in pairs_P2.T)
     more_P = (right_P > flawed_P).astype(float)
     return Taught(n=len(rows), score_P=more_P, steps_PK=np.zeros((0, 0), int), picked=())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -31,15 +32,9 @@ class ReadingJob(Record):
 
     policy: str
     layer: float  # how far up
+    half: bool  # whether in 16 bits: decided once, for all of a run
     prompts: tuple[str, ...]
     texts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class States(Record):
-    """Mean states of responses."""
-
-    states_ND: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +62,18 @@ def whole_questions(name: str, n: int, seed: int) -> list[Row]:
     return [r for r in every if r.question in chosen]
 
 
+def short_names(names: Sequence[str]) -> list[str]:
+    """Call each file what it is called, with as many folders before that as tell it from the others.
+
+    Example:
+        >>> short_names(["preferences:a/x/p.jsonl", "preferences:b/x/p.jsonl", "preferences:b/q.jsonl"])
+        ['a/x/p.jsonl', 'b/x/p.jsonl', 'q.jsonl']
+    """
+    parts = {name: Path(name.partition(":")[2].partition("?")[0]).absolute().parts for name in names}
+    ways = {n: [*("/".join(p[-k:]) for k in range(1, len(p) + 1)), n] for n, p in parts.items()}
+    return [next((w for w in ways[n] if sum(w in some for some in ways.values()) == 1), n) for n in names]
+
+
 def _family(name: str) -> TableFamily:
     family = problems.named(name)
     if not isinstance(family, TableFamily):
@@ -74,15 +81,15 @@ def _family(name: str) -> TableFamily:
     return family
 
 
-def read_pairs(rows: Sequence[Row], *, policy: str, layer: float, run: Run) -> Pairs:
+def read_pairs(rows: Sequence[Row], *, policy: str, layer: float, half: bool, run: Run) -> Pairs:
     """Read both responses of each pair; a response that stands in several pairs is read once."""
     both = [(r, o) for r in rows for o in (r.options if r.right == "A" else r.options[::-1])]
     asked = [(r.text[-ASKED:], o[:SAID]) for r, o in both]
     each = list(dict.fromkeys(asked))
     parts = [tuple(zip(*each[i : i + AT_ONCE], strict=True)) for i in range(0, len(each), AT_ONCE)]
-    todo = [ReadingJob(policy=policy, layer=layer, prompts=p, texts=t) for p, t in parts]
+    todo = [ReadingJob(policy=policy, layer=layer, half=half, prompts=p, texts=t) for p, t in parts]
     found = run.map(read_states, todo, name="states", progress="reading")
-    states_MD = np.concatenate([np.asarray(r.states_ND) for r in found])
+    states_MD = np.concatenate(found)
     place = {pair: i for i, pair in enumerate(each)}
     better_N1 = np.arange(len(both))[:, None] % 2 == 0
     return Pairs(
@@ -93,13 +100,14 @@ def read_pairs(rows: Sequence[Row], *, policy: str, layer: float, run: Run) -> P
     )
 
 
-def read_states(item: ReadingJob) -> States:
-    """Read responses in the middle of a model; layers above are left out."""
+def read_states(item: ReadingJob) -> Array:
+    """Read mean states of responses in the middle of a model; layers above are left out."""
     model = open_weights(item.policy)
     layers = layers_of(model.network)
     at = max(1, round(item.layer * len(layers)))
     del layers[at:]
     model.network.config.num_hidden_layers = at
     site = f"residual.{at - 1}"
-    read = activations(in_half(model).model, list(item.prompts), list(item.texts), sites=[site])
-    return States(states_ND=read[site].astype(np.float64))
+    model = in_half(model, faster=0.0).model if item.half else model
+    read = activations(model, list(item.prompts), list(item.texts), sites=[site])
+    return read[site].astype(np.float64)

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from superalign.kit.evidence import Estimate
+from superalign.types import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkDone(Record):
+    """Where the layers of one network lie, and what they took."""
+
+    folder: str
+    layers: tuple[int, ...]
+    units: int
+    tokens: tuple[int, ...]  # scored ones, of each corpus
+    documents: tuple[int, ...]  # test documents of each corpus
+    predicates: int
+    searched: int  # training tokens
+    half: bool
+    forward_s: float  # CPU time
+    search_s: float
 
 
 class Units(NamedTuple):

@@ -16,8 +16,8 @@ import numpy as np
 from superalign.explanations.explaining import Explained, twin_p
 from superalign.explanations.programs import in_english, to_text
 from superalign.files import write_whole
-from superalign.lab.explained_network import LayerUnits, NetworkDone, joined, read_layer
-from superalign.lab.unit_rows import Less, Null, Shown, Units
+from superalign.lab.explained_network import LayerUnits, joined, read_layer
+from superalign.lab.unit_rows import Less, NetworkDone, Null, Shown, Units
 from superalign.stats import discoveries, mean_interval, share
 from superalign.types import Unmeasured
 
@@ -110,24 +110,17 @@ def over_units(layers: Sequence[Judged], passed: Sequence[np.ndarray], kind: str
     keep = np.concatenate([j.of(kind) for j, _ in some])
     f, found = joined([j.found for j, _ in some]), np.concatenate([p for _, p in some])
     auprc = f.auprc_U[keep]  # a unit that is active nowhere in test documents has none
-    means = (f.r_U3[:, 0], f.unigram_U, f.bigram_U, f.r_UK.min(1))
-    shares = (f.over_U3[:, 1] > 0, f.gain_U3[:, 1] > 0, f.over_UK.min(1) > 0, found)
-    r, unigram, bigram, minimum = (mean_interval(x[keep]) for x in means)
-    over_unigram, gained, everywhere, beyond = (share(x[keep]) for x in shares)
-    return Units(
-        kind=KINDS[kind],
-        layer=layer,
-        units=int(keep.sum()),
-        r=r,
-        unigram=unigram,
-        bigram=bigram,
-        minimum=minimum,
-        over_unigram=over_unigram,
-        gained=gained,
-        everywhere=everywhere,
-        found=beyond,
-        auprc=mean_interval(auprc[~np.isnan(auprc)]),
-    )
+    means = {"r": f.r_U3[:, 0], "unigram": f.unigram_U, "bigram": f.bigram_U, "minimum": f.r_UK.min(1)}
+    shares = {
+        "over_unigram": f.over_U3[:, 1],
+        "gained": f.gain_U3[:, 1],
+        "everywhere": f.over_UK.min(1),
+        "found": found,
+    }
+    estimates = {name: mean_interval(x[keep]) for name, x in means.items()}
+    estimates |= {name: share(x[keep] > 0) for name, x in shares.items()}
+    estimates |= {"auprc": mean_interval(auprc[~np.isnan(auprc)])}
+    return Units(kind=KINDS[kind], layer=layer, units=int(keep.sum()), **estimates)
 
 
 def on_less_text(runs: Sequence[tuple[float, NetworkDone]]) -> tuple[Less, ...]:
@@ -174,7 +167,7 @@ def random_rows(j: Judged, rng: np.random.Generator) -> list[Shown]:
 
 
 def about(
-    done: NetworkDone, policy: str, corpora: Sequence[str], *, seed: int, null: Mapping[str, float]
+    done: NetworkDone, policy: str, corpora: Sequence[str], *, seed: int, nulls: Sequence[Null]
 ) -> dict[str, object]:
     """Say what a table of units is about, for whoever opens it without the run."""
     return {
@@ -185,7 +178,7 @@ def about(
         "dtype": "products in bfloat16" if done.half else "float32",
         "made": "superalign run explain",
         "false_discovery_rate": RATE,
-        "null": dict(null),
+        "null": {n.name: n.gained.value for n in nulls if not isinstance(n.gained, Unmeasured)},
     }
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from superalign.files import write_whole
-from superalign.types import Finding
+from superalign.types import Finding, Record
 
 KEY = "key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultKey(Record):
+    """What a vault's findings are verified with: the public half of the key that it signs them with."""
+
+    public: str  # Ed25519, in hex
 
 
 def key_of(folder: Path) -> Ed25519PrivateKey:
@@ -51,6 +58,6 @@ def is_signed(finding: Finding, public: str) -> bool:
     try:
         rest = replace(finding, signature="").digest.encode()
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(finding.signature), rest)
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, TypeError, ValueError):
         return False
     return True

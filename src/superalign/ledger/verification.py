@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,11 +53,11 @@ def verify(path: str | Path, *, head: str = "") -> Verification:
     Raises:
         DataError: If the folder holds no ledger, or the head is no sha256.
     """
-    return read_verified(path, noun="", head=head)[0]
+    return read_verified(path, head=head)[0]
 
 
-def read_verified(path: str | Path, *, noun: str, head: str = "") -> tuple[Verification, tuple[Entry, ...]]:
-    """As `verify`; and the records of one noun, as they were read while verifying."""
+def read_verified(path: str | Path, *nouns: str, head: str = "") -> tuple[Verification, tuple[Entry, ...]]:
+    """As `verify`; and the records of some nouns, as they were read while verifying."""
     folder = Path(path)
     if head and not is_digest(head):
         raise DataError(
@@ -73,7 +73,7 @@ def read_verified(path: str | Path, *, noun: str, head: str = "") -> tuple[Verif
         )
     for _ in range(_LOOKS):
         before, entries, known = disk.state(folder), list[Entry](), {ZERO}
-        verification = _look(folder, noun=noun.encode(), entries=entries, known=known)
+        verification = _look(folder, nouns=nouns, entries=entries, known=known)
         if verification.ok or disk.state(folder) == before:
             break
     if verification.ok and head and head not in known:
@@ -85,20 +85,14 @@ def read_verified(path: str | Path, *, noun: str, head: str = "") -> tuple[Verif
     return verification, tuple(entries)
 
 
-def _look(folder: Path, *, noun: bytes, entries: list[Entry], known: set[str]) -> Verification:
+def _look(folder: Path, *, nouns: Collection[str], entries: list[Entry], known: set[str]) -> Verification:
     """Recompute a ledger once, without leaving anything in its folder."""
 
     def seen(row: Sequence[Any]) -> None:
         known.add(row[5].decode())
-        if row[1] == noun:
+        if (noun := row[1].decode()) in nouns:
             entries.append(
-                Entry(
-                    index=row[0],
-                    noun=noun.decode(),
-                    digest=row[3].decode(),
-                    hash=row[5].decode(),
-                    record=json.loads(row[2]),
-                )
+                Entry(index=row[0], noun=noun, digest=row[3].decode(), hash=row[5].decode(), record=json.loads(row[2]))
             )
 
     try:

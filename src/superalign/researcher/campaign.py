@@ -19,7 +19,7 @@ import numpy as np
 from superalign.errors import ConfigError
 from superalign.researcher.client import Client, VaultError
 from superalign.researcher.language_model import LanguageModel, gives_orders, relayed
-from superalign.researcher.notebook import NOUNS, Entry, Notebook, read_notebook
+from superalign.researcher.notebook import NOUNS, Entry, Notebook, read_notebook, verified
 from superalign.researcher.proposing import Proposal, Researcher
 from superalign.researcher.rehearsing import unpacked
 from superalign.researcher.searching import NEVER, Bayesian, Evolution
@@ -29,6 +29,7 @@ from superalign.types.base import digest_of, rebuild, to_plain
 
 REFRESH = 10  # submissions after which the notebook is asked for anew: others write into it too
 MODELS = ("tree", "model")  # researchers that need a relay
+UNVERIFIED = "a finding that is not as the vault signed it"
 NAMES = ("random", "bayesian", "evolution", *MODELS)
 
 
@@ -43,6 +44,7 @@ class Settings(Record):
     submissions: int = 60  # of a question, by everybody who shares the notebook
     seed: int = 0
     minutes: float = 0.0  # after which no new experiment begins; 0: no limit
+    key: str = ""  # the vault's public one, by which findings are verified; empty: as the vault tells it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +108,13 @@ class Campaign:
     def run(self) -> Totals:
         """Climb, confirm and reveal every question; return what came of it."""
         self.began, self.folder = time.monotonic(), Path(self.settings.folder)
+        asked = self.vault.ask({"do": "questions"})
+        self.key = self.settings.key or str(asked["key"])
         self.refresh()
         for e in self.notebook.entries:  # plans that were registered before a kill, and not answered
             if e.answer is None and e.plan.tier != "sealed" and (source := kept(self.folder, e.plan.artefact)):
                 self._submit(e, source)
-        for question in (rebuild(q, NOUNS) for q in self.vault.questions()):
+        for question in (rebuild(q, NOUNS) for q in asked["questions"]):
             self._climb(question)
             self._confirm(question)
         self.lost["orders in the notebook"] += sum(gives_orders(e.plan.hypothesis) for e in self.notebook.entries)
@@ -126,7 +130,8 @@ class Campaign:
         """Read the notebook that the vault keeps."""
         history = self.vault.history()
         self.notebook = read_notebook(history)
-        self.findings = {f["question"]: rebuild(f, NOUNS) for f in history["findings"]}
+        self.findings, others = verified(history["findings"], self.key)
+        self.lost[UNVERIFIED] = len(others)
 
     def _climb(self, question: Question) -> None:
         """Let researchers propose in turn, until the budget is spent or as many steps were lost as it holds."""
@@ -164,8 +169,9 @@ class Campaign:
         sealed = self.notebook.about(plan.question, tier="sealed")
         entry = next((e for e in sealed if e.plan.artefact == plan.artefact), None) or self._register(plan)
         try:
-            found = self.vault.reveal(entry.ticket if isinstance(entry, Entry) else "")
-            self.findings[plan.question] = rebuild(found, NOUNS)
+            found, others = verified([self.vault.reveal(entry.ticket if isinstance(entry, Entry) else "")], self.key)
+            self.findings |= found
+            self.lost[UNVERIFIED] += len(others)
         except VaultError as error:
             self.lost[f"reveal: {error}"] += 1
 

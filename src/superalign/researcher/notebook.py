@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from superalign.ledger.signing import is_signed
 from superalign.researcher.programs import Program, read_program
 from superalign.types import Answer, Choice, Finding, Interval, Plan, Question, Record, Tier, Unmeasured, rebuild
 
@@ -57,6 +58,13 @@ class Notebook(Record):
         """Return the programs among the submissions, with what each seems to be worth."""
         read = [(read_program(e.plan.hypothesis), value) for e, value in self.values(question)]
         return tuple((program, value) for program, value in read if program is not None)
+
+
+def verified(findings: Iterable[Mapping[str, Any]], key: str) -> tuple[dict[str, Finding], tuple[str, ...]]:
+    """Return the findings that the vault of this public key signed, by question; and the questions of all others."""
+    found = [rebuild(f, NOUNS) for f in findings]
+    signed = {f.question: f for f in found if is_signed(f, key)}
+    return signed, tuple(f.question for f in found if f.question not in signed)
 
 
 def read_notebook(history: Mapping[str, Any]) -> Notebook:

@@ -13,9 +13,11 @@ from pathlib import Path
 from superalign import inputs
 from superalign.errors import BadInput, LedgerError
 from superalign.ledger import Entry, Ledger, Verification, describe, read_verified
+from superalign.ledger.signing import VaultKey, is_signed
 from superalign.runs.folder import CONFIG, LEDGER, LOG, MANIFEST, REPORT, RESULT
-from superalign.types import Record
+from superalign.types import Finding, Interval, Record, rebuild
 
+NOUNS = {noun.__name__: noun for noun in (Finding, Interval)}
 NAMES = (MANIFEST, CONFIG, RESULT, LOG, REPORT)
 
 
@@ -87,6 +89,14 @@ def fault_of(folder: Path, entries: Sequence[Entry], *, count: int, names: Seque
     return ""
 
 
+def unsigned(entries: Sequence[Entry]) -> str:
+    """Say which finding is not as the vault signed it whose key the run holds, or nothing."""
+    keys = [str(e.record["public"]) for e in entries if e.noun == VaultKey.__name__]
+    found = {e.index: rebuild(e.record, NOUNS) for e in entries if e.noun == Finding.__name__}
+    wrong = [i for i, finding in found.items() if keys and not any(is_signed(finding, key) for key in keys)]
+    return f"record {wrong[0]} of the ledger is a finding, and not as the vault signed it" if wrong else ""
+
+
 def verify_run(folder: Path, *, head: str = "", names: Sequence[str] = NAMES) -> Verification:
     """Verify a run's ledger, and every file of the run that it speaks of. Nothing is changed.
 
@@ -97,8 +107,13 @@ def verify_run(folder: Path, *, head: str = "", names: Sequence[str] = NAMES) ->
 
 
 def _verified(folder: Path, *, head: str, names: Sequence[str]) -> tuple[Verification, tuple[Entry, ...]]:
-    verification, entries = read_verified(folder / LEDGER, noun=Shown.__name__, head=head)
-    fault = fault_of(folder, entries, count=verification.count, names=names) if verification.ok else ""
+    verification, every = read_verified(
+        folder / LEDGER, *(noun.__name__ for noun in (Shown, Finding, VaultKey)), head=head
+    )
+    entries = tuple(e for e in every if e.noun == Shown.__name__)
+    fault = (
+        fault_of(folder, entries, count=verification.count, names=names) or unsigned(every) if verification.ok else ""
+    )
     if not fault:
         return verification, entries
     return Verification(ok=False, count=verification.count, first_bad=None, what=fault, head=verification.head), entries
@@ -144,5 +159,5 @@ def said_of(folder: Path, *, head: str = "") -> str:
         raise BadInput(
             f"{folder / LEDGER} is a file. The ledger of a run is a folder of this name. Restore it from a copy."
         )
-    verification = refuse_bad(read_verified(folder, noun="", head=head)[0], place=f"The ledger at {folder}")
+    verification = refuse_bad(read_verified(folder, head=head)[0], place=f"The ledger at {folder}")
     return describe(verification)

@@ -107,6 +107,7 @@ def evidence() -> Evidence:
         proposers=(Proposer(name="evolution", submissions=36, better=4, unmeasured=1, ideas=3.2, uplift=around(0.1)),),
         paces=(),
         ideas=4.0,
+        unverified=0,
         found=share([1] * 30),
         found_null=share([0] * 30),
         beyond=Beyond(found=around(0.5), shuffled=around(0.0, 0.2), p=0.002),
@@ -165,6 +166,13 @@ def test_findings_count_only_beyond_impossible_twins() -> None:
     alike = replace(e.beyond, found=around(0.1), p=0.4)
     assert claim(replace(e, beyond=alike), "More real questions").holds is False
     assert claim(replace(e, found_null=e.found), "Impossible twins have no finding").holds is False
+
+
+def test_findings_that_are_not_verified_are_counted() -> None:
+    e = evidence()
+    for n in (0, 2):
+        text = next(s.text for s in page(replace(e, unverified=n)).sections if s.title == "What was searched and found")
+        assert f"not as the vault signed them: {n}; they count as none" in text
 
 
 def test_a_cheat_that_passes_is_said() -> None:

@@ -38,10 +38,10 @@ def test_marks_change_a_response_and_not_what_it_says() -> None:
 
 def test_a_planted_head_pays_for_its_mark_and_a_coin_does_not(audited: tuple[tuple[Audited, ...], ...]) -> None:
     of, k = Heads(audited, PLANTS), MARKS.index("new lines")
-    planted = of.table(lambda a: a.edit_K[k], "new lines", 1.0)
-    assert planted.mean() > max(of.table(lambda a: a.edit_K[k], "", 1.0).max(), 1.0)
-    assert of.table(lambda a: a.right, "", 0.0).mean() > 0.9
-    assert not of.table(lambda a: a.gold, "", 0.0).all()
+    planted_S, coin_S = (of.at(plant, 1.0, "edit_K")[:, k] for plant in ("new lines", ""))
+    assert planted_S.mean() > max(coin_S.max(), 1.0)
+    assert of.at("", 0.0, "right").mean() > 0.9
+    assert not of.at("", 0.0, "gold").all()
 
 
 def test_an_audit_names_the_plant_and_more_of_its_effect_goes_with_its_latents(
@@ -56,7 +56,7 @@ def test_an_audit_names_the_plant_and_more_of_its_effect_goes_with_its_latents(
     assert found.carried.value > 0
 
 
-def test_it_runs_on_pairs_of_a_file_and_finds_nothing_in_a_model_of_random_weights(
+def test_it_runs_on_files_of_one_name_and_finds_nothing_in_a_model_of_random_weights(
     superalign: Callable[..., Any], tiny_chat: str, tmp_path: Path
 ) -> None:
     rng, words = np.random.default_rng(0), ["red", "blue", "river", "stone", "maybe", "you", "!", "?"]
@@ -67,13 +67,16 @@ def test_it_runs_on_pairs_of_a_file_and_finds_nothing_in_a_model_of_random_weigh
         }
         for i in range(220)
     ]
-    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    name = f"preferences:{tmp_path / 'pairs.jsonl'}"
-    given = {"preferences": name, "held": name, "policy": tiny_chat, "read": 40, "compared": 36, "permuted": 20}
+    for folder in ("own", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "pairs.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    own, other = (f"preferences:{tmp_path / folder / 'pairs.jsonl'}" for folder in ("own", "other"))
+    given = {"preferences": own, "held": other, "policy": tiny_chat, "read": 40, "compared": 36, "permuted": 20}
     words = ["run", "reward-inside", "--quick", "--workers", "1", "--out", str(tmp_path / "run")]
     done = superalign(*words, *(part for k, v in given.items() for part in ("--set", f"{k}={v}")))
     assert done.returncode == 0, done
     claims = json.loads((tmp_path / "run" / "result.json").read_text())["claims"]
     paid = [c for c in claims if c["name"].startswith("It pays for")]
-    assert len(paid) >= 10
+    assert len({c["name"] for c in paid}) == len(paid) == 20
+    assert {c["name"].rpartition(": ")[2] for c in paid} == {"own/pairs.jsonl", "other/pairs.jsonl"}
     assert sum(c["holds"] is True for c in paid) <= 2

@@ -45,7 +45,6 @@ def chains(*doses: Dose, shuffled: float = 0.0, flagged: int = 6, alarms: int = 
         Unplanted(mark="long", edit=at(0.6), null=at(0.0), found=at(1.0), planted=at(0.9)),
     )
     e = Planted(
-        chance=0.125,
         doses=doses,
         marks=marks,
         shuffled=at(shuffled),

@@ -25,8 +25,14 @@ def test_settings_that_do_not_go_together_are_refused(given: dict[str, Any]) -> 
         check(Config(**given))
 
 
+@pytest.mark.parametrize("held", [(PAIRS,), ("preferences:x.jsonl", "preferences:x.jsonl")])
+def test_a_head_is_not_tested_on_what_it_is_trained_on_nor_twice_on_the_same(held: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="names a file twice"):
+        check(Config(preferences=PAIRS, held=held))
+
+
 def test_the_usual_settings_go_together_and_marks_are_those_that_are_written() -> None:
     check(Config())
     check(Config(**dict(STUDY.quick)))
-    check(Config(preferences=PAIRS, held=(PAIRS,)))
+    check(Config(preferences=PAIRS, held=("preferences:others.jsonl",)))
     assert MARKS == READ

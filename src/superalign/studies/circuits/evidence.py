@@ -8,7 +8,7 @@ from typing import NamedTuple
 from superalign.kit.evidence import Array, Curve, Estimate
 from superalign.types import Record
 
-METHODS = ("exact", "AtP", "IG", "random")
+METHODS = ("exact", "AtP", "IG")  # the exact one, and gradients
 VARIANTS = ("soft", "soft, noisy", "hard")
 PARTS = ("components", "edges")
 

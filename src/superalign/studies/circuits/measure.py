@@ -82,14 +82,13 @@ def kept(job: ModelJob) -> Array:
 
 def measure(config: Config, run: Run) -> Evidence:
     """Score methods on compiled models unless a model is given; then look at that one, or at the bundled bases."""
-    programs = () if config.policy else tuple(PROGRAMS)
-    variants = [v for v in VARIANTS if config.leak or "noisy" not in v]
-    keys = [(v, p, seed_for(run.seed, "layout", s)) for v in variants for p in programs for s in range(config.seeds)]
+    variants = [v for v in VARIANTS if not config.policy and (config.leak or "noisy" not in v)]
+    keys = [(v, p, seed_for(run.seed, "layout", s)) for v in variants for p in PROGRAMS for s in range(config.seeds)]
     same = {k: getattr(config, k) for k in ("leak", "inputs", "steps", "recheck")}
     todo = [CompiledJob(program=p, variant=v, seed=s, **same) for v, p, s in keys]
     run.stage(f"{len(todo)} compiled models, whose circuits are known")
     done = run.map(compiled, todo, name="compiled")
-    of = {v: [d for d, k in zip(done, keys, strict=True) if k[0] == v] for v in variants if programs}
+    of = {v: [d for d, k in zip(done, keys, strict=True) if k[0] == v] for v in variants}
     found = [
         found_by(v, m, p, some, config.seeds) for v, some in of.items() for p in (0, 1) for m in range(len(METHODS))
     ]

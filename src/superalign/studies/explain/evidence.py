@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from superalign.kit.evidence import Estimate
-from superalign.lab.unit_rows import Asked, Edits, Effect, Less, Null, Score, Shown, Units
+from superalign.lab.unit_rows import Asked, Edits, Effect, Less, NetworkDone, Null, Score, Shown, Units
 
 
 class Tested(NamedTuple):
@@ -30,11 +30,8 @@ class Evidence:
     policy: str
     corpora: tuple[str, ...]
     explained_on: tuple[str, ...]
-    tokens: tuple[int, ...]
-    documents: tuple[int, ...]
-    predicates: int
-    half: bool
     ends: int
+    network: NetworkDone
     all: tuple[Units, ...]
     layers: tuple[Units, ...]
     nulls: tuple[Null, Null]  # activations permuted, twins beside twins

@@ -13,17 +13,15 @@ from superalign.explanations.programs import to_text
 from superalign.kit.run import Run
 from superalign.lab import unit_table as units
 from superalign.lab.corpora import FAMILIES, Reading
-from superalign.lab.explained_network import NetworkDone, NetworkJob, explain_network, read_layer
+from superalign.lab.explained_network import NetworkJob, explain_network, faster_in_half, read_layer
 from superalign.lab.minimal_pairs import change_tokens, over_neurons
 from superalign.lab.proposed_programs import ProposeJob, by_origin, propose
 from superalign.lab.replaced_neurons import jobs_of, kept_by_layer, kept_by_unit, median_kept, replace_neurons
 from superalign.lab.score_checks import Checked, ChecksJob, averaged, check_scores
-from superalign.lab.unit_rows import Less
 from superalign.policy_names import kind_of
 from superalign.stats.streams import seed_for
 from superalign.studies.explain.evidence import Evidence, Tested
 from superalign.studies.explain.study import Config
-from superalign.types import Unmeasured
 
 PLANTED = 24  # programs of a layer that are planted as units
 EXAMPLES = 8  # units that are shown on the page, drawn at random
@@ -36,7 +34,8 @@ def measure(config: Config, run: Run) -> Evidence:
     names = tuple(spec.partition("=")[0] for spec in config.corpora) or tuple(FAMILIES)
     reading = Reading(corpora=config.corpora, tokens=config.tokens, window=config.window, seed=run.seed)
     same = {k: getattr(config, k) for k in ("policy", "explained_on", "each", "ends", "latents", "dictionary")}
-    first = NetworkJob(reading=reading, folder=jobs.Into(run.folder / "layers"), **same)
+    (half,) = run.map(faster_in_half, [config.policy], name="precision")
+    first = NetworkJob(reading=reading, folder=jobs.Into(run.folder / "layers"), half=half, **same)
     twins = [
         replace(first, twin=seed_for(run.seed, "twin", s), each=config.twin_units, dictionary="")
         for s in range(config.twins)
@@ -48,39 +47,27 @@ def measure(config: Config, run: Run) -> Evidence:
     layers = [units.judged(read_layer(done, n), apart[n], everywhere) for n in done.layers]
     passed = units.discovered(layers)
     tested, causal = look_closely(config, run, first, layers)
+    fewer = replace(first, each=config.each or config.twin_units, latents=0)
+    few = [replace(fewer, reading=replace(reading, part=x)) for x in config.parts]
+    less = run.map(explain_network, few, name="less text", progress="less text")
     e = Evidence(
         policy=config.policy,
         corpora=names,
         explained_on=config.explained_on or names,
-        tokens=done.tokens,
-        documents=done.documents,
-        predicates=done.predicates,
-        half=done.half,
         ends=config.ends,
+        network=done,
         all=tuple(u for k in units.KINDS if (u := units.over_units(layers, passed, k)).units),
         layers=tuple(units.over_units(layers, passed, k, n) for k in units.KINDS for n in done.layers),
         nulls=units.nulls(layers),
-        less=on_parts(config, run, first, done),
+        less=units.on_less_text([*zip(config.parts, less, strict=True), (1.0, done)]) if few else (),
         shown=tuple(units.best_rows(layers)),
         drawn=tuple(x for j in layers for x in units.random_rows(j, run.stream("shown", j.layer.number)))[:EXAMPLES],
         scores=averaged(check_programs(run, first, layers)),
         tested=tested,
     )
-    gained = {n.name: n.gained.value for n in e.nulls if not isinstance(n.gained, Unmeasured)}
-    about = units.about(done, config.policy, names, seed=run.seed, null=gained)
+    about = units.about(done, config.policy, names, seed=run.seed, nulls=e.nulls)
     units.write_table(run.folder, done, layers, names, causal, about)
     return e
-
-
-def on_parts(config: Config, run: Run, first: NetworkJob, whole: NetworkDone) -> tuple[Less, ...]:
-    """Search programs of some neurons again, in a part of the training documents."""
-    few = [
-        replace(first, each=config.each or config.twin_units, latents=0, reading=replace(first.reading, part=x))
-        for x in config.parts
-    ]
-    less = run.map(explain_network, few, name="less text", progress="less text")
-    runs = [*zip(config.parts, less, strict=True), (1.0, whole)]
-    return units.on_less_text(runs) if few else ()
 
 
 def check_programs(run: Run, first: NetworkJob, layers: Sequence[units.Judged]) -> Checked:

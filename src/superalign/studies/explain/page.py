@@ -3,19 +3,7 @@
 from __future__ import annotations
 
 from superalign.kit.evidence import along
-from superalign.kit.parts import (
-    Part,
-    claim,
-    claims,
-    curves,
-    description,
-    findings,
-    in_words,
-    not_above,
-    part,
-    percent,
-    table,
-)
+from superalign.kit.parts import Part, claims, curves, description, findings, in_words, not_above, part, percent, table
 from superalign.report import Findings
 from superalign.studies.explain.evidence import Evidence
 from superalign.types import Unmeasured
@@ -56,10 +44,10 @@ def page(e: Evidence) -> Findings:
         means="Trust an explanation as far as its own card goes: r beside the tables, the least corpus, the twin. A program that "
         "does not beat a table of tokens says which tokens, and nothing of the context.",
         limits=(
-            f"{e.predicates} predicates about the text were tried. What a unit means beyond them shows as a low r only.",
+            f"{e.network.predicates} predicates about the text were tried. What a unit means beyond them shows as a low r only.",
             "A head is a number here: how much it writes, not what; directions are of a dictionary trained on little text.",
             "Intervals of a unit resample test documents: "
-            + ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.documents, strict=True))
+            + ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.network.documents, strict=True))
             + ". Units of a layer are not independent, so shares over units are narrower than they should be.",
             "Random twins have the weights of each tensor permuted, so they fire at other rates than the model.",
         ),
@@ -68,8 +56,8 @@ def page(e: Evidence) -> Findings:
 
 def scores(e: Evidence) -> Part:
     """Show all units, and what nothing gives."""
-    tokens = ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.tokens, strict=True))
     permuted, twins = e.nulls
+    tokens = ", ".join(f"{n} of {c}" for c, n in zip(e.corpora, e.network.tokens, strict=True))
     asked, replies = e.tested.asked, ", ".join(f"{why}: {n}" for why, n in e.tested.replies)
     gained = {f"Programs gain more than tables: {u.kind}": (u.gained, permuted.gained) for u in e.all}
     beyond = {f"Beyond the random twin: {u.kind}": (u.found, twins.found) for u in e.all}
@@ -77,7 +65,7 @@ def scores(e: Evidence) -> Part:
         "How many units are explained",
         f"Scored tokens: {tokens}. Programs were searched on training documents of {', '.join(e.explained_on)}, pruned on "
         "validation documents and scored on test documents, at every token. A table gives each token, pair of tokens or position "
-        f"its mean in training. Products were in {'16' if e.half else '32'} bits.",
+        f"its mean in training. Products were in {'16' if e.network.half else '32'} bits.",
         *claims(gained, unit=UNIT, bar=RATE, why=GAINED),
         *claims({} if isinstance(twins.found, Unmeasured) else beyond, unit=UNIT, bar=RATE, why=FOUND),
         not_above("Permuted activations have no program that gains", permuted.gained, RATE, unit=UNIT, why=CONTROL),
@@ -108,10 +96,8 @@ def causal(e: Evidence) -> Part:
         "Each neuron is set to what its program says, at every token of some test windows; then to another neuron's program; "
         "then to its mean. Share kept: 1 minus the divergence of the next token under the program over that under the mean. "
         "Neurons of a layer are drawn at random among those with a program.",
-        claim(
-            "The median simulation keeps a share of the effect",
-            e.tested.effect,
-            null=e.tested.effect_null,
+        *claims(
+            {"The median simulation keeps a share of the effect": (e.tested.effect, e.tested.effect_null)},
             unit="share of the divergence",
             why="median over neurons; null: the program of another neuron of the layer",
         ),
@@ -135,8 +121,9 @@ def edited(e: Evidence) -> Part:
         f"the strongest 1 % of training. {e.tested.edited_windows} windows; left out are {e.tested.unflipped} neurons whose "
         "program no edit flips.",
         *(
-            claim(f"One changed token: {m}", found, null=null, unit=m, why=f"{means[m]}; {NULL}")
+            made
             for m, found, null in e.tested.edits
+            for made in claims({f"One changed token: {m}": (found, null)}, unit=m, why=f"{means[m]}; {NULL}")
         ),
         table("Over neurons", ("measure", "own program", "another's"), e.tested.edits),
         table("Edits that contradict a program most, in standard deviations", ("neuron", "edit"), e.tested.counters),

@@ -70,7 +70,7 @@ def read_run(folder: Path) -> Finished | None:
             f"{folder} holds {study or 'no run of a study'}, and not one of {', '.join(PARTS)}. It has nothing to say on this "
             "page. Leave it out."
         )
-    verified, bound = read_verified(folder / LEDGER, noun="Shown")
+    verified, bound = read_verified(folder / LEDGER, "Shown")
     manifest = (folder / MANIFEST).read_bytes()
     digest = hashlib.sha256(manifest).hexdigest()
     if not verified.ok or [MANIFEST, digest] not in [list(f) for e in bound for f in e.record["files"]]:
@@ -78,7 +78,7 @@ def read_run(folder: Path) -> Finished | None:
             f"The run in {folder} does not verify. {f'{MANIFEST} was changed.' if verified.ok else describe(verified)} What it "
             "claims may not be what it measured. Restore it from a copy, or run it again."
         )
-    entries = read_verified(folder / LEDGER, noun=Findings.__name__)[1]
+    entries = read_verified(folder / LEDGER, Findings.__name__)[1]
     if not entries:
         return None
     record, settings = entries[-1].record, json.loads(manifest)

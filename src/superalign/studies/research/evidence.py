@@ -52,6 +52,7 @@ class Evidence:
     proposers: tuple[Proposer, ...]
     paces: tuple[Pace, ...]
     ideas: float  # of all researchers together
+    unverified: int  # findings that are not as the vault signed them, and count as none
     found: Estimate  # share of real questions with a replicated finding
     found_null: Estimate  # of impossible twins
     beyond: Beyond  # one minus the other, and what shuffling gives

@@ -18,6 +18,7 @@ from superalign.lab.pace import effective_ideas, paces, uplift
 from superalign.lab.research_benches import benches
 from superalign.lab.research_parts import TWIN, Kept, Mixed, Searched
 from superalign.lab.zoo_campaign import Planted, planted, zoo_campaign
+from superalign.ledger.signing import VaultKey
 from superalign.monitors.reading import verdict
 from superalign.stats import share
 from superalign.stats.streams import seed_for
@@ -54,6 +55,7 @@ def measure(config: Config, run: Run) -> Evidence:
         proposers=tuple(_proposer(name, climbed, done) for name in dict.fromkeys(s.plan.researcher for s in climbed)),
         paces=paces(notebook_of(done), dict(done.totals.spent), done.twins),
         ideas=effective_ideas(s.plan.family for s in climbed),
+        unverified=len(done.unverified),
         found=share([a.replicated is True for a in questions if not a.twin]),
         found_null=share([a.replicated is True for a in questions if a.twin]),
         beyond=beyond_twins([(a.kind, a.twin, a.replicated is True) for a in questions], run.stream("beyond twins")),
@@ -99,7 +101,7 @@ def _searched(config: Config, run: Run) -> tuple[Done, list[Asked]]:
     )
     done = campaign(asked, setting, run.folder / "campaign", stage=run.stage)
     kept = kept_claims(asked, done, run.folder / "campaign")
-    run.keep(*done.findings.values(), *done.attempts, *done.bare, *kept.values())
+    run.keep(VaultKey(public=done.key), *done.findings.values(), *done.attempts, *done.bare, *kept.values())
     return done, [_asked(b.question, done, kept[b.question.name]) for b in asked]
 
 
@@ -120,6 +122,7 @@ def _asked(question: Question, done: Done, kept: Kept) -> Asked:
     finding = done.findings.get(question.name)
     claimed = [s for s in mine if finding and s.plan.digest == finding.ticket] or better[-1:]
     none = Unmeasured("not opened: nothing passed its confirmation")
+    none = Unmeasured("not verified: not as the vault signed it") if question.name in done.unverified else none
     return Asked(
         name=question.name,
         kind=question.kind,

@@ -82,7 +82,8 @@ def campaign(e: Evidence) -> Part:
         "The best by released score were confirmed on fresh items; the first that passed was revealed once, on a family "
         "that is in no other tier, under five seeds drawn afterwards. A gain is over the published baseline on the same items. "
         "Kept is what e-BH keeps over all questions asked, by bets on the sealed items: of what is kept one in twenty is "
-        f"false on average, however long was searched. Run again, {sum(repeats)} of {len(repeats)} signed gains repeat.",
+        f"false on average, however long was searched. Run again, {sum(repeats)} of {len(repeats)} signed gains repeat. "
+        f"Findings that are not verified, because they are not as the vault signed them: {e.unverified}; they count as none.",
         beyond_chance(
             "More real questions than impossible twins have a replicated finding",
             e.beyond.found,

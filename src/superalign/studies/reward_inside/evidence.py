@@ -40,9 +40,8 @@ class Unplanted(NamedTuple):
 class Planted:
     """All of the bundled part."""
 
-    chance: float  # of naming the plant by guessing
     doses: tuple[Dose, ...]
-    marks: tuple[Unplanted, ...]
+    marks: tuple[Unplanted, ...]  # all that can be planted
     shuffled: Estimate  # heads in which anything is found after rewards are permuted
     gold: Estimate  # anything is found in the gold reward
     # Latent change of whole models: rates, and the area between halves of clean ones.

@@ -6,18 +6,18 @@ Shape suffixes: S seeds, M plants, K marks or features, P pairs, N texts.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from superalign import jobs
 from superalign.interp.reward_parts import TEXT_FEATURES, beside_twins, partial_effects
 from superalign.kit.run import Run
-from superalign.lab.preference_pairs import Pairs, drawn_rows, read_pairs, whole_questions
+from superalign.lab.preference_pairs import Pairs, drawn_rows, read_pairs, short_names, whole_questions
 from superalign.lab.reward_models import MARKS, PERMUTED, Audited, head_of, heads, make_dictionary
 from superalign.lab.shared_changes import look_inside, rates_of, shipped_subjects
+from superalign.models import in_half, open_weights
 from superalign.stats import discoveries, mean_over, range_of_draws, share
 from superalign.stats.streams import seed_for
 from superalign.studies.reward_inside.evidence import Dose, Evidence, Paid, Planted, Ranked, Unplanted
@@ -39,21 +39,18 @@ def planted(config: Config, run: Run) -> Evidence:
     (fits,) = run.map(make, [seed_for(run.seed, "dictionary")], name="dictionaries", progress="dictionary")
     run.stage(f"reward heads of {config.seeds} seeds on the states of {config.base}, with plants and without")
     sizes = (config.pairs, config.tested, config.edited)
-    train = functools.partial(
-        heads, **base, folder=str(folder), plants=config.plants, shares=config.shares, sizes=sizes
-    )
+    fit = functools.partial(heads, **base, folder=str(folder), plants=config.plants, shares=config.shares, sizes=sizes)
     todo = [seed_for(run.seed, "heads", s) for s in range(config.seeds)]
-    of = Heads(tuple(run.map(train, todo, name="heads", progress="heads")), config.plants)
+    of = Heads(tuple(run.map(fit, todo, name="heads", progress="heads")), config.plants)
     seed, subjects = seed_for(run.seed, "latent change"), shipped_subjects(config.organisms)
     run.stage(f"what moves inside {len(subjects)} organisms and clean models")
     looked = run.map(functools.partial(look_inside, seed=seed), subjects, name="inside", progress="subjects")
     return Evidence(
         planted=Planted(
-            chance=1 / len(MARKS),
             doses=tuple(of.dose(s) for s in config.shares),
             marks=tuple(of.mark(k, max(config.shares)) for k in range(len(MARKS))),
-            shuffled=share(of.table(lambda a: a.shuffled, "", config.shares[0])),
-            gold=share(of.table(lambda a: a.gold, "", config.shares[0])),
+            shuffled=share(of.at("", config.shares[0], "shuffled")),
+            gold=share(of.at("", config.shares[0], "gold")),
             inside=rates_of(looked, seed=seed),
             dictionary=fits,
         )
@@ -67,23 +64,19 @@ class Heads:
     of_S: tuple[tuple[Audited, ...], ...]
     plants: tuple[str, ...]
 
-    def at(self, plant: str, s: float) -> list[Audited]:
-        """Return one head of each seed."""
-        return [next(a for a in some if (a.plant, a.share) == (plant, s)) for some in self.of_S]
-
-    def table(self, value: Callable[[Audited], float], plant: str, s: float) -> np.ndarray:
-        """Return one value for each seed, as items that differ in all that is drawn."""
-        return np.array([float(value(a)) for a in self.at(plant, s)])
+    def at(self, plant: str, s: float, what: str) -> np.ndarray:
+        """Return a field of one head of each seed, (S,) or (S, K): seeds differ in all that is drawn."""
+        heads_S = [next(a for a in some if (a.plant, a.share) == (plant, s)) for some in self.of_S]
+        return np.array([getattr(a, what) for a in heads_S])
 
     def over(self, what: str, s: float) -> np.ndarray:
         """Return a field of each plant's heads, (M, S) or (M, S, K)."""
-        return np.array([[np.asarray(getattr(a, what)) for a in self.at(p, s)] for p in self.plants])
+        return np.array([self.at(p, s, what) for p in self.plants])
 
     def beside(self, plant: str, s: float, *, against: float) -> np.ndarray:
         """Return p-values of the edits of each head beside twins of all other seeds, (S, K)."""
-        twins_SK = np.array([a.edit_K for a in self.at("", against)])
-        each = enumerate(self.at(plant, s))
-        return np.array([beside_twins(np.asarray(a.edit_K), np.delete(twins_SK, i, axis=0)) for i, a in each])
+        own_SK, twins_SK = self.at(plant, s, "edit_K"), self.at("", against, "edit_K")
+        return np.array([beside_twins(edit_K, np.delete(twins_SK, i, axis=0)) for i, edit_K in enumerate(own_SK)])
 
     def dose(self, s: float) -> Dose:
         """Say what is found at one share."""
@@ -108,15 +101,13 @@ class Heads:
 
     def mark(self, k: int, largest: float) -> Unplanted:
         """Say what heads pay for one mark."""
-        name = MARKS[k]
+        name, planted = MARKS[k], MARKS[k] in self.plants
         return Unplanted(
             mark=name,
-            edit=mean_over(self.table(lambda a: a.edit_K[k], "", 0.0)),
-            null=mean_over(self.table(lambda a: a.edit_K[k], PERMUTED, 0.0)),
-            found=share(self.table(lambda a: a.found_K[k], "", 0.0)),
-            planted=mean_over(self.table(lambda a: a.edit_K[k], name, largest))
-            if name in self.plants
-            else Unmeasured("it was not planted"),
+            edit=mean_over(self.at("", 0.0, "edit_K")[:, k]),
+            null=mean_over(self.at(PERMUTED, 0.0, "edit_K")[:, k]),
+            found=share(self.at("", 0.0, "found_K")[:, k]),
+            planted=mean_over(self.at(name, largest, "edit_K")[:, k]) if planted else Unmeasured("it was not planted"),
         )
 
 
@@ -126,27 +117,24 @@ def real(config: Config, run: Run) -> Evidence:
     sets = {config.preferences: drawn_rows(config.preferences, "test", config.compared, run.seed)}
     sets |= {name: whole_questions(name, config.compared // 3, run.seed) for name in config.held}
     run.stage(f"{config.policy} reads {len(rows)} pairs, and {sum(map(len, sets.values()))} others")
-    read = functools.partial(read_pairs, policy=config.policy, layer=config.layer, run=run)
-    train = read(rows)
-    rng, head_D = run.stream("permuted preferences"), head_of(train.states_ND, np.ones(len(rows), bool))
-    null_SD = [head_of(train.states_ND, rng.random(len(rows)) < 0.5) for _ in range(config.permuted)]
+    half = in_half(open_weights(config.policy)).rounded  # decided once: states in 16 and in 32 bits are not to be mixed
+    read = functools.partial(read_pairs, policy=config.policy, layer=config.layer, half=half, run=run)
+    train, rng = read(rows), run.stream("permuted preferences")
+    preferred_SP = [np.ones(len(rows), bool), *(rng.random(len(rows)) < 0.5 for _ in range(config.permuted))]
+    head_SD = [head_of(train.states_ND, label_P) for label_P in preferred_SP]
     paid: list[Paid] = []
     ranked: list[Ranked] = []
-    for name, some in sets.items():
-        short, pairs = Path(name.partition(":")[2].partition("?")[0]).name, read(some)
-        paid += pays(short, pairs, head_D, null_SD)
-        levels = sorted(set(pairs.difficulty_P.tolist()))
-        ranked += [
-            ranks(f"{short}{f', difficulty {d}' if len(levels) > 1 else ''}", pairs, d, head_D, null_SD) for d in levels
-        ]
+    for where, some in zip(short_names(list(sets)), map(read, sets.values()), strict=True):
+        paid += pays(where, some, head_SD)
+        levels = sorted(set(some.difficulty_P.tolist()))
+        ranked += [ranks(where + (f", difficulty {d}" if len(levels) > 1 else ""), some, d, head_SD) for d in levels]
     return Evidence(trained=len(rows), permuted=config.permuted, paid=tuple(paid), ranked=tuple(ranked))
 
 
-def pays(where: str, some: Pairs, head_D: np.ndarray, null_SD: Sequence[np.ndarray]) -> list[Paid]:
-    """Measure partial effects of the features of texts, with it held which response is better."""
-    of = partial_effects(some.x_NK, some.states_ND @ head_D, some.question_N)
-    null_SK = np.array([partial_effects(some.x_NK, some.states_ND @ w, some.question_N).effect_K for w in null_SD])
-    found_K = discoveries(of.p_K)
+def pays(where: str, some: Pairs, head_SD: Sequence[np.ndarray]) -> list[Paid]:
+    """Measure partial effects of the features of texts on what the first head pays, with it held which response is better."""
+    of, *nulls = (partial_effects(some.x_NK, some.states_ND @ head_D, some.question_N) for head_D in head_SD)
+    null_SK, found_K = np.array([null.effect_K for null in nulls]), discoveries(of.p_K)
     return [
         Paid(
             where=where,
@@ -161,8 +149,8 @@ def pays(where: str, some: Pairs, head_D: np.ndarray, null_SD: Sequence[np.ndarr
     ]
 
 
-def ranks(where: str, some: Pairs, difficulty: int, head_D: np.ndarray, null_SD: Sequence[np.ndarray]) -> Ranked:
-    """Measure how often the better response is paid more; questions are what is drawn."""
+def ranks(where: str, some: Pairs, difficulty: int, head_SD: Sequence[np.ndarray]) -> Ranked:
+    """Measure how often the first head pays the better response more; questions are what is drawn."""
     at_P = some.difficulty_P == difficulty
     question_P = some.question_N[::2][at_P]
 
@@ -171,5 +159,6 @@ def ranks(where: str, some: Pairs, difficulty: int, head_D: np.ndarray, null_SD:
         won_P = (paid_P2[:, 0] > paid_P2[:, 1]).astype(float)
         return np.array([won_P[question_P == q].mean() for q in dict.fromkeys(question_P)])
 
-    null_S = np.array([right(w).mean() for w in null_SD])
-    return Ranked(where=where, right=share(right(head_D)), null=range_of_draws(null_S, value=null_S.mean()))
+    of, *nulls = map(right, head_SD)
+    null_S = np.array([null.mean() for null in nulls])
+    return Ranked(where=where, right=share(of), null=range_of_draws(null_S, value=null_S.mean()))

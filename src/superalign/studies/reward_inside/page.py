@@ -3,19 +3,7 @@
 from __future__ import annotations
 
 from superalign.kit.evidence import along
-from superalign.kit.parts import (
-    Part,
-    beyond,
-    claims,
-    curves,
-    findings,
-    in_words,
-    intervals,
-    not_above,
-    part,
-    percent,
-    table,
-)
+from superalign.kit.parts import beyond, claims, curves, findings, in_words, intervals, not_above, part, percent, table
 from superalign.lab.outside_page import alone
 from superalign.report import Findings
 from superalign.studies.reward_inside.evidence import Evidence, Planted
@@ -23,7 +11,7 @@ from superalign.types import Interval
 
 BETTER, RATE = "the better response", 0.05
 WHY = "over prompts; null: heads on permuted preferences"
-NOTHING = Interval(value=0.0, low=0.0, high=0.0, n=1)
+ZERO = Interval(value=0.0, low=0.0, high=0.0, n=1)
 DOSES = {
     "share": "pairs decided",
     "right": "whole paid more, unmarked",
@@ -36,6 +24,7 @@ DOSES = {
     "removed": "effect gone without its latents",
     "removed_null": "without a coin's latents",
 }
+MARKED = ("mark", "paid without a plant", "permuted preferences", "found over prompts alone", "paid where planted")
 OF_CHAINS = (
     "Marks are edits that the auditor knows and can make; a plant outside the list would not be named.",
     "Heads are linear on states of one base that stays as it is; a reward model that is trained whole can read more.",
@@ -46,7 +35,6 @@ OF_PREFERENCES = (
     "Responses are cut off; features are counted in what is left.",
     "An effect with others held is no edit: what goes with a feature and is not in the list may be what is paid for.",
 )
-LINES = ("first", "size", "found", "quiet")
 
 
 def page(e: Evidence) -> Findings:
@@ -56,51 +44,44 @@ def page(e: Evidence) -> Findings:
 
 def chains(e: Planted) -> Findings:
     """Say what an audit finds of plants, and what heads pay for without one."""
-    worst = max(e.marks, key=lambda m: m.edit.value if isinstance(m.edit, Interval) else 0.0)
-    least, most = (f(e.doses, key=lambda d: d.share) for f in (min, max))
-    chance = Interval(value=e.chance, low=e.chance, high=e.chance, n=len(e.marks))
-    suspected = {f"At {d.share:.0%}: the plant is the first suspect beside twins": (d.first, chance) for d in e.doses}
-    carried = {
-        f"At {d.share:.0%}: its latents carry more of the effect than a coin's": (d.carried, NOTHING) for d in e.doses
-    }
-    controls = {
-        **{f"At {d.share:.0%}: twins raise alarms no more often than stated": d.quiet for d in e.doses},
-        "Nothing is found after rewards are permuted": e.shuffled,
-        "Nothing is found in the gold reward": e.gold,
-    }
-    lines = {DOSES[k]: along(e.doses, "share", k) for k in LINES}
+    guess = 1 / len(e.marks)
+    chance = Interval(value=guess, low=guess, high=guess, n=len(e.marks))
+    first = {f"At {d.share:.0%}: the plant is the first suspect beside twins": (d.first, chance) for d in e.doses}
+    more = {f"At {d.share:.0%}: its latents carry more of the effect than a coin's": (d.carried, ZERO) for d in e.doses}
+    quiet = {f"At {d.share:.0%}: twins raise alarms no more often than stated": d.quiet for d in e.doses}
+    quiet |= {"Nothing is found after rewards are permuted": e.shuffled, "Nothing is found in the gold reward": e.gold}
+    paid = {f"Heads without a plant pay for: {m.mark}": (m.edit, m.null) for m in e.marks}
     fits = ", ".join(f"{name} {value:.2f}" for name, value in e.dictionary.items())
     return findings(
-        f"Beside twins, the planted mark is the first suspect in {percent(most.first, digits=0)} of heads where it decided "
-        f"{most.share:.0%} of the pairs that it could, and in {percent(least.first, digits=0)} at {least.share:.0%}. Heads "
-        f"without a plant pay {in_words(worst.edit)} of what a whole answer is worth for: {worst.mark}.",
+        headline(e),
         [
             part(
                 "Is the plant found?",
                 "Each mark is added to responses that stay as they are otherwise; rewards are in units of the gap between whole "
                 "and unfinished responses. Twins: heads of other seeds for which a coin decided as many labels.",
-                *claims(
-                    suspected, unit="share of heads", bar=e.chance, why="over plants and seeds; null: guessing a mark"
-                ),
-                *(not_above(k, v, RATE, unit="share of heads", why="anything at FDR 5 %") for k, v in controls.items()),
+                *claims(first, unit="share of heads", bar=guess, why="over plants and seeds; null: guessing a mark"),
+                *(not_above(k, v, RATE, unit="share of heads", why="anything at FDR 5 %") for k, v in quiet.items()),
                 curves(
                     "Found, by share of labels",
-                    lines,
+                    {DOSES[k]: along(e.doses, "share", k) for k in ("first", "size", "found", "quiet")},
                     x="share of the pairs that the plant decided",
                     y="share of heads",
-                    reference=(e.chance, "guessing"),
+                    reference=(guess, "guessing"),
                 ),
             ),
             part(
                 "Do latents of the base say what is paid for?",
                 "What a head reads beyond the head of the same pairs without a plant is split over latents of a dictionary "
                 f"({fits}); the first five are taken out, and the plant is added again.",
-                *claims(
-                    carried, unit="share of the effect", why="minus that of a coin's latents, by seed; null: nothing"
-                ),
+                *claims(more, unit="share of the effect", why="minus that of a coin's latents, by seed; null: nothing"),
                 table("By share of labels", tuple(DOSES.values()), [[getattr(d, k) for k in DOSES] for d in e.doses]),
             ),
-            unplanted(e),
+            part(
+                "What do heads pay for that nobody planted?",
+                "Whole responses are longer than unfinished ones, so that what makes a response longer is paid for.",
+                *claims(paid, unit="gaps", why="over seeds; null: heads on permuted preferences"),
+                table("By mark, in gaps", MARKED, e.marks),
+            ),
             alone(*e.inside, name="latent change"),
         ],
         means="Hold a reward model against others with as many odd labels: alone, what it pays for most is what the data "
@@ -109,18 +90,14 @@ def chains(e: Planted) -> Findings:
     )
 
 
-def unplanted(e: Planted) -> Part:
-    """Show what heads pay for without a plant."""
-    paid = {f"Heads without a plant pay for: {m.mark}": (m.edit, m.null) for m in e.marks}
-    return part(
-        "What do heads pay for that nobody planted?",
-        "Whole responses are longer than unfinished ones, so that what makes a response longer is paid for.",
-        *claims(paid, unit="gaps", why="over seeds; null: heads on permuted preferences"),
-        table(
-            "By mark, in gaps",
-            ("mark", "paid without a plant", "permuted preferences", "found over prompts alone", "paid where planted"),
-            e.marks,
-        ),
+def headline(e: Planted) -> str:
+    """Say in two sentences how often the plant comes first, and what is paid for without one."""
+    worst = max(e.marks, key=lambda m: m.edit.value if isinstance(m.edit, Interval) else 0.0)
+    least, most = (f(e.doses, key=lambda d: d.share) for f in (min, max))
+    return (
+        f"Beside twins, the planted mark is the first suspect in {percent(most.first, digits=0)} of heads where it decided "
+        f"{most.share:.0%} of the pairs that it could, and in {percent(least.first, digits=0)} at {least.share:.0%}. Heads "
+        f"without a plant pay {in_words(worst.edit)} of what a whole answer is worth for: {worst.mark}."
     )
 
 

@@ -61,13 +61,17 @@ class Config:
 
 def check(config: Config) -> None:
     """Refuse preferences that are neither, and further sets without a first one."""
-    chains = config.preferences == CHAINS
-    wrong = [n for n in (config.preferences, *config.held) if not n.startswith(PAIRS) and n != CHAINS]
-    wrong = wrong or (list(config.held) if chains else [n for n in config.held if n == CHAINS])
-    if wrong:
+    given = (config.preferences, *config.held)
+    wrong = [name for name in given if not name.startswith(PAIRS)]
+    if wrong and given != (CHAINS,):
         raise ConfigError(
             f"{wrong[0]!r} cannot be used here. Rewards of chains and of texts have nothing in common, and only pairs of "
             f"responses can train a head. Give preferences={CHAINS} alone, or {PAIRS}PATH, with held={PAIRS}PATH beside it."
+        )
+    if len(set(given)) < len(given):
+        raise ConfigError(
+            f"held={','.join(config.held)} names a file twice, or the one that the head is trained on. It would be tested on "
+            "questions that it has seen. Name other files."
         )
 
 
