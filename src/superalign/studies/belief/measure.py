@@ -111,7 +111,7 @@ def read_pairs(
     return out
 
 
-def readings_of(topic: str, read: Mapping[str, Mapping[str, Pairs]], *, seed: int) -> list[Reading]:
+def readings_of(topic: str, read: Mapping[Context, Mapping[str, Pairs]], *, seed: int) -> list[Reading]:
     """Fit every method on what was asked plainly, of the topic and of all others, and test it in every context."""
     honest = {t: pairs.known(test=False) for t, pairs in read[Context.HONEST].items()}
     others = zip(*(known for t, known in honest.items() if t != topic), strict=True)
@@ -179,15 +179,15 @@ def scores(method: str, known: Known, test: Known, layer: int) -> Float[np.ndarr
     x_SPD, at_2PD, true_P = known.states_SPLD[:, :, layer], test.states_SPLD[:, :, layer], known.true_SP[0]
     if method in (*SINGLE, PAIRED):
         one_by_one = (np.concatenate(x_SPD), known.true_SP.ravel())
-        probe = interp.paired(*x_SPD, true_P) if method == PAIRED else SINGLE[method](*one_by_one)
+        probe = interp.paired(x_SPD[0], x_SPD[1], true_P) if method == PAIRED else SINGLE[method](*one_by_one)
         return np.stack([read_out(probe, x_PD) for x_PD in at_2PD])
-    found = interp.search_contrast(*x_SPD, starts=5)
+    found = interp.search_contrast(x_SPD[0], x_SPD[1], starts=5)
     if method == COMPONENT:
         apart_PD = found.plus.apply(x_SPD[0]) - found.minus.apply(x_SPD[1])
         found = replace(found, weight_D=np.linalg.svd(apart_PD, full_matrices=False)[2][0], bias=0.0)
-    up_P, down_P = interp.contrast_sides(found, *x_SPD)
+    up_P, down_P = interp.contrast_sides(found, x_SPD[0], x_SPD[1])
     right = np.mean((up_P > down_P) == true_P)  # the one bit of truth: which way is up
-    return np.stack(interp.contrast_sides(found, *at_2PD)) * (1.0 if right >= 0.5 else -1.0)
+    return np.stack(interp.contrast_sides(found, at_2PD[0], at_2PD[1])) * (1.0 if right >= 0.5 else -1.0)
 
 
 def informed_layer(areas_L: Float[np.ndarray, " L"]) -> int:
@@ -224,7 +224,7 @@ def layers_of(context: str, topics: Sequence[Pairs]) -> list[Layer]:
     return [Layer(layer=layer, context=context, area=x) for layer, x in zip(names, mean_L, strict=True)]
 
 
-def oddness(topic: str, context: str, read: Mapping[str, Mapping[str, Pairs]], *, seed: int) -> Oddness:
+def oddness(topic: str, context: Context, read: Mapping[Context, Mapping[str, Pairs]], *, seed: int) -> Oddness:
     """Measure how well the distance from what was asked plainly tells test statements of a context from plain ones."""
     honest, other = read[Context.HONEST][topic], read[context][topic]
     known = honest.known(test=False)
