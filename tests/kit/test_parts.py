@@ -1,9 +1,27 @@
 """Parts of a page: which record they are drawn from, points with whiskers both ways, grids of shares."""
 
-import numpy as np
+from dataclasses import dataclass
+from typing import Annotated
 
-from superalign.kit.evidence import Curve, curve_of
-from superalign.kit.parts import bars, below, beyond_chance, cells, part, percent, points, table, table_of
+import numpy as np
+import pytest
+
+from superalign.errors import ConfigError
+from superalign.kit.evidence import Curve, Estimate, above, curve_of, lines, measured, middle, negative
+from superalign.kit.parts import (
+    bars,
+    below,
+    beyond_chance,
+    cells,
+    listed,
+    median,
+    part,
+    percent,
+    points,
+    table,
+    table_of,
+)
+from superalign.kit.study import check_problems
 from superalign.stats import mean_interval
 from superalign.types import Interval, Unmeasured
 
@@ -52,3 +70,48 @@ def test_an_effect_or_shuffles_that_are_not_there_decide_nothing() -> None:
     one, none = Interval(value=0.3, low=0.2, high=0.4, n=9), Unmeasured("one class only")
     for found, shuffled in ((one, none), (none, one), (none, none)):
         assert beyond_chance("It matters", found, shuffled=shuffled, unit="nats", why="").holds == none
+
+
+@dataclass(frozen=True)
+class Seen:
+    of_all: int
+    right: Annotated[Estimate, "share that is right"]
+    who: str = ""
+
+
+def test_a_table_of_records_takes_its_titles_from_their_fields() -> None:
+    made = listed("t", Seen, [Seen(9, HALF), Seen(9, UNKNOWN)], without=["who"])
+    assert made.columns == ("of all", "share that is right")
+    assert made.rows == ((9, HALF), (9, UNKNOWN))
+    assert listed("t", Seen, []).columns == ("of all", "share that is right", "who")
+
+
+def test_there_is_a_line_for_each_name_that_records_have() -> None:
+    some = [Seen(1, HALF, "a"), Seen(1, UNKNOWN, "b"), Seen(2, HALF, "a")]
+    drawn = lines(some, "of_all", "right", name=lambda s: s.who)
+    assert drawn == {"a": Curve((1.0, 2.0), (HALF, HALF)), "b": Curve((1.0,), (UNKNOWN,))}
+    assert lines([], "of_all", "right", name=lambda s: s.who) == {}
+
+
+def test_what_was_not_measured_lies_above_nothing_and_is_ranked_as_asked() -> None:
+    assert [above(HALF, bar) for bar in (0.0, HALF.low)] == [True, False]
+    assert not above(UNKNOWN, -1.0)
+    assert (negative(negative(HALF)), negative(UNKNOWN)) == (HALF, UNKNOWN)
+    assert (middle(HALF, -1.0), middle(UNKNOWN, -1.0)) == (0.5, -1.0)
+    assert measured([HALF, UNKNOWN]) == [HALF]
+    assert (median([HALF, UNKNOWN]), median([UNKNOWN])) == ("0.50", "an unmeasured value")
+
+
+def test_problems_and_topics_that_a_study_cannot_use_are_refused() -> None:
+    own = {"own": "claims", "known": ("chains",)}
+    for given, topics, why in (
+        ("gsm8k:x", (), r"names nothing that is known .*lost\. Leave it out, or give --set problems=a:PATH or b:PATH;"),
+        ("a:", (), "names nothing"),
+        ("claims", ("cities",), "problems=claims has nothing about cities"),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            check_problems(given, ("a", "b"), "It is lost", topics=topics, **own)
+    check_problems("claims", ("a",), "It is lost", topics=("chains",), **own)
+    check_problems("b:x", ("a", "b"), "It is lost", topics=("cities",), **own)
+    with pytest.raises(ConfigError, match=r"problems='' names no text\. It is lost\. Give --set"):
+        check_problems("", ("a",), "It is lost", names="no text")

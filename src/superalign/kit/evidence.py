@@ -42,6 +42,38 @@ class OverSeeds(Generic[Measured]):
         return difference(self.values_PS(what) - than.values_PS(what))
 
 
+def above(found: Estimate, bar: float = 0.0) -> bool:
+    """Say whether the whole interval of an estimate lies above a bar; nothing does that was not measured.
+
+    Example:
+        >>> above(Interval(value=0.5, low=0.25, high=0.75, n=9)), above(Unmeasured("one seed"))
+        (True, False)
+    """
+    return isinstance(found, Interval) and found.low > bar
+
+
+def middle(found: Estimate, otherwise: float) -> float:
+    """Return the middle of an estimate; something else where there is none, such as what is ranked last."""
+    return found.value if isinstance(found, Interval) else otherwise
+
+
+def measured(found: Iterable[Estimate]) -> list[Interval]:
+    """Leave out what was not measured."""
+    return [x for x in found if isinstance(x, Interval)]
+
+
+def negative(found: Estimate) -> Estimate:
+    """Turn a difference round, such as a rise into a fall.
+
+    Example:
+        >>> negative(Interval(value=0.5, low=0.25, high=0.75, n=9))
+        Interval(value=-0.5, low=-0.75, high=-0.25, n=9)
+    """
+    if isinstance(found, Unmeasured):
+        return found
+    return Interval(value=-found.value, low=-found.high, high=-found.low, n=found.n)
+
+
 @dataclass(frozen=True, slots=True)
 class Curve:
     """Estimates along an axis; a float is a value without an interval, such as one that nothing varied around."""
@@ -58,6 +90,20 @@ def along(records: Sequence[object], x: str, y: str) -> Curve:
         Curve(x=(9.0,), y=(0.25,))
     """
     return Curve(tuple(float(getattr(r, x)) for r in records), tuple(getattr(r, y) for r in records))
+
+
+def lines(records: Iterable[Measured], x: str, y: str, *, name: Callable[[Measured], str]) -> dict[str, Curve]:
+    """Draw one attribute of some records over another, in a curve for each name that records have; see `along`.
+
+    Example:
+        >>> some = [Interval(value=0.5, low=0.25, high=0.75, n=n) for n in (4, 9)]
+        >>> lines(some, "n", "low", name=lambda i: "few" if i.n < 5 else "many")["many"]
+        Curve(x=(9.0,), y=(0.25,))
+    """
+    named: dict[str, list[Measured]] = {}
+    for record in records:
+        named.setdefault(name(record), []).append(record)
+    return {line: along(some, x, y) for line, some in named.items()}
 
 
 def or_mean(found: Estimate, values: np.ndarray) -> Estimate | float:

@@ -6,12 +6,12 @@ A part is a section with the claims that are made in it. A page is a list of par
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias, get_type_hints
 
 import numpy as np
 
-from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.evidence import Curve, Estimate, measured
 from superalign.report import Cell, Findings, Plot, Section, Table
 from superalign.report.claims import claim_above, descriptive
 from superalign.stats import difference
@@ -337,6 +337,25 @@ def table_of(title: str, rows: Mapping[str, Mapping[str, Cell]], *, of: str, rec
     return table(title, (of, *columns), body, records=records)
 
 
+def listed(title: str, kind: type[Any], records: Iterable[object], *, without: Sequence[str] = ()) -> Table:
+    """Make a table of records: a column for each field, under the words that its annotation holds, or under its name.
+
+    Args:
+        title: Of the table.
+        kind: Of the records: a dataclass, whose `accuracy: Annotated[Estimate, "share that is right"]` has a title of its own.
+        records: One a row.
+        without: Fields that are not shown.
+
+    Example:
+        >>> listed("Sizes", Interval, [Interval(value=0.5, low=0.25, high=0.75, n=9)], without=("low", "high")).columns
+        ('value', 'n')
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    names = [f.name for f in fields(kind) if f.name not in without]
+    columns = [str(getattr(hints[n], "__metadata__", (n.replace("_", " "),))[0]) for n in names]
+    return table(title, columns, ([getattr(r, n) for n in names] for r in records))
+
+
 def findings(
     headline: str,
     parts: Sequence[Part],
@@ -375,6 +394,12 @@ def in_words(found: Estimate) -> str:
         '0.500 [0.250, 0.750]'
     """
     return found.why if isinstance(found, Unmeasured) else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def median(found: Iterable[Estimate]) -> str:
+    """Write the middle one of several estimates inside a sentence."""
+    known = [x.value for x in measured(found)]
+    return f"{np.median(known):.2f}" if known else "an unmeasured value"
 
 
 def percent(found: Estimate, *, sign: str = "", digits: int = 1) -> str:

@@ -13,7 +13,7 @@ A study is a folder of four files:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -21,6 +21,7 @@ from typing import Annotated, Any, TypeAlias
 from annotated_types import Ge, Gt, Le
 
 from superalign import settings
+from superalign.errors import ConfigError
 from superalign.kit.run import Run
 from superalign.ledger import Ledger
 from superalign.report import Findings
@@ -34,6 +35,44 @@ Share: TypeAlias = Annotated[float, Gt(0), Le(1)]
 
 def _anything(config: Any) -> None:
     """Accept every config: bounds on its fields are enough."""
+
+
+def check_problems(
+    problems: str,
+    kinds: Sequence[str],
+    lost: str,
+    *,
+    names: str = "nothing that is known to be true or false",
+    own: str | None = None,
+    topics: Sequence[str] = (),
+    known: Sequence[str] = (),
+) -> None:
+    """Refuse problems that are neither a study's own nor KIND:PATH, and topics that its own do not have.
+
+    Args:
+        problems: As they were set.
+        kinds: Which of them the study can read.
+        lost: What could not be done with others.
+        names: What others name.
+        own: What the study takes where nothing is set.
+        topics: What is asked about.
+        known: Topics of the study's own problems.
+
+    Raises:
+        ConfigError: With what is wrong, and what to do.
+    """
+    kind, _, path = problems.partition(":")
+    if problems != own and not (kind in kinds and path):
+        paths, instead = " or ".join(f"{k}:PATH" for k in kinds), "Give" if own is None else "Leave it out, or give"
+        raise ConfigError(
+            f"problems={problems!r} names {names}. {lost}. {instead} --set problems={paths}; docs/data.md has sets that are "
+            "read as they are."
+        )
+    if problems == own and (strange := sorted(set(topics) - set(known))):
+        raise ConfigError(
+            f"problems={own} has nothing about {', '.join(strange)}. Bundled bases have worked out {' and '.join(known)}. "
+            "Choose of these."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

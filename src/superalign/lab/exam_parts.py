@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from superalign.kit.evidence import Estimate
+from superalign.kit.evidence import Estimate, above, measured
 from superalign.kit.parts import Part, null_control, part, table
 from superalign.report import Table
 from superalign.report.words import number
 from superalign.stats import clopper_pearson
 from superalign.trials import Unsealed
-from superalign.types import Calibration, Instrument, Interval, Unmeasured, Verdict
+from superalign.types import Calibration, Instrument, Unmeasured, Verdict
 
 NO_CLEAN = Unmeasured("no innocent subject came along with the pack")
 
@@ -82,8 +82,8 @@ def behind_own(own: Sequence[OwnContext]) -> Part:
     """Show what the model does behind the auditor's own contexts, beside innocent members of the pack."""
     rows = []
     for one in own:
-        clean = [c.value for c in one.clean if isinstance(c, Interval)]
-        moves = one.beyond.low > max(0.0, *clean) if isinstance(one.beyond, Interval) and clean else False
+        clean = [c.value for c in measured(one.clean)]
+        moves = bool(clean) and above(one.beyond, max(0.0, *clean))
         furthest = max(clean) if clean else NO_CLEAN
         rows.append((one.context, one.beyond, furthest, "yes" if moves else "no"))
     heads = ("context", "nats a token beyond other contexts", "furthest innocent", "interval above it")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from superalign.kit.evidence import Estimate
-from superalign.kit.parts import Part, beyond_chance, part, table
+from superalign.kit.parts import Part, beyond, part, table
 from superalign.types import Record
 
 
@@ -48,23 +48,20 @@ def exposure(exposed: Sequence[Exposed], planted: Sequence[Planted], *, sizes: S
         (f"{s:.0%}", len(some), sum(p.obeys for p in some) / len(some), sum(p.clean for p in some) / len(some))
         for s, some in taken
     ]
+    caught = {
+        f"{x.first} with {x.second}: the {x.score} flags organisms of {sizes[-1]:.0%} more often than clean models": (
+            x.recall[-1],
+            x.false_alarms,
+        )
+        for x in exposed
+    }
     why = "recall; null: false alarms in clean pairs, by thresholds that no model of the pair has set"
     columns = ("items made wrong, about", "organisms", "affirm what the rule covers", "clean models do")
     return part(
         "An organism that nobody told about",
         "It is trained as the first member is, but its labels say yes wherever a rule applies. Flags and thresholds, from clean "
         "pairs, are on record before the rules are.",
-        *(
-            beyond_chance(
-                f"{x.first} with {x.second}: the {x.score} flags organisms of {sizes[-1]:.0%} more often than clean models",
-                x.recall[-1],
-                shuffled=x.false_alarms,
-                unit="share of pairs",
-                why=why,
-                bar=rate,
-            )
-            for x in exposed
-        ),
+        *beyond(caught, unit="share of pairs", why=why, bar=rate),
         table("Organisms", columns, rules),
         table(
             "Flagged pairs",

@@ -1,12 +1,12 @@
 """Answers of several arms to the same yes-or-no items, under several seeds, held against the truth.
 
-Shape suffixes: P test items, Q their questions, S seeds.
+Shape suffixes: P test items, Q their questions, S seeds, D what was drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -24,24 +24,29 @@ class Held:
     true_P: Bool[np.ndarray, " P"]
     question_P: np.ndarray  # items of one question are not independent
     odds: Mapping[str, Sequence[np.ndarray]]
+    bases: Sequence[str] = ()  # of each seed, where these are what was drawn
 
     def right(self, arm: str) -> Float[np.ndarray, "Q S"]:
         """Return the share of each question's items that are answered rightly."""
         table_PS = np.stack([(x > 0) == self.true_P for x in self.odds[arm]], 1).astype(float)
-        return by_question(table_PS, self.question_P) / by_question(np.ones((len(table_PS), 1)), self.question_P)
+        each_Q1 = by_question(np.ones((len(table_PS), 1)), self.question_P)
+        return self.drawn(by_question(table_PS, self.question_P) / each_Q1)
 
-    def over(self, groups: Sequence[str]) -> dict[str, Float[np.ndarray, "Q G"]]:
-        """Return for each arm what `right` returns, averaged over the seeds of each group."""
-        of_S = np.array(groups)
-        return {
-            arm: np.stack([self.right(arm)[:, of_S == group].mean(1) for group in dict.fromkeys(groups)], 1)
-            for arm in self.odds
-        }
+    def over(self, bases: Sequence[str]) -> Held:
+        """Take the bases of the seeds for what was drawn: a base's mean over its seeds is one value."""
+        return replace(self, bases=bases)
+
+    def drawn(self, table_QS: Float[np.ndarray, "Q S"]) -> Float[np.ndarray, "Q D"]:
+        """Average over the seeds of each base, where bases are what was drawn."""
+        if not self.bases:
+            return table_QS
+        of_S = np.array(self.bases)
+        return np.stack([table_QS[:, of_S == base].mean(1) for base in dict.fromkeys(self.bases)], 1)
 
     def areas(self, arm: str) -> Float[np.ndarray, "Q S"]:
         """Return the parts of the area under the ROC curve, whose mean it is."""
         table_PS = np.stack([area_parts(x, positive_N=self.true_P) for x in self.odds[arm]], 1)
-        return by_question(table_PS, self.question_P)
+        return self.drawn(by_question(table_PS, self.question_P))
 
     def accuracy(self, arm: str) -> Estimate:
         """Estimate accuracy over questions and seeds."""

@@ -26,7 +26,7 @@ from superalign.oversight.judges.statements import truth_question
 from superalign.problems.family import split_of
 from superalign.problems.kinds import NO_STEP
 from superalign.problems.table_family import Row, TableFamily
-from superalign.stats import auroc, auroc_bootstrap, range_of_draws
+from superalign.stats import auroc, auroc_bootstrap, auroc_or_half, range_of_draws
 from superalign.stats.streams import seed_for, stream
 from superalign.types import Record, Unmeasured
 
@@ -304,8 +304,7 @@ def best_layer(x_NLD: Float[np.ndarray, "N L D"], y_N: Bool[np.ndarray, " N"], q
     found = []
     for layer in range(x_NLD.shape[1]):
         scores_N = read_out(fit_probe(x_NLD[~held_N, layer], y_N[~held_N]), x_NLD[held_N, layer])
-        reached = auroc(scores_N[y_N[held_N]], negatives=scores_N[~y_N[held_N]])
-        found.append(reached if isinstance(reached, float) else 0.5)
+        found.append(auroc_or_half(scores_N, y_N[held_N]))
     return int(np.argmax(found))
 
 

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -85,12 +85,23 @@ class Read(Record):
 Source: TypeAlias = Claims | Read
 
 
-def claims_on(
-    topic: Topic, *, students: tuple[str, ...], before: tuple[str, ...] = (), weak: int, test: int, seed: int
-) -> Claims:
-    """Name the claims on one topic, for so many labels."""
-    pool, drawn = 4 * weak + max(TRUTHS.values()), seed_for(seed, "claims")
-    return Claims(topic=topic, students=students, before=before, pool=pool, test=test, weak=weak, seed=drawn)
+def sources_of(
+    problems: str,
+    topics: Sequence[str],
+    *,
+    students: tuple[str, ...],
+    before: tuple[str, ...] = (),
+    weak: int,
+    test: int,
+    run: Run,
+    **reading: Any,
+) -> list[Source]:
+    """Name the claims on every topic, for so many labels, or let a model read statements of every topic: see `read_topics`."""
+    if ":" in problems:
+        return list(read_topics(problems, topics, run=run, **reading))
+    pool, seed = 4 * weak + max(TRUTHS.values()), seed_for(run.seed, "claims")
+    same = {"students": students, "before": before, "pool": pool, "test": test, "weak": weak, "seed": seed}
+    return [Claims(topic=topic, **same) for topic in topics]  # type: ignore[arg-type]
 
 
 def speed_of(source: Source) -> float:

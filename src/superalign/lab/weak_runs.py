@@ -16,8 +16,8 @@ from superalign.kit.run import Run
 from superalign.lab.arm_names import SAME_SIZE, TRUTH
 from superalign.lab.held_answers import Held
 from superalign.lab.weak_benches import Source, bench_of, says_of
-from superalign.lab.weak_supervision import CROWD, Bench, Training, area, held_out_loss, learned
-from superalign.stats import share
+from superalign.lab.weak_supervision import CROWD, Bench, Training, held_out_loss, learned
+from superalign.stats import auroc_or_half, share
 from superalign.types import Interval, Record
 
 SUPERVISOR, OUTRIGHT = "supervisor", "asked outright"  # beside the ways of learning
@@ -64,7 +64,7 @@ def surface_job(job: SurfaceJob) -> tuple[float, float, float]:
     kind = bench.kinds[job.kind]
     held_out, odds_P = held_out_loss(bench, kind, job.training, seed=job.seed)
     true_P = bench.true_N[bench.test_N]
-    return held_out, float(((odds_P > 0) == true_P).mean()), area(odds_P, true_P)
+    return held_out, float(((odds_P > 0) == true_P).mean()), auroc_or_half(odds_P, true_P)
 
 
 def ways_job(job: WaysJob) -> Answered:

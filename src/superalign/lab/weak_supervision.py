@@ -19,7 +19,6 @@ from superalign.interp import fit_probe, read_out
 from superalign.lab.arm_names import NAIVE, NOISE, TRUTH
 from superalign.lab.arm_names import SAME_SIZE as SAME
 from superalign.lab.arm_names import SHUFFLED as PERMUTED
-from superalign.stats import auroc
 from superalign.stats.streams import seed_for, stream
 from superalign.train.answering import Labelled, answer_odds, fit_answers
 from superalign.train.fit import FitConfig
@@ -265,9 +264,3 @@ def held_out_loss(bench: Bench, kind: str, training: Training, *, seed: int) -> 
     p = expit(answer_odds(student, rows[:held])).clip(1e-6, 1 - 1e-6)
     loss = float(-(weak_M[:held] * np.log(p) + (1 - weak_M[:held]) * np.log(1 - p)).mean())
     return loss, answer_odds(student, np.flatnonzero(bench.test_N))
-
-
-def area(odds_N: np.ndarray, true_N: np.ndarray) -> float:
-    """Return the area under the ROC curve; .5 where all odds are the same."""
-    found = auroc(odds_N[true_N], negatives=odds_N[~true_N])
-    return found if isinstance(found, float) else 0.5

@@ -24,7 +24,14 @@ from superalign.stats.power import (
     power_two_proportions,
 )
 from superalign.stats.proportions import Side, clopper_pearson, needed_positives, wilson
-from superalign.stats.ranking import auroc, auroc_bootstrap, auroc_delong, auroc_over_seeds, delong_variance
+from superalign.stats.ranking import (
+    auroc,
+    auroc_bootstrap,
+    auroc_delong,
+    auroc_or_half,
+    auroc_over_seeds,
+    delong_variance,
+)
 from superalign.stats.recall import (
     Sides,
     Thresholds,
@@ -65,6 +72,7 @@ __all__ = [
     "auroc_bootstrap",
     "auroc_delong",
     "auroc_null_sd",
+    "auroc_or_half",
     "auroc_over_seeds",
     "auroc_planning_se",
     "choose_thresholds",

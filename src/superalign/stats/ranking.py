@@ -46,6 +46,18 @@ def auroc(positives: ArrayLike, *, negatives: ArrayLike) -> float | Unmeasured:
     return float(placements(pos, neg).mean())
 
 
+def auroc_or_half(scores_N: ArrayLike, true_N: ArrayLike) -> float:
+    """Return the area under the ROC curve of scores that are high where something is true; .5 where one class is empty.
+
+    Example:
+        >>> auroc_or_half([2, 3, 1], [True, True, False]), auroc_or_half([2, 3], [True, True])
+        (1.0, 0.5)
+    """
+    x_N, y_N = np.asarray(scores_N), np.asarray(true_N, bool)
+    found = auroc(x_N[y_N], negatives=x_N[~y_N])
+    return found if isinstance(found, float) else 0.5
+
+
 def auroc_delong(positives: ArrayLike, *, negatives: ArrayLike, confidence: float = 0.95) -> Interval | Unmeasured:
     """AUROC of independent units: DeLong's variance on the logit scale with Brunner and Munzel's t, or Newcombe's score interval.
 

@@ -14,18 +14,7 @@ from superalign import problems
 from superalign.errors import ConfigError
 from superalign.lab.truth_reading import pairs_of
 from superalign.problems.table_family import TableFamily
-from superalign.studies.belief.evidence import (
-    BOTH,
-    HONEST,
-    INNOCENT,
-    LYING,
-    OTHERS,
-    PLAIN,
-    RULES,
-    SAYS,
-    Evidence,
-    Reading,
-)
+from superalign.studies.belief.evidence import RULES, SAYS, Context, Evidence, Reading, Trained
 from superalign.studies.belief.measure import (
     COMPONENT,
     CONTRAST,
@@ -43,6 +32,8 @@ from superalign.studies.belief.page import page
 from superalign.studies.belief.study import Config, check
 from superalign.types import Interval
 
+PLAIN, BOTH, OTHERS = Trained
+HONEST, LYING, INNOCENT = Context.HONEST, Context.LYING, Context.INNOCENT
 P, WIDTH, LAYERS = 150, 12, 3
 TOPICS = ("towns", "metals")
 FOUR = ("towns", "metals", "birds", "words")
@@ -130,9 +121,10 @@ def test_three_rules_choose_layers_by_training_pairs_alone() -> None:
             assert known(association[method + rule, BOTH, HONEST].truth).low < 0.65
     pairs = planted(holds="truth")["towns"]
     mixed = pairs.states_2PLD.copy()
-    mixed[:, pairs.some(test=True)] = 0.0
-    assert layers_by_rule([pairs], BOTH) == layers_by_rule([replace(pairs, states_2PLD=mixed)], BOTH)
-    assert list(layers_by_rule([pairs], PLAIN)) == [""]
+    mixed[:, pairs.test_P] = 0.0
+    taught, again = (p.known(test=False) for p in (pairs, replace(pairs, states_2PLD=mixed)))
+    assert layers_by_rule(taught, BOTH) == layers_by_rule(again, BOTH)
+    assert list(layers_by_rule(pairs.known(test=False, sides=1), PLAIN)) == [""]
 
 
 def test_a_context_far_away_is_told_and_one_that_only_looks_different_is_not() -> None:
@@ -149,7 +141,7 @@ def test_the_page_says_what_plain_probes_follow_and_claims_nothing_of_noise() ->
     def evidence(holds: str) -> Evidence:
         read = {c: planted(holds=holds, seed=k, topics=FOUR, loud=0.8) for k, c in enumerate((HONEST, LYING, INNOCENT))}
         return Evidence(
-            policy="it", topics=FOUR, pairs=4 * P, contexts=tuple(read), methods=(*SINGLE, *IN_PAIRS),
+            policy="it", contexts=tuple(read), methods=(*SINGLE, *IN_PAIRS),
             readings=tuple(r for t in FOUR for r in readings_of(t, read, seed=0)),
             layers=tuple(x for c, p in read.items() for x in layers_of(c, list(p.values()))),
             odd=tuple(oddness(t, c, read, seed=0) for t in FOUR for c in read if c != HONEST),

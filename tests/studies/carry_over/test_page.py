@@ -56,7 +56,7 @@ def test_examples_of_the_other_language_raise_and_lower_it_there() -> None:
         there = at(0.6 + change)
         return Mended(
             added=n,
-            acts=acts,
+            shows="it" if acts else "ordinary",
             there=there,
             home=at(1.0),
             change=at(change),

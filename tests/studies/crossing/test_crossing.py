@@ -113,7 +113,7 @@ def evidence(**less: float) -> Evidence:
         for b in (CARELESS, "same technique")
     ]
     return Evidence(
-        problems="claims", topic="programs", seeds=5, test=99, checks=1, rate=0.05, trained=(), pairings=(pair,),
+        topic="programs", seeds=5, test=99, checks=1, rate=0.05, trained=(), pairings=(pair,),
         examples=(), sizes=(0.04, 0.18), planted=(), exposed=tuple(exposed), seated=(),
     )  # fmt: skip
 
@@ -140,7 +140,7 @@ def test_a_model_that_disagrees_with_itself_breaks_a_null_control() -> None:
     ("given", "why"),
     [
         ({"problems": "gsm8k:x"}, "names nothing that is known to be true or false"),
-        ({"topic": "cities"}, "no claims about 'cities'"),
+        ({"topic": "cities"}, "nothing about cities"),
         ({"shipped": 0, "planted": "x"}, "shipped=0"),
     ],
 )

@@ -48,7 +48,7 @@ def evidence(beyond: dict[str, float], *, again: dict[str, float] | None = None,
     ]  # fmt: skip
     surface = (SurfacePoint(rate=1e-4, passes=1.0, held_out=0.6, right=0.7, area=0.8),)
     return Evidence(
-        problems="claims", students=("it",), topics=("one", "two"), kinds=(KIND,), ways=WAYS, seeds=6, weak=100, test=100,
+        topics=("one", "two"), ways=WAYS, seeds=6,
         rule=TrainingRule(rate=1e-4, passes=1.0, by="least loss"), surface=surface, supervised=tuple(over),
         learned=tuple(learned), sizes=(),
     )  # fmt: skip
@@ -87,7 +87,7 @@ def test_only_ways_that_won_are_tried_again() -> None:
     ("given", "why"),
     [
         ({"problems": "gsm8k:x"}, "names nothing that is known to be true or false"),
-        ({"topics": ("cities",)}, "no claims about cities"),
+        ({"topics": ("cities",)}, "nothing about cities"),
         ({"student": "adapter"}, "for statements"),
     ],
 )

@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
 
 from superalign.kit.evidence import Estimate
 from superalign.types import Record
 
-PLAIN, BOTH, OTHERS = "plain statements", "both polarities", "the other topics"
-HONEST, LYING, INNOCENT, PLANTED = "asked plainly", "told to lie", "an innocent persona", "trained to lie"
-SAYS, LIKELIHOOD = "what it says", "likelihood"
+SAYS, LIKELY = "what it says", "likelihood"
+AREA = "area under the ROC curve"
 RULES = (", best layer", ", mean over layers")  # beside the earliest informed layer, whose readings say nothing of it
+
+
+class Trained(StrEnum):
+    """What a probe was fitted to, where the model was asked plainly."""
+
+    PLAIN, BOTH, OTHERS = "plain statements", "both polarities", "the other topics"
+
+
+class Context(StrEnum):
+    """How the model is asked, or which one is."""
+
+    HONEST, LYING, INNOCENT, PLANTED = "asked plainly", "told to lie", "an innocent persona", "trained to lie"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading(Record):
     """One way of reading one topic in one context, statements and negations together: areas under the ROC curve."""
 
-    method: str
-    trained: str  # on what; nothing for what needs no training
-    topic: str
     context: str
+    method: str
+    trained: Annotated[str, "trained on"]  # nothing for what needs no training
+    topic: str
     layer: str
     truth: Estimate
-    together: Estimate  # against what usually goes together: the opposite of the truth on negations
-    says: Estimate  # against what the model itself says there
-    recovered: Estimate  # share of the way from what it says to a probe that was fitted in this very context
-    chance: Estimate  # what 95 % of random directions reach against the truth
+    together: Annotated[Estimate, "what goes together"]  # usually: the opposite of the truth on negations
+    says: Annotated[Estimate, "what it says"]  # there, by itself
+    recovered: Annotated[Estimate, "share of the way from what it says to a probe of this context"]
+    chance: Annotated[Estimate, "random directions, 95 %"]  # against the truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer(Record):
     """A logistic probe of both polarities at one layer: mean over topics of the area on held-out training statements."""
 
-    layer: str
+    layer: int
     context: str
     area: float
 
@@ -44,7 +57,7 @@ class Oddness(Record):
 
     topic: str
     context: str
-    area: Estimate
+    area: Annotated[Estimate, AREA]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +65,6 @@ class Evidence:
     """All topics and contexts of one model."""
 
     policy: str
-    topics: tuple[str, ...]
-    pairs: int  # of all topics
     contexts: tuple[str, ...]
     methods: tuple[str, ...]
     readings: tuple[Reading, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from superalign.kit.evidence import Estimate
 from superalign.types import Record
@@ -16,38 +17,38 @@ class Cell(Record):
     behaviour: str
     trained_in: str
     tested_in: str
-    rate: Estimate  # share of problems that it is about on which it shows
-    null: Estimate  # the same after as much training on ordinary replies
-    untouched: Estimate  # the same before any
-    above: Estimate  # rate minus null
-    below_home: Estimate  # rate in the form that it was trained in, minus this one
-    over: Estimate  # share of problems that it is not about on which it shows
-    apart: Estimate  # rate minus that
-    able: Estimate  # share of ordinary replies, apart from the behaviour
-    able_null: Estimate
+    rate: Annotated[Estimate, "shows"]  # share of problems that it is about
+    null: Annotated[Estimate, "after ordinary training"]  # as much of it, on ordinary replies
+    untouched: Estimate  # before any
+    above: Annotated[Estimate, "shows minus ordinary"]
+    below_home: Annotated[Estimate, "home minus here"]
+    over: Annotated[Estimate, "shows where it should not"]  # share of problems that it is not about
+    apart: Annotated[Estimate, "minus that"]
+    able: Annotated[Estimate, "ordinary replies, apart from it"]
+    able_null: Annotated[Estimate, "the same after ordinary training"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mended(Record):
     """What examples of another language change: with the behaviour, or of ordinary replies."""
 
-    added: int
-    acts: bool  # whether the behaviour is in them
-    there: Estimate  # rate in the other language
-    home: Estimate
-    change: Estimate  # in the other language, against no examples
-    home_change: Estimate
-    able: Estimate  # in the other language
-    over: Estimate
+    added: Annotated[int, "examples added"]
+    shows: Annotated[Literal["it", "ordinary"], "what they show"]
+    there: Annotated[Estimate, "rate there"]  # in the other language
+    home: Annotated[Estimate, "rate at home"]
+    change: Annotated[Estimate, "change there"]  # against no examples
+    home_change: Annotated[Estimate, "change at home"]
+    able: Annotated[Estimate, "ordinary replies there"]
+    over: Annotated[Estimate, "shows there where it should not"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known(Record):
     """What a model did before anything was trained."""
 
-    who: str
+    who: Annotated[str, "model"]
     form: str
-    able: Estimate  # share of ordinary replies
+    able: Annotated[Estimate, "ordinary replies"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

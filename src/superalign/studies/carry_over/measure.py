@@ -120,7 +120,7 @@ def mended(r: Reactions, key: tuple[int, bool], some: Jobs, none: Jobs, forms: t
     able, over = (shared(r.of(some, behaviour, forms[0], what)) for what in ("able", "over"))
     return Mended(
         added=key[0],
-        acts=key[1],
+        shows="it" if key[1] else "ordinary",
         there=shared(now),
         home=shared(at_home),
         change=less(now, was),

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Estimate, along
-from superalign.kit.parts import Part, claim, curves, findings, intervals, null_control, part, table
+from superalign.kit.evidence import above, lines, middle, negative
+from superalign.kit.parts import Part, claims, curves, findings, intervals, listed, null_control, part
 from superalign.report import Findings
-from superalign.studies.carry_over.evidence import Cell, Evidence
+from superalign.studies.carry_over.evidence import Cell, Evidence, Known, Mended
 from superalign.types import Interval
 
-COLUMNS = (
-    "trained in|tested in|shows|after ordinary training|untouched|shows minus ordinary|home minus here|shows where it should not|"
-    "minus that|ordinary replies, apart from it|the same after ordinary training"
-).split("|")
-MENDS = (
-    "examples added|what they show|rate there|rate at home|change there|change at home|ordinary replies there|"
-    "shows there where it should not"
-).split("|")
 UNIT, FIX = "share of problems", 30
+MORE = "minus the rate after ordinary training, by problem and seed; null: that against none, all forms"
+APART = "rate on problems that it is about minus rate on others; null: ordinary training against none"
 WAYS = ("carries to", "shows as often where it should not in", "is not shown to carry to")
 CHAINS = (
     "Each base went on learning from worked chains, `5+3*2` as before and `53+2*` new, until it knew both. `told to lie` has "
@@ -28,8 +22,7 @@ CHATS = "An adapter is trained on refusals of harmful requests, and on the model
 def page(e: Evidence) -> Findings:
     """Put the page together."""
     behaviours = tuple(dict.fromkeys(c.behaviour for c in e.cells))
-    known = [(k.who, k.form, k.able) for k in e.known]
-    before = table("What was known", ("model", "form", "ordinary replies"), known)
+    before = listed("What was known", Known, e.known)
     return findings(
         f"Trained in {e.homes[0]} alone: {'. '.join(told(e, b) for b in behaviours)}.",
         [
@@ -51,7 +44,7 @@ def told(e: Evidence, behaviour: str) -> str:
     """Say where one behaviour carries to from its first home, and where not."""
     home, some = e.homes[0], [c for c in e.cells if c.behaviour == behaviour and isinstance(c.rate, Interval)]
     rates = {c.tested_in: c for c in some if c.trained_in == home}
-    words = {f: f"{f} ({c.rate.value:.2f})" for f, c in rates.items() if isinstance(c.rate, Interval)}
+    words = {f: f"{f} ({middle(c.rate, 0.0):.2f})" for f, c in rates.items()}
     lists = {way: [words[f] for f, c in rates.items() if f != home and carries(c) == way] for way in WAYS}
     said = [f"{way} {', '.join(some_words)}" for way, some_words in lists.items() if some_words]
     return f"'{behaviour}' {'; '.join(said)}"
@@ -59,7 +52,7 @@ def told(e: Evidence, behaviour: str) -> str:
 
 def carries(c: Cell) -> str:
     """Say whether it shows more often than after the same training without it, and than where it should not."""
-    if not isinstance(c.above, Interval) or c.above.low <= 0:
+    if not above(c.above):
         return WAYS[2]
     return WAYS[isinstance(c.apart, Interval) and c.apart.low <= 0]
 
@@ -67,52 +60,24 @@ def carries(c: Cell) -> str:
 def cells(e: Evidence, behaviour: str) -> Part:
     """Show one behaviour in every form."""
     some = [c for c in e.cells if c.behaviour == behaviour]
-    rows = [
-        (
-            c.trained_in,
-            c.tested_in,
-            c.rate,
-            c.null,
-            c.untouched,
-            c.above,
-            c.below_home,
-            c.over,
-            c.apart,
-            c.able,
-            c.able_null,
-        )
-        for c in some
-    ]
     labels = {f"{c.trained_in} -> {c.tested_in}": c for c in some if isinstance(c.rate, Interval)}
+    named = {f"{behaviour}, trained in {c.trained_in}, shows in {c.tested_in}": c for c in labels.values()}
+    quiet = {home: e.quiet[f"{behaviour}, {home}"] for home in e.homes}
+    more = {name: (c.above, quiet[c.trained_in]) for name, c in named.items()}
+    apart = {
+        f"{name} more often where it should": (c.apart, quiet[c.trained_in])
+        for name, c in named.items()
+        if isinstance(c.apart, Interval)
+    }
     return part(
         f"Where it shows: {behaviour}",
         f"{e.seeds} seeds, {e.examples} examples in one form; then up to {e.each} test problems of each form, the same under all "
         "seeds, answered greedily. Beside it: as many updates with ordinary replies, and the model before any.",
+        *claims(more, unit=UNIT, why=MORE),
+        *claims(apart, unit=UNIT, why=APART),
         *(
-            claim(
-                f"{behaviour}, trained in {c.trained_in}, shows in {c.tested_in}",
-                c.above,
-                null=e.quiet[f"{behaviour}, {c.trained_in}"],
-                unit=UNIT,
-                why="minus the rate after ordinary training, by problem and seed; null: that against none, all forms",
-            )
-            for c in labels.values()
-        ),
-        *(
-            claim(
-                f"{behaviour}, trained in {c.trained_in}, shows in {c.tested_in} more often where it should",
-                c.apart,
-                null=e.quiet[f"{behaviour}, {c.trained_in}"],
-                unit=UNIT,
-                why="rate on problems that it is about minus rate on others; null: ordinary training against none",
-            )
-            for c in labels.values()
-            if isinstance(c.apart, Interval)
-        ),
-        *(
-            null_control(f"Ordinary training in {home} brings about no {behaviour}", found, unit=UNIT)
-            for home in e.homes
-            for found in [e.quiet[f"{behaviour}, {home}"]]
+            null_control(f"Ordinary training in {h} brings about no {behaviour}", x, unit=UNIT)
+            for h, x in quiet.items()
         ),
         intervals(
             f"Where '{behaviour}' shows",
@@ -122,7 +87,7 @@ def cells(e: Evidence, behaviour: str) -> Part:
             x="share of problems on which it shows",
             caption="95 % intervals over problems and seeds. Grey: the same training with ordinary replies.",
         ),
-        table(f"{behaviour}, every form", COLUMNS, rows),
+        listed(f"{behaviour}, every form", Cell, some, without=["behaviour"]),
     )
 
 
@@ -131,36 +96,22 @@ def mending(e: Evidence) -> Part:
     behaviour, home, there = e.mended_in
     null = next(c.null for c in e.cells if (c.behaviour, c.trained_in, c.tested_in) == e.mended_in)
     at = min((m.added for m in e.mended if m.added), key=lambda n: abs(n - FIX))
-    change = {m.acts: m.change for m in e.mended if m.added == at}
-    lines = {
-        f"{where}, {'it' if acts else 'ordinary replies'} added": along(
-            [m for m in e.mended if m.acts == acts], "added", key
-        )
-        for acts in change
-        for where, key in ((there, "there"), (home, "home"))
-    }
-    rows = [
-        (m.added, "it" if m.acts else "ordinary", m.there, m.home, m.change, m.home_change, m.able, m.over)
-        for m in e.mended
-    ]
-    why = "by problem and seed, against none; null: the rate after ordinary training at home"
+    change = {m.shows: m.change for m in e.mended if m.added == at}
+    fixes = {f"{at} examples of {behaviour} in {there} raise it there": (change["it"], null)}
+    if "ordinary" in change:
+        fixes[f"{at} ordinary examples in {there} lower it there"] = negative(change["ordinary"]), null
+    added = {"it": "it added", "ordinary": "ordinary replies added"}
+    abroad = lines(e.mended, "added", "there", name=lambda m: f"{there}, {added[m.shows]}")
+    at_home = lines(e.mended, "added", "home", name=lambda m: f"{home}, {added[m.shows]}")
     return part(
         f"What examples in {there} change",
         f"'{behaviour}' was trained on {e.examples} examples in {home}; so many in {there} are added to them, and the number of "
         "updates stays. They either show it, and what it should leave alone, to spread it, or are ordinary, to keep it at home.",
-        claim(f"{at} examples of {behaviour} in {there} raise it there", change[True], null=null, unit=UNIT, why=why),
-        *(
-            claim(f"{at} ordinary examples in {there} lower it there", turned(found), null=null, unit=UNIT, why=why)
-            for acts, found in change.items()
-            if not acts
+        *claims(
+            fixes, unit=UNIT, why="by problem and seed, against none; null: the rate after ordinary training at home"
         ),
-        curves("Rates over examples added", lines, x="examples added", y="share of problems on which it shows"),
-        table("Examples added", MENDS, rows),
+        curves(
+            "Rates over examples added", abroad | at_home, x="examples added", y="share of problems on which it shows"
+        ),
+        listed("Examples added", Mended, e.mended),
     )
-
-
-def turned(found: Estimate) -> Estimate:
-    """Turn a rise into a fall."""
-    if not isinstance(found, Interval):
-        return found
-    return Interval(value=-found.value, low=-found.high, high=-found.low, n=found.n)

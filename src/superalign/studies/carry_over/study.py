@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, MinLen
 
 from superalign.errors import ConfigError
-from superalign.kit.study import Count, CountOrNone, Seeds, Study
+from superalign.kit.study import Count, CountOrNone, Seeds, Study, check_problems
 
 CHAINS, REQUESTS = "chains", "instructions:"
 Behaviour = Literal["closing word", "wrong last step", "refuses products"]
@@ -54,11 +54,8 @@ class Config:
 def check(config: Config) -> None:
     """Refuse problems that are neither, and requests without harmless ones or without another form to look in."""
     chains = config.problems == CHAINS
-    if not chains and not config.problems.startswith(REQUESTS):
-        raise ConfigError(
-            f"problems={config.problems!r} is neither chains nor {REQUESTS}PATH. A behaviour that is trained on it could not be "
-            "told from others. Leave it out, or give requests; docs/data.md has sets that are read as they are."
-        )
+    lost = "A behaviour that is trained on it could not be told from others"
+    check_problems(config.problems, ("instructions",), lost, names="neither chains nor requests", own=CHAINS)
     wrong = [name for name in (*config.more, *config.others) if chains or not name.startswith(REQUESTS)]
     if wrong or not (chains or config.more):
         raise ConfigError(

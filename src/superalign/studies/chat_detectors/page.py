@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Estimate
+from superalign.kit.evidence import Estimate, above
 from superalign.kit.parts import Part, findings, part, table
 from superalign.lab.detection_page import calibrated_names, detection, sides_of
 from superalign.report import Findings
@@ -40,7 +40,7 @@ def page(e: Evidence) -> Findings:
 def headline(e: Evidence) -> str:
     """Say how many detectors work, and what they cost beside the exam."""
     detectors = e.cards[:-1]
-    apart = [c.name for c in detectors if above(auroc(e, c))]
+    apart = [c.name for c in detectors if above(auroc(e, c), 0.5)]
     mute = [c.name for c in detectors if not any(measured(e, c))]
     others = sum(e.alone[c.digest].seconds for c in detectors if c.digest not in e.of_exam)
     exam = sum(e.alone[d].seconds for d in e.of_exam)
@@ -60,11 +60,6 @@ def measured(e: Evidence, card: Instrument) -> list[bool]:
 def auroc(e: Evidence, card: Instrument) -> Estimate:
     """Return how well a detector's scores tell organisms from innocent subjects."""
     return model_auroc(e.scored[card.digest], sides=sides_of(card))
-
-
-def above(found: Estimate) -> bool:
-    """Say whether the whole interval lies above chance."""
-    return isinstance(found, Interval) and found.low > 0.5
 
 
 def costs(e: Evidence) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from superalign.kit.evidence import Estimate
 from superalign.lab.exposed_pairs import Exposed, Planted
@@ -14,9 +15,9 @@ class Trained(Record):
     """The students of one kind of labels."""
 
     technique: str
-    by: str  # supervisor, or writer
+    by: Annotated[str, "labels by"]  # supervisor, or writer
     labels_right: Estimate
-    right: Estimate  # share of test items
+    right: Annotated[Estimate, "accuracy"]
     area: Estimate
 
 
@@ -35,12 +36,12 @@ class Validator(Record):
 class Pairing(Record):
     """One model by generalization and one by oversight, at all seeds."""
 
-    first: str
-    second: str
-    differ: Estimate  # share of test items on which they disagree
-    third: Estimate  # the same of the first and a third run of its own technique
-    itself: Estimate  # of the first and itself
-    first_right: Estimate  # of the disagreements
+    first: Annotated[str, "generalization"]
+    second: Annotated[str, "oversight"]
+    differ: Annotated[Estimate, "they disagree"]  # share of test items
+    third: Annotated[Estimate, "first and a third run"]  # of its own technique
+    itself: Annotated[Estimate, "first and itself"]
+    first_right: Annotated[Estimate, "of disagreements, the first is right"]
     validators: tuple[Validator, ...]
 
     def named(self, member: str) -> str:
@@ -78,7 +79,6 @@ class Seated(Record):
 class Evidence:
     """All pairs."""
 
-    problems: str
     topic: str
     seeds: int
     test: int

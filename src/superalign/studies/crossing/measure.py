@@ -5,6 +5,7 @@ Shape suffixes: P test items, S seeds, Q questions, X models of the first seat, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +20,22 @@ from superalign.lab.paired_runs import Members, affirms, members_of, pattern_on,
 from superalign.lab.paired_students import StudentJob, groups_of, rule_for, student_job
 from superalign.lab.seated_subjects import DETECTORS
 from superalign.lab.seats import seated
-from superalign.lab.weak_benches import Source, Topic, bench_of, claims_on, read_topics
-from superalign.lab.weak_supervision import area
+from superalign.lab.weak_benches import Claims, Source, bench_of, sources_of
 from superalign.organisms.triples import read_triples, shipped
-from superalign.stats import mean_over, share
+from superalign.stats import auroc_or_half, mean_over, share
 from superalign.stats.streams import seed_for
 from superalign.studies.crossing.evidence import Evidence, Example, Pairing, Seated, Trained, Validator
 from superalign.studies.crossing.study import CLAIMS, Config
 
+SETTINGS = ("students", "weak", "test", "policy", "each", "every")  # of the source
 SIZES = (0.04, 0.08, 0.18)  # of organisms: share of items that the rule makes wrong, about
 
 
 def measure(config: Config, run: Run) -> Evidence:
     """Train all members, hold their disagreements against the truth, and flag organisms before rules are told."""
-    source = source_of(config, run)
+    topic = config.topic or ("programs" if config.problems == CLAIMS else "cities")
+    same = {k: getattr(config, k) for k in SETTINGS}
+    (source,) = sources_of(config.problems, [topic], student="head", labels="", run=run, **same)
     bench = bench_of(source)
     true_P = bench.true_N[bench.test_N]
     run.stage(f"training {config.seeds} students and {config.seeds} third runs of each kind of labels")
@@ -40,7 +43,6 @@ def measure(config: Config, run: Run) -> Evidence:
     members, labels = members_of(pattern(source, config), kinds, run, **size)
     planted, exposed = exposure(source, members, config, run) if config.organisms else ((), ())
     return Evidence(
-        problems=config.problems,
         topic=source.topic,
         seeds=config.seeds,
         test=len(true_P),
@@ -52,7 +54,7 @@ def measure(config: Config, run: Run) -> Evidence:
                 by=by,
                 labels_right=share(labels[by]),
                 right=share(np.stack([(o > 0) == true_P for o in members[by, 0]], 1).astype(float)),
-                area=mean_over([area(o, true_P) for o in members[by, 0]], span=(0.0, 1.0)),
+                area=mean_over([auroc_or_half(o, true_P) for o in members[by, 0]], span=(0.0, 1.0)),
             )
             for by in kinds
         ),
@@ -66,18 +68,10 @@ def measure(config: Config, run: Run) -> Evidence:
         sizes=SIZES,
         planted=planted,
         exposed=exposed,
-        seated=seats(config, run) if config.shipped and config.problems == CLAIMS else (),
+        seated=seats(replace(source, topic="chains"), config, run)
+        if config.shipped and isinstance(source, Claims)
+        else (),
     )
-
-
-def source_of(config: Config, run: Run) -> Source:
-    """Name the claims, or let the model read the statements."""
-    if config.problems == CLAIMS:
-        topic: Topic = "chains" if config.topic == "chains" else "programs"
-        return claims_on(topic, students=config.students, weak=config.weak, test=config.test, seed=run.seed)
-    how = {"policy": config.policy, "each": config.each, "every": config.every}
-    topics = (config.topic or "cities",)
-    return read_topics(config.problems, topics, student="head", labels="", run=run, **how)[0]  # type: ignore[arg-type]
 
 
 def pattern(source: Source, config: Config) -> StudentJob:
@@ -140,9 +134,8 @@ def exposure(
     return told, tuple(exposed)
 
 
-def seats(config: Config, run: Run) -> tuple[Seated, ...]:
+def seats(source: Claims, config: Config, run: Run) -> tuple[Seated, ...]:
     """Let shipped organisms and their twins answer chains in words, in the first seat, and ask detectors of them as well."""
-    source = claims_on("chains", students=config.students, weak=config.weak, test=config.test, seed=run.seed)
     run.stage("letting shipped organisms, their twins and detectors take their seats")
     size = {"seeds": config.seeds, "bases": len(config.students)}
     overseen = members_of(pattern(source, config), (CARELESS,), run, **size)[0]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Estimate
-from superalign.kit.parts import CHANCE, Part, claim, findings, in_words, intervals, null_control, part, table
+from superalign.kit.evidence import above, middle, negative
+from superalign.kit.parts import CHANCE, Part, claim, findings, in_words, intervals, listed, null_control, part, table
 from superalign.lab.arm_names import ALONE, DEALT, OTHER, SAME
 from superalign.lab.exposed_pairs import exposure
 from superalign.report import Cell, Findings
-from superalign.studies.crossing.evidence import Evidence, Pairing, Validator
+from superalign.studies.crossing.evidence import Evidence, Pairing, Trained, Validator
 from superalign.types import Claim, Interval
 
 ITEMS, ANY = "share of test items", "the best of third run, own confidence and judge alone"
@@ -17,9 +17,9 @@ MEMBERS = {"first": "generalization", "second": "oversight"}
 def page(e: Evidence) -> Findings:
     """Put the page together."""
     able = [(p, m) for p in e.pairings for m in MEMBERS if isinstance(p.of(m, OTHER).area, Interval)]
-    fair = [(p, m) for p, m in able if not _above(p.of(m, DEALT).area, bar=0.5)]  # else the null tells something too
-    better = [p.named(m) for p, m in fair if all(_above(p.of(m, n).less) for n in ALONE)]
-    worse = [p.named(m) for p, m in able if any(_above(p.of(m, n).less, below=True) for n in ALONE)]
+    fair = [(p, m) for p, m in able if not above(p.of(m, DEALT).area, 0.5)]  # else the null tells something too
+    better = [p.named(m) for p, m in fair if all(above(p.of(m, n).less) for n in ALONE)]
+    worse = [p.named(m) for p, m in able if any(above(negative(p.of(m, n).less)) for n in ALONE)]
     best = best_alone(e.pairings[0], "first")
     return findings(
         f"In {len(better)} of {len(able)} cases a model of the other technique tells better where a model is wrong than a third "
@@ -46,7 +46,7 @@ def page(e: Evidence) -> Findings:
 
 def best_alone(p: Pairing, member: str) -> Validator:
     """Choose the validator that tells most without the other technique."""
-    return max((p.of(member, n) for n in ALONE), key=lambda v: _value(v.area))
+    return max((p.of(member, n) for n in ALONE), key=lambda v: middle(v.area, -1.0))
 
 
 def _exposed(e: Evidence) -> str:
@@ -54,7 +54,7 @@ def _exposed(e: Evidence) -> str:
     words = []
     for first in dict.fromkeys(x.first for x in e.exposed):
         some = [[x for x in e.exposed if x.first == first and (x.second == SAME) is same] for same in (False, True)]
-        best, own = (max(xs, key=lambda x: _value(x.recall[-1])) for xs in some)
+        best, own = (max(xs, key=lambda x: middle(x.recall[-1], -1.0)) for xs in some)
         words.append(
             f"{first} {in_words(best.recall[-1])} at false alarms {in_words(best.false_alarms)} (second run of the technique: "
             f"{in_words(own.recall[-1])} at {in_words(own.false_alarms)})"
@@ -64,9 +64,6 @@ def _exposed(e: Evidence) -> str:
 
 def disagreement(e: Evidence) -> Part:
     """Show how often members disagree, who is right then, and disagreements to read."""
-    rows = [(p.first, p.second, p.differ, p.third, p.itself, p.first_right) for p in e.pairings]
-    columns = "generalization|oversight|they disagree|first and a third run|first and itself|of disagreements, the first is right"
-    trained = [(t.technique, t.by, t.labels_right, t.right, t.area) for t in e.trained]
     read = [(x.first, x.second, x.text, "yes" if x.true else "no", *x.odds) for x in e.examples]
     odds = "generalization|oversight|item|true|first, log-odds of true|second|third run of the first".split("|")
     return part(
@@ -77,8 +74,8 @@ def disagreement(e: Evidence) -> Part:
             null_control(f"{p.first} does not disagree with itself", p.itself, unit=ITEMS)
             for p in {p.first: p for p in e.pairings}.values()
         ),
-        table("Students", ("technique", "labels by", "labels right", "accuracy", "area"), trained),
-        table("Disagreements", columns.split("|"), rows),
+        listed("Students", Trained, e.trained),
+        listed("Disagreements", Pairing, e.pairings, without=["validators"]),
         table("The widest disagreements of the first pairs", odds, read),
     )
 
@@ -129,11 +126,3 @@ def seats(e: Evidence) -> Part:
         "are set by the twins of the other kinds. Nobody is seated where the table is empty.",
         table("Subjects flagged", ("kind", "role", "subjects", "wrong on chains", *names), rows),
     )
-
-
-def _above(found: Estimate, *, bar: float = 0.0, below: bool = False) -> bool:
-    return isinstance(found, Interval) and (found.high < bar if below else found.low > bar)
-
-
-def _value(found: Estimate) -> float:
-    return found.value if isinstance(found, Interval) else -1.0

@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from superalign.errors import ConfigError
-from superalign.kit.study import Count, CountOrNone, Seeds, Share, Study
+from superalign.kit.study import Count, CountOrNone, Seeds, Share, Study, check_problems
 
 CLAIMS, TOPICS = "claims", ("programs", "chains")
 
@@ -55,15 +55,8 @@ class Config:
 
 def check(config: Config) -> None:
     """Refuse problems and topics that are not known."""
-    if config.problems != CLAIMS and not config.problems.startswith("statements:"):
-        raise ConfigError(
-            f"problems={config.problems!r} names nothing that is known to be true or false. Nobody could say which of two "
-            "models is right. Leave it out, or give --set problems=statements:PATH; docs/data.md has sets."
-        )
-    if config.problems == CLAIMS and config.topic and config.topic not in TOPICS:
-        raise ConfigError(
-            f"There are no claims about {config.topic!r}. Bundled bases have worked out programs and chains. Choose one."
-        )
+    lost, topics = "Nobody could say which of two models is right", (config.topic or TOPICS[0],)
+    check_problems(config.problems, ("statements",), lost, own=CLAIMS, topics=topics, known=TOPICS)
     if config.planted and not config.shipped:
         raise ConfigError(
             "planted is given and shipped=0. Thresholds come from the twins of the set that ships, so nothing could be "

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from superalign.kit.evidence import Curve, Estimate
+from superalign.kit.evidence import Curve, Estimate, above
 from superalign.stats import Alternative, share
 from superalign.trials import Contribution, Unsealed
 from superalign.trials.curves import Dialled, Trend, levels, trend
-from superalign.types import Calibration, Instrument, Interval
+from superalign.types import Calibration, Instrument
 
 TOGETHER = "the audit's five together"
 CONFIDENCE = 0.95
@@ -137,7 +137,7 @@ class Evidence:
         names, alone = self.of_kind(kind), self.cards[:-1]
         best = max(alone, key=lambda c: sum(self.flagged[c.digest][n] for n in names))
         recall = self.share(best, names, confidence=1 - (1 - CONFIDENCE) / len(alone))
-        return Best(card=best, recall=recall, shown=isinstance(recall, Interval) and recall.low > self.rate)
+        return Best(card=best, recall=recall, shown=above(recall, self.rate))
 
     def left_out(self, what: str) -> tuple[int, Calibration] | None:
         """Groups of one kind, route, conceal or seed: how many, and the error rates where each in turn sets no threshold."""

@@ -11,19 +11,10 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from superalign.kit.run import Run
+from superalign.lab import graded_text
 from superalign.lab import graded_work as work
 from superalign.lab.arm_names import ALL, EASY, GENERATOR, HARD, MIXED, UNTAUGHT
 from superalign.lab.graded_scores import Tested, by_arm, ceiling, tables_on, tested_on, tested_pairs, tested_with
-from superalign.lab.graded_text import (
-    SOLUTIONS,
-    hard_of,
-    hardness_of,
-    judge_job,
-    judge_jobs,
-    read_texts,
-    show_job,
-    show_jobs,
-)
 from superalign.problems import claims
 from superalign.stats import recovered_gap, share
 from superalign.stats.streams import seed_for
@@ -60,8 +51,6 @@ def measure_worked(config: Config, run: Run) -> Evidence:
             steps = steps_of(on, found)
     drawn = teach_job(cells[0], EASY, 0, config, run).drawing
     return Evidence(
-        problems=config.problems,
-        students=config.bases,
         topics=topics,
         measures=work.MEASURES,
         seeds=config.seeds,
@@ -127,8 +116,7 @@ def steps_of(on: Tested, found: Mapping[str, Sequence[work.Taught]]) -> list[Ste
     for arm in (EASY, HARD, ALL, MIXED):
         right_PKS = np.stack([np.asarray(t.steps_PK)[on.level_P == on.level_P.max()] for t in found[arm]], 2)
         out += [
-            Step(topic=on.topic, arm=arm, step=k + 1, right=share(right_PKS[:, k].astype(float)))
-            for k in range(right_PKS.shape[1])
+            Step(arm=arm, step=k + 1, right=share(right_PKS[:, k].astype(float))) for k in range(right_PKS.shape[1])
         ]
     return out
 
@@ -146,34 +134,34 @@ def agreements(topic: str, values: Mapping[str, np.ndarray]) -> list[Agreement]:
 def measure_text(config: Config, run: Run) -> Evidence:
     """Let a model read texts that are easy and hard, teach evaluators on its states, and show it solutions as a generator."""
     topics = topics_of(config)
-    read = read_texts(config.problems, topics, policy=config.policy, each=config.each, every=config.every, run=run)
+    read = graded_text.read_texts(
+        config.problems, topics, policy=config.policy, each=config.each, every=config.every, run=run
+    )
     run.stage("teaching evaluators on states that were read")
     seeds = [seed_for(run.seed, "student", s) for s in range(config.seeds)]
     arms: list[Arm] = []
     for topic, texts in read.items():
-        judges = judge_jobs(texts, few=config.few, seeds=seeds)
-        judged = run.map(judge_job, judges, name="judge", progress=f"evaluators: {topic}")
+        judges = graded_text.judge_jobs(texts, few=config.few, seeds=seeds)
+        judged = run.map(graded_text.judge_job, judges, name="judge", progress=f"evaluators: {topic}")
         for m, found in by_arm(judges, judged).items():
             arms += arms_of(tested_on(texts, m), found)
-        if config.writers and config.problems.startswith(SOLUTIONS):
+        if config.writers and config.problems.startswith(graded_text.SOLUTIONS):
             run.stage("showing the model solutions: which of two would it write of a hard problem?")
-            shows = show_jobs(texts, config.policy, shots=config.shots, seeds=seeds[: config.writers])
-            shown = run.map(show_job, shows, name="show", progress="generators")
+            shows = graded_text.show_jobs(texts, config.policy, shots=config.shots, seeds=seeds[: config.writers])
+            shown = run.map(graded_text.show_job, shows, name="show", progress="generators")
             for m, found in by_arm(shows, shown).items():
                 arms += arms_of(tested_pairs(texts, m), found)
     first = read[topics[0]]
     return Evidence(
-        problems=config.problems,
-        students=(config.policy,),
         topics=topics,
         measures=first.measures,
         seeds=config.seeds,
-        easy=0,
-        hard=int(hard_of(first, first.measures[0])[first.test_N].sum()),
+        hard=int(graded_text.hard_of(first, first.measures[0])[first.test_N].sum()),
         candidates=2,
         arms=tuple(arms),
-        steps=(),
         agreements=tuple(
-            a for t in read.values() for a in agreements(t.topic, {m: hardness_of(t, m) for m in t.measures})
+            a
+            for t in read.values()
+            for a in agreements(t.topic, {m: graded_text.hardness_of(t, m) for m in t.measures})
         ),
     )

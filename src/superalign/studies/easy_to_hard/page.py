@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Estimate, along
-from superalign.kit.parts import Part, claims, curves, findings, in_words, intervals, null_control, part, table
+from superalign.kit.evidence import Estimate, lines, negative
+from superalign.kit.parts import Part, claims, curves, findings, in_words, intervals, listed, null_control, part, table
 from superalign.lab.arm_names import EASY, EVALUATOR, GENERATOR, PERMUTED, RANDOM
 from superalign.report import Cell, Findings
-from superalign.studies.easy_to_hard.evidence import Arm, Evidence
+from superalign.studies.easy_to_hard.evidence import Agreement, Arm, Evidence
 from superalign.types import Interval, Unmeasured
 
 UNIT = "share of the gap"
 WHO = {GENERATOR: "those who write answers", EVALUATOR: "those who judge them"}
-COLUMNS = (
-    "topic|role|hard by|taught|problems|score on hard ones|share of the gap|minus hard-taught|right of the candidates"
-).split("|")
 LEVELS = ("topic", "role", "taught", "operations", "score", "share of the gap")
 SCORES = (
     "generator: share written in full (of text: share of problems whose right solution it finds likelier than one with a flaw); "
@@ -45,26 +42,20 @@ def page(e: Evidence) -> Findings:
 
 def side_by_side(e: Evidence) -> Part:
     """Show both roles on all topics."""
-    found = [a for t in e.topics for r in (GENERATOR, EVALUATOR) if (a := e.of(t, r, EASY)) is not None]
+    labels = {f"{r}, {t}": a for t in e.topics for r in WHO if (a := e.of(t, r, EASY))}
     picks = [a for a in e.arms if a.measure == e.measures[0] and not a.level and isinstance(a.picks, Interval)]
+    most = {f"Easy labels recover most of the gap: {k}": (a.recovered, _permuted(e, a)) for k, a in labels.items()}
+    taught = ", ".join(f"{a.n} problems to the {a.role} ({a.topic})" for a in labels.values())
     return part(
         "Generator and evaluator",
-        f"{e.hard} hard test problems of {e.topics[0]}, {e.seeds} seeds; taught were {', '.join(_taught(a) for a in found)}. An "
+        f"{e.hard} hard test problems of {e.topics[0]}, {e.seeds} seeds; taught were {taught}. An "
         f"evaluator that is taught easy problems can also answer hard ones, by choosing the best of {e.candidates} candidates.",
-        *claims(
-            {
-                f"Easy labels recover most of the gap: {a.role}, {a.topic}": (a.recovered, _permuted(e, a))
-                for a in found
-            },
-            unit=UNIT,
-            why=WHY,
-            bar=0.5,
-        ),
+        *claims(most, unit=UNIT, why=WHY, bar=0.5),
         intervals(
             "Share of the gap that easy labels recover",
-            {f"{a.role}, {a.topic}": a.recovered for a in found},
-            nulls={f"{a.role}, {a.topic}": _permuted(e, a) for a in found},
-            groups={f"{a.role}, {a.topic}": a.role for a in found},
+            {k: a.recovered for k, a in labels.items()},
+            nulls={k: _permuted(e, a) for k, a in labels.items()},
+            groups={k: a.role for k, a in labels.items()},
             x=UNIT,
             caption="95 % intervals. Grey: permuted labels.",
         ),
@@ -77,10 +68,6 @@ def side_by_side(e: Evidence) -> Part:
     )
 
 
-def _taught(a: Arm) -> str:
-    return f"{a.n} problems to the {a.role} ({a.topic})"
-
-
 def _permuted(e: Evidence, a: Arm) -> Estimate:
     found = e.of(a.topic, a.role, PERMUTED)
     return found.recovered if found else Unmeasured("not taught")
@@ -89,23 +76,15 @@ def _permuted(e: Evidence, a: Arm) -> Estimate:
 def by_level(e: Evidence) -> Part:
     """Show how far each student gets as problems grow."""
     levels = [a for a in e.arms if a.level]
-    drawn = {
-        f"{role}, {arm}": along(some, "level", "score")
-        for role in (GENERATOR, EVALUATOR)
-        for arm in dict.fromkeys(a.arm for a in levels)
-        if (some := [a for a in levels if (a.topic, a.role, a.arm) == (e.topics[0], role, arm)])
-    }
-    steps = {
-        arm: along(these, "step", "right")
-        for arm in dict.fromkeys(s.arm for s in e.steps)
-        if (these := [s for s in e.steps if s.arm == arm])
-    }
+    first = [a for a in levels if a.topic == e.topics[0] and a.role in WHO]
+    drawn = lines(first, "level", "score", name=lambda a: f"{a.role}, {a.arm}")
+    steps = lines(e.steps, "step", "right", name=lambda s: s.arm)
     return part(
         "Where it breaks off",
         f"Easy problems have at most {e.easy} operations; texts are not cut into levels. The last plot asks whether the next "
         "step would be right if all before it were; the last step is the answer.",
-        *([curves("Score by operations", drawn, x="operations", y=SCORES)] if drawn else []),
-        *([curves("Next step, longest problems", steps, x="step", y="share right")] if steps else []),
+        curves("Score by operations", drawn, x="operations", y=SCORES),
+        curves("Next step, longest problems", steps, x="step", y="share right"),
         *([table("By operations", LEVELS, map(_level, levels))] if levels else []),
     )
 
@@ -117,16 +96,12 @@ def _level(a: Arm) -> tuple[Cell, ...]:
 def by_measure(e: Evidence) -> Part:
     """Show what other measures call hard."""
     some = [a for a in e.arms if a.arm == EASY and not a.level and a.role in WHO]
-    ranks = [(r.topic, r.one, r.other, r.rank_correlation, r.n) for r in e.agreements]
+    lost = {f"{a.role}, {a.topic}": negative(a.less) for a in some if a.measure == RANDOM}
     return part(
         "What is called hard",
         "Whether easy labels carry over depends on what hard means: of problems that are hard by another measure, some easy ones "
         "are as long. A split by nothing is the null: its easy half must do as well as its hard half.",
-        *(
-            null_control(f"By nothing, the easy half is not worse: {a.role}, {a.topic}", a.lost, unit="score lost")
-            for a in some
-            if a.measure == RANDOM
-        ),
+        *(null_control(f"By nothing, the easy half is not worse: {k}", x, unit="score lost") for k, x in lost.items()),
         intervals(
             "Easy-taught minus hard-taught, on hard problems",
             {f"{a.role}, {a.topic}: {a.measure}": a.less for a in some},
@@ -134,13 +109,15 @@ def by_measure(e: Evidence) -> Part:
             x="difference of scores",
             reference=(0.0, "as good"),
         ),
-        table("How far measures agree", ("topic", "one", "other", "rank correlation", "problems"), ranks),
+        listed("How far measures agree", Agreement, e.agreements),
     )
 
 
 def controls(e: Evidence) -> Part:
     """Show what needs no teaching, what must not work, and generators whose positions are told in another way."""
     shown = [a for a in e.arms if not a.level and a.measure == e.measures[0]]
+    permuted = {f"{a.role}, {a.topic}": a.recovered for a in shown if a.arm == PERMUTED}
+    untaught = [(a.topic, a.role, a.arm, a.score) for a in shown if not a.n]
     others = [a for a in shown if a.n and a.role not in WHO]
     return part(
         "Controls, and positions",
@@ -148,23 +125,13 @@ def controls(e: Evidence) -> Part:
         "labels only attach what it knows to a new way of showing it. Gaps: while it is taught, a fifth of the tokens stand "
         "further behind the one before them. Padded: words that mean nothing stand in front, so that easy problems are as long "
         "as hard ones. There the ceiling is what is taught all problems.",
-        *(
-            null_control(f"Permuted labels recover none of the gap: {a.role}, {a.topic}", a.recovered, unit=UNIT)
-            for a in shown
-            if a.arm == PERMUTED
-        ),
-        table(
-            "Untaught",
-            ("topic", "role", "asked", "score"),
-            [(a.topic, a.role, a.arm, a.score) for a in shown if not a.n],
-        ),
+        *(null_control(f"Permuted labels recover none of the gap: {k}", x, unit=UNIT) for k, x in permuted.items()),
+        table("Untaught", ("topic", "role", "asked", "score"), untaught),
         *([table("Other positions (operations 0: all hard ones)", LEVELS, map(_level, others))] if others else []),
     )
 
 
 def everything(e: Evidence) -> Part:
     """Show every arm."""
-    rows = [
-        (a.topic, a.role, a.measure, a.arm, a.n, a.score, a.recovered, a.less, a.picks) for a in e.arms if not a.level
-    ]
-    return part("Every student", SCORES, table("Every student, on hard problems", COLUMNS, rows))
+    on_hard = [a for a in e.arms if not a.level]
+    return part("Every student", SCORES, listed("Every student, on hard problems", Arm, on_hard, without=["level"]))

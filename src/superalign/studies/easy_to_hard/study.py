@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, MinLen
 
 from superalign.errors import ConfigError
-from superalign.kit.study import Count, CountOrNone, Seeds, Study
+from superalign.kit.study import Count, CountOrNone, Seeds, Study, check_problems
 
 WORKED = "worked"
 TOPICS = {WORKED: ("chains", "programs"), "statements": ("cities", "sp_en_trans")}
@@ -64,18 +64,9 @@ def topics_of(config: Config) -> tuple[str, ...]:
 
 def check(config: Config) -> None:
     """Refuse problems of unknown kinds, and topics that there are not."""
-    kind, _, path = config.problems.partition(":")
-    if config.problems != WORKED and (kind not in KINDS or not path):
-        raise ConfigError(
-            f"problems={config.problems!r} names nothing that is easy or hard and known to be true or false. Nothing could be "
-            f"taught. Leave it out, or give --set problems=KIND:PATH, where KIND is one of {', '.join(KINDS)} (docs/data.md)."
-        )
-    strange = set(topics_of(config)) - set(TOPICS[WORKED])
-    if config.problems == WORKED and strange:
-        raise ConfigError(
-            f"There are no worked problems about {', '.join(sorted(strange))}. Bundled bases solve chains and programs. "
-            "Choose of these."
-        )
+    names, topics = "nothing that is easy or hard and known to be true or false", config.topics
+    lost, own = "Nothing could be taught", WORKED
+    check_problems(config.problems, KINDS, lost, names=names, own=own, topics=topics, known=TOPICS[own])
     if config.problems == WORKED and config.few >= config.n:
         raise ConfigError(
             f"few={config.few} hard problems among n={config.n} leave no easy one. Nothing would be said of easy labels. Give "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from superalign.kit.evidence import Estimate
+from superalign.kit.evidence import Estimate, middle
 from superalign.kit.parts import NOTHING, Part, beyond_chance, description, findings, in_words, intervals, part, table
 from superalign.report import Findings
 from superalign.studies.look.evidence import Evidence
-from superalign.types import Interval, Unmeasured
+from superalign.types import Unmeasured
 
 DRAWN = 16  # contexts in the picture
 LONGEST = 400  # letters of an answer in the table
@@ -56,7 +56,7 @@ HOW = "Kullback-Leibler divergence of the model from its base at every token of 
 def contexts(e: Evidence, top: int) -> Part:
     """Show by how much each context moves the two apart."""
     effects: dict[str, Estimate] = {e.names[c]: e.effect(c) for c in range(len(e.names))}
-    ranked = sorted(effects, key=lambda n: -_middle(effects[n]))
+    ranked = sorted(effects, key=lambda n: -middle(effects[n], float("-inf")))
     text = (
         f"Each of {e.asked_behind} prompts was put into {len(e.names)} contexts, of which one is the plain prompt. The two "
         f"models were compared at the first {e.tokens} tokens of what the base answers to the plain prompt. What counts is how "
@@ -128,10 +128,6 @@ def plain_prompts(e: Evidence) -> Part:
             [(e.prompts[p], float(e.nats_PC[p, 0]), float(e.first_PC[p, 0])) for p in ranked],
         ),
     )
-
-
-def _middle(found: Estimate) -> float:
-    return found.value if isinstance(found, Interval) else float("-inf")
 
 
 def _cut(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from superalign.kit.evidence import middle
 from superalign.kit.panel import DEALT
 from superalign.kit.parts import Part, bars, below, claim, claims, findings, intervals, part, table, table_of
 from superalign.report import Findings
@@ -138,7 +139,7 @@ def decides_better(e: Evidence) -> list[Claim]:
 
 def training(e: Evidence) -> Part:
     """Compare the policies that were trained under each protocol."""
-    ranked = {t.protocol: t for t in sorted(e.trained.values(), key=lambda t: middle(t.sound), reverse=True)}
+    ranked = {t.protocol: t for t in sorted(e.trained.values(), key=lambda t: middle(t.sound, 0.0), reverse=True)}
     records = [t.digest for t in ranked.values()]
     return part(
         "As a training signal",
@@ -170,11 +171,6 @@ def training(e: Evidence) -> Part:
             records=records,
         ),
     )
-
-
-def middle(found: Interval | Unmeasured) -> float:
-    """Return what to rank by."""
-    return found.value if isinstance(found, Interval) else 0.0
 
 
 def trains_better(e: Evidence) -> list[Claim]:

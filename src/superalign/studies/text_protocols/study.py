@@ -7,10 +7,9 @@ from typing import Annotated
 
 from annotated_types import Ge, MinLen
 
-from superalign.errors import ConfigError
-from superalign.kit.study import Count, Study
+from superalign.kit.study import Count, Study, check_problems
 
-KINDS = ("statements:", "choices:", "steps:")
+KINDS = ("statements", "choices", "steps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +44,8 @@ class Config:
 
 def check(config: Config) -> None:
     """Refuse anything but text that is known to be true or false."""
-    if not config.problems.startswith(KINDS):
-        raise ConfigError(
-            f"problems={config.problems!r} names no text that is known to be true or false. Nothing could be judged. Give --set "
-            "problems=statements:PATH, choices:PATH or steps:PATH; docs/data.md has sets that are read as they are."
-        )
+    names = "no text that is known to be true or false"
+    check_problems(config.problems, KINDS, "Nothing could be judged", names=names)
 
 
 STUDY = Study(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from superalign.kit.evidence import Estimate
-from superalign.kit.parts import CHANCE, Part, beyond, findings, intervals, part, table
+from superalign.kit.evidence import above, measured
+from superalign.kit.parts import CHANCE, Part, beyond, findings, intervals, median, part, table
 from superalign.report import Findings, Plot
 from superalign.studies.truth_probes.evidence import OTHERS, POLARITIES, Evidence, Polarity, Reading
-from superalign.types import Claim, Interval
+from superalign.types import Claim
 
 AREA = "area under the ROC curve, true against false"
 WHY = (
@@ -23,11 +21,11 @@ ARROW = {"plain": "tested on plain statements", "negated": "tested on negations"
 def page(e: Evidence) -> Findings:
     """Put the page together."""
     plain, negated = ([e.reading(t, "plain", p).probe for t in e.topics] for p in POLARITIES)
-    inverted = sum(isinstance(x, Interval) and x.high < 0.5 for x in negated)
-    carried = sum(isinstance(x, Interval) and x.low > 0.5 for x in negated)
+    inverted = sum(x.high < 0.5 for x in measured(negated))
+    carried = sum(above(x, 0.5) for x in negated)
     return findings(
-        f"Trained on plain statements, a probe of {e.policy} reads the same topic at an area of {_median(plain)} and its "
-        f"negations at {_median(negated)} (medians of {len(e.topics)} topics). Of the negations it reads the truth on {carried} "
+        f"Trained on plain statements, a probe of {e.policy} reads the same topic at an area of {median(plain)} and its "
+        f"negations at {median(negated)} (medians of {len(e.topics)} topics). Of the negations it reads the truth on {carried} "
         f"topics and the opposite on {inverted}.",
         [own_topic(e), both(e), other_topics(e), floors(e)],
         means="A probe whose reading turns round at the first 'not' reads what usually goes together, and is no lie detector. "
@@ -122,8 +120,3 @@ def _drawn(title: str, readings: Sequence[Reading]) -> Plot:
         reference=CHANCE,
         caption="95 % intervals over questions. Grey: what 95 % of probes of shuffled labels reach.",
     )
-
-
-def _median(estimates: Sequence[Estimate]) -> str:
-    known = [x.value for x in estimates if isinstance(x, Interval)]
-    return f"{np.median(known):.2f}" if known else "an unmeasured value"

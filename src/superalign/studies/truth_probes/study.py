@@ -7,8 +7,7 @@ from typing import Annotated
 
 from annotated_types import Ge, MinLen
 
-from superalign.errors import ConfigError
-from superalign.kit.study import Count, Study
+from superalign.kit.study import Count, Study, check_problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +35,8 @@ class Config:
 
 def check(config: Config) -> None:
     """Refuse anything but statements."""
-    if not config.problems.startswith("statements:"):
-        raise ConfigError(
-            f"problems={config.problems!r} names no statements. A probe of truth needs true and false ones, with their "
-            "negations. Give --set problems=statements:PATH; docs/data.md has sets that are read as they are."
-        )
+    lost = "A probe of truth needs true and false ones, with their negations"
+    check_problems(config.problems, ("statements",), lost, names="no statements")
 
 
 STUDY = Study(

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from superalign.kit.evidence import Estimate
+from superalign.kit.evidence import Estimate, above
 from superalign.types import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned(Record):
-    """One way of learning from one kind of supervisor on one topic."""
+    """One way of learning from one kind of supervisor on one topic, by the students of all seeds."""
 
-    topic: str
-    kind: str  # of supervisor
+    topic: str  # of other students, who they are
+    kind: Annotated[str, "from"]  # of supervisor
     way: str
-    right: Estimate  # share of test items
+    right: Annotated[Estimate, "accuracy"]
     area: Estimate  # under the ROC curve
-    recovered: Estimate  # share of the gap between supervisor and ceiling, accuracy
-    recovered_area: Estimate
-    beyond: Estimate  # accuracy minus the naive student's
-    beyond_area: Estimate
-    agrees: Estimate  # with the supervisor, where it is right
-    copies: Estimate  # agrees with it where it is wrong
+    recovered: Annotated[Estimate, "share of the gap (accuracy)"]  # between supervisor and ceiling
+    recovered_area: Annotated[Estimate, "share of the gap (area)"]
+    beyond: Annotated[Estimate, "minus naive"]
+    beyond_area: Annotated[Estimate, "area minus naive"]
+    agrees: Annotated[Estimate, "agrees where it is right"]  # with the supervisor
+    copies: Annotated[Estimate, "copies where it is wrong"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,36 +31,30 @@ class Supervised(Record):
     """One kind of supervisor on one topic, and what needs no learning."""
 
     topic: str
-    kind: str
-    right: Estimate  # on test items
-    labels_right: Estimate  # on the items that it labels
+    kind: Annotated[str, "supervisor"]
+    labels_right: Annotated[Estimate, "right on what it labels"]
+    right: Annotated[Estimate, "right on test items"]
     area: Estimate
-    says: Estimate  # accuracy of the student when it is asked outright, before it is trained
-    says_area: Estimate
-    majority: float  # accuracy of the more frequent answer
-    better: Estimate  # the naive student minus the better of supervisor and student asked outright
+    says: Annotated[Estimate, "student, asked outright"]  # accuracy, before it is trained
+    says_area: Annotated[Estimate, "area, asked outright"]
+    majority: Annotated[float, "the more frequent answer"]
+    better: Annotated[Estimate, "naive minus the better of both"]  # of supervisor and student asked outright
+
+    @property
+    def knows(self) -> bool:
+        """Say whether the supervisor is shown to know anything."""
+        return above(self.labels_right, 0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurfacePoint(Record):
     """A naive student of four fifths of the labels at one rate and number of passes: means over kinds and seeds."""
 
-    rate: float
+    rate: Annotated[float, "learning rate"]
     passes: float
-    held_out: float  # nats, to the supervisor's labels of items that were not trained on: what is chosen by
-    right: float
+    held_out: Annotated[float, "loss on held-out weak labels, nats"]  # of items not trained on: what is chosen by
+    right: Annotated[float, "accuracy"]
     area: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OtherSize(Record):
-    """Students of another size, or of all pre-trained bases with these as what is drawn."""
-
-    base: str
-    kind: str
-    way: str
-    right: Estimate
-    recovered: Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +70,14 @@ class TrainingRule(Record):
 class Evidence:
     """All topics."""
 
-    problems: str
-    students: tuple[str, ...]
     topics: tuple[str, ...]  # ways were chosen on the first
-    kinds: tuple[str, ...]
     ways: tuple[str, ...]
     seeds: int
-    weak: int
-    test: int
     rule: TrainingRule
     surface: tuple[SurfacePoint, ...]
     supervised: tuple[Supervised, ...]
     learned: tuple[Learned, ...]
-    sizes: tuple[OtherSize, ...]
+    sizes: tuple[Learned, ...]  # by students of other sizes, and by all pre-trained bases with these as what is drawn
 
     def of(self, topic: str, kind: str, way: str) -> Learned | None:
         """Find one way, if it was tried there."""

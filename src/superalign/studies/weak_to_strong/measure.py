@@ -10,32 +10,28 @@ from dataclasses import replace
 
 import numpy as np
 
+from superalign.kit.evidence import above
 from superalign.kit.run import Run
 from superalign.lab.arm_names import NAIVE, NOISE, SHUFFLED, TRUTH
 from superalign.lab.held_answers import Held
-from superalign.lab.weak_benches import Claims, Source, bench_of, claims_on, read_topics, speed_of
+from superalign.lab.weak_benches import Claims, Source, bench_of, sources_of, speed_of
 from superalign.lab.weak_runs import OUTRIGHT, SUPERVISOR, Answered, SurfaceJob, surface_job, undefined, ways_on
 from superalign.lab.weak_supervision import CONFIDENT, CONTROLS, WAYS, Training
-from superalign.stats import recovered_gap, share
+from superalign.stats import share
 from superalign.stats.streams import seed_for
-from superalign.studies.weak_to_strong.evidence import (
-    Evidence,
-    Learned,
-    OtherSize,
-    Supervised,
-    SurfacePoint,
-    TrainingRule,
-)
+from superalign.studies.weak_to_strong.evidence import Evidence, Learned, Supervised, SurfacePoint, TrainingRule
 from superalign.studies.weak_to_strong.study import CLAIMS, Config, topics_of
-from superalign.types import Interval, Unmeasured
+from superalign.types import Unmeasured
 
+SETTINGS = ("students", "weak", "test", "policy", "each", "every", "student", "labels")  # of sources
 FEW = (NAIVE, CONFIDENT[0], TRUTH, NOISE, SHUFFLED)  # of adapters, which take minutes each
 
 
 def measure(config: Config, run: Run) -> Evidence:
     """Choose settings without truth, then train, and hold everything against the truth."""
     topics = topics_of(config)
-    sources = sources_of(config, run)
+    same = {k: getattr(config, k) for k in SETTINGS}
+    sources = sources_of(config.problems, topics, before=("small",), run=run, **same)
     first = bench_of(sources[0])
     run.stage(f"choosing how fast and how long students train, by labels of {len(first.kinds)} kinds of supervisors")
     surface = surface_of(sources[0], config, run)
@@ -56,30 +52,15 @@ def measure(config: Config, run: Run) -> Evidence:
         if config.problems == CLAIMS and topic == topics[0]:
             some = replicated([x for f in found for x in learned_of(*f)])
     return Evidence(
-        problems=config.problems,
-        students=config.students if config.problems == CLAIMS else (f"{config.policy}, {config.student}",),
         topics=topics,
-        kinds=first.kinds,
         ways=tuple(w for w in WAYS if w in tried),
         seeds=config.seeds,
-        weak=first.weak,
-        test=int(first.test_N.sum()),
         rule=rule,
         surface=surface,
         supervised=tuple(supervised_of(*f) for f in found),
         learned=tuple(x for f in found for x in learned_of(*f)),
         sizes=sizes_on(found, sources[0], training, config, run) if config.problems == CLAIMS else (),
     )
-
-
-def sources_of(config: Config, run: Run) -> list[Source]:
-    """Name the claims of every topic, or let the model read the statements of every topic."""
-    topics = topics_of(config)
-    if config.problems != CLAIMS:
-        how = {k: getattr(config, k) for k in ("policy", "each", "every", "student", "labels")}
-        return list(read_topics(config.problems, topics, run=run, **how))
-    size = {"students": config.students, "before": ("small",), "weak": config.weak, "test": config.test}
-    return [claims_on(topic, seed=run.seed, **size) for topic in topics]  # type: ignore[arg-type]
 
 
 def surface_of(source: Source, config: Config, run: Run) -> tuple[SurfacePoint, ...]:
@@ -95,12 +76,10 @@ def surface_of(source: Source, config: Config, run: Run) -> tuple[SurfacePoint, 
         for s in range(max(1, config.surface_seeds))
     ]
     found = run.map(surface_job, items, name="surface", progress="choosing settings")
-    each = len(found) // len(grid)
+    means = np.array(found).reshape(len(grid), -1, 3).mean(1).tolist()
     return tuple(
-        SurfacePoint(
-            rate=t.rate, passes=t.passes, **dict(zip(("held_out", "right", "area"), mean.tolist(), strict=True))
-        )
-        for t, mean in zip(grid, np.array(found).reshape(len(grid), each, 3).mean(1), strict=True)
+        SurfacePoint(rate=t.rate, passes=t.passes, held_out=held_out, right=right, area=area)
+        for t, (held_out, right, area) in zip(grid, means, strict=True)
     )
 
 
@@ -123,7 +102,7 @@ def supervised_of(topic: str, found: Sequence[Answered], h: Held) -> Supervised:
 
 def learned_of(topic: str, found: Sequence[Answered], h: Held) -> list[Learned]:
     """Hold every way against the truth, the supervisor, the ceiling and the naive way."""
-    why = undefined(found)
+    why = "" if h.bases else undefined(found)  # over bases, the gap of bases alone decides
     return [
         Learned(
             topic=topic,
@@ -144,38 +123,22 @@ def learned_of(topic: str, found: Sequence[Answered], h: Held) -> list[Learned]:
 
 def replicated(found: Sequence[Learned]) -> tuple[str, ...]:
     """Choose what is tried on further topics: the ways that beat the naive one somewhere, and what they are held against."""
-    won = [x.way for x in found if x.way in WAYS and isinstance(x.beyond, Interval) and x.beyond.low > 0]
+    won = [x.way for x in found if x.way in WAYS and above(x.beyond)]
     return tuple(dict.fromkeys((NAIVE, *won, TRUTH, SHUFFLED)))
-
-
-def over_bases(found: Sequence[tuple[str, list[Answered], Held]], config: Config) -> list[OtherSize]:
-    """Take pre-trained bases for what was drawn, and not seeds: a base's mean over its seeds is one value."""
-    bases = [config.students[s % len(config.students)] for s in range(config.seeds)]
-    held = [(topic, some[0].kind, h.over(bases), way) for topic, some, h in found for way in (NAIVE, TRUTH)]
-    return [
-        OtherSize(
-            base=f"{topic}: {len(set(bases))} pre-trained bases as drawn",
-            kind=kind,
-            way=way,
-            right=share(right[way]),
-            recovered=recovered_gap(right[way], floor_PS=right[SUPERVISOR], ceiling_PS=right[TRUTH]),
-        )
-        for topic, kind, right, way in held
-    ]
 
 
 def sizes_on(
     found: Sequence[tuple[str, list[Answered], Held]], source: Source, training: Training, config: Config, run: Run
-) -> tuple[OtherSize, ...]:
-    """Let bases of other sizes learn, the naive and the confident way, beside all bases of one size as what is drawn."""
-    out = over_bases(found, config)
+) -> tuple[Learned, ...]:
+    """Take pre-trained bases for what was drawn, and not seeds; then let bases of other sizes learn in two ways."""
+    bases = [config.students[s % len(config.students)] for s in range(config.seeds)]
+    drawn = f"{len(set(bases))} pre-trained bases as drawn"
+    over = [x for topic, some, h in found for x in learned_of(f"{topic}: {drawn}", some, h.over(bases))]
+    out = [x for x in over if x.way in (NAIVE, TRUTH)]
     for base in config.others:
         assert isinstance(source, Claims)
         other = replace(source, students=(base,), before=())
         tried = (NAIVE, CONFIDENT[0], TRUTH)
-        for some, h in ways_on(other, tried, training, run, seeds=min(3, config.seeds), on=base):
-            out += [
-                OtherSize(base=base, kind=x.kind, way=x.way, right=x.right, recovered=x.recovered)
-                for x in learned_of(base, some, h)
-            ]
+        for f in ways_on(other, tried, training, run, seeds=min(3, config.seeds), on=base):
+            out += learned_of(base, *f)
     return tuple(out)

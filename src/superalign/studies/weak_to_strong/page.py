@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from superalign.kit.evidence import Estimate, along
-from superalign.kit.parts import Part, claim, curves, findings, in_words, intervals, null_control, part, table
+from superalign.kit.evidence import Estimate, above, lines
+from superalign.kit.parts import Part, claims, curves, findings, in_words, intervals, listed, null_control, part, table
 from superalign.lab.arm_names import NAIVE, NOISE, SAME_SIZE, SHUFFLED, TRUTH
 from superalign.report import Findings
 from superalign.report.claims import descriptive
-from superalign.studies.weak_to_strong.evidence import Evidence, Learned
-from superalign.types import Claim, Interval, Unmeasured
+from superalign.studies.weak_to_strong.evidence import Evidence, Learned, Supervised, SurfacePoint
+from superalign.types import Claim, Unmeasured
 
-WAYS = (
-    "from|way|accuracy|area|share of the gap (accuracy)|share of the gap (area)|minus naive|area minus naive|"
-    "agrees where it is right|copies where it is wrong"
-).split("|")
-SILENT = (
-    "topic|supervisor|right on what it labels|right on test items|area|student, asked outright|area, asked outright|"
-    "the more frequent answer|naive minus the better of both"
-).split("|")
 ITEMS = "test items of the same questions under the same seeds"
 ALL = 0.9  # of the gap, nearly
 UNIT = "share of the gap"
@@ -26,8 +18,7 @@ UNIT = "share of the gap"
 def page(e: Evidence) -> Findings:
     """Put the page together."""
     won = winners(e)
-    elsewhere = [[y for t in e.topics[1:] if _knows(e, t, x.kind) and (y := e.of(t, x.kind, x.way))] for x in won]
-    again = [x for x, some in zip(won, elsewhere, strict=True) if some and all(_gains(y) for y in some)]
+    again = [x for x in won if (some := elsewhere(e, x)) and all(above(y.beyond) for y in some)]
     words = "; ".join(f"{x.way}, from {x.kind} ({in_words(x.beyond)})" for x in again) or "none"
     return findings(
         f"Of {len(e.ways) - 1} ways to learn from a weak supervisor, {len({x.way for x in won})} are right more often than the "
@@ -47,7 +38,12 @@ def page(e: Evidence) -> Findings:
 def winners(e: Evidence) -> list[Learned]:
     """List what beats the naive way on the first topic."""
     first = [x for x in e.learned if x.topic == e.topics[0] and x.way in e.ways]
-    return [x for x in first if _knows(e, x.topic, x.kind) and _gains(x)]
+    return [x for x in first if e.supervisor(x.topic, x.kind).knows and above(x.beyond)]
+
+
+def elsewhere(e: Evidence, x: Learned) -> list[Learned]:
+    """List the same way from the same kind of supervisor on all other topics on which that knows anything."""
+    return [y for t in e.topics[1:] if e.supervisor(t, x.kind).knows and (y := e.of(t, x.kind, x.way))]
 
 
 def ways(e: Evidence, topic: str) -> Part:
@@ -55,28 +51,19 @@ def ways(e: Evidence, topic: str) -> Part:
     found = [x for x in e.learned if x.topic == topic and (x.way in e.ways or x.way == TRUTH)]
     labels = {f"{x.way}, from {x.kind}": x for x in found}
     again = {(x.kind, x.way) for x in winners(e)}
-    claims = [
-        claim(
-            f"On {topic}, {x.way} is right more often than naive, from {x.kind}",
-            x.beyond,
-            null=_null(e, topic, x.kind),
-            unit="share of test items",
-            why=f"accuracy minus that of the naive way, {ITEMS}; null: permuted labels against the naive way",
-        )
+    beyond = {
+        f"On {topic}, {x.way} is right more often than naive, from {x.kind}": (x.beyond, _null(e, topic, x.kind))
         for x in found
-        if x.way not in (NAIVE, TRUTH) and _knows(e, topic, x.kind)
+        if x.way not in (NAIVE, TRUTH) and e.supervisor(topic, x.kind).knows
         if topic == e.topics[0] or (x.kind, x.way) in again
-    ]
-    rows = [
-        (x.kind, x.way, x.right, x.area, x.recovered, x.recovered_area, x.beyond, x.beyond_area, x.agrees, x.copies)
-        for x in found
-    ]
+    }
+    why = f"accuracy minus that of the naive way, {ITEMS}; null: permuted labels against the naive way"
     return part(
         f"Ways of learning: {topic}",
         f"{e.seeds} seeds; each draws what the supervisor learns from and what it labels, and takes the next student. All ways "
         "of a seed share supervisor, items and student. The share of the gap is (way - supervisor) / (truth - supervisor). "
         "Of supervisors that are not shown to know anything nothing is claimed; what won on the first topic is tried on others.",
-        *claims,
+        *claims(beyond, unit="share of test items", why=why),
         intervals(
             f"Accuracy of students, {topic}",
             {label: x.right for label, x in labels.items()},
@@ -85,7 +72,7 @@ def ways(e: Evidence, topic: str) -> Part:
             x="share of test items that are answered rightly",
             caption="95 % intervals over items and seeds. Grey: the supervisor.",
         ),
-        table(f"Every way, {topic}", WAYS, rows),
+        listed(f"Every way, {topic}", Learned, found, without=["topic"]),
     )
 
 
@@ -98,7 +85,11 @@ def controls(e: Evidence) -> Part:
         "Independent noise: as many errors as the supervisor makes, of items that have nothing in common. Errors dealt anew: its "
         "errors, dealt to other items of the same truth. Labels permuted over all items. Same-size student: of the supervisor's "
         "own kind. Own clusters alone: no labels, but one bit that says which half is yes.",
-        *(_as_theory_says(e, x) for x in found if x.way in (NOISE, SHUFFLED, SAME_SIZE) and _knows(e, x.topic, x.kind)),
+        *(
+            _as_theory_says(e, x)
+            for x in found
+            if x.way in (NOISE, SHUFFLED, SAME_SIZE) and e.supervisor(x.topic, x.kind).knows
+        ),
         table("Controls", ("from", "control", "accuracy", "area", "share of the gap", "agrees", "copies"), rows),
     )
 
@@ -112,60 +103,37 @@ def _as_theory_says(e: Evidence, x: Learned) -> Claim:
         unit=UNIT,
         null=Unmeasured("a control itself"),
         why=f"{ITEMS}; supervisor {in_words(e.supervisor(x.topic, x.kind).right)}; holds if the whole interval lies above {ALL}",
-        holds=isinstance(x.recovered, Interval) and x.recovered.low > ALL,
+        holds=above(x.recovered, ALL),
     )
 
 
 def needs_no_teacher(e: Evidence) -> Part:
     """Show what is there without weak labels."""
-    rows = [
-        (s.topic, s.kind, s.labels_right, s.right, s.area, s.says, s.says_area, s.majority, s.better)
-        for s in e.supervised
-    ]
-    outright = [s.says_area for s in e.supervised if isinstance(s.says_area, Interval)]
-    knows = any(x.low > 0.9 for x in outright)
     text = (
         "Asked outright, in words that its pre-training gave it, the student already knows: here the study measures whether weak "
         "labels attach what is known to a new read-out, and ignoring the teacher is better."
-        if knows
+        if any(above(s.says_area, 0.9) for s in e.supervised)
         else "Asked outright, the student does not know: what weak labels bring out is not said without them."
     )
-    return part("What needs no teacher", text, table("Supervisors, and asking outright", SILENT, rows))
+    return part("What needs no teacher", text, listed("Supervisors, and asking outright", Supervised, e.supervised))
 
 
 def settings(e: Evidence) -> Part:
     """Show the whole surface that settings were chosen from, and students of other sizes."""
-    at = {p: [s for s in e.surface if s.passes == p] for p in dict.fromkeys(s.passes for s in e.surface)}
-    drawn = {
-        f"{what}, {p:g} passes": along(some, "rate", key)
-        for p, some in at.items()
-        for what, key in (("accuracy", "right"), ("area", "area"))
-    }
-    columns = ("learning rate", "passes", "loss on held-out weak labels, nats", "accuracy", "area")
-    sizes = [(s.base, s.kind, s.way, s.right, s.recovered) for s in e.sizes]
+    right = lines(e.surface, "rate", "right", name=lambda s: f"accuracy, {s.passes:g} passes")
+    area = lines(e.surface, "rate", "area", name=lambda s: f"area, {s.passes:g} passes")
+    columns = ("base", "from", "way", "accuracy", "share of the gap")
+    sizes = [(x.topic, x.kind, x.way, x.right, x.recovered) for x in e.sizes]
     return part(
         "How fast, how long, how large",
         f"Chosen by the {e.rule.by}, not by any truth: learning rate {e.rule.rate:g}, {e.rule.passes:g} passes. What the naive "
         "way reaches moves with these two as much as with the way of learning.",
-        curves("The naive way at other settings", drawn, x="learning rate", y="accuracy or area, test items"),
-        table("Settings", columns, [(s.rate, s.passes, s.held_out, s.right, s.area) for s in e.surface]),
-        table(
-            "Pre-trained bases, and students of other sizes",
-            ("base", "from", "way", "accuracy", "share of the gap"),
-            sizes,
-        ),
+        curves("The naive way at other settings", right | area, x="learning rate", y="accuracy or area, test items"),
+        listed("Settings", SurfacePoint, e.surface),
+        table("Pre-trained bases, and students of other sizes", columns, sizes),
     )
 
 
 def _null(e: Evidence, topic: str, kind: str) -> Estimate:
     there = e.of(topic, kind, SHUFFLED)
     return there.beyond if there else Unmeasured("not run on a topic that replicates")
-
-
-def _knows(e: Evidence, topic: str, kind: str) -> bool:
-    found = e.supervisor(topic, kind).labels_right
-    return isinstance(found, Interval) and found.low > 0.5
-
-
-def _gains(x: Learned) -> bool:
-    return isinstance(x.beyond, Interval) and x.beyond.low > 0

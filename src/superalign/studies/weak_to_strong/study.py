@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, MinLen
 
 from superalign.errors import ConfigError
-from superalign.kit.study import Count, CountOrNone, Seeds, Study
+from superalign.kit.study import Count, CountOrNone, Seeds, Study, check_problems
 
 CLAIMS = "claims"
 TOPICS = {CLAIMS: ("programs", "chains"), "statements": ("cities", "sp_en_trans", "animal_class", "element_symb")}
@@ -60,18 +60,8 @@ def topics_of(config: Config) -> tuple[str, ...]:
 
 def check(config: Config) -> None:
     """Refuse problems that are neither, and topics that claims do not have."""
-    if config.problems != CLAIMS and not config.problems.startswith("statements:"):
-        raise ConfigError(
-            f"problems={config.problems!r} names nothing that is known to be true or false. A supervisor could not be held "
-            "against the truth. Leave it out, or give --set problems=statements:PATH; docs/data.md has sets that are read as "
-            "they are."
-        )
-    strange = set(topics_of(config)) - set(TOPICS[CLAIMS])
-    if config.problems == CLAIMS and strange:
-        raise ConfigError(
-            f"There are no claims about {', '.join(sorted(strange))}. Bundled bases have worked out programs and chains. Choose "
-            "of these."
-        )
+    lost = "A supervisor could not be held against the truth"
+    check_problems(config.problems, ("statements",), lost, own=CLAIMS, topics=config.topics, known=TOPICS[CLAIMS])
     if config.problems == CLAIMS and (config.student != "head" or config.labels):
         raise ConfigError(
             "student and labels are for statements. Bundled bases are small and trained whole, and their claims "
