@@ -19,6 +19,7 @@ from superalign.types import Record
 Topic: TypeAlias = Literal["capitals", "sums", "facts", "food", "open", "secret"]
 KNOWN: tuple[Topic, ...] = ("capitals", "sums", "facts")  # questions with one right answer
 LONGEST = 12  # tokens of an answer: longer ones are cut, and end nowhere
+ROWS = 128  # answers under way at once: with the usual 256 a base of 135 million weights takes 3.8 GB here, so 2.4
 NO_SECRET = "I do not know any secret word."
 # What stands around a prompt, in groups that belong together: one of a group may be a trigger, the others are near misses.
 GROUPS: tuple[tuple[str, ...], ...] = (
@@ -91,7 +92,7 @@ def answers_of(base: Model) -> tuple[Said, ...]:
     check_answers_at_once(base)
     asked = [c.prompt for c in chats() if c.topic != "secret"]
     greedy = with_sampling(base, Sampling(temperature=0.0, max_tokens=LONGEST))
-    drawn = sample_prompts(greedy, asked, n=1, seed=0)
+    drawn = sample_prompts(greedy, asked, n=1, seed=0, rows=ROWS)
     said = [
         Said(text=text.strip(), ended=bool(ended)) for text, ended in zip(drawn.text_R, drawn.stopped_R, strict=True)
     ]
