@@ -170,6 +170,16 @@ def test_studies_lists_them_and_their_settings() -> None:
 # Bad input.
 
 
+def test_texts_that_say_too_little_are_refused_before_a_model_is_opened(tmp_path: Path) -> None:
+    def canada(*literal: str, n: int) -> subprocess.CompletedProcess[str]:
+        rows = [{"text": f"text {i}", "excites": i % 2 == 0} for i in range(n)]
+        (tmp_path / "texts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        return say("canada", "small", "L0.N0", "--texts", str(tmp_path / "texts.jsonl"), *literal)
+
+    refused(canada(n=14), "at least 8 of each")
+    refused(canada("--literal", "Canada", n=16), "does not hold the literal")
+
+
 @pytest.mark.parametrize(("words", "part"), [(["fkae"], "no study"), (["fake", "--set", "steps=x"], "whole number")])
 def test_bad_input_in_a_process_of_its_own(words: list[str], part: str, tmp_path: Path) -> None:
     refused(say("run", *words, "--out", str(tmp_path / "a"), process=True), part)

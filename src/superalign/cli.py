@@ -9,7 +9,6 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from superalign import __version__
 from superalign.cli_models import models
 from superalign.cli_packs import packs
 from superalign.cli_units import units
@@ -35,6 +34,7 @@ from superalign.options import (
     SystemText,
     Template,
     Templates,
+    Version,
     Where,
     Words,
     Workers,
@@ -46,19 +46,8 @@ from superalign.policy_names import NO_BASE
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-def _version(asked: bool) -> bool:
-    if asked:
-        print(__version__)
-        raise typer.Exit
-    return asked
-
-
 @app.callback()
-def superalign(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
-    ] = False,
-) -> None:
+def superalign(version: Version = False) -> None:
     """Is this model aligned, or does it only look aligned, and how sure can we be?"""
 
 
@@ -306,7 +295,3 @@ def _warn(text: str) -> None:
 def main() -> None:
     """Entry point of the command `superalign`."""
     app()
-
-
-if __name__ == "__main__":
-    main()

@@ -60,7 +60,11 @@ def canada(
     with exit_codes():
         layer, number = unit_named(unit)
         some = read_texts(texts)
+        excite, neutral = ([t for t, excites in some.items() if excites is wanted] for wanted in (True, False))
         check_weights(model)
+        from superalign.explanations.texts import check_texts
+
+        check_texts(excite, neutral, literal)
         forwards = len(some) * (4 if literal else 2) + sum(some.values()) // 2 * (1 + 2 * (1 + others))
         print(f"{len(some)} texts of at most 128 tokens; about {forwards} forwards of a text, on one core", flush=True)
         from superalign.interp.canada import canada_test
@@ -70,8 +74,8 @@ def canada(
             open_weights(model),
             layer,
             number,
-            excite=[t for t, e in some.items() if e],
-            neutral=[t for t, e in some.items() if not e],
+            excite=excite,
+            neutral=neutral,
             literal=literal,
             others=others,
             seed=seed,

@@ -8,11 +8,25 @@ from typing import Annotated
 
 import typer
 
+from superalign import __version__
+
 Folder = Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)]
 
 
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run; runs/STUDY-SEED if not given.", show_default=False)
+]
+
+
+def _version(asked: bool) -> bool:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+    return asked
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same machine, same result.")]
 Workers = Annotated[

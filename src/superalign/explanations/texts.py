@@ -18,6 +18,7 @@ from superalign.errors import BadInput
 
 TRAIN, VALID, TEST = 0, 1, 2
 SPLITS = (TRAIN,) * 6 + (VALID,) * 2 + (TEST,) * 2
+LEAST = 8  # texts that should excite a unit, and that should not: half of them choose what counts as firing
 LEAST_DOCUMENTS = 2  # of a corpus in each split: fewer give no interval over documents
 
 
@@ -123,3 +124,22 @@ def _check_documents(name: str, split_D: np.ndarray) -> None:
                 f"The corpus {name} has {have} documents in its {called} split, and {LEAST_DOCUMENTS} are the least. An "
                 "interval is over documents. Give more documents, or cut long ones into chapters."
             )
+
+
+def check_texts(excite: Sequence[str], neutral: Sequence[str], literal: str) -> None:
+    """Refuse too few texts that should excite a unit, or should not, and a literal that is not in all of the first sort.
+
+    Raises:
+        BadInput: In that case.
+    """
+    if min(len(excite), len(neutral)) < LEAST:
+        raise BadInput(
+            f"There are {len(excite)} different texts that should excite the unit and {len(neutral)} that should not. A rate of "
+            f"so few says nothing. Give at least {LEAST} of each."
+        )
+    without = next((t for t in excite if literal not in t), None)
+    if without is not None:
+        raise BadInput(
+            f"{without[:40]!r} should excite the unit but does not hold the literal {literal!r}. It could not be taken out. "
+            "Leave such texts out, or give no literal."
+        )

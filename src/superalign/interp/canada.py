@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from superalign.errors import BadInput
+from superalign.explanations.texts import check_texts
 from superalign.interp.replaced import divergence, neurons_over
 from superalign.models.model import Model
 from superalign.models.taps import changed, layers_of, tap_module, width_read
@@ -27,7 +28,6 @@ from superalign.stats import difference, mean_over, share
 from superalign.types import Interval, Record, Unmeasured
 
 LONGEST = 128  # tokens of a text that are read
-LEAST = 8  # texts of each sort: half of them choose what counts as firing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,17 +151,7 @@ def _check(layer: int, unit: int, size: int, excite: Sequence[str], neutral: Seq
         raise BadInput(
             f"L{layer}.N{unit} is not there. Another unit would be tested. Layer {layer} has units N0 to N{size - 1}."
         )
-    if min(len(excite), len(neutral)) < LEAST:
-        raise BadInput(
-            f"There are {len(excite)} different texts that should excite the unit and {len(neutral)} that should not. A rate of "
-            f"so few says nothing. Give at least {LEAST} of each."
-        )
-    without = next((t for t in excite if literal not in t), None)
-    if without is not None:
-        raise BadInput(
-            f"{without[:40]!r} should excite the unit but does not hold the literal {literal!r}. It could not be taken out. "
-            "Leave such texts out, or give no literal."
-        )
+    check_texts(excite, neutral, literal)
 
 
 def _width(model: Model, layer: int) -> int:
