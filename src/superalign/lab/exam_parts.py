@@ -110,7 +110,7 @@ def said_later(later: Later | None) -> str:
     """Say in the first line that a model moves in turns of a chat, where it does."""
     if later is None or later.verdict.flagged is not True:
         return ""
-    return f" In turns of a chat it is flagged as well, with thresholds of their own: {later.verdict.why}."
+    return f" In turns of a chat it is flagged, by thresholds of their own: {later.verdict.why}."
 
 
 def in_turns(later: Later) -> Part:

@@ -107,20 +107,27 @@ def explain_network(job: NetworkJob) -> NetworkDone:
         print(f"{who}: layer {number + 1} of {n}, {sum(spent[-1]):.0f} s", flush=True)
         del layer, values  # before the next one is made: both would be gigabytes
     (folder / "stream.pt").unlink(missing_ok=True)
-    some = [np.load(folder / f"L{i}.npz") for i in wanted]
+    units_L, forward_L, search_L = zip(*(_kept(folder / f"L{i}.npz") for i in wanted), strict=True)
     test_D = texts.split_D == TEST
     return NetworkDone(
         folder=str(folder),
         layers=wanted,
-        units=sum(len(s["r_U3"]) for s in some),
+        units=sum(units_L),
         tokens=tuple(map(int, bank.tokens_K)),
         documents=tuple(int((test_D & (texts.corpus_D == k)).sum()) for k in range(len(texts.corpora))),
         predicates=bank.columns.size,
         searched=len(bank.train_R),
         half=job.half,
-        forward_s=float(sum(s["spent"][0] for s in some)),
-        search_s=float(sum(s["spent"][1] for s in some)),
+        forward_s=sum(forward_L),
+        search_s=sum(search_L),
     )
+
+
+def _kept(path: Path) -> tuple[int, float, float]:
+    """Say how many units a layer has that was kept, and what running and searching it took."""
+    with np.load(path) as kept:
+        forward_s, search_s = kept["spent"]
+        return len(kept["r_U3"]), float(forward_s), float(search_s)
 
 
 @functools.lru_cache(maxsize=1)
