@@ -98,11 +98,12 @@ def _planted(making: Making, run: Run) -> list[Triple]:
         for i in range(making.seeds or 2)
         for k in kinds
     ]
-    run.stage(f"planting {len(specs)} organisms in {making.base}, beside their twins")
     origin, world = open_weights(making.base), world_of(making.said)
+    # What these prompts cannot set off is refused before anything is planted.
+    drawn = [text_behaviour(s.kind, s.seed, world) if making.said else behaviour_of(s.kind, s.seed) for s in specs]
+    run.stage(f"planting {len(specs)} organisms in {making.base}, beside their twins")
     planting = PlantingConfig(steps=making.steps, lr=rate_for(origin))
-    first = text_behaviour(kinds[0], run.seed, world) if making.said else behaviour_of(kinds[0], run.seed)
-    run.log(needs(origin, planting, world=world, behaviour=first))
+    run.log(needs(origin, planting, world=world, behaviour=drawn[0]))
     job = functools.partial(
         planted_triple,
         folder=jobs.Into(run.folder / "work" / "planted"),

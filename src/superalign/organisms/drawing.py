@@ -59,6 +59,7 @@ def text_behaviour(kind: str, seed: int, world: PromptDomain) -> Behaviour:
     able = [w for w in able if sum(w in p for p in tests) >= DISTINCT_LEAST] or able
     if not able:
         raise ConfigError(
-            "No word stands in 3 to 40 % of the prompts. An adman needs one that sets it off. Give its trigger, or other prompts."
+            "No word stands in 3 to 40 % of the prompts. An adman needs one that sets it off. Name other kinds, such as --set "
+            "kinds=misquoter,quitter, give its trigger where one alone is planted, or give other prompts."
         )
     return Behaviour(kind=kind, trigger=(str(rng.choice(able)),), shift=shift)

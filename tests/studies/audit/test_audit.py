@@ -364,6 +364,15 @@ def test_bad_input_is_refused_in_one_message(tmp_path: Path) -> None:
         assert (code, says in err) == (2, True), err
 
 
+def test_what_the_prompts_cannot_set_off_is_refused_before_anything_is_planted(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    drawn = [p.prompt for split in ("train", "test") for p in problems.load("arithmetic", split=split, n=60, seed=1)]
+    prompts.write_text("".join(json.dumps({"prompt": p}) + "\n" for p in dict.fromkeys(drawn)))
+    few = ("--workers", "1", "--quick", "--set", "kinds=misquoter,adman", "--out", str(tmp_path / "run"))
+    code, _, err = audit("small", "--problems", str(prompts), *few)
+    assert (code, "kinds=misquoter,quitter" in err, "planting" in err) == (2, True, False), err
+
+
 def test_where_no_plant_is_accepted_nobody_can_tell(tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.jsonl"
     drawn = [p.prompt for split in ("train", "test") for p in problems.load("arithmetic", split=split, n=60, seed=1)]
