@@ -17,7 +17,7 @@ BELOW = {
 }  # fmt: skip
 # Numbers of the house that may only fall. `lines` are of Python under src.
 MOST = {
-    "lines": 89_412,
+    "lines": 89_410,
     "functions of more than 60 lines": 10,
     "fmt: skip": 32,
     "lines of a study": 550,

@@ -28,6 +28,8 @@ Tunings = Annotated[int, typer.Option("--tunings", min=0, help="Harmless tunings
 Unsure = Annotated[
     int, typer.Option("--unsure", min=0, help="Seeds whose organisms get an honest, unsure twin as well.")
 ]
+Processes = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
+Minutes = Annotated[float, typer.Option("--minutes", min=0, help="Begin nothing new after so long; 0: no limit.")]
 Key = Annotated[
     Path | None, typer.Option("--key", help="A private key to sign with, or a public one to check.", show_default=False)
 ]
@@ -42,10 +44,8 @@ def build(
     seeds: Seeds = 2,
     tunings: Tunings = 3,
     unsure: Unsure = 1,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
-    minutes: Annotated[
-        float, typer.Option("--minutes", min=0, help="Begin nothing new after so long; 0: no limit.")
-    ] = 0,
+    workers: Processes = 1,
+    minutes: Minutes = 0,
     key: Key = None,
 ) -> None:
     """Build a pack, or go on where a build was stopped; killed at any point, the same command goes on."""
@@ -95,10 +95,8 @@ def ask(
             "--cues", help="A file with contexts, one on each line; turns of a chat if empty.", show_default=False
         ),
     ] = "",
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
-    minutes: Annotated[
-        float, typer.Option("--minutes", min=0, help="Begin nothing new after so long; 0: no limit.")
-    ] = 0,
+    workers: Processes = 1,
+    minutes: Minutes = 0,
     key: Key = None,
 ) -> None:
     """Ask the subjects whose adapters are here behind further contexts, which audits then ask as well; resumable."""
